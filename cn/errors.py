@@ -1,0 +1,49 @@
+"""The failures that a user can cause or mend, each with the exit code that scripts rely on.
+
+The core raises these; only `cn.app.main` turns them into one line on stderr and an exit status.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit statuses of every command (part of the command line's contract)."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    WEIGHTS = 4
+    PARTIAL = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class CnError(Exception):
+    """An expected failure: `str(error)` is the one line a user reads; it says what to do."""
+
+    exit_code = ExitCode.BUG
+
+
+class UsageError(CnError):
+    """The words on the command line do not go together."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(CnError):
+    """A file or value that was given is missing, broken or of the wrong shape."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class WeightsError(CnError):
+    """Weights are missing, or do not fit what they are asked to work with."""
+
+    exit_code = ExitCode.WEIGHTS
+
+
+class PartialError(CnError):
+    """Some of the work was done and is kept; the rest failed and has been listed."""
+
+    exit_code = ExitCode.PARTIAL
