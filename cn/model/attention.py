@@ -1,0 +1,94 @@
+"""Spatial transformer: self-attention, cross-attention to the text, GEGLU feed-forward (LDM attention.py)."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention, softmax(q·kᵀ / √d)·v; no bias on q, k, v, bias on the output."""
+
+    def __init__(self, dim: int, heads: int, context_dim: int | None = None):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim, bias=False)
+        self.k = nn.Linear(context_dim or dim, dim, bias=False)
+        self.v = nn.Linear(context_dim or dim, dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, N, dim) attends to (B, M, context_dim), or to itself → (B, N, dim)."""
+        source = x if context is None else context
+        q, k, v = (
+            rearrange(p, "b n (h d) -> b h n d", h=self.heads) for p in (self.q(x), self.k(source), self.v(source))
+        )
+        return self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
+
+
+class FeedForward(nn.Module):
+    """GEGLU: x·GELU(gate), inner width 4×; GELU in its exact (erf) form."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.inner = nn.Linear(dim, 8 * dim)
+        self.outer = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.inner(x).chunk(2, dim=-1)
+        return self.outer(value * F.gelu(gate))
+
+
+class TransformerBlock(nn.Module):
+    """x + self-attention, + cross-attention, + feed-forward, each behind a LayerNorm."""
+
+    def __init__(self, dim: int, heads: int, context_dim: int):
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(dim)
+        self.self_attention = Attention(dim, heads)
+        self.norm_2 = nn.LayerNorm(dim)
+        self.cross_attention = Attention(dim, heads, context_dim)
+        self.norm_3 = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = self.self_attention(self.norm_1(x)) + x
+        x = self.cross_attention(self.norm_2(x), context) + x
+        return self.feed_forward(self.norm_3(x)) + x
+
+
+class SpatialTransformer(nn.Module):
+    """GroupNorm (eps 1e-6), projection, transformer blocks over the H·W cells, projection, + input.
+
+    `linear_projection` is SD 2's order (flatten, then Linear); SD 1 applies 1×1 convolutions first.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        context_dim: int,
+        *,
+        depth: int = 1,
+        linear_projection: bool = False,
+        groups: int = 32,
+    ):
+        super().__init__()
+        self.linear_projection = linear_projection
+        self.norm = nn.GroupNorm(groups, dim, eps=1e-6)
+        self.proj_in: nn.Module = nn.Linear(dim, dim) if linear_projection else nn.Conv2d(dim, dim, 1)
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, context_dim) for _ in range(depth))
+        self.proj_out: nn.Module = nn.Linear(dim, dim) if linear_projection else nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """(B, dim, H, W), (B, 77, context_dim) → (B, dim, H, W)."""
+        height = x.shape[-2]
+        h = self.norm(x)
+        if self.linear_projection:
+            h = self.proj_in(rearrange(h, "b c h w -> b (h w) c"))
+        else:
+            h = rearrange(self.proj_in(h), "b c h w -> b (h w) c")
+        for block in self.blocks:
+            h = block(h, context)
+        if self.linear_projection:
+            return rearrange(self.proj_out(h), "b (h w) c -> b c h w", h=height) + x
+        return self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=height)) + x

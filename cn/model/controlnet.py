@@ -1,0 +1,57 @@
+"""ControlNet: a trainable copy of the U-Net's encoder and middle block, tied in by zero convolutions (§3.1, §3.2)."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from cn.model.blocks import zero_convolution
+from cn.model.condition_encoder import CONDITION_ENCODERS
+from cn.model.config import ConditionEncoderKind, Links, UNetConfig
+from cn.model.unet import Encoder, UNet
+
+
+class ControlNet(nn.Module):
+    """z_t, t, c_t and the condition c_i → 13 residuals: one a skip connection and one for the middle block.
+
+    `links` "middle" is small-scale training (§3.4): only the middle's residual is computed. The other zero
+    convolutions are kept, untouched, so that connecting them again later starts from zeros, as the paper does.
+    """
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        *,
+        condition_encoder: ConditionEncoderKind = "paper",
+        condition_channels: int = 3,
+        links: Links = "full",
+    ):
+        super().__init__()
+        self.config = config
+        self.condition_encoder_kind: ConditionEncoderKind = condition_encoder
+        self.condition_channels = condition_channels
+        self.links: Links = links
+        self.condition_encoder = CONDITION_ENCODERS[condition_encoder](config.channels[0], condition_channels)
+        self.encoder = Encoder(config)
+        self.zero_convolutions = nn.ModuleList(zero_convolution(w, w) for w in self.encoder.widths)
+        self.zero_middle = zero_convolution(config.channels[-1], config.channels[-1])
+
+    @classmethod
+    def from_unet(
+        cls, unet: UNet, *, condition_encoder: ConditionEncoderKind = "paper", links: Links = "full"
+    ) -> "ControlNet":
+        """Clone the encoder's weights Θ into the trainable copy Θ_c; the U-Net itself is left as it is."""
+        if unet.encoder.time_embedding.linear_1.weight.is_meta:
+            with torch.device("meta"):
+                return cls(unet.config, condition_encoder=condition_encoder, links=links)
+        control = cls(unet.config, condition_encoder=condition_encoder, links=links)
+        control.encoder = copy.deepcopy(unet.encoder).requires_grad_(True)
+        return control
+
+    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
+        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the 12 + 1 residuals of Eq. 2's second term."""
+        features, middle, _ = self.encoder(z, t, text, self.condition_encoder(hint))
+        residuals: list[Tensor | None] = [None] * len(features)
+        if self.links == "full":
+            residuals = [zero(x) for zero, x in zip(self.zero_convolutions, features, strict=True)]
+        return [*residuals, self.zero_middle(middle)]

@@ -1,0 +1,74 @@
+"""DDIM (Song et al. 2021): the timesteps, one pure step, and a generator of states."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cn.model.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the sampler: from ᾱ at timestep `t` to `alpha_prev`; `index` counts from 0."""
+
+    index: int
+    t: int
+    alpha: float
+    alpha_prev: float
+
+
+def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
+    """Exactly `n` steps (1 … 1000), noisiest first.
+
+    "leading": t = i·(1000 // n) + 1, held below 1000, the last step going to ᾱ_0 (as published Stable Diffusion).
+    "trailing": from 999 down, the last step going to a clean picture (needed when the schedule ends in pure noise).
+    Raises ValueError outside 1 … 1000.
+    """
+    total, alphas = schedule.steps, schedule.alphas_cumprod
+    if not 1 <= n <= total:
+        raise ValueError(f"steps must be between 1 and {total}, not {n}")
+    if schedule.config.spacing == "leading":
+        stride = total // n
+        times = [min(i * stride + 1, total - 1) for i in reversed(range(n))]
+        before = [float(alphas[max(i * stride + 1 - stride, 0)]) for i in reversed(range(n))]
+    else:
+        times = [round(total - i * total / n) - 1 for i in range(n)]
+        before = [*(float(alphas[t]) for t in times[1:]), 1.0]
+    return [Step(i, t, float(alphas[t]), prev) for i, (t, prev) in enumerate(zip(times, before, strict=True))]
+
+
+def ddim_step(
+    schedule: Schedule, z: Tensor, prediction: Tensor, step: Step, eta: float, noise: Tensor | None
+) -> Tensor:
+    """Eq. 12 of the DDIM paper: √ᾱ' z_0 + √(1-ᾱ'-σ²) ε + σ·noise, with σ = η √((1-ᾱ')/(1-ᾱ)) √(1-ᾱ/ᾱ')."""
+    z0, eps = schedule.split(prediction, z, step.alpha)
+    sigma = eta * ((1 - step.alpha_prev) / (1 - step.alpha)) ** 0.5 * max(1 - step.alpha / step.alpha_prev, 0.0) ** 0.5
+    z = step.alpha_prev**0.5 * z0 + max(1 - step.alpha_prev - sigma**2, 0.0) ** 0.5 * eps
+    return z if noise is None or sigma == 0 else z + sigma * noise
+
+
+def ddim_sample(
+    schedule: Schedule,
+    predict: Callable[[Tensor, Step], Tensor],
+    z: Tensor,
+    n: int,
+    *,
+    eta: float = 0.0,
+    generators: Sequence[torch.Generator] = (),
+) -> Iterator[Tensor]:
+    """Yield the latents (B, 4, H, W) after each of the `n` steps; `predict(z, step)` is the guided network.
+
+    With `eta` > 0 noise is drawn at every step, the last too, from the generator of each picture.
+    """
+    for step in ddim_steps(schedule, n):
+        prediction = predict(z, step)
+        noise = draw_noise(generators, z.shape[1:]).to(z) if eta > 0 else None
+        z = ddim_step(schedule, z, prediction, step, eta, noise)
+        yield z
+
+
+def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+    """One standard normal draw of `shape` (4, H, W) from each picture's own CPU generator → (B, 4, H, W)."""
+    return torch.cat([torch.randn((1, *shape), generator=g) for g in generators])

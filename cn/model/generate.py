@@ -1,0 +1,103 @@
+"""Conditions and prompts → pictures: what `cn sample` and the training preview both run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cn.model.base import Base
+from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.guidance import ControlInput, GuidedUNet
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture to be made. Its noise comes from its own seed alone."""
+
+    prompt: str
+    seed: int
+    negative: str = ""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are made: the paper's settings (§4.1: 20 DDIM steps, guidance 9) unless said otherwise."""
+
+    height: int = 512
+    width: int = 512
+    steps: int = 20
+    scale: float = 9.0
+    eta: float = 0.0
+    guess: bool = False
+
+
+def to_hint(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """uint8 (H, W, 3) → (1, 3, H, W) in [0, 1], as every ControlNet takes its condition."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(device, dtype) / 255
+
+
+def to_images(decoded: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] → uint8 (B, H, W, 3), rounded half to even (diffusers' postprocessing)."""
+    scaled = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
+    return scaled.round().to(torch.uint8).cpu().numpy()
+
+
+@torch.inference_mode()
+def generate(
+    base: Base,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    controls: Sequence[ControlInput] = (),
+    *,
+    batch_size: int = 1,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield one uint8 (H, W, 3) picture per request, in order.
+
+    Each control's hint is (1, 3, H, W) for all requests, or one row per request. A picture is the same in every batch:
+    bit for bit at one `batch_size`, and to rounding between different ones. Raises ValueError if a side is not a
+    multiple of 8 pixels, or a hint has another size.
+    """
+    _check_sizes(base, sampling, controls)
+    for first in range(0, len(requests), batch_size):
+        part = requests[first : first + batch_size]
+        hints = [replace(c, hint=_rows(c.hint, first, len(part))) for c in controls]
+        yield from _generate_batch(base, part, sampling, hints, on_step)
+
+
+def _generate_batch(
+    base: Base,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    controls: Sequence[ControlInput],
+    on_step: Callable[[], None] | None,
+) -> Iterator[np.ndarray]:
+    factor, config = base.config.vae.factor, base.config
+    generators = [torch.Generator().manual_seed(r.seed) for r in requests]
+    shape = (config.vae.latent_channels, sampling.height // factor, sampling.width // factor)
+    z = draw_noise(generators, shape).to(base.device, base.dtype)
+    cond = base.text.encode([r.prompt for r in requests])
+    uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
+    network = GuidedUNet(
+        base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
+    )
+    for state in ddim_sample(base.schedule, network, z, sampling.steps, eta=sampling.eta, generators=generators):
+        z = state
+        if on_step is not None:
+            on_step()
+    yield from to_images(base.vae.decode(z))
+
+
+def _rows(hint: Tensor, first: int, count: int) -> Tensor:
+    return hint.expand(count, -1, -1, -1) if hint.shape[0] == 1 else hint[first : first + count]
+
+
+def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:
+    multiple = base.config.vae.factor
+    if sampling.height % multiple or sampling.width % multiple or min(sampling.height, sampling.width) < multiple:
+        raise ValueError(f"{sampling.width}×{sampling.height}: both sides must be multiples of {multiple} pixels")
+    for control in controls:
+        if tuple(control.hint.shape[-2:]) != (sampling.height, sampling.width):
+            raise ValueError(f"a condition of {tuple(control.hint.shape[-2:])} for a picture of another size")

@@ -1,0 +1,97 @@
+"""Steering the prediction: classifier-free guidance, control strength, control window, guess mode."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cn.model.config import ScheduleConfig
+from cn.model.controlnet import ControlNet
+from cn.model.ddim import Step
+from cn.model.unet import UNet
+
+GUESS_DECAY = 0.825
+"""Guess mode multiplies residual i of 13 by 0.825^(12 - i) (official release, gradio_canny2image.py)."""
+
+
+@dataclass(frozen=True)
+class ControlInput:
+    """A ControlNet at work: its condition (B, 3, 8H, 8W) in [0, 1], strength, and the share of steps it acts in."""
+
+    model: ControlNet
+    hint: Tensor
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def acts(self, step: Step, steps: int) -> bool:
+        """Whether the control is on at this step (diffusers' rule: kept iff start ≤ i/n and (i+1)/n ≤ end)."""
+        return not (step.index / steps < self.start or (step.index + 1) / steps > self.end)
+
+
+def classifier_free_guidance(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> Tensor:
+    """u + s·(c - u); `rescale` φ draws its deviation back to that of c (Lin et al. 2023, Eq. 15 and 16)."""
+    guided = uncond + scale * (cond - uncond)
+    if rescale == 0:
+        return guided
+    dims = tuple(range(1, cond.ndim))
+    matched = guided * (cond.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True))
+    return rescale * matched + (1 - rescale) * guided
+
+
+def residual_scales(count: int, strength: float, guess: bool) -> list[float]:
+    """The factor of each residual: `strength`, in guess mode falling off towards the first skip."""
+    return [strength * (GUESS_DECAY ** (count - 1 - i) if guess else 1.0) for i in range(count)]
+
+
+def control_residuals(
+    controls: Sequence[ControlInput], z: Tensor, t: Tensor, text: Tensor, *, guess: bool = False
+) -> list[Tensor | None] | None:
+    """The sum over all controls of their scaled residuals (13), or None where there is nothing to add."""
+    total: list[Tensor | None] | None = None
+    for control in controls:
+        residuals = control.model(z, t, text, control.hint)
+        scales = residual_scales(len(residuals), control.strength, guess)
+        scaled = [r if r is None else r * s for r, s in zip(residuals, scales, strict=True)]
+        total = scaled if total is None else [_add(a, b) for a, b in zip(total, scaled, strict=True)]
+    return total
+
+
+def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+@dataclass(frozen=True)
+class GuidedUNet:
+    """The network as the sampler sees it: U-Net, controls and guidance in one call `(z, step) -> prediction`.
+
+    With guidance, the unconditional and the conditional half run as one batch; at scale 1 there is no second half.
+    In guess mode the unconditional half gets no control, otherwise both halves get the same.
+    """
+
+    unet: UNet
+    schedule: ScheduleConfig
+    cond: Tensor
+    uncond: Tensor
+    controls: tuple[ControlInput, ...]
+    steps: int
+    scale: float = 9.0
+    guess: bool = False
+
+    def __call__(self, z: Tensor, step: Step) -> Tensor:
+        t = torch.full((z.shape[0],), step.t, device=z.device)
+        active = [c for c in self.controls if c.acts(step, self.steps)]
+        if self.scale == 1:
+            return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
+        zz, tt, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
+        if self.guess:
+            residuals = control_residuals(active, z, t, self.cond, guess=True)
+            control = residuals and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in residuals]
+        else:
+            doubled = [ControlInput(c.model, torch.cat([c.hint, c.hint]), c.strength, c.start, c.end) for c in active]
+            control = control_residuals(doubled, zz, tt, text)
+        uncond, cond = self.unet(zz, tt, text, control).chunk(2)
+        return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
