@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     WEIGHTS = 4
     PARTIAL = 5
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
     TERMINATED = 143
 
 
@@ -47,3 +48,19 @@ class PartialError(CnError):
     """Some of the work was done and is kept; the rest failed and has been listed."""
 
     exit_code = ExitCode.PARTIAL
+
+
+class OutputClosedError(CnError):
+    """Whoever read our standard output went away (`cn … | head`); the command ends quietly."""
+
+    exit_code = ExitCode.PIPE_CLOSED
+
+
+class StoppedError(CnError):
+    """The work was stopped from outside; everything that was finished has been kept."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised in the main thread: whoever saves its state on Ctrl-C saves it on SIGTERM as well."""

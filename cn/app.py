@@ -1,0 +1,160 @@
+"""The Typer app and `main()`: the one place where an error becomes a message and an exit code.
+
+Nothing here, and nothing that a command module imports at its top, loads torch, cv2 or NumPy: help is instant.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cn import __version__, console
+from cn.commands import detect, weights
+from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
+
+# Newer releases of Typer carry their own copy of Click; Typer itself leads to the base of either copy's errors.
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
+
+class _Commands(TyperGroup):
+    """Turns what stops a command from outside into our errors, before Typer turns it into bare numbers."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Terminated as stop:
+            error = StoppedError("terminated; what was finished is kept")
+            error.exit_code = ExitCode.TERMINATED
+            raise error from stop
+        except KeyboardInterrupt as stop:
+            raise StoppedError("interrupted; what was finished is kept") from stop
+        except BrokenPipeError as closed:
+            raise OutputClosedError("nobody reads standard output any more") from closed
+
+
+app = typer.Typer(
+    name="cn",
+    cls=_Commands,
+    help="ControlNet at a prompt: detect conditions, make data sets, train controls, sample pictures.",
+    epilog="Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 bad input, 4 weights, 5 partly done, 130/143 stopped.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.emit(f"cn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error (works anywhere).")] = False,
+) -> None:
+    pass
+
+
+app.add_typer(detect.app, name="detect", help="Photographs to condition images: edges and more.")
+app.add_typer(weights.app, name="weights", help="What weights there are, and where they come from.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process with the status of `cn.errors.ExitCode`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # `--debug` is accepted behind the command too, since that is where it gets added to a line that just failed.
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    _prepare_streams()
+    with _terminations():
+        code = run(words, debug=debug)
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.flush()
+    if code == ExitCode.PIPE_CLOSED:
+        _forget_stdout()
+    sys.exit(int(code))
+
+
+def run(words: Sequence[str], *, debug: bool = False) -> int:
+    """Run one command line (without the program's name), report a failure on stderr, and return its exit status."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=list(words), prog_name="cn", standalone_mode=False)
+    except OutputClosedError as error:
+        return error.exit_code
+    except CnError as error:
+        _report(str(error) or type(error).__name__, debug)
+        return error.exit_code
+    except _ClickException as error:
+        return _usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        _report("interrupted", debug)
+        return ExitCode.INTERRUPTED
+    except SystemExit:
+        # No code of ours exits the process; Typer and rich do so when the reader of the help text has gone away.
+        return ExitCode.PIPE_CLOSED
+    except Exception as error:
+        hint = "" if debug else "; this is a bug of ours: please report it with what --debug shows"
+        _report(f"{type(error).__name__}: {error}{hint}", debug)
+        return ExitCode.BUG
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _report(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    console.error(message)
+
+
+def _usage(error: Any) -> int:
+    """A mistake in the command line: one line, and where to read on. Bare `cn` and `cn detect` show their help."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return ExitCode.USAGE
+    hint = f" (see {context.command_path} --help)" if context is not None else ""
+    console.error(f"{error.format_message().rstrip('.')}{hint}")
+    return ExitCode.USAGE
+
+
+@contextlib.contextmanager
+def _terminations() -> Iterator[None]:
+    """SIGTERM becomes an exception in the main thread, so that state is saved just as after Ctrl-C."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _prepare_streams() -> None:
+    # File names that are not valid UTF-8 must come out of a pipe as the bytes that went into it.
+    for stream in (sys.stdin, sys.stdout):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+
+
+def _forget_stdout() -> None:
+    # The interpreter flushes stdout once more on its way out and would complain about the closed pipe.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Options that several commands share, declared once: same words, same help, same panel everywhere."""
+
+from typing import Annotated
+
+import typer
+
+COMPUTE_PANEL = "Computing"
+OUTPUT_PANEL = "Output"
+
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        rich_help_panel=COMPUTE_PANEL,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="TYPE",
+        help="Number format: auto, fp32, bf16 or fp16.",
+        rich_help_panel=COMPUTE_PANEL,
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="N", min=0, help="The same seed gives the same result.", rich_help_panel=COMPUTE_PANEL
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Processes that work side by side. Default: as many as there is work and processors for.",
+        rich_help_panel=COMPUTE_PANEL,
+    ),
+]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        "--batch-size", metavar="N", min=1, help="Images that go through at once.", rich_help_panel=COMPUTE_PANEL
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Make again what is already there, instead of skipping it.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Report results on stdout as one JSON object per line.", rich_help_panel=OUTPUT_PANEL),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress and no plans: only results, warnings and errors.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]

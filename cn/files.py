@@ -1,0 +1,96 @@
+"""Writing files so that they appear whole or not at all, and the folders that they go to.
+
+No heavy imports: training, checkpoints, images and data sets all share this.
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cn.errors import InputError
+
+TEMPORARY_PREFIX = ".cn-"
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def reason(error: OSError) -> str:
+    """The operating system's words for `error`, without number and path: "No space left on device"."""
+    return error.strerror or type(error).__name__
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create the folder `path` and its parents if need be; InputError when that cannot be done."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder}: is a file, but a folder is needed there") from None
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be made: {reason(error)}") from error
+    return folder
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | bytearray | memoryview, *, durable: bool = True) -> None:
+    """Write `data` to `path`, whole or not at all: see `open_atomic`."""
+    with open_atomic(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomic(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A binary file that takes the name `path` only when the block ends without an exception.
+
+    It is a temporary file in the same folder until then; an exception (Ctrl-C too) removes it, and what was at `path`
+    before stays. The new file has the permissions that the umask gives, or those of the file it replaces. A symbolic
+    link is followed, and a device or pipe (`/dev/null`, `/dev/stdout`) is written to and never replaced.
+    `durable` waits until the bytes are on the disk, so that not even a power failure leaves half a file.
+    Raises InputError, naming the file, when the folder is missing, forbidden or full.
+    """
+    target = Path(path)
+    try:
+        mode = _mode(target)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise InputError(f"{target}: is a folder, but a file is to be written there")
+        if mode is not None and not stat.S_ISREG(mode):
+            with open(target, "wb") as special:
+                yield special
+            return
+        with _temporary(Path(os.path.realpath(target)), mode, durable) as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise InputError(f"{target}: cannot be written: {reason(error)}") from error
+
+
+def _mode(path: Path) -> int | None:
+    """`st_mode` of what is at `path` (links followed), None when nothing is."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, mode: int | None, durable: bool) -> Iterator[BinaryIO]:
+    # A short name of its own, so that long target names fit and two writers of one file never share a temporary.
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    # os.open rather than tempfile: tempfile's 0600 would make the result unreadable to the group whatever the umask.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

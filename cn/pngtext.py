@@ -1,0 +1,59 @@
+"""The text chunks of a PNG, read without decoding the picture: keyword → text."""
+
+import struct
+import zlib
+from typing import BinaryIO
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+"""The last twelve bytes of every whole PNG."""
+
+_MAX_CHUNK = 256 << 20
+_PIXELS = b"IDAT"
+
+
+def read_text(file: BinaryIO) -> dict[str, str]:
+    """All tEXt, zTXt and iTXt chunks (PNG specification, 11.3.3) of an open file; {} when it is no PNG.
+
+    Chunks behind the pixels count as well. A file that is cut off gives what could be read; damaged ones are left out.
+    """
+    texts: dict[str, str] = {}
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        return texts
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if length > _MAX_CHUNK or kind == b"IEND":
+            break
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            file.seek(length + 4, 1)
+            continue
+        data = file.read(length)
+        if len(data) < length:
+            break
+        file.seek(4, 1)
+        pair = _decode(kind, data)
+        if pair is not None:
+            texts[pair[0]] = pair[1]
+    return texts
+
+
+def _decode(kind: bytes, data: bytes) -> tuple[str, str] | None:
+    keyword, separator, rest = data.partition(b"\0")
+    if not separator:
+        return None
+    try:
+        if kind == b"tEXt":
+            return keyword.decode("latin-1"), rest.decode("latin-1")
+        if kind == b"zTXt":
+            return keyword.decode("latin-1"), _inflate(rest[1:]).decode("latin-1")
+        compressed, method_and_tags = rest[:1] == b"\1", rest[2:]
+        _language, _, after = method_and_tags.partition(b"\0")
+        _translated, _, text = after.partition(b"\0")
+        return keyword.decode("latin-1"), (_inflate(text) if compressed else text).decode("utf-8")
+    except (zlib.error, UnicodeDecodeError):
+        return None
+
+
+def _inflate(data: bytes) -> bytes:
+    # A few bytes can unfold to gigabytes; what is longer than any real text is cut.
+    return zlib.decompressobj().decompress(data, _MAX_CHUNK)

@@ -1,0 +1,48 @@
+"""Changing the size of images and condition maps, as the released checkpoints were fed."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.conditions import Geometry
+
+MULTIPLE = 64
+"""Both sides of what Stable Diffusion's U-Net takes are multiples of this many pixels."""
+
+
+def resize(image: NDArray[Any], size: tuple[int, int], geometry: Geometry = "smooth") -> NDArray[Any]:
+    """An image or map (h, w) or (h, w, c) at `size` = (height, width), same dtype.
+
+    "discrete" takes the nearest pixel, so that no new label or colour appears; "smooth" averages areas when it gets
+    smaller and interpolates bilinearly when it gets larger.
+    """
+    import cv2
+
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    if geometry == "discrete":
+        method = cv2.INTER_NEAREST_EXACT
+    else:
+        method = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
+    # OpenCV drops a last axis of one channel.
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method)).reshape(height, width, *image.shape[2:])
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) with the short side at `short_side` and both rounded to multiples of 64 (at least 64)."""
+    factor = short_side / min(height, width)
+    sides = (max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in (height, width))
+    return next(sides), next(sides)
+
+
+def resize_short_side(image: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) at `short_side_size`, enlarged by Lanczos, reduced by area, as officially trained."""
+    import cv2
+
+    height, width = short_side_size(image.shape[0], image.shape[1], short_side)
+    if image.shape[:2] == (height, width):
+        return image
+    method = cv2.INTER_LANCZOS4 if short_side > min(image.shape[:2]) else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method))
