@@ -1,0 +1,62 @@
+"""From a rendered view with its exact labels to condition maps, through the same drawing code as the detectors use."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.conditions import ConditionInfo, get, scene_kinds
+from cn.detect.canny import HIGH, LOW, canny
+from cn.detect.depthmap import depth_to_map, normals_to_map
+from cn.detect.palettes import ADE20K, paint
+from cn.detect.skeleton import JOINTS, draw
+from cn.errors import UsageError
+
+if TYPE_CHECKING:
+    from cn.scenes.render import View
+
+PERSON_SHARE = 0.3
+"""§3.5: a picture with a person shows at least 30 % of the key points of a whole body."""
+
+
+def scene_kind(name: str) -> str:
+    """The kind of this name or alias, if the built-in scenes have exact maps of it; UsageError otherwise."""
+    condition = get(name)
+    if not condition.scenes:
+        raise UsageError(
+            f"the built-in scenes have no {condition.kind} maps, only {', '.join(scene_kinds())}; "
+            f"give pairs of your own for {condition.kind}"
+        )
+    return condition.kind
+
+
+def condition_map(view: "View", kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> NDArray[np.uint8]:
+    """The map of one kind, uint8 (h, w, 3) RGB. `thresholds` are Canny's. UsageError for a kind that scenes lack."""
+    kind = scene_kind(kind)
+    if kind == "canny":
+        return _three_channels(canny(view.rgb, *thresholds))
+    if kind == "depth":
+        return _three_channels(depth_to_map(view.depth))
+    if kind == "normal":
+        return normals_to_map(view.normals)
+    if kind == "openpose":
+        return draw(view.keypoints, *view.rgb.shape[:2])
+    # Scenes count ADE20K's classes from 1, palettes from 0.
+    return paint(view.classes.astype(np.int16) - 1, ADE20K)
+
+
+def condition_info(kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> ConditionInfo:
+    """What a scene's map says of itself: Canny's edges are detected, everything else is exact."""
+    kind = scene_kind(kind)
+    if kind == "canny":
+        return ConditionInfo(kind, "canny (OpenCV)", {"low": thresholds[0], "high": thresholds[1]})
+    return ConditionInfo(kind, "built-in scenes (exact)")
+
+
+def shows_person(view: "View") -> bool:
+    """Whether somebody is in the picture by the paper's rule: 30 % of the 18 key points inside it and not hidden."""
+    return bool(((view.keypoints[..., 2] == 1).sum(axis=-1) >= PERSON_SHARE * len(JOINTS)).any())
+
+
+def _three_channels(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(grey[..., None], 3, axis=2)

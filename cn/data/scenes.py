@@ -1,0 +1,74 @@
+"""Endless training pairs from the built-in scenes: picture, exact condition map and caption by number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cn.data.examples import Example, Fetched
+from cn.data.maps import condition_info, condition_map, scene_kind, shows_person
+from cn.detect.canny import HIGH, LOW, random_thresholds
+from cn.errors import InputError, UsageError
+
+TRAIN_SEED = 0
+"""The scenes that a run trains on by default, numbered from 0."""
+EVAL_SEED = 230205543
+"""Reserved for held-out scenes: nothing may be trained on them. (The paper is arXiv 2302.05543.)"""
+
+_RETRY_STRIDE = 1 << 40
+_RETRIES = 64
+
+
+def check_training_seed(seed: int) -> int:
+    """`seed`, unless it is the one that held-out scenes are made with (UsageError)."""
+    if seed == EVAL_SEED:
+        raise UsageError(f"seed {EVAL_SEED} is reserved for held-out scenes; choose another")
+    return seed
+
+
+def render_examples(
+    kinds: Sequence[str], size: int, seed: int, number: int, *, random: bool = False
+) -> dict[str, Example]:
+    """Render scene `number` once, with a map of each of the `kinds`; size × size pixels.
+
+    With `random`, Canny's thresholds are drawn anew for every scene, as in the paper's training data (§3.5). If a pose
+    is among the kinds and the scene shows nobody, the next of a fixed row of further scenes takes its place (the
+    paper's rule: 30 % of a body's key points). A pure function of its arguments.
+    """
+    from cn.scenes import caption, describe, render
+
+    for attempt in range(_RETRIES):
+        scene = describe(seed, number + attempt * _RETRY_STRIDE)
+        view = render(scene, size)
+        if "openpose" not in kinds or shows_person(view):
+            thresholds = random_thresholds(seed, str(number)) if random else (LOW, HIGH)
+            prompt = caption(scene)
+            return {
+                kind: Example(view.rgb, condition_map(view, kind, thresholds), prompt, condition_info(kind, thresholds))
+                for kind in kinds
+            }
+    raise InputError(f"no scene with a person found for number {number} of seed {seed}")
+
+
+@dataclass(frozen=True)
+class ScenePairs:
+    """Scene `start + i` of `seed` as example i, with a map of one kind, size × size pixels; never ends."""
+
+    kind: str
+    size: int
+    seed: int = TRAIN_SEED
+    start: int = 0
+    random_thresholds: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", scene_kind(self.kind))
+
+    @property
+    def count(self) -> None:
+        return None
+
+    def __getitem__(self, index: int) -> Example:
+        return render_examples((self.kind,), self.size, self.seed, self.start + index, random=self.random_thresholds)[
+            self.kind
+        ]
+
+    def fetch(self, index: int) -> Fetched:
+        return Fetched(self[index])

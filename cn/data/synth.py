@@ -1,0 +1,140 @@
+"""Pair sets from the built-in scenes: rendered by worker processes, resumable, the same bytes every time."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cn import images
+from cn.data.ahead import map_ordered
+from cn.data.records import RECORDS, Pair, format_line, whole_records
+from cn.data.scenes import render_examples
+from cn.errors import InputError
+from cn.files import make_folder, write_atomic
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What is made: scenes of `seed` with maps of the `kinds`, size × size pixels. Calling it makes one scene's files.
+
+    One kind makes `out` itself a pair set; several make one a kind, `out`/KIND, of the same pictures.
+    """
+
+    out: Path
+    kinds: tuple[str, ...]
+    size: int
+    seed: int
+    random_thresholds: bool = False
+
+    def folder(self, kind: str) -> Path:
+        return self.out if len(self.kinds) == 1 else self.out / kind
+
+    @property
+    def folders(self) -> list[Path]:
+        return [self.folder(kind) for kind in self.kinds]
+
+    def record(self, kind: str, number: int) -> dict[str, Any]:
+        """What a line of `prompt.json` says besides the prompt."""
+        name = f"{number:06d}.png"
+        record = {"source": f"source/{name}", "target": f"target/{name}"}
+        extra: dict[str, Any] = {"kind": kind, "seed": self.seed, "scene": number, "size": self.size}
+        if kind == "canny":
+            extra["thresholds"] = "random" if self.random_thresholds else "fixed"
+        return record | extra
+
+    def __call__(self, number: int) -> str:
+        """Render scene `number`, write its pictures, and return its prompt."""
+        examples = render_examples(self.kinds, self.size, self.seed, number, random=self.random_thresholds)
+        encoded: bytes | None = None
+        prompt = ""
+        for kind, example in examples.items():
+            record, folder = self.record(kind, number), self.folder(kind)
+            encoded = encoded or images.encode(example.target, "PNG")
+            text = example.info.to_text() if example.info is not None else None
+            write_atomic(folder / record["target"], encoded, durable=False)
+            write_atomic(folder / record["source"], images.encode(example.condition, "PNG", text), durable=False)
+            prompt = example.prompt
+        return prompt
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a set still lacks: `render` are scenes whose pictures are not there, `recorded` those that have a line."""
+
+    render: tuple[int, ...]
+    recorded: frozenset[int]
+
+
+def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = False) -> Missing:
+    """Make the folders and find out what is missing of scenes `start` … `start + count - 1`.
+
+    A half-written last line of an earlier run is cut off. Raises InputError if a folder holds another set, unless it is
+    to be overwritten: then its pictures and records go.
+    """
+    wanted = range(start, start + count)
+    missing: set[int] = set()
+    recorded: set[int] = set(wanted)
+    for kind in synthesis.kinds:
+        folder = synthesis.folder(kind)
+        for name in ("source", "target"):
+            make_folder(folder / name)
+        if overwrite:
+            _clear(folder)
+        done = _done(synthesis, kind)
+        recorded &= done.keys()
+        missing.update(n for n in wanted if n not in done or not done[n])
+    return Missing(tuple(sorted(missing)), frozenset(recorded))
+
+
+def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[int]:
+    """Render what is missing; yields the number of each scene once its pictures and its records are written.
+
+    A record is written after both its pictures, in the order of the scenes, so that a set that was begun many times has
+    the same bytes as one made at once.
+    """
+    prompts = map_ordered(synthesis, missing.render, workers)
+    with contextlib.ExitStack() as stack:
+        stack.callback(prompts.close)
+        files = {k: stack.enter_context(open(synthesis.folder(k) / RECORDS, "ab")) for k in synthesis.kinds}
+        for number, prompt in zip(missing.render, prompts, strict=True):
+            if number not in missing.recorded:
+                for kind, file in files.items():
+                    file.write(format_line(prompt=prompt, **synthesis.record(kind, number)).encode())
+                    file.flush()
+            yield number
+
+
+def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
+    """The scenes that have a record in a kind's set → whether both pictures are there and whole."""
+    folder = synthesis.folder(kind)
+    file = folder / RECORDS
+    pairs, length = whole_records(file)
+    done = {}
+    for pair in pairs:
+        number = pair.extra.get("scene")
+        if not isinstance(number, int) or _record(pair, folder) != synthesis.record(kind, number):
+            raise InputError(
+                f"{folder} already holds another set ({pair.where} is not of these settings); "
+                f"choose another folder, or --overwrite it"
+            )
+        done[number] = images.is_whole_png(pair.source) and images.is_whole_png(pair.target)
+    if file.exists() and file.stat().st_size > length:
+        with file.open("r+b") as stream:
+            stream.truncate(length)
+    return done
+
+
+def _record(pair: Pair, folder: Path) -> dict[str, Any]:
+    paths = {"source": pair.source, "target": pair.target}
+    return {name: path.relative_to(folder).as_posix() for name, path in paths.items()} | dict(pair.extra)
+
+
+def _clear(folder: Path) -> None:
+    """Remove a set's records and the pictures that they name; nothing else."""
+    pairs, _ = whole_records(folder / RECORDS)
+    (folder / RECORDS).unlink(missing_ok=True)
+    for pair in pairs:
+        for path in (pair.source, pair.target):
+            if path.is_relative_to(folder):
+                path.unlink(missing_ok=True)
