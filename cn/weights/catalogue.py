@@ -1,0 +1,152 @@
+"""What weights there are: the bundled files, read from their headers without torch."""
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from cn import conditions
+from cn.errors import InputError, UsageError, WeightsError
+from cn.files import reason
+
+Role = Literal["base", "control", "unknown"]
+
+FOLDER = Path(__file__).parent
+"""Where the bundled files lie."""
+
+METADATA_KEY = "cn"
+"""The safetensors metadata entry in which our files say what they are, as JSON."""
+
+BASE_NAME = "base"
+_MAX_HEADER = 100 << 20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weights file as its header describes it."""
+
+    name: str
+    path: Path
+    role: Role
+    kind: str | None
+    """The condition that a control was trained for."""
+    base: str | None
+    """For a control: the hash of the base that it belongs to."""
+    parameters: int
+    size: int
+    """Bytes."""
+    licence: str | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole file, hexadecimal; read once."""
+        return _sha256(self.path, self.path.stat().st_mtime_ns)
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "kind": self.kind,
+            "base": self.base,
+            "parameters": self.parameters,
+            "size": self.size,
+            "sha256": self.sha256,
+            "licence": self.licence,
+            "path": str(self.path),
+        }
+
+
+def bundled(folder: Path = FOLDER) -> list[Weights]:
+    """The files that came with the package: the base first, then the controls by name."""
+    files = [describe(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sorted(files, key=lambda weights: (weights.role != "base", weights.name))
+
+
+def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER) -> Path:
+    """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file is there.
+
+    A bundled name wins over a file of that name without a folder: `./canny` means the file.
+    Raises WeightsError, with what to do, when there is neither.
+    """
+    text = os.fspath(name_or_path)
+    name = text if text == BASE_NAME else _kind(text)
+    if name is not None and (folder / f"{name}.safetensors").is_file():
+        return folder / f"{name}.safetensors"
+    path = Path(text)
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
+    here = f"bundled are: {names}" if names else "this installation has none bundled"
+    if path.is_dir():
+        raise WeightsError(f"{text}: is a folder; give the .safetensors file in it")
+    if path.suffix or os.sep in text:
+        raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
+    raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
+
+
+def describe(path: str | os.PathLike[str]) -> Weights:
+    """What a safetensors file says of itself; InputError when it is none or is cut off."""
+    header, size = _header(Path(path))
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    try:
+        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
+        parameters = sum(math.prod(entry["shape"]) for entry in tensors.values())
+        metadata = metadata if isinstance(metadata, dict) else {}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(f"{path}: the header of this safetensors file cannot be understood") from None
+    role = metadata.get("role")
+    return Weights(
+        name=Path(path).stem,
+        path=Path(path),
+        role=role if role in ("base", "control") else "unknown",
+        kind=metadata.get("kind"),
+        base=metadata.get("base_sha256") or None,
+        parameters=parameters,
+        size=size,
+        licence=metadata.get("licence") or metadata.get("license"),
+        metadata=metadata,
+    )
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The JSON header of a safetensors file (eight bytes of length, then JSON) and the file's size in bytes."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(size - 8, _MAX_HEADER):
+                raise InputError(f"{path}: not a safetensors file, or cut off")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except ValueError:
+        raise InputError(f"{path}: not a safetensors file, or cut off") from None
+    if not isinstance(header, dict) or any(not isinstance(entry, dict) for entry in header.values()):
+        raise InputError(f"{path}: not a safetensors file, or cut off")
+    ends = [offsets[1] for entry in header.values() if (offsets := entry.get("data_offsets"))]
+    if 8 + length + max(ends, default=0) != size:
+        raise InputError(f"{path}: cut off or damaged: its header speaks of another size")
+    return header, size
+
+
+def _kind(name: str) -> str | None:
+    """ "openpose" for "pose"; None for what is no condition."""
+    try:
+        return conditions.get(name).kind
+    except UsageError:
+        return None
+
+
+@cache
+def _sha256(path: Path, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
