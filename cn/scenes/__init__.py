@@ -1,0 +1,7 @@
+"""The built-in world: describe → render → caption."""
+
+from .captions import caption
+from .render import View, render
+from .world import Scene, describe
+
+__all__ = ["Scene", "View", "caption", "describe", "render"]

@@ -1,0 +1,3 @@
+from .world import Scene
+def caption(scene: Scene) -> str:
+    return ''

@@ -1,0 +1,169 @@
+"""Which solid a ray meets first. Each solid is tried only inside its own rectangle of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .clay import Solid
+from .geometry import Array, Camera
+from .primitives import HITS, corners, normal
+
+SKY, GROUND, FIRST = 0, 1, 2
+"""What a pixel sees, as an id: the sky, the ground plane, or solid number id - FIRST."""
+
+Component = float | Array
+
+
+@dataclass(frozen=True)
+class Lens:
+    """All solids seen by one camera: the affine rays in every solid's own space and the screen rectangles."""
+
+    origins: list[list[list[float]]]
+    """Per solid, per axis: constant, change per x, change per y."""
+    directions: list[list[list[float]]]
+    rectangles: Array
+    """(solids, 4): x0, y0, x1, y1 in whole pixels, clipped to the picture."""
+
+
+def focus(camera: Camera, solids: list[Solid], height: int, width: int) -> Lens:
+    """Prepare ``solids`` for ``camera``."""
+    matrices = np.stack([s.matrix for s in solids])
+    inverse = np.linalg.inv(matrices[:, :, :3])
+    shifted = camera.origin[0] - matrices[:, :, 3]
+    origins = np.einsum("sij,kj->sik", inverse, camera.origin)
+    origins[:, :, 0] = np.einsum("sij,sj->si", inverse, shifted)
+    directions = np.einsum("sij,kj->sik", inverse, camera.direction)
+    directions[np.abs(directions) < 1e-12] = 1e-12
+    local = np.stack([corners(s.kind, s.size) for s in solids])
+    points = np.einsum("sij,skj->ski", matrices[:, :, :3], local) + matrices[:, None, :, 3]
+    x, y, depth = camera.project(points)
+    low_x, high_x = np.floor(x.min(1) - 0.5), np.ceil(x.max(1) + 0.5)
+    low_y, high_y = np.floor(y.min(1) - 0.5), np.ceil(y.max(1) + 0.5)
+    if camera.perspective:
+        whole = depth.min(1) < 0.02  # a corner behind the eye: no rectangle is safe
+        low_x[whole], low_y[whole], high_x[whole], high_y[whole] = 0, 0, width, height
+        high_x[depth.max(1) < 0.02] = -1
+    box = np.stack(
+        [low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1
+    )
+    return Lens(origins.tolist(), directions.tolist(), box.astype(np.int32))
+
+
+def along(affine: list[list[float]], x: Array, y: Array, moving: bool) -> tuple[Component, ...]:
+    """The three components of an affine ray part at pixel coordinates ``x``, ``y`` (broadcast), or plain numbers."""
+    if not moving:
+        return tuple(row[0] for row in affine)
+    return tuple((row[0] + row[1] * x) + row[2] * y for row in affine)
+
+
+def cast(lens: Lens, camera: Camera, solids: list[Solid], which: int, x: Array, y: Array) -> Array:
+    """Depth at which solid ``which`` is entered, NaN for a miss; ``x``, ``y`` float32 and broadcastable."""
+    solid = solids[which]
+    o = along(lens.origins[which], x, y, not camera.perspective)
+    d = along(lens.directions[which], x, y, camera.perspective)
+    return HITS[solid.kind](o, d, solid.size)  # type: ignore[arg-type]
+
+
+def ground_depth(camera: Camera, x: Array, y: Array) -> Array:
+    """Depth of the plane y = 0, infinite where the ray does not come down to it."""
+    moving = camera.perspective
+    o = along(camera.origin.T.tolist(), x, y, not moving)[1]
+    d = along(camera.direction.T.tolist(), x, y, moving)[1]
+    t = np.asarray(-o / d, np.float32) + np.float32(0) * (x + y)
+    return np.where(t > 0, t, np.float32(np.inf)).astype(np.float32)
+
+
+def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: int, casters: bool = False) -> tuple[Array, Array]:
+    """Depth (h, w) float32 and ids (h, w) uint16 at pixel centres; ``casters``: only what throws a shadow."""
+    xs = (np.arange(width, dtype=np.float32) + 0.5)[None, :]
+    ys = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
+    depth = ground_depth(camera, xs, ys)
+    ids = np.where(np.isfinite(depth), np.uint16(GROUND), np.uint16(SKY))
+    for which, (x0, y0, x1, y1) in enumerate(lens.rectangles.tolist()):
+        if x0 >= x1 or y0 >= y1 or (casters and not solids[which].shadow):
+            continue
+        t = cast(lens, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
+        here = depth[y0:y1, x0:x1]
+        nearer = t < here
+        np.copyto(here, t, where=nearer)
+        if not casters:
+            np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
+    return depth, ids
+
+
+def edges(ids: Array, normals: Array) -> Array:
+    """Pixels (h, w) bool beside another solid or a crease: the ones worth more samples."""
+    mask = np.zeros(ids.shape, bool)
+    for axis in (0, 1):
+        a = tuple(slice(None, -1) if k == axis else slice(None) for k in (0, 1))
+        b = tuple(slice(1, None) if k == axis else slice(None) for k in (0, 1))
+        differs = ids[a] != ids[b]
+        crease = np.einsum("hwc,hwc->hw", normals[a], normals[b]) < 0.75
+        differs |= crease & (ids[a] > GROUND) & (ids[b] > GROUND)
+        mask[a] |= differs
+        mask[b] |= differs
+    return mask
+
+
+def resample(camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: Array, offsets: Array) -> tuple[Array, Array, Array, Array]:
+    """Cast ``k`` more rays through each of the ``n`` pixels in ``mask``: x, y, depth and ids, each (k, n).
+
+    Only solids seen in a pixel's 3×3 neighbourhood are tried; what no neighbour sees is thinner than a pixel.
+    """
+    row, column = np.nonzero(mask)
+    x = (column + np.float32(0.5)).astype(np.float32)[None] + offsets[:, :1].astype(np.float32)
+    y = (row + np.float32(0.5)).astype(np.float32)[None] + offsets[:, 1:].astype(np.float32)
+    depth = ground_depth(camera, x, y)
+    found = np.where(np.isfinite(depth), np.uint16(GROUND), np.uint16(SKY))
+    padded = np.pad(ids, 1, mode="edge")
+    around = np.stack([padded[row + i, column + j] for i in range(3) for j in range(3)], axis=1)
+    around.sort(axis=1)
+    fresh = np.ones(around.shape, bool)
+    fresh[:, 1:] = around[:, 1:] != around[:, :-1]
+    fresh &= around >= FIRST
+    pixel = np.nonzero(fresh)[0]
+    seen = around[fresh]
+    order = np.argsort(seen, kind="stable")
+    seen, pixel = seen[order], pixel[order]
+    cuts = np.flatnonzero(np.diff(seen)) + 1
+    starts = np.concatenate([[0], cuts, [len(seen)]])
+    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        if begin == end:
+            continue
+        which, columns = int(seen[begin]), pixel[begin:end]
+        t = cast(lens, camera, solids, which - FIRST, x[:, columns], y[:, columns])
+        here = depth[:, columns]
+        nearer = t < here
+        depth[:, columns] = np.where(nearer, t, here)
+        found[:, columns] = np.where(nearer, np.uint16(which), found[:, columns])
+    return x, y, depth, found
+
+
+def surface(camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array) -> tuple[Array, Array, Array, Array]:
+    """World points, unit normals, own-space points (n, 3) and ids sorted with their order, for flat arrays (n,)."""
+    origin, direction = camera.rays(x, y)
+    finite = np.where(np.isfinite(depth), depth, np.float32(0))
+    points = origin + finite[:, None] * direction
+    normals = np.zeros_like(points)
+    local = np.zeros_like(points)
+    order = np.argsort(ids, kind="stable")
+    sorted_ids = ids[order]
+    cuts = np.flatnonzero(np.diff(sorted_ids)) + 1
+    starts = np.concatenate([[0], cuts, [len(ids)]])
+    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        ident = int(sorted_ids[begin]) if begin < end else SKY
+        rows = order[begin:end]
+        if ident == SKY:
+            continue
+        if ident == GROUND:
+            normals[rows, 1] = 1
+            continue
+        solid = solids[ident - FIRST]
+        inverse = np.linalg.inv(solid.matrix[:, :3])
+        p = ((points[rows] - solid.matrix[:, 3].astype(np.float32)) @ inverse.T.astype(np.float32))
+        n = normal(solid.kind, p, solid.size) @ inverse.astype(np.float32)
+        n /= np.sqrt(np.einsum("nc,nc->n", n, n))[:, None] + np.float32(1e-12)
+        normals[rows], local[rows] = n, p
+    return points, normals, local, direction

@@ -1,0 +1,115 @@
+"""Cameras whose rays are affine in the pixel, and the small transforms that place things.
+
+World: x right, y up, z towards the viewer, metres, the ground is the plane y = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Vec = tuple[float, float, float]
+Array = np.ndarray
+
+
+def unit(vector: Array | Vec) -> Array:
+    """``vector`` (3,) scaled to length 1."""
+    v = np.asarray(vector, np.float64)
+    return v / max(float(np.linalg.norm(v)), 1e-12)
+
+
+def turn(yaw: float) -> Array:
+    """Rotation about the vertical (3, 3): ``yaw`` radians take +z towards +x."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def tilt(pitch: float) -> Array:
+    """Rotation about x (3, 3): positive ``pitch`` leans +y towards +z."""
+    c, s = np.cos(pitch), np.sin(pitch)
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def roll(angle: float) -> Array:
+    """Rotation about z (3, 3): positive ``angle`` takes +x towards +y."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def frame_along(axis: Array, hint: Array | Vec = (0.0, 0.0, 1.0)) -> Array:
+    """A rotation (3, 3) whose second column is ``axis`` and whose third is as near ``hint`` as it can be."""
+    y = unit(axis)
+    x = np.cross(y, np.asarray(hint, np.float64))
+    if np.linalg.norm(x) < 1e-6:
+        x = np.cross(y, np.array([1.0, 0.3, 0.0]))
+    x = unit(x)
+    return np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Rays ``origin(x, y) + t · direction(x, y)``, both affine in the pixel coordinate (x right, y down).
+
+    Perspective: the origin is fixed and the direction advances 1 metre along the optical axis, so t *is* the depth.
+    Parallel (for light): the direction is fixed and the origin moves. Rows of ``origin`` and ``direction`` are the
+    constant, the change per pixel in x and the change per pixel in y: (3, 3).
+    """
+
+    origin: Array
+    direction: Array
+    axes: Array
+    """Rows: right, up, backwards (towards the viewer), (3, 3): world vectors → camera space."""
+    centre: Array
+    """Eye, or the middle of the light's window (3,)."""
+    scale: tuple[float, float]
+    """Pixels per unit slope (perspective) or per metre (parallel), in x and in y."""
+    middle: tuple[float, float]
+    """Pixel coordinate of the optical axis."""
+    perspective: bool
+
+    def project(self, points: Array) -> tuple[Array, Array, Array]:
+        """World ``points`` (..., 3) → pixel x, y and depth along the axis, each (...). Pixel centres are at k + 0.5."""
+        local = (points - self.centre) @ self.axes.T
+        depth = -local[..., 2]
+        divisor = np.maximum(depth, 1e-6) if self.perspective else 1.0
+        x = self.middle[0] + self.scale[0] * local[..., 0] / divisor
+        y = self.middle[1] - self.scale[1] * local[..., 1] / divisor
+        return x, y, depth
+
+    def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Origins and directions (n, 3) in float32 for pixel coordinates ``x``, ``y`` (n,)."""
+        basis = np.stack([np.ones_like(x), x, y], axis=-1).astype(np.float32)
+        return basis @ self.origin.astype(np.float32), basis @ self.direction.astype(np.float32)
+
+
+def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> Camera:
+    """A perspective camera; ``fov`` (radians) spans the shorter side of the picture, so any aspect keeps the subject."""
+    back = unit(np.asarray(eye, np.float64) - target)
+    right = unit(np.cross((0.0, 1.0, 0.0), back))
+    axes = np.stack([right, np.cross(back, right), back])
+    scale = 0.5 * min(height, width) / np.tan(0.5 * fov)
+    middle = (0.5 * width, 0.5 * height)
+    per_x, per_y = axes[0] / scale, -axes[1] / scale
+    first = -axes[2] - middle[0] * per_x - middle[1] * per_y
+    eye = np.asarray(eye, np.float64)
+    zero = np.zeros(3)
+    return Camera(
+        np.stack([eye, zero, zero]), np.stack([first, per_x, per_y]), axes, eye, (scale, scale), middle, True
+    )
+
+
+def parallel(towards_light: Array, centre: Array, half: tuple[float, float], size: int) -> Camera:
+    """The light's camera: parallel rays over a window of half extents ``half`` metres, ``size`` texels square."""
+    back = unit(towards_light)
+    right = unit(np.cross((0.0, 1.0, 0.0), back))
+    axes = np.stack([right, np.cross(back, right), back])
+    scale = (0.5 * size / half[0], 0.5 * size / half[1])
+    middle = (0.5 * size, 0.5 * size)
+    centre = np.asarray(centre, np.float64) + back * 4 * max(half)  # far enough back to see everything
+    per_x, per_y = axes[0] / scale[0], -axes[1] / scale[1]
+    first = centre - middle[0] * per_x - middle[1] * per_y
+    zero = np.zeros(3)
+    return Camera(
+        np.stack([first, per_x, per_y]), np.stack([-back, zero, zero]), axes, centre, scale, middle, False
+    )

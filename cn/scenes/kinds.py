@@ -1,0 +1,75 @@
+"""What can stand in a scene, as data: sizes, colours, where it belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALL = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "grey", "black")
+BRIGHT = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "white")
+LAND = ("meadow", "sand", "snow", "tiles")
+ANY = (*LAND, "water")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Half extents and height in metres, the choices of colour of each part, and the grounds it may stand on."""
+
+    half_width: float
+    half_depth: float
+    height: float
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+    grounds: tuple[str, ...]
+    big: float
+    """How often beside people and big things; 0: never."""
+    small: float
+    """How often among small things and on tables; 0: never."""
+    turns: tuple[float, float] = (-0.6, 0.6)
+    """Range of headings."""
+
+
+KINDS: dict[str, Kind] = {
+    "house": Kind(1.15, 1.0, 2.1, (("walls", ALL[:11]), ("roof", ALL)), LAND, 2.2, 0, (-0.75, 0.75)),
+    "tower": Kind(0.82, 0.8, 3.2, (("walls", ("grey", "white", "brown", "pink", "yellow", "orange")), ("roof", BRIGHT[:8])), LAND, 1.1, 0),
+    "tree": Kind(0.95, 0.9, 2.7, (("leaves", ("green", "green", "green", "orange", "red", "yellow", "pink")),), LAND, 2.0, 0, (-3, 3)),
+    "fir": Kind(0.8, 0.8, 2.55, (("leaves", ("green", "green", "teal")),), ("meadow", "snow", "tiles"), 1.4, 0),
+    "palm": Kind(0.95, 0.9, 2.4, (), ("sand", "water"), 2.2, 0, (-0.3, 0.3)),
+    "car": Kind(1.15, 0.6, 1.2, (("body", ALL),), LAND, 2.2, 0, (0.95, 2.0)),
+    "snowman": Kind(0.6, 0.5, 1.9, (("scarf", BRIGHT[:8]), ("hat", ("black", "red", "blue", "purple", "green", "brown"))), ("snow",), 5.0, 0),
+    "table": Kind(0.75, 0.5, 0.78, (("body", ALL),), ANY, 0.7, 0, (-0.4, 0.4)),
+    "chair": Kind(0.3, 0.3, 1.02, (("body", ALL),), ANY, 1.0, 0, (-0.9, 0.9)),
+    "bench": Kind(0.75, 0.3, 0.92, (("body", ALL),), ANY, 0.9, 0, (-0.5, 0.5)),
+    "street lamp": Kind(0.3, 0.3, 2.45, (("body", ("black", "green", "grey", "red", "blue")),), ANY, 1.5, 0),
+    "lamp": Kind(0.34, 0.34, 0.82, (("body", BRIGHT),), ANY, 0, 1.6),
+    "mug": Kind(0.33, 0.25, 0.47, (("body", ALL),), ANY, 0, 2.0, (-0.5, 0.5)),
+    "ball": Kind(0.3, 0.3, 0.6, (("body", ALL),), ANY, 1.3, 1.8),
+    "box": Kind(0.32, 0.32, 0.66, (("body", ALL),), ANY, 1.1, 1.8, (-0.7, 0.7)),
+    "cone": Kind(0.33, 0.33, 0.72, (("body", ALL),), ANY, 0.9, 1.6),
+    "balloon": Kind(0.28, 0.26, 1.5, (("body", ALL),), ANY, 1.2, 0.8),
+    "mushroom": Kind(0.4, 0.4, 0.97, (("cap", ALL[:11]),), ("meadow", "snow", "sand", "tiles"), 1.0, 1.0),
+    "flower": Kind(0.34, 0.2, 1.25, (("petals", BRIGHT),), LAND, 1.0, 1.0, (-0.3, 0.3)),
+    "rock": Kind(0.55, 0.4, 0.55, (), LAND, 0.6, 0.4),
+    "boat": Kind(0.78, 0.35, 2.05, (("hull", ALL), ("sail", BRIGHT)), ("water",), 5.0, 0, (-0.4, 0.4)),
+    "rocket": Kind(0.62, 0.62, 2.02, (("body", ALL[:11]), ("fins", BRIGHT[:8])), ANY, 1.2, 0, (-0.5, 0.5)),
+    "cat": Kind(0.4, 0.35, 0.93, (("body", ("orange", "black", "white", "grey", "brown")),), ANY, 1.3, 1.1, (-0.7, 0.7)),
+    "dog": Kind(0.55, 0.6, 0.98, (("body", ("brown", "black", "white", "grey", "orange")),), ANY, 1.4, 0.8, (0.5, 1.3)),
+    "book": Kind(0.36, 0.27, 0.18, (("body", ALL),), ANY, 0, 1.2, (-0.6, 0.6)),
+    "plant": Kind(0.36, 0.36, 1.02, (("pot", ALL),), ANY, 0.4, 1.3),
+}  # fmt: skip
+
+TALL = ("house", "tower", "tree", "fir", "palm", "car", "rocket", "street lamp")
+"""Things that may stand well behind the others."""
+
+SEATS = ("chair", "bench", "box")
+WHO = ("man", "woman", "boy", "girl")
+GARMENTS = {"man": ("coat", "jacket", "jumper", "shirt"), "woman": ("coat", "dress", "jumper", "jacket", "dress"),
+            "boy": ("coat", "jacket", "jumper", "shirt"), "girl": ("coat", "dress", "dress", "jumper")}  # fmt: skip
+POSE_WEIGHTS = {"standing": 1.5, "hips": 0.8, "waving": 1.4, "walking": 1.6, "running": 1.4, "dancing": 1.1, "twirling": 0.8,
+                "jumping": 0.7, "leaping": 0.6, "cheering": 1.3, "pointing": 1.1, "sitting": 1.6, "holding": 1.1,
+                "balloon": 0.9}  # fmt: skip
+TROUSERS = ("blue", "black", "grey", "brown", "white", "green", "purple")
+HAIR = ("hair_black", "hair_brown", "hair_blond", "hair_ginger", "hair_grey")
+SKIN = ("skin_a", "skin_b", "skin_c", "skin_d")
+CHILD_SCALE = 0.78
+TABLE_TOP, TABLE_SCALE = 0.755, 0.42
+RAFT_TOP = 0.16
+"""Height of the planks that things stand on in a lake, metres."""

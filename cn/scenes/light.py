@@ -1,0 +1,159 @@
+"""The four lights: sun or moon, ambient, sky with clouds and stars, and the soft shadow map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .caster import focus, trace
+from .clay import Solid
+from .geometry import Array, Camera, Vec, parallel
+
+
+def _rgb(code: str) -> Array:
+    return np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
+
+
+@dataclass(frozen=True)
+class Light:
+    """One time of day. Light colours are linear; sky colours are as shown (sRGB)."""
+
+    sun: Vec
+    elevation: float
+    """Of the sun or moon, degrees."""
+    ambient: Vec
+    bounce: Vec
+    """Light from below, in front of the ground's own colour."""
+    horizon: str
+    middle: str
+    zenith: str
+    haze: str
+    disc: str
+    disc_size: float
+    glow: float
+    cloud: str
+    cloud_shade: str
+    exposure: float
+
+
+LIGHTS: dict[str, Light] = {
+    "morning": Light((1.75, 1.36, 0.98), 33, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6", "#f6dfcb",
+                     "#fff3cf", 0.050, 0.55, "#fff4ea", "#f3cdb8", 1.02),
+    "noon": Light((1.72, 1.64, 1.48), 56, (0.52, 0.62, 0.78), (0.24, 0.24, 0.22), "#d9f0fa", "#9ed4f4", "#4a9fe6", "#cfe8f4",
+                  "#fffbe6", 0.045, 0.25, "#ffffff", "#d5e6f2", 1.05),
+    "dusk": Light((1.75, 0.86, 0.40), 24, (0.46, 0.36, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e", "#e79a86",
+                  "#fff0c0", 0.060, 0.75, "#f6a58f", "#a8619a", 1.05),
+    "night": Light((0.42, 0.56, 0.98), 48, (0.17, 0.23, 0.46), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d", "#33508f",
+                   "#fbf6dc", 0.052, 0.30, "#3d5796", "#2a417c", 1.25),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What hangs in the sky, in slope coordinates (x/-z, y/-z) of the world."""
+
+    disc: tuple[float, float] | None
+    puffs: Array
+    """(n, 4): x, y, half width, half height of the balls of cloud."""
+    stars: Array
+    """(n, 3): x, y, radius."""
+
+
+def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
+    """Sky colours (n, 3) as shown, for world ``direction`` (n, 3); ``pixel`` is a pixel's size as a slope."""
+    ahead = np.maximum(-direction[:, 2], np.float32(0.05))
+    u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
+    low, mid, high = _rgb(light.horizon), _rgb(light.middle), _rgb(light.zenith)
+    a = np.clip(v / 0.22, 0, 1)
+    b = np.clip((v - 0.12) / 0.42, 0, 1)
+    a, b = (a * a * (3 - 2 * a))[:, None], (b * b * (3 - 2 * b))[:, None]
+    colour = low + (mid - low) * a
+    colour += (high - colour) * b
+    for x, y, radius in sky.stars.tolist():
+        far = (u - x) ** 2 + (v - y) ** 2
+        near = far < 9 * radius * radius
+        colour[near] += np.exp(-far[near] / (radius * radius))[:, None] * np.float32(0.8)
+    if sky.disc is not None:
+        far = np.sqrt((u - sky.disc[0]) ** 2 + (v - sky.disc[1]) ** 2)
+        shine = np.exp(-far / np.float32(0.16)) * np.float32(light.glow)
+        colour += (_rgb(light.disc) - colour) * shine[:, None]
+        inside = np.clip((light.disc_size - far) / pixel + 0.5, 0, 1)[:, None]
+        colour += (_rgb(light.disc) - colour) * inside
+    if len(sky.puffs):
+        _paint_clouds(light, sky.puffs, u, v, colour)
+    return np.clip(colour, 0, 1)
+
+
+def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, colour: Array) -> None:
+    """Blend soft, flat-bottomed clouds into ``colour`` (n, 3) in place."""
+    top, shade = _rgb(light.cloud), _rgb(light.cloud_shade)
+    low, high = (puffs[:, 1] - puffs[:, 3]).min() - 0.05, (puffs[:, 1] + puffs[:, 3]).max() + 0.05
+    rows = np.flatnonzero((v > low) & (v < high))
+    if not len(rows):
+        return
+    x, y = u[rows], v[rows]
+    body = np.zeros_like(x)
+    bright = np.zeros_like(x)
+    for px, py, wide, tall in puffs.tolist():
+        dx, dy = (x - px) / wide, (y - py) / tall
+        dy = np.where(dy < 0, dy * np.float32(1.7), dy)
+        inside = np.clip(1.12 - dx * dx - dy * dy, 0, 1)
+        body = np.maximum(body, inside)
+        bright = np.maximum(bright, inside * np.clip(0.6 + 0.5 * dy, 0, 1))
+    alpha = np.clip(body * 3.2, 0, 1)
+    alpha = (alpha * alpha * (3 - 2 * alpha) * np.float32(0.92))[:, None]
+    tone = shade + (top - shade) * np.clip(bright * 1.5, 0, 1)[:, None]
+    colour[rows] += (tone - colour[rows]) * alpha
+
+
+@dataclass(frozen=True)
+class ShadowMap:
+    """Exponential shadow map: the blurred depth of what the light sees first, blurred so that edges are soft.
+
+    ``occluder`` (size, size) holds log-mean-exp depths, so a flat receiver never shadows itself.
+    """
+
+    camera: Camera
+    occluder: Array
+    sharpness: float
+
+    def lit(self, points: Array) -> Array:
+        """Fraction of the light (n,) that reaches world ``points`` (n, 3), 0 to 1."""
+        x, y, depth = self.camera.project(points.astype(np.float32))
+        size = self.occluder.shape[0]
+        inside = (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1)
+        x = np.clip(x - 0.5, 0, size - 1.001).astype(np.float32)
+        y = np.clip(y - 0.5, 0, size - 1.001).astype(np.float32)
+        i, j = x.astype(np.int32), y.astype(np.int32)
+        fx, fy = x - i, y - j
+        flat, base = self.occluder.ravel(), j * size + i
+        top = flat[base] * (1 - fx) + flat[base + 1] * fx
+        bottom = flat[base + size] * (1 - fx) + flat[base + size + 1] * fx
+        gap = (top * (1 - fy) + bottom * fy) - depth.astype(np.float32)
+        share = np.exp(np.clip(self.sharpness * (gap + np.float32(0.35 / self.sharpness)), -20, 0))
+        return np.where(inside, share, 1).astype(np.float32)
+
+
+def shadow_map(towards: Array, solids: list[Solid], centre: Array, radius: float, size: int, blur: int) -> ShadowMap:
+    """Look from the light at everything within ``radius`` metres of ``centre`` (3,)."""
+    camera = parallel(towards, centre, (radius, radius), size)
+    depth, _ = trace(camera, focus(camera, solids, size, size), solids, size, size, casters=True)
+    sharpness = 320.0 / radius
+    depth = np.where(np.isfinite(depth), depth, 0)
+    base = depth.min()
+    power = np.exp(np.clip(sharpness * (depth - base).astype(np.float64), 0, 640))
+    for _ in range(2):
+        power = _box(_box(power, blur, 0), blur, 1)
+    return ShadowMap(camera, (np.log(power) / sharpness + base).astype(np.float32), sharpness)
+
+
+def _box(values: Array, radius: int, axis: int) -> Array:
+    """Mean over ``2·radius + 1`` neighbours along ``axis``, edges repeated."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (radius, radius)
+    padded = np.pad(values, pad, mode="edge")
+    out = np.zeros_like(values)
+    for k in range(2 * radius + 1):
+        out += padded[k : k + values.shape[0]] if axis == 0 else padded[:, k : k + values.shape[1]]
+    return out / (2 * radius + 1)

@@ -1,0 +1,230 @@
+"""People: a skeleton posed by the directions of its bones; the body and the OpenPose key points both come from it.
+
+A person stands on y = 0 facing +z, so that the person's own left is +x. Directions are (outwards, up, forwards) in the
+body's frame; outwards is away from the body on either side, so one row serves both arms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .clay import Clay
+from .geometry import Array, Vec, tilt, turn, unit
+
+HIP, CHEST, HEAD = 0.80, 0.47, 0.235
+"""Pelvis above the ground; pelvis to neck; neck to the middle of the head."""
+SHOULDER, PELVIS = 0.185, 0.095
+UPPER_ARM, FOREARM, THIGH, SHIN = 0.245, 0.235, 0.365, 0.365
+HEAD_RADIUS = 0.175
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Bone directions: right and left (upper arm, forearm), right and left (thigh, shin)."""
+
+    right_arm: tuple[Vec, Vec]
+    left_arm: tuple[Vec, Vec]
+    right_leg: tuple[Vec, Vec]
+    left_leg: tuple[Vec, Vec]
+    lean: float = 0.0
+    lift: float = 0.0
+    view: str = "front"
+    """From where the pose reads best: front, side or any."""
+
+
+REST: tuple[Vec, Vec] = ((0.30, -1, 0.0), (0.12, -1, 0.18))
+PLANT: tuple[Vec, Vec] = ((0.08, -1, 0.0), (0.03, -1, 0.0))
+WIDE: tuple[Vec, Vec] = ((0.24, -1, 0.0), (0.14, -1, 0.0))
+HIPS: tuple[Vec, Vec] = ((0.85, -0.75, -0.15), (-0.85, -0.45, 0.45))
+
+POSES: dict[str, Pose] = {
+    "standing": Pose(REST, REST, PLANT, PLANT, view="any"),
+    "hips": Pose(HIPS, HIPS, WIDE, WIDE),
+    "waving": Pose(((0.95, 0.45, 0.1), (0.30, 1, 0.1)), REST, PLANT, PLANT),
+    "walking": Pose(
+        ((0.2, -1, -0.55), (0.05, -1, 0.05)), ((0.2, -1, 0.55), (0.0, -0.75, 0.7)),
+        ((0.03, -1, 0.5), (0, -1, 0.08)), ((0.03, -1, -0.36), (0, -1, -0.55)), lean=0.05, view="side"),
+    "running": Pose(
+        ((0.2, -0.8, -0.8), (0.0, -0.55, 0.8)), ((0.2, -0.75, 0.75), (-0.1, 0.5, 0.9)),
+        ((0.03, -0.7, 0.9), (0, -1, -0.3)), ((0.03, -1, -0.55), (0, -0.25, -1)), lean=0.22, lift=0.06, view="side"),
+    "dancing": Pose(
+        ((0.9, 0.75, 0.0), (0.1, 1, 0.0)), ((1, 0.0, 0.1), (0.7, -0.45, 0.3)),
+        PLANT, ((0.85, -0.7, 0.3), (-0.1, -1, -0.3))),
+    "twirling": Pose(
+        ((0.75, 0.8, 0.0), (-0.55, 0.9, 0.0)), ((0.75, 0.8, 0.0), (-0.55, 0.9, 0.0)),
+        PLANT, ((0.75, -0.6, 0.3), (-0.85, -0.75, -0.1))),
+    "jumping": Pose(
+        ((0.75, 0.8, 0.1), (0.35, 1, 0.0)), ((0.75, 0.8, 0.1), (0.35, 1, 0.0)),
+        ((0.4, -0.8, 0.45), (0.05, -0.75, -0.7)), ((0.4, -0.8, 0.45), (0.05, -0.75, -0.7)), lift=0.30),
+    "leaping": Pose(
+        ((1, 0.4, 0.0), (0.9, 0.5, 0.0)), ((1, 0.4, 0.0), (0.9, 0.5, 0.0)),
+        ((0.75, -0.75, 0.1), (0.5, -0.9, 0.0)), ((0.75, -0.75, 0.1), (0.5, -0.9, 0.0)), lift=0.26),
+    "cheering": Pose(((0.55, 1, 0.05), (0.22, 1, 0.05)), ((0.55, 1, 0.05), (0.22, 1, 0.05)), WIDE, WIDE),
+    "pointing": Pose(((1, 0.18, 0.25), (1, 0.22, 0.25)), HIPS, WIDE, PLANT),
+    "sitting": Pose(
+        ((0.25, -1, 0.25), (-0.15, -0.45, 0.8)), ((0.25, -1, 0.25), (-0.15, -0.45, 0.8)),
+        ((0.16, -0.05, 1), (0.02, -1, 0.08)), ((0.16, -0.05, 1), (0.02, -1, 0.08))),
+    "holding": Pose(
+        ((0.40, -0.9, 0.40), (-0.30, 0.0, 1)), ((0.40, -0.9, 0.40), (-0.30, 0.0, 1)), WIDE, WIDE),
+    "balloon": Pose(((0.75, -0.65, 0.35), (0.35, 0.9, 0.3)), REST, PLANT, PLANT),
+}  # fmt: skip
+
+SEAT_HEIGHT = 0.46
+
+
+@dataclass(frozen=True)
+class Person:
+    """What a person looks like; colours are names from ``colours``."""
+
+    who: str
+    pose: str
+    garment: str
+    top: str
+    legs: str
+    hair: str
+    long_hair: bool
+    skin: str
+    hat: str
+    """none, beanie or brim"""
+    hat_colour: str
+    mirrored: bool
+    head_turn: float
+    prop_colour: str = ""
+    seat: str = ""
+    seat_colour: str = ""
+    wobble: tuple[float, ...] = ()
+    """Small offsets for the 24 numbers of the bone directions."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints (18, 3) in OpenPose order and the frames of torso and head, in the person's coordinates."""
+
+    joints: Array
+    pelvis: Array
+    torso: Array
+    head_centre: Array
+    head: Array
+
+
+def skeleton(person: Person) -> Skeleton:
+    """Bones laid end to end; the lower foot touches the ground (or the pelvis rests on the seat)."""
+    pose = POSES[person.pose]
+    rows = np.array([pose.right_arm, pose.left_arm, pose.right_leg, pose.left_leg], np.float64)
+    if person.mirrored:
+        rows = rows[[1, 0, 3, 2]]
+    if person.wobble:
+        rows = rows + np.array(person.wobble).reshape(4, 2, 3)
+    rows[[0, 2], :, 0] *= -1  # outwards is -x on the right
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+
+    torso = tilt(pose.lean)
+    neck = torso @ (0, CHEST, 0)
+    shoulders = [neck + torso @ (side * SHOULDER, -0.035, 0) for side in (-1, 1)]
+    arms = [_chain(shoulders[i], torso @ rows[i].T, UPPER_ARM, FOREARM) for i in (0, 1)]
+    hips = [np.array((side * PELVIS, -0.02, 0.0)) for side in (-1, 1)]
+    legs = [_chain(hips[i], rows[2 + i].T, THIGH, SHIN) for i in (0, 1)]
+
+    head = torso @ turn(person.head_turn)
+    centre = neck + torso @ (0, HEAD, 0.01)
+    face = [centre + head @ p for p in ((0, -0.02, 0.175), (-0.062, 0.03, 0.16), (0.062, 0.03, 0.16), (-0.172, 0, 0), (0.172, 0, 0))]
+    joints = np.stack([face[0], neck - torso @ (0, 0.035, 0), *arms[0], *arms[1], *legs[0], *legs[1], *face[1:]])
+    if pose.lift == 0 and person.seat:
+        rise = SEAT_HEIGHT + 0.11
+    else:
+        rise = 0.07 - min(float(legs[0][2][1]), float(legs[1][2][1])) + pose.lift
+    up = np.array((0.0, rise, 0.0))
+    return Skeleton(joints + up, up, torso, centre + up, head)
+
+
+def _chain(start: Array, directions: Array, first: float, second: float) -> list[Array]:
+    """Three joints: ``start``, then along both columns of ``directions`` (3, 2)."""
+    middle = start + first * directions[:, 0]
+    return [start, middle, middle + second * directions[:, 1]]
+
+
+def build_person(clay: Clay, person: Person) -> Array:
+    """Model the person into ``clay``; returns the key points (18, 3) in world coordinates."""
+    bones = skeleton(person)
+    _legs(clay, person, bones)
+    _trunk(clay, person, bones)
+    _arms(clay, person, bones)
+    _head(clay, person, bones)
+    return clay.world(bones.joints)
+
+
+def _legs(clay: Clay, person: Person, bones: Skeleton) -> None:
+    bare = person.garment == "dress"
+    cloth = person.skin if bare else person.legs
+    for hip, knee, ankle in (bones.joints[8:11], bones.joints[11:14]):
+        clay.limb(hip, knee, 0.090, 0.070, cloth, "person")
+        clay.limb(knee, ankle, 0.070, 0.055, cloth, "person")
+        shin = unit(ankle - knee)
+        toe = unit(np.array((0, 0, 1.0)) - shin * shin[2] * 0.9)
+        clay.limb(ankle - toe * 0.02, ankle + toe * 0.115 - (0, 0.012, 0), 0.062, 0.055, "dark", "person")
+
+
+def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
+    pelvis, torso, top = bones.pelvis, bones.torso, person.top
+    neck = pelvis + torso @ (0, CHEST, 0)
+    facing = tuple(torso[:, 2])
+    clay.limb(pelvis + (0, 0.01, 0), neck - torso @ (0, 0.13, 0), 0.148, 0.150, top, "person", flat=0.82, facing=facing)
+    clay.limb(*(neck + torso @ (s * 0.125, -0.055, 0) for s in (-1, 1)), 0.082, 0.082, top, "person", flat=0.9, facing=facing)
+    clay.limb(neck - torso @ (0, 0.03, 0), neck + torso @ (0, 0.08, 0.005), 0.062, 0.058, person.skin, "person")
+    sitting = bool(person.seat)
+    if person.garment in ("coat", "dress"):
+        drop, wide = (0.30, 0.215) if person.garment == "coat" else (0.44, 0.30)
+        waist = pelvis + torso @ (0, 0.10, 0)
+        if sitting:
+            knees = (bones.joints[9] + bones.joints[12]) / 2
+            clay.limb(pelvis + (0, 0.0, 0.02), knees - (0, 0.0, 0.06), 0.15, 0.135, top, "person", flat=0.8, facing=(0, 1, 0))
+        else:
+            legs = (bones.joints[9] + bones.joints[12]) / 2 - pelvis
+            hem = pelvis + unit(legs * (0.6, 1, 0.5)) * drop
+            clay.post(hem, waist, wide, 0.14, top, "person", flat=0.85)
+    else:
+        clay.post(pelvis - (0, 0.085, 0), pelvis + (0, 0.05, 0), 0.152, 0.150, top, "person", flat=0.84)
+    front = 0.148 * 0.82
+    if person.garment in ("coat", "jacket"):
+        light = "dark" if person.top in ("white", "yellow", "pink", "grey") else "cream"
+        for height in (0.05, 0.16, 0.27):
+            clay.ball(pelvis + torso @ (0, height, front + 0.004), 0.021, light, "person")
+        clay.limb(neck + torso @ (-0.05, 0.0, 0.03), neck + torso @ (0.05, 0.0, 0.03), 0.062, 0.062, top, "person")
+
+
+def _arms(clay: Clay, person: Person, bones: Skeleton) -> None:
+    short = person.garment in ("dress", "shirt")
+    for shoulder, elbow, wrist in (bones.joints[2:5], bones.joints[5:8]):
+        clay.limb(shoulder, elbow, 0.072, 0.058, person.top, "person")
+        clay.limb(elbow, wrist, 0.054 if short else 0.060, 0.044 if short else 0.056, person.skin if short else person.top, "person")
+        clay.ball(wrist + unit(wrist - elbow) * 0.035, 0.056, person.skin, "person")
+
+
+def _head(clay: Clay, person: Person, bones: Skeleton) -> None:
+    centre, head, r = bones.head_centre, bones.head, HEAD_RADIUS
+
+    def at(x: float, y: float, z: float) -> Array:
+        return centre + head @ (x, y, z)
+
+    clay.ball(centre, (r * 0.97, r, r * 0.95), person.skin, "person", rotation=head)
+    for side in (-1, 1):
+        clay.ball(at(side * 0.062, 0.022, 0.150), (0.021, 0.028, 0.014), "eye", "person", rotation=head)
+        clay.ball(at(side * 0.098, -0.045, 0.128), (0.030, 0.022, 0.012), "cheek", "person", rotation=head)
+        clay.ball(at(side * 0.170, -0.01, 0.0), (0.025, 0.042, 0.035), person.skin, "person", rotation=head)
+    clay.ball(at(0, -0.018, 0.168), 0.024, person.skin, "person")
+    clay.ball(at(0, -0.078, 0.145), (0.038, 0.012, 0.014), "mouth", "person", rotation=head)
+    clay.ball(at(0, 0.042, -0.040), (r * 1.05, r * 1.0, r * 0.98), person.hair, "person", rotation=head)
+    if person.long_hair:
+        clay.ball(at(0, -0.10, -0.085), (0.150, 0.19, 0.095), person.hair, "person", rotation=head)
+    if person.hat == "beanie":
+        clay.ball(at(0, 0.092, -0.012), (r * 1.08, 0.125, r * 1.06), person.hat_colour, "person", rotation=head)
+        clay.ball(at(0, 0.235, -0.012), 0.052, "cream", "person")
+    elif person.hat == "brim":
+        up = head[:, 1]
+        base = at(0, 0.098, -0.01)
+        clay.post(base, base + up * 0.028, 0.275, 0.265, person.hat_colour, "person")
+        clay.post(base, base + up * 0.165, 0.172, 0.140, person.hat_colour, "person")
+    elif not person.long_hair:
+        clay.ball(at(0.03, 0.145, 0.05), (0.11, 0.055, 0.09), person.hair, "person", rotation=head)

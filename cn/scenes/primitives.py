@@ -1,0 +1,124 @@
+"""The four solids everything is made of: closed-form ray intersections and normals, in each solid's own space.
+
+SPHERE      x² + y² + z² ≤ 1
+BOX         |x|, |y|, |z| ≤ 1
+FRUSTUM     |y| ≤ 1, radius 1 at the bottom and ``a`` at the top (1: cylinder, 0: cone)
+ROUND_CONE  the hull of two spheres, radius ``b`` at the origin and ``c`` at (0, a, 0) (b = c: capsule)
+
+Rays are triples of broadcastable arrays or scalars, so that one code serves a grid of pixels, a list of samples and
+parallel light. A miss is NaN, which loses every comparison ``t < depth`` by itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+Triple = tuple[Array, Array, Array]
+
+SPHERE, BOX, FRUSTUM, ROUND_CONE = range(4)
+
+
+def dot(p: Triple, q: Triple) -> Array:
+    """Inner product of two component triples."""
+    return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
+
+
+def hit_sphere(o: Triple, d: Triple, size: Triple) -> Array:
+    """Entry into the unit sphere."""
+    a, b = dot(d, d), dot(o, d)
+    return (-b - np.sqrt(b * b - a * (dot(o, o) - 1))) / a
+
+
+def hit_box(o: Triple, d: Triple, size: Triple) -> Array:
+    """Entry into the cube by slabs."""
+    near: Array | None = None
+    far: Array | None = None
+    for p, q in zip(o, d, strict=True):
+        inverse = 1 / q
+        middle, reach = -p * inverse, np.abs(inverse)
+        near = middle - reach if near is None else np.maximum(near, middle - reach)
+        far = middle + reach if far is None else np.minimum(far, middle + reach)
+    return np.where(near <= far, near, np.nan)
+
+
+def hit_frustum(o: Triple, d: Triple, size: Triple) -> Array:
+    """Entry into the frustum: the first of both side roots (within its height) and of the cap that faces the ray."""
+    middle, slope = (1 + size[0]) / 2, (size[0] - 1) / 2
+    radius = middle + slope * o[1]
+    a = d[0] * d[0] + d[2] * d[2] - slope * slope * d[1] * d[1]
+    b = o[0] * d[0] + o[2] * d[2] - slope * d[1] * radius
+    root = np.sqrt(b * b - a * (o[0] * o[0] + o[2] * o[2] - radius * radius))
+    side = (-b - root) / a
+    side = np.where(np.abs(o[1] + side * d[1]) <= 1, side, np.nan)
+    if size[0] != 1:  # only a ray steeper than the side can enter at the other root
+        other = (-b + root) / a
+        side = np.fmin(side, np.where(np.abs(o[1] + other * d[1]) <= 1, other, np.nan))
+    end = -np.sign(d[1])
+    cap = (end - o[1]) / d[1]
+    x, z = o[0] + cap * d[0], o[2] + cap * d[2]
+    rim = middle + slope * end
+    return np.fmin(side, np.where(x * x + z * z <= rim * rim, cap, np.nan))
+
+
+def hit_round_cone(o: Triple, d: Triple, size: Triple) -> Array:
+    """Entry into the hull of two spheres: the first of its side and of both spheres (all within the hull)."""
+    length, r0, r1 = size
+    rr = r0 - r1
+    d2 = length * length - rr * rr
+    dd, od, oo = dot(d, d), dot(o, d), dot(o, o)
+    m1, m2 = length * o[1], length * d[1]
+    a = d2 * dd - m2 * m2
+    b = d2 * od - m1 * m2 + m2 * (rr * r0)
+    c = d2 * oo - m1 * m1 + m1 * (2 * rr * r0) - length * length * r0 * r0
+    side = (-b - np.sqrt(b * b - a * c)) / a
+    along = m1 - r0 * rr + side * m2
+    side = np.where((along >= 0) & (along <= d2), side, np.nan)
+    first = (-od - np.sqrt(od * od - dd * (oo - r0 * r0))) / dd
+    pd, pp = od - m2, oo - 2 * m1 + length * length
+    second = (-pd - np.sqrt(pd * pd - dd * (pp - r1 * r1))) / dd
+    return np.fmin(side, np.fmin(first, second))
+
+
+HITS = (hit_sphere, hit_box, hit_frustum, hit_round_cone)
+
+
+def normal(kind: int, p: Array, size: Triple) -> Array:
+    """Outward normals (n, 3) in the solid's space, not of unit length, at surface points ``p`` (n, 3)."""
+    if kind == SPHERE:
+        return p
+    if kind == BOX:
+        face = np.argmax(np.abs(p), axis=1)
+        out = np.zeros_like(p)
+        rows = np.arange(len(p))
+        out[rows, face] = np.sign(p[rows, face])
+        return out
+    out = p.copy()
+    if kind == FRUSTUM:
+        middle, slope = (1 + size[0]) / 2, (size[0] - 1) / 2
+        radius = middle + slope * p[:, 1]
+        out[:, 1] = -slope * radius
+        gap = np.abs(np.sqrt(p[:, 0] ** 2 + p[:, 2] ** 2) - radius)
+        on_cap = (1 - np.abs(p[:, 1])) < gap
+        out[on_cap] = 0
+        out[on_cap, 1] = np.sign(p[on_cap, 1])
+        return out
+    length, r0, r1 = size
+    rr = r0 - r1
+    out[:, 1] -= length * np.clip((length * p[:, 1] - r0 * rr) / (length * length - rr * rr), 0, 1)
+    return out
+
+
+def corners(kind: int, size: Triple) -> Array:
+    """The 8 corners (8, 3) of a box around the solid, in its own space."""
+    low, high = np.full(3, -1.0), np.full(3, 1.0)
+    if kind == FRUSTUM:
+        high[[0, 2]] = max(1.0, size[0])
+        low[[0, 2]] = -high[0]
+    elif kind == ROUND_CONE:
+        length, r0, r1 = size
+        wide = max(r0, r1)
+        low = np.array([-wide, min(-r0, length - r1), -wide])
+        high = np.array([wide, max(r0, length + r1), wide])
+    picks = np.array([[(i >> k) & 1 for k in range(3)] for i in range(8)])
+    return np.where(picks == 1, high, low)
