@@ -6,22 +6,22 @@ import numpy as np
 
 NAMED: dict[str, str] = {
     "red": "#d9302b",
-    "orange": "#f58220",
+    "orange": "#fb8517",
     "yellow": "#fbd030",
     "green": "#3fa845",
     "teal": "#16a79d",
     "blue": "#2d6ae0",
     "purple": "#7f45c0",
     "pink": "#f585b4",
-    "brown": "#875430",
+    "brown": "#7a4828",
     "white": "#f6f3ec",
     "grey": "#8e949c",
-    "black": "#2e2d33",
+    "black": "#36353d",
 }
 """The dozen colours a caption may name, far apart to the eye."""
 
 MATERIALS: dict[str, str] = {
-    "skin_a": "#f7cda8", "skin_b": "#e8ad80", "skin_c": "#b9784e", "skin_d": "#7d4c31",
+    "skin_a": "#f7cda8", "skin_b": "#e8ad80", "skin_c": "#b9784e", "skin_d": "#8c5738",
     "hair_black": "#2b2321", "hair_brown": "#6b3f22", "hair_blond": "#e2b552", "hair_ginger": "#c8602a",
     "hair_grey": "#b9b4ae", "eye": "#241c1c", "mouth": "#a33d3a", "cheek": "#ee9a88",
     "wood": "#a9733f", "wood_dark": "#7a4d2a", "leaf": "#57a83c", "leaf_dark": "#2f7d46", "fir": "#2c7350",

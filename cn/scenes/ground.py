@@ -25,8 +25,8 @@ class Ground:
 
 GROUNDS: dict[str, Ground] = {
     "meadow": Ground("grass", "#7cc04a", "#5fa843"),
-    "sand": Ground("sand", "#efd39a", "#e0bb7c"),
-    "snow": Ground("earth", "#f3f6fb", "#dbe6f3"),
+    "sand": Ground("sand", "#f3d18c", "#e3b468"),
+    "snow": Ground("earth", "#eaf3ff", "#bdd7f5"),
     "tiles": Ground("floor", "#e9dcc6", "#c9a88a"),
     "water": Ground("water", "#3fa3c4", "#2b82b0"),
 }
@@ -59,14 +59,15 @@ def albedo(ground: str, seed: int, scale: float, points: Array, footprint: Array
         mix = _checker(x + phase, z, footprint)
     elif ground == "sand":
         bend = z + np.float32(0.18) * np.sin(x * np.float32(1.3) + phase) + np.float32(0.1) * np.sin(x * np.float32(3.1))
+        calm = np.clip(1.4 - footprint * 2.0, 0, 1)
         ripple = np.sin(bend * np.float32(14.0)) * np.clip(1 - footprint * 5, 0, 1)
-        mix = 0.42 + 0.28 * noise(x, z, 2.4, float(phase)) + 0.13 * ripple
+        mix = 0.42 + 0.28 * calm * noise(x, z, 2.4, float(phase)) + 0.13 * ripple
     elif ground == "meadow":
-        mix = 0.5 + 0.8 * noise(x, z, 1.5, float(phase))
+        mix = 0.5 + 0.8 * np.clip(1.4 - footprint * 3.0, 0, 1) * noise(x, z, 1.5, float(phase))
         mix = np.clip(mix, 0, 1)
         mix = mix * mix * (3 - 2 * mix)
     else:
-        mix = 0.45 + 0.5 * noise(x, z, 2.2, float(phase))
+        mix = 0.45 + 0.5 * np.clip(1.4 - footprint * 2.0, 0, 1) * noise(x, z, 2.2, float(phase))
     mix = np.clip(mix, 0, 1).astype(np.float32)[:, None]
     a, b = _linear(first), _linear(second)
     return a + (b - a) * mix
@@ -80,7 +81,7 @@ def _checker(x: Array, z: Array, footprint: Array) -> Array:
         distance = np.abs((v / TILE) % 2 - 1) - np.float32(0.5)
         return np.clip(distance / width, -0.5, 0.5) * 2
 
-    fade = np.clip(1.3 - footprint / TILE * 1.2, 0, 1)
+    fade = np.clip(1.2 - footprint / TILE * 2.2, 0, 1)
     return (0.5 - 0.5 * square(x) * square(z) * fade).astype(np.float32)
 
 
@@ -88,7 +89,7 @@ def ripples(points: Array, scale: float, seed: int, footprint: Array) -> Array:
     """Unit normals (n, 3) of gentle waves, flattening towards the horizon; for shading only."""
     x, z = points[:, 0] / np.float32(scale), points[:, 2] / np.float32(scale)
     phase = np.float32(seed % 97 * 0.37)
-    calm = np.float32(0.10) * np.clip(1 - footprint / np.float32(scale) * 2.5, 0.0, 1)
+    calm = np.float32(0.10) * np.clip(1 - footprint / np.float32(scale) * 4.0, 0.0, 1)
     slope_x = calm * np.sin(x * np.float32(2.3) + z * np.float32(1.1) + phase)
     slope_z = calm * (
         np.sin(z * np.float32(5.0) + np.float32(0.8) * np.sin(x * np.float32(1.7) + phase))

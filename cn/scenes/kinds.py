@@ -29,7 +29,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "house": Kind(1.15, 1.0, 2.1, (("walls", ALL[:11]), ("roof", ALL)), LAND, 2.2, 0, (-0.75, 0.75)),
-    "tower": Kind(0.82, 0.8, 3.2, (("walls", ("grey", "white", "brown", "pink", "yellow", "orange")), ("roof", BRIGHT[:8])), LAND, 1.1, 0),
+    "tower": Kind(0.82, 0.8, 2.75, (("walls", ("grey", "white", "brown", "pink", "yellow", "orange")), ("roof", BRIGHT[:8])), LAND, 1.1, 0),
     "tree": Kind(0.95, 0.9, 2.7, (("leaves", ("green", "green", "green", "orange", "red", "yellow", "pink")),), LAND, 2.0, 0, (-3, 3)),
     "fir": Kind(0.8, 0.8, 2.55, (("leaves", ("green", "green", "teal")),), ("meadow", "snow", "tiles"), 1.4, 0),
     "palm": Kind(0.95, 0.9, 2.4, (), ("sand", "water"), 2.2, 0, (-0.3, 0.3)),
@@ -70,6 +70,6 @@ TROUSERS = ("blue", "black", "grey", "brown", "white", "green", "purple")
 HAIR = ("hair_black", "hair_brown", "hair_blond", "hair_ginger", "hair_grey")
 SKIN = ("skin_a", "skin_b", "skin_c", "skin_d")
 CHILD_SCALE = 0.78
-TABLE_TOP, TABLE_SCALE = 0.755, 0.42
+TABLE_TOP, TABLE_SCALE = 0.755, 0.60
 RAFT_TOP = 0.16
 """Height of the planks that things stand on in a lake, metres."""

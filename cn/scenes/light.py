@@ -38,13 +38,13 @@ class Light:
 
 
 LIGHTS: dict[str, Light] = {
-    "morning": Light((1.75, 1.36, 0.98), 33, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6", "#f6dfcb",
+    "morning": Light((1.75, 1.36, 0.98), 38, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6", "#f6dfcb",
                      "#fff3cf", 0.050, 0.55, "#fff4ea", "#f3cdb8", 1.02),
     "noon": Light((1.72, 1.64, 1.48), 56, (0.52, 0.62, 0.78), (0.24, 0.24, 0.22), "#d9f0fa", "#9ed4f4", "#4a9fe6", "#cfe8f4",
                   "#fffbe6", 0.045, 0.25, "#ffffff", "#d5e6f2", 1.05),
-    "dusk": Light((1.75, 0.86, 0.40), 24, (0.46, 0.36, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e", "#e79a86",
+    "dusk": Light((1.75, 0.86, 0.40), 30, (0.46, 0.36, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e", "#e79a86",
                   "#fff0c0", 0.060, 0.75, "#f6a58f", "#a8619a", 1.05),
-    "night": Light((0.42, 0.56, 0.98), 48, (0.17, 0.23, 0.46), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d", "#33508f",
+    "night": Light((0.60, 0.69, 0.98), 48, (0.25, 0.31, 0.49), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d", "#33508f",
                    "#fbf6dc", 0.052, 0.30, "#3d5796", "#2a417c", 1.25),
 }  # fmt: skip
 
@@ -65,8 +65,8 @@ def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
     ahead = np.maximum(-direction[:, 2], np.float32(0.05))
     u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
     low, mid, high = _rgb(light.horizon), _rgb(light.middle), _rgb(light.zenith)
-    a = np.clip(v / 0.22, 0, 1)
-    b = np.clip((v - 0.12) / 0.42, 0, 1)
+    a = np.clip(v / 0.15, 0, 1)
+    b = np.clip((v - 0.07) / 0.30, 0, 1)
     a, b = (a * a * (3 - 2 * a))[:, None], (b * b * (3 - 2 * b))[:, None]
     colour = low + (mid - low) * a
     colour += (high - colour) * b
@@ -94,58 +94,76 @@ def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, colour: Array)
         return
     x, y = u[rows], v[rows]
     body = np.zeros_like(x)
-    bright = np.zeros_like(x)
+    bright, weight = np.zeros_like(x), np.full_like(x, 1e-6)
     for px, py, wide, tall in puffs.tolist():
         dx, dy = (x - px) / wide, (y - py) / tall
         dy = np.where(dy < 0, dy * np.float32(1.7), dy)
         inside = np.clip(1.12 - dx * dx - dy * dy, 0, 1)
         body = np.maximum(body, inside)
-        bright = np.maximum(bright, inside * np.clip(0.6 + 0.5 * dy, 0, 1))
+        weight += inside
+        bright += inside * np.clip(0.62 + 0.55 * dy, 0, 1)
     alpha = np.clip(body * 3.2, 0, 1)
     alpha = (alpha * alpha * (3 - 2 * alpha) * np.float32(0.92))[:, None]
-    tone = shade + (top - shade) * np.clip(bright * 1.5, 0, 1)[:, None]
+    tone = shade + (top - shade) * (bright / weight)[:, None]
     colour[rows] += (tone - colour[rows]) * alpha
 
 
 @dataclass(frozen=True)
 class ShadowMap:
-    """Exponential shadow map: the blurred depth of what the light sees first, blurred so that edges are soft.
+    """Exponential shadow map: how far above the ground the light is stopped, blurred so that edges are soft.
 
-    ``occluder`` (size, size) holds log-mean-exp depths, so a flat receiver never shadows itself.
+    ``occluder`` (size, size) holds log-mean-exp depths less the depth of the ground (0 or below). Both that and the
+    receiver's are affine on any plane, so by Jensen's inequality a flat receiver never shadows itself.
     """
 
     camera: Camera
     occluder: Array
     sharpness: float
+    ground: tuple[float, float, float]
+    """Depth of the ground: constant, change per texel in x and in y."""
 
     def lit(self, points: Array) -> Array:
         """Fraction of the light (n,) that reaches world ``points`` (n, 3), 0 to 1."""
-        x, y, depth = self.camera.project(points.astype(np.float32))
+        x, y, depth = self._project(points)
         size = self.occluder.shape[0]
         inside = (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1)
         x = np.clip(x - 0.5, 0, size - 1.001).astype(np.float32)
         y = np.clip(y - 0.5, 0, size - 1.001).astype(np.float32)
         i, j = x.astype(np.int32), y.astype(np.int32)
         fx, fy = x - i, y - j
-        flat, base = self.occluder.ravel(), j * size + i
-        top = flat[base] * (1 - fx) + flat[base + 1] * fx
-        bottom = flat[base + size] * (1 - fx) + flat[base + size + 1] * fx
-        gap = (top * (1 - fy) + bottom * fy) - depth.astype(np.float32)
-        share = np.exp(np.clip(self.sharpness * (gap + np.float32(0.35 / self.sharpness)), -20, 0))
-        return np.where(inside, share, 1).astype(np.float32)
+        base, share = j * size + i, np.zeros_like(x)
+        flat, sharp = self.occluder.ravel(), np.float32(self.sharpness)
+        for step, weight in ((0, (1 - fx) * (1 - fy)), (1, fx * (1 - fy)), (size, (1 - fx) * fy), (size + 1, fx * fy)):
+            gap = sharp * (flat.take(base + step) - depth) + np.float32(0.25)
+            share += weight * np.exp(np.clip(gap, -20, 0))
+        return np.where(inside, share, np.float32(1))
+
+    def _project(self, points: Array) -> tuple[Array, Array, Array]:
+        """Texel x, y and depth less the ground's (n,), float32."""
+        camera = self.camera
+        right = (camera.axes[0] * camera.scale[0]).astype(np.float32)
+        down = (-camera.axes[1] * camera.scale[1]).astype(np.float32)
+        ahead = (-camera.axes[2]).astype(np.float32)
+        x = points @ right + np.float32(camera.middle[0] - float(camera.centre @ camera.axes[0]) * camera.scale[0])
+        y = points @ down + np.float32(camera.middle[1] + float(camera.centre @ camera.axes[1]) * camera.scale[1])
+        depth = points @ ahead + np.float32(camera.centre @ camera.axes[2])
+        first, per_x, per_y = (np.float32(g) for g in self.ground)
+        return x, y, depth - (first + per_x * x + per_y * y)
 
 
 def shadow_map(towards: Array, solids: list[Solid], centre: Array, radius: float, size: int, blur: int) -> ShadowMap:
     """Look from the light at everything within ``radius`` metres of ``centre`` (3,)."""
     camera = parallel(towards, centre, (radius, radius), size)
     depth, _ = trace(camera, focus(camera, solids, size, size), solids, size, size, casters=True)
-    sharpness = 320.0 / radius
-    depth = np.where(np.isfinite(depth), depth, 0)
-    base = depth.min()
-    power = np.exp(np.clip(sharpness * (depth - base).astype(np.float64), 0, 640))
+    fall = camera.direction[0, 1]
+    ground = tuple(-camera.origin[:, 1] / fall)
+    grid = np.arange(size) + 0.5
+    above = np.minimum(depth - (ground[0] + ground[1] * grid[None, :] + ground[2] * grid[:, None]), 0)
+    sharpness = min(320.0 / radius, 600.0 / max(float(-above.min()), 1e-3))
+    power = np.exp(sharpness * above)
     for _ in range(2):
         power = _box(_box(power, blur, 0), blur, 1)
-    return ShadowMap(camera, (np.log(power) / sharpness + base).astype(np.float32), sharpness)
+    return ShadowMap(camera, (np.log(power) / sharpness).astype(np.float32), sharpness, ground)
 
 
 def _box(values: Array, radius: int, axis: int) -> Array:

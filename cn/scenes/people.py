@@ -13,11 +13,11 @@ import numpy as np
 from .clay import Clay
 from .geometry import Array, Vec, tilt, turn, unit
 
-HIP, CHEST, HEAD = 0.80, 0.47, 0.235
-"""Pelvis above the ground; pelvis to neck; neck to the middle of the head."""
-SHOULDER, PELVIS = 0.185, 0.095
+CHEST, HEAD = 0.46, 0.250
+"""Pelvis to neck; neck to the middle of the head."""
+SHOULDER, PELVIS = 0.180, 0.085
 UPPER_ARM, FOREARM, THIGH, SHIN = 0.245, 0.235, 0.365, 0.365
-HEAD_RADIUS = 0.175
+HEAD_RADIUS = 0.190
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def skeleton(person: Person) -> Skeleton:
 
     head = torso @ turn(person.head_turn)
     centre = neck + torso @ (0, HEAD, 0.01)
-    face = [centre + head @ p for p in ((0, -0.02, 0.175), (-0.062, 0.03, 0.16), (0.062, 0.03, 0.16), (-0.172, 0, 0), (0.172, 0, 0))]
+    face = [centre + head @ p for p in ((0, -0.02, 0.190), (-0.067, 0.027, 0.172), (0.067, 0.027, 0.172), (-0.187, 0, 0), (0.187, 0, 0))]
     joints = np.stack([face[0], neck - torso @ (0, 0.035, 0), *arms[0], *arms[1], *legs[0], *legs[1], *face[1:]])
     if pose.lift == 0 and person.seat:
         rise = SEAT_HEIGHT + 0.11
@@ -159,7 +159,7 @@ def _legs(clay: Clay, person: Person, bones: Skeleton) -> None:
     bare = person.garment == "dress"
     cloth = person.skin if bare else person.legs
     for hip, knee, ankle in (bones.joints[8:11], bones.joints[11:14]):
-        clay.limb(hip, knee, 0.090, 0.070, cloth, "person")
+        clay.limb(hip, knee, 0.088, 0.072, cloth, "person")
         clay.limb(knee, ankle, 0.070, 0.055, cloth, "person")
         shin = unit(ankle - knee)
         toe = unit(np.array((0, 0, 1.0)) - shin * shin[2] * 0.9)
@@ -170,23 +170,23 @@ def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
     pelvis, torso, top = bones.pelvis, bones.torso, person.top
     neck = pelvis + torso @ (0, CHEST, 0)
     facing = tuple(torso[:, 2])
-    clay.limb(pelvis + (0, 0.01, 0), neck - torso @ (0, 0.13, 0), 0.148, 0.150, top, "person", flat=0.82, facing=facing)
-    clay.limb(*(neck + torso @ (s * 0.125, -0.055, 0) for s in (-1, 1)), 0.082, 0.082, top, "person", flat=0.9, facing=facing)
+    clay.limb(pelvis + (0, 0.01, 0), neck - torso @ (0, 0.13, 0), 0.145, 0.158, top, "person", flat=0.84, facing=facing)
+    clay.limb(*(neck + torso @ (s * 0.120, -0.070, 0) for s in (-1, 1)), 0.096, 0.096, top, "person", flat=0.95, facing=facing)
     clay.limb(neck - torso @ (0, 0.03, 0), neck + torso @ (0, 0.08, 0.005), 0.062, 0.058, person.skin, "person")
     sitting = bool(person.seat)
     if person.garment in ("coat", "dress"):
-        drop, wide = (0.30, 0.215) if person.garment == "coat" else (0.44, 0.30)
+        drop, wide = (0.30, 0.225) if person.garment == "coat" else (0.44, 0.31)
         waist = pelvis + torso @ (0, 0.10, 0)
         if sitting:
-            knees = (bones.joints[9] + bones.joints[12]) / 2
-            clay.limb(pelvis + (0, 0.0, 0.02), knees - (0, 0.0, 0.06), 0.15, 0.135, top, "person", flat=0.8, facing=(0, 1, 0))
+            for hip, knee in ((bones.joints[8], bones.joints[9]), (bones.joints[11], bones.joints[12])):
+                clay.limb(hip, knee + (0, -0.01, 0.02), 0.115, 0.098, top, "person")
         else:
             legs = (bones.joints[9] + bones.joints[12]) / 2 - pelvis
             hem = pelvis + unit(legs * (0.6, 1, 0.5)) * drop
-            clay.post(hem, waist, wide, 0.14, top, "person", flat=0.85)
+            clay.post(hem, waist, wide, 0.150, top, "person", flat=0.88)
     else:
         clay.post(pelvis - (0, 0.085, 0), pelvis + (0, 0.05, 0), 0.152, 0.150, top, "person", flat=0.84)
-    front = 0.148 * 0.82
+    front = 0.150 * 0.84
     if person.garment in ("coat", "jacket"):
         light = "dark" if person.top in ("white", "yellow", "pink", "grey") else "cream"
         for height in (0.05, 0.16, 0.27):
@@ -210,21 +210,21 @@ def _head(clay: Clay, person: Person, bones: Skeleton) -> None:
 
     clay.ball(centre, (r * 0.97, r, r * 0.95), person.skin, "person", rotation=head)
     for side in (-1, 1):
-        clay.ball(at(side * 0.062, 0.022, 0.150), (0.021, 0.028, 0.014), "eye", "person", rotation=head)
-        clay.ball(at(side * 0.098, -0.045, 0.128), (0.030, 0.022, 0.012), "cheek", "person", rotation=head)
-        clay.ball(at(side * 0.170, -0.01, 0.0), (0.025, 0.042, 0.035), person.skin, "person", rotation=head)
-    clay.ball(at(0, -0.018, 0.168), 0.024, person.skin, "person")
-    clay.ball(at(0, -0.078, 0.145), (0.038, 0.012, 0.014), "mouth", "person", rotation=head)
-    clay.ball(at(0, 0.042, -0.040), (r * 1.05, r * 1.0, r * 0.98), person.hair, "person", rotation=head)
+        clay.ball(at(side * 0.067, 0.024, 0.164), (0.024, 0.033, 0.014), "eye", "person", rotation=head)
+        clay.ball(at(side * 0.106, -0.048, 0.140), (0.034, 0.025, 0.012), "cheek", "person", rotation=head)
+        clay.ball(at(side * 0.184, -0.01, 0.0), (0.027, 0.045, 0.038), person.skin, "person", rotation=head)
+    clay.ball(at(0, -0.02, 0.182), 0.026, person.skin, "person")
+    clay.ball(at(0, -0.084, 0.158), (0.042, 0.013, 0.014), "mouth", "person", rotation=head)
+    clay.ball(at(0, 0.046, -0.043), (r * 1.05, r * 1.0, r * 0.98), person.hair, "person", rotation=head)
     if person.long_hair:
-        clay.ball(at(0, -0.10, -0.085), (0.150, 0.19, 0.095), person.hair, "person", rotation=head)
+        clay.ball(at(0, -0.10, -0.092), (0.168, 0.20, 0.105), person.hair, "person", rotation=head)
     if person.hat == "beanie":
-        clay.ball(at(0, 0.092, -0.012), (r * 1.08, 0.125, r * 1.06), person.hat_colour, "person", rotation=head)
-        clay.ball(at(0, 0.235, -0.012), 0.052, "cream", "person")
+        clay.ball(at(0, 0.100, -0.013), (r * 1.08, 0.136, r * 1.06), person.hat_colour, "person", rotation=head)
+        clay.ball(at(0, 0.255, -0.013), 0.056, "cream", "person")
     elif person.hat == "brim":
         up = head[:, 1]
-        base = at(0, 0.098, -0.01)
-        clay.post(base, base + up * 0.028, 0.275, 0.265, person.hat_colour, "person")
-        clay.post(base, base + up * 0.165, 0.172, 0.140, person.hat_colour, "person")
+        base = at(0, 0.106, -0.01)
+        clay.post(base, base + up * 0.030, 0.300, 0.288, person.hat_colour, "person")
+        clay.post(base, base + up * 0.180, 0.188, 0.152, person.hat_colour, "person")
     elif not person.long_hair:
-        clay.ball(at(0.03, 0.145, 0.05), (0.11, 0.055, 0.09), person.hair, "person", rotation=head)
+        clay.ball(at(0.03, 0.158, 0.055), (0.12, 0.06, 0.10), person.hair, "person", rotation=head)

@@ -16,7 +16,7 @@ from .stage import Stage, set_stage
 from .world import Scene
 
 SUBSAMPLES = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])
-SHADOW_SIZE, SHADOW_BLUR = 224, 2
+SHADOW_SIZE, SHADOW_BLUR = 256, 3
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,10 @@ class Painter:
         if water:
             self._reflect_sky(shown, shading, view, on_ground, lit)
         haze = 1 - np.exp(-np.maximum(depth - 6 * scale, 0) / np.float32(75 * scale))
-        shown += (_rgb(light.haze) - shown) * (haze * np.float32(0.85))[:, None]
+        far = _rgb(light.haze)
+        if self.scene.ground == "snow":
+            far = far + (_rgb(light.zenith) - far) * np.float32(0.25)  # snow stays cool to the horizon
+        shown += (far - shown) * (haze * np.float32(0.85))[:, None]
         return shown
 
     def _materials(self, points: Array, local: Array, normals: Array, depth: Array, direction: Array, ids: Array,

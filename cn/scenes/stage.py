@@ -62,7 +62,8 @@ def set_stage(scene: Scene) -> Stage:
         _light_up(item, lamps)
         if item.position[1] == 0 and scene.ground != "water":
             wide = 0.36 if item.person else max(k.KINDS[item.kind].half_width, k.KINDS[item.kind].half_depth) * 0.95
-            blobs.append((item.position[0], item.position[2], wide * item.scale * 1.15, 0.42))
+            blobs.append((item.position[0], item.position[2], wide * item.scale * 1.15, 0.36))
+            blobs.append((item.position[0], item.position[2], wide * item.scale * 0.55, 0.34))
     if scene.table is not None:
         clay.place(scene.table.position, 0.0, 1.0)
         clay.basis = np.diag([scene.table.scale, 1.0, 1.0])
@@ -150,7 +151,7 @@ def _landscape(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
     clay.shadow = False
     hills = {"meadow": ("hill_a", "hill_b"), "sand": ("dune", "dune"), "snow": ("snow_hill", "snow_hill"),
              "tiles": ("hill_b", "hill_a"), "water": ("hill_b", "fir")}[scene.ground]  # fmt: skip
-    if rng.random() < 0.45:
+    if scene.mountains:
         rock = "mountain_warm" if scene.ground == "sand" else "mountain"
         for x in np.linspace(-34, 34, 5) + rng.uniform(-7, 7, 5):
             high = rng.uniform(6, 13)

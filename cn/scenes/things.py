@@ -49,14 +49,14 @@ def _window(clay: Clay, centre: Vec, half: float) -> None:
 
 def tower(clay: Clay, paint: Paint, rng: Rng) -> None:
     """A castle tower with a pointed roof."""
-    clay.post((0, 0, 0), (0, 1.9, 0), 0.62, 0.52, paint["walls"], "tower")
-    clay.post((0, 1.75, 0), (0, 2.0, 0), 0.56, 0.68, paint["walls"], "tower")
-    clay.post((0, 2.0, 0), (0, 3.0, 0), 0.82, 0.0, paint["roof"], "tower")
-    clay.limb((0, 2.95, 0), (0, 3.25, 0), 0.025, 0.025, "wood_dark", "tower")
-    clay.box((0.17, 3.18, 0), (0.17, 0.09, 0.015), paint["roof"], "tower")
+    clay.post((0, 0, 0), (0, 1.5, 0), 0.62, 0.52, paint["walls"], "tower")
+    clay.post((0, 1.38, 0), (0, 1.62, 0), 0.56, 0.68, paint["walls"], "tower")
+    clay.post((0, 1.62, 0), (0, 2.5, 0), 0.82, 0.0, paint["roof"], "tower")
+    clay.limb((0, 2.45, 0), (0, 2.72, 0), 0.025, 0.025, "wood_dark", "tower")
+    clay.box((0.17, 2.66, 0), (0.17, 0.09, 0.015), paint["roof"], "tower")
     clay.box((0, 0.32, 0.58), (0.2, 0.32, 0.05), "wood_dark", "door")
     clay.ball((0, 0.64, 0.55), (0.2, 0.18, 0.08), "wood_dark", "door")
-    for angle, y in ((-0.5, 1.1), (0.45, 1.45), (2.2, 1.2)):
+    for angle, y in ((-0.6, 0.95), (0.45, 1.15), (2.2, 1.0)):
         at = (float(np.sin(angle)) * 0.56, y, float(np.cos(angle)) * 0.56)
         clay.ball(at, (0.10, 0.16, 0.06), "window", "window", rotation=turn(angle), glow=0.9)
 
@@ -111,8 +111,9 @@ def car(clay: Clay, paint: Paint, rng: Rng) -> None:
         clay.limb((-0.44, 0.27, z * 1.09), (0.44, 0.27, z * 1.09), 0.06, 0.06, "hub", "car")
     slant = np.array([(0.42, 0, 0), (0, 0.27, 0), (0, -0.10, 0.55)])
     clay.box((0, 0.82, -0.12), (1, 1, 1), "glass", "car", columns=slant)
-    clay.limb((0, 1.05, -0.62), (0, 1.05, 0.30), 0.40, 0.38, body, "car", flat=0.25, facing=(0, 1, 0))
-    clay.box((0, 1.06, -0.16), (0.43, 0.06, 0.52), body, "car")
+    for z, wide in ((-0.62, 0.40), (0.28, 0.40)):
+        clay.limb((-wide, 1.08, z), (wide, 1.08, z), 0.055, 0.055, body, "car")
+    clay.box((0, 1.08, -0.17), (0.44, 0.055, 0.45), body, "car")
     for side in (-1, 1):
         clay.box((side * 0.40, 0.82, -0.12), (0.035, 0.26, 0.05), body, "car")
         clay.box((side * 0.40, 0.82, -0.62), (0.035, 0.26, 0.09), body, "car")
@@ -196,7 +197,7 @@ def mug(clay: Clay, paint: Paint, rng: Rng) -> None:
     clay.post((0, 0, 0), (0, 0.46, 0), 0.215, 0.235, c, "pot")
     clay.post((0, 0.452, 0), (0, 0.4615, 0), 0.20, 0.20, "wood_dark", "pot")
     side = 1 if rng.random() < 0.5 else -1
-    arc = [np.array((side * (0.21 + 0.15 * np.sin(a)), 0.235 + 0.135 * np.cos(a), 0.06)) for a in np.linspace(0.1, 3.05, 6)]
+    arc = [np.array((side * (0.21 + 0.15 * np.sin(a)), 0.235 + 0.135 * np.cos(a), 0.06)) for a in np.linspace(0.1, 3.05, 9)]
     for a, b in zip(arc[:-1], arc[1:], strict=True):
         clay.limb(a, b, 0.035, 0.035, c, "pot")
 
@@ -244,12 +245,11 @@ def balloon_head(clay: Clay, centre: Vec, colour: str) -> None:
 def mushroom(clay: Clay, paint: Paint, rng: Rng) -> None:
     """A toadstool with dots."""
     clay.limb((0, 0.10, 0), (0, 0.48, 0), 0.15, 0.11, "cream", "plant")
-    clay.ball((0, 0.50, 0), (0.40, 0.05, 0.40), "cream", "plant")
-    clay.limb((0, 0.55, 0), (0, 0.62, 0), 0.38, 0.34, paint["cap"], "plant", flat=1.0)
+    clay.ball((0, 0.56, 0), (0.44, 0.30, 0.44), paint["cap"], "plant")
     dots = "white" if paint["cap"] not in ("white", "yellow", "grey") else "brown"
     for a, up in ((0.2, 0.55), (1.6, 0.75), (2.9, 0.5), (4.1, 0.8), (5.2, 0.45), (0.9, 1.15), (3.6, 1.25)):
-        at = np.array((np.cos(up) * np.sin(a), np.sin(up), np.cos(up) * np.cos(a))) * 0.35
-        clay.ball(at + (0, 0.615, 0), 0.062, dots, "plant")
+        at = np.array((0.42 * np.cos(up) * np.sin(a), 0.56 + 0.285 * np.sin(up), 0.42 * np.cos(up) * np.cos(a)))
+        clay.ball(at, 0.058, dots, "plant")
 
 
 def flower(clay: Clay, paint: Paint, rng: Rng) -> None:

@@ -53,6 +53,8 @@ class Scene:
     """Where the light comes from, radians from the viewer's side towards +x."""
     half_width: float
     """Half the width of the group, metres."""
+    mountains: bool
+    """Whether there are mountains beyond the hills."""
 
 
 @dataclass
@@ -168,10 +170,13 @@ def _someone(rng: Rng, palette: _Palette) -> _Draft:
     garment = str(rng.choice(k.GARMENTS[who]))
     top = palette.take(k.ALL)
     hat = str(rng.choice(("none", "beanie", "brim"), p=(0.58, 0.24, 0.18)))
-    legs = [c for c in k.TROUSERS if c != top]
+    skin = str(rng.choice(k.SKIN))
+    if top == "brown":
+        skin = "skin_a"  # cloth must not be taken for skin
+    legs = [c for c in k.TROUSERS if c != top and not (c == "brown" and skin in ("skin_c", "skin_d"))]
     person = Person(
         who, pose, garment, top, str(rng.choice(legs)), str(rng.choice(k.HAIR[:4] if who in ("boy", "girl") else k.HAIR)),
-        who in ("woman", "girl") and rng.random() < 0.8, str(rng.choice(k.SKIN)), hat,
+        who in ("woman", "girl") and rng.random() < 0.8, skin, hat,
         palette.take(k.BRIGHT) if hat != "none" else "", bool(rng.random() < 0.5), float(rng.uniform(-0.25, 0.25)),
         palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
         str(rng.choice(k.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
@@ -202,43 +207,57 @@ def _facing(rng: Rng, view: str) -> float:
 
 def _compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: list[_Draft], table: Item | None) -> Scene:
     """Give every draft a place and set up the camera."""
-    order = [drafts[i] for i in rng.permutation(len(drafts))]
+    order = _keep_large([drafts[i] for i in rng.permutation(len(drafts))])
     fov = float(np.radians(rng.uniform(36, 42)))
     half_view = np.tan(fov / 2)
     base = k.TABLE_TOP if table else (k.RAFT_TOP if ground == "water" else 0.0)
     unit_size = max(d.height for d in order)
     _set_back(rng, order, table is not None)
-    gaps = [float(rng.uniform(0.10, 0.28)) * min(unit_size, 1.8) for _ in order]
-    fill = float(rng.uniform(0.56, 0.74))
+    gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
+    fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
     distance = 3.0 * unit_size
     for _ in range(4):
-        left, spots = 0.0, []
+        left, spots = 0.0, list[float]()
         for i, d in enumerate(order):
             shrink = distance / (distance - d.z)
             if i:
                 left += _gap(order[i - 1], d, gaps[i])
             spots.append(left + d.half_width * shrink)
             left += 2 * d.half_width * shrink
-        total = max(left, 0.3 * unit_size)
+        total = max(left, 0.80 if table else 0.3 * unit_size)
         top = max((d.height + (0 if d.floats else base * (table is None))) * distance / (distance - d.z) for d in order)
-        distance = max(total / (2 * half_view * 0.86), top / (2 * half_view * fill))
-    shift = total / 2 + float(rng.uniform(-0.04, 0.04)) * total
+        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill))
+    shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
     items = []
     for d, spot in zip(order, spots, strict=True):
         x = (spot - shift) * (distance - d.z) / distance
         y = 0.0 if d.floats else base
         items.append(Item(d.kind, tuple(d.colours.items()), (float(x), y, float(d.z)), d.heading, d.scale, d.person))
     has_person = any(d.person for d in order)
-    pitch = np.radians(rng.uniform(5, 11) if has_person else rng.uniform(7, 15) if not table else rng.uniform(14, 22))
+    pitch = np.radians(rng.uniform(5, 11) if has_person else rng.uniform(7, 13))
     aim = base + top * float(rng.uniform(0.50, 0.58))
     if table:
-        aim = base + top * 0.36
+        aim = base + top * 0.06
     eye = (0.0, float(aim + distance * np.tan(pitch)), float(distance))
-    span = {"morning": (40, 80), "noon": (25, 75), "dusk": (50, 90), "night": (35, 80)}[light]
+    span = {"morning": (35, 70), "noon": (25, 75), "dusk": (45, 80), "night": (35, 80)}[light]
     turn = float(np.radians(rng.uniform(*span))) * (1 if rng.random() < 0.5 else -1)
     if table:
-        table = Item("table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, max(1.0, total / 1.25))
-    return Scene(seed, index, ground, light, tuple(items), table, eye, (0.0, float(aim), 0.0), fov, turn, total / 2)
+        table = Item("table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, (total / 2 + 0.08) / 0.72)
+    return Scene(seed, index, ground, light, tuple(items), table, eye, (0.0, float(aim), 0.0), fov, turn, total / 2,
+                 bool(rng.random() < 0.45))  # fmt: skip
+
+
+def _keep_large(order: list[_Draft]) -> list[_Draft]:
+    """Leave out the last things until the group is not so wide that everybody in it would be tiny."""
+    kept = list(order)
+    while len(kept) > 1:
+        wide = sum(2 * d.half_width for d in kept)
+        shortest = min([d.height for d in kept if d.person] or [max(d.height for d in kept)])
+        if shortest > 0.45 * wide:
+            break
+        spare = [d for d in kept if not d.person] or kept
+        kept.remove(spare[-1])
+    return kept
 
 
 def _set_back(rng: Rng, order: list[_Draft], tabletop: bool) -> None:
