@@ -11,7 +11,7 @@ import json as json_module
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from cn.errors import OutputClosedError
 
@@ -74,9 +74,10 @@ def progress(
         return
     from tqdm import tqdm
 
-    bar = tqdm(
-        total=total, desc=description, unit=unit, initial=initial, file=sys.stderr, dynamic_ncols=True, smoothing=0.1
-    )
+    # Some terminals (a container's) claim to have no columns and rows; tqdm would believe them and draw nothing.
+    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    shape: dict[str, Any] = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
+    bar = tqdm(total=total, desc=description, unit=unit, initial=initial, file=sys.stderr, smoothing=0.1, **shape)
 
     def advance(n: int = 1, **fields: object) -> None:
         if fields:

@@ -1,0 +1,245 @@
+"""The frame of the command line: exit codes, messages, streams and signals."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from cn import __version__, app, console
+from cn.errors import (
+    CnError,
+    ExitCode,
+    InputError,
+    OutputClosedError,
+    PartialError,
+    Terminated,
+    UsageError,
+    WeightsError,
+)
+from tests.cli import PROGRAM, cn
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `cn weights list` raise what it is given."""
+
+    def install(error: BaseException) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("cn.weights.catalogue.bundled", fail)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("these two do not go together"), 2),
+        (InputError("a.png: broken"), 3),
+        (WeightsError("b.safetensors: missing"), 4),
+        (PartialError("1 of 2 failed"), 5),
+        (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
+    ],
+)
+def test_every_expected_failure_is_one_line_and_its_exit_code(failing, capsys, error, code):
+    failing(error)
+    assert app.run(["weights", "list"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("cn: ")
+    assert str(error) in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_a_bug_is_one_line_with_exit_code_1_and_debug_shows_the_traceback(failing, capsys):
+    failing(ZeroDivisionError("oh no"))
+    assert app.run(["weights", "list"]) == 1
+    short = capsys.readouterr().err
+    assert short.count("\n") == 1
+    assert "oh no" in short
+    assert "--debug" in short
+    assert app.run(["weights", "list"], debug=True) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback_of_an_expected_failure_too(failing, capsys):
+    failing(InputError("a.png: broken"))
+    assert app.run(["weights", "list"], debug=True) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--debug", "detect", "canny", "nothing.png", "x.png"],
+                                   ["detect", "canny", "nothing.png", "x.png", "--debug"]])  # fmt: skip
+def test_debug_works_before_and_behind_the_command(monkeypatch, capsys, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        app.main(words)
+    assert stop.value.code == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["detect", "nonsense"],
+        ["detect", "canny", "only-one-argument"],
+        ["detect", "canny", "a.png", "b.png", "--nonsense"],
+        ["detect", "canny", "a.png", "b.png", "--low", "many"],
+        ["detect", "canny", "a.png", "b.png", "--low", "200", "--high", "100"],
+    ],
+)
+def test_mistakes_in_the_command_line_are_one_line_and_exit_code_2(capsys, words):
+    assert app.run(words) == ExitCode.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+
+
+def test_error_classes_and_exit_codes_agree():
+    codes = {error.exit_code for error in CnError.__subclasses__()}
+    assert codes == {2, 3, 4, 5, 130, 141}
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 4, 5, 130, 141, 143]
+
+
+def test_version_and_help_go_to_stdout(capsys):
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"cn {__version__}\n"
+    assert app.run(["--help"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    for command in ("detect", "dataset", "train", "sample", "weights"):
+        assert f" {command} " in captured.out
+
+
+def test_no_color_and_no_terminal_give_no_control_characters():
+    done = cn("detect", "canny", "nothing.png", "x.png")
+    assert done.returncode == 3
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_colour_on_a_terminal_unless_no_color(plain):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"} | ({"NO_COLOR": "1"} if plain else {})
+    if not plain:
+        environment.pop("NO_COLOR", None)
+    command = [*PROGRAM, "detect", "canny", "nothing.png", "x.png"]
+    done = subprocess.run(command, stderr=theirs, stdout=theirs, env=environment, timeout=60)
+    os.close(theirs)
+    text = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert done.returncode == 3
+    assert "nothing.png: no such file" in text
+    assert ("\x1b" in text) is not plain
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path):
+    script = textwrap.dedent("""
+        from cn import app, console
+        from cn.weights import catalogue
+        def endless(*_):
+            while True:
+                console.emit("a line of output that goes on and on")
+        catalogue.bundled = endless
+        app.main(["weights", "list"])
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == ExitCode.PIPE_CLOSED
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, number, code):
+    script = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from cn import app
+        from cn.weights import catalogue
+        def work(*_):
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                Path(sys.argv[1]).write_text("saved")
+                raise
+        catalogue.bundled = work
+        app.main(["weights", "list"])
+    """)
+    saved = tmp_path / "state"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(saved)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert saved.read_text() == "saved"
+    assert errors.count("\n") == 1
+
+
+def test_emit_writes_paths_and_json_lines(capsys):
+    console.emit("out/a.png")
+    console.emit({"path": "a.jpg", "output": "a.png"})
+    console.emit({"path": "a.jpg", "output": "a.png", "size": (3, 4)}, json=True)
+    console.emit("out/b.png", json=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["out/a.png", "a.png"]
+    assert json.loads(lines[2]) == {"path": "a.jpg", "output": "a.png", "size": [3, 4]}
+    assert json.loads(lines[3]) == {"path": "out/b.png"}
+
+
+def test_emit_says_that_nobody_listens(monkeypatch):
+    class Closed:
+        def isatty(self):
+            return False
+
+        def write(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(OutputClosedError):
+        console.emit("a.png")
+
+
+def test_plan_and_progress_off_a_terminal(capsys):
+    console.plan("Training", {"steps": 100, "nothing": None, "data": "one\ntwo"})
+    console.plan("Training", {"steps": 100}, quiet=True)
+    with console.progress(3, "steps") as advance:
+        advance(1, loss=0.5)
+    assert capsys.readouterr().err == "Training\n  steps  100\n  data   one\n         two\n"
+
+
+def test_progress_on_a_terminal_shows_rate_and_fields():
+    script = textwrap.dedent("""
+        import time
+        from cn import console
+        with console.progress(4, "steps") as advance:
+            for _ in range(4):
+                time.sleep(0.06)
+                advance(1, loss=0.123456)
+                console.status("a line between")
+    """)
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", script], stderr=theirs, env={**os.environ, "TERM": "xterm"}, timeout=60)
+    os.close(theirs)
+    text = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "loss=0.1235" in text
+    assert "4/4" in text
+    assert "it/s" in text
+    assert text.count("a line between") == 4

@@ -1,0 +1,135 @@
+"""The layers of the package: who imports whom, read from the source; and help that loads nothing heavy."""
+
+import ast
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "cn"
+
+LEAVES = {"errors", "files", "conditions", "images", "pngtext", "resizing", "sheet", "parallel"}
+MAY_IMPORT = {
+    "model": {"model", "errors"},
+    "scenes": {"scenes", "errors"},
+    "detect": {"detect"} | LEAVES,
+    "weights": {"weights"} | LEAVES,
+    "checkpoints": {"checkpoints", "model"} | LEAVES,
+    "data": {"data", "detect", "scenes"} | LEAVES,
+    "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights"} | LEAVES,
+    **dict.fromkeys(LEAVES, LEAVES),
+    "console": {"errors"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        yield part, path, ast.parse(path.read_text())
+
+
+def imported(tree: ast.AST, path: Path) -> Iterator[str]:
+    """Full names of everything that is imported anywhere in a module; "cn.x" for `from cn import x`."""
+    package = path.relative_to(PACKAGE.parent).parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def parts_of_cn(tree: ast.AST, path: Path) -> set[str]:
+    names = {name.split(".")[1] for name in imported(tree, path) if name.startswith("cn.")}
+    return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
+
+
+def test_imports_go_one_way():
+    wrong = []
+    seen = set()
+    for part, path, tree in modules():
+        seen.add(part)
+        if part in MAY_IMPORT and (extra := parts_of_cn(tree, path) - MAY_IMPORT[part]):
+            wrong.append(f"{path.relative_to(PACKAGE)} imports {sorted(extra)}")
+    assert wrong == []
+    assert {"model", "scenes", "detect", "data", "checkpoints", "weights", "train"} <= seen
+
+
+def test_only_the_app_imports_commands_and_nothing_imports_the_app():
+    for part, path, tree in modules():
+        parts = parts_of_cn(tree, path)
+        assert "app" not in parts, path
+        if part not in ("app", "commands"):
+            assert "commands" not in parts, path
+            assert "typer" not in set(imported(tree, path)), path
+
+
+def test_only_the_edge_prints_or_exits():
+    for part, path, tree in modules():
+        if part in ("app", "commands", "console", "recipe"):
+            continue
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        names = {call.id for call in calls if isinstance(call, ast.Name)}
+        attributes = {ast.unparse(call) for call in calls if isinstance(call, ast.Attribute)}
+        assert not names & {"print", "exit", "quit"}, path
+        assert "sys.exit" not in attributes, path
+        assert "console" not in parts_of_cn(tree, path), path
+
+
+def test_the_networks_know_no_pictures_files_or_terminals():
+    for part, path, tree in modules():
+        if part == "model":
+            assert not {name.split(".")[0] for name in imported(tree, path)} & {"cv2", "PIL", "rich", "tqdm"}, path
+
+
+@pytest.mark.parametrize("name", ["app", "commands", "console", "conditions", "files", "errors"])
+def test_light_modules_import_nothing_heavy_at_their_top(name):
+    heavy = {"torch", "cv2", "numpy", "PIL", "rich", "tqdm", "open_clip", "timm", "safetensors"}
+    for part, path, tree in modules():
+        if part == name:
+            for node in tree.body:
+                assert not {module.split(".")[0] for module in imported_at_top(node, path)} & heavy, path
+
+
+def imported_at_top(node: ast.stmt, path: Path) -> list[str]:
+    return list(imported(node, path)) if isinstance(node, ast.Import | ast.ImportFrom) else []
+
+
+def test_no_file_is_longer_than_400_lines():
+    assert [path.name for _, path, _ in modules() if len(path.read_text().splitlines()) > 400] == []
+
+
+def test_every_help_is_complete_and_loads_no_torch_no_cv2_and_no_numpy():
+    script = textwrap.dedent("""
+        import contextlib, io, json, sys
+        import typer
+        from cn import app
+        def walk(command, words):
+            yield words, command
+            for name, child in getattr(command, "commands", {}).items():
+                yield from walk(child, [*words, name])
+        report = {}
+        for words, command in walk(typer.main.get_command(app.app), []):
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                code = app.run([*words, "--help"])
+            missing = [option for p in command.params for option in p.opts[:1] if option.startswith("--")
+                       and not getattr(p, "hidden", False) and option not in out.getvalue()]
+            undescribed = [p.name for p in command.params if not getattr(p, "help", None)]
+            report[" ".join(words)] = [code, missing, undescribed]
+        heavy = [name for name in ("torch", "cv2", "numpy", "PIL", "open_clip") if name in sys.modules]
+        print(json.dumps([report, heavy]))
+    """)
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "COLUMNS": "140", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report, heavy = json.loads(done.stdout)
+    assert heavy == []
+    assert {"", "detect canny", "weights list"} <= set(report)
+    assert {words: result for words, result in report.items() if result != [0, [], []]} == {}
