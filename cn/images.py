@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from cn import pngtext
 from cn.errors import InputError
@@ -86,7 +86,7 @@ def decode(data: bytes, name: str) -> ImageArray:
                 image.load()
                 if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
                     # Without Adobe's marker the inks are the plain way round; Pillow takes all for inverted ones.
-                    return _to_rgb(ImageOps.invert(_upright(image)))
+                    return _to_rgb(ImageChops.invert(_upright(image)))
                 return _to_rgb(_upright(image))
     except UnidentifiedImageError:
         raise InputError(f"{name}: {_what_it_is(data)}") from None
@@ -101,6 +101,13 @@ def read_info(path: str | os.PathLike[str]) -> dict[str, str]:
             return pngtext.read_text(file)
     except OSError:
         return {}
+
+
+def read_with_info(path: str | os.PathLike[str]) -> tuple[ImageArray, dict[str, str]]:
+    """`read` and the PNG's text chunks at once, for standard input too, which can be read only one time."""
+    name = "standard input" if str(path) == "-" else str(path)
+    data = _read_bytes(path, name)
+    return decode(data, name), pngtext.read_text(io.BytesIO(data))
 
 
 def is_whole_png(path: str | os.PathLike[str]) -> bool:
@@ -175,9 +182,9 @@ def _what_it_is(data: bytes) -> str:
         return "the image is broken or cut off"
     if head.startswith(b"version https://git-lfs"):
         return "not an image but a Git LFS pointer; run `git lfs pull`"
-    # "ignore" because a multi-byte character may be cut at the end of what is looked at.
-    text = head.decode("utf-8", "ignore")
-    if len(text) > 0.9 * len(head) and all(character.isprintable() or character.isspace() for character in text):
+    # One replaced character is forgiven: it may have been cut in two at the end of what is looked at.
+    text = head.decode("utf-8", "replace")
+    if text.count("\ufffd") <= 1 and all(character.isprintable() or character.isspace() for character in text):
         return "not an image but text"
     return "not an image, or of a kind that is not supported"
 

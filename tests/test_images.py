@@ -1,0 +1,458 @@
+"""Any image file comes in as upright RGB; whatever goes out is whole or not there."""
+
+import contextlib
+import io
+import os
+import stat
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin
+
+from cn import files, images
+from cn.errors import InputError
+
+RED, GREEN, BLUE = (250, 10, 20), (10, 250, 20), (20, 10, 250)
+
+
+def picture(height: int = 6, width: int = 8) -> np.ndarray:
+    """Three colours in the corners on grey, so that every rotation shows."""
+    array = np.full((height, width, 3), 128, np.uint8)
+    array[0, 0], array[0, -1], array[-1, 0] = RED, GREEN, BLUE
+    return array
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_exif_rotation(tmp_path, orientation, suffix):
+    upright = picture()
+    turned = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = save(tmp_path / f"a{suffix}", Image.fromarray(np.ascontiguousarray(turned)), exif=exif, **options)
+    assert np.array_equal(images.read(path), upright)
+
+
+def test_exif_rotation_of_a_jpeg(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = np.kron(picture(), np.ones((16, 16, 1), np.uint8))
+    path = save(tmp_path / "a.jpg", Image.fromarray(np.ascontiguousarray(np.rot90(large))), exif=exif, quality=95)
+    read = images.read(path)
+    assert read.shape == large.shape
+    assert np.abs(read[8, 8].astype(int) - RED).max() < 12
+    assert np.abs(read[8, -8].astype(int) - GREEN).max() < 12
+
+
+def test_a_damaged_exif_block_is_no_reason_to_fail(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(picture()), exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
+    assert images.read(path).shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "YCbCr", "RGBX"])
+def test_opaque_modes(tmp_path, mode):
+    image = Image.fromarray(picture()).convert("RGB").convert(mode)
+    suffix = ".tif" if mode in ("YCbCr", "RGBX") else ".png"
+    read = images.read(save(tmp_path / f"a{suffix}", image))
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, np.asarray(image.convert("RGB")))
+    assert read.flags.writeable
+
+
+def test_transparency_lies_over_white(tmp_path):
+    rgba = np.dstack([picture(), np.full((6, 8), 255, np.uint8)])
+    rgba[0, 0, 3], rgba[0, -1, 3], rgba[-1, 0, 3] = 0, 128, 64
+    read = images.read(save(tmp_path / "a.png", Image.fromarray(rgba)))
+    alpha = rgba[..., 3:] / 255
+    assert np.abs(read - (rgba[..., :3] * alpha + 255 * (1 - alpha))).max() <= 0.5 + 1e-9
+    assert read[0, 0].tolist() == [255, 255, 255]
+
+
+def test_grey_with_alpha_and_palette_and_colour_key_transparency(tmp_path):
+    la = np.dstack([np.full((4, 4), 40, np.uint8), np.full((4, 4), 255, np.uint8)])
+    la[0, 0, 1] = 0
+    read = images.read(save(tmp_path / "la.png", Image.fromarray(la, "LA")))
+    assert read[0, 0].tolist() == [255] * 3
+    assert read[1, 1].tolist() == [40] * 3
+
+    palette = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")
+    palette.putpalette([*RED, *GREEN, *BLUE])
+    read = images.read(save(tmp_path / "p.png", palette, transparency=1))
+    assert read.tolist() == [[list(RED), [255] * 3], [list(BLUE), [255] * 3]]
+    read = images.read(save(tmp_path / "bytes.png", palette, transparency=bytes([255, 0, 128])))
+    assert read[0].tolist() == [list(RED), [255] * 3]
+    assert np.abs(read[1, 0] - (np.array(BLUE) * 128 + 255 * 127) / 255).max() <= 0.5
+
+    read = images.read(save(tmp_path / "key.png", Image.fromarray(picture()), transparency=RED))
+    assert read[0, 0].tolist() == [255] * 3
+    assert read[0, -1].tolist() == list(GREEN)
+    read = images.read(save(tmp_path / "grey_key.png", Image.new("L", (2, 2), 7), transparency=7))
+    assert (read == 255).all()
+
+
+def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, extra: bytes = b"") -> bytes:
+    """A PNG by hand, for what Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_scaled_not_cut_off(tmp_path, colour_type, channels):
+    values = np.linspace(0, 65535, 64 * channels).astype(">u2").reshape(8, 8, channels)
+    if channels in (2, 4):
+        values[..., -1] = 65535
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    path = tmp_path / "deep.png"
+    path.write_bytes(png(8, 8, 16, colour_type, rows))
+    expected = values[..., : 3 if channels > 2 else 1] / 257
+    assert np.abs(images.read(path) - expected).max() < 1.0
+
+
+def test_sixteen_bit_grey_in_tiff_and_through_pillow(tmp_path):
+    values = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)
+    for name in ("a.tif", "a.png"):
+        read = images.read(save(tmp_path / name, Image.fromarray(values)))
+        assert np.array_equal(read[..., 0], np.round(values / 257))
+        assert np.array_equal(read[..., 0], read[..., 2])
+
+
+def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
+    values = np.array([[1000, 65535]], ">u2")
+    data = struct.pack(">H", 1000)
+    extra = struct.pack(">I", 2) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
+    path = tmp_path / "a.png"
+    path.write_bytes(png(2, 1, 16, 0, b"\0" + values.tobytes(), extra))
+    assert images.read(path)[0].tolist() == [[255] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.array([[0.0, 100.0, 255.0]], np.float32), [0, 100, 255]),
+        (np.array([[0.0, 25700.0, 65535.0]], np.float32), [0, 100, 255]),
+        (np.array([[np.nan, -3.0, 1.0]], np.float32), [0, 0, 255]),
+        (np.array([[0, 257, 65535]], np.int32), [0, 1, 255]),
+        (np.array([[0, 500_000, 1_000_000]], np.int32), [0, 128, 255]),
+    ],
+)
+def test_float_and_32_bit_pictures(tmp_path, values, expected):
+    read = images.read(save(tmp_path / "a.tif", Image.fromarray(values)))
+    assert read[0, :, 1].tolist() == expected
+
+
+def test_cmyk_jpegs_with_and_without_the_marker_of_adobe(tmp_path):
+    cmyk = Image.fromarray(np.kron(picture(4, 4), np.ones((8, 8, 1), np.uint8))).convert("CMYK")
+    data = io.BytesIO()
+    cmyk.save(data, "JPEG", quality=100)
+    adobe = data.getvalue()
+    assert b"Adobe" in adobe
+    expected = np.asarray(cmyk.convert("RGB")).astype(int)
+    assert np.abs(images.decode(adobe, "a") - expected).max() < 16
+    at = adobe.index(b"\xff\xee")
+    plain = adobe[:at] + adobe[at + 2 + struct.unpack(">H", adobe[at + 2 : at + 4])[0] :]
+    # Without the marker the same numbers mean inks and not their absence.
+    inks = 255 - np.asarray(cmyk)
+    inverted = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB")).astype(int)
+    assert np.abs(images.decode(plain, "a") - inverted).max() < 16
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_of_an_animation_the_first_frame(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, BLUE)]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = save(tmp_path / f"a{suffix}", frames[0], save_all=True, append_images=frames[1:], duration=100, **options)
+    read = images.read(path)
+    assert read.shape == (6, 8, 3)
+    assert np.abs(read[0, 0].astype(int) - RED).max() <= 4
+
+
+def test_an_embedded_profile_and_a_transparent_gif_are_no_obstacle(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert images.read(save(tmp_path / "a.png", Image.fromarray(picture()), icc_profile=profile)).shape == (6, 8, 3)
+    gif = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    gif.putpalette([*RED, *GREEN])
+    read = images.read(save(tmp_path / "a.gif", gif, transparency=0))
+    assert read[0].tolist() == [[255] * 3, list(GREEN)]
+
+
+def whole_png() -> bytes:
+    return images.encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"just some words\n", "not an image but text"),
+        ("Größe: äöü\n".encode() * 100, "not an image but text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS"),
+        (bytes(range(256)) * 4, "not an image"),
+        (whole_png()[:3000], "broken or cut off"),
+        (whole_png()[:20], "broken or cut off"),
+        (b"\xff\xd8\xff\xe0", "broken or cut off"),
+    ],
+    ids=["empty", "text", "utf8", "lfs", "binary", "truncated", "headless", "jpeg"],
+)
+def test_what_is_no_image_is_named_with_a_reason_in_one_line(tmp_path, content, reason):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        images.read(path)
+    assert str(path) in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_folders_and_forbidden_files(tmp_path):
+    for path, reason in ((tmp_path / "no.png", "no such file"), (tmp_path, "is a folder")):
+        with pytest.raises(InputError, match=reason):
+            images.read(path)
+
+
+def test_a_decompression_bomb_is_refused_before_it_unfolds():
+    bomb = png(60_000, 60_000, 8, 0, b"\0" * 1000)
+    with pytest.raises(InputError, match="60000×60000 pixels are too many"):
+        images.decode(bomb, "bomb.png")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_no_damage_to_a_file_is_a_crash(seed, count):
+    rng = np.random.default_rng(seed)
+    data = bytearray(whole_png())
+    for place in rng.integers(0, len(data), count):
+        data[place] = rng.integers(0, 256)
+    with contextlib.suppress(InputError):
+        assert images.decode(bytes(data), "a.png").dtype == np.uint8
+
+
+# ---- writing ----
+
+
+def test_png_round_trip_with_text(tmp_path):
+    text = {"cn.condition": '{"kind": "canny"}', "prompt": "Grüße, 世界 🙂", "long": "x" * 3_000_000}
+    path = tmp_path / "a.png"
+    images.write(path, picture(), text)
+    assert np.array_equal(images.read(path), picture())
+    assert images.read_info(path) == text
+    assert images.encode(picture(), "PNG", text) == path.read_bytes()
+
+
+def test_read_info_reads_compressed_and_late_chunks_and_never_fails(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("zipped", "z" * 5_000_000, zip=True)
+    info.add_itxt("international", "ü" * 2_000_000, zip=True)
+    path = save(tmp_path / "a.png", Image.fromarray(picture()), pnginfo=info)
+    data = path.read_bytes()
+    late = b"tEXtlate\0after the pixels"
+    path.write_bytes(data[:-12] + struct.pack(">I", len(late) - 4) + late + b"\0\0\0\0" + data[-12:])
+    read = images.read_info(path)
+    assert {key: len(value) for key, value in read.items()} == {
+        "zipped": 5_000_000,
+        "international": 2_000_000,
+        "late": 16,
+    }
+    assert images.read(save(tmp_path / "b.png", Image.fromarray(picture()), pnginfo=info)).shape == (6, 8, 3)
+    (tmp_path / "text.png").write_text("words")
+    (tmp_path / "short.png").write_bytes(data[:50])
+    for other in ("text.png", "short.png", "missing.png", "."):
+        assert images.read_info(tmp_path / other) == {}
+    assert images.read_info(save(tmp_path / "a.jpg", Image.fromarray(picture()))) == {}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp", ".bmp", ".tif", ""])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_formats_by_ending(tmp_path, suffix, channels):
+    array = np.full((8, 9) if channels is None else (8, 9, channels), 200, np.uint8)
+    path = tmp_path / f"a{suffix}"
+    images.write(path, array, {"ignored": "where it cannot be kept"})
+    with Image.open(path) as image:
+        assert (
+            image.format
+            == {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", "": "PNG"}[suffix]
+        )
+        assert image.size == (9, 8)
+
+
+def test_unknown_endings_and_bad_places_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, reason in (
+        (tmp_path / "a.xyz", "use .png"),
+        (tmp_path / "no" / "a.png", "No such file or directory"),
+        (tmp_path / "file" / "a.png", "Not a directory"),
+        (tmp_path, "cannot write|is a folder"),
+    ):
+        with pytest.raises(InputError, match=reason) as caught:
+            images.write(path, picture())
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_an_input_error_that_names_the_file():
+    with pytest.raises(InputError, match="/dev/full: cannot be written: No space left on device"):
+        images.write("/dev/full", picture())
+
+
+def test_a_device_is_written_to_and_never_replaced():
+    images.write("/dev/null", picture())
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "a.bin"
+    files.write_atomic(path, b"old")
+
+    def interrupted() -> None:
+        with files.open_atomic(path) as file:
+            file.write(b"half of the new")
+            file.flush()
+            assert path.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_permissions_follow_the_umask_or_the_file_that_was_there(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        files.write_atomic(tmp_path / "new", b"")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+        (tmp_path / "new").chmod(0o664)
+        files.write_atomic(tmp_path / "new", b"again")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o664
+    finally:
+        os.umask(previous)
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("folder/real")
+    files.write_atomic(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "real").read_bytes() == b"new"
+
+
+def test_only_whole_pngs_count_as_whole(tmp_path):
+    path = tmp_path / "a.png"
+    images.write(path, picture())
+    assert images.is_whole_png(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not images.is_whole_png(path)
+    path.write_bytes(b"")
+    assert not images.is_whole_png(path)
+    assert not images.is_whole_png(tmp_path / "missing.png")
+
+
+# ---- sizes ----
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "short", "expected"),
+    [
+        (512, 512, 512, (512, 512)),
+        (400, 600, 512, (512, 768)),
+        (600, 400, 512, (768, 512)),
+        (451, 300, 512, (768, 512)),
+        (300, 300, 100, (128, 128)),
+        (10, 5000, 64, (64, 32000)),
+        (300, 3, 16, (1600, 64)),
+    ],
+)
+def test_short_side_and_multiples_of_64(height, width, short, expected):
+    from cn.resizing import short_side_size
+
+    assert short_side_size(height, width, short) == expected
+
+
+def test_discrete_maps_keep_their_colours_and_smooth_ones_their_mean():
+    labels = np.kron(np.array([[3, 200], [90, 7]], np.uint8), np.ones((16, 16), np.uint8))
+    for size in ((13, 21), (50, 47), (32, 32)):
+        resized = images.resize(labels, size, "discrete")
+        assert resized.shape == size
+        assert set(np.unique(resized)) <= {3, 7, 90, 200}
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    smaller = images.resize(noise, (16, 16), "smooth")
+    blocks = noise.reshape(16, 4, 16, 4, 3).mean((1, 3))
+    assert np.abs(smaller - blocks).max() <= 0.51
+    assert images.resize(noise[..., :1], (70, 90), "smooth").shape == (70, 90, 1)
+
+
+def test_resize_short_side_leaves_what_fits_alone():
+    array = np.random.default_rng(0).integers(0, 256, (128, 192, 3), dtype=np.uint8)
+    assert images.resize_short_side(array, 128) is array
+    assert images.resize_short_side(array, 64).shape == (64, 128, 3)
+    assert images.resize_short_side(array, 256).shape == (256, 384, 3)
+
+
+# ---- sheets ----
+
+
+def test_a_sheet_holds_every_picture_untouched():
+    colours = [RED, GREEN, BLUE]
+    page = images.grid([np.full((64, 64, 3), colour, np.uint8) for colour in colours], columns=3)
+    for colour in colours:
+        places = np.argwhere((page == colour).all(axis=2))
+        assert len(places) == 64 * 64
+        assert (np.ptp(places, axis=0) == 63).all()
+    assert page[0, 0].tolist() == [255] * 3
+    assert images.grid([None], dark=True)[0, 0].max() < 40
+
+
+def test_titles_and_labels_take_room_and_long_ones_are_wrapped_and_cut():
+    cell = np.full((96, 96, 3), RED, np.uint8)
+    bare = images.grid([cell] * 4, columns=2)
+    labelled = images.grid([cell] * 4, ["a word", "two words", "", "a sentence " * 60], columns=2)
+    titled = images.grid(
+        [cell] * 4, columns=2, row_titles=["one", "two"], column_titles=["a", "b"], title="All of them"
+    )
+    assert labelled.shape[1] == bare.shape[1]
+    assert bare.shape[0] < labelled.shape[0] < bare.shape[0] + 200
+    assert titled.shape[0] > bare.shape[0]
+    assert titled.shape[1] > bare.shape[1]
+
+
+def test_pictures_of_different_shapes_are_fitted_never_distorted():
+    wide, high, grey = (
+        np.full((20, 40, 3), RED, np.uint8),
+        np.full((40, 20, 3), GREEN, np.uint8),
+        np.full((10, 10), 9, np.uint8),
+    )
+    page = images.grid([wide, high, grey], columns=3, cell=80)
+    for colour, height, width in ((RED, 40, 80), (GREEN, 80, 40), ((9, 9, 9), 80, 80)):
+        places = np.argwhere((page == colour).all(axis=2))
+        assert (np.ptp(places, axis=0) + 1).tolist() == [height, width]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (6, 3), (9, 3), (12, 4)])
+def test_a_sheet_is_about_square(count, columns):
+    page = images.grid([np.zeros((50, 50, 3), np.uint8)] * count)
+    assert page.shape[1] == images.grid([np.zeros((50, 50, 3), np.uint8)] * count, columns=columns).shape[1]
