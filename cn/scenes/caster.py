@@ -75,18 +75,29 @@ def ground_depth(camera: Camera, x: Array, y: Array) -> Array:
     return np.where(t > 0, t, np.float32(np.inf)).astype(np.float32)
 
 
-def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: int, casters: bool = False) -> tuple[Array, Array]:
-    """Depth (h, w) float32 and ids (h, w) uint16 at pixel centres; ``casters``: only what throws a shadow."""
+def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: int, *, casters: bool = False,
+          beyond_ground: bool = False) -> tuple[Array, Array]:  # fmt: skip
+    """Depth (h, w) float32 and ids (h, w) uint16 at pixel centres.
+
+    ``casters``: only what throws a shadow. ``beyond_ground``: look through the ground from below and see only what
+    rises above it.
+    """
     xs = (np.arange(width, dtype=np.float32) + 0.5)[None, :]
     ys = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
     depth = ground_depth(camera, xs, ys)
     ids = np.where(np.isfinite(depth), np.uint16(GROUND), np.uint16(SKY))
+    floor = depth.copy() if beyond_ground else None
+    if beyond_ground:
+        depth.fill(np.inf)
+        ids.fill(SKY)
     for which, (x0, y0, x1, y1) in enumerate(lens.rectangles.tolist()):
         if x0 >= x1 or y0 >= y1 or (casters and not solids[which].shadow):
             continue
         t = cast(lens, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
         here = depth[y0:y1, x0:x1]
         nearer = t < here
+        if floor is not None:
+            nearer &= t > floor[y0:y1, x0:x1]
         np.copyto(here, t, where=nearer)
         if not casters:
             np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)

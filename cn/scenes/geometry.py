@@ -5,7 +5,7 @@ World: x right, y up, z towards the viewer, metres, the ground is the plane y = 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,6 +76,11 @@ class Camera:
         x = self.middle[0] + self.scale[0] * local[..., 0] / divisor
         y = self.middle[1] - self.scale[1] * local[..., 1] / divisor
         return x, y, depth
+
+    def mirrored(self) -> Camera:
+        """The same camera below the plane y = 0, as a calm lake shows it."""
+        flip = np.array((1.0, -1.0, 1.0))
+        return replace(self, origin=self.origin * flip, direction=self.direction * flip, axes=self.axes * flip, centre=self.centre * flip)
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Origins and directions (n, 3) in float32 for pixel coordinates ``x``, ``y`` (n,)."""

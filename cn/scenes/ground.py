@@ -89,7 +89,7 @@ def ripples(points: Array, scale: float, seed: int, footprint: Array) -> Array:
     """Unit normals (n, 3) of gentle waves, flattening towards the horizon; for shading only."""
     x, z = points[:, 0] / np.float32(scale), points[:, 2] / np.float32(scale)
     phase = np.float32(seed % 97 * 0.37)
-    calm = np.float32(0.10) * np.clip(1 - footprint / np.float32(scale) * 4.0, 0.0, 1)
+    calm = np.float32(0.075) * np.clip(1 - footprint / np.float32(scale) * 4.0, 0.0, 1)
     slope_x = calm * np.sin(x * np.float32(2.3) + z * np.float32(1.1) + phase)
     slope_z = calm * (
         np.sin(z * np.float32(5.0) + np.float32(0.8) * np.sin(x * np.float32(1.7) + phase))

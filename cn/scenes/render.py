@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,8 @@ def _render(scene: Scene, height: int, width: int) -> View:
     light = LIGHTS[scene.light]
     shadows = shadow_map(_towards(light, scene), solids, np.array(stage.centre), stage.radius, SHADOW_SIZE, SHADOW_BLUR)
     painter = Painter(scene, stage, camera, light, shadows)
+    if scene.ground == "water":
+        painter = replace(painter, mirror=_mirror(painter, ids))
     rgb = painter.paint(flat, depth.ravel(), ids.ravel()).reshape(height, width, 3)
     mask = caster.edges(ids, normals)
     if mask.any():
@@ -88,6 +90,8 @@ class Painter:
     camera: Camera
     light: Light
     shadows: ShadowMap
+    mirror: Array | None = None
+    """What a lake reflects at every pixel, (h, w, 4): colour times cover, cover."""
 
     def paint(self, flat: tuple[Array, Array, Array, Array], depth: Array, ids: Array) -> Array:
         """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` as ``caster.surface`` gives it, ``depth``, ``ids`` (n,)."""
@@ -118,10 +122,11 @@ class Painter:
         upward = np.float32(0.5) + np.float32(0.5) * shading[:, 1]
         near = self._contact(points, on_ground)
         ambient = np.array(light.bounce, np.float32) + (np.array(light.ambient, np.float32) - np.array(light.bounce, np.float32)) * upward[:, None]
-        total = ambient * near[:, None]
-        total += np.array(light.sun, np.float32) * lit[:, None]
         view = -direction / np.sqrt(np.einsum("nc,nc->n", direction, direction))[:, None]
         facing = np.clip(np.einsum("nc,nc->n", view, shading), 0, 1)
+        fill = np.where(on_ground, np.float32(1), np.float32(0.82) + np.float32(0.42) * facing)  # faces stay readable
+        total = ambient * (near * fill)[:, None]
+        total += np.array(light.sun, np.float32) * lit[:, None]
         rim = (1 - facing) ** 3 * upward * ~on_ground
         total += np.array(light.ambient, np.float32) * (np.float32(0.55) * rim)[:, None]
         self._lamps(points, normals, total)
@@ -129,7 +134,7 @@ class Painter:
         total += paint * (glow * np.float32(1.9))[:, None]
         shown = _tone(total * np.float32(light.exposure))
         if water:
-            self._reflect_sky(shown, shading, view, on_ground, lit)
+            self._reflect(shown, points, shading, view, on_ground, lit)
         haze = 1 - np.exp(-np.maximum(depth - 6 * scale, 0) / np.float32(75 * scale))
         far = _rgb(light.haze)
         if self.scene.ground == "snow":
@@ -179,8 +184,10 @@ class Painter:
             slope = np.clip(np.einsum("nc,nc->n", to, normals) / np.sqrt(square + 1e-6), -0.2, 1) + np.float32(0.25)
             total += warm * (power * slope / (1 + square / (reach * reach) * 4))[:, None]
 
-    def _reflect_sky(self, shown: Array, shading: Array, view: Array, on_ground: Array, lit: Array) -> None:
-        """Mix the mirrored sky into the water of ``shown`` (n, 3) in place."""
+    def _reflect(self, shown: Array, points: Array, shading: Array, view: Array, on_ground: Array, lit: Array) -> None:
+        """Mix the mirrored sky and things into the water of ``shown`` (n, 3) in place."""
+        if not on_ground.any():
+            return
         n, v = shading[on_ground], view[on_ground]
         cosine = np.clip(np.einsum("nc,nc->n", n, v), 0.02, 1)
         mirrored = 2 * cosine[:, None] * n - v
@@ -189,7 +196,34 @@ class Painter:
         tint = low + (high - low) * height
         share = np.clip(0.12 + 0.85 * (1 - cosine) ** 3, 0, 0.8)[:, None]
         shade = np.float32(0.72) + np.float32(0.28) * np.clip(lit[on_ground] * 1.6, 0, 1)[:, None]
-        shown[on_ground] += (tint * shade - shown[on_ground]) * share
+        water = shown[on_ground] + (tint * shade - shown[on_ground]) * share
+        if self.mirror is not None:
+            height, width = self.mirror.shape[:2]
+            x, y, _ = self.camera.project(points[on_ground].astype(np.float32))
+            i = (y + n[:, 2] * np.float32(0.05 * height)).clip(0, height - 1).astype(np.int32)
+            j = (x + n[:, 0] * np.float32(0.05 * width)).clip(0, width - 1).astype(np.int32)
+            image = self.mirror[i, j]
+            strength = np.clip(share + 0.22, 0, 0.75)
+            water += (image[:, :3] - water * image[:, 3:]) * strength
+        shown[on_ground] = water
+
+
+def _mirror(painter: Painter, ids: Array) -> Array:
+    """What the lake reflects at the pixels where ``ids`` (h, w) sees it, softened: (h, w, 4)."""
+    height, width = ids.shape
+    solids, camera = painter.stage.solids, painter.camera.mirrored()
+    lens = caster.focus(camera, solids, height, width)
+    depth, seen = caster.trace(camera, lens, solids, height, width, beyond_ground=True)
+    i, j = np.nonzero((seen >= caster.FIRST) & (ids == caster.GROUND))
+    image = np.zeros((height, width, 4), np.float32)
+    if len(i):
+        x, y = (j + 0.5).astype(np.float32), (i + 0.5).astype(np.float32)
+        flat = caster.surface(camera, solids, x, y, depth[i, j], seen[i, j])
+        image[i, j, :3] = painter.paint(flat, depth[i, j], seen[i, j])
+        image[i, j, 3] = 1
+    soft = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    soft = soft[:-2] + soft[1:-1] + soft[2:]
+    return (soft[:, :-2] + soft[:, 1:-1] + soft[:, 2:]) / np.float32(9)
 
 
 def _decorate(pattern: int, paint: Array, p: Array, normals: Array) -> Array:

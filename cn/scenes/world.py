@@ -80,12 +80,12 @@ def describe(seed: int, index: int) -> Scene:
     palette = _Palette(rng, ground)
     draw = rng.random()
     table = None
-    if draw < 0.13 and ground != "water":
+    if draw < 0.12 and ground != "water":
         drafts = _small(rng, ground, palette, (0.3, 0.45, 0.25), k.TABLE_SCALE)
         table = Item("table", (("body", palette.take(k.ALL)),), (0.0, 0.0, 0.0), 0.0, 1.0)
-    elif draw < 0.27:
+    elif draw < 0.25:
         drafts = _small(rng, ground, palette, (0.35, 0.40, 0.25), 1.0)
-    elif draw < 0.80:
+    elif draw < 0.75:
         drafts = _with_people(rng, ground, palette)
     else:
         drafts = _big(rng, ground, palette)
@@ -154,7 +154,7 @@ def _with_people(rng: Rng, ground: str, palette: _Palette) -> list[_Draft]:
     """One person or two, alone or with one or two things."""
     people = 1 if rng.random() < 0.8 else 2
     drafts = [_someone(rng, palette) for _ in range(people)]
-    others = int(rng.choice(3, p=(0.34, 0.48, 0.18) if people == 1 else (0.55, 0.45, 0.0)))
+    others = int(rng.choice(3, p=(0.32, 0.49, 0.19) if people == 1 else (0.55, 0.45, 0.0)))
     names: list[str] = []
     for _ in range(others):
         names.append(_pick(rng, ground, {n: s.big for n, s in k.KINDS.items()}, names))
@@ -184,6 +184,8 @@ def _someone(rng: Rng, palette: _Palette) -> _Draft:
         tuple(float(w) for w in rng.normal(0, 0.045, 24)),
     )  # fmt: skip
     heading = _facing(rng, POSES[pose].view)
+    if pose == "holding" and abs(heading) > 2:
+        heading -= np.pi * np.sign(heading)  # the ball must be seen
     scale = (k.CHILD_SCALE if who in ("boy", "girl") else 1.0) * float(rng.uniform(0.95, 1.05))
     raised = pose in ("cheering", "jumping", "leaping", "twirling", "dancing", "waving")
     wide = 0.36 if pose in ("standing", "hips", "holding", "cheering") else 0.52
@@ -226,7 +228,7 @@ def _compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: l
             left += 2 * d.half_width * shrink
         total = max(left, 0.80 if table else 0.3 * unit_size)
         top = max((d.height + (0 if d.floats else base * (table is None))) * distance / (distance - d.z) for d in order)
-        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill))
+        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill)) + 0.3 * max(d.half_width for d in order)
     shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
     items = []
     for d, spot in zip(order, spots, strict=True):
