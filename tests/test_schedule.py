@@ -1,0 +1,107 @@
+"""The noise schedule against its definition in exact arithmetic."""
+
+import math
+
+import pytest
+import torch
+
+from cn.model.config import PRESETS, ScheduleConfig
+from cn.model.schedule import Schedule, zero_terminal_snr
+from tests.model_helpers import relative, uniform
+
+LEADING = ScheduleConfig()
+V = ScheduleConfig(prediction="v")
+ZERO = ScheduleConfig(prediction="v", zero_terminal_snr=True, spacing="trailing")
+
+
+def exact_alphas() -> list[float]:
+    """Π (1 - β), β the squares of 1000 evenly spaced numbers from √0.00085 to √0.012, in float64."""
+    low, high, alpha, out = math.sqrt(0.00085), math.sqrt(0.012), 1.0, []
+    for i in range(1000):
+        alpha *= 1 - (low + (high - low) * i / 999) ** 2
+        out.append(alpha)
+    return out
+
+
+def test_alphas() -> None:
+    """ᾱ follows the definition; the published ends are 0.99915 and 0.0046601."""
+    schedule = Schedule(LEADING)
+    assert schedule.steps == len(schedule.alphas_cumprod) == 1000
+    assert schedule.alphas_cumprod.dtype == torch.float32
+    assert relative(schedule.alphas_cumprod, torch.tensor(exact_alphas(), dtype=torch.float64)) < 1e-6
+    assert math.isclose(schedule.alphas_cumprod[0], 0.99915, rel_tol=1e-6)
+    assert math.isclose(schedule.alphas_cumprod[999], 0.0046601, rel_tol=1e-5)
+
+
+def test_other_betas() -> None:
+    """The number of levels and both ends can be set."""
+    schedule = Schedule(ScheduleConfig(steps=2, beta_start=0.04, beta_end=0.25))
+    assert torch.allclose(schedule.alphas_cumprod, torch.tensor([0.96, 0.96 * 0.75]))
+
+
+def test_zero_terminal_snr() -> None:
+    """The last level is pure noise exactly, the first stays, √ᾱ is shifted and scaled in between."""
+    plain, zero = Schedule(V).alphas_cumprod, Schedule(ZERO).alphas_cumprod
+    assert zero[-1] == 0
+    assert math.isclose(zero[0], plain[0], rel_tol=1e-6)
+    assert (zero[1:] < zero[:-1]).all()
+    roots, shifted = plain.double().sqrt(), zero.double().sqrt()
+    slope = (shifted[0] - shifted[500]) / (roots[0] - roots[500])
+    assert torch.allclose(shifted, shifted[0] + slope * (roots - roots[0]), atol=1e-6)
+    assert torch.equal(zero, zero_terminal_snr(plain))
+
+
+def test_zero_terminal_snr_needs_v_and_trailing() -> None:
+    """ε says nothing about the picture where there is only noise; such a level must be visited, too."""
+    for wrong in ({"prediction": "eps", "spacing": "trailing"}, {"prediction": "v", "spacing": "leading"}):
+        with pytest.raises(ValueError, match="v-prediction and trailing"):
+            ScheduleConfig(zero_terminal_snr=True, **wrong)
+
+
+def test_presets() -> None:
+    """SD 1.5 and 2.1-base predict ε, 2.1 predicts v, the bundled base v from pure noise."""
+    assert [PRESETS[p].schedule for p in ("sd15", "sd21", "sd21-v")] == [LEADING, LEADING, V]
+    bundled = PRESETS["scenes"].schedule
+    assert (bundled.prediction, bundled.zero_terminal_snr, bundled.spacing) == ("v", True, "trailing")
+
+
+@pytest.mark.parametrize("config", [LEADING, ZERO], ids=["leading", "zero"])
+def test_add_noise(config: ScheduleConfig) -> None:
+    """√ᾱ z_0 + √(1-ᾱ) ε, each picture at its own level."""
+    schedule, z0, noise = Schedule(config), uniform("z0", (3, 4, 5, 6)), uniform("noise", (3, 4, 5, 6))
+    t = torch.tensor([0, 400, 999])
+    got = schedule.add_noise(z0, noise, t)
+    for row, level in enumerate(t):
+        a = schedule.alphas_cumprod[level].double()
+        assert relative(got[row], a.sqrt() * z0[row].double() + (1 - a).sqrt() * noise[row].double()) < 1e-6
+    if config is ZERO:
+        assert torch.equal(got[2], noise[2])
+
+
+def test_half_precision_stays_half() -> None:
+    """Levels take the latents' type."""
+    z = uniform("z", (2, 4, 3, 3)).half()
+    assert Schedule(V).add_noise(z, z, torch.tensor([3, 500])).dtype == torch.float16
+    assert Schedule(V).target(z, z, torch.tensor([3, 500])).dtype == torch.float16
+
+
+def test_target() -> None:
+    """ε itself, or v = √ᾱ ε - √(1-ᾱ) z_0."""
+    z0, noise, t = uniform("z0", (2, 4, 3, 3)), uniform("noise", (2, 4, 3, 3)), torch.tensor([100, 800])
+    assert Schedule(LEADING).target(z0, noise, t) is noise
+    got = Schedule(V).target(z0, noise, t)
+    for row, level in enumerate(t):
+        a = Schedule(V).alphas_cumprod[level].double()
+        assert relative(got[row], a.sqrt() * noise[row].double() - (1 - a).sqrt() * z0[row].double()) < 1e-6
+
+
+@pytest.mark.parametrize("config", [LEADING, V, ZERO], ids=["eps", "v", "zero"])
+@pytest.mark.parametrize("level", [0, 321, 900, 999])
+def test_split_inverts_the_target(config: ScheduleConfig, level: int) -> None:
+    """From z_t and what the network should say come back z_0 and ε; from pure noise with v, too."""
+    schedule, t = Schedule(config), torch.tensor([level])
+    z0, noise = uniform("z0", (1, 4, 3, 3)), uniform("noise", (1, 4, 3, 3))
+    z = schedule.add_noise(z0, noise, t)
+    ours = schedule.split(schedule.target(z0, noise, t), z, float(schedule.alphas_cumprod[level]))
+    assert relative(ours[0], z0) < 1e-5
+    assert relative(ours[1], noise) < 1e-5
