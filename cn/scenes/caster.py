@@ -169,11 +169,11 @@ def surface(camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Arra
         if ident == SKY:
             continue
         if ident == GROUND:
-            normals[rows, 1] = 1
+            normals[:, 1][rows] = 1
             continue
         solid = solids[ident - FIRST]
         inverse = np.linalg.inv(solid.matrix[:, :3])
-        p = ((points[rows] - solid.matrix[:, 3].astype(np.float32)) @ inverse.T.astype(np.float32))
+        p = (points.take(rows, 0) - solid.matrix[:, 3].astype(np.float32)) @ inverse.T.astype(np.float32)
         n = normal(solid.kind, p, solid.size) @ inverse.astype(np.float32)
         n /= np.sqrt(np.einsum("nc,nc->n", n, n))[:, None] + np.float32(1e-12)
         normals[rows], local[rows] = n, p

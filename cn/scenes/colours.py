@@ -29,7 +29,7 @@ MATERIALS: dict[str, str] = {
     "dark": "#33343c", "tyre": "#2d2e34", "hub": "#c9ccd1", "glass": "#a9d3ea", "cream": "#f7ead0",
     "snow": "#f4f7fb", "carrot": "#f0812a", "coal": "#2a2a30", "hill_a": "#7fb35a", "hill_b": "#5d9a58",
     "dune": "#e0c182", "mountain": "#7d8796", "mountain_warm": "#9a8478", "snow_hill": "#e6eef6",
-    "fur_brown": "#a86c3d", "fur_black": "#3a3638", "fur_white": "#efe8dd", "fur_ginger": "#e0883a",
+    "fur_brown": "#8d5833", "fur_black": "#3a3638", "fur_white": "#efe8dd", "fur_ginger": "#f08c32",
     "stalk": "#4f9a45", "bulb": "#ffe2a0", "window": "#ffd98a", "paper": "#fbf7ea",
 }  # fmt: skip
 """Colours that no caption names."""

@@ -97,13 +97,11 @@ class Painter:
         """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` as ``caster.surface`` gives it, ``depth``, ``ids`` (n,)."""
         points, normals, local, direction = flat
         colour = np.empty_like(points)
-        sky = ids == caster.SKY
-        pixel = 1 / self.camera.scale[0]
-        if sky.any():
-            colour[sky] = paint_sky(self.light, self.stage.sky, direction[sky], pixel)
-        rows = np.flatnonzero(~sky)
+        sky, rows = np.flatnonzero(ids == caster.SKY), np.flatnonzero(ids != caster.SKY)
+        if len(sky):
+            colour[sky] = paint_sky(self.light, self.stage.sky, direction.take(sky, 0), 1 / self.camera.scale[0])
         if len(rows):
-            colour[rows] = self._lit(points[rows], normals[rows], local[rows], direction[rows], depth[rows], ids[rows])
+            colour[rows] = self._lit(*(a.take(rows, 0) for a in (points, normals, local, direction, depth, ids)))
         return colour
 
     def _lit(self, points: Array, normals: Array, local: Array, direction: Array, depth: Array, ids: Array) -> Array:
@@ -147,12 +145,13 @@ class Painter:
         """Linear colours (n, 3) and glow (n,)."""
         solids = self.stage.solids
         colours = np.array([(0, 0, 0), (0, 0, 0), *(s.colour for s in solids)], np.float32)
+        here = np.flatnonzero(on_ground)
         night = self.scene.light in ("night", "dusk")
         shine = np.array([0, 0, *(s.glow if night else s.glow * 0.25 for s in solids)], np.float32)
-        paint = colours[ids]
-        cover = depth[on_ground] / self.camera.scale[0]
-        cover = cover / np.clip(np.abs(direction[on_ground, 1]), 0.05, 1)
-        paint[on_ground] = albedo(self.scene.ground, self.scene.seed + self.scene.index, self.stage.scale, points[on_ground], cover)
+        paint = colours.take(ids, 0)
+        cover = depth.take(here) / np.float32(self.camera.scale[0])
+        cover = cover / np.clip(np.abs(direction[:, 1].take(here)), 0.05, 1)
+        paint[here] = albedo(self.scene.ground, self.scene.seed + self.scene.index, self.stage.scale, points.take(here, 0), cover)
         patterns = np.array([0, 0, *(s.pattern for s in solids)], np.uint8)[ids]
         for pattern in np.unique(patterns[patterns > 0]).tolist():
             rows = np.flatnonzero(patterns == pattern)

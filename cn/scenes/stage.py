@@ -153,12 +153,12 @@ def _landscape(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
              "tiles": ("hill_b", "hill_a"), "water": ("hill_b", "fir")}[scene.ground]  # fmt: skip
     if scene.mountains:
         rock = "mountain_warm" if scene.ground == "sand" else "mountain"
-        for x in np.linspace(-34, 34, 5) + rng.uniform(-7, 7, 5):
+        for x in np.linspace(-48, 48, 7) + rng.uniform(-6, 6, 7):
             high = rng.uniform(6, 13)
             clay.post((x, -0.5, -85), (x, high, -85), high * rng.uniform(1.0, 1.5), 0.02, rock, "mountain", pattern=SNOWCAP)
-    for i, x in enumerate(np.linspace(-30, 30, 4) + rng.uniform(-6, 6, 4)):
+    for i, x in enumerate(np.linspace(-50, 50, 6) + rng.uniform(-6, 6, 6)):
         wide = rng.uniform(12, 22)
-        clay.ball((x, -0.6, -58 - 3 * i), (wide, rng.uniform(2.0, 4.6), 9), hills[i % 2], "hill")
+        clay.ball((x, -0.6, -58 - 3 * (i % 4)), (wide, rng.uniform(2.0, 4.6), 9), hills[i % 2], "hill")
     if scene.ground in ("meadow", "snow", "tiles"):
         _far_trees(clay, scene, rng, scale)
     if scene.ground == "meadow":
@@ -173,8 +173,11 @@ def _far_trees(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
     """Small trees well behind, to the sides; on paving also a fence now and then."""
     for _ in range(int(rng.integers(0, 5))):
         side = 1 if rng.random() < 0.5 else -1
-        x, z = side * rng.uniform(3.0, 9.0), -rng.uniform(14, 26)
-        clay.place((x * scale, 0.0, z * scale), 0.0, scale * rng.uniform(0.9, 1.3))
+        x, z = side * rng.uniform(2.5, 10.0), -rng.uniform(14, 26)
+        grow = scale * rng.uniform(0.9, 1.3)
+        if _hidden(scene, x * scale, z * scale, grow):
+            continue  # nothing may seem to grow out of somebody's head
+        clay.place((x * scale, 0.0, z * scale), 0.0, grow)
         clay.shadow = False
         if scene.ground == "snow" or rng.random() < 0.5:
             clay.post((0, 0, 0), (0, 0.4, 0), 0.14, 0.12, "trunk", "tree")
@@ -190,6 +193,16 @@ def _far_trees(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
             fence(clay, {"body": "cream"}, rng)
     clay.place((0.0, 0.0, 0.0), scale=scale)
     clay.shadow = False
+
+
+def _hidden(scene: Scene, x: float, z: float, half_width: float) -> bool:
+    """Whether something at (x, z) overlaps a main thing as the camera sees them."""
+    slope, reach = x / (scene.eye[2] - z), half_width / (scene.eye[2] - z)
+    for item in scene.items:
+        far = scene.eye[2] - item.position[2]
+        if abs(item.position[0] / far - slope) < _width(item) / far + reach:
+            return True
+    return False
 
 
 def _flowers(clay: Clay, scene: Scene, rng: Rng) -> None:

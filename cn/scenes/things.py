@@ -109,11 +109,12 @@ def car(clay: Clay, paint: Paint, rng: Rng) -> None:
     for z in (-1.02, 1.02):
         clay.limb((-0.42, 0.40, z), (0.42, 0.40, z), 0.20, 0.20, body, "car", flat=0.7)
         clay.limb((-0.44, 0.27, z * 1.09), (0.44, 0.27, z * 1.09), 0.06, 0.06, "hub", "car")
-    slant = np.array([(0.42, 0, 0), (0, 0.27, 0), (0, -0.10, 0.55)])
-    clay.box((0, 0.82, -0.12), (1, 1, 1), "glass", "car", columns=slant)
-    for z, wide in ((-0.62, 0.40), (0.28, 0.40)):
-        clay.limb((-wide, 1.08, z), (wide, 1.08, z), 0.055, 0.055, body, "car")
-    clay.box((0, 1.08, -0.17), (0.44, 0.055, 0.45), body, "car")
+    screen = np.stack([(0.42, 0, 0), (0, 0.27, -0.11), (0, 0, 0.14)], axis=1)
+    clay.box((0, 0.82, -0.18), (0.42, 0.27, 0.44), "glass", "car")
+    clay.box((0, 0.82, 0.28), (1, 1, 1), "glass", "car", columns=screen)
+    for z in (-0.62, 0.27):
+        clay.limb((-0.38, 1.08, z), (0.38, 1.08, z), 0.055, 0.055, body, "car")
+    clay.box((0, 1.08, -0.175), (0.44, 0.055, 0.445), body, "car")
     for side in (-1, 1):
         clay.box((side * 0.40, 0.82, -0.12), (0.035, 0.26, 0.05), body, "car")
         clay.box((side * 0.40, 0.82, -0.62), (0.035, 0.26, 0.09), body, "car")
