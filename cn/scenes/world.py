@@ -202,7 +202,7 @@ def _someone(rng: Rng, palette: _Palette) -> _Draft:
 def _facing(rng: Rng, view: str) -> float:
     """A heading: mostly towards the viewer, walkers mostly from the side, some from behind."""
     sign = 1 if rng.random() < 0.5 else -1
-    share = {"front": (0.55, 0.34, 0.03, 0.08), "side": (0.08, 0.42, 0.42, 0.08), "any": (0.42, 0.30, 0.13, 0.15)}[view]
+    share = {"front": (0.57, 0.35, 0.0, 0.08), "side": (0.08, 0.42, 0.42, 0.08), "any": (0.42, 0.30, 0.13, 0.15)}[view]
     low, high = ((0.0, 0.3), (0.45, 0.95), (1.2, 1.65), (2.7, 3.14))[int(rng.choice(4, p=share))]
     return sign * float(rng.uniform(low, high))
 
@@ -217,6 +217,7 @@ def _compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: l
     _set_back(rng, order, table is not None)
     gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
     fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
+    bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what comes towards the camera
     distance = 3.0 * unit_size
     for _ in range(4):
         left, spots = 0.0, list[float]()
@@ -228,7 +229,7 @@ def _compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: l
             left += 2 * d.half_width * shrink
         total = max(left, 0.80 if table else 0.3 * unit_size)
         top = max((d.height + (0 if d.floats else base * (table is None))) * distance / (distance - d.z) for d in order)
-        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill)) + 0.3 * max(d.half_width for d in order)
+        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill)) + bulge
     shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
     items = []
     for d, spot in zip(order, spots, strict=True):
