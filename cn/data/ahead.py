@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,7 @@ class _Failure:
 _END = object()
 
 
-def fetch_ahead(values: Generator[Value, None, None], length: int) -> Iterator[Value]:
+def fetch_ahead(values: Generator[Value, None, None], length: int) -> Generator[Value, None, None]:
     """The same values, at most `length` of them taken ahead by a background thread.
 
     Exceptions of `values` are raised here, at their turn. Closing this generator closes `values` too.

@@ -37,6 +37,8 @@ def render_examples(
 
     for attempt in range(_RETRIES):
         scene = describe(seed, number + attempt * _RETRY_STRIDE)
+        if "openpose" in kinds and all(item.person is None for item in scene.items):
+            continue
         view = render(scene, size)
         if "openpose" not in kinds or shows_person(view):
             thresholds = random_thresholds(seed, str(number)) if random else (LOW, HIGH)

@@ -1,0 +1,100 @@
+"""`cn dataset synth|show`: pair sets from the built-in scenes, and contact sheets of any pair set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cn import console
+from cn.commands import options
+from cn.conditions import scene_kinds
+
+SET_PANEL = "The set"
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for source/, target/ and prompt.json.")],
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs.", rich_help_panel=SET_PANEL)
+    ],
+    cond: Annotated[
+        list[str],
+        typer.Option(
+            "--cond",
+            metavar="KIND",
+            help=f"Condition: {', '.join(scene_kinds())} (also pose, seg). Given several times, "
+            "each kind gets a set of its own, OUT/KIND, of the same pictures.",
+            rich_help_panel=SET_PANEL,
+        ),
+    ],
+    size: Annotated[
+        int, typer.Option("--size", metavar="PIXELS", min=16, help="Side of the pictures.", rich_help_panel=SET_PANEL)
+    ] = 256,
+    start: Annotated[
+        int, typer.Option("--start", metavar="N", min=0, help="First scene's number.", rich_help_panel=SET_PANEL)
+    ] = 0,
+    random_thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--random-thresholds",
+            help="Canny thresholds drawn anew for each picture, as in the paper's training data.",
+            rich_help_panel=SET_PANEL,
+        ),
+    ] = False,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Render pairs of picture and exact condition map from the built-in 3-D scenes, with captions.
+
+    The same seed gives the same scenes at any size. Run again after an interrupt, it goes on where it stopped.
+    """
+    from cn.data import synth as core
+    from cn.data.maps import scene_kind
+    from cn.parallel import processors
+
+    kinds = tuple(dict.fromkeys(scene_kind(kind) for kind in cond))
+    synthesis = core.Synthesis(out, kinds, size, seed, random_thresholds and "canny" in kinds)
+    missing = core.prepare(synthesis, start, count, overwrite=overwrite)
+    todo = len(missing.render)
+    if todo < count:
+        console.status(f"{count - todo} of {count} pairs are there already", quiet=quiet)
+    # Starting a process costs about as much as rendering a dozen pictures.
+    processes = workers or min(processors(), max(1, todo // 12))
+    with console.progress(count, "rendering", unit="pair", initial=count - todo, quiet=quiet) as advance:
+        for _ in core.make(synthesis, missing, workers=processes):
+            advance()
+    for kind, folder in zip(kinds, synthesis.folders, strict=True):
+        console.emit({"path": str(folder), "kind": kind, "count": count, "rendered": todo} if json else folder, json)
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A pair set: its folder, or its prompt.json.")],
+    out: Annotated[
+        str | None,
+        typer.Argument(metavar="[OUT.png]", help="The sheet; - is stdout. Default: sheet.png in the set's folder."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs to show, evenly spread.")
+    ] = 12,
+    columns: Annotated[int | None, typer.Option("--columns", metavar="N", min=1, help="Pairs side by side.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Draw a contact sheet of a pair set: condition and picture side by side, the prompt below."""
+    from cn import images
+    from cn.data.records import records_file
+    from cn.data.sheet import contact_sheet
+
+    sheet = contact_sheet(path, count, columns=columns)
+    target = out or str(records_file(path).parent / "sheet.png")
+    images.write(target, sheet.picture)
+    for message in sheet.failures:
+        console.warn(message)
+    if target != "-":
+        console.emit({"path": target, "shown": sheet.shown, "pairs": sheet.pairs} if json else target, json)

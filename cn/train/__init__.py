@@ -1,0 +1,1 @@
+"""Training a ControlNet: configuration, the loss of Eq. 10, the loop, exact resume, previews."""

@@ -1,0 +1,64 @@
+"""All randomness of a training run, as pure functions of (seed, step, micro-batch).
+
+Nothing is carried from one step to the next, so a run that was killed draws on as if nothing had happened, however many
+workers load its data. All draws are made on the CPU: the same on every device.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Stream(IntEnum):
+    """What a generator is for; streams of one step are independent of each other."""
+
+    ORDER = 0
+    POSTERIOR = 1
+    TIME = 2
+    NOISE = 3
+    PROMPT = 4
+    WEIGHTS = 5
+
+
+def generator(seed: int, step: int, micro: int, stream: Stream) -> torch.Generator:
+    """A CPU generator for one purpose of one micro-batch (`step` and `micro` count from 0)."""
+    words = np.random.SeedSequence((seed, step, micro, int(stream))).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, count: int) -> Tensor:
+    return torch.randperm(count, generator=generator(seed, epoch, 0, Stream.ORDER))
+
+
+def picture_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
+    """Which pictures a micro-batch takes.
+
+    From a set of `count`, each is seen once an epoch, in an order shuffled anew each time; from the endless built-in
+    scenes (`count` None) each is seen once.
+    """
+    first = (step * accumulate + micro) * batch_size
+    places = range(first, first + batch_size)
+    if count is None:
+        return list(places)
+    return [int(_permutation(seed, place // count, count)[place % count]) for place in places]
+
+
+def drop_prompts(prompts: Sequence[str], share: float, draw: torch.Generator) -> list[str]:
+    """Replace each prompt by the empty string with probability `share` (§3.3: half of them)."""
+    dropped = torch.rand(len(prompts), generator=draw) < share
+    return ["" if drop else prompt for prompt, drop in zip(prompts, dropped.tolist(), strict=True)]
+
+
+def timesteps(count: int, steps: int, draw: torch.Generator) -> Tensor:
+    """(count,) int64, uniform over the `steps` noise levels."""
+    return torch.randint(0, steps, (count,), generator=draw)
+
+
+def noise_like(latents: Tensor, draw: torch.Generator) -> Tensor:
+    """ε of Eq. 10: standard normal, of the shape, type and device of `latents`."""
+    return torch.randn(latents.shape, generator=draw).to(latents)

@@ -1,0 +1,146 @@
+"""The training loop: draws, the loss of Eq. 10, AdamW; at intervals a saved state and a preview."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cn.data.ahead import fetch_ahead, map_ordered
+from cn.data.dataset import Batch, collate
+from cn.data.examples import Source
+from cn.errors import InputError
+from cn.train import draws
+from cn.train.config import TrainConfig
+from cn.train.draws import Stream, generator
+from cn.train.loss import diffusion_loss
+from cn.train.parts import Parts
+
+SMOOTHING = 0.05
+"""Weight of a step's loss in the smoothed loss that is shown and written."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Step `step` (from 1) is done: its loss, the smoothed loss, the norm of its gradient, its time in seconds."""
+
+    step: int
+    loss: float
+    smoothed: float
+    grad_norm: float
+    seconds: float
+
+
+class Listener(Protocol):
+    """Whoever shows a run to a person."""
+
+    def step(self, result: StepResult) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+def make_scaler(parts: Parts) -> torch.amp.GradScaler:
+    """Loss scaling, which only fp16 needs; switched off it passes everything through."""
+    return torch.amp.GradScaler(parts.device.type, enabled=parts.precision == "fp16")
+
+
+def batches(
+    source: Source, config: TrainConfig, start: int, workers: int, warn: Callable[[str], None]
+) -> Generator[Batch, None, None]:
+    """The micro-batches from step `start` on, read or rendered ahead by `workers` processes; broken pairs are named."""
+    indices = (
+        index
+        for step in range(start, config.steps)
+        for micro in range(config.accumulate)
+        for index in draws.picture_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
+    )
+    fetched = map_ordered(source.fetch, indices, workers)
+    told: set[str] = set()
+    examples = []
+    with closing(fetch_ahead(fetched, 2 * config.batch_size)) as ahead:
+        for item in ahead:
+            for message in item.skipped:
+                if message not in told:
+                    told.add(message)
+                    warn(f"skipped: {message}")
+            examples.append(item.example)
+            if len(examples) == config.batch_size:
+                yield collate(examples)
+                examples = []
+
+
+def batch_loss(parts: Parts, config: TrainConfig, batch: Batch, step: int, micro: int) -> Tensor:
+    """Eq. 10 for one micro-batch, with the draws that belong to it; the locked networks run without a graph."""
+
+    def draw(stream: Stream) -> torch.Generator:
+        return generator(config.seed, step, micro, stream)
+
+    base = parts.base
+    with torch.no_grad():
+        z0 = base.vae.encode(batch.target).sample(draw(Stream.POSTERIOR))
+        text = base.text.encode(draws.drop_prompts(batch.prompts, config.prompt_drop, draw(Stream.PROMPT)))
+    t = draws.timesteps(len(z0), base.schedule.steps, draw(Stream.TIME)).to(z0.device)
+    noise = draws.noise_like(z0, draw(Stream.NOISE))
+    with parts.autocast():
+        return diffusion_loss(base.unet, parts.control, base.schedule, z0, batch.hint, text, t, noise)
+
+
+def optimize(
+    parts: Parts,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    config: TrainConfig,
+    micro_batches: Iterator[Batch],
+    step: int,
+) -> tuple[float, float]:
+    """One optimizer step over `accumulate` micro-batches → (mean loss, gradient norm).
+
+    Raises InputError, before any weight is touched, when loss or gradient is not a finite number (with fp16 an infinite
+    gradient only lowers the loss scale).
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for micro in range(config.accumulate):
+        loss = batch_loss(parts, config, next(micro_batches).to(parts.device), step, micro) / config.accumulate
+        total += loss.item()
+        if not math.isfinite(total):
+            raise _not_finite("loss", step)
+        scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    # Clipped at infinity: this only measures. The paper does not clip.
+    norm = float(torch.nn.utils.clip_grad_norm_(parts.trainable.values(), math.inf))
+    if not math.isfinite(norm) and not scaler.is_enabled():
+        raise _not_finite("gradient", step)
+    scaler.step(optimizer)
+    scaler.update()
+    return total, norm
+
+
+def steps(
+    parts: Parts,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    config: TrainConfig,
+    micro_batches: Iterator[Batch],
+    start: int,
+    smoothed: float | None,
+) -> Iterator[StepResult]:
+    """Train from `start` steps on to `config.steps`, yielding after each."""
+    for step in range(start, config.steps):
+        began = time.perf_counter()
+        loss, norm = optimize(parts, optimizer, scaler, config, micro_batches, step)
+        smoothed = loss if smoothed is None else smoothed + SMOOTHING * (loss - smoothed)
+        yield StepResult(step + 1, loss, smoothed, norm, time.perf_counter() - began)
+
+
+def _not_finite(what: str, step: int) -> InputError:
+    return InputError(
+        f"the {what} at step {step + 1} is not a finite number; what was saved before it is kept: "
+        f"resume with a lower --lr, or start anew with --precision fp32"
+    )

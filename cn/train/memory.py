@@ -1,0 +1,105 @@
+"""How much memory a training step needs, found without any: one forward pass with fake tensors (shapes, no numbers)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from cn.model.base import Base
+from cn.model.config import ModelConfig
+from cn.model.controlnet import ControlNet
+from cn.model.unet import Block, MiddleBlock
+from cn.train.config import TrainConfig
+from cn.train.loss import diffusion_loss
+
+_FULL = 4
+_HALF_SHARE = 0.6
+"""Under autocast most kept tensors are half as large; norms and their inputs are not."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes: all weights; gradients and AdamW's two moments of what is trained; what autograd keeps for one step."""
+
+    weights: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.optimizer + self.activations
+
+
+def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEstimate:
+    """What a step of this run takes besides torch itself; the networks are never made."""
+    with FakeTensorMode():
+        base = Base.create(base_config).lock()
+        control = ControlNet(base_config.unet, condition_encoder=config.condition_encoder, links=config.links)
+        unlocked = {"none": None, "decoder": base.unet.decoder, "all": base.unet}[config.unlock]
+        trained = list(control.parameters())
+        if unlocked is not None:
+            trained += list(unlocked.requires_grad_(True).parameters())
+        everything = [*control.parameters(), *(p for net in base.networks.values() for p in net.parameters())]
+        kept = _kept_bytes(base, control, config)
+    return MemoryEstimate(
+        weights=_FULL * sum(p.numel() for p in everything),
+        optimizer=3 * _FULL * sum(p.numel() for p in trained),
+        activations=round(kept * (1.0 if config.precision == "fp32" else _HALF_SHARE)),
+    )
+
+
+def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
+    """Compute the loss and add up what autograd keeps for its backward pass."""
+    ledger = _Ledger([*base.unet.parameters(), *control.parameters()])
+    if config.checkpoint_activations:
+        for network in (control, base.unet):
+            for module in network.modules():
+                if isinstance(module, Block | MiddleBlock):
+                    module.register_forward_pre_hook(ledger.enter)
+                    module.register_forward_hook(ledger.leave)
+    n, cells = config.batch_size, config.size // base.config.vae.factor
+    z = torch.empty(n, base.config.vae.latent_channels, cells, cells)
+    text = torch.empty(n, base.config.text.context_length, base.config.unet.context_dim)
+    hint = torch.empty(n, control.condition_channels, config.size, config.size)
+    t = torch.zeros(n, dtype=torch.long)
+    with torch.autograd.graph.saved_tensors_hooks(ledger.keep, lambda tensor: tensor):
+        diffusion_loss(base.unet, control, base.schedule, z, hint, text, t, torch.empty_like(z))
+    return ledger.total + ledger.largest
+
+
+class _Ledger:
+    """Counts the bytes that autograd saves, each storage once; parameters are there anyway."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]):
+        # The tensors are held, so that no other one gets a number that is in use.
+        self.seen: dict[int, Tensor] = {_number(p): p for p in parameters}
+        self.total = 0
+        self.inside: int | None = None
+        self.largest = 0
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """As autograd's pack hook: note a saved tensor."""
+        if _number(tensor) not in self.seen:
+            self.seen[_number(tensor)] = tensor
+            size = tensor.untyped_storage().nbytes()
+            if self.inside is None:
+                self.total += size
+            else:
+                self.inside += size
+        return tensor
+
+    def enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Before a checkpointed block: only its input is kept for long."""
+        self.total += inputs[0].numel() * inputs[0].element_size()
+        self.inside = 0
+
+    def leave(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """After it: what was saved inside is there again for one block at a time, during the backward pass."""
+        self.largest = max(self.largest, self.inside or 0)
+        self.inside = None
+
+
+def _number(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

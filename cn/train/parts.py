@@ -1,0 +1,106 @@
+"""What a run trains and what it leaves locked: the networks, the parameters, the number format, the optimizer."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from cn.checkpoints import Control
+from cn.errors import UsageError, WeightsError
+from cn.model.base import Base
+from cn.model.controlnet import ControlNet
+from cn.model.unet import Block, MiddleBlock, UNet
+from cn.train.config import Precision, TrainConfig
+from cn.train.draws import Stream, generator
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The base (locked, as far as it is), the control, and by name every parameter that the optimizer moves."""
+
+    base: Base
+    control: ControlNet
+    trainable: dict[str, nn.Parameter] = field(repr=False)
+    precision: Precision = "fp32"
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    def autocast(self) -> AbstractContextManager:
+        """The context that forward passes run in: half precision where the run asks for it, else nothing."""
+        return torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
+
+
+def choose_precision(asked: str, device: torch.device) -> Precision:
+    """`auto` is bfloat16 on a GPU that has it, half precision with a scaled loss on one that has not, else fp32.
+
+    Raises UsageError for an unknown name and for fp16 without a GPU, whose kernels a CPU does not have.
+    """
+    if asked == "auto":
+        if device.type != "cuda":
+            return "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if asked == "fp16" and device.type != "cuda":
+        raise UsageError("--precision fp16 needs a CUDA device; use bf16 or fp32")
+    if asked not in _DTYPES:
+        raise UsageError(f"--precision is auto, fp32, bf16 or fp16, not {asked!r}")
+    return cast(Precision, asked)
+
+
+def fresh_control(base: Base, config: TrainConfig) -> ControlNet:
+    """A trainable copy of the base's encoder; the condition encoder's Gaussian weights come from the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(config.seed, 0, 0, Stream.WEIGHTS).initial_seed())
+        return ControlNet.from_unet(base.unet, condition_encoder=config.condition_encoder, links=config.links)
+
+
+def continued_control(control: Control, base: Base, config: TrainConfig) -> ControlNet:
+    """A control to start from, as the paper's Hough and scribble models start from Canny's (§3.5).
+
+    Raises WeightsError where it was made for a U-Net of other shapes.
+    """
+    if control.model.config != base.config.unet:
+        raise WeightsError(f"{config.init_from}: this control was made for another base than {config.base}")
+    control.model.links = config.links
+    return control.model
+
+
+def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
+    """Lock what stays and unlock what is trained (§3.1; §3.4 for the two special cases).
+
+    Small-scale training leaves out the 12 zero convolutions of the decoder links; large-scale training adds the U-Net's
+    decoder or all of it. The locked U-Net is brought to the run's number format, which halves its memory on a GPU.
+    """
+    base.lock()
+    control.train().requires_grad_(True)
+    control.zero_convolutions.requires_grad_(control.links == "full")
+    if config.unlock != "none":
+        unlocked = base.unet if config.unlock == "all" else base.unet.decoder
+        unlocked.train().requires_grad_(True)
+    elif base.device.type == "cuda":
+        base.unet.to(_DTYPES[config.precision])
+    trainable = {f"control.{name}": p for name, p in control.named_parameters() if p.requires_grad}
+    trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
+    if config.checkpoint_activations:
+        for network in (control, base.unet):
+            checkpoint_blocks(network)
+    return Parts(base, control, trainable, config.precision)
+
+
+def checkpoint_blocks(network: ControlNet | UNet) -> None:
+    """Keep only each block's input for the backward pass and compute its inside again there: memory for time."""
+    for block in network.modules():
+        if isinstance(block, Block | MiddleBlock):
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+
+
+def make_optimizer(parts: Parts, lr: float) -> torch.optim.AdamW:
+    """AdamW with torch's defaults (weight decay 0.01), as the paper trains, over exactly the trainable parameters."""
+    return torch.optim.AdamW(parts.trainable.values(), lr=lr)

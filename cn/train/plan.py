@@ -1,0 +1,99 @@
+"""What a run is about to do, in words: printed before anything is computed."""
+
+import shutil
+from pathlib import Path
+
+from cn.errors import InputError
+from cn.model.base import Base
+from cn.train.config import PAPER_LR, TrainConfig
+from cn.train.memory import estimate_memory
+from cn.train.parts import Parts
+
+
+def plan_rows(run: Path, parts: Parts, config: TrainConfig, *, step: int, pairs: int | None) -> dict[str, str | None]:
+    """Name → value rows: what is trained and what not, data, steps, rate, memory, disk."""
+    base = parts.base
+    trained = sum(p.numel() for p in parts.trainable.values())
+    memory = estimate_memory(base.config, config)
+    moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
+    batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
+    return {
+        "trains": f"{_trained(parts, config)}: {_count(trained)} parameters",
+        "locked": _locked(base, config),
+        "links": _links(config),
+        "starts from": config.init_from or None,
+        "data": _data(config, pairs),
+        "steps": f"{moves} of batch {batch}",
+        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
+        "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
+        "computing": f"{parts.device}, {config.precision}"
+        + (", activations recomputed" if config.checkpoint_activations else ""),
+        "memory": f"about {_bytes(memory.total)}: weights {_bytes(memory.weights)}, gradients and optimizer "
+        f"{_bytes(memory.optimizer)}, activations {_bytes(memory.activations)}",
+        "saves": f"every {config.save_every:,} steps, {_bytes(state_bytes(parts, config))} each"
+        + (f"; a preview every {config.preview_every:,}" if config.preview_every else ""),
+        "run": str(run),
+        "note": _export_note(config),
+    }
+
+
+def state_bytes(parts: Parts, config: TrainConfig) -> int:
+    """Size of one saved state: the weights and AdamW's two moments in full precision."""
+    weights = list(parts.control.parameters())
+    if config.unlock != "none":
+        weights += [p for network in parts.base.networks.values() for p in network.parameters()]
+    return 4 * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in parts.trainable.values()))
+
+
+def check_space(run: Path, parts: Parts, config: TrainConfig) -> None:
+    """InputError unless two states fit on the disk, since a new one is complete before the old one goes."""
+    folder = next(p for p in (run, *run.absolute().parents) if p.exists())
+    free, needed = shutil.disk_usage(folder).free, 2 * state_bytes(parts, config)
+    if free < needed:
+        raise InputError(f"{folder}: {_bytes(free)} free, but saving the run safely takes {_bytes(needed)}")
+
+
+def _trained(parts: Parts, config: TrainConfig) -> str:
+    encoder = parts.control.encoder
+    zeros = "1 zero convolution" if parts.control.links == "middle" else f"{len(encoder.blocks) + 1} zero convolutions"
+    what = (
+        f"a copy of the {len(encoder.blocks)} encoder blocks and the middle block, "
+        f"the {config.condition_encoder} condition encoder, {zeros}"
+    )
+    base = {"none": "", "decoder": ", and the base's decoder", "all": ", and the base's whole U-Net"}
+    return what + base[config.unlock]
+
+
+def _locked(base: Base, config: TrainConfig) -> str:
+    locked = sum(p.numel() for net in base.networks.values() for p in net.parameters() if not p.requires_grad)
+    return f"the rest of {config.base} ({base.config.name}): {_count(locked)} parameters"
+
+
+def _links(config: TrainConfig) -> str:
+    return "middle block only (small-scale)" if config.links == "middle" else "all 12 skip connections and the middle"
+
+
+def _data(config: TrainConfig, pairs: int | None) -> str:
+    if not config.data:
+        return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, a new one every time"
+    return f"{config.cond} from {config.data}, {pairs or 0:,} pairs, {config.size}×{config.size}"
+
+
+def _lr_reason(base: Base, config: TrainConfig) -> str:
+    if config.lr == base.config.train_lr:
+        return "the paper's" if config.lr == PAPER_LR else f"what suits the base '{base.config.name}'; the paper: 1e-05"
+    return "as given"
+
+
+def _export_note(config: TrainConfig) -> str | None:
+    if config.condition_encoder == "released":
+        return None
+    return "other tools cannot read the paper's condition encoder; for export train with --cond-encoder released"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,}"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

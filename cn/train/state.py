@@ -1,0 +1,194 @@
+"""What a run keeps on disk so that it can be killed at any instant and go on exactly.
+
+`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new one
+is complete, and only then takes its name, before the old one goes. `RUN/control.safetensors` (and `base.safetensors`
+where the base is unlocked) are further names of the newest one's files: hard links, or copies where there are none.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cn.checkpoints import save_base, save_control
+from cn.checkpoints.native import file_sha256
+from cn.errors import InputError
+from cn.files import TEMPORARY_PREFIX, make_folder, reason
+from cn.train.config import TrainConfig
+from cn.train.parts import Parts
+
+CONTROL, BASE = "control.safetensors", "base.safetensors"
+_OPTIMIZER, _NUMBERS = "optimizer.safetensors", "numbers.json"
+_NAME = re.compile(r"step-(\d{8})")
+
+
+@dataclass(frozen=True)
+class State:
+    """A run after `step` optimizer steps, kept in `folder`. `loss` is the smoothed loss, `scaler` fp16's loss scale."""
+
+    folder: Path
+    step: int
+    loss: float | None = None
+    scaler: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def control(self) -> Path:
+        return self.folder / CONTROL
+
+    @property
+    def base(self) -> Path | None:
+        """The unlocked base of large-scale training, if this is such a run."""
+        path = self.folder / BASE
+        return path if path.exists() else None
+
+
+def save_state(
+    run: Path, parts: Parts, optimizer: torch.optim.Optimizer, config: TrainConfig, state: Mapping[str, Any]
+) -> State:
+    """Save a run after `state["step"]` steps, then publish its weights under the run's folder.
+
+    `state` holds step, loss and scaler. Raises InputError when the disk is full or a weight is not a finite number;
+    what was saved before is kept.
+    """
+    step = int(state["step"])
+    for name, parameter in parts.trainable.items():
+        if not torch.isfinite(parameter).all():
+            raise InputError(f"step {step}: the weights {name} are no longer finite numbers; they are not saved")
+    folder = make_folder(run / "state")
+    temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        temporary.mkdir()
+        _write_weights(temporary, parts, config, step)
+        save_file(_optimizer_tensors(parts, optimizer), temporary / _OPTIMIZER)
+        (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
+        for file in temporary.iterdir():
+            _sync(file)
+        final = folder / f"step-{step:08d}"
+        os.replace(temporary, final)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise InputError(f"{folder}: the state cannot be saved: {why}; the state before it is kept") from error
+    publish(run, final)
+    _remove_others(folder, final)
+    return State(final, step, state.get("loss"), state.get("scaler") or {})
+
+
+def find_state(run: Path) -> State:
+    """The newest whole state of a run. Raises InputError where there is none."""
+    found = [(int(match[1]), path) for path in (run / "state").glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    if not found:
+        raise InputError(f"{run}: nothing to resume, it has no saved state; start it again with --overwrite")
+    step, folder = max(found)
+    try:
+        numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
+        return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: the state is damaged ({error})") from error
+
+
+def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimizer its moments back, by the parameters' names.
+
+    A parameter that the state does not know (a link that was connected again) begins with fresh moments.
+    Raises InputError when the file is broken.
+    """
+    try:
+        tensors = load_file(state.folder / _OPTIMIZER)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{state.folder / _OPTIMIZER}: the optimizer's state is damaged ({error})") from error
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, part = key.rpartition("/")
+        moments.setdefault(name, {})[part] = tensor
+    numbered = {i: moments[name] for i, name in enumerate(parts.trainable) if name in moments}
+    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def publish(run: Path, folder: Path) -> None:
+    """Make a state's weights the run's result: RUN/control.safetensors, whole at every instant."""
+    for name in (CONTROL, BASE):
+        if (folder / name).exists():
+            temporary = run / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
+            try:
+                os.link(folder / name, temporary)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(folder / name, temporary)
+            os.replace(temporary, run / name)
+
+
+def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -> None:
+    """The control, in full precision; before it the base where that is trained too, since the control names it."""
+    sha256 = parts.base.sha256
+    if config.unlock != "none":
+        save_base(folder / BASE, parts.base, half=False, trained_with=config.cond)
+        sha256 = file_sha256(folder / BASE)
+    save_control(
+        folder / CONTROL,
+        parts.control,
+        kind=config.cond,
+        base_sha256=sha256,
+        base=config.base,
+        step=step,
+        seed=config.seed,
+    )
+
+
+def _optimizer_tensors(parts: Parts, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for what has had no gradient yet."""
+    return {
+        f"{name}/{part}": value.detach().cpu().contiguous()
+        for name, parameter in parts.trainable.items()
+        for part, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_others(folder: Path, keep: Path) -> None:
+    for path in folder.iterdir():
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class Metrics:
+    """`RUN/metrics.jsonl`: one line a step. A resumed run drops what was written after its state was saved."""
+
+    def __init__(self, run: Path, step: int):
+        self.file = run / "metrics.jsonl"
+        if self.file.exists():
+            whole = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
+            temporary = self.file.with_name(f"{TEMPORARY_PREFIX}metrics")
+            temporary.write_bytes(b"".join(whole))
+            os.replace(temporary, self.file)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add one line, at once."""
+        with self.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dict(record)) + "\n")
+
+
+def _step_of(line: bytes) -> float:
+    """A line's step; infinity for one that is only half there."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
