@@ -22,10 +22,10 @@ A100, RTX = "Nvidia A100 80G", "Nvidia RTX 3090TI"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training set of §3.5: how many pairs, from where, and the GPU time where the paper states it."""
+    """One training set of §3.5: how many pairs, from where, and the GPU time, where the paper states them."""
 
     name: str
-    pairs: int
+    pairs: int | None
     source: str
     gpu_hours: int | None = None
     gpu: str | None = None
@@ -159,7 +159,7 @@ CONDITIONS: tuple[Condition, ...] = (
         base=SD15,
         recipes=(
             Recipe("normal", 25_452, "DIODE, captioned by BLIP", 100, A100),
-            Recipe("normal-extended", 0, "normals from MiDaS depth, number not stated", 200, A100),
+            Recipe("normal-extended", None, "normals from MiDaS depth; continues the normal control", 200, A100),
         ),
         scenes=True,
     ),

@@ -161,7 +161,7 @@ def _run(
     finally:
         # Also when interrupted: end the workers before saying what there is.
         work.close()
-        if not found.single or counts["skipped"]:
+        if counts["skipped"] or (counts and not found.single):
             _summary(counts, other_settings, dst, quiet)
     _judge(counts)
 

@@ -139,7 +139,8 @@ def _matched(pattern: str, suffixes: frozenset[str], leave_out: str) -> Sources:
         fixed.append(part)
     root = "/".join(fixed) or ("/" if pattern.startswith("/") else "")
     found = (path for path in glob.iglob(pattern, recursive=True) if os.path.splitext(path)[1].lower() in suffixes)
-    found = (path for path in found if not _inside(os.path.realpath(path), leave_out))
+    if _inside(leave_out, os.path.realpath(root or ".")):
+        found = (path for path in found if not _inside(os.path.realpath(path), leave_out))
     keys = sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), key=_order)
     if any(key.startswith("../") for key in keys):
         raise UsageError(f"{pattern}: '..' cannot stand behind a wildcard")

@@ -1,0 +1,99 @@
+"""Worker processes: lazily fed, hard to kill, and gone when they should be."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from cn.parallel import WorkerDiedError, map_unordered
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def fragile(number: int) -> int:
+    """13 is a bug, 17 takes the process along."""
+    if number == 13:
+        raise ZeroDivisionError("thirteen")
+    if number == 17:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_all_items_come_back_once():
+    done = list(map_unordered(double, range(50), workers=3))
+    assert sorted(d.item for d in done) == list(range(50))
+    assert all(d.value == 2 * d.item and d.error is None for d in done)
+    assert list(map_unordered(double, [], workers=2)) == []
+
+
+def test_an_exception_or_a_dead_process_costs_one_item():
+    done = {d.item: d for d in map_unordered(fragile, range(30), workers=2)}
+    assert sorted(done) == list(range(30))
+    assert isinstance(done[13].error, ZeroDivisionError)
+    assert isinstance(done[17].error, WorkerDiedError)
+    assert "-9" in str(done[17].error)
+    assert [n for n, d in done.items() if d.error is None] == [n for n in done if n not in (13, 17)]
+
+
+def test_items_are_read_only_as_results_are_taken():
+    read = 0
+
+    def items():
+        nonlocal read
+        for number in range(1000):
+            read += 1
+            yield number
+
+    results = map_unordered(double, items(), workers=2)
+    for taken in range(1, 20):
+        next(results)
+        assert read <= taken + 2 * 2
+    results.close()
+
+
+def test_abandoned_workers_end():
+    results = map_unordered(double, range(1000), workers=2)
+    next(results)
+    children = psutil.Process().children()
+    results.close()
+    _, alive = psutil.wait_procs([child for child in children if "spawn_main" in " ".join(command(child))], timeout=10)
+    assert alive == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_do_not_outlive_a_killed_parent(number):
+    script = textwrap.dedent("""
+        import time
+        from cn.parallel import map_unordered
+        from tests.test_parallel import double
+        results = map_unordered(double, range(100000), workers=2)
+        next(results)
+        print("ready", flush=True)
+        time.sleep(60)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    children = psutil.Process(process.pid).children()
+    assert len(children) >= 2
+    process.send_signal(number)
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(child.is_running() and child.status() != "zombie" for child in children):
+        time.sleep(0.05)
+    assert not any(child.is_running() and child.status() != "zombie" for child in children)
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

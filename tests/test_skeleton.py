@@ -1,0 +1,132 @@
+"""Skeletons, against the published constants of OpenPose and a plain redrawing of them."""
+
+import colorsys
+
+import cv2
+import numpy as np
+import pytest
+
+from cn.detect import skeleton
+
+# OpenPose's joint pairs as published (from 1), without the two that are never drawn.
+PUBLISHED_LIMBS = [
+    [2, 3], [2, 6], [3, 4], [4, 5], [6, 7], [7, 8], [2, 9], [9, 10], [10, 11], [2, 12], [12, 13], [13, 14],
+    [2, 1], [1, 15], [15, 17], [1, 16], [16, 18],
+]  # fmt: skip
+
+
+def person() -> np.ndarray:
+    """A standing person in a 256×256 picture, (18, 3)."""
+    points = [
+        (128, 40), (128, 70), (100, 70), (85, 105), (80, 140), (156, 70), (170, 100), (190, 70), (110, 140),
+        (108, 185), (105, 235), (146, 140), (150, 185), (150, 235), (122, 34), (134, 34), (114, 38), (142, 38),
+    ]  # fmt: skip
+    return np.array([(x, y, 1.0) for x, y in points])
+
+
+def alone(*joints: int) -> np.ndarray:
+    """The person with only these joints seen."""
+    body = person()
+    body[[joint for joint in range(18) if joint not in joints], 2] = 0
+    return body
+
+
+def test_the_tables_are_the_published_ones():
+    assert [[a + 1, b + 1] for a, b in skeleton.LIMBS] == PUBLISHED_LIMBS
+    assert len(skeleton.COLOURS) == len(skeleton.JOINTS) == 18
+    # 18 fully saturated hues, 20 degrees apart, cut down to whole numbers in steps of 85.
+    hues = [colorsys.rgb_to_hsv(*(channel / 255 for channel in colour)) for colour in skeleton.COLOURS]
+    assert [round(hue * 18) for hue, _, _ in hues] == list(range(18))
+    assert all(saturation == value == 1 for _, saturation, value in hues)
+
+
+@pytest.mark.parametrize("joint", range(18))
+def test_a_joint_is_a_disc_of_radius_4_in_its_colour(joint):
+    canvas = skeleton.draw([alone(joint)], 256, 256)
+    x, y = person()[joint, :2].astype(int)
+    rows, columns = np.nonzero(canvas.any(axis=2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (y - 4, y + 4, x - 4, x + 4)
+    assert {tuple(pixel) for pixel in canvas[rows, columns].tolist()} == {skeleton.COLOURS[joint]}
+    distance = np.hypot(rows - y, columns - x)
+    assert distance.max() < 4.6
+    assert 45 <= len(rows) <= 69
+
+
+@pytest.mark.parametrize("limb", range(17))
+def test_a_limb_is_an_ellipse_at_60_percent_between_its_joints(limb):
+    start, end = skeleton.LIMBS[limb]
+    canvas = skeleton.draw([alone(start, end)], 256, 256)
+    a, b = person()[start, :2], person()[end, :2]
+    middle = ((a + b) / 2).astype(int)
+    expected = [round(0.6 * channel) for channel in skeleton.COLOURS[limb]]
+    if np.hypot(*(a - b)) > 20:
+        # Between far joints the pixel in the middle belongs to the limb alone.
+        assert canvas[middle[1], middle[0]].tolist() == expected
+    # A joint's own disc shines through with 40 %.
+    blended = 0.4 * np.array(skeleton.COLOURS[end]) + 0.6 * np.array(skeleton.COLOURS[limb])
+    inside = (b + 3 * (a - b) / np.hypot(*(a - b))).astype(int)
+    assert np.abs(canvas[inside[1], inside[0]].astype(int) - blended).max() <= 1
+
+
+def test_the_width_of_a_limb_is_8_and_its_length_that_between_the_joints():
+    body = alone(1, 2)
+    body[1, :2], body[2, :2] = (200, 100), (100, 100)
+    canvas = skeleton.draw([body], 200, 300)
+    column = np.flatnonzero(canvas[:, 150].any(axis=1))
+    assert (column.min(), column.max()) == (96, 104)
+    row = np.flatnonzero(canvas[100].any(axis=1))
+    assert (row.min(), row.max()) == (96, 204)
+
+
+def plain_drawing(people: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The published drawing, written down step by step: all joints, then limb by limb a filled ellipse at 0.6."""
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for joint in range(18):
+        for body in people:
+            if body[joint, 2] > 0:
+                cv2.circle(canvas, tuple(body[joint, :2].astype(int).tolist()), 4, skeleton.COLOURS[joint], -1)
+    for number, (a, b) in enumerate(PUBLISHED_LIMBS):
+        for body in people:
+            if body[a - 1, 2] > 0 and body[b - 1, 2] > 0:
+                ends = body[[a - 1, b - 1], :2]
+                centre = ends.mean(axis=0).astype(int).tolist()
+                dx, dy = ends[0] - ends[1]
+                axes = (int(np.sqrt(dx**2 + dy**2) / 2), 4)
+                over = canvas.copy()
+                polygon = cv2.ellipse2Poly(centre, axes, int(np.degrees(np.arctan2(dy, dx))), 0, 360, 1)
+                cv2.fillConvexPoly(over, polygon, skeleton.COLOURS[number])
+                canvas = cv2.addWeighted(canvas, 0.4, over, 0.6, 0)
+    return canvas
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crossing_people_are_drawn_pixel_for_pixel_as_published(seed):
+    rng = np.random.default_rng(seed)
+    people = np.dstack([rng.uniform(-20, 276, (3, 18, 2)), rng.integers(0, 3, (3, 18, 1))])
+    assert np.array_equal(skeleton.draw(people, 256, 256), plain_drawing(people, 256, 256))
+
+
+def test_the_style_of_version_1_1():
+    canvas = skeleton.draw([person()], 256, 256, style="v1.1")
+    for joint, (x, y) in enumerate(person()[:, :2].astype(int)):
+        if joint not in (0, 14, 15, 16, 17):
+            # Joints lie on top, undimmed; on the head they overlap.
+            assert tuple(canvas[y, x]) == skeleton.COLOURS[joint]
+    middle = ((person()[8, :2] + person()[9, :2]) / 2).astype(int)
+    assert canvas[middle[1], middle[0]].tolist() == [int(0.6 * channel) for channel in skeleton.COLOURS[7]]
+
+
+def test_nobody_unseen_points_and_points_outside():
+    assert not skeleton.draw(np.zeros((0, 18, 3)), 40, 50).any()
+    assert skeleton.draw([], 40, 50).shape == (40, 50, 3)
+    unseen = person()
+    unseen[:, 2] = 0
+    assert not skeleton.draw([unseen], 256, 256).any()
+    undefined = person()
+    undefined[5] = (np.nan, np.inf, 1)
+    without = person()
+    without[5, 2] = 0
+    assert np.array_equal(skeleton.draw([undefined], 256, 256), skeleton.draw([without], 256, 256))
+    outside = person()
+    outside[:, :2] += 1000
+    assert not skeleton.draw([outside], 256, 256).any()
