@@ -2,6 +2,7 @@
 
 from .captions import caption
 from .render import View, render
-from .world import Scene, describe
+from .scene import Scene
+from .world import describe
 
 __all__ = ["Scene", "View", "caption", "describe", "render"]

@@ -1,11 +1,11 @@
-"""Say in natural words what a scene shows: every main thing with its colours, often how they stand, the place, the light."""
+"""Say in natural words what a scene shows: every main thing with its colours, how they stand, the place, the light."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from . import words as w
-from .world import Item, Scene
+from .scene import Item, Scene
 
 
 def caption(scene: Scene) -> str:
@@ -54,7 +54,9 @@ class _Writer:
             text = _join(self._someone(first, finite=True), ground, light)
             return text + self._beside(first, others)
         if style < 0.70 and others:
-            return _join(self._someone(first) if first.person else self._thing(first), ground, light) + self._beside(first, others)
+            return _join(self._someone(first) if first.person else self._thing(first), ground, light) + self._beside(
+                first, others
+            )
         text = _join(self._group(first, others), ground, light)
         if self.chance(0.12):
             text += ", mountains in the distance" if self.scene.mountains else ", hills in the distance"
@@ -100,7 +102,12 @@ class _Writer:
     def _relation(self, first: Item, second: Item) -> str:
         """How ``first`` stands to ``second``, in the picture's terms."""
         back = first.position[2] - second.position[2]
-        options = ["beside", "next to", "near", "to the left of" if first.position[0] < second.position[0] else "to the right of"]
+        options = [
+            "beside",
+            "next to",
+            "near",
+            "to the left of" if first.position[0] < second.position[0] else "to the right of",
+        ]
         if back > 0.8:
             options += ["in front of"] * 3
         elif back < -0.8:
@@ -175,7 +182,9 @@ class _Writer:
         bare = colours | {f"{part}_bare": c for part, c in colours.items()}
         text = article(lead.format(**bare))
         if rest:
-            joined = {part: article(c) for part, c in colours.items()} | {f"{part}_bare": c for part, c in colours.items()}
+            joined = {part: article(c) for part, c in colours.items()} | {
+                f"{part}_bare": c for part, c in colours.items()
+            }
             text += joint + rest[0].format(**joined)
         return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,9 +46,7 @@ def focus(camera: Camera, solids: list[Solid], height: int, width: int) -> Lens:
         whole = depth.min(1) < 0.02  # a corner behind the eye: no rectangle is safe
         low_x[whole], low_y[whole], high_x[whole], high_y[whole] = 0, 0, width, height
         high_x[depth.max(1) < 0.02] = -1
-    box = np.stack(
-        [low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1
-    )
+    box = np.stack([low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1)
     return Lens(origins.tolist(), directions.tolist(), box.astype(np.int32))
 
 
@@ -118,7 +117,9 @@ def edges(ids: Array, normals: Array) -> Array:
     return mask
 
 
-def resample(camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: Array, offsets: Array) -> tuple[Array, Array, Array, Array]:
+def resample(
+    camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: Array, offsets: Array
+) -> tuple[Array, Array, Array, Array]:
     """Cast ``k`` more rays through each of the ``n`` pixels in ``mask``: x, y, depth and ids, each (k, n).
 
     Only solids seen in a pixel's 3×3 neighbourhood are tried; what no neighbour sees is thinner than a pixel.
@@ -140,7 +141,7 @@ def resample(camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: 
     seen, pixel = seen[order], pixel[order]
     cuts = np.flatnonzero(np.diff(seen)) + 1
     starts = np.concatenate([[0], cuts, [len(seen)]])
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in pairwise(starts.tolist()):
         if begin == end:
             continue
         which, columns = int(seen[begin]), pixel[begin:end]
@@ -152,7 +153,9 @@ def resample(camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: 
     return x, y, depth, found
 
 
-def surface(camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array) -> tuple[Array, Array, Array, Array]:
+def surface(
+    camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array
+) -> tuple[Array, Array, Array, Array]:
     """World points, unit normals, own-space points (n, 3) and ids sorted with their order, for flat arrays (n,)."""
     origin, direction = camera.rays(x, y)
     finite = np.where(np.isfinite(depth), depth, np.float32(0))
@@ -163,7 +166,7 @@ def surface(camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Arra
     sorted_ids = ids[order]
     cuts = np.flatnonzero(np.diff(sorted_ids)) + 1
     starts = np.concatenate([[0], cuts, [len(ids)]])
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in pairwise(starts.tolist()):
         ident = int(sorted_ids[begin]) if begin < end else SKY
         rows = order[begin:end]
         if ident == SKY:

@@ -40,7 +40,9 @@ class Clay:
         self.solids: list[Solid] = []
         self.place((0.0, 0.0, 0.0))
 
-    def place(self, position: Vec, heading: float = 0.0, scale: float = 1.0, owner: int = -1, rest: Array | None = None) -> None:
+    def place(
+        self, position: Vec, heading: float = 0.0, scale: float = 1.0, owner: int = -1, rest: Array | None = None
+    ) -> None:
         """Start a thing at ``position``, turned by ``heading``; ``rest`` replaces the rotation altogether."""
         self.basis = (turn(heading) if rest is None else rest) * scale
         self.position = np.asarray(position, np.float64)
@@ -64,7 +66,16 @@ class Clay:
              glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
         """A sphere or ellipsoid."""
         spread = np.diag(np.broadcast_to(np.asarray(radii, np.float64), 3))
-        self._add(SPHERE, (0.0, 0.0, 0.0), spread if rotation is None else rotation @ spread, centre, colour, label, glow, pattern)
+        self._add(
+            SPHERE,
+            (0.0, 0.0, 0.0),
+            spread if rotation is None else rotation @ spread,
+            centre,
+            colour,
+            label,
+            glow,
+            pattern,
+        )
 
     def box(self, centre: Array | Vec, half: Vec, colour: str | Array, label: str, *, rotation: Array | None = None,
             columns: Array | None = None, glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
@@ -75,7 +86,7 @@ class Clay:
 
     def post(self, foot: Array | Vec, top: Array | Vec, r0: float, r1: float, colour: str | Array, label: str, *, flat: float = 1.0,
              facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
-        """A cylinder or frustum from ``foot`` (radius ``r0`` > 0) to ``top`` (``r1``), ``flat`` times as deep as wide."""
+        """A cylinder or frustum from ``foot`` (radius ``r0`` > 0) to ``top`` (``r1``), ``flat`` times as deep."""
         a, b = np.asarray(foot, np.float64), np.asarray(top, np.float64)
         length = float(np.linalg.norm(b - a))
         columns = frame_along(b - a, facing) @ np.diag([r0, length / 2, r0 * flat])

@@ -80,7 +80,13 @@ class Camera:
     def mirrored(self) -> Camera:
         """The same camera below the plane y = 0, as a calm lake shows it."""
         flip = np.array((1.0, -1.0, 1.0))
-        return replace(self, origin=self.origin * flip, direction=self.direction * flip, axes=self.axes * flip, centre=self.centre * flip)
+        return replace(
+            self,
+            origin=self.origin * flip,
+            direction=self.direction * flip,
+            axes=self.axes * flip,
+            centre=self.centre * flip,
+        )
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Origins and directions (n, 3) in float32 for pixel coordinates ``x``, ``y`` (n,)."""
@@ -89,7 +95,7 @@ class Camera:
 
 
 def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> Camera:
-    """A perspective camera; ``fov`` (radians) spans the shorter side of the picture, so any aspect keeps the subject."""
+    """A perspective camera; ``fov`` (radians) spans the picture's shorter side, so any aspect keeps the subject."""
     back = unit(np.asarray(eye, np.float64) - target)
     right = unit(np.cross((0.0, 1.0, 0.0), back))
     axes = np.stack([right, np.cross(back, right), back])
@@ -99,9 +105,7 @@ def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> C
     first = -axes[2] - middle[0] * per_x - middle[1] * per_y
     eye = np.asarray(eye, np.float64)
     zero = np.zeros(3)
-    return Camera(
-        np.stack([eye, zero, zero]), np.stack([first, per_x, per_y]), axes, eye, (scale, scale), middle, True
-    )
+    return Camera(np.stack([eye, zero, zero]), np.stack([first, per_x, per_y]), axes, eye, (scale, scale), middle, True)
 
 
 def parallel(towards_light: Array, centre: Array, half: tuple[float, float], size: int) -> Camera:
@@ -115,6 +119,4 @@ def parallel(towards_light: Array, centre: Array, half: tuple[float, float], siz
     per_x, per_y = axes[0] / scale[0], -axes[1] / scale[1]
     first = centre - middle[0] * per_x - middle[1] * per_y
     zero = np.zeros(3)
-    return Camera(
-        np.stack([first, per_x, per_y]), np.stack([-back, zero, zero]), axes, centre, scale, middle, False
-    )
+    return Camera(np.stack([first, per_x, per_y]), np.stack([-back, zero, zero]), axes, centre, scale, middle, False)

@@ -58,7 +58,9 @@ def albedo(ground: str, seed: int, scale: float, points: Array, footprint: Array
         first, second = TILE_PAIRS[seed % len(TILE_PAIRS)]
         mix = _checker(x + phase, z, footprint)
     elif ground == "sand":
-        bend = z + np.float32(0.18) * np.sin(x * np.float32(1.3) + phase) + np.float32(0.1) * np.sin(x * np.float32(3.1))
+        bend = (
+            z + np.float32(0.18) * np.sin(x * np.float32(1.3) + phase) + np.float32(0.1) * np.sin(x * np.float32(3.1))
+        )
         calm = np.clip(1.4 - footprint * 2.0, 0, 1)
         ripple = np.sin(bend * np.float32(14.0)) * np.clip(1 - footprint * 5, 0, 1)
         mix = 0.42 + 0.28 * calm * noise(x, z, 2.4, float(phase)) + 0.13 * ripple

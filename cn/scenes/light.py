@@ -11,7 +11,7 @@ from .clay import Solid
 from .geometry import Array, Camera, Vec, parallel
 
 
-def _rgb(code: str) -> Array:
+def rgb(code: str) -> Array:
     return np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
 
 
@@ -38,13 +38,17 @@ class Light:
 
 
 LIGHTS: dict[str, Light] = {
-    "morning": Light((1.75, 1.36, 0.98), 38, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6", "#f6dfcb",
+    "morning": Light((1.75, 1.36, 0.98), 38, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6",
+        "#f6dfcb",
                      "#fff3cf", 0.050, 0.55, "#fff4ea", "#f3cdb8", 1.02),
-    "noon": Light((1.72, 1.64, 1.48), 56, (0.52, 0.62, 0.78), (0.24, 0.24, 0.22), "#d9f0fa", "#9ed4f4", "#4a9fe6", "#cfe8f4",
+    "noon": Light((1.72, 1.64, 1.48), 56, (0.52, 0.62, 0.78), (0.24, 0.24, 0.22), "#d9f0fa", "#9ed4f4", "#4a9fe6",
+        "#cfe8f4",
                   "#fffbe6", 0.045, 0.25, "#ffffff", "#d5e6f2", 1.05),
-    "dusk": Light((1.68, 0.96, 0.56), 30, (0.45, 0.40, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e", "#e79a86",
+    "dusk": Light((1.68, 0.96, 0.56), 30, (0.45, 0.40, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e",
+        "#e79a86",
                   "#fff0c0", 0.060, 0.75, "#f6a58f", "#a8619a", 1.05),
-    "night": Light((0.72, 0.74, 0.90), 48, (0.27, 0.31, 0.46), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d", "#33508f",
+    "night": Light((0.72, 0.74, 0.90), 48, (0.27, 0.31, 0.46), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d",
+        "#33508f",
                    "#fbf6dc", 0.052, 0.30, "#3d5796", "#2a417c", 1.25),
 }  # fmt: skip
 
@@ -64,7 +68,7 @@ def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
     """Sky colours (n, 3) as shown, for world ``direction`` (n, 3); ``pixel`` is a pixel's size as a slope."""
     ahead = np.maximum(-direction[:, 2], np.float32(0.05))
     u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
-    low, mid, high = _rgb(light.horizon), _rgb(light.middle), _rgb(light.zenith)
+    low, mid, high = rgb(light.horizon), rgb(light.middle), rgb(light.zenith)
     a = np.clip(v / 0.15, 0, 1)
     b = np.clip((v - 0.07) / 0.30, 0, 1)
     a, b = (a * a * (3 - 2 * a))[:, None], (b * b * (3 - 2 * b))[:, None]
@@ -77,9 +81,9 @@ def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
     if sky.disc is not None:
         far = np.sqrt((u - sky.disc[0]) ** 2 + (v - sky.disc[1]) ** 2)
         shine = np.exp(-far / np.float32(0.16)) * np.float32(light.glow)
-        colour += (_rgb(light.disc) - colour) * shine[:, None]
+        colour += (rgb(light.disc) - colour) * shine[:, None]
         inside = np.clip((light.disc_size - far) / pixel + 0.5, 0, 1)[:, None]
-        colour += (_rgb(light.disc) - colour) * inside
+        colour += (rgb(light.disc) - colour) * inside
     if len(sky.puffs):
         _paint_clouds(light, sky.puffs, u, v, colour)
     return np.clip(colour, 0, 1)
@@ -87,7 +91,7 @@ def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
 
 def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, colour: Array) -> None:
     """Blend soft, flat-bottomed clouds into ``colour`` (n, 3) in place."""
-    top, shade = _rgb(light.cloud), _rgb(light.cloud_shade)
+    top, shade = rgb(light.cloud), rgb(light.cloud_shade)
     low, high = (puffs[:, 1] - puffs[:, 3]).min() - 0.05, (puffs[:, 1] + puffs[:, 3]).max() + 0.05
     rows = np.flatnonzero((v > low) & (v < high))
     if not len(rows):

@@ -129,7 +129,10 @@ def skeleton(person: Person) -> Skeleton:
 
     head = torso @ turn(person.head_turn)
     centre = neck + torso @ (0, HEAD, 0.01)
-    face = [centre + head @ p for p in ((0, -0.02, 0.190), (-0.067, 0.027, 0.172), (0.067, 0.027, 0.172), (-0.187, 0, 0), (0.187, 0, 0))]
+    face = [
+        centre + head @ p
+        for p in ((0, -0.02, 0.190), (-0.067, 0.027, 0.172), (0.067, 0.027, 0.172), (-0.187, 0, 0), (0.187, 0, 0))
+    ]
     joints = np.stack([face[0], neck - torso @ (0, 0.035, 0), *arms[0], *arms[1], *legs[0], *legs[1], *face[1:]])
     if pose.lift == 0 and person.seat:
         rise = SEAT_HEIGHT + 0.11
@@ -170,8 +173,9 @@ def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
     pelvis, torso, top = bones.pelvis, bones.torso, person.top
     neck = pelvis + torso @ (0, CHEST, 0)
     facing = tuple(torso[:, 2])
-    clay.limb(pelvis + (0, 0.01, 0), neck - torso @ (0, 0.13, 0), 0.145, 0.158, top, "person", flat=0.84, facing=facing)
-    clay.limb(*(neck + torso @ (s * 0.120, -0.070, 0) for s in (-1, 1)), 0.096, 0.096, top, "person", flat=0.95, facing=facing)
+    clay.limb(np.add(pelvis, (0, 0.01, 0)), neck - torso @ (0, 0.13, 0), 0.145, 0.158, top, "person", flat=0.84, facing=facing)
+    right, left = (neck + torso @ (side * 0.120, -0.070, 0) for side in (-1, 1))
+    clay.limb(right, left, 0.096, 0.096, top, "person", flat=0.95, facing=facing)
     clay.limb(neck - torso @ (0, 0.03, 0), neck + torso @ (0, 0.08, 0.005), 0.062, 0.058, person.skin, "person")
     sitting = bool(person.seat)
     if person.garment in ("coat", "dress"):
@@ -179,13 +183,13 @@ def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
         waist = pelvis + torso @ (0, 0.10, 0)
         if sitting:
             for hip, knee in ((bones.joints[8], bones.joints[9]), (bones.joints[11], bones.joints[12])):
-                clay.limb(hip, knee + (0, -0.01, 0.02), 0.115, 0.098, top, "person")
+                clay.limb(hip, np.add(knee, (0, -0.01, 0.02)), 0.115, 0.098, top, "person")
         else:
             legs = (bones.joints[9] + bones.joints[12]) / 2 - pelvis
             hem = pelvis + unit(legs * (0.6, 1, 0.5)) * drop
             clay.post(hem, waist, wide, 0.150, top, "person", flat=0.88)
     else:
-        clay.post(pelvis - (0, 0.085, 0), pelvis + (0, 0.05, 0), 0.152, 0.150, top, "person", flat=0.84)
+        clay.post(pelvis - (0, 0.085, 0), np.add(pelvis, (0, 0.05, 0)), 0.152, 0.150, top, "person", flat=0.84)
     front = 0.150 * 0.84
     if person.garment in ("coat", "jacket"):
         light = "dark" if person.top in ("white", "yellow", "pink", "grey") else "cream"
@@ -198,7 +202,14 @@ def _arms(clay: Clay, person: Person, bones: Skeleton) -> None:
     short = person.garment in ("dress", "shirt")
     for shoulder, elbow, wrist in (bones.joints[2:5], bones.joints[5:8]):
         clay.limb(shoulder, elbow, 0.072, 0.058, person.top, "person")
-        clay.limb(elbow, wrist, 0.054 if short else 0.060, 0.044 if short else 0.056, person.skin if short else person.top, "person")
+        clay.limb(
+            elbow,
+            wrist,
+            0.054 if short else 0.060,
+            0.044 if short else 0.056,
+            person.skin if short else person.top,
+            "person",
+        )
         clay.ball(wrist + unit(wrist - elbow) * 0.035, 0.056, person.skin, "person")
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 Array = np.ndarray
-Triple = tuple[Array, Array, Array]
+Component = float | Array
+Triple = tuple[Component, ...]
+Size = tuple[float, float, float]
 
 SPHERE, BOX, FRUSTUM, ROUND_CONE = range(4)
 
@@ -24,25 +26,23 @@ def dot(p: Triple, q: Triple) -> Array:
     return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
 
 
-def hit_sphere(o: Triple, d: Triple, size: Triple) -> Array:
+def hit_sphere(o: Triple, d: Triple, size: Size) -> Array:
     """Entry into the unit sphere."""
     a, b = dot(d, d), dot(o, d)
     return (-b - np.sqrt(b * b - a * (dot(o, o) - 1))) / a
 
 
-def hit_box(o: Triple, d: Triple, size: Triple) -> Array:
+def hit_box(o: Triple, d: Triple, size: Size) -> Array:
     """Entry into the cube by slabs."""
-    near: Array | None = None
-    far: Array | None = None
-    for p, q in zip(o, d, strict=True):
-        inverse = 1 / q
-        middle, reach = -p * inverse, np.abs(inverse)
-        near = middle - reach if near is None else np.maximum(near, middle - reach)
-        far = middle + reach if far is None else np.minimum(far, middle + reach)
+    inverse = tuple(1 / q for q in d)
+    middle = tuple(-p * i for p, i in zip(o, inverse, strict=True))
+    reach = tuple(np.abs(i) for i in inverse)
+    near = np.maximum(np.maximum(middle[0] - reach[0], middle[1] - reach[1]), middle[2] - reach[2])
+    far = np.minimum(np.minimum(middle[0] + reach[0], middle[1] + reach[1]), middle[2] + reach[2])
     return np.where(near <= far, near, np.nan)
 
 
-def hit_frustum(o: Triple, d: Triple, size: Triple) -> Array:
+def hit_frustum(o: Triple, d: Triple, size: Size) -> Array:
     """Entry into the frustum: the first of both side roots (within its height) and of the cap that faces the ray."""
     middle, slope = (1 + size[0]) / 2, (size[0] - 1) / 2
     radius = middle + slope * o[1]
@@ -61,7 +61,7 @@ def hit_frustum(o: Triple, d: Triple, size: Triple) -> Array:
     return np.fmin(side, np.where(x * x + z * z <= rim * rim, cap, np.nan))
 
 
-def hit_round_cone(o: Triple, d: Triple, size: Triple) -> Array:
+def hit_round_cone(o: Triple, d: Triple, size: Size) -> Array:
     """Entry into the hull of two spheres: the first of its side and of both spheres (all within the hull)."""
     length, r0, r1 = size
     rr = r0 - r1
@@ -83,7 +83,7 @@ def hit_round_cone(o: Triple, d: Triple, size: Triple) -> Array:
 HITS = (hit_sphere, hit_box, hit_frustum, hit_round_cone)
 
 
-def normal(kind: int, p: Array, size: Triple) -> Array:
+def normal(kind: int, p: Array, size: Size) -> Array:
     """Outward normals (n, 3) in the solid's space, not of unit length, at surface points ``p`` (n, 3)."""
     if kind == SPHERE:
         return p
@@ -109,7 +109,7 @@ def normal(kind: int, p: Array, size: Triple) -> Array:
     return out
 
 
-def corners(kind: int, size: Triple) -> Array:
+def corners(kind: int, size: Size) -> Array:
     """The 8 corners (8, 3) of a box around the solid, in its own space."""
     low, high = np.full(3, -1.0), np.full(3, 1.0)
     if kind == FRUSTUM:

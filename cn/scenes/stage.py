@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import kinds as k
-from .clay import PLANKS, SNOWCAP, Clay, Solid
+from .clay import Clay, Solid
 from .geometry import Array, turn
+from .landscape import hang_sky, landscape, raft
 from .light import Sky
 from .people import SEAT_HEIGHT, build_person
-from .things import BUILDERS, balloon_head, fence
-from .world import Item, Scene
+from .scene import Item, Scene
+from .things import BUILDERS, balloon_head
 
 Rng = np.random.Generator
 
@@ -71,13 +72,23 @@ def set_stage(scene: Scene) -> Stage:
         blobs.append((0.0, scene.table.position[2], 0.8, 0.35))
     main = len(clay.solids)
     if scene.ground == "water":
-        _raft(clay, scene)
-    _landscape(clay, scene, rng, scale)
+        raft(clay, scene)
+    landscape(clay, scene, rng, scale)
     is_person = np.zeros(len(clay.solids) + 2, bool)
     is_person[2 : main + 2] = [s.class_id == 13 for s in clay.solids[:main]]
     tall = max(_height(item) + item.position[1] for item in scene.items)
     radius = float(np.clip(1.25 * scene.half_width + 0.9 * tall, 0.4, 9.0)) + (0.4 if scene.table else 0.0)
-    return Stage(clay.solids, is_person, people, blobs, lamps, _sky(scene, rng), (0.0, tall * 0.35, -0.25 * scale), radius, scale)
+    return Stage(
+        clay.solids,
+        is_person,
+        people,
+        blobs,
+        lamps,
+        hang_sky(scene, rng),
+        (0.0, tall * 0.35, -0.25 * scale),
+        radius,
+        scale,
+    )
 
 
 def _height(item: Item) -> float:
@@ -92,16 +103,18 @@ def _person(clay: Clay, item: Item, owner: int) -> Posed:
     if person.seat:
         paint = {"body": person.seat_colour}
         if person.seat == "box":
-            clay.box((0, (SEAT_HEIGHT - 0.02) / 2, -0.02), (0.30, (SEAT_HEIGHT - 0.02) / 2, 0.24), person.seat_colour, "box")
+            clay.box(
+                (0, (SEAT_HEIGHT - 0.02) / 2, -0.02), (0.30, (SEAT_HEIGHT - 0.02) / 2, 0.24), person.seat_colour, "box"
+            )
         else:
             BUILDERS[person.seat](clay, paint, rng)
     local = (joints - clay.position) @ np.linalg.inv(clay.basis).T
     if person.pose == "holding":
         middle = (local[4] + local[7]) / 2
-        clay.ball(middle + (0, 0.10, 0.10), 0.19, person.prop_colour, "ball")
+        clay.ball(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_colour, "ball")
     elif person.pose == "balloon":
         hand = local[7] if person.mirrored else local[4]
-        clay.limb(hand, hand + (0, 0.50, 0.0), 0.011, 0.011, "paper", "ball")
+        clay.limb(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "ball")
         balloon_head(clay, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_colour)
     reach = np.full(18, 0.21)
     reach[[0, 14, 15, 16, 17]] = 0.07
@@ -121,128 +134,3 @@ def _light_up(item: Item, lamps: list[tuple[float, float, float, float]]) -> Non
         lamps.append((x + 1.5 * ahead[0], y + 0.7 * s, z + 1.5 * ahead[2], 1.8 * s))
     elif item.kind == "car":
         lamps.append((x + 1.7 * ahead[0], y + 0.4 * s, z + 1.7 * ahead[2], 1.3 * s))
-
-
-def _raft(clay: Clay, scene: Scene) -> None:
-    """Planks for everything in the lake that does not float by itself."""
-    standing = [i for i in scene.items if i.kind != "boat"]
-    if not standing:
-        return
-    reach = [(_width(i), i.position) for i in standing]
-    low = min(p[0] - w for w, p in reach) - 0.25
-    high = max(p[0] + w for w, p in reach) + 0.25
-    back = min(p[2] - min(w, 0.7) for w, p in reach) - 0.25
-    front = max(p[2] + min(w, 0.7) for w, p in reach) + 0.25
-    clay.place((0.0, 0.0, 0.0))
-    centre, half = ((low + high) / 2, k.RAFT_TOP / 2, (back + front) / 2), ((high - low) / 2, k.RAFT_TOP / 2, (front - back) / 2)
-    clay.box(centre, half, "wood", "pier", pattern=PLANKS)
-    for x in (low + 0.06, high - 0.06):
-        for z in (back + 0.06, front - 0.06):
-            clay.post((x, -0.3, z), (x, k.RAFT_TOP + 0.16, z), 0.07, 0.07, "wood_dark", "pier")
-
-
-def _width(item: Item) -> float:
-    return item.scale * (0.45 if item.person else k.KINDS[item.kind].half_width)
-
-
-def _landscape(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
-    """Hills or mountains on the horizon, a few far trees, small things in the grass. All sizes follow ``scale``."""
-    clay.place((0.0, 0.0, 0.0), scale=scale)
-    clay.shadow = False
-    hills = {"meadow": ("hill_a", "hill_b"), "sand": ("dune", "dune"), "snow": ("snow_hill", "snow_hill"),
-             "tiles": ("hill_b", "hill_a"), "water": ("hill_b", "fir")}[scene.ground]  # fmt: skip
-    if scene.mountains:
-        rock = "mountain_warm" if scene.ground == "sand" else "mountain"
-        for x in np.linspace(-48, 48, 7) + rng.uniform(-6, 6, 7):
-            high = rng.uniform(6, 13)
-            clay.post((x, -0.5, -85), (x, high, -85), high * rng.uniform(1.0, 1.5), 0.02, rock, "mountain", pattern=SNOWCAP)
-    for i, x in enumerate(np.linspace(-50, 50, 6) + rng.uniform(-6, 6, 6)):
-        wide = rng.uniform(12, 22)
-        clay.ball((x, -0.6, -58 - 3 * (i % 4)), (wide, rng.uniform(2.0, 4.6), 9), hills[i % 2], "hill")
-    if scene.ground in ("meadow", "snow", "tiles"):
-        _far_trees(clay, scene, rng, scale)
-    if scene.ground == "meadow":
-        _flowers(clay, scene, rng)
-    elif scene.ground in ("sand", "snow"):
-        for _ in range(int(rng.integers(1, 4))):
-            x, z = _open_spot(scene, rng)
-            clay.ball((x, 0.0, z), (0.10, 0.06, 0.08), "stone_warm" if scene.ground == "sand" else "snow_hill", "rock" if scene.ground == "sand" else "earth")
-
-
-def _far_trees(clay: Clay, scene: Scene, rng: Rng, scale: float) -> None:
-    """Small trees well behind, to the sides; on paving also a fence now and then."""
-    for _ in range(int(rng.integers(0, 5))):
-        side = 1 if rng.random() < 0.5 else -1
-        x, z = side * rng.uniform(2.5, 10.0), -rng.uniform(14, 26)
-        grow = scale * rng.uniform(0.9, 1.3)
-        if _hidden(scene, x * scale, z * scale, grow):
-            continue  # nothing may seem to grow out of somebody's head
-        clay.place((x * scale, 0.0, z * scale), 0.0, grow)
-        clay.shadow = False
-        if scene.ground == "snow" or rng.random() < 0.5:
-            clay.post((0, 0, 0), (0, 0.4, 0), 0.14, 0.12, "trunk", "tree")
-            clay.post((0, 0.3, 0), (0, 1.6, 0), 0.75, 0.05, "fir", "tree")
-            clay.post((0, 1.1, 0), (0, 2.4, 0), 0.5, 0.02, "fir", "tree")
-        else:
-            clay.post((0, 0, 0), (0, 1.0, 0), 0.15, 0.12, "trunk", "tree")
-            clay.ball((0, 1.7, 0), (0.85, 0.9, 0.85), "leaf_dark", "tree")
-    if scene.ground != "snow" and rng.random() < 0.25:
-        for x in (-4.2, -2.1, 0.0, 2.1, 4.2):
-            clay.place((x * scale, 0.0, -7.5 * scale), 0.0, scale)
-            clay.shadow = False
-            fence(clay, {"body": "cream"}, rng)
-    clay.place((0.0, 0.0, 0.0), scale=scale)
-    clay.shadow = False
-
-
-def _hidden(scene: Scene, x: float, z: float, half_width: float) -> bool:
-    """Whether something at (x, z) overlaps a main thing as the camera sees them."""
-    slope, reach = x / (scene.eye[2] - z), half_width / (scene.eye[2] - z)
-    for item in scene.items:
-        far = scene.eye[2] - item.position[2]
-        if abs(item.position[0] / far - slope) < _width(item) / far + reach:
-            return True
-    return False
-
-
-def _flowers(clay: Clay, scene: Scene, rng: Rng) -> None:
-    """Tiny flowers and tufts in the grass."""
-    colours = ("cream", "yellow", "pink", "red", "purple")
-    first = colours[int(rng.integers(5))]
-    for i in range(int(rng.integers(6, 12))):
-        x, z = _open_spot(scene, rng)
-        if i % 3 == 2:
-            for dx in (-0.05, 0.0, 0.05):
-                clay.post((x + dx, 0, z), (x + 1.8 * dx, 0.16 - abs(dx), z), 0.022, 0.002, "leaf_dark", "grass")
-            continue
-        clay.ball((x, 0.10, z), (0.055, 0.045, 0.055), first if i % 2 else "cream", "flower")
-        clay.ball((x, 0.125, z + 0.03), 0.024, "yellow" if first != "yellow" else "orange", "flower")
-
-
-def _open_spot(scene: Scene, rng: Rng) -> tuple[float, float]:
-    """A place on the visible ground, in the landscape's units, that no main thing covers."""
-    scale = float(np.clip(scene.eye[2] / 5.5, 0.12, 1.6))
-    for _ in range(8):
-        z = rng.uniform(-6.0, 1.6)
-        x = rng.uniform(-1, 1) * (5.5 - z) * 0.36
-        gap = min(np.hypot(x * scale - i.position[0], z * scale - i.position[2]) - _width(i) for i in scene.items)
-        if gap > 0.25 * scale:
-            break
-    return float(x), float(z)
-
-
-def _sky(scene: Scene, rng: Rng) -> Sky:
-    side = 1 if scene.sun_turn > 0 else -1
-    low, high, chance = {"morning": (0.08, 0.15, 0.55), "noon": (0.2, 0.26, 0.25), "dusk": (0.045, 0.10, 0.7),
-                         "night": (0.11, 0.17, 0.85)}[scene.light]  # fmt: skip
-    disc = (side * float(rng.uniform(0.10, 0.27)), float(rng.uniform(low, high))) if rng.random() < chance else None
-    puffs = []
-    for _ in range(int(rng.integers(1, 4)) if scene.light != "night" else int(rng.integers(0, 2))):
-        x, y, size = rng.uniform(-0.36, 0.36), rng.uniform(0.10, 0.21), rng.uniform(0.045, 0.08)
-        puffs.append((x, y, size, size * 0.42))
-        for reach in (-0.8, 0.75, 1.3)[: int(rng.integers(2, 4))]:
-            puffs.append((x + reach * size, y - 0.1 * size, size * rng.uniform(0.55, 0.8), size * rng.uniform(0.24, 0.34)))
-    stars = []
-    if scene.light == "night":
-        stars = [(rng.uniform(-0.38, 0.38), rng.uniform(0.07, 0.36), rng.uniform(0.0028, 0.0042)) for _ in range(22)]
-    return Sky(disc, np.array(puffs, np.float32).reshape(-1, 4), np.array(stars, np.float32).reshape(-1, 3))

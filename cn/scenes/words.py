@@ -12,7 +12,8 @@ WHO: dict[str, tuple[str, ...]] = {
     "girl": ("girl", "girl", "girl", "girl", "child", "little girl", "kid"),
 }
 ROLES: dict[str, tuple[str, ...]] = {
-    "dancing": ("dancer",), "twirling": ("dancer", "ballet dancer"), "walking": ("walker",), "running": ("runner", "jogger"),
+    "dancing": ("dancer",), "twirling": ("dancer", "ballet dancer"), "walking": ("walker",), "running": ("runner",
+        "jogger"),
 }  # fmt: skip
 PRONOUN = {"man": "him", "gentleman": "him", "boy": "him", "little boy": "him",
            "woman": "her", "lady": "her", "girl": "her", "little girl": "her"}  # fmt: skip
@@ -44,38 +45,52 @@ ACTION: dict[str, tuple[str, ...]] = {
 }
 FINITE: dict[str, tuple[str, ...]] = {
     "standing": ("stands",), "hips": ("stands with hands on hips",), "waving": ("waves", "waves hello"),
-    "walking": ("walks", "strolls"), "running": ("runs", "jogs"), "dancing": ("dances",), "twirling": ("dances", "twirls"),
-    "jumping": ("jumps", "jumps for joy"), "leaping": ("does a star jump", "leaps"), "cheering": ("cheers", "raises both arms"),
-    "pointing": ("points {side}",), "sitting": ("sits on {c} {seat}",), "holding": ("holds {c} ball", "carries {c} ball"),
+    "walking": ("walks", "strolls"), "running": ("runs", "jogs"), "dancing": ("dances",), "twirling": ("dances",
+        "twirls"),
+    "jumping": ("jumps", "jumps for joy"), "leaping": ("does a star jump", "leaps"), "cheering": ("cheers",
+        "raises both arms"),
+    "pointing": ("points {side}",), "sitting": ("sits on {c} {seat}",), "holding": ("holds {c} ball",
+        "carries {c} ball"),
     "balloon": ("holds {c} balloon",),
 }  # fmt: skip
 SEAT = {"chair": ("chair",), "bench": ("bench", "park bench"), "box": ("box", "cube")}
 
 THINGS: dict[str, tuple[str, ...]] = {
-    "house": ("{walls} house with {roof} roof", "{walls} house with {roof} roof", "small {walls} house with {roof} roof",
+    "house": ("{walls} house with {roof} roof", "{walls} house with {roof} roof",
+        "small {walls} house with {roof} roof",
               "{walls} cottage with {roof} roof"),
     "tower": ("{walls} tower with {roof} roof", "{walls} castle tower with {roof} roof"),
     "tree": ("{leaves} tree", "tree with {leaves_bare} leaves", "{leaves} leafy tree"),
     "fir": ("{leaves} fir tree", "{leaves} fir", "{leaves} pine tree"),
     "palm": ("palm tree", "palm", "leaning palm tree"),
     "car": ("{body} car", "{body} car", "little {body} car", "{body} toy car"),
-    "snowman": ("snowman with {scarf} scarf and {hat} hat", "snowman with {scarf} scarf and {hat} hat", "snowman in {hat} hat and {scarf} scarf"),
+    "snowman": ("snowman with {scarf} scarf and {hat} hat", "snowman with {scarf} scarf and {hat} hat",
+        "snowman in {hat} hat and {scarf} scarf"),
     "table": ("{body} table", "{body} wooden table"), "chair": ("{body} chair", "empty {body} chair"),
-    "bench": ("{body} bench", "{body} park bench"), "street lamp": ("{body} street lamp", "{body} lamp post", "{body} street light"),
-    "lamp": ("{body} lamp", "lamp with {body} shade", "{body} table lamp"), "mug": ("{body} mug", "{body} cup", "{body} mug of cocoa"),
+    "bench": ("{body} bench", "{body} park bench"), "street lamp": ("{body} street lamp", "{body} lamp post",
+        "{body} street light"),
+    "lamp": ("{body} lamp", "lamp with {body} shade", "{body} table lamp"), "mug": ("{body} mug", "{body} cup",
+        "{body} mug of cocoa"),
     "ball": ("{body} ball",), "box": ("{body} box", "{body} cube"), "cone": ("{body} cone",),
-    "gift": ("{body} box with {ribbon} ribbon", "{body} present with {ribbon} ribbon", "{body} gift box with {ribbon} bow"),
-    "balloon": ("{body} balloon", "{body} balloon on a string"), "mushroom": ("{cap} mushroom", "mushroom with {cap} cap", "{cap} toadstool"),
-    "flower": ("{petals} flower", "big {petals} flower", "flower with {petals_bare} petals"), "rock": ("rock", "grey rock", "boulder"),
-    "boat": ("{hull} boat with {sail} sail", "{hull} sailing boat with {sail} sail", "little {hull} boat with {sail} sail"),
-    "rocket": ("{body} rocket with {fins_bare} fins", "{body} toy rocket with {fins_bare} fins", "{body} and {fins_bare} rocket"),
+    "gift": ("{body} box with {ribbon} ribbon", "{body} present with {ribbon} ribbon",
+        "{body} gift box with {ribbon} bow"),
+    "balloon": ("{body} balloon", "{body} balloon on a string"), "mushroom": ("{cap} mushroom",
+        "mushroom with {cap} cap", "{cap} toadstool"),
+    "flower": ("{petals} flower", "big {petals} flower", "flower with {petals_bare} petals"), "rock": ("rock",
+        "grey rock", "boulder"),
+    "boat": ("{hull} boat with {sail} sail", "{hull} sailing boat with {sail} sail",
+        "little {hull} boat with {sail} sail"),
+    "rocket": ("{body} rocket with {fins_bare} fins", "{body} toy rocket with {fins_bare} fins",
+        "{body} and {fins_bare} rocket"),
     "cat": ("{body} cat", "{body} cat", "{body} kitten"), "dog": ("{body} dog", "{body} dog", "{body} puppy"),
-    "book": ("{body} book",), "plant": ("green plant in {pot} pot", "potted plant in {pot} pot", "plant in {pot} flowerpot"),
+    "book": ("{body} book",), "plant": ("green plant in {pot} pot", "potted plant in {pot} pot",
+        "plant in {pot} flowerpot"),
 }  # fmt: skip
 PLURAL = {"box": "boxes"}
 
 GROUND: dict[str, tuple[str, ...]] = {
-    "meadow": ("on grass", "on the grass", "on a meadow", "in a meadow", "on a green meadow", "in a grassy field", "on a lawn"),
+    "meadow": ("on grass", "on the grass", "on a meadow", "in a meadow", "on a green meadow", "in a grassy field",
+        "on a lawn"),
     "sand": ("on sand", "on the sand", "on sand", "on a sandy beach", "in the desert", "on sandy ground"),
     "snow": ("on snow", "in the snow", "on snow", "on a snowy field", "in fresh snow", "on snowy ground"),
     "tiles": ("on tiles", "on a tiled floor", "on a chequered floor", "on checkered tiles", "on a checkerboard floor"),
@@ -85,16 +100,41 @@ GROUND: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 PLACE: dict[str, tuple[str, ...]] = {
     "meadow": ("a meadow", "a grassy field", "a green meadow"), "sand": ("a sandy beach", "a sandy place", "a desert"),
-    "snow": ("a snowy field", "a snowy landscape", "a snow-covered field"), "tiles": ("a tiled floor", "a chequered floor"),
+    "snow": ("a snowy field", "a snowy landscape", "a snow-covered field"), "tiles": ("a tiled floor",
+        "a chequered floor"),
     "raft": ("a wooden jetty", "a raft on a lake"), "water": ("a lake", "calm water", "the sea"),
 }  # fmt: skip
 LIGHT: dict[str, tuple[str, ...]] = {
-    "morning": ("in the morning", "in the morning", "in the morning light", "on a soft morning", "early in the morning", "at sunrise"),
-    "noon": ("at noon", "by day", "in daylight", "on a sunny day", "in bright daylight", "under a clear blue sky", "at midday"),
-    "dusk": ("at dusk", "at dusk", "in the evening light", "at sunset", "in the evening", "under an orange evening sky"),
+    "morning": (
+        "in the morning",
+        "in the morning",
+        "in the morning light",
+        "on a soft morning",
+        "early in the morning",
+        "at sunrise",
+    ),
+    "noon": (
+        "at noon",
+        "by day",
+        "in daylight",
+        "on a sunny day",
+        "in bright daylight",
+        "under a clear blue sky",
+        "at midday",
+    ),
+    "dusk": (
+        "at dusk",
+        "at dusk",
+        "in the evening light",
+        "at sunset",
+        "in the evening",
+        "under an orange evening sky",
+    ),
     "night": ("at night", "at night", "by moonlight", "under the moon", "on a clear night", "on a starry night"),
 }
 MOOD: dict[str, tuple[str, ...]] = {
-    "morning": ("a morning scene", "a gentle morning scene", "morning light"), "noon": ("a sunny scene", "a bright daytime scene", "daylight"),
-    "dusk": ("a dusk scene", "an evening scene", "a warm sunset scene"), "night": ("a night scene", "a quiet night scene", "night"),
+    "morning": ("a morning scene", "a gentle morning scene", "morning light"), "noon": ("a sunny scene",
+        "a bright daytime scene", "daylight"),
+    "dusk": ("a dusk scene", "an evening scene", "a warm sunset scene"), "night": ("a night scene",
+        "a quiet night scene", "night"),
 }  # fmt: skip

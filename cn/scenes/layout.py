@@ -1,0 +1,91 @@
+"""Where everything stands and how the camera frames it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import kinds as k
+from .scene import Draft, Item, Scene
+
+Rng = np.random.Generator
+
+
+def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: list[Draft], table: Item | None) -> Scene:
+    """Give every draft a place and set up the camera."""
+    order = _keep_large([drafts[i] for i in rng.permutation(len(drafts))])
+    fov = float(np.radians(rng.uniform(36, 42)))
+    half_view = np.tan(fov / 2)
+    base = k.TABLE_TOP if table else (k.RAFT_TOP if ground == "water" else 0.0)
+    unit_size = max(d.height for d in order)
+    _set_back(rng, order, table is not None)
+    gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
+    fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
+    bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what comes towards the camera
+    distance = 3.0 * unit_size
+    for _ in range(4):
+        left, spots = 0.0, list[float]()
+        for i, d in enumerate(order):
+            shrink = distance / (distance - d.z)
+            if i:
+                left += _gap(order[i - 1], d, gaps[i])
+            spots.append(left + d.half_width * shrink)
+            left += 2 * d.half_width * shrink
+        total = max(left, 0.80 if table else 0.3 * unit_size)
+        top = max((d.height + (0 if d.floats else base * (table is None))) * distance / (distance - d.z) for d in order)
+        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill)) + bulge
+    shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
+    items = []
+    for d, spot in zip(order, spots, strict=True):
+        x = (spot - shift) * (distance - d.z) / distance
+        y = 0.0 if d.floats else base
+        items.append(Item(d.kind, tuple(d.colours.items()), (float(x), y, float(d.z)), d.heading, d.scale, d.person))
+    has_person = any(d.person for d in order)
+    pitch = np.radians(rng.uniform(5, 11) if has_person else rng.uniform(7, 13))
+    aim = base + top * float(rng.uniform(0.50, 0.58))
+    if table:
+        aim = base + top * 0.06
+    eye = (0.0, float(aim + distance * np.tan(pitch)), float(distance))
+    span = {"morning": (35, 70), "noon": (25, 75), "dusk": (45, 80), "night": (35, 80)}[light]
+    turn = float(np.radians(rng.uniform(*span))) * (1 if rng.random() < 0.5 else -1)
+    if table:
+        table = Item("table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, (total / 2 + 0.08) / 0.72)
+    return Scene(seed, index, ground, light, tuple(items), table, eye, (0.0, float(aim), 0.0), fov, turn, total / 2,
+                 bool(rng.random() < 0.45))  # fmt: skip
+
+
+def _keep_large(order: list[Draft]) -> list[Draft]:
+    """Leave out the last things until the group is not so wide that everybody in it would be tiny."""
+    kept = list(order)
+    while len(kept) > 1:
+        wide = sum(2 * d.half_width for d in kept)
+        shortest = min([d.height for d in kept if d.person] or [max(d.height for d in kept)])
+        if shortest > 0.45 * wide:
+            break
+        spare = [d for d in kept if not d.person] or kept
+        kept.remove(spare[-1])
+    return kept
+
+
+def _set_back(rng: Rng, order: list[Draft], tabletop: bool) -> None:
+    """Choose how far back each stands: tall things behind, small ones a little in front."""
+    tallest = max(d.height for d in order)
+    for d in order:
+        if len(order) == 1:
+            d.z = 0.0
+        elif tabletop:
+            d.z = float(rng.uniform(-0.10, 0.06))
+        elif d.kind in k.TALL and any(o.kind not in k.TALL for o in order):
+            d.z = -float(rng.uniform(0.9, 1.9))
+        elif d.floats:
+            d.z = -float(rng.uniform(1.3, 2.0))
+        elif d.height < 0.65 * tallest:
+            d.z = float(rng.uniform(-0.05, 0.30))
+        else:
+            d.z = float(rng.uniform(-0.25, 0.12)) * min(1.0, tallest)
+
+
+def _gap(left: Draft, right: Draft, gap: float) -> float:
+    """Free width between two neighbours; one well behind the other may be covered a little."""
+    if abs(left.z - right.z) > 0.8 and not (left.floats or right.floats):
+        return gap - 0.42 * min(left.half_width, right.half_width, 0.6)
+    return gap

@@ -1,0 +1,179 @@
+"""Colours for lists of samples: materials, light and shade, reflections, haze and the tone curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import caster
+from .clay import BANDS, FADE, PLANKS, SNOWCAP
+from .geometry import Array, Camera, unit
+from .ground import albedo, ripples
+from .light import Light, ShadowMap, paint_sky, rgb
+from .scene import Scene
+from .stage import Stage
+
+
+def towards(light: Light, scene: Scene) -> Array:
+    """Unit vector (3,) from the scene to its sun or moon."""
+    low = np.radians(light.elevation)
+    turn = scene.sun_turn
+    return unit((np.cos(low) * np.sin(turn), np.sin(low), np.cos(low) * np.cos(turn)))
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Colours for lists of samples."""
+
+    scene: Scene
+    stage: Stage
+    camera: Camera
+    light: Light
+    shadows: ShadowMap
+    mirror: Array | None = None
+    """What a lake reflects at every pixel, (h, w, 4): colour times cover, cover."""
+
+    def paint(self, flat: tuple[Array, Array, Array, Array], depth: Array, ids: Array) -> Array:
+        """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` as ``caster.surface`` gives it, ``depth``, ``ids`` (n,)."""
+        points, normals, local, direction = flat
+        colour = np.empty_like(points)
+        sky, rows = np.flatnonzero(ids == caster.SKY), np.flatnonzero(ids != caster.SKY)
+        if len(sky):
+            colour[sky] = paint_sky(self.light, self.stage.sky, direction.take(sky, 0), 1 / self.camera.scale[0])
+        if len(rows):
+            colour[rows] = self._lit(*(a.take(rows, 0) for a in (points, normals, local, direction, depth, ids)))
+        return colour
+
+    def _lit(self, points: Array, normals: Array, local: Array, direction: Array, depth: Array, ids: Array) -> Array:
+        light, scale = self.light, self.stage.scale
+        on_ground = ids == caster.GROUND
+        paint, glow = self._materials(points, local, normals, depth, direction, ids, on_ground)
+        shading = normals
+        water = self.scene.ground == "water"
+        if water:
+            shading = normals.copy()
+            cover = depth[on_ground] / self.camera.scale[0]
+            shading[on_ground] = ripples(points[on_ground], scale, self.scene.seed + self.scene.index, cover)
+        sun = towards(light, self.scene).astype(np.float32)
+        slope = shading @ sun
+        lit = np.clip((slope + np.float32(0.12)) / np.float32(1.12), 0, 1) * self.shadows.lit(
+            points + normals * np.float32(0.012 * scale)
+        )
+        upward = np.float32(0.5) + np.float32(0.5) * shading[:, 1]
+        near = self._contact(points, on_ground)
+        ambient = (
+            np.array(light.bounce, np.float32)
+            + (np.array(light.ambient, np.float32) - np.array(light.bounce, np.float32)) * upward[:, None]
+        )
+        view = -direction / np.sqrt(np.einsum("nc,nc->n", direction, direction))[:, None]
+        facing = np.clip(np.einsum("nc,nc->n", view, shading), 0, 1)
+        fill = np.where(on_ground, np.float32(1), np.float32(0.82) + np.float32(0.42) * facing)  # faces stay readable
+        total = ambient * (near * fill)[:, None]
+        total += np.array(light.sun, np.float32) * lit[:, None]
+        rim = (1 - facing) ** 3 * upward * ~on_ground
+        total += np.array(light.ambient, np.float32) * (np.float32(0.55) * rim)[:, None]
+        self._lamps(points, normals, total)
+        total *= paint
+        total += paint * (glow * np.float32(1.9))[:, None]
+        shown = _tone(total * np.float32(light.exposure))
+        if water:
+            self._reflect(shown, points, shading, view, on_ground, lit)
+        haze = 1 - np.exp(-np.maximum(depth - 6 * scale, 0) / np.float32(75 * scale))
+        far = rgb(light.haze)
+        if self.scene.ground == "snow":
+            far = far + (rgb(light.zenith) - far) * np.float32(0.25)  # snow stays cool to the horizon
+        shown += (far - shown) * (haze * np.float32(0.85))[:, None]
+        return shown
+
+    def _materials(self, points: Array, local: Array, normals: Array, depth: Array, direction: Array, ids: Array,
+                   on_ground: Array) -> tuple[Array, Array]:  # fmt: skip
+        """Linear colours (n, 3) and glow (n,)."""
+        solids = self.stage.solids
+        colours = np.array([(0, 0, 0), (0, 0, 0), *(s.colour for s in solids)], np.float32)
+        here = np.flatnonzero(on_ground)
+        night = self.scene.light in ("night", "dusk")
+        shine = np.array([0, 0, *(s.glow if night else s.glow * 0.25 for s in solids)], np.float32)
+        paint = colours.take(ids, 0)
+        cover = depth.take(here) / np.float32(self.camera.scale[0])
+        cover = cover / np.clip(np.abs(direction[:, 1].take(here)), 0.05, 1)
+        paint[here] = albedo(
+            self.scene.ground, self.scene.seed + self.scene.index, self.stage.scale, points.take(here, 0), cover
+        )
+        patterns = np.array([0, 0, *(s.pattern for s in solids)], np.uint8)[ids]
+        for pattern in np.unique(patterns[patterns > 0]).tolist():
+            rows = np.flatnonzero(patterns == pattern)
+            paint[rows] = _decorate(pattern, paint[rows], local[rows], normals[rows])
+        return paint, shine[ids]
+
+    def _contact(self, points: Array, on_ground: Array) -> Array:
+        """How open the surroundings are (n,): darker under things and near the ground they stand on."""
+        scale = self.stage.scale
+        near = np.clip(np.float32(0.72) + points[:, 1] / np.float32(0.9 * scale), 0, 1)
+        rows = np.flatnonzero(on_ground)
+        p = points[rows]
+        open_sky = np.ones(len(rows), np.float32)
+        for x, z, radius, strength in self.stage.blobs:
+            far = ((p[:, 0] - x) ** 2 + (p[:, 2] - z) ** 2) / np.float32(radius * radius)
+            open_sky *= 1 - np.float32(strength) * np.exp(-far)
+        near[rows] = open_sky
+        return near
+
+    def _lamps(self, points: Array, normals: Array, total: Array) -> None:
+        """Add warm light from lamps and windows to ``total`` (n, 3) in place, when it is dark enough to matter."""
+        power = {"night": 1.0, "dusk": 0.45}.get(self.scene.light, 0.0)
+        if not power:
+            return
+        warm = np.array((1.5, 0.95, 0.42), np.float32)
+        for x, y, z, reach in self.stage.lamps:
+            to = np.array((x, y, z), np.float32) - points
+            square = np.einsum("nc,nc->n", to, to)
+            slope = np.clip(np.einsum("nc,nc->n", to, normals) / np.sqrt(square + 1e-6), -0.2, 1) + np.float32(0.25)
+            total += warm * (power * slope / (1 + square / (reach * reach) * 4))[:, None]
+
+    def _reflect(self, shown: Array, points: Array, shading: Array, view: Array, on_ground: Array, lit: Array) -> None:
+        """Mix the mirrored sky and things into the water of ``shown`` (n, 3) in place."""
+        if not on_ground.any():
+            return
+        n, v = shading[on_ground], view[on_ground]
+        cosine = np.clip(np.einsum("nc,nc->n", n, v), 0.02, 1)
+        mirrored = 2 * cosine[:, None] * n - v
+        height = np.clip(mirrored[:, 1] / 0.75, 0, 1)[:, None]
+        low, high = rgb(self.light.middle), rgb(self.light.zenith)
+        tint = low + (high - low) * height
+        share = np.clip(0.12 + 0.85 * (1 - cosine) ** 3, 0, 0.8)[:, None]
+        shade = np.float32(0.72) + np.float32(0.28) * np.clip(lit[on_ground] * 1.6, 0, 1)[:, None]
+        water = shown[on_ground] + (tint * shade - shown[on_ground]) * share
+        if self.mirror is not None:
+            height, width = self.mirror.shape[:2]
+            x, y, _ = self.camera.project(points[on_ground].astype(np.float32))
+            i = (y + n[:, 2] * np.float32(0.05 * height)).clip(0, height - 1).astype(np.int32)
+            j = (x + n[:, 0] * np.float32(0.05 * width)).clip(0, width - 1).astype(np.int32)
+            image = self.mirror[i, j]
+            strength = np.clip(share + 0.22, 0, 0.75)
+            water += (image[:, :3] - water * image[:, 3:]) * strength
+        shown[on_ground] = water
+
+
+def _decorate(pattern: int, paint: Array, p: Array, normals: Array) -> Array:
+    """A solid's quiet pattern: (n, 3) linear colours from its plain ``paint`` and own-space points ``p`` (n, 3)."""
+    if pattern == BANDS:
+        band = np.abs(p[:, 1]) < 0.22
+        return np.where(band[:, None], np.array((0.92, 0.90, 0.84), np.float32), paint)
+    if pattern == SNOWCAP:
+        ragged = np.float32(0.10) * np.sin(np.arctan2(p[:, 0], p[:, 2]) * 7)
+        cap = np.clip((p[:, 1] - 0.25 + ragged) * 14, 0, 1)[:, None]
+        return paint + (np.array((0.88, 0.92, 0.97), np.float32) - paint) * cap
+    if pattern == PLANKS:
+        board = np.abs(((p[:, 0] + 1) * 4) % 1 - 0.5) * 2
+        return paint * (1 - np.float32(0.30) * np.clip((board - 0.86) * 9, 0, 1))[:, None]
+    if pattern == FADE:
+        return paint * (np.float32(0.86) + np.float32(0.22) * np.clip(p[:, 1], -1, 1))[:, None]
+    return paint
+
+
+def _tone(linear: Array) -> Array:
+    """Linear light (n, 3) → colours as shown: a soft shoulder, then sRGB's curve."""
+    soft = 1 - np.exp(-linear * np.float32(0.95))
+    soft *= 1 + np.float32(0.12) * soft
+    return np.sqrt(np.clip(soft, 0, 1)) ** np.float32(0.909)

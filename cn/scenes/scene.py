@@ -1,0 +1,64 @@
+"""What a scene is: plain frozen data, from which both the picture and the caption come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .geometry import Vec
+from .people import Person
+
+
+@dataclass(frozen=True)
+class Item:
+    """One main thing of the scene; ``kind`` is "person" or a key of ``kinds.KINDS``."""
+
+    kind: str
+    colours: tuple[tuple[str, str], ...]
+    """(part, colour name) pairs."""
+    position: Vec
+    heading: float
+    scale: float
+    person: Person | None = None
+
+    def colour(self, part: str) -> str:
+        """The colour of ``part``, or an empty string."""
+        return dict(self.colours).get(part, "")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that determines a picture."""
+
+    seed: int
+    index: int
+    ground: str
+    light: str
+    items: tuple[Item, ...]
+    """From left to right."""
+    table: Item | None
+    """The table they stand on in a close-up."""
+    eye: Vec
+    target: Vec
+    fov: float
+    """Radians over the shorter side."""
+    sun_turn: float
+    """Where the light comes from, radians from the viewer's side towards +x."""
+    half_width: float
+    """Half the width of the group, metres."""
+    mountains: bool
+    """Whether there are mountains beyond the hills."""
+
+
+@dataclass
+class Draft:
+    """An item before it has a place."""
+
+    kind: str
+    colours: dict[str, str]
+    heading: float
+    scale: float
+    half_width: float
+    height: float
+    person: Person | None = None
+    z: float = 0.0
+    floats: bool = False
