@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cn.model.condition_encoder import CONDITION_ENCODERS
 from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
 from cn.model.unet import UNet
@@ -46,9 +47,7 @@ def test_from_unet(kind: str) -> None:
     """A copy of the locked encoder that trains, shares no memory with it, and begins behind zeros."""
     base = unet("sd2")
     net = ControlNet.from_unet(base, condition_encoder=kind)  # type: ignore[arg-type]
-    assert isinstance(
-        net.condition_encoder, {"paper": PaperConditionEncoder, "released": ReleasedConditionEncoder}[kind]
-    )
+    assert isinstance(net.condition_encoder, CONDITION_ENCODERS[kind])
     theirs = base.encoder.state_dict()
     for name, value in net.encoder.state_dict().items():
         assert torch.equal(value, theirs[name])

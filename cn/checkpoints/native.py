@@ -7,7 +7,8 @@ with those rows and one for all others (`text.token_ids`), which saves 9 million
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from cn.errors import InputError, WeightsError
 from cn.files import write_atomic
 from cn.model.base import Base
-from cn.model.config import ModelConfig, UNetConfig
+from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
 
 HEADER = "cn"
@@ -42,8 +43,8 @@ class Control:
 def save_base(path: Path, base: Base, *, half: bool = True, tokens: Sequence[int] | None = None, **meta: Any) -> None:
     """Write a base whole or not at all. `tokens`: ids whose embeddings were trained; the others share one row."""
     tensors = {f"{part}.{k}": v for part, net in base.networks.items() for k, v in net.state_dict().items()}
-    if tokens is not None:
-        ids = torch.tensor(sorted(tokens))
+    if tokens is not None and len(set(tokens)) < base.config.text.vocab_size:
+        ids = torch.tensor(sorted(set(tokens)))
         others = torch.ones(base.config.text.vocab_size, dtype=torch.bool)
         others[ids] = False
         shared = int(others.nonzero()[0])
@@ -72,25 +73,29 @@ def save_control(
 def load_base(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Read a base and lock it. InputError if the file is broken, WeightsError if it is something else."""
     header, tensors = _load(path, "base")
-    config = ModelConfig.from_dict(header["config"])
+    with _description(path):
+        config = ModelConfig.from_dict(header["config"])
     base = replace(Base.create(config, "meta"), sha256=file_sha256(path))
     if TOKEN_IDS in tensors:
-        rows, ids = tensors[EMBEDDING], tensors.pop(TOKEN_IDS)
-        tensors[EMBEDDING] = rows[-1:].repeat(config.text.vocab_size, 1).index_copy_(0, ids, rows[:-1])
+        with _description(path):
+            rows, ids = tensors[EMBEDDING], tensors.pop(TOKEN_IDS)
+            tensors[EMBEDDING] = rows[-1:].repeat(config.text.vocab_size, 1).index_copy_(0, ids, rows[:-1])
     for part, network in base.networks.items():
         prefix = f"{part}."
-        _assign(network, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, path)
+        own = [k for k in tensors if k.startswith(prefix)]
+        _assign(network, {k.removeprefix(prefix): tensors.pop(k) for k in own}, path)
         network.to(device, dtype)
+    if tensors:
+        raise WeightsError(f"{path}: its tensors do not fit its own description: nothing takes {min(tensors)}")
     return base.lock()
 
 
 def load_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
     """Read a control, in evaluation mode. InputError if the file is broken, WeightsError if it is something else."""
     header, tensors = _load(path, "control")
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in header["unet"].items()}
-    with torch.device("meta"):
+    with _description(path), torch.device("meta"):
         model = ControlNet(
-            UNetConfig(**config),
+            ModelConfig.from_dict({"name": "", "unet": header["unet"]}).unet,
             condition_encoder=header["condition_encoder"],
             condition_channels=header["condition_channels"],
             links=header["links"],
@@ -128,14 +133,24 @@ def _load(path: Path, role: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            if header.get("role") != role:
-                found = f"a {header['role']}" if "role" in header else "not one of cn's own files"
+            header = header if isinstance(header, dict) else {}
+            found = f"a {header['role']}" if "role" in header else "not one of cn's own files"
+            if found != f"a {role}":
                 raise WeightsError(f"{path}: a {role} was expected here, but this is {found}")
             return header, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+@contextmanager
+def _description(path: Path) -> Iterator[None]:
+    """WeightsError when a header's configuration lacks something, or has what this version does not know."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WeightsError(f"{path}: its description is not one that this version of cn reads ({error})") from error
 
 
 def _assign(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
