@@ -156,7 +156,7 @@ def resample(
 def surface(
     camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """World points, unit normals, own-space points (n, 3) and ids sorted with their order, for flat arrays (n,)."""
+    """World points, unit normals, own-space points and ray directions, each (n, 3), for flat arrays (n,)."""
     origin, direction = camera.rays(x, y)
     finite = np.where(np.isfinite(depth), depth, np.float32(0))
     points = origin + finite[:, None] * direction

@@ -11,7 +11,9 @@ from .colours import LINEAR
 from .geometry import Array, Vec, frame_along, turn
 from .primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
 
+Point = Array | Vec
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
+"""Patterns, painted by ``painter``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,60 +42,51 @@ class Clay:
         self.solids: list[Solid] = []
         self.place((0.0, 0.0, 0.0))
 
-    def place(
-        self, position: Vec, heading: float = 0.0, scale: float = 1.0, owner: int = -1, rest: Array | None = None
-    ) -> None:
-        """Start a thing at ``position``, turned by ``heading``; ``rest`` replaces the rotation altogether."""
-        self.basis = (turn(heading) if rest is None else rest) * scale
+    def place(self, position: Vec, heading: float = 0.0, scale: float = 1.0, owner: int = -1) -> None:
+        """Start a thing at ``position``, turned by ``heading`` (radians) and ``scale`` times as large."""
+        self.basis = turn(heading) * scale
         self.position = np.asarray(position, np.float64)
         self.owner = owner
         self.shadow = True
 
-    def world(self, points: Array | Vec) -> Array:
+    def world(self, points: Point) -> Array:
         """The thing's coordinates (..., 3) → world."""
         return np.asarray(points, np.float64) @ self.basis.T + self.position
 
-    def _add(self, kind: int, size: Vec, columns: Array, centre: Array | Vec, colour: str | Array, label: str,
+    def _add(self, kind: int, size: Vec, columns: Array, centre: Point, colour: str, label: str,
              glow: float, pattern: int) -> None:  # fmt: skip
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
         matrix[:, 3] = self.world(centre)
-        paint = LINEAR[colour] if isinstance(colour, str) else colour
-        solid = Solid(kind, size, matrix, paint, CLASSES[label], glow, pattern, self.owner, self.shadow)
+        solid = Solid(kind, size, matrix, LINEAR[colour], CLASSES[label], glow, pattern, self.owner, self.shadow)
         self.solids.append(solid)
 
-    def ball(self, centre: Array | Vec, radii: float | Vec, colour: str | Array, label: str, *, rotation: Array | None = None,
-             glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
+    def ball(self, centre: Point, radii: float | Vec, colour: str, label: str, *,
+             rotation: Array | None = None, glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
         """A sphere or ellipsoid."""
         spread = np.diag(np.broadcast_to(np.asarray(radii, np.float64), 3))
-        self._add(
-            SPHERE,
-            (0.0, 0.0, 0.0),
-            spread if rotation is None else rotation @ spread,
-            centre,
-            colour,
-            label,
-            glow,
-            pattern,
-        )
+        columns = spread if rotation is None else rotation @ spread
+        self._add(SPHERE, (0.0, 0.0, 0.0), columns, centre, colour, label, glow, pattern)
 
-    def box(self, centre: Array | Vec, half: Vec, colour: str | Array, label: str, *, rotation: Array | None = None,
-            columns: Array | None = None, glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
+    def box(self, centre: Point, half: Vec, colour: str, label: str, *,
+            rotation: Array | None = None, columns: Array | None = None, glow: float = 0.0,
+            pattern: int = PLAIN) -> None:  # fmt: skip
         """A box of half extents ``half``; ``columns`` (3, 3) gives the half axes outright, for slanted ones."""
         if columns is None:
             columns = np.diag(half) if rotation is None else rotation @ np.diag(half)
         self._add(BOX, (0.0, 0.0, 0.0), columns, centre, colour, label, glow, pattern)
 
-    def post(self, foot: Array | Vec, top: Array | Vec, r0: float, r1: float, colour: str | Array, label: str, *, flat: float = 1.0,
-             facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
+    def post(self, foot: Point, top: Point, r0: float, r1: float, colour: str, label: str, *,
+             flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0,
+             pattern: int = PLAIN) -> None:  # fmt: skip
         """A cylinder or frustum from ``foot`` (radius ``r0`` > 0) to ``top`` (``r1``), ``flat`` times as deep."""
         a, b = np.asarray(foot, np.float64), np.asarray(top, np.float64)
         length = float(np.linalg.norm(b - a))
         columns = frame_along(b - a, facing) @ np.diag([r0, length / 2, r0 * flat])
         self._add(FRUSTUM, (r1 / r0, 0.0, 0.0), columns, (a + b) / 2, colour, label, glow, pattern)
 
-    def limb(self, start: Array | Vec, end: Array | Vec, r0: float, r1: float, colour: str | Array, label: str, *, flat: float = 1.0,
-             facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0) -> None:  # fmt: skip
+    def limb(self, start: Point, end: Point, r0: float, r1: float, colour: str, label: str, *,
+             flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0) -> None:  # fmt: skip
         """A rounded bar between two points; ``flat`` squeezes it along ``facing``."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         length = max(float(np.linalg.norm(b - a)), abs(r0 - r1) * 1.02 + 1e-4)

@@ -21,18 +21,7 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
     fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
     bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what comes towards the camera
-    distance = 3.0 * unit_size
-    for _ in range(4):
-        left, spots = 0.0, list[float]()
-        for i, d in enumerate(order):
-            shrink = distance / (distance - d.z)
-            if i:
-                left += _gap(order[i - 1], d, gaps[i])
-            spots.append(left + d.half_width * shrink)
-            left += 2 * d.half_width * shrink
-        total = max(left, 0.80 if table else 0.3 * unit_size)
-        top = max((d.height + (0 if d.floats else base * (table is None))) * distance / (distance - d.z) for d in order)
-        distance = max(total / (2 * half_view * (0.70 if table else 0.86)), top / (2 * half_view * fill)) + bulge
+    spots, left, total, top, distance = _frame(order, gaps, half_view, fill, bulge, base, table is not None)
     shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
     items = []
     for d, spot in zip(order, spots, strict=True):
@@ -51,6 +40,29 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
         table = Item("table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, (total / 2 + 0.08) / 0.72)
     return Scene(seed, index, ground, light, tuple(items), table, eye, (0.0, float(aim), 0.0), fov, turn, total / 2,
                  bool(rng.random() < 0.45))  # fmt: skip
+
+
+def _frame(order: list[Draft], gaps: list[float], half_view: float, fill: float, bulge: float, base: float,
+           tabletop: bool) -> tuple[list[float], float, float, float, float]:  # fmt: skip
+    """Line everything up as the camera sees it and find the distance from which it fills the picture.
+
+    Perspective makes room depend on distance and distance on room, so a few rounds settle both. Returns the places
+    from left to right (seen in the plane z = 0), their full width, the width and height to frame, and the distance.
+    """
+    distance = 3.0 * max(d.height for d in order)
+    for _ in range(4):
+        left, spots = 0.0, list[float]()
+        for i, d in enumerate(order):
+            shrink = distance / (distance - d.z)
+            if i:
+                left += _gap(order[i - 1], d, gaps[i])
+            spots.append(left + d.half_width * shrink)
+            left += 2 * d.half_width * shrink
+        total = max(left, 0.80 if tabletop else 0.3 * max(d.height for d in order))
+        lift = 0.0 if tabletop else base
+        top = max((d.height + (0 if d.floats else lift)) * distance / (distance - d.z) for d in order)
+        distance = max(total / (2 * half_view * (0.70 if tabletop else 0.86)), top / (2 * half_view * fill)) + bulge
+    return spots, left, total, top, distance
 
 
 def _keep_large(order: list[Draft]) -> list[Draft]:

@@ -45,13 +45,14 @@ def palm(clay: Clay, paint: Paint, rng: Rng) -> None:
     top = points[-1]
     phase = rng.uniform(0, 2 * np.pi)
     for k in range(7):
-        a = phase + k * 2 * np.pi / 7
-        out = np.array((np.cos(a), 0, np.sin(a)))
-        middle = top + out * 0.42 + (0, 0.14, 0)
+        angle = phase + k * 2 * np.pi / 7
+        out = np.array((np.cos(angle), 0, np.sin(angle)))
+        middle = np.add(top + out * 0.42, (0, 0.14, 0))
         clay.limb(top, middle, 0.07, 0.13, "palm", "palm", flat=0.35, facing=(0, 1, 0))
         clay.limb(middle, top + out * 0.86 - (0, 0.24, 0), 0.13, 0.03, "palm", "palm", flat=0.35, facing=(0, 1, 0))
     for k in range(3):
-        clay.ball(top + (0.11 * np.cos(2.1 * k), -0.08, 0.11 * np.sin(2.1 * k)), 0.075, "trunk", "palm")
+        nut = np.array((0.11 * np.cos(2.1 * k), -0.08, 0.11 * np.sin(2.1 * k)))
+        clay.ball(top + nut, 0.075, "trunk", "palm")
 
 
 def mushroom(clay: Clay, paint: Paint, rng: Rng) -> None:

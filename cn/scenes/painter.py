@@ -35,7 +35,7 @@ class Painter:
     """What a lake reflects at every pixel, (h, w, 4): colour times cover, cover."""
 
     def paint(self, flat: tuple[Array, Array, Array, Array], depth: Array, ids: Array) -> Array:
-        """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` as ``caster.surface`` gives it, ``depth``, ``ids`` (n,)."""
+        """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` from ``caster.surface``, ``depth`` and ``ids`` (n,)."""
         points, normals, local, direction = flat
         colour = np.empty_like(points)
         sky, rows = np.flatnonzero(ids == caster.SKY), np.flatnonzero(ids != caster.SKY)

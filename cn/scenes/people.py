@@ -173,7 +173,8 @@ def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
     pelvis, torso, top = bones.pelvis, bones.torso, person.top
     neck = pelvis + torso @ (0, CHEST, 0)
     facing = tuple(torso[:, 2])
-    clay.limb(np.add(pelvis, (0, 0.01, 0)), neck - torso @ (0, 0.13, 0), 0.145, 0.158, top, "person", flat=0.84, facing=facing)
+    seat, chest = np.add(pelvis, (0, 0.01, 0)), neck - torso @ (0, 0.13, 0)
+    clay.limb(seat, chest, 0.145, 0.158, top, "person", flat=0.84, facing=facing)
     right, left = (neck + torso @ (side * 0.120, -0.070, 0) for side in (-1, 1))
     clay.limb(right, left, 0.096, 0.096, top, "person", flat=0.95, facing=facing)
     clay.limb(neck - torso @ (0, 0.03, 0), neck + torso @ (0, 0.08, 0.005), 0.062, 0.058, person.skin, "person")

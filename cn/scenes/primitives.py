@@ -11,6 +11,8 @@ parallel light. A miss is NaN, which loses every comparison ``t < depth`` by its
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 Array = np.ndarray
@@ -21,7 +23,7 @@ Size = tuple[float, float, float]
 SPHERE, BOX, FRUSTUM, ROUND_CONE = range(4)
 
 
-def dot(p: Triple, q: Triple) -> Array:
+def dot(p: Triple, q: Triple) -> Any:
     """Inner product of two component triples."""
     return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
 

@@ -117,30 +117,45 @@ def _someone(rng: Rng, palette: _Palette) -> Draft:
     if top == "brown":
         skin = "skin_a"  # cloth must not be taken for skin
     legs = [c for c in k.TROUSERS if c != top and not (c == "brown" and skin in ("skin_c", "skin_d"))]
+    cloth = str(rng.choice(legs))
+    hair = str(rng.choice(k.HAIR[:4] if who in ("boy", "girl") else k.HAIR))
     person = Person(
-        who, pose, garment, top, str(rng.choice(legs)), str(rng.choice(k.HAIR[:4] if who in ("boy",
-        "girl") else k.HAIR)),
-        who in ("woman", "girl") and rng.random() < 0.8, skin, hat,
-        palette.take(k.BRIGHT) if hat != "none" else "", bool(rng.random() < 0.5), float(rng.uniform(-0.25, 0.25)),
-        palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
-        str(rng.choice(k.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
-        palette.take(k.ALL) if pose == "sitting" else "",
-        tuple(float(w) for w in rng.normal(0, 0.045, 24)),
-    )  # fmt: skip
+        who=who,
+        pose=pose,
+        garment=garment,
+        top=top,
+        legs=cloth,
+        hair=hair,
+        long_hair=who in ("woman", "girl") and bool(rng.random() < 0.8),
+        skin=skin,
+        hat=hat,
+        hat_colour=palette.take(k.BRIGHT) if hat != "none" else "",
+        mirrored=bool(rng.random() < 0.5),
+        head_turn=float(rng.uniform(-0.25, 0.25)),
+        prop_colour=palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
+        seat=str(rng.choice(k.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
+        seat_colour=palette.take(k.ALL) if pose == "sitting" else "",
+        wobble=tuple(float(w) for w in rng.normal(0, 0.045, 24)),
+    )
     heading = _facing(rng, POSES[pose].view)
     if pose == "holding" and abs(heading) > 2:
         heading -= np.pi * np.sign(heading)  # the ball must be seen
     scale = (k.CHILD_SCALE if who in ("boy", "girl") else 1.0) * float(rng.uniform(0.95, 1.05))
-    raised = pose in ("cheering", "jumping", "leaping", "twirling", "dancing", "waving")
+    half_width, height = _room(person)
+    return Draft("person", {}, heading, scale, half_width * scale, height * scale, person)
+
+
+def _room(person: Person) -> tuple[float, float]:
+    """Half width and height that a grown-up takes in this pose, metres."""
+    pose = person.pose
     wide = 0.36 if pose in ("standing", "hips", "holding", "cheering") else 0.52
     if pose in ("dancing", "leaping", "pointing", "twirling"):
         wide = 0.66
     if person.seat == "bench":
         wide = 0.75
-    height = {"balloon": 2.05, "sitting": 1.42}.get(pose, 1.95 if raised else 1.66)
-    if pose in ("jumping", "leaping"):
-        height = 2.1
-    return Draft("person", {}, heading, scale, wide * scale, height * scale, person)
+    raised = pose in ("cheering", "twirling", "dancing", "waving")
+    height = {"balloon": 2.05, "sitting": 1.42, "jumping": 2.1, "leaping": 2.1}.get(pose, 1.95 if raised else 1.66)
+    return wide, height
 
 
 def _facing(rng: Rng, view: str) -> float:
