@@ -7,10 +7,18 @@ import numpy as np
 from . import words as w
 from .scene import Item, Scene
 
+LONGEST = 45
+"""Words; a longer caption is phrased anew."""
+
 
 def caption(scene: Scene) -> str:
-    """One caption (at most about 45 words), the same for the same scene, phrased in one of many ways."""
-    return _Writer(scene).write()
+    """One caption (at most 45 words), the same for the same scene, phrased in one of many ways."""
+    writer = _Writer(scene)
+    for _ in range(8):
+        text = writer.write()
+        if len(text.split()) <= LONGEST:
+            break
+    return text
 
 
 def article(phrase: str) -> str:

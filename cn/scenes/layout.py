@@ -37,9 +37,12 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     span = {"morning": (35, 70), "noon": (25, 75), "dusk": (45, 80), "night": (35, 80)}[light]
     turn = float(np.radians(rng.uniform(*span))) * (1 if rng.random() < 0.5 else -1)
     if table:
-        table = Item("table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, (total / 2 + 0.08) / 0.72)
-    return Scene(seed, index, ground, light, tuple(items), table, eye, (0.0, float(aim), 0.0), fov, turn, total / 2,
-                 bool(rng.random() < 0.45))  # fmt: skip
+        table = Item(
+            "table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, float(total / 2 + 0.08) / 0.72
+        )
+    mountains = bool(rng.random() < 0.45)
+    target = (0.0, float(aim), 0.0)
+    return Scene(seed, index, ground, light, tuple(items), table, eye, target, fov, turn, float(total / 2), mountains)
 
 
 def _frame(order: list[Draft], gaps: list[float], half_view: float, fill: float, bulge: float, base: float,

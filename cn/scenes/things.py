@@ -56,8 +56,9 @@ def tower(clay: Clay, paint: Paint, rng: Rng) -> None:
     clay.post((0, 1.62, 0), (0, 2.5, 0), 0.82, 0.0, paint["roof"], "tower")
     clay.limb((0, 2.45, 0), (0, 2.72, 0), 0.025, 0.025, "wood_dark", "tower")
     clay.box((0.17, 2.66, 0), (0.17, 0.09, 0.015), paint["roof"], "tower")
-    clay.box((0, 0.32, 0.58), (0.2, 0.32, 0.05), "wood_dark", "door")
-    clay.ball((0, 0.64, 0.55), (0.2, 0.18, 0.08), "wood_dark", "door")
+    door = "wood_dark" if paint["walls"] != "brown" else "cream"
+    clay.box((0, 0.32, 0.58), (0.2, 0.32, 0.05), door, "door")
+    clay.ball((0, 0.64, 0.55), (0.2, 0.18, 0.08), door, "door")
     for angle, y in ((-0.6, 0.95), (0.45, 1.15), (2.2, 1.0)):
         at = (float(np.sin(angle)) * 0.56, y, float(np.cos(angle)) * 0.56)
         clay.ball(at, (0.10, 0.16, 0.06), "window", "window", rotation=turn(angle), glow=0.9)
