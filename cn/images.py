@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -152,7 +153,8 @@ def encode(
         chunks = PngImagePlugin.PngInfo()
         for key, value in (text or {}).items():
             chunks.add_text(key, value)
-        options = {"pnginfo": chunks, "compress_level": 4}
+        # Run lengths behind PNG's filters: measured on photographs and edge maps, both smaller and faster than level 4.
+        options = {"pnginfo": chunks, "compress_level": 1, "compress_type": zlib.Z_RLE}
     elif format in ("JPEG", "WEBP"):
         options = {"quality": quality}
         image = image.convert("RGB") if format == "JPEG" and image.mode == "RGBA" else image

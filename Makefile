@@ -1,0 +1,49 @@
+# Everything that is done with this repository. `make` alone lists it.
+#
+# Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
+# then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (say --extra-index-url https://download.pytorch.org/whl/cpu for
+# a smaller torch), PHOTO (a picture of your own for the demo).
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+PHOTO ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/demo.stamp  ## Detect, sample and train for real, on this machine (PHOTO=my.jpg for your own photograph)
+	$(RUN) tools/demo.py $(if $(PHOTO),--photo "$(PHOTO)")
+
+test: $(VENV)/test.stamp  ## Run the whole test suite
+	$(RUN) -m pytest
+
+lint: $(VENV)/test.stamp $(VENV)/dev.stamp  ## Check style, format and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/dev.stamp  ## Bring the source into its format
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table
+	$(RUN) tools/bench.py
+
+clean:  ## Remove the environment and what demo and tools have made
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras: installed once, and again when the dependencies change.
+$(VENV)/%.stamp: pyproject.toml | $(RUN)
+	@echo "Installing cn[$*] into $(VENV) (torch is large: a few minutes the first time) …" >&2
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[$*]'
+	@touch $@
