@@ -37,9 +37,11 @@ class _Writer:
         self.names: dict[int, str] = {}
 
     def chance(self, share: float) -> bool:
+        """True in ``share`` of the cases."""
         return bool(self.rng.random() < share)
 
     def pick(self, options: tuple[str, ...]) -> str:
+        """One of ``options``."""
         return str(options[int(self.rng.integers(len(options)))])
 
     def write(self) -> str:
@@ -71,6 +73,7 @@ class _Writer:
         return text
 
     def _ground(self) -> str:
+        """Where it all stands, with the table if there is one."""
         if self.scene.table is None:
             return self.pick(w.GROUND[self.place])
         table = f"on {article(self.scene.table.colour('body'))} table"
@@ -84,11 +87,13 @@ class _Writer:
         return items
 
     def _one_kind(self) -> bool:
+        """Whether to speak of a set of equal things in several colours."""
         kinds = {i.kind for i in self.scene.items}
         plain = all(len(i.colours) == 1 and i.kind not in ("plant",) for i in self.scene.items)
         return len(kinds) == 1 and plain and self.chance(0.7)
 
     def _set_of_one_kind(self) -> str:
+        """ "three cones, red, blue and green" or each by itself."""
         items = self.scene.items
         kind = items[0].kind
         number = {2: "two", 3: "three", 4: "four"}[len(items)]
@@ -139,6 +144,7 @@ class _Writer:
         return ", " + self.pick(tuple(options))
 
     def _describe(self, item: Item) -> str:
+        """A noun phrase for any item."""
         return self._someone(item) if item.person else self._thing(item)
 
     def _someone(self, item: Item, finite: bool = False) -> str:
@@ -198,10 +204,12 @@ class _Writer:
 
 
 def _join(*parts: str) -> str:
+    """The parts that are not empty, with blanks between."""
     return " ".join(p for p in parts if p)
 
 
 def _list(parts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
     if len(parts) == 1:
         return parts[0]
     return ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -55,6 +55,7 @@ class Clay:
 
     def _add(self, kind: int, size: Vec, columns: Array, centre: Point, colour: str, label: str,
              glow: float, pattern: int) -> None:  # fmt: skip
+        """Put one solid into the world."""
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
         matrix[:, 3] = self.world(centre)

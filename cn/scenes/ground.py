@@ -10,6 +10,7 @@ from .geometry import Array
 
 
 def _linear(code: str) -> Array:
+    """A colour as shown, "#rrggbb", in linear light (3,)."""
     srgb = np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     return (((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
@@ -80,6 +81,7 @@ def _checker(x: Array, z: Array, footprint: Array) -> Array:
     width = np.clip(footprint / TILE, 0.01, 1).astype(np.float32)
 
     def square(v: Array) -> Array:
+        """A square wave of period two tiles, as steep as the pixel allows."""
         distance = np.abs((v / TILE) % 2 - 1) - np.float32(0.5)
         return np.clip(distance / width, -0.5, 0.5) * 2
 

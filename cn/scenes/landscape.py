@@ -133,6 +133,7 @@ def _open_spot(scene: Scene, rng: Rng) -> tuple[float, float]:
 
 
 def hang_sky(scene: Scene, rng: Rng) -> Sky:
+    """Sun or moon on the side the light comes from, clouds, and stars at night."""
     side = 1 if scene.sun_turn > 0 else -1
     low, high, chance = {"morning": (0.08, 0.15, 0.55), "noon": (0.2, 0.26, 0.25), "dusk": (0.045, 0.10, 0.7),
                          "night": (0.11, 0.17, 0.85)}[scene.light]  # fmt: skip

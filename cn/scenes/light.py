@@ -12,6 +12,7 @@ from .geometry import Array, Camera, Vec, parallel
 
 
 def rgb(code: str) -> Array:
+    """A colour as shown, "#rrggbb", as (3,) float32 from 0 to 1."""
     return np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
 
 

@@ -138,6 +138,7 @@ def dog(clay: Clay, paint: Paint, rng: Rng) -> None:
 
 
 def _fur(paint: Paint) -> str:
+    """The material for a named colour of fur."""
     return {"brown": "fur_brown", "black": "fur_black", "white": "fur_white", "orange": "fur_ginger"}.get(
         paint["body"], paint["body"]
     )

@@ -46,6 +46,7 @@ class Painter:
         return colour
 
     def _lit(self, points: Array, normals: Array, local: Array, direction: Array, depth: Array, ids: Array) -> Array:
+        """Shade samples that hit something: (n, 3), 0 to 1. All arguments have n rows."""
         light, scale = self.light, self.stage.scale
         on_ground = ids == caster.GROUND
         paint, glow = self._materials(points, local, normals, depth, direction, ids, on_ground)

@@ -159,6 +159,7 @@ def build_person(clay: Clay, person: Person) -> Array:
 
 
 def _legs(clay: Clay, person: Person, bones: Skeleton) -> None:
+    """Legs and shoes."""
     bare = person.garment == "dress"
     cloth = person.skin if bare else person.legs
     for hip, knee, ankle in (bones.joints[8:11], bones.joints[11:14]):
@@ -170,6 +171,7 @@ def _legs(clay: Clay, person: Person, bones: Skeleton) -> None:
 
 
 def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
+    """Torso, shoulders, neck, and the skirt of a coat or dress."""
     pelvis, torso, top = bones.pelvis, bones.torso, person.top
     neck = pelvis + torso @ (0, CHEST, 0)
     facing = tuple(torso[:, 2])
@@ -200,6 +202,7 @@ def _trunk(clay: Clay, person: Person, bones: Skeleton) -> None:
 
 
 def _arms(clay: Clay, person: Person, bones: Skeleton) -> None:
+    """Sleeves, forearms and hands."""
     short = person.garment in ("dress", "shirt")
     for shoulder, elbow, wrist in (bones.joints[2:5], bones.joints[5:8]):
         clay.limb(shoulder, elbow, 0.072, 0.058, person.top, "person")
@@ -215,9 +218,11 @@ def _arms(clay: Clay, person: Person, bones: Skeleton) -> None:
 
 
 def _head(clay: Clay, person: Person, bones: Skeleton) -> None:
+    """Head, face, hair and hat."""
     centre, head, r = bones.head_centre, bones.head, HEAD_RADIUS
 
     def at(x: float, y: float, z: float) -> Array:
+        """A place in the head's own frame."""
         return centre + head @ (x, y, z)
 
     clay.ball(centre, (r * 0.97, r, r * 0.95), person.skin, "person", rotation=head)

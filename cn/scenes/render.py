@@ -46,6 +46,7 @@ def render(scene: Scene, size: int | tuple[int, int] = 256) -> View:
 
 
 def _render(scene: Scene, height: int, width: int) -> View:
+    """Trace, shade, then trace and shade again more finely where the picture has edges."""
     stage = set_stage(scene)
     solids = stage.solids
     camera = look_at(np.array(scene.eye), np.array(scene.target), scene.fov, height, width)

@@ -92,10 +92,12 @@ def set_stage(scene: Scene) -> Stage:
 
 
 def _height(item: Item) -> float:
+    """How tall an item is, metres."""
     return item.scale * (2.0 if item.person else k.KINDS[item.kind].height)
 
 
 def _person(clay: Clay, item: Item, owner: int) -> Posed:
+    """Model a person with seat and prop."""
     person = item.person
     assert person is not None
     joints = build_person(clay, person)

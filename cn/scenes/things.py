@@ -42,6 +42,7 @@ def house(clay: Clay, paint: Paint, rng: Rng) -> None:
 
 
 def _window(clay: Clay, centre: Vec, half: float) -> None:
+    """A lit window with a cross, on a wall that faces +z."""
     x, y, z = centre
     clay.box((x, y, z), (half + 0.04, half + 0.04, 0.015), "cream", "window")
     clay.box((x, y, z), (half, half, 0.03), "window", "window", glow=0.9)

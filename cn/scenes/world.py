@@ -43,6 +43,7 @@ class _Palette:
         self.used: set[str] = {"white"} if ground == "snow" else set()
 
     def take(self, choices: tuple[str, ...]) -> str:
+        """One of ``choices``, a fresh one if there is any."""
         fresh = [c for c in choices if c not in self.used] or list(choices)
         colour = str(fresh[int(self.rng.integers(len(fresh)))])
         self.used.add(colour)
@@ -50,6 +51,7 @@ class _Palette:
 
 
 def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
+    """A thing in colours of its own, turned and sized at random."""
     spec = k.KINDS[kind]
     colours = {part: palette.take(choices) for part, choices in spec.parts}
     if kind == "box" and rng.random() < 0.5:
@@ -65,6 +67,7 @@ def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
 
 
 def _pick(rng: Rng, ground: str, weights: dict[str, float], taken: list[str]) -> str:
+    """One kind that belongs on ``ground`` and is not taken yet, by weight."""
     names = [n for n, w in weights.items() if w > 0 and ground in k.KINDS[n].grounds and n not in taken]
     share = np.array([weights[n] for n in names])
     return str(rng.choice(names, p=share / share.sum()))
