@@ -34,9 +34,21 @@ class Show:
 
 
 SHOWS = (
-    Show("canny", 21, ("a red house on snow at dusk", "a white house on a meadow at night")),
-    Show("depth", 4, ("a green car on sand in the morning", "a blue car on a meadow at dusk")),
-    Show("openpose", 11, ("a dancer in a red coat on snow at dusk", "a woman in a blue dress on sand in daylight")),
+    Show(
+        "canny",
+        90,
+        ("a red house with a white roof on a meadow at night", "a yellow house with a green roof on sand at dusk"),
+    ),
+    Show(
+        "depth",
+        72,
+        ("a black dog and a snowman in a red hat at night", "a white dog and a snowman with a blue scarf at dusk"),
+    ),
+    Show(
+        "openpose",
+        87,
+        ("a dancer in a red coat on snow at dusk", "a man in a blue sweater and white trousers dancing on a meadow"),
+    ),
 )
 SCENES_SEED = 2
 SAMPLING_SEED = 7
