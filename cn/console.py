@@ -42,7 +42,10 @@ def warn(message: str) -> None:
 
 def error(message: str) -> None:
     """The one line that says why a command, or one file of many, failed."""
-    _line(f"{_paint('cn:', _RED)} {' '.join(message.split())}")
+    message = " ".join(message.split())
+    # A file's name may hold anything, even what would move the cursor.
+    plain = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in message)
+    _line(f"{_paint('cn:', _RED)} {plain}")
 
 
 def plan(title: str, rows: Mapping[str, object] | Iterable[tuple[str, object]], *, quiet: bool = False) -> None:

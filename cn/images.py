@@ -207,7 +207,8 @@ def _to_rgb(image: Image.Image) -> ImageArray:
         rgba = np.asarray(image.convert("RGBA"))
         if (rgba[..., 3] == 255).all():
             return np.ascontiguousarray(rgba[..., :3])
-        alpha = rgba[..., 3:].astype(np.uint32)
+        # 255 · 255 + 127 still fits 16 bits.
+        alpha = rgba[..., 3:].astype(np.uint16)
         over_white = rgba[..., :3] * alpha + 255 * (255 - alpha)
         return ((over_white + 127) // 255).astype(np.uint8)
     return np.array(image.convert("RGB"))

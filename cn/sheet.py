@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
+_PAPER, _INK, _SHADE = (255, 255, 255), (28, 28, 30), (236, 236, 236)
+_NIGHT, _CHALK, _SLATE = (24, 24, 26), (240, 240, 240), (48, 48, 52)
+
 
 @dataclass(frozen=True)
 class _Style:
@@ -43,6 +46,10 @@ class _Text:
     def height(self) -> int:
         return self.line_height * len(self.lines)
 
+    @property
+    def width(self) -> int:
+        return max((round(self.font.getlength(line)) for line in self.lines), default=0)
+
     def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, ink: Colour, anchor: str = "ma") -> None:
         for number, line in enumerate(self.lines):
             canvas.text((x, y + number * self.line_height), line, font=self.font, fill=ink, anchor=anchor)
@@ -70,53 +77,80 @@ def grid(
     if not images:
         raise ValueError("a sheet needs at least one image")
     columns = columns or (len(column_titles) if column_titles else _near_square(len(images)))
-    rows = -(-len(images) // columns)
     cell = cell or max((max(image.shape[:2]) for image in images if image is not None), default=256)
-    paper, ink, faint = (
-        ((24, 24, 26), (240, 240, 240), (48, 48, 52)) if dark else ((255,) * 3, (28, 28, 30), (236,) * 3)
-    )
-    style = _Style(cell, paper, ink, faint)
+    style = _Style(cell, _NIGHT, _CHALK, _SLATE) if dark else _Style(cell, _PAPER, _INK, _SHADE)
     pictures = [None if image is None else _fitted(image, cell) for image in images]
-    width, heights = _cell_sizes(pictures, rows, columns, cell)
+    width, heights = _cell_sizes(pictures, columns, cell)
+    return _Page(
+        style=style,
+        columns=columns,
+        width=width,
+        heights=heights,
+        pictures=pictures,
+        heading=_wrap(title, style, columns * (width + style.gap) * 2, 2, 1.5) if title else None,
+        tops=[_wrap(text, style, width, 3) for text in (column_titles or ())[:columns]],
+        sides=[_wrap(text, style, max(90, cell // 2), 8) for text in (row_titles or ())[: len(heights)]],
+        under=[_wrap(text, style, width, 4, 0.85) for text in (labels or ())[: len(images)]],
+    ).drawn()
 
-    heading = _wrap(title, style, columns * (width + style.gap) * 2, 2, 1.5) if title else None
-    tops = [_wrap(text, style, width, 3) for text in (column_titles or ())[:columns]]
-    sides = [_wrap(text, style, max(90, cell // 2), 8) for text in (row_titles or ())[:rows]]
-    under = [_wrap(text, style, width, 4, 0.85) for text in (labels or ())[: len(images)]]
 
-    side_width = max((_width(text) for text in sides), default=0)
-    left = style.margin + (side_width + style.gap if sides else 0)
-    top = style.margin + (heading.height + style.gap if heading else 0)
-    first_row = top + (max(text.height for text in tops) + style.gap if tops else 0)
-    label_heights = [
-        max((text.height for text in under[r * columns : (r + 1) * columns]), default=0) for r in range(rows)
-    ]
-    bands = [h + (label + style.gap // 2 if label else 0) for h, label in zip(heights, label_heights, strict=True)]
-    page_width = max(
-        left + columns * (width + style.gap) - style.gap, style.margin + (_width(heading) if heading else 0)
-    )
-    page = Image.new(
-        "RGB", (page_width + style.margin, first_row + sum(bands) + style.gap * (rows - 1) + style.margin), paper
-    )
-    canvas = ImageDraw.Draw(page)
+@dataclass(frozen=True)
+class _Page:
+    """A sheet with all its parts at their final size, ready to be put in place."""
 
-    if heading:
-        heading.draw(canvas, style.margin, style.margin, ink, "la")
-    for column, text in enumerate(tops):
-        text.draw(canvas, left + column * (width + style.gap) + width / 2, top, ink)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        x, y = left + column * (width + style.gap), first_row + sum(bands[:row]) + style.gap * row
+    style: _Style
+    columns: int
+    width: int
+    heights: list[int]
+    pictures: list[Image.Image | None]
+    heading: _Text | None
+    tops: list[_Text]
+    sides: list[_Text]
+    under: list[_Text]
+
+    def drawn(self) -> NDArray[np.uint8]:
+        """The sheet, uint8 (h, w, 3)."""
+        style, gap, margin = self.style, self.style.gap, self.style.margin
+        side_width = max((text.width for text in self.sides), default=0)
+        left = margin + (side_width + gap if self.sides else 0)
+        top = margin + (self.heading.height + gap if self.heading else 0)
+        first = top + (max(text.height for text in self.tops) + gap if self.tops else 0)
+        bands = self._bands()
+        right = max(
+            left + self.columns * (self.width + gap) - gap, margin + (self.heading.width if self.heading else 0)
+        )
+        page = Image.new("RGB", (right + margin, first + sum(bands) + gap * (len(bands) - 1) + margin), style.paper)
+        canvas = ImageDraw.Draw(page)
+        if self.heading:
+            self.heading.draw(canvas, margin, margin, style.ink, "la")
+        for column, text in enumerate(self.tops):
+            text.draw(canvas, left + column * (self.width + gap) + self.width / 2, top, style.ink)
+        for row in range(len(bands)):
+            y = first + sum(bands[:row]) + gap * row
+            if row < len(self.sides):
+                middle = y + (self.heights[row] - self.sides[row].height) / 2
+                self.sides[row].draw(canvas, margin + side_width, middle, style.ink, "ra")
+            for number in range(row * self.columns, min((row + 1) * self.columns, len(self.pictures))):
+                self._draw_cell(page, canvas, number, left + number % self.columns * (self.width + gap), y)
+        return np.array(page)
+
+    def _bands(self) -> list[int]:
+        """The height of each row, its labels included."""
+        bands = []
+        for row, height in enumerate(self.heights):
+            labels = self.under[row * self.columns : (row + 1) * self.columns]
+            label = max((text.height for text in labels), default=0)
+            bands.append(height + (label + self.style.gap // 2 if label else 0))
+        return bands
+
+    def _draw_cell(self, page: Image.Image, canvas: ImageDraw.ImageDraw, number: int, x: int, y: int) -> None:
+        picture, height = self.pictures[number], self.heights[number // self.columns]
         if picture is None:
-            canvas.rectangle((x, y, x + width - 1, y + heights[row] - 1), fill=faint)
+            canvas.rectangle((x, y, x + self.width - 1, y + height - 1), fill=self.style.faint)
         else:
-            page.paste(picture, (x + (width - picture.width) // 2, y + (heights[row] - picture.height) // 2))
-        if number < len(under):
-            under[number].draw(canvas, x + width / 2, y + heights[row] + style.gap // 2, ink)
-        if column == 0 and row < len(sides):
-            middle = y + (heights[row] - sides[row].height) / 2
-            sides[row].draw(canvas, style.margin + side_width, middle, ink, "ra")
-    return np.array(page)
+            page.paste(picture, (x + (self.width - picture.width) // 2, y + (height - picture.height) // 2))
+        if number < len(self.under):
+            self.under[number].draw(canvas, x + self.width / 2, y + height + self.style.gap // 2, self.style.ink)
 
 
 def _near_square(count: int) -> int:
@@ -135,14 +169,11 @@ def _fitted(image: NDArray[np.uint8], cell: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.NEAREST if factor >= 2 else Image.Resampling.LANCZOS)
 
 
-def _cell_sizes(pictures: Sequence[Image.Image | None], rows: int, columns: int, cell: int) -> tuple[int, list[int]]:
+def _cell_sizes(pictures: Sequence[Image.Image | None], columns: int, cell: int) -> tuple[int, list[int]]:
     """The common width of all columns, and the height of each row: no more than the pictures need."""
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     width = max((picture.width for picture in pictures if picture), default=cell)
-    heights = []
-    for row in range(rows):
-        present = [picture.height for picture in pictures[row * columns : (row + 1) * columns] if picture]
-        heights.append(max(present, default=cell))
-    return width, heights
+    return width, [max((picture.height for picture in row if picture), default=cell) for row in rows]
 
 
 def _wrap(text: str, style: _Style, width: int, most: int, scale: float = 1.0) -> _Text:
@@ -172,7 +203,3 @@ def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: i
     while line and font.getlength(f"{line}…") > width:
         line = line[:-1].rstrip()
     return f"{line}…"
-
-
-def _width(text: _Text) -> int:
-    return max((round(text.font.getlength(line)) for line in text.lines), default=0)
