@@ -158,7 +158,7 @@ def test_golden(case: cases.DDIMCase) -> None:
     """diffusers' DDIMScheduler visits these timesteps and ends with these latents, with and without eta."""
     config = ScheduleConfig(
         prediction=case.prediction,
-        spacing=case.spacing,  # type: ignore[arg-type]
+        spacing=case.spacing,
         zero_terminal_snr=case.zero_snr,
     )
     schedule, expected = Schedule(config), golden("ddim")

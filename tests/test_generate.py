@@ -11,7 +11,6 @@ from cn.model.controlnet import ControlNet
 from cn.model.ddim import ddim_sample, draw_noise
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput, GuidedUNet
-from cn.model.vae import AutoencoderKL
 from tests.golden import cases
 from tests.model_helpers import TINY, TINY_V, control, fill, golden, relative, tiny_base, uniform
 
@@ -193,13 +192,17 @@ def test_bundled_kind_of_base() -> None:
 
 
 def test_nothing_tracks_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sampling runs in inference mode even when the caller tracks gradients."""
-    seen: list[torch.Tensor] = []
-    monkeypatch.setattr(module, "to_images", lambda x: seen.append(x) or to_images(x))
+    """Sampling runs in inference mode even when the caller tracks gradients and the control could learn."""
+    seen: list[bool] = []
+
+    def watched(decoded: torch.Tensor) -> np.ndarray:
+        seen.append(decoded.requires_grad)
+        return to_images(decoded)
+
+    monkeypatch.setattr(module, "to_images", watched)
     net = fill(ControlNet(TINY.unet))
-    side = ControlInput(net, uniform("hint", (1, 3, 40, 56)).sigmoid())
-    assert all(p.requires_grad for p in net.parameters())
-    pictures(REQUESTS[:1], SMALL, [side])
-    assert [x.requires_grad for x in seen] == [False]
     assert torch.is_grad_enabled()
-    assert isinstance(BASE.vae, AutoencoderKL)
+    assert all(p.requires_grad for p in net.parameters())
+    pictures(REQUESTS[:1], SMALL, [ControlInput(net, uniform("hint", (1, 3, 40, 56)).sigmoid())])
+    assert seen == [False]
+    assert torch.is_grad_enabled()

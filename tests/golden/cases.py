@@ -1,6 +1,7 @@
 """The inputs behind the golden arrays, shared by make_golden.py and the tests; all are functions of names."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ def thin_text(encoded: Tensor) -> Tensor:
 class DDIMCase:
     name: str
     prediction: Prediction
-    spacing: str
+    spacing: Literal["leading", "trailing"]
     zero_snr: bool
     steps: int
     eta: float = 0.0

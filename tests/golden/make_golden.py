@@ -156,8 +156,8 @@ def main():
     torch.set_grad_enabled(False)
     for name, arrays in {"networks": networks(), "ddim": schedules(), "pictures": pictures()}.items():
         np.savez_compressed(helpers.GOLDEN / f"{name}.npz", **{k: v.numpy() for k, v in arrays.items()})
-    text = json.dumps(token_ids(), indent=0, ensure_ascii=False)
-    (helpers.GOLDEN / "tokens.json").write_text(text + "\n", encoding="utf-8")
+    lines = (f"{json.dumps(k, ensure_ascii=False)}: {json.dumps(v)}" for k, v in token_ids().items())
+    (helpers.GOLDEN / "tokens.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
