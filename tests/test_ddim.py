@@ -70,6 +70,7 @@ def test_trailing_timesteps() -> None:
         assert [s.alpha_prev for s in steps] == [*(s.alpha for s in steps[1:]), 1.0]
         assert len({s.t for s in steps}) == n
     assert [s.t for s in ddim_steps(Schedule(CONFIGS["zero"]), 5)] == [999, 799, 599, 399, 199]
+    assert [s.t for s in ddim_steps(Schedule(CONFIGS["zero"]), 7)] == [999, 856, 713, 570, 428, 285, 142]
 
 
 @pytest.mark.parametrize("name", ["eps", "v"])
