@@ -16,15 +16,24 @@ import typer
 from typer.core import TyperGroup
 
 from cn import __version__, console
-from cn.commands import detect, weights
+from cn.commands import dataset, detect, sample, train, weights
 from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
 
 # Newer releases of Typer carry their own copy of Click; Typer itself leads to the base of either copy's errors.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
+_ORDER = ("detect", "dataset", "train", "sample", "weights")
+
+
 class _Commands(TyperGroup):
-    """Turns what stops a command from outside into our errors, before Typer turns it into bare numbers."""
+    """Lists the commands in the order of use, and turns what stops one from outside into our errors.
+
+    The latter here, before Typer turns an interrupt into a bare number.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -68,6 +77,9 @@ def _root(
 
 
 app.add_typer(detect.app, name="detect", help="Photographs to condition images: edges and more.")
+app.add_typer(dataset.app, name="dataset", help="Pairs of picture and condition: make them, look at them.")
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
 app.add_typer(weights.app, name="weights", help="What weights there are, and where they come from.")
 
 
