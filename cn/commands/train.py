@@ -34,7 +34,17 @@ def train(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="A pair set: folder with prompt.json. Default: the built-in scenes, a new one every time.",
+            help="A pair set: folder with prompt.json. Default: the built-in scenes.",
+            rich_help_panel=DATA_PANEL,
+        ),
+    ] = None,
+    scenes: Annotated[
+        int | None,
+        typer.Option(
+            "--scenes",
+            metavar="N",
+            min=0,
+            help="How many built-in scenes; their latents are kept. 0: a new one every time. Default: 512.",
             rich_help_panel=DATA_PANEL,
         ),
     ] = None,
@@ -189,7 +199,10 @@ def train(
     preview_every: Annotated[
         int | None,
         typer.Option(
-            "--preview-every", metavar="N", help="Steps between previews; 0: none. Default: 100.", rich_help_panel=RUN_PANEL
+            "--preview-every",
+            metavar="N",
+            help="Steps between previews; 0: none. Default: 100.",
+            rich_help_panel=RUN_PANEL,
         ),
     ] = None,
     overwrite: Annotated[
@@ -241,6 +254,7 @@ def train(
     given: dict[str, Any] = {
         "cond": cond,
         "data": data,
+        "scenes": scenes,
         "size": size,
         "random_thresholds": random_thresholds,
         "base": base,

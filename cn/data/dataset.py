@@ -45,7 +45,7 @@ class PairDataset(torch.utils.data.Dataset[tuple[Tensor, Tensor, str]]):
 
     def __len__(self) -> int:
         if self.length is None:
-            raise TypeError("the built-in scenes never end; give PairDataset a length")
+            raise TypeError("these scenes never end; give PairDataset a length")
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:

@@ -52,20 +52,17 @@ def render_examples(
 
 @dataclass(frozen=True)
 class ScenePairs:
-    """Scene `start + i` of `seed` as example i, with a map of one kind, size × size pixels; never ends."""
+    """Scene `start + i` of `seed` as example i, with a map of one kind, size × size pixels; `count` None never ends."""
 
     kind: str
     size: int
     seed: int = TRAIN_SEED
     start: int = 0
     random_thresholds: bool = False
+    count: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", scene_kind(self.kind))
-
-    @property
-    def count(self) -> None:
-        return None
 
     def __getitem__(self, index: int) -> Example:
         return render_examples((self.kind,), self.size, self.seed, self.start + index, random=self.random_thresholds)[

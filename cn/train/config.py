@@ -29,9 +29,9 @@ FILE = "config.toml"
 class TrainConfig:
     """All that decides the weights of a run, and how often it saves and shows them.
 
-    `cond` is the condition's kind; `data` a pair set, or "" for the built-in scenes; `base_sha256` and `init_sha256`
-    say which files were meant by `base` and `init_from`; `preview_every` 0 draws no previews. Raises UsageError for
-    values that make no sense.
+    `cond` is the condition's kind; `data` a pair set, or "" for the built-in scenes, of which there are `scenes` (0: a
+    new one every time); `base_sha256` and `init_sha256` say which files were meant by `base` and `init_from`;
+    `preview_every` 0 draws no previews. Raises UsageError for values that make no sense.
     """
 
     cond: str
@@ -43,6 +43,7 @@ class TrainConfig:
     batch_size: int = 4
     accumulate: int = 1
     data: str = ""
+    scenes: int = 512
     init_from: str = ""
     init_sha256: str = ""
     condition_encoder: ConditionEncoderKind = "paper"
@@ -57,19 +58,16 @@ class TrainConfig:
     preview_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise UsageError(f"--steps must be 0 or more, not {self.steps}")
         for name in ("batch_size", "accumulate", "size", "save_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
-        if self.preview_every < 0:
-            raise UsageError(f"--preview-every must be 0 (none) or more, not {self.preview_every}")
+        for name in ("preview_every", "scenes", "seed", "steps"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.prompt_drop <= 1:
             raise UsageError(f"--prompt-drop is a share between 0 and 1, not {self.prompt_drop}")
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise UsageError(f"--lr must be a number above 0, not {self.lr}")
-        if self.seed < 0:
-            raise UsageError(f"--seed must be 0 or more, not {self.seed}")
 
     def to_toml(self) -> str:
         """One `name = value` line a field, in order."""
@@ -98,13 +96,21 @@ class TrainConfig:
         for name, value in values.items():
             if name not in known:
                 raise InputError(f"{where}: unknown option {name!r}")
-            kind = {"int": int, "float": (int, float), "bool": bool}.get(str(known[name].type), str)
-            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]
+            if not _fits(value, known[name].type):
                 raise InputError(f"{where}: {name} = {value!r} is of the wrong type")
         try:
             return cls(**values)
         except (TypeError, UsageError) as error:
             raise InputError(f"{where}: {error}") from error
+
+
+def _fits(value: object, kind: object) -> bool:
+    """Whether a TOML value is of a field's type: int, float (an integer will do), bool, or a text."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind in (int, float):
+        return isinstance(value, int) or (kind is float and isinstance(value, float))
+    return isinstance(value, str)
 
 
 def _toml_value(value: object) -> str:

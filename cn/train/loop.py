@@ -2,21 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from cn.data.ahead import fetch_ahead, map_ordered
-from cn.data.dataset import Batch, collate
-from cn.data.examples import Source
 from cn.errors import InputError
 from cn.train import draws
 from cn.train.config import TrainConfig
 from cn.train.draws import Stream, generator
+from cn.train.feed import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.parts import Parts
 
@@ -50,45 +47,20 @@ def make_scaler(parts: Parts) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(parts.device.type, enabled=parts.precision == "fp16")
 
 
-def batches(
-    source: Source, config: TrainConfig, start: int, workers: int, warn: Callable[[str], None]
-) -> Generator[Batch, None, None]:
-    """The micro-batches from step `start` on, read or rendered ahead by `workers` processes; broken pairs are named."""
-    indices = (
-        index
-        for step in range(start, config.steps)
-        for micro in range(config.accumulate)
-        for index in draws.picture_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
-    )
-    fetched = map_ordered(source.fetch, indices, workers)
-    told: set[str] = set()
-    examples = []
-    with closing(fetch_ahead(fetched, 2 * config.batch_size)) as ahead:
-        for item in ahead:
-            for message in item.skipped:
-                if message not in told:
-                    told.add(message)
-                    warn(f"skipped: {message}")
-            examples.append(item.example)
-            if len(examples) == config.batch_size:
-                yield collate(examples)
-                examples = []
-
-
-def batch_loss(parts: Parts, config: TrainConfig, batch: Batch, step: int, micro: int) -> Tensor:
-    """Eq. 10 for one micro-batch, with the draws that belong to it; the locked networks run without a graph."""
+def batch_loss(parts: Parts, config: TrainConfig, batch: LatentBatch, step: int, micro: int) -> Tensor:
+    """Eq. 10 for one micro-batch, with the draws that belong to it; the text is encoded without a graph."""
 
     def draw(stream: Stream) -> torch.Generator:
         return generator(config.seed, step, micro, stream)
 
     base = parts.base
+    z0 = batch.sample(draw(Stream.POSTERIOR))
     with torch.no_grad():
-        z0 = base.vae.encode(batch.target).sample(draw(Stream.POSTERIOR))
         text = base.text.encode(draws.drop_prompts(batch.prompts, config.prompt_drop, draw(Stream.PROMPT)))
     t = draws.timesteps(len(z0), base.schedule.steps, draw(Stream.TIME)).to(z0.device)
     noise = draws.noise_like(z0, draw(Stream.NOISE))
     with parts.autocast():
-        return diffusion_loss(base.unet, parts.control, base.schedule, z0, batch.hint, text, t, noise)
+        return diffusion_loss(base.unet, parts.control, base.schedule, z0, batch.hints(), text, t, noise)
 
 
 def optimize(
@@ -96,7 +68,7 @@ def optimize(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     config: TrainConfig,
-    micro_batches: Iterator[Batch],
+    micro_batches: Iterator[LatentBatch],
     step: int,
 ) -> tuple[float, float]:
     """One optimizer step over `accumulate` micro-batches → (mean loss, gradient norm).
@@ -107,7 +79,7 @@ def optimize(
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for micro in range(config.accumulate):
-        loss = batch_loss(parts, config, next(micro_batches).to(parts.device), step, micro) / config.accumulate
+        loss = batch_loss(parts, config, next(micro_batches), step, micro) / config.accumulate
         total += loss.item()
         if not math.isfinite(total):
             raise _not_finite("loss", step)
@@ -127,7 +99,7 @@ def steps(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     config: TrainConfig,
-    micro_batches: Iterator[Batch],
+    micro_batches: Iterator[LatentBatch],
     start: int,
     smoothed: float | None,
 ) -> Iterator[StepResult]:

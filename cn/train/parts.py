@@ -78,6 +78,8 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
     Small-scale training leaves out the 12 zero convolutions of the decoder links; large-scale training adds the U-Net's
     decoder or all of it. The locked U-Net is brought to the run's number format, which halves its memory on a GPU.
     """
+    for network in (control, *base.networks.values()):
+        settle(network)
     base.lock()
     control.train().requires_grad_(True)
     control.zero_convolutions.requires_grad_(control.links == "full")
@@ -92,6 +94,16 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
         for network in (control, base.unet):
             checkpoint_blocks(network)
     return Parts(base, control, trainable, config.precision)
+
+
+def settle(network: nn.Module) -> None:
+    """Move weights that were just read into memory of torch's own.
+
+    As a file gives them they lie at odd addresses, where the processor's kernels round in another order: a resumed run
+    would differ in the last bit from one that was never interrupted.
+    """
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def checkpoint_blocks(network: ControlNet | UNet) -> None:

@@ -75,7 +75,8 @@ def _links(config: TrainConfig) -> str:
 
 def _data(config: TrainConfig, pairs: int | None) -> str:
     if not config.data:
-        return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, a new one every time"
+        which = f"{config.scenes:,} scenes" if config.scenes else "a new scene every time"
+        return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, {which}"
     return f"{config.cond} from {config.data}, {pairs or 0:,} pairs, {config.size}×{config.size}"
 
 

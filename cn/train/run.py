@@ -23,7 +23,8 @@ from cn.data.scenes import ScenePairs, check_training_seed
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import make_folder
 from cn.train.config import FILE, TrainConfig, changed, default_lr, default_steps
-from cn.train.loop import Listener, StepResult, batches, make_scaler, steps
+from cn.train.feed import micro_batches
+from cn.train.loop import Listener, StepResult, make_scaler, steps
 from cn.train.parts import Parts, assemble, choose_precision, continued_control, fresh_control, make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import Preview, preview_path
@@ -116,7 +117,8 @@ def open_source(config: TrainConfig) -> Source:
     """The run's data. Raises InputError for wrong records, pictures or kinds of map, UsageError for a reserved seed."""
     if not config.data:
         random = config.random_thresholds and config.cond == "canny"
-        return ScenePairs(config.cond, config.size, check_training_seed(config.seed), random_thresholds=random)
+        seed = check_training_seed(config.seed)
+        return ScenePairs(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
     pairs = FolderPairs.open(Path(config.data), config.size, conditions.get(config.cond).geometry)
     stated = pairs.stated_kind()
     if stated not in (None, config.cond):
@@ -152,7 +154,7 @@ def train(task: Task, *, workers: int, listener: Listener) -> Result:
 
 def _train(task: Task, keeper: "_Keeper", workers: int, listener: Listener, stop: StopRequest) -> None:
     config = task.config
-    stream = batches(task.source, config, keeper.step, workers, keeper.warn)
+    stream = micro_batches(task.source, task.parts.base, config, keeper.step, workers=workers, warn=keeper.warn)
     with contextlib.closing(stream):
         results = steps(task.parts, keeper.optimizer, keeper.scaler, config, stream, keeper.step, keeper.smoothed)
         for result in results:

@@ -1,0 +1,118 @@
+"""Micro-batches ready for the loss: pictures fetched ahead and brought into latent space by the locked autoencoder.
+
+Encoding costs more than the training step itself on a CPU, so the latents of a set that is small enough are kept.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cn.data.ahead import fetch_ahead, map_ordered
+from cn.data.dataset import collate
+from cn.data.examples import Fetched, Source
+from cn.model.base import Base
+from cn.model.vae import Posterior
+from cn.train.config import TrainConfig
+from cn.train.draws import picture_indices
+
+CACHE_BYTES = 1 << 30
+"""Memory that the encoded pictures and their conditions may take."""
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Means and deviations of latents (B, 4, h, w), hints (B, 3, 8h, 8w) uint8 in 0 … 255, and B prompts."""
+
+    mean: Tensor
+    std: Tensor
+    hint: Tensor
+    prompts: list[str]
+
+    def sample(self, draw: torch.Generator) -> Tensor:
+        """z_0: one draw of the autoencoder's posterior."""
+        return Posterior(self.mean, self.std).sample(draw)
+
+    def hints(self) -> Tensor:
+        """(B, 3, 8h, 8w) float32 in [0, 1]."""
+        return self.hint.float() / 255
+
+
+def is_cached(source: Source, base: Base, config: TrainConfig) -> bool:
+    """Whether the latents and conditions of the whole set fit into the memory meant for them."""
+    if source.count is None:
+        return False
+    cells = (config.size // base.config.vae.factor) ** 2
+    latents = 2 * 4 * base.config.vae.latent_channels * cells
+    return source.count * (3 * config.size**2 + latents) <= CACHE_BYTES
+
+
+def micro_batches(
+    source: Source, base: Base, config: TrainConfig, start: int, *, workers: int, warn: Callable[[str], None]
+) -> Generator[LatentBatch, None, None]:
+    """All micro-batches from step `start` on, fetched ahead by `workers` processes; broken pairs are named once.
+
+    Pictures of a cached set are encoded one at a time, so that a latent does not depend on the company it was encoded
+    in: a resumed run, which encodes them anew, gets the same ones.
+    """
+    cached = is_cached(source, base, config)
+    kept: dict[int, LatentBatch] = {}
+    wanted = _unseen(_orders(source, config, start)) if cached else _flat(_orders(source, config, start))
+    with closing(fetch_ahead(map_ordered(source.fetch, wanted, workers), 2 * config.batch_size)) as fetched:
+        pictures = _named(fetched, warn)
+        for order in _orders(source, config, start):
+            if not cached:
+                yield _encode(base, [next(pictures) for _ in order])
+                continue
+            for index in order:
+                if index not in kept:
+                    kept[index] = _encode(base, [next(pictures)])
+            yield _join([kept[index] for index in order])
+
+
+def _orders(source: Source, config: TrainConfig, start: int) -> Iterator[list[int]]:
+    """The picture numbers of every micro-batch."""
+    for step in range(start, config.steps):
+        for micro in range(config.accumulate):
+            yield picture_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
+
+
+def _flat(orders: Iterator[list[int]]) -> Iterator[int]:
+    for order in orders:
+        yield from order
+
+
+def _unseen(orders: Iterator[list[int]]) -> Iterator[int]:
+    seen: set[int] = set()
+    for index in _flat(orders):
+        if index not in seen:
+            seen.add(index)
+            yield index
+
+
+def _named(fetched: Iterator[Fetched], warn: Callable[[str], None]) -> Iterator[Fetched]:
+    told: set[str] = set()
+    for item in fetched:
+        for message in item.skipped:
+            if message not in told:
+                told.add(message)
+                warn(f"skipped: {message}")
+        yield item
+
+
+@torch.no_grad()
+def _encode(base: Base, items: Sequence[Fetched]) -> LatentBatch:
+    batch = collate([item.example for item in items]).to(base.device)
+    posterior = base.vae.encode(batch.target)
+    return LatentBatch(posterior.mean, posterior.std, (batch.hint * 255).round().to(torch.uint8), batch.prompts)
+
+
+def _join(parts: Sequence[LatentBatch]) -> LatentBatch:
+    return LatentBatch(
+        torch.cat([p.mean for p in parts]),
+        torch.cat([p.std for p in parts]),
+        torch.cat([p.hint for p in parts]),
+        [prompt for p in parts for prompt in p.prompts],
+    )

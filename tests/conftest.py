@@ -1,0 +1,49 @@
+"""Fixtures that several test files share: a tiny base in a file, and a small set of pairs."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cn import images
+from cn.checkpoints import save_base
+from cn.conditions import ConditionInfo
+from tests.model_helpers import tiny_base
+
+# Networks this small are faster on one thread, and many times so when the processors are busy. Programs that the tests
+# start inherit it, so that their sums are rounded alike.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole base, 64×64 pixels, a second to train on; saved in half precision like the bundled one."""
+    path = tmp_path_factory.mktemp("base") / "tiny.safetensors"
+    save_base(path, tiny_base(), tokens=[0, 1, 2, 49406, 49407])
+    return path
+
+
+def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "depth") -> Path:
+    """A pair set as `cn dataset synth` leaves it, with coloured noise for pictures."""
+    rng = np.random.default_rng(count)
+    text = ConditionInfo(kind, "test").to_text() if kind else None
+    lines = []
+    for name in ("source", "target"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        blocks = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8).repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+        images.write(folder / f"source/{i}.png", blocks[0], text)
+        images.write(folder / f"target/{i}.png", blocks[1])
+        lines.append(json.dumps({"source": f"source/{i}.png", "target": f"target/{i}.png", "prompt": f"picture {i}"}))
+    (folder / "prompt.json").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pair_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six depth pairs of 64×64 pixels (shared: never change it)."""
+    return write_pairs(tmp_path_factory.mktemp("pairs"), 6)
