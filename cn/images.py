@@ -3,6 +3,7 @@
 EXIF rotation, transparency, 16 bits, CMYK, palettes and animation are settled here and nowhere else.
 """
 
+import contextlib
 import io
 import os
 import struct
@@ -193,10 +194,9 @@ def _what_it_is(data: bytes) -> str:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF orientation says; a damaged EXIF block counts as none."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error):
-        return image
+    with contextlib.suppress(SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _to_rgb(image: Image.Image) -> ImageArray:
@@ -211,7 +211,7 @@ def _to_rgb(image: Image.Image) -> ImageArray:
         alpha = rgba[..., 3:].astype(np.uint16)
         over_white = rgba[..., :3] * alpha + 255 * (255 - alpha)
         return ((over_white + 127) // 255).astype(np.uint8)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _deep_grey_to_rgb(image: Image.Image) -> ImageArray:
