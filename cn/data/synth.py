@@ -11,7 +11,7 @@ from cn.data.ahead import map_ordered
 from cn.data.records import RECORDS, Pair, format_line, whole_records
 from cn.data.scenes import render_examples
 from cn.errors import InputError
-from cn.files import make_folder, write_atomic
+from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, make_folder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = F
     for kind in synthesis.kinds:
         folder = synthesis.folder(kind)
         for name in ("source", "target"):
-            make_folder(folder / name)
+            _sweep(make_folder(folder / name))
         if overwrite:
             _clear(folder)
         done = _done(synthesis, kind)
@@ -128,6 +128,12 @@ def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
 def _record(pair: Pair, folder: Path) -> dict[str, Any]:
     paths = {"source": pair.source, "target": pair.target}
     return {name: path.relative_to(folder).as_posix() for name, path in paths.items()} | dict(pair.extra)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half-written files that a killed run left behind."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:
