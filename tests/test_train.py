@@ -13,7 +13,8 @@ from cn.data.scenes import EVAL_SEED, ScenePairs
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.base import Base
 from cn.model.config import PRESETS
-from cn.train import feed
+from cn.model.generate import Request, Sampling, generate
+from cn.train import feed, preview
 from cn.train import run as core
 from cn.train.config import TrainConfig, default_steps
 from cn.train.draws import Stream, generator, picture_indices, timesteps
@@ -22,6 +23,7 @@ from cn.train.memory import estimate_memory
 from cn.train.parts import assemble, choose_precision, fresh_control
 from cn.train.preview import Preview
 from cn.train.run import plan
+from cn.train.stop import StopRequest
 from tests.conftest import write_pairs
 from tests.model_helpers import TINY
 from tests.training import CPU, Listener, begin, same, train, weights
@@ -29,7 +31,8 @@ from tests.training import CPU, Listener, begin, same, train, weights
 CONFIG = TrainConfig(cond="depth", base="b", base_sha256="", size=64, steps=3, lr=1e-3)
 
 
-def test_a_run_leaves_control_metrics_previews_and_configuration(tmp_path, tiny_base_file, pair_set):
+def test_a_run_leaves_control_metrics_previews_and_configuration(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    monkeypatch.setattr(preview, "COUNT", 1)
     run, listener = tmp_path / "run", Listener()
     task = begin(run, tiny_base_file, pair_set, steps=3, preview_every=2, save_every=2)
     assert not run.exists()
@@ -55,20 +58,22 @@ def test_training_learns_its_set(tmp_path, tiny_base_file, pair_set):
     assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:15])
 
 
-def test_preview_before_training_is_what_the_base_alone_draws(tiny_base_file, pair_set, tmp_path):
+def test_preview_before_training_is_what_the_base_alone_draws(tiny_base_file, pair_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(preview, "COUNT", 2)
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1)
-    preview = Preview.of(task.source, task.config)
-    pictures = preview.draw(task.parts, task.config, False)
-    control = task.parts.control
+    sheet = Preview.of(task.source, task.config)
+    assert len(sheet.examples) == 2
+    pictures = sheet.draw(task.parts, task.config, StopRequest())
+    requests = [Request(e.prompt, seed) for seed, e in enumerate(sheet.examples)]
+    alone = list(generate(task.parts.base, requests, Sampling(64, 64)))
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, alone, strict=True))
     with torch.no_grad():
-        control.zero_middle.bias.fill_(1.0)
-    moved = preview.draw(task.parts, task.config, False)
-    with torch.no_grad():
-        control.zero_middle.bias.zero_()
-    again = preview.draw(task.parts, task.config, False)
-    assert all(np.array_equal(a, b) for a, b in zip(pictures, again, strict=True))
+        task.parts.control.zero_middle.bias.fill_(1.0)
+    moved = sheet.draw(task.parts, task.config, StopRequest())
     assert not any(np.array_equal(a, b) for a, b in zip(pictures, moved, strict=True))
-    assert preview.draw(task.parts, task.config, True) is None
+    stop = StopRequest()
+    stop.receive(2)
+    assert sheet.draw(task.parts, task.config, stop) is None
 
 
 def test_result_does_not_depend_on_workers_or_cache(tmp_path, tiny_base_file, pair_set, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 
 from cn.errors import ExitCode, InputError, StoppedError, UsageError, WeightsError
 from cn.train.config import TrainConfig
+from cn.train.preview import Preview
 from cn.train.state import find_state
 from tests.cli import start_cn
 from tests.training import Listener, begin, resume, same, train, weights
@@ -78,6 +79,22 @@ def test_second_interrupt_does_not_wait(tmp_path, tiny_base_file, pair_set):
     assert find_state(tmp_path / "run").step == 0
 
 
+def test_stop_during_the_first_preview_takes_no_step(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    run, listener = tmp_path / "run", Listener()
+    drawn = Preview.draw
+
+    def draw_and_stop(*args):
+        signal.raise_signal(signal.SIGINT)
+        return drawn(*args)
+
+    monkeypatch.setattr(Preview, "draw", draw_and_stop)
+    with pytest.raises(StoppedError, match="after step 0"):
+        train(begin(run, tiny_base_file, pair_set, steps=2, preview_every=1), listener)
+    assert listener.results == []
+    assert list((run / "previews").glob("*")) == []
+    assert resume(run).step == 0
+
+
 def test_finished_run_has_nothing_left_to_do(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
@@ -136,7 +153,7 @@ def test_large_scale_leaves_and_resumes_the_base(tmp_path, tiny_base_file, pair_
     assert same(weights(run), weights(whole))
     assert same(weights(run, "base"), weights(whole, "base"))
     task = resume(run)
-    assert task.parts.base.sha256 == task.parts.base.sha256 != task.config.base_sha256
+    assert task.parts.base.sha256 != task.config.base_sha256
     original = begin(tmp_path / "other", tiny_base_file, pair_set, steps=0).parts.base.unet
     moved = {n for n, p in task.parts.base.unet.named_parameters() if not p.equal(original.get_parameter(n))}
     assert any(name.startswith("decoder.") for name in moved)

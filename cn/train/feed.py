@@ -40,13 +40,14 @@ class LatentBatch:
         return self.hint.float() / 255
 
 
-def is_cached(source: Source, base: Base, config: TrainConfig) -> bool:
-    """Whether the latents and conditions of the whole set fit into the memory meant for them."""
+def cache_bytes(source: Source, base: Base, config: TrainConfig) -> int:
+    """What the latents and conditions of the whole set take, if they are kept; 0 where that would be too much."""
     if source.count is None:
-        return False
+        return 0
     cells = (config.size // base.config.vae.factor) ** 2
     latents = 2 * 4 * base.config.vae.latent_channels * cells
-    return source.count * (3 * config.size**2 + latents) <= CACHE_BYTES
+    total = source.count * (3 * config.size**2 + latents)
+    return total if total <= CACHE_BYTES else 0
 
 
 def micro_batches(
@@ -57,7 +58,7 @@ def micro_batches(
     Pictures of a cached set are encoded one at a time, so that a latent does not depend on the company it was encoded
     in: a resumed run, which encodes them anew, gets the same ones.
     """
-    cached = is_cached(source, base, config)
+    cached = cache_bytes(source, base, config) > 0
     kept: dict[int, LatentBatch] = {}
     wanted = _unseen(_orders(source, config, start)) if cached else _flat(_orders(source, config, start))
     with closing(fetch_ahead(map_ordered(source.fetch, wanted, workers), 2 * config.batch_size)) as fetched:

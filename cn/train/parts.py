@@ -67,7 +67,8 @@ def continued_control(control: Control, base: Base, config: TrainConfig) -> Cont
     Raises WeightsError where it was made for a U-Net of other shapes.
     """
     if control.model.config != base.config.unet:
-        raise WeightsError(f"{config.init_from}: this control was made for another base than {config.base}")
+        name = config.init_from or "the run's control"
+        raise WeightsError(f"{name}: this control was made for another base than {config.base}")
     control.model.links = config.links
     return control.model
 
@@ -76,7 +77,7 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
     """Lock what stays and unlock what is trained (§3.1; §3.4 for the two special cases).
 
     Small-scale training leaves out the 12 zero convolutions of the decoder links; large-scale training adds the U-Net's
-    decoder or all of it. The locked U-Net is brought to the run's number format, which halves its memory on a GPU.
+    decoder or all of it. All weights stay in full precision; half precision is a matter of the forward pass.
     """
     for network in (control, *base.networks.values()):
         settle(network)
@@ -86,8 +87,6 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
     if config.unlock != "none":
         unlocked = base.unet if config.unlock == "all" else base.unet.decoder
         unlocked.train().requires_grad_(True)
-    elif base.device.type == "cuda":
-        base.unet.to(_DTYPES[config.precision])
     trainable = {f"control.{name}": p for name, p in control.named_parameters() if p.requires_grad}
     trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
     if config.checkpoint_activations:

@@ -3,18 +3,19 @@
 import shutil
 from pathlib import Path
 
+from cn.data.examples import Source
 from cn.errors import InputError
 from cn.model.base import Base
 from cn.train.config import PAPER_LR, TrainConfig
-from cn.train.memory import estimate_memory
+from cn.train.feed import cache_bytes
+from cn.train.memory import MemoryEstimate, estimate_memory
 from cn.train.parts import Parts
 
 
-def plan_rows(run: Path, parts: Parts, config: TrainConfig, *, step: int, pairs: int | None) -> dict[str, str | None]:
+def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, step: int) -> dict[str, str | None]:
     """Name → value rows: what is trained and what not, data, steps, rate, memory, disk."""
     base = parts.base
     trained = sum(p.numel() for p in parts.trainable.values())
-    memory = estimate_memory(base.config, config)
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
     return {
@@ -22,14 +23,13 @@ def plan_rows(run: Path, parts: Parts, config: TrainConfig, *, step: int, pairs:
         "locked": _locked(base, config),
         "links": _links(config),
         "starts from": config.init_from or None,
-        "data": _data(config, pairs),
+        "data": _data(config, source.count),
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{parts.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
-        "memory": f"about {_bytes(memory.total)}: weights {_bytes(memory.weights)}, gradients and optimizer "
-        f"{_bytes(memory.optimizer)}, activations {_bytes(memory.activations)}",
+        "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
         "saves": f"every {config.save_every:,} steps, {_bytes(state_bytes(parts, config))} each"
         + (f"; a preview every {config.preview_every:,}" if config.preview_every else ""),
         "run": str(run),
@@ -84,6 +84,17 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     if config.lr == base.config.train_lr:
         return "the paper's" if config.lr == PAPER_LR else f"what suits the base '{base.config.name}'; the paper: 1e-05"
     return "as given"
+
+
+def _memory(estimate: MemoryEstimate, cache: int) -> str:
+    parts = {
+        "weights": estimate.weights,
+        "gradients and optimizer": estimate.optimizer,
+        "activations": estimate.activations,
+        "kept latents": cache,
+    }
+    details = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
+    return f"about {_bytes(estimate.total + cache)} besides the program: {details}"
 
 
 def _export_note(config: TrainConfig) -> str | None:

@@ -131,7 +131,7 @@ def open_source(config: TrainConfig) -> Source:
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
-    return plan_rows(task.run, task.parts, task.config, step=task.step, pairs=task.source.count)
+    return plan_rows(task.run, task.parts, task.config, task.source, step=task.step)
 
 
 def train(task: Task, *, workers: int, listener: Listener) -> Result:
@@ -145,7 +145,7 @@ def train(task: Task, *, workers: int, listener: Listener) -> Result:
     with stop_requests() as stop:
         keeper = _Keeper(task, listener, stop)
         keeper.open()
-        if keeper.step < config.steps:
+        if keeper.step < config.steps and not stop:
             _train(task, keeper, workers, listener, stop)
         if stop and keeper.step < config.steps:
             raise stop.error(f"stopped after step {keeper.step}; go on with: cn train --resume {run}")
