@@ -17,7 +17,7 @@ from cn.recipe.pool import Pool, as_input, batch_indices
 class AutoencoderRecipe(Rates):
     """Rates and the weights of the loss; `kl` is per latent value."""
 
-    batch_size: int = 32
+    batch_size: int = 16
     warmup: int = 200
     seed: int = 1
     kl: float = 2e-4
@@ -37,12 +37,12 @@ class Trained(nn.Module):
 
         L1, the L1 of horizontal and vertical differences at two scales (edges are what a control is judged by), KL.
         """
-        vae = self.vae
-        mean, logvar = vae.quant(vae.encoder(x)).chunk(2, dim=1)
+        vae, dtype = self.vae, self.vae.quant.weight.dtype
+        mean, logvar = vae.quant(vae.encoder(x.to(dtype))).float().chunk(2, dim=1)
         logvar = logvar.clamp(-30.0, 20.0)
-        y = vae.decode(mean + (0.5 * logvar).exp() * noise)
-        kl = 0.5 * (mean.float().square() + logvar.float().exp() - 1 - logvar.float()).mean()
-        y, loss = y.float(), F.l1_loss(y.float(), x)
+        y = vae.decode((mean + (0.5 * logvar).exp() * noise).to(dtype)).float()
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        loss = F.l1_loss(y, x)
         for _ in range(2):
             for dim in (-1, -2):
                 loss = loss + self.recipe.gradient * F.l1_loss(y.diff(dim=dim), x.diff(dim=dim))
@@ -51,7 +51,7 @@ class Trained(nn.Module):
 
 
 def train_autoencoder(
-    config: VAEConfig, pool: Pool, state: Path, budget: Budget, recipe: AutoencoderRecipe, *, compiled: bool = False
+    config: VAEConfig, pool: Pool, state: Path, budget: Budget, recipe: AutoencoderRecipe
 ) -> AutoencoderKL:
     """One leg; `state` is the file that holds everything between legs. Returns the averaged weights so far."""
     device = pool.rgb.device
@@ -66,8 +66,8 @@ def train_autoencoder(
         noise = torch.randn((len(x), config.latent_channels, side, side), device=device)
         return x.flip(-1) if step % 2 else x, noise
 
-    train_leg("autoencoder", Trained(vae, recipe), draw, state, budget, recipe, compiled=compiled)
-    return vae.requires_grad_(False).eval()
+    train_leg("autoencoder", Trained(vae, recipe), draw, state, budget, recipe)
+    return vae.requires_grad_(False).eval().to(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()

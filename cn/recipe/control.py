@@ -17,7 +17,7 @@ from cn.train.loss import diffusion_loss
 class ControlRecipe(Rates):
     """Half of the prompts dropped, as in the paper; rates for a base of ten million parameters."""
 
-    batch_size: int = 128
+    batch_size: int = 64
     rate: float = 1e-3
     warmup: int = 100
     seed: int = 3
@@ -34,6 +34,8 @@ class Trained(nn.Module):
         self.schedule.alphas_cumprod = self.schedule.alphas_cumprod.to(base.device)
 
     def forward(self, z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        dtype = self.unet.decoder.conv_out.weight.dtype
+        z0, hint, text, noise = (x.to(dtype) for x in (z0, hint, text, noise))
         return diffusion_loss(self.unet, self.control, self.schedule, z0, hint, text, t, noise)
 
 
@@ -45,13 +47,15 @@ def train_control(
     state: Path,
     budget: Budget,
     recipe: ControlRecipe,
-    *,
-    compiled: bool = False,
+    start: ControlNet | None = None,
 ) -> ControlNet:
-    """One leg on the first `count` scenes of the pool (for poses on those with people)."""
+    """One leg on the first `count` scenes of the pool (for poses on those with people).
+
+    Where there is no `state` yet it begins with the weights of `start`, or with a fresh copy of the base's encoder.
+    """
     device = latents.mean.device
     torch.manual_seed(recipe.seed)
-    control = ControlNet.from_unet(base.unet).to(device).train()
+    control = (start or ControlNet.from_unet(base.unet)).to(device).train().requires_grad_(True)
     hints = latents.pool.hints(kind, count)
     usable = [i for i in range(len(hints)) if kind != "openpose" or latents.pool.person[i]]
     rows, empty = torch.tensor(usable, device=device), latents.empty_prompt
@@ -66,5 +70,5 @@ def train_control(
         t = torch.randint(0, base.schedule.steps, (len(index),), device=device)
         return z0, hint, text, t, torch.randn_like(z0)
 
-    train_leg(f"control {kind}", Trained(base, control), draw, state, budget, recipe, compiled=compiled)
+    train_leg(f"control {kind}", Trained(base, control), draw, state, budget, recipe)
     return control.requires_grad_(False).eval()

@@ -18,6 +18,7 @@ from cn.recipe.pool import batch_indices
 class DenoiserRecipe(Rates):
     """`prompt_drop` teaches the empty prompt that guidance needs; `unknown` makes unseen words harmless."""
 
+    batch_size: int = 128
     average: float = 0.9995
     seed: int = 2
     prompt_drop: float = 0.1
@@ -33,7 +34,8 @@ class Trained(nn.Module):
 
     def forward(self, zt: Tensor, t: Tensor, tokens: Tensor, target: Tensor) -> Tensor:
         """Mean squared error of the prediction (Eq. 10 in the schedule's parametrisation)."""
-        return F.mse_loss(self.unet(zt, t, self.text(tokens)).float(), target)
+        prediction = self.unet(zt.to(self.unet.decoder.conv_out.weight.dtype), t, self.text(tokens))
+        return F.mse_loss(prediction.float(), target)
 
 
 def damage_prompts(tokens: Tensor, empty: Tensor, unknown: int, recipe: DenoiserRecipe) -> Tensor:
@@ -45,9 +47,7 @@ def damage_prompts(tokens: Tensor, empty: Tensor, unknown: int, recipe: Denoiser
     return torch.where(dropped, empty, tokens)
 
 
-def train_denoiser(
-    base: Base, latents: Latents, state: Path, budget: Budget, recipe: DenoiserRecipe, *, compiled: bool = False
-) -> None:
+def train_denoiser(base: Base, latents: Latents, state: Path, budget: Budget, recipe: DenoiserRecipe) -> None:
     """One leg; `state` is the file that holds everything between legs.
 
     Leaves the averaged weights in the base's U-Net and text tower, locked.
@@ -69,5 +69,5 @@ def train_denoiser(
 
     base.unet.requires_grad_(True)
     base.text.requires_grad_(True)
-    train_leg("denoiser", Trained(base), draw, state, budget, recipe, compiled=compiled)
+    train_leg("denoiser", Trained(base), draw, state, budget, recipe)
     base.lock()

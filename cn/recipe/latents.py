@@ -1,10 +1,12 @@
 """The pool as the diffusion model sees it: latents and token ids, in the memory of the training device."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from cn.files import open_atomic
 from cn.model.config import TextConfig
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
@@ -30,10 +32,21 @@ class Latents:
         side = pool.rgb.shape[-1] // vae.config.factor
         shape = (n, vae.config.latent_channels, side, side)
         mean, std = (torch.empty(shape, dtype=torch.float16, device=device) for _ in range(2))
-        latents = cls(pool, vae, text, mean, std, torch.zeros((n, text.context_length), dtype=torch.int32))
-        latents.tokens = latents.tokens.to(device)
-        latents.refresh()
-        return latents
+        tokens = torch.zeros((n, text.context_length), dtype=torch.int32, device=device)
+        return cls(pool, vae, text, mean, std, tokens)
+
+    def save(self, path: Path) -> None:
+        """Keep what has been encoded for the next leg."""
+        kept = {name: getattr(self, name)[: self.count].cpu() for name in ("mean", "std", "tokens")}
+        with open_atomic(path, durable=False) as file:
+            torch.save(kept, file)
+
+    def load(self, path: Path) -> None:
+        """Take back what an earlier leg has kept."""
+        kept = torch.load(path, map_location=self.mean.device, weights_only=True)
+        self.count = min(len(kept["mean"]), len(self.mean))
+        for name, values in kept.items():
+            getattr(self, name)[: self.count] = values[: self.count]
 
     @torch.no_grad()
     def refresh(self, batch_size: int = 64) -> int:

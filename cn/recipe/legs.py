@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,24 @@ from cn.files import open_atomic
 class Budget:
     """How far a stage goes: to `steps`, or as many as fit in `minutes` summed over all its legs.
 
-    `leg_minutes` ends one call early, leaving the rest to the next. `step` and `seconds` are what is done so far.
+    `deadline` (of time.monotonic) ends this leg early, leaving the rest to the next. `step` and `seconds` count what
+    is done so far, in all legs.
     """
 
     steps: int | None = None
     minutes: float | None = None
-    leg_minutes: float = 9.0
+    deadline: float = math.inf
     step: int = 0
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise ValueError("a budget needs steps or minutes")
-        self._leg_start = self._mark = time.monotonic()
+        self._mark = time.monotonic()
+
+    def start(self) -> None:
+        """Begin counting time."""
+        self._mark = time.monotonic()
 
     def tick(self) -> None:
         """Count one step and the time since the last."""
@@ -46,7 +52,7 @@ class Budget:
 
     @property
     def leg_over(self) -> bool:
-        return time.monotonic() - self._leg_start > 60 * self.leg_minutes
+        return time.monotonic() > self.deadline
 
     def learning_rate(self, peak: float, *, warmup: int, decay_from: float) -> float:
         """Linear warm-up over `warmup` steps, flat, then a cosine to 1 % over the last part of the budget."""
@@ -69,28 +75,81 @@ class Rates:
     seed: int = 0
 
 
-class AveragedWeights:
-    """An exponential moving average of parameters, with a short memory at the beginning."""
+class MasterWeights:
+    """The trained parameters of a module in single precision, their averages, and the optimiser that moves them.
 
-    def __init__(self, parameters: list[nn.Parameter], decay: float):
-        self.decay = decay
-        self.parameters = parameters
-        self.average = [p.detach().clone() for p in parameters]
+    On a GPU the module itself computes in bfloat16 (twice as fast as automatic casting, which keeps every
+    normalisation in single precision); on a CPU in single precision, and then master and module are the same tensors.
+    """
+
+    def __init__(self, module: nn.Module, rates: Rates):
+        self.module = module
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.master = list(self.parameters)
+        if self.device.type == "cuda":
+            self.master = [
+                nn.Parameter(p.detach().float().clone(memory_format=torch.contiguous_format)) for p in self.parameters
+            ]
+            module.to(torch.bfloat16)
+        self.decay = rates.average
+        self.average = [p.detach().clone() for p in self.master]
+        self.optimizer = torch.optim.AdamW(
+            self.master, lr=rates.rate, weight_decay=0.01, fused=self.device.type == "cuda"
+        )
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
+    def update(self, rate: float, step: int) -> None:
+        """One step of the optimiser from the module's gradients, which are cleared; then the averages follow."""
+        if self.master[0] is not self.parameters[0]:
+            for master, p in zip(self.master, self.parameters, strict=True):
+                master.grad = None if p.grad is None else p.grad.float().contiguous()
+                p.grad = None
+        nn.utils.clip_grad_norm_(self.master, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._publish(self.master)
+        # A short memory at the beginning, so that the first weights are soon forgotten.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], weight)
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.master], weight)
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """Put the averages in place of the weights."""
-        for p, a in zip(self.parameters, self.average, strict=True):
-            p.copy_(a)
+    def finish(self) -> None:
+        """Leave the averages in the module, in single precision."""
+        self.module.float()
+        self._publish(self.average)
+
+    def _publish(self, tensors: Sequence[Tensor]) -> None:
+        if tensors[0] is not self.parameters[0]:
+            torch._foreach_copy_([p.detach() for p in self.parameters], [t.detach() for t in tensors])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later leg needs; `restore` takes it."""
+        cuda = self.device.type == "cuda"
+        return {
+            "master": [p.detach() for p in self.master],
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state(),
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        for p, saved in zip(self.master, state["master"], strict=True):
+            p.copy_(saved)
+        self._publish(self.master)
+        self.average = [t.clone() for t in state["average"]]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"].cpu(), self.device)
+        else:
+            torch.set_rng_state(state["random"].cpu())
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU; on a CPU single precision, which was faster there for the U-Net."""
+    """For passes without gradients: bfloat16 on a GPU, single precision on a CPU."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
@@ -101,84 +160,52 @@ def train_leg(
     state_path: Path,
     budget: Budget,
     rates: Rates,
-    *,
-    compiled: bool = False,
 ) -> None:
     """Train the parameters of `module` that require gradients until the budget or the leg is over.
 
     `module(*draw(step))` is the loss. `state_path` is read if there and written at the end, whole or not at all:
     weights, averages, optimiser, step, time and random state. Leaves the averaged weights in the module.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    device = parameters[0].device
     torch.manual_seed(rates.seed)
-    averaged = AveragedWeights(parameters, rates.average)
-    optimizer = torch.optim.AdamW(parameters, lr=rates.rate, weight_decay=0.01, fused=device.type == "cuda")
-    _restore(state_path, parameters, averaged, optimizer, budget)
-    run = torch.compile(module) if compiled else module
-    total = torch.zeros((), device=device)
+    weights = MasterWeights(module, rates)
+    if state_path.exists():
+        state = torch.load(state_path, map_location=weights.device, weights_only=True)
+        budget.step, budget.seconds = state["step"], state["seconds"]
+        weights.restore(state["weights"])
+    if weights.device.type == "cuda":
+        choose_layout(module, draw(1))
+    total, since = torch.zeros((), device=weights.device), budget.step
+    budget.start()
     while budget.fraction < 1 and not budget.leg_over:
-        rate = budget.learning_rate(rates.rate, warmup=rates.warmup, decay_from=rates.decay_from)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = draw(budget.step)
-        with autocast(device):
-            loss = run(*batch)
-        optimizer.zero_grad(set_to_none=True)
+        loss = module(*draw(budget.step))
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        averaged.update(budget.step)
+        rate = budget.learning_rate(rates.rate, warmup=rates.warmup, decay_from=rates.decay_from)
+        weights.update(rate, budget.step)
         budget.tick()
         total += loss.detach()
-        if budget.step % 200 == 0:
-            done = f"{name} step {budget.step} ({100 * budget.fraction:.0f} %), {budget.seconds:.0f} s"
-            print(f"{done}, loss {float(total) / 200:.4f}", flush=True)
-            total.zero_()
-    _save(state_path, parameters, averaged, optimizer, budget)
-    averaged.apply()
+        if budget.step in (1, 20, 100) or budget.step % 500 == 0:
+            done = f"{name} step {budget.step} ({100 * budget.fraction:.0f} %), {budget.seconds:.1f} s"
+            print(f"{done}, loss {float(total) / (budget.step - since):.4f}", flush=True)
+            total, since = torch.zeros_like(total), budget.step
+    with open_atomic(state_path) as file:
+        torch.save({"weights": weights.state(), "step": budget.step, "seconds": budget.seconds}, file)
+    weights.finish()
 
 
-def _save(
-    path: Path,
-    parameters: list[nn.Parameter],
-    averaged: AveragedWeights,
-    optimizer: torch.optim.Optimizer,
-    budget: Budget,
-) -> None:
-    device = parameters[0].device
-    with open_atomic(path) as file:
-        torch.save(
-            {
-                "parameters": [p.detach() for p in parameters],
-                "average": averaged.average,
-                "optimizer": optimizer.state_dict(),
-                "step": budget.step,
-                "seconds": budget.seconds,
-                "random": torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state(),
-            },
-            file,
-        )
-
-
-@torch.no_grad()
-def _restore(
-    path: Path,
-    parameters: list[nn.Parameter],
-    averaged: AveragedWeights,
-    optimizer: torch.optim.Optimizer,
-    budget: Budget,
-) -> None:
-    if not path.exists():
-        return
-    device = parameters[0].device
-    state = torch.load(path, map_location=device, weights_only=True)
-    for p, saved in zip(parameters, state["parameters"], strict=True):
-        p.copy_(saved)
-    averaged.average = state["average"]
-    optimizer.load_state_dict(state["optimizer"])
-    budget.step, budget.seconds = state["step"], state["seconds"]
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state["random"].cpu(), device)
-    else:
-        torch.set_rng_state(state["random"].cpu())
+def choose_layout(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
+    """Put the convolutions' weights into the memory layout, of the two there are, in which a step takes less time."""
+    torch.backends.cudnn.benchmark = True
+    times = {}
+    for layout in (torch.channels_last, torch.contiguous_format):
+        module.to(memory_format=layout)
+        for repeat in range(8):
+            if repeat == 4:
+                torch.cuda.synchronize()
+                start = time.monotonic()
+            module(*batch).backward()
+            module.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+        times[layout] = time.monotonic() - start
+    best = min(times, key=lambda layout: times[layout])
+    module.to(memory_format=best)
+    print(f"{best}: {1000 * times[best] / 4:.1f} ms a pass, the other {1000 * max(times.values()) / 4:.1f}", flush=True)

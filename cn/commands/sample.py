@@ -1,0 +1,327 @@
+"""`cn sample`: condition images and prompts → pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cn import console
+from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Quiet
+from cn.errors import InputError, UsageError
+from cn.files import make_folder
+from cn.model.config import DEFAULT_PROMPT
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cn.sample.request import SampleRequest
+    from cn.sample.run import Sample, Studio
+
+CONTROL_PANEL, PROMPT_PANEL, SAMPLING_PANEL = "Control", "Prompt", "Sampling"
+PROMPT_MODES = ("user", "none", "default")
+
+
+def sample(
+    cond: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cond",
+            metavar="IMAGE",
+            help="A condition image (- is stdin). Several at once: give it again; they add up. "
+            "Without any, the base draws alone.",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            metavar="NAME|PATH",
+            help="The ControlNet of each condition: a bundled name, a file, or the folder of a training run. "
+            "Default: the bundled one for the kind that the image carries.",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = None,
+    detect: Annotated[
+        str | None,
+        typer.Option(
+            "--detect",
+            metavar="KIND",
+            help="The --cond images are photographs: detect this condition in them first.",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = None,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--strength",
+            metavar="X",
+            help="Factor on the control's residuals. Default 1.",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = None,
+    control_start: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--control-start", metavar="0..1", help="Share of the steps before it acts.", rich_help_panel=CONTROL_PANEL
+        ),
+    ] = None,
+    control_end: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--control-end",
+            metavar="0..1",
+            help="Share of the steps after which it stops (0.5: coarse control, Fig. 27 of the paper).",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = None,
+    guess: Annotated[
+        bool,
+        typer.Option(
+            "--guess",
+            help="Let the control guess the content: only the conditional half gets it, fading to the first layers.",
+            rich_help_panel=CONTROL_PANEL,
+        ),
+    ] = False,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt", "-p", metavar="TEXT", help="What to draw. Give it again for more.", rich_help_panel=PROMPT_PANEL
+        ),
+    ] = None,
+    prompt_mode: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-mode",
+            metavar="MODE",
+            help=f'user, none (the empty prompt) or default ("{DEFAULT_PROMPT}"); §4.1 of the paper. '
+            "Without --prompt: default.",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = None,
+    negative: Annotated[
+        str,
+        typer.Option("--negative", metavar="TEXT", help="What to steer away from.", rich_help_panel=PROMPT_PANEL),
+    ] = "",
+    base: Annotated[
+        str,
+        typer.Option(
+            "--base",
+            metavar="NAME|PATH",
+            help="The base model; by default the bundled one.",
+            rich_help_panel=SAMPLING_PANEL,
+        ),
+    ] = "base",
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", help="DDIM steps, 1 to 1000.", rich_help_panel=SAMPLING_PANEL)
+    ] = 20,
+    scale: Annotated[
+        float,
+        typer.Option(
+            "--scale", metavar="X", help="Classifier-free guidance; 1 is none.", rich_help_panel=SAMPLING_PANEL
+        ),
+    ] = 9.0,
+    eta: Annotated[
+        float,
+        typer.Option(
+            "--eta",
+            metavar="0..1",
+            min=0,
+            max=1,
+            help="Noise in every step; 0 is none.",
+            rich_help_panel=SAMPLING_PANEL,
+        ),
+    ] = 0.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="WxH",
+            help="Pixels, multiples of 8. Default: the condition's size, brought near to what the base was trained at.",
+            rich_help_panel=SAMPLING_PANEL,
+        ),
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option("--count", "-n", metavar="N", help="Pictures for each prompt.", rich_help_panel=SAMPLING_PANEL),
+    ] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="S", help="Picture i has seed S + i, whatever the count.", rich_help_panel=SAMPLING_PANEL
+        ),
+    ] = 0,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PNG",
+            help="Make a picture of cn sample again, from the recipe that it carries.",
+            rich_help_panel=SAMPLING_PANEL,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="A folder, or a file for one picture (- is stdout). Default: the folder samples/.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Also a labelled sheet of conditions and pictures.", rich_help_panel=OUTPUT_PANEL),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT_PANEL)
+    ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw pictures that follow condition images and prompts.
+
+    cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found by itself:
+    [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
+    """
+    from cn.sample import recipe
+    from cn.sample.request import SampleRequest, make_conditions, parse_size
+    from cn.sample.run import Studio
+
+    hashes = None
+    if from_ is not None:
+        if cond or prompt or prompt_mode:
+            raise UsageError("--from makes a picture again as it was: it takes no --cond and no --prompt")
+        request, hashes = recipe.from_file(from_)
+    else:
+        conditions = make_conditions(
+            cond or [],
+            controls=control or [],
+            strengths=strength or [],
+            starts=control_start or [],
+            ends=control_end or [],
+            detect=detect,
+        )
+        request = SampleRequest(
+            prompts=_prompts(prompt or [], prompt_mode),
+            conditions=conditions,
+            base=base,
+            negative=negative,
+            count=count,
+            seed=seed,
+            steps=steps,
+            scale=scale,
+            eta=eta,
+            guess=guess,
+            size=parse_size(size) if size is not None else None,
+            precision=precision,
+        )
+    targets = _targets(request, out, grid, overwrite)
+    studio = Studio.open(request, device=device)
+    if hashes is not None and dict(hashes) != studio.hashes:
+        console.warn(f"{from_} was made with other weights: the picture will differ")
+    for doubt in studio.doubts():
+        console.warn(doubt)
+    _draw(studio, targets, json=json, quiet=quiet)
+
+
+def _prompts(given: list[str], mode: str | None) -> tuple[str, ...]:
+    if mode is not None and mode not in PROMPT_MODES:
+        raise UsageError(f"--prompt-mode is one of {', '.join(PROMPT_MODES)}, not {mode!r}")
+    if mode == "user" and not given:
+        raise UsageError("--prompt-mode user needs a --prompt")
+    if mode in ("none", "default") and given:
+        raise UsageError(f"--prompt-mode {mode} takes no --prompt")
+    if given:
+        return tuple(given)
+    return ("",) if mode == "none" else (DEFAULT_PROMPT,)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Where the pictures go: one path each, and the sheet's."""
+
+    pictures: list[str]
+    sheet: Path | None
+
+
+def _targets(request: "SampleRequest", out: str | None, grid: bool, overwrite: bool) -> _Targets:
+    """Settle every path before anything slow begins. InputError rather than replacing what is there.
+
+    Without --out a number is put behind the names where they are taken.
+    """
+    total = len(request.prompts) * request.count
+    if out == "-":
+        if total > 1 or grid:
+            raise UsageError("--out - takes one picture: no --grid, --count 1 and one --prompt")
+        return _Targets(["-"], None)
+    if out is not None and Path(out).suffix and not Path(out).is_dir():
+        if total > 1:
+            raise UsageError(f"--out {out} is one file for {total} pictures: give a folder")
+        paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")]
+    else:
+        paths = _names(request, Path(out or "samples"), "")
+    paths = paths if grid else paths[:-1]
+    number = 1
+    while out is None and not overwrite and any(path.exists() for path in paths):
+        number += 1
+        paths = _names(request, Path("samples"), f"-{number}")[: len(paths)]
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: is there already; give another --out, or --overwrite to replace it")
+    make_folder(paths[0].parent)
+    return _Targets([str(path) for path in paths[:total]], paths[total] if grid else None)
+
+
+def _names(request: "SampleRequest", folder: Path, suffix: str) -> list[Path]:
+    """`KIND[-prompt K]-seedN.png` for every picture in order, then the sheet's name."""
+    kind = "-".join(c.kind or Path(c.control).stem for c in request.conditions) or "base"
+    several = len(request.prompts) > 1
+    prefixes = [f"{kind}-prompt{k + 1}" if several else kind for k in range(len(request.prompts))]
+    pictures = [f"{prefix}-seed{request.seed + i}" for prefix in prefixes for i in range(request.count)]
+    return [folder / f"{name}{suffix}.png" for name in [*pictures, f"{kind}-seed{request.seed}-grid"]]
+
+
+def _draw(studio: "Studio", targets: _Targets, *, json: bool, quiet: bool) -> None:
+    """Sample, write each picture as soon as it is there, report it, and put the sheet together at the end."""
+    from cn import images
+
+    request, (height, width) = studio.request, studio.size
+    total = len(targets.pictures)
+    controls = ", ".join(f"{c.control} ({c.name}, strength {c.strength:g})" for c in request.conditions)
+    rows = {
+        "base": request.base,
+        "control": controls or None,
+        "pictures": f"{total} of {width}×{height}, {request.steps} steps, guidance {request.scale:g}",
+        "device": f"{studio.base.device}, {str(studio.base.dtype).removeprefix('torch.')}",
+    }
+    console.plan("Sampling", rows, quiet=quiet)
+    done: list[Sample] = []
+    with console.progress(total * request.steps, "sampling", unit="step", quiet=quiet) as advance:
+        for path, made in zip(targets.pictures, studio.samples(on_step=advance), strict=True):
+            images.write(path, made.image, made.text)
+            if targets.sheet is not None:
+                done.append(made)
+            if path != "-":
+                console.emit({"path": path, "prompt": made.prompt, "seed": made.seed}, json=json)
+    if targets.sheet is not None:
+        images.write(targets.sheet, _sheet(studio, done))
+        console.emit({"path": str(targets.sheet), "prompt": None, "seed": None}, json=json)
+
+
+def _sheet(studio: "Studio", samples: "list[Sample]") -> "np.ndarray":
+    """A row a prompt: the conditions, then its pictures."""
+    from cn.sheet import grid
+
+    request, hints = studio.request, list(studio.hints)
+    cells: list[np.ndarray | None] = []
+    for first in range(0, len(samples), request.count):
+        cells += [*hints, *(made.image for made in samples[first : first + request.count])]
+    titles = [c.kind or "condition" for c in request.conditions]
+    titles += [f"seed {request.seed + i}" for i in range(request.count)]
+    prompts = [prompt or "(no prompt)" for prompt in request.prompts]
+    return grid(cells, column_titles=titles, row_titles=prompts)

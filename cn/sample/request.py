@@ -1,0 +1,178 @@
+"""What `cn sample` is asked to do, checked and complete before any network is loaded. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from cn import conditions, images
+from cn.conditions import ConditionInfo
+from cn.errors import InputError, UsageError
+from cn.weights import catalogue
+
+T = TypeVar("T")
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition image, the control that it goes to, and how strongly and when that acts (shares of the steps)."""
+
+    image: np.ndarray
+    """uint8 (h, w, 3), at its own size."""
+    name: str
+    """What messages call the image: its path, or where it came from."""
+    control: str
+    """A bundled name or a path."""
+    kind: str | None = None
+    """What the image says it is."""
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Everything that decides what the pictures look like; picture i of a prompt has seed `seed` + i."""
+
+    prompts: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
+    base: str = catalogue.BASE_NAME
+    negative: str = ""
+    count: int = 1
+    seed: int = 0
+    steps: int = 20
+    scale: float = 9.0
+    eta: float = 0.0
+    guess: bool = False
+    size: tuple[int, int] | None = None
+    """(height, width); None takes it from the first condition, or else from the base."""
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise UsageError(f"--steps must be between 1 and 1000, not {self.steps}")
+        if self.count < 1:
+            raise UsageError(f"--count must be at least 1, not {self.count}")
+        if not 0 <= self.seed <= MAX_SEED - self.count:
+            raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
+        if self.guess and not self.conditions:
+            raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
+        for c in self.conditions:
+            if not 0 <= c.start < c.end <= 1:
+                raise UsageError(
+                    f"a control acts from a start to a later end within 0 … 1, not {c.start:g} to {c.end:g}"
+                )
+
+
+def make_conditions(
+    paths: Sequence[str],
+    *,
+    controls: Sequence[str] = (),
+    strengths: Sequence[float] = (),
+    starts: Sequence[float] = (),
+    ends: Sequence[float] = (),
+    detect: str | None = None,
+) -> tuple[Condition, ...]:
+    """Read the condition images and settle the control of each.
+
+    The k-th control, strength and window belong to the k-th image; a single value serves all. Without a control, the
+    image must say in its PNG text what kind it is, and the bundled control of that kind is taken.
+    """
+    if not paths and (controls or strengths or starts or ends or detect):
+        raise UsageError("--control, --strength, --control-start, --control-end and --detect need a --cond image")
+    if list(paths).count("-") > 1:
+        raise UsageError("standard input holds one image: give --cond - only once")
+    count = len(paths)
+    chosen = _spread("--control", controls, count)
+    strength, start, end = (
+        _spread(name, values, count)
+        for name, values in (("--strength", strengths), ("--control-start", starts), ("--control-end", ends))
+    )
+    made = []
+    for k, path in enumerate(paths):
+        image, kind = _read(path, detect)
+        control = chosen[k] if chosen else _default_control(path, kind)
+        window = {n: float(v[k]) for n, v in (("strength", strength), ("start", start), ("end", end)) if v}
+        made.append(Condition(image, path, control, kind, **window))
+    return tuple(made)
+
+
+def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:
+    if len(values) in (0, count):
+        return values
+    if len(values) == 1:
+        return list(values) * count
+    raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
+
+
+def _read(path: str, detect: str | None) -> tuple[np.ndarray, str | None]:
+    image, text = images.read_with_info(path)
+    if detect is not None:
+        return _detect(image, detect)
+    info = ConditionInfo.from_text(text)
+    return image, info.kind if info is not None else None
+
+
+def _detect(image: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
+    from cn.detect.canny import canny
+
+    found = conditions.get(kind).kind
+    if found != "canny":
+        raise UsageError(f"--detect {kind}: only canny can be detected so far; give a finished {found} map")
+    return np.repeat(canny(image)[..., None], 3, axis=2), found
+
+
+def _default_control(path: str, kind: str | None) -> str:
+    names = [w.name for w in catalogue.bundled() if w.role == "control"]
+    listed = ", ".join(names) or "none are bundled"
+    if kind is None:
+        raise UsageError(
+            f"{path}: this image does not say what kind of condition it is; name its control with --control "
+            f"({listed}, or a file), or make the condition of a photograph with --detect canny"
+        )
+    if kind not in names:
+        raise UsageError(
+            f"{path}: is a {kind} map, and no control for {kind} is bundled ({listed}); give --control FILE"
+        )
+    return kind
+
+
+def control_path(control: str) -> Path:
+    """The weights file of a control: a bundled name, a file, or the folder of a training run."""
+    path = Path(control)
+    if path.is_dir():
+        if not (path / "control.safetensors").is_file():
+            raise InputError(f"{control}: this folder has no control.safetensors; is it the folder of a training run?")
+        return path / "control.safetensors"
+    return catalogue.find(control)
+
+
+def working_size(
+    image_size: tuple[int, int] | None, asked: tuple[int, int] | None, trained: int, multiple: int
+) -> tuple[int, int]:
+    """(height, width) of the pictures, both multiples of `multiple` pixels unless asked otherwise.
+
+    That of the condition; where its short side is more than 1.5 times larger or smaller than the base was trained at,
+    scaled to that, since a latent-diffusion model composes badly far from its own size. A size asked for needs
+    multiples of 8 (UsageError).
+    """
+    if asked is not None:
+        if asked[0] % 8 or asked[1] % 8 or min(asked) < 64:
+            raise UsageError(f"--size {asked[1]}x{asked[0]}: both sides must be multiples of 8, and at least 64")
+        return asked
+    height, width = image_size or (trained, trained)
+    short = min(height, width)
+    if max(short / trained, trained / short) > 1.5:
+        height, width = height * trained / short, width * trained / short
+    return tuple(max(multiple, round(side / multiple) * multiple) for side in (height, width))  # type: ignore[return-value]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`512x768` (width × height, as everywhere in this field) or `512` → (height, width)."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(p.isdigit() for p in parts):
+        raise UsageError(f"--size is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
+    return int(parts[-1]), int(parts[0])
