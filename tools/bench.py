@@ -3,6 +3,7 @@
 Each section is a function that gives rows; SECTIONS lists them.
 """
 
+import json
 import os
 import platform
 import statistics
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 CN = Path(sys.executable).with_name("cn")
+STEP = Path(__file__).with_name("bench_step.py")
 PHOTOGRAPHS = 200
 
 
@@ -77,7 +79,62 @@ def make_photographs(folder: Path) -> int:
     return pixels
 
 
-SECTIONS: tuple[Callable[[], Iterator[Row]], ...] = (help_rows, canny_rows)
+def synth_rows() -> Iterator[Row]:
+    """The built-in scenes, written as pairs by two processes, start-up included."""
+    count = 200
+    with tempfile.TemporaryDirectory() as folder:
+        taken = seconds("dataset", "synth", Path(folder, "pairs"), "--count", count, "--cond", "canny", "--workers", 2)
+    yield Row("cn dataset synth, 256×256, 2 workers", f"{count / taken:.1f} pictures/s", "≥ 20")
+
+
+def sample_rows() -> Iterator[Row]:
+    """One picture of 256×256 with the defaults (20 steps, guidance 9), start-up included: the median of three."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds("dataset", "synth", Path(folder, "pair"), "--count", 1, "--cond", "canny")
+        condition = next(Path(folder, "pair", "source").iterdir())
+        words = (
+            "sample",
+            "--cond",
+            condition,
+            "--prompt",
+            "a red house on sand",
+            "--overwrite",
+            "--out",
+            f"{folder}/a.png",
+        )
+        taken = statistics.median(seconds(*words) for _ in range(3))
+        yield Row("cn sample, one picture with control", f"{taken:.1f} s", "≤ 12 s")
+
+
+def training_rows() -> Iterator[Row]:
+    """Training steps at 256×256, batch 4, latents at hand; rounds alternate, so that drift hits all alike."""
+    kinds = ("control", "small-scale", "fine-tuning")
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+    for _ in range(3):
+        for kind in kinds:
+            output = subprocess.run([sys.executable, STEP, kind], check=True, capture_output=True, text=True).stdout
+            found[kind].append(json.loads(output))
+    rate, memory = (
+        {kind: statistics.median(run[name] for run in runs) for kind, runs in found.items()}
+        for name in ("steps_per_second", "megabytes")
+    )
+    names = {"control": "ControlNet, all links", "small-scale": "small-scale (middle)", "fine-tuning": "whole U-Net"}
+    for kind in kinds:
+        yield Row(f"training step: {names[kind]}", f"{rate[kind]:.2f} steps/s, {memory[kind]:.0f} MB")
+    time_ratio, memory_ratio = rate["fine-tuning"] / rate["control"], memory["control"] / memory["fine-tuning"]
+    yield Row(
+        "ControlNet over fine-tuning", f"{time_ratio:.2f} in time, {memory_ratio:.2f} in memory", "1.34, 1.23 (paper)"
+    )
+    yield Row("small-scale over all links", f"{rate['small-scale'] / rate['control']:.2f} in speed", "1.6 (paper)")
+
+
+SECTIONS: tuple[Callable[[], Iterator[Row]], ...] = (
+    help_rows,
+    canny_rows,
+    synth_rows,
+    sample_rows,
+    training_rows,
+)
 
 
 def main() -> None:
