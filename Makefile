@@ -7,11 +7,13 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 PHOTO ?=
+WORK ?= build/weights
+STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format weights bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +32,9 @@ lint: $(VENV)/test.stamp $(VENV)/dev.stamp  ## Check style, format and types
 format: $(VENV)/dev.stamp  ## Bring the source into its format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+weights: $(VENV)/test.stamp  ## Make the bundled weights anew (hours on a CPU; WORK=folder; run again to continue)
+	$(RUN) -m cn.recipe render $(STAGES) evaluate install --work $(WORK) --pictures 40000 --conditions 16000
 
 bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table
 	$(RUN) tools/bench.py

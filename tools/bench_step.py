@@ -1,6 +1,6 @@
 """One kind of training step on the bundled base, in a process of its own so that its peak memory can be told.
 
-`python tools/bench_step.py KIND` (control, small-scale, fine-tuning) prints JSON: steps a second, megabytes above imports.
+`python tools/bench_step.py KIND` prints JSON: steps a second, megabytes above what imports take. KINDS are below.
 """
 
 import json
@@ -17,6 +17,7 @@ from cn.model.controlnet import ControlNet
 from cn.train.loss import diffusion_loss
 from cn.weights import catalogue
 
+KINDS = ("control", "small-scale", "fine-tuning")
 BATCH_SIZE, WARMUP, STEPS = 4, 2, 8
 
 
