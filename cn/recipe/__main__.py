@@ -25,7 +25,7 @@ from cn.model.config import PRESETS
 from cn.recipe.autoencoder import AutoencoderRecipe, train_autoencoder, whiten
 from cn.recipe.control import ControlRecipe, train_control
 from cn.recipe.denoiser import DenoiserRecipe, train_denoiser
-from cn.recipe.evaluate import HeldOut, evaluate, write_report
+from cn.recipe.evaluate import HeldOut, evaluate, hardware, write_report
 from cn.recipe.latents import Latents
 from cn.recipe.legs import Budget, Rates
 from cn.recipe.pool import KINDS, Pool, render_pool
@@ -94,16 +94,27 @@ class Workshop:
         given = {"batch_size": self.args.batch_size, "rate": self.args.rate}
         return replace(recipe, **{k: v for k, v in given.items() if v is not None})
 
-    def note(self, stage: str, budget: Budget, recipe: Rates, **more: object) -> None:
-        entry = {
+    def note(self, stage: str, budget: Budget, recipe: Rates, pictures: int) -> None:
+        """Keep for the report what a stage has had; going on from finished weights adds a record to the earlier."""
+        record = {
             "steps": budget.step,
             "minutes": round(budget.seconds / 60, 1),
             "batch_size": recipe.batch_size,
             "rate": recipe.rate,
+            "pictures": pictures,
+            "hardware": hardware(self.device),
             "complete": budget.fraction >= 1,
-            **more,
         }
-        write_atomic(self.work / "stages.json", json.dumps(self.stages | {stage: entry}, indent=2).encode())
+        earlier = self.stages.get(stage, [])
+        earlier = earlier[:-1] if earlier and not earlier[-1]["complete"] else earlier
+        write_atomic(
+            self.work / "stages.json", json.dumps(self.stages | {stage: [*earlier, record]}, indent=2).encode()
+        )
+
+    def done(self, stage: str) -> bool:
+        """Whether a stage is complete in this very folder; weights that were put here begin a stage anew."""
+        records = self.stages.get(stage, [])
+        return bool(records) and records[-1]["complete"] and (self.work / f"{stage}.pt").exists()
 
     def autoencoder(self, budget: Budget) -> None:
         recipe = self.rates(AutoencoderRecipe())
@@ -112,7 +123,7 @@ class Workshop:
         base = Base.create(CONFIG, self.device)
         base.vae.load_state_dict(vae.state_dict())
         save_base(self.work / "autoencoder.safetensors", base, half=False)
-        self.note("autoencoder", budget, recipe, pictures=self.pool.count)
+        self.note("autoencoder", budget, recipe, self.pool.count)
 
     def denoiser(self, budget: Budget) -> None:
         path = self.work / "base.safetensors"
@@ -123,7 +134,7 @@ class Workshop:
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, recipe)
         save_base(self.work / "base.safetensors", base, tokens=latents.vocabulary, licence=LICENCE)
         latents.save(self.work / "latents.pt")
-        self.note("denoiser", budget, recipe, pictures=latents.count)
+        self.note("denoiser", budget, recipe, latents.count)
 
     def control(self, kind: str, budget: Budget) -> None:
         base = load_base(self.work / "base.safetensors", self.device)
@@ -132,7 +143,7 @@ class Workshop:
         start = load_control(path, self.device).model if path.exists() else None
         model = train_control(base, kind, self.latents, count, state, budget, recipe, start)
         save_control(path, model, kind=kind, base_sha256=base.sha256, half=True, licence=LICENCE)
-        self.note(f"control-{kind}", budget, recipe, pictures=count)
+        self.note(f"control-{kind}", budget, recipe, count)
 
     def evaluate(self) -> None:
         base = load_base(self.work / "base.safetensors", self.device)
@@ -141,7 +152,7 @@ class Workshop:
         controls = [load_control(path, self.device) for path in paths if path.exists()]
         batch_size = 32 if self.device.type == "cuda" else 1
         figures = evaluate(base, controls, held_out, self.work, batch_size=batch_size)
-        write_report(self.work / "report.json", figures, self.stages, base)
+        write_report(self.work / "report.json", figures, self.stages, self.device)
 
     def install(self) -> None:
         """Put the weights and their report into the package."""
@@ -151,7 +162,7 @@ class Workshop:
 
     def run(self, stage: str, minutes: float | None) -> None:
         """One stage, unless it is complete or the leg is over."""
-        if self.stages.get(stage, {}).get("complete") or time.monotonic() > self.deadline:
+        if self.done(stage) or time.monotonic() > self.deadline:
             return
         if stage == "evaluate":
             self.evaluate()

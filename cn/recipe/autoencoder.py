@@ -77,6 +77,8 @@ def whiten(vae: AutoencoderKL, pool: Pool, pictures: int = 2048) -> None:
     means = torch.cat([vae.encode(as_input(pool.rgb[i : i + 64])).mean.float() for i in range(0, count, 64)])
     shift, scale = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3))
     n = len(scale)
+    assert vae.quant.bias is not None
+    assert vae.post_quant.bias is not None
     vae.quant.weight[:n] /= scale[:, None, None, None]
     vae.quant.bias[:n] = (vae.quant.bias[:n] - shift) / scale
     vae.quant.bias[n:] -= 2 * scale.log()

@@ -82,12 +82,23 @@ def evaluate(
     return figures
 
 
-def write_report(path: Path, figures: dict[str, Any], stages: dict[str, Any], base: Base) -> None:
+def hardware(device: torch.device) -> str:
+    """What computed: the GPU's name, or the processor's with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    names = [line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def write_report(path: Path, figures: dict[str, Any], stages: dict[str, Any], device: torch.device) -> None:
     """The small JSON report that goes with the weights: what was trained for how long, where, and how good it is."""
-    cuda = base.device.type == "cuda"
     report = {
         "date": datetime.now(UTC).date().isoformat(),
-        "hardware": torch.cuda.get_device_name() if cuda else f"CPU {platform.machine()}",
+        "evaluated_on": hardware(device),
         "torch": torch.__version__.split("+")[0],
         "stages": stages,
         "figures": figures,
