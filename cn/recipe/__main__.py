@@ -78,9 +78,11 @@ class Workshop:
         made = [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
         vae = load_base(next((path for path in made if path.exists()), made[0]), self.device).vae
         latents = Latents.of(self.pool, vae, CONFIG.text)
-        if (self.work / "latents.pt").exists():
-            latents.load(self.work / "latents.pt")
-        latents.refresh()
+        kept = self.work / "latents.pt"
+        if kept.exists():
+            latents.load(kept)
+        if latents.count < latents.refresh():
+            latents.save(kept)
         return latents
 
     @property
@@ -133,7 +135,7 @@ class Workshop:
         recipe, latents = self.rates(DenoiserRecipe()), self.latents
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, recipe)
         save_base(self.work / "base.safetensors", base, tokens=latents.vocabulary, licence=LICENCE)
-        latents.save(self.work / "latents.pt")
+        latents.save(self.work / "latents.pt")  # with what was rendered meanwhile
         self.note("denoiser", budget, recipe, latents.count)
 
     def control(self, kind: str, budget: Budget) -> None:
