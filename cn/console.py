@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol
 
-from cn.errors import OutputClosedError
+from cn.errors import InputError, OutputClosedError
 
 _BOLD, _YELLOW, _RED, _DIM = "1", "33", "31", "2"
 
@@ -95,7 +95,8 @@ def emit(result: object, json: bool = False) -> None:
     """One result on stdout, flushed: a path or text as it is, or with `json` a record as one line of JSON.
 
     A record is a mapping or a dataclass; a plain path becomes `{"path": …}`. Without `json`, a record shows its
-    "output" or "path". Raises OutputClosedError when nobody reads stdout any more.
+    "output" or "path". Raises OutputClosedError when nobody reads stdout any more,
+    and InputError when it cannot be written (a full disk).
     """
     record: object = result
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
@@ -112,6 +113,8 @@ def emit(result: object, json: bool = False) -> None:
         _write(text, sys.stdout)
     except BrokenPipeError as closed:
         raise OutputClosedError("nobody reads standard output any more") from closed
+    except OSError as error:
+        raise InputError(f"standard output: cannot be written: {error.strerror}") from error
 
 
 def _line(text: str) -> None:

@@ -34,3 +34,8 @@ def sampling_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise UsageError(f"--precision is auto, fp32, bf16 or fp16, not {name!r}")
     return _DTYPES[name]
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """`--precision`'s word for a number format of `sampling_dtype`."""
+    return next(name for name, known in _DTYPES.items() if known == dtype)

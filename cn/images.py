@@ -27,6 +27,7 @@ __all__ = [
     "SUFFIXES",
     "decode",
     "encode",
+    "format_of",
     "grid",
     "is_whole_png",
     "read",
@@ -132,14 +133,28 @@ def write(
     formats cannot hold them). Raises InputError, naming the file, for an unknown ending and when it cannot be written.
     """
     if str(path) == "-":
-        sys.stdout.buffer.write(encode(array, "PNG", text))
-        sys.stdout.buffer.flush()
+        _write_stdout(encode(array, "PNG", text))
         return
+    # Not waiting for the disk: hundreds of pictures a second, each of which can be made again.
+    write_atomic(path, encode(array, format_of(path), text, quality=quality), durable=False)
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"standard output: cannot be written: {reason(error)}") from error
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Pillow's name of the format that `path` ends on, PNG without an ending; InputError for one we do not write."""
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise InputError(f"{path}: cannot write {suffix} images; use .png, .jpg or .webp")
-    # Not waiting for the disk: hundreds of pictures a second, each of which can be made again.
-    write_atomic(path, encode(array, _FORMATS[suffix], text, quality=quality), durable=False)
+    return _FORMATS[suffix]
 
 
 def encode(

@@ -1,28 +1,29 @@
 """`cn sample`: condition images and prompts → pictures."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cn import console
 from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Quiet
-from cn.errors import InputError, UsageError
-from cn.files import make_folder
+from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from cn.sample.request import SampleRequest
     from cn.sample.run import Sample, Studio
+    from cn.sample.targets import Targets
 
 CONTROL_PANEL, PROMPT_PANEL, SAMPLING_PANEL = "Control", "Prompt", "Sampling"
 PROMPT_MODES = ("user", "none", "default")
+_WITH_FROM = {"from_", "out", "grid", "overwrite", "device", "precision", "json", "quiet"}
+"""What may be said anew when a picture is made again."""
 
 
 def sample(
+    context: typer.Context,
     cond: Annotated[
         list[str] | None,
         typer.Option(
@@ -191,12 +192,13 @@ def sample(
     from cn.sample import recipe
     from cn.sample.request import SampleRequest, make_conditions, parse_size
     from cn.sample.run import Studio
+    from cn.sample.targets import settle
 
     hashes = None
     if from_ is not None:
-        if cond or prompt or prompt_mode:
-            raise UsageError("--from makes a picture again as it was: it takes no --cond and no --prompt")
+        _refuse_with_from(context)
         request, hashes = recipe.from_file(from_)
+        request = request if precision == "auto" else replace(request, precision=precision)
     else:
         conditions = make_conditions(
             cond or [],
@@ -220,13 +222,28 @@ def sample(
             size=parse_size(size) if size is not None else None,
             precision=precision,
         )
-    targets = _targets(request, out, grid, overwrite)
+    targets = settle(request, out, grid=grid, overwrite=overwrite)
     studio = Studio.open(request, device=device)
     if hashes is not None and dict(hashes) != studio.hashes:
         console.warn(f"{from_} was made with other weights: the picture will differ")
-    for doubt in studio.doubts():
+    for doubt in [*studio.doubts(), *targets.doubts()]:
         console.warn(doubt)
     _draw(studio, targets, json=json, quiet=quiet)
+
+
+def _refuse_with_from(context: typer.Context) -> None:
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in _WITH_FROM and _is_given(context, parameter.name)
+    ]
+    if given:
+        raise UsageError(f"--from makes a picture again as it was: it takes no {', '.join(given)}")
+
+
+def _is_given(context: typer.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name) if name else None
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _prompts(given: list[str], mode: str | None) -> tuple[str, ...]:
@@ -241,67 +258,33 @@ def _prompts(given: list[str], mode: str | None) -> tuple[str, ...]:
     return ("",) if mode == "none" else (DEFAULT_PROMPT,)
 
 
-@dataclass(frozen=True)
-class _Targets:
-    """Where the pictures go: one path each, and the sheet's."""
-
-    pictures: list[str]
-    sheet: Path | None
-
-
-def _targets(request: "SampleRequest", out: str | None, grid: bool, overwrite: bool) -> _Targets:
-    """Settle every path before anything slow begins. InputError rather than replacing what is there.
-
-    Without --out a number is put behind the names where they are taken.
-    """
-    total = len(request.prompts) * request.count
-    if out == "-":
-        if total > 1 or grid:
-            raise UsageError("--out - takes one picture: no --grid, --count 1 and one --prompt")
-        return _Targets(["-"], None)
-    if out is not None and Path(out).suffix and not Path(out).is_dir():
-        if total > 1:
-            raise UsageError(f"--out {out} is one file for {total} pictures: give a folder")
-        paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")]
-    else:
-        paths = _names(request, Path(out or "samples"), "")
-    paths = paths if grid else paths[:-1]
-    number = 1
-    while out is None and not overwrite and any(path.exists() for path in paths):
-        number += 1
-        paths = _names(request, Path("samples"), f"-{number}")[: len(paths)]
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: is there already; give another --out, or --overwrite to replace it")
-    make_folder(paths[0].parent)
-    return _Targets([str(path) for path in paths[:total]], paths[total] if grid else None)
+def _plan(studio: "Studio", total: int) -> dict[str, object]:
+    """What is about to be drawn, for a person to read."""
+    request, (height, width) = studio.request, studio.size
+    controls = []
+    for c in request.conditions:
+        window = "" if (c.start, c.end) == (0, 1) else f", from {c.start:g} to {c.end:g} of the steps"
+        controls.append(f"{c.control}, strength {c.strength:g}{window}, follows {c.name}")
+    how = f"{request.steps} steps, guidance {request.scale:g}" + (f", eta {request.eta:g}" if request.eta else "")
+    return {
+        "base": request.base,
+        "control": "\n".join(controls) or None,
+        "mode": "guess" if request.guess else None,
+        "prompt": "\n".join(" ".join(prompt.split()) or "(none)" for prompt in request.prompts),
+        "negative": request.negative or None,
+        "pictures": f"{total} of {width}×{height}, {how}, seed {request.seed}" + (" and on" * (request.count > 1)),
+        "device": f"{studio.base.device}, {request.precision}",
+    }
 
 
-def _names(request: "SampleRequest", folder: Path, suffix: str) -> list[Path]:
-    """`KIND[-prompt K]-seedN.png` for every picture in order, then the sheet's name."""
-    kind = "-".join(c.kind or Path(c.control).stem for c in request.conditions) or "base"
-    several = len(request.prompts) > 1
-    prefixes = [f"{kind}-prompt{k + 1}" if several else kind for k in range(len(request.prompts))]
-    pictures = [f"{prefix}-seed{request.seed + i}" for prefix in prefixes for i in range(request.count)]
-    return [folder / f"{name}{suffix}.png" for name in [*pictures, f"{kind}-seed{request.seed}-grid"]]
-
-
-def _draw(studio: "Studio", targets: _Targets, *, json: bool, quiet: bool) -> None:
+def _draw(studio: "Studio", targets: "Targets", *, json: bool, quiet: bool) -> None:
     """Sample, write each picture as soon as it is there, report it, and put the sheet together at the end."""
     from cn import images
 
-    request, (height, width) = studio.request, studio.size
     total = len(targets.pictures)
-    controls = ", ".join(f"{c.control} ({c.name}, strength {c.strength:g})" for c in request.conditions)
-    rows = {
-        "base": request.base,
-        "control": controls or None,
-        "pictures": f"{total} of {width}×{height}, {request.steps} steps, guidance {request.scale:g}",
-        "device": f"{studio.base.device}, {str(studio.base.dtype).removeprefix('torch.')}",
-    }
-    console.plan("Sampling", rows, quiet=quiet)
+    console.plan("Sampling", _plan(studio, total), quiet=quiet)
     done: list[Sample] = []
-    with console.progress(total * request.steps, "sampling", unit="step", quiet=quiet) as advance:
+    with console.progress(total * studio.request.steps, "sampling", unit="step", quiet=quiet) as advance:
         for path, made in zip(targets.pictures, studio.samples(on_step=advance), strict=True):
             images.write(path, made.image, made.text)
             if targets.sheet is not None:

@@ -1,19 +1,22 @@
 """What `cn sample` is asked to do, checked and complete before any network is loaded. No torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from cn import conditions, images
 from cn.conditions import ConditionInfo
-from cn.errors import InputError, UsageError
+from cn.errors import InputError, UsageError, WeightsError
 from cn.weights import catalogue
 
 T = TypeVar("T")
 MAX_SEED = 2**63 - 1
+MAX_COUNT = 100_000
+MAX_AREA = 64
+"""A picture may have this many times the pixels that its base was trained at: beyond, hours and all memory go by."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,23 @@ class SampleRequest:
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
             raise UsageError(f"--steps must be between 1 and 1000, not {self.steps}")
-        if self.count < 1:
-            raise UsageError(f"--count must be at least 1, not {self.count}")
+        if not 1 <= self.count <= MAX_COUNT:
+            raise UsageError(f"--count must be between 1 and {MAX_COUNT}, not {self.count}")
         if not 0 <= self.seed <= MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
+        if not math.isfinite(self.scale):
+            raise UsageError(f"--scale must be a number such as 9, not {self.scale}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"--eta must be between 0 and 1, not {self.eta}")
+        if self.size is not None and (self.size[0] % 8 or self.size[1] % 8 or min(self.size) < 64):
+            raise UsageError(
+                f"--size {self.size[1]}x{self.size[0]}: both sides must be multiples of 8, and at least 64"
+            )
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
         for c in self.conditions:
+            if not math.isfinite(c.strength):
+                raise UsageError(f"--strength must be a number such as 1, not {c.strength}")
             if not 0 <= c.start < c.end <= 1:
                 raise UsageError(
                     f"a control acts from a start to a later end within 0 … 1, not {c.start:g} to {c.end:g}"
@@ -93,10 +106,11 @@ def make_conditions(
     )
     made = []
     for k, path in enumerate(paths):
-        image, kind = _read(path, detect)
-        control = chosen[k] if chosen else _default_control(path, kind)
+        name = "standard input" if path == "-" else path
+        image, kind = _read(path, name, detect)
+        control = chosen[k] if chosen else _default_control(name, kind)
         window = {n: float(v[k]) for n, v in (("strength", strength), ("start", start), ("end", end)) if v}
-        made.append(Condition(image, path, control, kind, **window))
+        made.append(Condition(image, name, control, kind, **window))
     return tuple(made)
 
 
@@ -108,11 +122,14 @@ def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
 
 
-def _read(path: str, detect: str | None) -> tuple[np.ndarray, str | None]:
+def _read(path: str, name: str, detect: str | None) -> tuple[np.ndarray, str | None]:
     image, text = images.read_with_info(path)
     if detect is not None:
         return _detect(image, detect)
-    info = ConditionInfo.from_text(text)
+    try:
+        info = ConditionInfo.from_text(text)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     return image, info.kind if info is not None else None
 
 
@@ -125,54 +142,55 @@ def _detect(image: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
     return np.repeat(canny(image)[..., None], 3, axis=2), found
 
 
-def _default_control(path: str, kind: str | None) -> str:
+def _default_control(name: str, kind: str | None) -> str:
     names = [w.name for w in catalogue.bundled() if w.role == "control"]
-    listed = ", ".join(names) or "none are bundled"
+    listed = f"bundled are: {', '.join(names)}" if names else "none are bundled"
     if kind is None:
         raise UsageError(
-            f"{path}: this image does not say what kind of condition it is; name its control with --control "
-            f"({listed}, or a file), or make the condition of a photograph with --detect canny"
+            f"{name}: this image does not say what kind of condition it is; name its control with --control "
+            f"({listed}), or make the condition of a photograph with --detect canny"
         )
     if kind not in names:
-        raise UsageError(
-            f"{path}: is a {kind} map, and no control for {kind} is bundled ({listed}); give --control FILE"
+        raise WeightsError(
+            f"{name}: is {an(kind)} map, and there is no control for that here ({listed}); "
+            f"give one with --control FILE, or train one: cn train --cond {kind}"
         )
     return kind
 
 
-def control_path(control: str) -> Path:
-    """The weights file of a control: a bundled name, a file, or the folder of a training run."""
-    path = Path(control)
-    if path.is_dir():
-        if not (path / "control.safetensors").is_file():
-            raise InputError(f"{control}: this folder has no control.safetensors; is it the folder of a training run?")
-        return path / "control.safetensors"
-    return catalogue.find(control)
+def an(kind: str) -> str:
+    """The kind with its article: "a depth", "an openpose", "an hed"."""
+    return f"an {kind}" if kind[:1] in "aeio" or kind == "hed" else f"a {kind}"
 
 
 def working_size(
     image_size: tuple[int, int] | None, asked: tuple[int, int] | None, trained: int, multiple: int
 ) -> tuple[int, int]:
-    """(height, width) of the pictures, both multiples of `multiple` pixels unless asked otherwise.
+    """(height, width) of the pictures: what was asked for, or else multiples of `multiple` pixels near the condition's.
 
-    That of the condition; where its short side is more than 1.5 times larger or smaller than the base was trained at,
-    scaled to that, since a latent-diffusion model composes badly far from its own size. A size asked for needs
-    multiples of 8 (UsageError).
+    Where the condition's short side is more than 1.5 times larger or smaller than the base was trained at, it is
+    scaled to that, since a latent-diffusion model composes badly far from its own size. Raises InputError for more
+    than MAX_AREA times the pixels that the base was trained at.
     """
-    if asked is not None:
-        if asked[0] % 8 or asked[1] % 8 or min(asked) < 64:
-            raise UsageError(f"--size {asked[1]}x{asked[0]}: both sides must be multiples of 8, and at least 64")
-        return asked
-    height, width = image_size or (trained, trained)
-    short = min(height, width)
-    if max(short / trained, trained / short) > 1.5:
-        height, width = height * trained / short, width * trained / short
-    return tuple(max(multiple, round(side / multiple) * multiple) for side in (height, width))  # type: ignore[return-value]
+    size = asked or _near(image_size or (trained, trained), trained, multiple)
+    if size[0] * size[1] > MAX_AREA * trained**2:
+        raise InputError(
+            f"a picture of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
+            f"{'give a smaller --size' if asked else 'crop the condition'}"
+        )
+    return size
+
+
+def _near(size: tuple[int, int], trained: int, multiple: int) -> tuple[int, int]:
+    short = min(size)
+    factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
+    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
+    return height, width
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """`512x768` (width × height, as everywhere in this field) or `512` → (height, width)."""
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(p.isdigit() for p in parts):
+    if len(parts) > 2 or not all(p.isdecimal() and len(p) < 8 for p in parts):
         raise UsageError(f"--size is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
     return int(parts[-1]), int(parts[0])

@@ -1,21 +1,26 @@
 """A checked request → pictures: load the networks, fit the conditions, sample one picture after the other."""
 
+import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
-from cn import conditions
 from cn.checkpoints import Control, check_fits, load_base, load_control
-from cn.devices import choose_device, sampling_dtype
+from cn.devices import choose_device, precision_name, sampling_dtype
 from cn.errors import InputError
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
-from cn.resizing import resize
+from cn.model.text import token_count
 from cn.sample import recipe
-from cn.sample.request import SampleRequest, control_path, working_size
+from cn.sample.fit import fit
+from cn.sample.request import SampleRequest, an, working_size
 from cn.weights import catalogue
+
+MAX_TOKENS = 75
+"""Of a prompt, without start and end (CLIP's 77)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Studio:
-    """A request with its networks in memory. `hints` are the conditions at the pictures' size, uint8."""
+    """A request with its networks in memory; its size and precision are settled.
+
+    `hints` are the conditions at the pictures' size, uint8 (h, w, 3).
+    """
 
     request: SampleRequest
     base: Base
@@ -43,20 +51,23 @@ class Studio:
         """Load what the request needs. WeightsError when something is missing or does not fit together."""
         where = choose_device(device)
         dtype = sampling_dtype(request.precision, where)
-        paths = [control_path(c.control) for c in request.conditions]
-        base = load_base(catalogue.find(request.base), where, dtype)
+        paths = [catalogue.find(c.control, role="control") for c in request.conditions]
+        base = load_base(catalogue.find(request.base, role="base"), where, dtype)
         loaded = {path: load_control(path, where, dtype) for path in dict.fromkeys(paths)}
         for path, control in loaded.items():
             check_fits(control, base, str(path))
-        first = request.conditions[0].image.shape if request.conditions else None
-        size = working_size(
-            (first[0], first[1]) if first else None, request.size, base.config.image_size, base.config.size_multiple
-        )
+
+        def natural(image: np.ndarray | None, asked: tuple[int, int] | None = None) -> tuple[int, int]:
+            shape = (image.shape[0], image.shape[1]) if image is not None else None
+            return working_size(shape, asked, base.config.image_size, base.config.size_multiple)
+
+        size = natural(request.conditions[0].image if request.conditions else None, request.size)
         hints = tuple(
-            _fit(c.image, c.kind or loaded[path].kind, size, c.name)
+            fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
             for c, path in zip(request.conditions, paths, strict=True)
         )
-        return cls(request, base, tuple(loaded[path] for path in paths), size, hints)
+        settled = replace(request, size=size, precision=precision_name(dtype))
+        return cls(settled, base, tuple(loaded[path] for path in paths), size, hints)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -70,12 +81,15 @@ class Studio:
         for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
             if condition.kind and control.kind and condition.kind != control.kind:
                 found.append(
-                    f"{condition.name} is a {condition.kind} map, but {condition.control} follows {control.kind}"
+                    f"{condition.name} is {an(condition.kind)} map, but {condition.control} follows {control.kind}"
                 )
             if control.base_sha256 and control.base_sha256 != self.base.sha256:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any():
                 found.append(f"{condition.name} is black all over: there is nothing to follow")
+        for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
+            if (tokens := token_count(prompt)) > MAX_TOKENS:
+                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are not seen")
         return found
 
     def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
@@ -90,20 +104,25 @@ class Studio:
         ]
         wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
         pictures = generate(self.base, wanted, sampling, inputs, on_step=on_step)
-        for asked, image in zip(wanted, pictures, strict=True):
-            text = recipe.to_text(r, asked.prompt, asked.seed, self.size, self.hashes)
+        for asked in wanted:
+            with _memory(self.size, self.base.device):
+                image = next(pictures)
+            text = recipe.to_text(r, self.hints, asked.prompt, asked.seed, self.hashes)
             yield Sample(image, asked.prompt, asked.seed, text)
 
 
-def _fit(image: np.ndarray, kind: str | None, size: tuple[int, int], name: str) -> np.ndarray:
-    """The condition at the pictures' size: nearest pixels for labels and lines, averages for smooth maps.
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
 
-    Raises InputError when its shape is another: stretching a condition would bend what it shows.
-    """
-    height, width = image.shape[:2]
-    if abs(height * size[1] - width * size[0]) > 64 * max(height, width):
-        raise InputError(
-            f"{name}: {width}×{height} pixels do not fit a picture of {size[1]}×{size[0]}; crop it, or give --size"
-        )
-    known = kind in conditions.KINDS
-    return resize(image, size, conditions.get(kind).geometry if kind and known else "smooth")
+
+@contextlib.contextmanager
+def _memory(size: tuple[int, int], device: torch.device) -> Iterator[None]:
+    """InputError when the memory does not suffice; torch's words for it differ from device to device."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" in str(error) or "allocate memory" in str(error):
+            raise InputError(
+                f"the memory of {device} does not suffice for pictures of {size[1]}×{size[0]}; give a smaller --size"
+            ) from error
+        raise

@@ -70,26 +70,36 @@ def bundled(folder: Path = FOLDER) -> list[Weights]:
     return sorted(files, key=lambda weights: (weights.role != "base", weights.name))
 
 
-def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER) -> Path:
+def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: Role = "unknown") -> Path:
     """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file is there.
 
-    A bundled name wins over a file of that name without a folder: `./canny` means the file.
-    Raises WeightsError, with what to do, when there is neither.
+    A bundled name wins over a file of that name without a folder: `./canny` means the file. With `role`, the folder of
+    a training run is taken too: it holds `control.safetensors`, and `base.safetensors` where the base was trained.
+    Raises WeightsError, with what to do, when there is nothing.
     """
     text = os.fspath(name_or_path)
     name = text if text == BASE_NAME else _kind(text)
     if name is not None and (folder / f"{name}.safetensors").is_file():
         return folder / f"{name}.safetensors"
     path = Path(text)
-    if path.is_file():
-        return path
-    names = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors")))
+    inside = path / f"{role}.safetensors"
+    if path.is_file() or (text and inside.is_file()):
+        return path if path.is_file() else inside
+    if text and path.is_dir():
+        if role == "unknown":
+            raise WeightsError(f"{text}: is a folder; give the .safetensors file in it")
+        raise WeightsError(f"{text}: this folder has no {inside.name}; is it the folder of a training run?")
+    names = ", ".join(_names(folder, role))
     here = f"bundled are: {names}" if names else "this installation has none bundled"
-    if path.is_dir():
-        raise WeightsError(f"{text}: is a folder; give the .safetensors file in it")
     if path.suffix or os.sep in text:
         raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
+
+
+def _names(folder: Path, role: Role) -> list[str]:
+    """The bundled names that can play `role`, by their file names alone, so that no broken file hides the others."""
+    names = sorted(file.stem for file in folder.glob("*.safetensors"))
+    return [name for name in names if role == "unknown" or (role == "base") == (name == BASE_NAME)]
 
 
 def describe(path: str | os.PathLike[str]) -> Weights:

@@ -1,0 +1,43 @@
+"""A condition image of any size → the hint at the picture's size."""
+
+import math
+
+import numpy as np
+
+from cn import conditions
+from cn.errors import InputError
+from cn.resizing import resize
+
+LINES = frozenset({"canny", "hough"})
+"""Kinds drawn in lines one pixel wide."""
+
+MAX_STRETCH = 1.15
+"""How far the sides' ratio may change unnoticed: the rounding of sides to multiples of 64 pixels needs that much."""
+
+
+def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], natural: tuple[int, int], name: str) -> np.ndarray:
+    """The condition (h, w, 3), uint8, at `size` = (height, width).
+
+    Labels and colours take the nearest pixel, smooth maps are averaged, and thin lines keep their brightest pixel when
+    they get smaller. Raises InputError when its shape is another, since stretching would bend what it shows;
+    `natural` is the size that this image itself would have asked for, which is always accepted.
+    """
+    height, width = image.shape[:2]
+    stretch = (height * size[1]) / (width * size[0])
+    if max(stretch, 1 / stretch) > MAX_STRETCH and size != natural:
+        raise InputError(
+            f"{name}: a condition of {width}×{height} pixels does not fit a picture of {size[1]}×{size[0]}; "
+            "crop it, or give another --size"
+        )
+    if kind in LINES and min(height / size[0], width / size[1]) > 1:
+        return _shrink_lines(image, size)
+    known = kind is not None and kind in conditions.KINDS
+    return resize(image, size, conditions.get(kind).geometry if kind and known else "smooth")
+
+
+def _shrink_lines(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The brightest pixel of each cell: the nearest one alone would leave dots of a line."""
+    import cv2
+
+    cell = np.ones((math.ceil(image.shape[0] / size[0]), math.ceil(image.shape[1] / size[1])), np.uint8)
+    return resize(np.asarray(cv2.dilate(image, cell)), size, "discrete")
