@@ -37,22 +37,18 @@ SHOWS = (
     Show(
         "canny",
         90,
-        ("a red house with a white roof on a meadow at night", "a yellow house with a green roof on sand at dusk"),
+        ("a red house with a white roof on grass at night", "a yellow house with a blue roof on sand at dusk"),
     ),
-    Show(
-        "depth",
-        72,
-        ("a black dog and a snowman in a red hat at night", "a white dog and a snowman with a blue scarf at dusk"),
-    ),
+    Show("depth", 286, ("a red car on snow at night", "a blue car in a meadow at noon")),
     Show(
         "openpose",
-        87,
-        ("a dancer in a red coat on snow at dusk", "a man in a blue sweater and white trousers dancing on a meadow"),
+        396,
+        ("a dancer in a red coat on snow at dusk", "a woman in a yellow dress cheering on a beach at noon"),
     ),
 )
 SCENES_SEED = 2
 SAMPLING_SEED = 7
-TRAINING = ("--cond", "canny", "--steps", "150", "--batch-size", "8", "--lr", "5e-4")
+TRAINING = ("--cond", "canny", "--scenes", "128", "--steps", "160", "--batch-size", "4", "--lr", "1e-3")
 
 
 def main() -> None:
