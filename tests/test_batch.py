@@ -14,7 +14,9 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import ConditionInfo
+from cn.detect import sources
 from cn.detect.canny import canny, random_thresholds
+from cn.errors import InputError, UsageError
 from tests.cli import cn, cn_bytes, start_cn
 
 
@@ -213,6 +215,18 @@ def test_inputs_are_never_written_over(tmp_path):
     listed = cn("detect", "canny", "-", "in/sub", "--overwrite", cwd=tmp_path, stdin=b"in/a.png\nin/sub/b.png\n")
     assert listed.returncode == 2
     assert tree(tmp_path / "in") == before
+
+
+def test_several_images_need_a_folder(tmp_path):
+    """A destination that cannot be a folder is one error, not one for every image."""
+    make(tmp_path / "in", "a.png", "b.png")
+    (tmp_path / "there.txt").write_text("words")
+    file, name = (sources.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES) for _ in range(2))
+    with pytest.raises(InputError, match="is a file, but a folder is needed"):
+        list(sources.jobs(file, str(tmp_path / "there.txt")))
+    with pytest.raises(UsageError, match="several images need a folder"):
+        list(sources.jobs(name, str(tmp_path / "edges.png")))
+    assert len(list(sources.jobs(name, f"{tmp_path}/edges.png/"))) == 2
 
 
 def test_results_inside_the_source_folder_are_no_sources(tmp_path):

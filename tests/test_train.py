@@ -46,6 +46,9 @@ def test_a_run_leaves_control_metrics_previews_and_configuration(tmp_path, tiny_
     assert all(line["lr"] == 1e-3 and line["grad_norm"] > 0 and line["seconds"] > 0 for line in lines)
     assert lines[1]["smoothed"] == pytest.approx(0.95 * lines[0]["loss"] + 0.05 * lines[1]["loss"])
     assert sorted(p.name for p in (run / "previews").iterdir()) == [f"step-{n:06d}.png" for n in (0, 2, 3)]
+    first, *_, last = (images.read(run / f"previews/step-{n:06d}.png") for n in (0, 2, 3))
+    assert last.shape[0] > first.shape[0]  # one row more: before training
+    assert images.read(run / "before.png").shape == (64, 64, 3)
     assert TrainConfig.load(run) == task.config
     assert [r.loss for r in listener.results] == [line["loss"] for line in lines]
     assert len(listener.notes) == 3

@@ -92,7 +92,11 @@ def test_stop_during_the_first_preview_takes_no_step(tmp_path, tiny_base_file, p
         train(begin(run, tiny_base_file, pair_set, steps=2, preview_every=1), listener)
     assert listener.results == []
     assert list((run / "previews").glob("*")) == []
-    assert resume(run).step == 0
+    monkeypatch.setattr(Preview, "draw", drawn)
+    task = resume(run)
+    assert task.step == 0
+    train(task)
+    assert sorted(p.name for p in (run / "previews").iterdir()) == [f"step-{n:06d}.png" for n in (0, 1, 2)]
 
 
 def test_finished_run_has_nothing_left_to_do(tmp_path, tiny_base_file, pair_set):
@@ -122,6 +126,9 @@ def test_only_some_options_can_change(tmp_path, tiny_base_file, pair_set):
     for given in ({"batch_size": 3}, {"seed": 5}, {"cond": "canny"}, {"links": "middle"}):
         with pytest.raises(UsageError, match="cannot change in a resumed run"):
             resume(run, **given)
+    with pytest.raises(UsageError, match="has 1 steps already"):
+        resume(run, steps=0)
+    assert TrainConfig.load(run).steps == 1
     task = resume(run, steps=7, lr=1e-4, save_every=2, preview_every=4, batch_size=2)
     assert (task.config.steps, task.config.lr, task.step) == (7, 1e-4, 1)
 

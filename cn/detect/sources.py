@@ -11,6 +11,7 @@ from cn.errors import InputError, UsageError
 from cn.files import reason
 
 STDIN_NAME = "stdin"
+_PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ def jobs(sources: Sources, dst: str) -> Iterator[Job]:
         return
     if dst == "-":
         raise UsageError("standard output takes one image; name a folder for several")
+    if os.path.exists(dst) and not os.path.isdir(dst):
+        raise InputError(f"{dst}: is a file, but a folder is needed there for several images")
+    if not os.path.exists(dst) and not dst.endswith(os.sep) and Path(dst).suffix.lower() in _PICTURE_ENDINGS:
+        raise UsageError(f"{dst}: several images need a folder; name one, or end it with {os.sep} if it is one")
     folder, root = os.path.realpath(dst), os.path.realpath(sources.root or ".")
     if folder == root or (
         _inside(folder, root) and any(_inside(os.path.join(root, key), folder) for key in sources.keys)

@@ -126,6 +126,11 @@ def default_lr(base: ModelConfig) -> float:
     return base.train_lr
 
 
+def default_save_every(base: ModelConfig) -> int:
+    """So often that a killed run loses minutes, and so rarely that writing gigabytes does not hold it up."""
+    return 500 if base.train_lr <= PAPER_LR else 100
+
+
 def default_steps(base: ModelConfig) -> int:
     """The paper's scale, or a few minutes' worth for a base that is trained fast."""
     return PAPER_STEPS if base.train_lr <= PAPER_LR else SMALL_BASE_STEPS

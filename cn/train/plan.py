@@ -30,7 +30,7 @@ def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, s
         "computing": f"{parts.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
         "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
-        "saves": f"every {config.save_every:,} steps, {_bytes(state_bytes(parts, config))} each"
+        "saves": f"every {config.save_every:,} steps, {_bytes(state_bytes(parts, config))} each; the last is kept"
         + (f"; a preview every {config.preview_every:,}" if config.preview_every else ""),
         "run": str(run),
         "note": _export_note(config),

@@ -12,6 +12,8 @@ from cn import images
 from cn.data.examples import Example, Source
 from cn.data.folder import FolderPairs
 from cn.data.scenes import EVAL_SEED, ScenePairs
+from cn.errors import InputError
+from cn.files import make_folder
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 from cn.train.config import TrainConfig
@@ -19,6 +21,7 @@ from cn.train.parts import Parts
 from cn.train.stop import StopRequest
 
 COUNT = 3
+BEFORE = "before.png"
 _FIRST_SCENE = 1_000_000
 """Far from the held-out scenes that figures are computed on."""
 
@@ -58,21 +61,37 @@ class Preview:
                 pictures.append(picture)
         return pictures
 
-    def save(self, path: Path, pictures: Sequence[NDArray[np.uint8]], step: int) -> None:
-        """Write the sheet: conditions in the first row, below them what was drawn from them, with the prompts."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        conditions = [e.condition for e in self.examples]
-        labels = [*("" for _ in conditions), *(e.prompt or "(no prompt)" for e in self.examples)]
+    def save(self, run: Path, pictures: Sequence[NDArray[np.uint8]], step: int) -> Path:
+        """Write RUN/previews/step-000100.png: the conditions, what was drawn before training and now, the prompts.
+
+        The pictures of step 0 are kept in RUN/before.png, side by side, for the second row of all later sheets.
+        """
+        path = run / "previews" / f"step-{step:06d}.png"
+        make_folder(path.parent)
+        rows = {"condition": [e.condition for e in self.examples]}
+        if step == 0:
+            images.write(run / BEFORE, np.concatenate(pictures, axis=1))
+        else:
+            rows |= self._before(run)
+        rows[f"step {step:,}" if step else "before training"] = list(pictures)
+        count = len(self.examples)
         sheet = images.grid(
-            [*conditions, *pictures],
-            labels,
-            columns=len(conditions),
-            row_titles=["condition", f"step {step:,}"],
+            [picture for row in rows.values() for picture in row],
+            [""] * count * (len(rows) - 1) + [e.prompt or "(no prompt)" for e in self.examples],
+            columns=count,
+            row_titles=list(rows),
             cell=max(192, *self.examples[0].target.shape[:2]),
         )
         images.write(path, sheet)
+        return path
 
-
-def preview_path(run: Path, step: int) -> Path:
-    """RUN/previews/step-000100.png."""
-    return run / "previews" / f"step-{step:06d}.png"
+    def _before(self, run: Path) -> dict[str, list[NDArray[np.uint8]]]:
+        """The row of step 0; none where its file is gone, or is not of these examples."""
+        try:
+            strip = images.read(run / BEFORE)
+        except InputError:
+            return {}
+        height, width = self.examples[0].target.shape[:2]
+        if strip.shape[:2] != (height, width * len(self.examples)):
+            return {}
+        return {"before training": np.split(strip, len(self.examples), axis=1)}

@@ -22,12 +22,12 @@ from cn.data.maps import scene_kind
 from cn.data.scenes import ScenePairs, check_training_seed
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import make_folder
-from cn.train.config import FILE, TrainConfig, changed, default_lr, default_steps
+from cn.train.config import FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.feed import micro_batches
 from cn.train.loop import Listener, StepResult, make_scaler, steps
 from cn.train.parts import Parts, assemble, choose_precision, continued_control, fresh_control, make_optimizer
 from cn.train.plan import check_space, plan_rows
-from cn.train.preview import Preview, preview_path
+from cn.train.preview import BEFORE, Preview
 from cn.train.state import BASE, CONTROL, Metrics, State, find_state, load_optimizer, publish, save_state
 from cn.train.stop import StopRequest, stop_requests
 from cn.weights.catalogue import BASE_NAME, find
@@ -87,6 +87,7 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
         size=size,
         steps=given.pop("steps", default_steps(base.config)),
         lr=given.pop("lr", default_lr(base.config)),
+        save_every=given.pop("save_every", default_save_every(base.config)),
         precision=choose_precision(given.pop("precision", "auto"), device),
         **given,
     )
@@ -106,6 +107,8 @@ def reopen(run: Path, given: Mapping[str, Any], device: torch.device, *, reconne
     config = changed(saved, given, reconnect=reconnect)
     choose_precision(config.precision, device)
     state = find_state(run)
+    if config.steps < state.step:
+        raise UsageError(f"{run} has {state.step} steps already; --steps is the number of steps in all")
     base = load_base(state.base or find(config.base), device)
     if state.base is None and base.sha256 != config.base_sha256:
         raise WeightsError(f"{config.base}: not the base that {run} began with; put that back, or start a new run")
@@ -186,8 +189,6 @@ class _Keeper:
             _clear(make_folder(task.run))
             task.config.save(task.run)
             self.save()
-            if task.config.steps and task.config.preview_every:
-                self.preview()
         else:
             load_optimizer(task.state, task.parts, self.optimizer)
             if task.state.scaler:
@@ -195,6 +196,8 @@ class _Keeper:
             task.config.save(task.run)
             publish(task.run, task.state.folder)
         self.metrics = Metrics(task.run, self.step)
+        if self.step == 0 < task.config.steps and task.config.preview_every:
+            self.preview()
 
     def took(self, result: StepResult) -> None:
         """Note a step that was taken."""
@@ -220,9 +223,7 @@ class _Keeper:
         self._preview = self._preview or Preview.of(self.task.source, self.task.config)
         pictures = self._preview.draw(self.task.parts, self.task.config, self.stop)
         if pictures is not None:
-            path = preview_path(self.task.run, self.step)
-            self._preview.save(path, pictures, self.step)
-            self.listener.note(f"preview: {path}")
+            self.listener.note(f"preview: {self._preview.save(self.task.run, pictures, self.step)}")
 
     def warn(self, message: str) -> None:
         """Show a warning, and keep it in RUN/warnings.txt."""
@@ -249,7 +250,7 @@ def _check_folder(run: Path, overwrite: bool) -> None:
 
 def _clear(run: Path) -> None:
     """Remove what an earlier run left in its folder, and nothing else."""
-    for name in (FILE, CONTROL, BASE, "metrics.jsonl", "warnings.txt"):
+    for name in (FILE, CONTROL, BASE, BEFORE, "metrics.jsonl", "warnings.txt"):
         (run / name).unlink(missing_ok=True)
     for name in ("state", "previews"):
         shutil.rmtree(run / name, ignore_errors=True)
