@@ -120,6 +120,24 @@ def test_numbers_that_are_none_stop_a_run_and_keep_the_last_good_state(tmp_path,
     assert train(resume(run, steps=3, lr=1e-3)).step == 3
 
 
+def test_full_disk_between_saves_is_one_error(tmp_path, tiny_base_file, pair_set):
+    run = tmp_path / "run"
+    train(begin(run, tiny_base_file, pair_set, steps=2))
+    good = weights(run)
+    task = resume(run, steps=9)
+    listener = Listener(lambda result: fill_up(run))
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device; what was saved before is kept"):
+        train(task, listener)
+    assert find_state(run).step == 2
+    assert same(weights(run), good)
+
+
+def fill_up(run: Path) -> None:
+    """From now on, writing the run's metrics fails as on a full disk."""
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to("/dev/full")
+
+
 def test_only_some_options_can_change(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=1))

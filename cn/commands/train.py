@@ -44,7 +44,7 @@ def train(
             "--scenes",
             metavar="N",
             min=0,
-            help="How many built-in scenes; their latents are kept. 0: a new one every time. Default: 512.",
+            help="How many built-in scenes; their latents are kept. 0: a new one every time. Default: 256.",
             rich_help_panel=DATA_PANEL,
         ),
     ] = None,

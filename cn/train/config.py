@@ -43,7 +43,7 @@ class TrainConfig:
     batch_size: int = 4
     accumulate: int = 1
     data: str = ""
-    scenes: int = 512
+    scenes: int = 256
     init_from: str = ""
     init_sha256: str = ""
     condition_encoder: ConditionEncoderKind = "paper"

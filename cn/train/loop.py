@@ -82,13 +82,13 @@ def optimize(
         loss = batch_loss(parts, config, next(micro_batches), step, micro) / config.accumulate
         total += loss.item()
         if not math.isfinite(total):
-            raise _not_finite("loss", step)
+            raise _not_finite("loss", step, config)
         scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     # Clipped at infinity: this only measures. The paper does not clip.
     norm = float(torch.nn.utils.clip_grad_norm_(parts.trainable.values(), math.inf))
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise _not_finite("gradient", step)
+        raise _not_finite("gradient", step, config)
     scaler.step(optimizer)
     scaler.update()
     return total, norm
@@ -111,8 +111,9 @@ def steps(
         yield StepResult(step + 1, loss, smoothed, norm, time.perf_counter() - began)
 
 
-def _not_finite(what: str, step: int) -> InputError:
+def _not_finite(what: str, step: int, config: TrainConfig) -> InputError:
+    other = "" if config.precision == "fp32" else ", or start anew with --precision fp32"
     return InputError(
         f"the {what} at step {step + 1} is not a finite number; what was saved before it is kept: "
-        f"resume with a lower --lr, or start anew with --precision fp32"
+        f"resume with a lower --lr{other}"
     )

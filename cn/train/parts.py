@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from cn.checkpoints import Control
-from cn.errors import UsageError, WeightsError
+from cn.checkpoints import Control, check_fits
+from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
@@ -66,9 +66,7 @@ def continued_control(control: Control, base: Base, config: TrainConfig) -> Cont
 
     Raises WeightsError where it was made for a U-Net of other shapes.
     """
-    if control.model.config != base.config.unet:
-        name = config.init_from or "the run's control"
-        raise WeightsError(f"{name}: this control was made for another base than {config.base}")
+    check_fits(control, base, config.init_from or "the run's control")
     control.model.links = config.links
     return control.model
 

@@ -7,7 +7,7 @@ result = train(task, workers=2, listener=…)
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cn.data.folder import FolderPairs
 from cn.data.maps import scene_kind
 from cn.data.scenes import ScenePairs, check_training_seed
 from cn.errors import InputError, UsageError, WeightsError
-from cn.files import make_folder
+from cn.files import make_folder, reason
 from cn.train.config import FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.feed import micro_batches
 from cn.train.loop import Listener, StepResult, make_scaler, steps
@@ -141,11 +141,12 @@ def train(task: Task, *, workers: int, listener: Listener) -> Result:
     """Train to the configured number of steps, saving and previewing on the way.
 
     After a stop request (Ctrl-C, SIGTERM) the step at hand is finished and saved, then StoppedError says how to go on.
-    Raises InputError when the loss is no longer a number; the last good state is kept.
+    Raises InputError when the loss is no longer a number and when the folder cannot be written (a full disk); the last
+    good state is kept.
     """
     run, config = task.run, task.config
     check_space(run, task.parts, config)
-    with stop_requests() as stop:
+    with stop_requests() as stop, _writing(run):
         keeper = _Keeper(task, listener, stop)
         keeper.open()
         if keeper.step < config.steps and not stop:
@@ -153,6 +154,17 @@ def train(task: Task, *, workers: int, listener: Listener) -> Result:
         if stop and keeper.step < config.steps:
             raise stop.error(f"stopped after step {keeper.step}; go on with: cn train --resume {run}")
     return Result(run / CONTROL, keeper.step)
+
+
+@contextlib.contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """InputError where the run's folder can no longer be written, whichever of its files it was."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{run}: cannot be written: {reason(error)}; what was saved before is kept") from error
 
 
 def _train(task: Task, keeper: "_Keeper", workers: int, listener: Listener, stop: StopRequest) -> None:
