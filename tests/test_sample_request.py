@@ -128,6 +128,21 @@ def test_which_control_an_image_gets(bundled, tmp_path):
         make_conditions([str(plain)], detect="depth")
 
 
+def test_weights_of_a_training_run_are_found_in_its_folder(bundled, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "control.safetensors").write_bytes(b"x")
+    assert catalogue.find("run", bundled, role="control") == Path("run/control.safetensors")
+    with pytest.raises(WeightsError, match=r"run: this folder has no base\.safetensors"):
+        catalogue.find("run", bundled, role="base")
+    (run / "base.safetensors").write_bytes(b"x")
+    assert catalogue.find(run, bundled, role="base") == run / "base.safetensors"
+    (tmp_path / "canny").mkdir()
+    assert catalogue.find("canny", bundled, role="control") == bundled / "canny.safetensors"
+    with pytest.raises(WeightsError, match="bundled are: canny, openpose;"):
+        catalogue.find("depth", bundled, role="control")
+
+
 @pytest.mark.parametrize("option", ["controls", "strengths", "starts", "ends", "detect"])
 def test_options_of_a_condition_need_one(option):
     with pytest.raises(UsageError, match="--cond"):
