@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from tests.model_helpers import tiny_base
 # start inherit it, so that their sums are rounded alike.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and programs started from here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
