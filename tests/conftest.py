@@ -19,7 +19,7 @@ from tests.model_helpers import tiny_base
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-# A shell starts what it puts into the background with Ctrl-C ignored, and programs started from here would inherit that.
+# What a shell puts into the background starts with Ctrl-C ignored, and programs started from here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
