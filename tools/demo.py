@@ -48,7 +48,7 @@ SHOWS = (
 )
 SCENES_SEED = 2
 SAMPLING_SEED = 7
-TRAINING = ("--cond", "canny", "--scenes", "128", "--steps", "220", "--batch-size", "4", "--lr", "1e-3")
+TRAINING = ("--cond", "canny", "--scenes", "128", "--steps", "300", "--batch-size", "4", "--lr", "1e-3")
 
 
 def main() -> None:
