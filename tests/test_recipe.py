@@ -122,7 +122,7 @@ def test_two_legs_equal_one(tmp_path):
     whole, first, second = Line(), Line(), Line(seed=9)
     train_leg("line", whole, draw, tmp_path / "whole.pt", Budget(steps=7), RATES)
     train_leg("line", first, draw, tmp_path / "parts.pt", ShortLeg(steps=7), RATES)
-    assert torch.load(tmp_path / "parts.pt")["step"] == 3
+    assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 3
     torch.manual_seed(123)
     budget = Budget(steps=7)
     train_leg("line", second, draw, tmp_path / "parts.pt", budget, RATES)
@@ -130,7 +130,7 @@ def test_two_legs_equal_one(tmp_path):
     assert torch.equal(second.layer.weight, whole.layer.weight)
     assert torch.equal(second.layer.bias, whole.layer.bias)
     assert not torch.equal(first.layer.weight, whole.layer.weight)
-    one, two = (torch.load(tmp_path / f"{name}.pt")["weights"] for name in ("whole", "parts"))
+    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["weights"] for name in ("whole", "parts"))
     assert all(torch.equal(a, b) for a, b in zip(one["master"], two["master"], strict=True))
 
 

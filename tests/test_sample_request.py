@@ -61,8 +61,10 @@ def test_values_out_of_range(given):
 
 
 def test_values_at_the_edge_of_their_range():
-    SampleRequest(("",), steps=1, scale=0.0, eta=1.0, seed=MAX_SEED - 1, size=(64, 64))
-    SampleRequest(("x",), (replace(CONDITION, start=0.0, end=0.001, strength=-1.0),), steps=1000, guess=True)
+    edge = SampleRequest(("",), steps=1, scale=0.0, eta=1.0, seed=MAX_SEED - 1, size=(64, 64))
+    assert (edge.steps, edge.seed) == (1, MAX_SEED - 1)
+    window = replace(CONDITION, start=0.0, end=0.001, strength=-1.0)
+    assert SampleRequest(("x",), (window,), steps=1000, guess=True).conditions == (window,)
 
 
 @pytest.mark.parametrize(("text", "size"), [("512x768", (768, 512)), ("64", (64, 64)), ("96X64", (64, 96))])
