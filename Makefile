@@ -1,8 +1,8 @@
 # Everything that is done with this repository. `make` alone lists it.
 #
 # Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
-# then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (say --extra-index-url https://download.pytorch.org/whl/cpu for
-# a smaller torch), PHOTO (a picture of your own for the demo).
+# then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, say the index of
+# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo).
 
 PYTHON ?= python3
 PIP_FLAGS ?=
