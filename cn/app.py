@@ -16,14 +16,14 @@ import typer
 from typer.core import TyperGroup
 
 from cn import __version__, console
-from cn.commands import dataset, detect, sample, train, weights
+from cn.commands import convert, dataset, detect, inspect, sample, train, weights
 from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
 
 # Newer releases of Typer carry their own copy of Click; Typer itself leads to the base of either copy's errors.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
-_ORDER = ("detect", "dataset", "train", "sample", "weights")
+_ORDER = ("detect", "dataset", "train", "sample", "convert", "convert transfer", "inspect", "weights")
 
 
 class _Commands(TyperGroup):
@@ -34,6 +34,13 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """A command may have a name of two words, beside one that is called by the first word alone."""
+        name = " ".join(args[:2])
+        if len(args) > 1 and name in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -80,6 +87,9 @@ app.add_typer(detect.app, name="detect", help="Photographs to condition images: 
 app.add_typer(dataset.app, name="dataset", help="Pairs of picture and condition: make them, look at them.")
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("convert")(convert.convert)
+app.command("convert transfer")(convert.transfer)
+app.command("inspect")(inspect.inspect)
 app.add_typer(weights.app, name="weights", help="What weights there are, and where they come from.")
 
 

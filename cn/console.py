@@ -80,6 +80,8 @@ def progress(
     # Some terminals (a container's) claim to have no columns and rows; tqdm would believe them and draw nothing.
     known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
     shape: dict[str, Any] = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
+    if unit == "B":
+        shape |= {"unit_scale": True, "unit_divisor": 1000}
     bar = tqdm(total=total, desc=description, unit=unit, initial=initial, file=sys.stderr, smoothing=0.1, **shape)
 
     def advance(n: int = 1, **fields: object) -> None:

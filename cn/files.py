@@ -4,14 +4,17 @@ No heavy imports: training, checkpoints, images and data sets all share this.
 """
 
 import contextlib
+import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from cn.errors import InputError
+from cn.units import bytes_text
 
 TEMPORARY_PREFIX = ".cn-"
 TEMPORARY_SUFFIX = ".tmp"
@@ -20,6 +23,22 @@ TEMPORARY_SUFFIX = ".tmp"
 def reason(error: OSError) -> str:
     """The operating system's words for `error`, without number and path: "No space left on device"."""
     return error.strerror or type(error).__name__
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Of the whole file, hexadecimal. InputError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: cannot be read: {reason(error)}") from error
+
+
+def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
+    """InputError unless the disk of `path` (which need not be there yet) has room for `needed` bytes of `what`."""
+    folder = next(p for p in (Path(path), *Path(path).absolute().parents) if p.exists())
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise InputError(f"{folder}: {bytes_text(free)} free, but {what} takes {bytes_text(needed)}")
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cn import images
-from cn.checkpoints import save_base
+from cn.checkpoints.native import save_base
 from cn.conditions import ConditionInfo
 from tests.model_helpers import tiny_base
 

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from cn import images
-from cn.checkpoints import save_control
-from cn.checkpoints.native import file_sha256
+from cn.checkpoints.native import save_control
+from cn.files import sha256
 from cn.conditions import ConditionInfo
 from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
@@ -19,7 +19,7 @@ def write_control(path: Path, base: Path, config: ModelConfig = TINY, kind: str 
     """A control whose zero convolutions are not zero, so that it shows."""
     control = fill(ControlNet.from_unet(tiny_base(config).unet))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_control(path, control, kind=kind, base_sha256=file_sha256(base))
+    save_control(path, control, kind=kind, base_sha256=sha256(base))
     return path
 
 

@@ -12,13 +12,13 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-LEAVES = {"errors", "files", "conditions", "images", "pngtext", "resizing", "sheet", "parallel"}
+LEAVES = {"errors", "files", "conditions", "images", "pngtext", "resizing", "sheet", "parallel", "units"}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
     "detect": {"detect"} | LEAVES,
     "weights": {"weights"} | LEAVES,
-    "checkpoints": {"checkpoints", "model"} | LEAVES,
+    "checkpoints": {"checkpoints", "model", "__init__"} | LEAVES,
     "data": {"data", "detect", "scenes"} | LEAVES,
     "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights"} | LEAVES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | LEAVES,

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cn.checkpoints import load_base, load_control, save_base
+from cn.checkpoints.load import open_base, open_control
+from cn.checkpoints.native import save_base
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
 from cn.recipe import __main__ as recipe
@@ -236,7 +237,7 @@ def test_the_unknown_token_is_the_row_that_files_keep_for_all_others(latents, tm
     assert {0, 49406, 49407} <= set(vocabulary)
     save_base(tmp_path / "b.safetensors", base, half=False, tokens=vocabulary)
     ours = base.text.tower.token_embedding.weight
-    rows = load_base(tmp_path / "b.safetensors").text.tower.token_embedding.weight
+    rows = open_base(tmp_path / "b.safetensors").text.tower.token_embedding.weight
     assert torch.equal(rows[vocabulary], ours[vocabulary])
     others = sorted(set(range(len(rows))) - set(vocabulary))
     assert torch.equal(rows[others], ours[unknown].expand(len(others), -1))
@@ -276,9 +277,9 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     assert set(report["figures"]) == {"psnr_db", "scenes", "prompt alone", "canny", "depth", "openpose"}
     assert report["figures"]["scenes"] == 2
     assert (work / "held-out-00.jpg").stat().st_size > 1000
-    base = load_base(installed / "base.safetensors")
+    base = open_base(installed / "base.safetensors")
     for kind in ("canny", "depth", "openpose"):
-        control = load_control(installed / f"{kind}.safetensors")
+        control = open_control(installed / f"{kind}.safetensors")
         assert (control.kind, control.base_sha256) == (kind, base.sha256)
         assert control.meta["licence"] == "CC0-1.0"
         assert is_finite(control.model.state_dict())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cn import app, images
-from cn.checkpoints import save_base
+from cn.checkpoints.native import save_base
 from cn.sample import run as core
 from cn.sample.recipe import TEXT_KEY
 from tests.cli import cn_bytes, start_cn

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cn import app, images
-from cn.checkpoints import load_base, load_control
+from cn.checkpoints.load import open_base, open_control
 from cn.data.scenes import EVAL_SEED, ScenePairs
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.base import Base
@@ -38,8 +38,8 @@ def test_a_run_leaves_control_metrics_previews_and_configuration(tmp_path, tiny_
     assert not run.exists()
     result = train(task, listener)
     assert result.control == run / "control.safetensors"
-    control = load_control(result.control)
-    assert (control.kind, control.base_sha256) == ("depth", load_base(tiny_base_file).sha256)
+    control = open_control(result.control)
+    assert (control.kind, control.base_sha256) == ("depth", open_base(tiny_base_file).sha256)
     assert control.meta["step"] == 3
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
@@ -128,7 +128,7 @@ def test_accumulated_batches_are_averaged(tmp_path, tiny_base_file, pair_set):
 
 def test_steps_0_writes_the_untrained_control(tmp_path, tiny_base_file, pair_set):
     assert train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=0, preview_every=5)).step == 0
-    control, base = load_control(tmp_path / "run/control.safetensors").model, load_base(tiny_base_file)
+    control, base = open_control(tmp_path / "run/control.safetensors").model, open_base(tiny_base_file)
     assert not any(p.any() for p in control.zero_convolutions.parameters())
     assert same(control.encoder.state_dict(), base.unet.encoder.state_dict())
     assert not (tmp_path / "run/previews").exists()

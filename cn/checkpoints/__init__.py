@@ -1,5 +1,4 @@
-"""Files ↔ models."""
+"""Files ↔ models: recognise by content, map the names, read safely, write whole.
 
-from cn.checkpoints.native import Control, check_fits, load_base, load_control, save_base, save_control
-
-__all__ = ["Control", "check_fits", "load_base", "load_control", "save_base", "save_control"]
+`load` reads any layout into networks, `native` writes our own files, `convert` and `inspection` serve the commands.
+"""

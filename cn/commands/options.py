@@ -1,8 +1,13 @@
 """Options that several commands share, declared once: same words, same help, same panel everywhere."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+from cn.errors import UsageError
+
+if TYPE_CHECKING:
+    from cn.model.config import Prediction as PredictionName
 
 COMPUTE_PANEL = "Computing"
 OUTPUT_PANEL = "Output"
@@ -47,6 +52,16 @@ BatchSize = Annotated[
         "--batch-size", metavar="N", min=1, help="Images that go through at once.", rich_help_panel=COMPUTE_PANEL
     ),
 ]
+Prediction = Annotated[
+    str | None,
+    typer.Option(
+        "--prediction",
+        metavar="TYPE",
+        help="What the base's U-Net predicts, eps or v, where its file does not say (Stable Diffusion 2: those of "
+        "512 pixels eps, those of 768 v).",
+        rich_help_panel="Base",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -66,3 +81,10 @@ Quiet = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+
+
+def checked_prediction(name: str | None) -> "PredictionName | None":
+    """What `--prediction` says; UsageError unless it is eps or v."""
+    if name not in (None, "eps", "v"):
+        raise UsageError(f"--prediction is eps or v, not {name!r}")
+    return cast("PredictionName | None", name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn import console
-from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Quiet
+from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Prediction, Quiet, checked_prediction
 from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 
@@ -39,7 +39,7 @@ def sample(
         typer.Option(
             "--control",
             metavar="NAME|PATH",
-            help="The ControlNet of each condition: a bundled name, a file, or the folder of a training run. "
+            help="The ControlNet of each condition: a bundled name, a file, a diffusers folder, or a training run. "
             "Default: the bundled one for the kind that the image carries.",
             rich_help_panel=CONTROL_PANEL,
         ),
@@ -110,10 +110,11 @@ def sample(
         typer.Option(
             "--base",
             metavar="NAME|PATH",
-            help="The base model; by default the bundled one.",
+            help="The base: Stable Diffusion 1.x or 2.x, as a file or diffusers folder. Default: the bundled one.",
             rich_help_panel=SAMPLING_PANEL,
         ),
     ] = "base",
+    prediction: Prediction = None,
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", help="DDIM steps, 1 to 1000.", rich_help_panel=SAMPLING_PANEL)
     ] = 20,
@@ -212,6 +213,7 @@ def sample(
             prompts=_prompts(prompt or [], prompt_mode),
             conditions=conditions,
             base=base,
+            prediction=checked_prediction(prediction),
             negative=negative,
             count=count,
             seed=seed,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cn import console
-from cn.commands.options import COMPUTE_PANEL, Device, Json, Quiet
+from cn.commands.options import COMPUTE_PANEL, Device, Json, Prediction, Quiet, checked_prediction
 from cn.conditions import scene_kinds
 from cn.errors import UsageError
 
@@ -72,6 +72,7 @@ def train(
             "--base", metavar="NAME|PATH", help="The base. Default: the bundled one.", rich_help_panel=MODEL_PANEL
         ),
     ] = None,
+    prediction: Prediction = None,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -263,6 +264,7 @@ def train(
         "size": size,
         "random_thresholds": random_thresholds,
         "base": base,
+        "prediction": checked_prediction(prediction),
         "init_from": init_from,
         "links": "middle" if small_scale else None,
         "unlock": _unlock(large_scale, unlock),

@@ -16,6 +16,8 @@ class ControlNet(nn.Module):
 
     `links` "middle" is small-scale training (§3.4): only the middle's residual is computed. The other zero
     convolutions are kept, untouched, so that connecting them again later starts from zeros, as the paper does.
+    `pooled` averages each residual over all cells, so that the condition says what but not where (ControlNet 1.1's
+    "shuffle": global_average_pooling).
     """
 
     def __init__(
@@ -25,12 +27,14 @@ class ControlNet(nn.Module):
         condition_encoder: ConditionEncoderKind = "paper",
         condition_channels: int = 3,
         links: Links = "full",
+        pooled: bool = False,
     ):
         super().__init__()
         self.config = config
         self.condition_encoder_kind: ConditionEncoderKind = condition_encoder
         self.condition_channels = condition_channels
         self.links: Links = links
+        self.pooled = pooled
         self.condition_encoder = CONDITION_ENCODERS[condition_encoder](config.channels[0], condition_channels)
         self.encoder = Encoder(config)
         self.zero_convolutions = nn.ModuleList(zero_convolution(w, w) for w in self.encoder.widths)
@@ -49,9 +53,15 @@ class ControlNet(nn.Module):
         return control
 
     def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
-        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the 12 + 1 residuals of Eq. 2's second term."""
+        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the 12 + 1 residuals of Eq. 2's second term.
+
+        Each has the shape of the feature that it is added to, or (B, C, 1, 1) where they are pooled.
+        """
         features, middle, _ = self.encoder(z, t, text, self.condition_encoder(hint))
         residuals: list[Tensor | None] = [None] * len(features)
         if self.links == "full":
             residuals = [zero(x) for zero, x in zip(self.zero_convolutions, features, strict=True)]
-        return [*residuals, self.zero_middle(middle)]
+        residuals.append(self.zero_middle(middle))
+        if self.pooled:
+            return [r if r is None else r.mean(dim=(2, 3), keepdim=True) for r in residuals]
+        return residuals

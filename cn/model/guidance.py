@@ -1,7 +1,7 @@
 """Steering the prediction: classifier-free guidance, control strength, control window, guess mode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
 from cn.model.ddim import Step
 from cn.model.unet import UNet
+
+Residuals = list[Tensor | None]
 
 GUESS_DECAY = 0.825
 """Guess mode multiplies residual i of 13 by 0.825^(12 - i) (official release, gradio_canny2image.py)."""
@@ -47,15 +49,20 @@ def residual_scales(count: int, strength: float, guess: bool) -> list[float]:
 
 def control_residuals(
     controls: Sequence[ControlInput], z: Tensor, t: Tensor, text: Tensor, *, guess: bool = False
-) -> list[Tensor | None] | None:
+) -> Residuals | None:
     """The sum over all controls of their scaled residuals (13), or None where there is nothing to add."""
-    total: list[Tensor | None] | None = None
+    total: Residuals | None = None
     for control in controls:
         residuals = control.model(z, t, text, control.hint)
-        scales = residual_scales(len(residuals), control.strength, guess)
-        scaled = [r if r is None else r * s for r, s in zip(residuals, scales, strict=True)]
-        total = scaled if total is None else [_add(a, b) for a, b in zip(total, scaled, strict=True)]
+        scales = residual_scales(len(residuals), control.strength, guess and not control.model.pooled)
+        total = _sum(total, [r if r is None else r * s for r, s in zip(residuals, scales, strict=True)])
     return total
+
+
+def _sum(a: Residuals | None, b: Residuals | None) -> Residuals | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return [_add(x, y) for x, y in zip(a, b, strict=True)]
 
 
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -69,7 +76,8 @@ class GuidedUNet:
     """The network as the sampler sees it: U-Net, controls and guidance in one call `(z, step) -> prediction`.
 
     With guidance, the unconditional and the conditional half run as one batch; at scale 1 there is no second half.
-    In guess mode the unconditional half gets no control, otherwise both halves get the same.
+    In guess mode the unconditional half gets no control, otherwise both halves get the same. A pooled control never
+    reaches the unconditional half (official release 1.1: gradio_shuffle.py), at full strength.
     """
 
     unet: UNet
@@ -87,11 +95,12 @@ class GuidedUNet:
         if self.scale == 1:
             return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
         zz, tt, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
-        if self.guess:
-            residuals = control_residuals(active, z, t, self.cond, guess=True)
-            control = residuals and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in residuals]
-        else:
-            doubled = [ControlInput(c.model, torch.cat([c.hint, c.hint]), c.strength, c.start, c.end) for c in active]
-            control = control_residuals(doubled, zz, tt, text)
+        both = [replace(c, hint=torch.cat([c.hint, c.hint])) for c in active if not self._is_one_sided(c)]
+        cond_only = control_residuals([c for c in active if self._is_one_sided(c)], z, t, self.cond, guess=self.guess)
+        halves = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
+        control = _sum(control_residuals(both, zz, tt, text), halves)
         uncond, cond = self.unet(zz, tt, text, control).chunk(2)
         return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
+
+    def _is_one_sided(self, control: ControlInput) -> bool:
+        return self.guess or control.model.pooled

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from cn.checkpoints import load_base, load_control, save_base, save_control
+from cn.checkpoints.load import open_base, open_control
+from cn.checkpoints.native import save_base, save_control
 from cn.data.scenes import EVAL_SEED, TRAIN_SEED
 from cn.files import make_folder, write_atomic
 from cn.model.base import Base
@@ -76,7 +77,7 @@ class Workshop:
     @cached_property
     def latents(self) -> Latents:
         made = [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
-        vae = load_base(next((path for path in made if path.exists()), made[0]), self.device).vae
+        vae = open_base(next((path for path in made if path.exists()), made[0]), self.device).vae
         latents = Latents.of(self.pool, vae, CONFIG.text)
         kept = self.work / "latents.pt"
         if kept.exists():
@@ -131,7 +132,7 @@ class Workshop:
         path = self.work / "base.safetensors"
         if not path.exists():
             path = self.work / "autoencoder.safetensors"
-        base = load_base(path, self.device)
+        base = open_base(path, self.device)
         recipe, latents = self.rates(DenoiserRecipe()), self.latents
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, recipe)
         save_base(self.work / "base.safetensors", base, tokens=latents.vocabulary, licence=LICENCE)
@@ -139,19 +140,19 @@ class Workshop:
         self.note("denoiser", budget, recipe, latents.count)
 
     def control(self, kind: str, budget: Budget) -> None:
-        base = load_base(self.work / "base.safetensors", self.device)
+        base = open_base(self.work / "base.safetensors", self.device)
         recipe, count = self.rates(ControlRecipe()), min(self.args.conditions, self.latents.count)
         path, state = self.work / f"{kind}.safetensors", self.work / f"control-{kind}.pt"
-        start = load_control(path, self.device).model if path.exists() else None
+        start = open_control(path, self.device).model if path.exists() else None
         model = train_control(base, kind, self.latents, count, state, budget, recipe, start)
         save_control(path, model, kind=kind, base_sha256=base.sha256, half=True, licence=LICENCE)
         self.note(f"control-{kind}", budget, recipe, count)
 
     def evaluate(self) -> None:
-        base = load_base(self.work / "base.safetensors", self.device)
+        base = open_base(self.work / "base.safetensors", self.device)
         held_out = HeldOut(EVAL_SEED, HELD_OUT, CONFIG.image_size)
         paths = [self.work / f"{kind}.safetensors" for kind in KINDS]
-        controls = [load_control(path, self.device) for path in paths if path.exists()]
+        controls = [open_control(path, self.device) for path in paths if path.exists()]
         batch_size = 32 if self.device.type == "cuda" else 1
         figures = evaluate(base, controls, held_out, self.work, batch_size=batch_size)
         write_report(self.work / "report.json", figures, self.stages, self.device)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cn.checkpoints import Control
+from cn.checkpoints.load import Control
 from cn.data.maps import condition_map
 from cn.data.score import control_score
 from cn.files import write_atomic

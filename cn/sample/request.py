@@ -10,6 +10,7 @@ import numpy as np
 from cn import conditions, images
 from cn.conditions import ConditionInfo
 from cn.errors import InputError, UsageError, WeightsError
+from cn.model.config import Prediction
 from cn.weights import catalogue
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ class SampleRequest:
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
     base: str = catalogue.BASE_NAME
+    prediction: Prediction | None = None
+    """What the base predicts, where its file does not say."""
     negative: str = ""
     count: int = 1
     seed: int = 0

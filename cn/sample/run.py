@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from cn.checkpoints import Control, check_fits, load_base, load_control
+from cn.checkpoints.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, precision_name, sampling_dtype
 from cn.errors import InputError
 from cn.model.base import Base
@@ -52,8 +52,8 @@ class Studio:
         where = choose_device(device)
         dtype = sampling_dtype(request.precision, where)
         paths = [catalogue.find(c.control, role="control") for c in request.conditions]
-        base = load_base(catalogue.find(request.base, role="base"), where, dtype)
-        loaded = {path: load_control(path, where, dtype) for path in dict.fromkeys(paths)}
+        base = open_base(catalogue.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+        loaded = {path: open_control(path, where, dtype) for path in dict.fromkeys(paths)}
         for path, control in loaded.items():
             check_fits(control, base, str(path))
 

@@ -31,7 +31,8 @@ class TrainConfig:
 
     `cond` is the condition's kind; `data` a pair set, or "" for the built-in scenes, of which there are `scenes` (0: a
     new one every time); `base_sha256` and `init_sha256` say which files were meant by `base` and `init_from`;
-    `preview_every` 0 draws no previews. Raises UsageError for values that make no sense.
+    `prediction` is "eps" or "v" where the base's file does not say it, else ""; `preview_every` 0 draws no previews.
+    Raises UsageError for values that make no sense.
     """
 
     cond: str
@@ -44,6 +45,7 @@ class TrainConfig:
     accumulate: int = 1
     data: str = ""
     scenes: int = 256
+    prediction: str = ""
     init_from: str = ""
     init_sha256: str = ""
     condition_encoder: ConditionEncoderKind = "paper"
@@ -64,6 +66,8 @@ class TrainConfig:
         for name in ("preview_every", "scenes", "seed", "steps"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(self, name)}")
+        if self.prediction not in ("", "eps", "v"):
+            raise UsageError(f"--prediction is eps or v, not {self.prediction!r}")
         if not 0 <= self.prompt_drop <= 1:
             raise UsageError(f"--prompt-drop is a share between 0 and 1, not {self.prompt_drop}")
         if not (self.lr > 0 and math.isfinite(self.lr)):

@@ -1,15 +1,15 @@
 """What a run is about to do, in words: printed before anything is computed."""
 
-import shutil
 from pathlib import Path
 
+from cn import files
 from cn.data.examples import Source
-from cn.errors import InputError
 from cn.model.base import Base
 from cn.train.config import PAPER_LR, TrainConfig
 from cn.train.feed import cache_bytes
 from cn.train.memory import MemoryEstimate, estimate_memory
 from cn.train.parts import Parts
+from cn.units import bytes_text, count_text
 
 
 def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, step: int) -> dict[str, str | None]:
@@ -19,7 +19,7 @@ def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, s
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
     return {
-        "trains": f"{_trained(parts, config)}: {_count(trained)} parameters",
+        "trains": f"{_trained(parts, config)}: {count_text(trained)} parameters",
         "locked": _locked(base, config),
         "links": _links(config),
         "starts from": config.init_from or None,
@@ -30,7 +30,7 @@ def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, s
         "computing": f"{parts.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
         "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
-        "saves": f"every {config.save_every:,} steps, {_bytes(state_bytes(parts, config))} each; the last is kept"
+        "saves": f"every {config.save_every:,} steps, {bytes_text(state_bytes(parts, config))} each; the last is kept"
         + (f"; a preview every {config.preview_every:,}" if config.preview_every else ""),
         "run": str(run),
         "note": _export_note(config),
@@ -47,10 +47,7 @@ def state_bytes(parts: Parts, config: TrainConfig) -> int:
 
 def check_space(run: Path, parts: Parts, config: TrainConfig) -> None:
     """InputError unless two states fit on the disk, since a new one is complete before the old one goes."""
-    folder = next(p for p in (run, *run.absolute().parents) if p.exists())
-    free, needed = shutil.disk_usage(folder).free, 2 * state_bytes(parts, config)
-    if free < needed:
-        raise InputError(f"{folder}: {_bytes(free)} free, but saving the run safely takes {_bytes(needed)}")
+    files.check_space(run, 2 * state_bytes(parts, config), "saving the run safely")
 
 
 def _trained(parts: Parts, config: TrainConfig) -> str:
@@ -66,7 +63,7 @@ def _trained(parts: Parts, config: TrainConfig) -> str:
 
 def _locked(base: Base, config: TrainConfig) -> str:
     locked = sum(p.numel() for net in base.networks.values() for p in net.parameters() if not p.requires_grad)
-    return f"the rest of {config.base} ({base.config.name}): {_count(locked)} parameters"
+    return f"the rest of {config.base} ({base.config.name}): {count_text(locked)} parameters"
 
 
 def _links(config: TrainConfig) -> str:
@@ -93,19 +90,11 @@ def _memory(estimate: MemoryEstimate, cache: int) -> str:
         "activations": estimate.activations,
         "kept latents": cache,
     }
-    details = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
-    return f"about {_bytes(estimate.total + cache)} besides the program: {details}"
+    details = ", ".join(f"{name} {bytes_text(size)}" for name, size in parts.items() if size)
+    return f"about {bytes_text(estimate.total + cache)} besides the program: {details}"
 
 
 def _export_note(config: TrainConfig) -> str | None:
     if config.condition_encoder == "released":
         return None
     return "other tools cannot read the paper's condition encoder; for export train with --cond-encoder released"
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,}"
-
-
-def _bytes(number: float) -> str:
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"

@@ -10,18 +10,19 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from cn import conditions
-from cn.checkpoints import Control, load_base, load_control
+from cn.checkpoints.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import FolderPairs
 from cn.data.maps import scene_kind
 from cn.data.scenes import ScenePairs, check_training_seed
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import make_folder, reason
+from cn.model.config import Prediction
 from cn.train.config import FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.feed import micro_batches
 from cn.train.loop import Listener, StepResult, make_scaler, steps
@@ -67,8 +68,8 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
     _check_folder(run, overwrite)
     given = dict(given)
     base_name = given.pop("base", BASE_NAME)
-    base = load_base(find(base_name), device)
-    init = load_control(find(given["init_from"]), device) if given.get("init_from") else None
+    base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
+    init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
@@ -109,11 +110,15 @@ def reopen(run: Path, given: Mapping[str, Any], device: torch.device, *, reconne
     state = find_state(run)
     if config.steps < state.step:
         raise UsageError(f"{run} has {state.step} steps already; --steps is the number of steps in all")
-    base = load_base(state.base or find(config.base), device)
+    base = open_base(state.base or find(config.base, role="base"), device, prediction=_said(config))
     if state.base is None and base.sha256 != config.base_sha256:
         raise WeightsError(f"{config.base}: not the base that {run} began with; put that back, or start a new run")
-    control = continued_control(load_control(state.control, device), base, config)
+    control = continued_control(open_control(state.control, device), base, config)
     return Task(run, config, assemble(base, control, config), open_source(config), state)
+
+
+def _said(config: TrainConfig) -> Prediction | None:
+    return cast("Prediction | None", config.prediction or None)
 
 
 def open_source(config: TrainConfig) -> Source:

@@ -20,10 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cn.checkpoints import save_base, save_control
-from cn.checkpoints.native import file_sha256
+from cn.checkpoints.native import save_base, save_control
 from cn.errors import InputError
-from cn.files import TEMPORARY_PREFIX, make_folder, reason
+from cn.files import TEMPORARY_PREFIX, make_folder, reason, sha256
 from cn.train.config import TrainConfig
 from cn.train.parts import Parts
 
@@ -130,15 +129,15 @@ def publish(run: Path, folder: Path) -> None:
 
 def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -> None:
     """The control, in full precision; before it the base where that is trained too, since the control names it."""
-    sha256 = parts.base.sha256
+    base_sha256 = parts.base.sha256
     if config.unlock != "none":
         save_base(folder / BASE, parts.base, half=False, trained_with=config.cond)
-        sha256 = file_sha256(folder / BASE)
+        base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
         parts.control,
         kind=config.cond,
-        base_sha256=sha256,
+        base_sha256=base_sha256,
         base=config.base,
         step=step,
         seed=config.seed,

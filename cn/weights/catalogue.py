@@ -1,6 +1,5 @@
 """What weights there are: the bundled files, read from their headers without torch."""
 
-import hashlib
 import json
 import math
 import os
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from cn import conditions
 from cn.errors import InputError, UsageError, WeightsError
-from cn.files import reason
+from cn.files import reason, sha256
 
 Role = Literal["base", "control", "unknown"]
 
@@ -71,10 +70,10 @@ def bundled(folder: Path = FOLDER) -> list[Weights]:
 
 
 def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: Role = "unknown") -> Path:
-    """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file is there.
+    """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file or folder is there.
 
-    A bundled name wins over a file of that name without a folder: `./canny` means the file. With `role`, the folder of
-    a training run is taken too: it holds `control.safetensors`, and `base.safetensors` where the base was trained.
+    A bundled name wins over a file of that name without a folder: `./canny` means the file. In a folder of ours (a
+    training run, or a base with a control) the file of that `role` is meant; any other folder may be diffusers'.
     Raises WeightsError, with what to do, when there is nothing.
     """
     text = os.fspath(name_or_path)
@@ -82,18 +81,26 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
     if name is not None and (folder / f"{name}.safetensors").is_file():
         return folder / f"{name}.safetensors"
     path = Path(text)
-    inside = path / f"{role}.safetensors"
-    if path.is_file() or (text and inside.is_file()):
-        return path if path.is_file() else inside
+    if path.is_file():
+        return path
     if text and path.is_dir():
-        if role == "unknown":
-            raise WeightsError(f"{text}: is a folder; give the .safetensors file in it")
-        raise WeightsError(f"{text}: this folder has no {inside.name}; is it the folder of a training run?")
+        return _inside(path, role)
     names = ", ".join(_names(folder, role))
     here = f"bundled are: {names}" if names else "this installation has none bundled"
     if path.suffix or os.sep in text:
         raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
+
+
+def _inside(path: Path, role: Role) -> Path:
+    """The file that is meant in one of our folders; any other folder itself."""
+    ours = [file for name in ("base", "control") if (file := path / f"{name}.safetensors").is_file()]
+    wanted = [file for file in ours if role in ("unknown", file.stem)]
+    if len(wanted) > 1:
+        raise WeightsError(f"{path}: holds a base and a control; give {wanted[0]} or {wanted[1]}")
+    if ours and not wanted:
+        raise WeightsError(f"{path}: this folder has no {role}.safetensors")
+    return wanted[0] if wanted else path
 
 
 def _names(folder: Path, role: Role) -> list[str]:
@@ -158,5 +165,4 @@ def _kind(name: str) -> str | None:
 
 @cache
 def _sha256(path: Path, modified: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

@@ -1,0 +1,96 @@
+"""A checkpoint whose every tensor has found its place: all parameters by our names, ready to be read or written."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, Layout, PartName
+from cn.checkpoints.entries import Entry
+from cn.checkpoints.keymap import Shape
+from cn.checkpoints.load import empty_base, empty_control, refuse_unknown, shapes_of
+from cn.checkpoints.sources import find_sources
+from cn.errors import UsageError
+from cn.model.config import ModelConfig, Prediction
+
+Only = Literal["base", "control"]
+
+
+class Parameter(Protocol):
+    """One parameter that can be read."""
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def stored(self) -> tuple[Entry, ...]:
+        """Its pieces along dimension 0, where their bytes lie in a file as they are; else nothing."""
+
+    def read(self) -> Tensor:
+        """The whole tensor, in its stored number format."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A base, a control or both, with nothing left over."""
+
+    path: Path
+    layout: Layout
+    parts: Mapping[PartName, Mapping[str, Parameter]]
+    config: ModelConfig | None
+    control: ControlSpec | None
+    kept: Mapping[str, Entry]
+    notes: tuple[str, ...] = ()
+    """What was left out, for a person to read."""
+    files: tuple[Path, ...] = ()
+    """All files that it is read from, for the hash."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What one of our own files says besides its configuration (licence, training), which goes on with it."""
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, *, only: Only | None = None, prediction: Prediction | None = None
+    ) -> "Contents":
+        """Find the place of every tensor of a checkpoint, or `only` of its base or control.
+
+        Raises WeightsError that names the first offenders where something is missing, left over or of another shape,
+        UsageError when what is asked for is not there.
+        """
+        refuse_unknown(checkpoint)
+        config = checkpoint.config(prediction) if checkpoint.has_base and only != "control" else None
+        spec = checkpoint.control if only != "base" else None
+        if config is None and spec is None:
+            raise UsageError(f"{checkpoint.path}: --only {only}, but this is {checkpoint.what}")
+        parts: dict[PartName, Mapping[str, Parameter]] = {}
+        if config is not None:
+            networks = empty_base(config).networks
+            parts |= {part: find_sources(checkpoint, part, shapes_of(networks[part])) for part in BASE_PARTS}
+        notes = list(_left_out(checkpoint))
+        if spec is not None:
+            shapes = shapes_of(empty_control(spec, checkpoint.path))
+            parts["control"] = find_sources(checkpoint, "control", shapes)
+            if spec.reversed_channels:
+                notes.append("the control takes its condition as BGR: its first layer is turned round to take RGB")
+                spec = replace(spec, reversed_channels=False)
+        kept = checkpoint.kept if config is not None else {}
+        told = checkpoint.metadata if checkpoint.layout == "native" else {}
+        return cls(checkpoint.path, checkpoint.layout, parts, config, spec, kept, tuple(notes), checkpoint.files, told)
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(source.shape) for sources in self.parts.values() for source in sources.values())
+
+
+def _left_out(checkpoint: Checkpoint) -> list[str]:
+    notes = [f"left out {_count(names)}: {why}" for why, names in checkpoint.dropped.items()]
+    return notes + [f"left out {name} ({what})" for name, what in checkpoint.leftovers.items()]
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} tensors ({names[0]}, …)" if len(names) > 1 else f"1 tensor ({names[0]})"

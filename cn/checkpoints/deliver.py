@@ -1,0 +1,82 @@
+"""Carrying out a conversion: a file or a folder that appears whole or not at all."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cn.checkpoints.checkpoint import Layout
+from cn.checkpoints.convert import Conversion, Output
+from cn.checkpoints.write import write_safetensors
+from cn.errors import InputError, UsageError
+from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_space, make_folder, reason, write_atomic
+
+_WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_MARKS = ("model_index.json", "config.json", "base.safetensors", "control.safetensors")
+"""Files by which a folder of weights is known: only such a folder is replaced."""
+
+
+def check_destination(conversion: Conversion, destination: Path, to: Layout, *, overwrite: bool) -> None:
+    """UsageError for a name that does not suit, InputError where something is in the way or the disk is too full."""
+    suffix = destination.suffix.lower()
+    if conversion.is_folder and suffix in _WEIGHT_SUFFIXES:
+        what = "a diffusers checkpoint is a folder" if to == "diffusers" else "a base and a control make a folder"
+        raise UsageError(f"{destination}: {what}; give a name without {suffix}, or --only base or control")
+    if not conversion.is_folder and suffix != ".safetensors":
+        better = (
+            destination.with_suffix(".safetensors").name if destination.suffix else f"{destination.name}.safetensors"
+        )
+        raise UsageError(f"{destination}: cn writes .safetensors, which every tool reads; call it {better}")
+    if destination.is_dir() and not conversion.is_folder:
+        raise InputError(f"{destination}: is a folder, but a file is to be written there")
+    if destination.is_dir() and any(destination.iterdir()):
+        if not overwrite:
+            raise InputError(f"{destination}: is not empty; give another name, or --overwrite to replace it")
+        if not any((destination / mark).is_file() for mark in _MARKS):
+            raise InputError(f"{destination}: holds something other than weights, which is never replaced")
+    elif destination.exists() and not destination.is_dir() and (conversion.is_folder or not overwrite):
+        remedy = "" if conversion.is_folder else ", or --overwrite to replace it"
+        raise InputError(f"{destination}: is there already; give another name{remedy}")
+    check_space(destination.parent, conversion.size, "the new file" if not conversion.is_folder else "the new folder")
+
+
+def deliver(conversion: Conversion, destination: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
+    """Write a checked conversion. `on_bytes` hears how much has been written. Raises InputError as `open_atomic`."""
+    make_folder(destination.parent)
+    if not conversion.is_folder:
+        _write(conversion.outputs[0], destination, on_bytes)
+        return
+    with _new_folder(destination) as folder:
+        for output in conversion.outputs:
+            make_folder((folder / output.name).parent)
+            _write(output, folder / output.name, on_bytes)
+
+
+def _write(output: Output, path: Path, on_bytes: Callable[[int], None] | None) -> None:
+    if output.text is not None:
+        write_atomic(path, output.text.encode())
+    else:
+        write_safetensors(path, output.items, output.metadata, on_bytes=on_bytes)
+
+
+@contextlib.contextmanager
+def _new_folder(destination: Path) -> Iterator[Path]:
+    """A folder that takes the name `destination` when the block ends well; what was there goes only then."""
+    mark = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+    target = Path(os.path.realpath(destination))
+    temporary, old = (target.parent / f"{mark}{suffix}" for suffix in (TEMPORARY_SUFFIX, f"-old{TEMPORARY_SUFFIX}"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            os.rename(target, old)
+        os.rename(temporary, target)
+    except OSError as error:
+        raise InputError(f"{destination}: cannot be written: {reason(error)}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        shutil.rmtree(old, ignore_errors=True)

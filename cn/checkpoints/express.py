@@ -1,0 +1,62 @@
+"""What the layouts of other tools have no place for."""
+
+from collections.abc import Iterator
+
+from cn.checkpoints.checkpoint import ControlSpec, Layout
+from cn.checkpoints.infer import END_TOKEN
+from cn.errors import WeightsError
+from cn.model.config import ModelConfig, UNetConfig
+
+_TOOLS = {"ldm": "the original layout", "diffusers": "diffusers"}
+
+
+def check_expressible(config: ModelConfig | None, control: ControlSpec | None, to: Layout) -> list[str]:
+    """What gets lost on the way to a layout, for a person to read; nothing for our own.
+
+    Raises WeightsError, with the reason and what to do, for a model that the layout cannot hold at all.
+    """
+    if to == "native":
+        return []
+    if control is not None:
+        _check_control(control, to)
+    if config is not None:
+        _check_unet(config.unet, to)
+        return list(_losses(config, to))
+    return []
+
+
+def _check_control(control: ControlSpec, to: Layout) -> None:
+    if control.condition_encoder == "paper":
+        raise WeightsError(
+            f"has the paper's condition encoder of four layers, which {_TOOLS[to]} has no place for, and "
+            "no other tool could run it; keep it as it is, or train one to share with --cond-encoder released"
+        )
+    _check_unet(control.unet, to)
+
+
+def _check_unet(unet: UNetConfig, to: Layout) -> None:
+    if set(unet.strides) != {2}:
+        raise WeightsError(
+            f"its U-Net halves with strides {', '.join(map(str, unet.strides))}, where {_TOOLS[to]} knows only 2; "
+            "models on cn's bundled base stay in cn's own layout"
+        )
+    if to == "ldm" and unet.groups != 32:
+        raise WeightsError(f"its U-Net normalises in {unet.groups} groups, where the original layout knows only 32")
+
+
+def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
+    unet, text, schedule = config.unet, config.text, config.schedule
+    usual = unet.head_dim == 64 if unet.linear_projection else unet.heads == 8
+    if to == "ldm" and not usual:
+        yield "the original layout does not say how many attention heads there are: other tools need a .yaml that does"
+    family = (False, 0) if unet.linear_projection else (True, END_TOKEN)
+    if to == "ldm" and (text.quick_gelu, text.pad_id) != family:
+        yield "its text encoder is not the one that goes with its U-Net: other tools will run it otherwise"
+    if to == "ldm" and (schedule.zero_terminal_snr or schedule.spacing != "leading"):
+        yield "the original layout does not hold the sampler's settings (zero terminal SNR, trailing timesteps)"
+    if schedule.guidance_rescale:
+        yield f"guidance rescale {schedule.guidance_rescale:g} is a setting that {_TOOLS[to]} does not hold"
+    if to == "ldm" and unet.linear_projection and text.layers == text.run_layers:
+        yield "the original layout has one more text layer, which never runs: it holds a copy of the last"
+    if to == "diffusers" and text.layers > text.run_layers:
+        yield "left out: the text encoder's last layer and projection, which never run and diffusers has no place for"

@@ -1,0 +1,148 @@
+"""Any file or folder of weights → networks in memory."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, PartName
+from cn.checkpoints.keymap import Shape
+from cn.checkpoints.recognise import recognise
+from cn.checkpoints.sources import check_finite, find_sources
+from cn.errors import WeightsError
+from cn.files import sha256
+from cn.model.base import Base
+from cn.model.config import ModelConfig, Prediction
+from cn.model.controlnet import ControlNet
+
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet in memory with what its file says: the condition's kind, the base it was trained on."""
+
+    model: ControlNet
+    kind: str | None
+    base_sha256: str = ""
+    sha256: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def open_base(
+    path: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    prediction: Prediction | None = None,
+) -> Base:
+    """Read a base in any layout and lock it; `prediction` for files that do not say it.
+
+    Raises InputError if a file is broken, WeightsError if it is something else or does not fit together.
+    """
+    checkpoint = recognise(Path(path))
+    if not checkpoint.has_base:
+        raise WeightsError(f"{path}: a base was expected here, but this is {checkpoint.what}")
+    base = empty_base(checkpoint.config(prediction))
+    refuse_unknown(checkpoint)
+    for part in BASE_PARTS:
+        _fill(base.networks[part], checkpoint, part, device, dtype)
+    return replace(base, sha256=identity(checkpoint.files)).lock()
+
+
+def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
+    """Read a control in any layout, in evaluation mode; of a file that holds a base too, only the control.
+
+    Raises InputError if a file is broken, WeightsError if it is something else or does not fit together.
+    """
+    checkpoint = recognise(Path(path))
+    spec = checkpoint.control
+    if spec is None:
+        raise WeightsError(f"{path}: a control was expected here, but this is {checkpoint.what}")
+    refuse_unknown(checkpoint)
+    model = empty_control(spec, Path(path))
+    _fill(model, checkpoint, "control", device, dtype)
+    meta = dict(checkpoint.metadata)
+    return Control(model.eval(), spec.kind, spec.base_sha256, identity(checkpoint.files), meta)
+
+
+def empty_base(config: ModelConfig) -> Base:
+    """The networks on the meta device: names and shapes without numbers."""
+    return Base.create(config, "meta")
+
+
+def empty_control(spec: ControlSpec, path: Path) -> ControlNet:
+    """As `empty_base`; WeightsError for a description that no ControlNet can have."""
+    try:
+        with torch.device("meta"):
+            return ControlNet(
+                spec.unet,
+                condition_encoder=spec.condition_encoder,
+                condition_channels=spec.condition_channels,
+                links=spec.links,
+                pooled=spec.pooled,
+            )
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path}: its description is not one that this version of cn reads ({error})") from error
+
+
+def shapes_of(network: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def refuse_unknown(checkpoint: Checkpoint) -> None:
+    """WeightsError for tensors that nobody knows: the model may be another than it seems."""
+    if checkpoint.unknown:
+        more = f" and {len(checkpoint.unknown) - 3} more" if len(checkpoint.unknown) > 3 else ""
+        named = ", ".join(checkpoint.unknown[:3])
+        raise WeightsError(f"{checkpoint.path}: nothing takes its tensors {named}{more}")
+
+
+def _fill(
+    network: nn.Module, checkpoint: Checkpoint, part: PartName, device: torch.device | str, dtype: torch.dtype
+) -> None:
+    tensors = {}
+    for name, source in find_sources(checkpoint, part, shapes_of(network)).items():
+        stored = source.read()
+        check_finite(checkpoint, name, stored, source.dtype)
+        tensors[name] = stored.to(device, dtype, copy=True)
+    network.load_state_dict(tensors, strict=True, assign=True)
+
+
+def identity(files: Sequence[Path]) -> str:
+    """The SHA-256 of a file; of several files, that of their hashes in order."""
+    hashes = [sha256(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def check_fits(control: Control, base: Base, name: str) -> None:
+    """WeightsError when a control was made for a U-Net of other shapes than the base's."""
+    ours, theirs = base.config.unet, control.model.config
+    if theirs == replace(ours, out_channels=theirs.out_channels):
+        return
+    differing = next(
+        f"{words} {getattr(theirs, field)}, the base {getattr(ours, field)}"
+        for field, words in _DIFFERENCES
+        if getattr(ours, field) != getattr(theirs, field)
+    )
+    raise WeightsError(
+        f"{name}: this control was made for another base than {base.config.name!r}: it has {differing}; "
+        "give the base it was trained on with --base"
+    )
+
+
+_DIFFERENCES = (
+    ("context_dim", "text of width"),
+    ("channels", "channels"),
+    ("strides", "strides"),
+    ("heads", "attention heads"),
+    ("head_dim", "attention heads of width"),
+    ("linear_projection", "linear projections:"),
+    ("res_blocks", "blocks a level"),
+    ("attention_levels", "attention at levels"),
+    ("transformer_depth", "transformers of depth"),
+    ("in_channels", "latent channels"),
+    ("groups", "normalisation groups"),
+)

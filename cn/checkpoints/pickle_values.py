@@ -1,0 +1,104 @@
+"""The values that come out of a pickle: descriptions of tensors, and inert stand-ins for everything else."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cn.checkpoints.entries import ITEM_SIZES, Entry, contiguous_strides
+from cn.errors import InputError
+
+
+class Global:
+    """A name in a pickle. `make` builds what a call of it gives; without it a call gives a `Placeholder`."""
+
+    __slots__ = ("dtype", "make", "name", "storage")
+
+    def __init__(self, name: str, make: Callable[..., Any] | None = None, dtype: str = "", storage: bool = False):
+        self.name = name
+        self.make = make
+        self.dtype = dtype
+        """For torch's dtypes and storage classes: the name in safetensors."""
+        self.storage = storage
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Placeholder:
+    """An object of a class that is not loaded. It remembers the state it was given, and does nothing."""
+
+    __slots__ = ("kind", "state")
+
+    def __init__(self, kind: Global):
+        self.kind = kind
+        self.state: Any = None
+
+    def __str__(self) -> str:
+        return self.kind.name
+
+
+class Members(list):
+    """A set's members, unhashed: hashing nested tuples out of a hostile file can take for ever."""
+
+    __slots__ = ()
+
+
+class Blob:
+    """The bytes of one storage in the file. `offset` is None until it is known where they lie."""
+
+    __slots__ = ("nbytes", "offset")
+
+    def __init__(self, nbytes: int, offset: int | None = None):
+        self.nbytes = nbytes
+        self.offset = offset
+
+
+class Storage:
+    """A run of numbers of one dtype within a blob; `start` in bytes."""
+
+    __slots__ = ("blob", "dtype", "elements", "start")
+
+    def __init__(self, dtype: str, elements: int, blob: Blob, start: int = 0):
+        self.dtype = dtype
+        self.elements = elements
+        self.blob = blob
+        self.start = start
+
+
+class StoredTensor:
+    """A tensor in a pickle: a view of a storage, known to lie within it."""
+
+    __slots__ = ("dtype", "offset", "shape", "storage", "strides")
+
+    def __init__(self, storage: Storage, offset: int, shape: tuple, strides: tuple, dtype: str):
+        self.storage = storage
+        self.offset = offset
+        self.shape = shape
+        self.strides = strides
+        self.dtype = dtype
+
+    def entry(self, path: Path) -> Entry:
+        """Where the tensor lies in the file `path`; InputError when the file does not hold its numbers."""
+        blob = self.storage.blob
+        if blob.offset is None:
+            if blob.nbytes:
+                raise InputError(f"{path}: damaged: the numbers of a tensor are missing")
+            return Entry(self.dtype, self.shape, path, 0)
+        empty = 0 in self.shape
+        offset = blob.offset + self.storage.start + (0 if empty else self.offset * ITEM_SIZES[self.dtype])
+        strides = None if contiguous_strides(self.shape, self.strides) else self.strides
+        return Entry(self.dtype, self.shape, path, offset, strides)
+
+
+def broken(what: str) -> pickle.UnpicklingError:
+    return pickle.UnpicklingError(what)
+
+
+def as_key(value: Any) -> Any:
+    """`value` as a dictionary takes it: itself where hashing it is cheap, else something that stands for it."""
+    if type(value) is int and value.bit_length() > 64:
+        return Placeholder(Global("a long number"))
+    if value is None or type(value) in (str, bytes, bool, int, float, Global, Placeholder):
+        return value
+    return Placeholder(Global(f"a {type(value).__name__}"))

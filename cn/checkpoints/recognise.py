@@ -1,0 +1,231 @@
+"""What a file or folder is, told by its content and never by its name. No torch.
+
+The readers of each layout split the tensors into parts and name what they leave out; see `folders` for diffusers.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cn.checkpoints import folders, infer
+from cn.checkpoints.archive import Archive, open_archive
+from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Dialect, Part, PartName
+from cn.checkpoints.entries import Entry
+from cn.checkpoints.sidecar import Yaml, read_yaml
+from cn.errors import InputError, WeightsError
+from cn.model.config import ModelConfig, Prediction
+
+HEADER = "cn"
+"""The safetensors metadata entry in which our files say what they are, as JSON."""
+
+_PREFIXES: Mapping[str, PartName] = {
+    "model.diffusion_model.": "unet",
+    "first_stage_model.": "vae",
+    "cond_stage_model.": "text",
+    "control_model.": "control",
+}
+_EMA = "model_ema."
+_KEPT = re.compile(
+    r"betas|(sqrt_)?alphas_cumprod(_prev)?|(sqrt|log)_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
+    r"|posterior_(variance|log_variance_clipped|mean_coef[12])|.*\.position_ids"
+    r"|cond_stage_model\.(model\.|transformer\.)?(text_projection(\.weight)?|logit_scale)"
+)
+_DROPPED = {
+    r"model_ema\..*": "averaged weights (EMA); the plain ones are used, as everywhere",
+    r"first_stage_model\.(loss|model_ema)\..*": "the VAE's training loss",
+    r"lvlb_weights|logvar|scale_factor|denoiser\..*": "left from training",
+    r"cond_stage_model\.transformer\.(vision_model|visual_projection).*|cond_stage_model\.model\.visual\..*": (
+        "CLIP's picture tower"
+    ),
+    r"cond_stage_model\.model\.attn_mask": "the causal mask, which is always the same",
+    r"embedding_manager\..*": "learned words of an old trainer; cn has no use for them",
+}
+
+
+def recognise(
+    path: Path, *, archive: Archive | None = None, ema: bool = False, variant: str | None = None
+) -> Checkpoint:
+    """Describe a file or folder of weights; `archive` when the file has been opened already.
+
+    `ema` takes the averaged U-Net of an original checkpoint, `variant` ("fp16") one kind of weights in a folder.
+
+    Raises InputError for what cannot be read, WeightsError for what is missing or is neither base nor control.
+    """
+    if path.is_dir():
+        return folders.recognise(path, variant)
+    archive = archive or open_archive(path)
+    header = _header(archive)
+    if "role" in header:
+        return _native(archive, header)
+    names = archive.entries
+    if "controlnet_cond_embedding.conv_in.weight" in names:
+        return folders.control_file(archive)
+    with _about(path):
+        if "zero_convs.0.0.weight" in names:
+            return _ldm({"control": dict(names)}, archive, header, {}, ())
+        if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
+            return _split(archive, header, ema)
+    raise WeightsError(f"{path}: holds neither a base nor a control; it is {infer.stranger(dict(names))}")
+
+
+class _about:
+    """Put the file's name before the messages of those who see only tensors."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, WeightsError) and not str(error).startswith(str(self.path)):
+            raise WeightsError(f"{self.path}: {error}") from None
+
+
+def _header(archive: Archive) -> dict[str, Any]:
+    try:
+        header = json.loads(archive.metadata.get(HEADER, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{archive.path}: its header is damaged: {error}") from None
+    return header if isinstance(header, dict) else {}
+
+
+def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
+    """One of our own files, which says itself what it is."""
+    described = Checkpoint(archive.path, "native", archive.format, {}, metadata=header, files=(archive.path,))
+    entries = dict(archive.entries)
+    try:
+        if header["role"] == "control":
+            spec = control_from_header(header)
+            return replace(described, parts={"control": Part("native", entries)}, control=spec)
+        if header["role"] != "base":
+            raise ValueError(f"a role called {header['role']!r}")
+        model = ModelConfig.from_dict(header["config"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{archive.path}: its description is not one that this version of cn reads ({error})"
+        ) from error
+    parts: dict[PartName, Part] = {}
+    for part in ("unet", "vae", "text"):
+        own = {
+            name.removeprefix(f"{part}."): entries.pop(name) for name in list(entries) if name.startswith(f"{part}.")
+        }
+        parts[part] = Part("native", own)
+    kept = {name.removeprefix("kept."): entries.pop(name) for name in list(entries) if name.startswith("kept.")}
+    prediction = model.schedule.prediction
+    return replace(described, parts=parts, model=model, prediction=prediction, kept=kept, unknown=tuple(entries))
+
+
+def control_from_header(header: Mapping[str, Any]) -> ControlSpec:
+    """The description of a control in our own header. LookupError, TypeError or ValueError where it is damaged."""
+    return ControlSpec(
+        unet=ModelConfig.from_dict({"name": "", "unet": header["unet"]}).unet,
+        condition_encoder=header["condition_encoder"],
+        condition_channels=header["condition_channels"],
+        links=header["links"],
+        pooled=header.get("pooled", False),
+        kind=header.get("kind"),
+        base_sha256=header.get("base_sha256", ""),
+    )
+
+
+def _split(archive: Archive, header: Mapping[str, Any], ema: bool) -> Checkpoint:
+    """An original single file with its prefixes: a base, a control (1.1), or a base with a control (1.0)."""
+    parts: dict[PartName, dict[str, Entry]] = {}
+    kept: dict[str, Entry] = {}
+    dropped: dict[str, list[str]] = {}
+    unknown = []
+    for name, entry in archive.entries.items():
+        reason = next((why for pattern, why in _DROPPED.items() if re.fullmatch(pattern, name)), None)
+        prefix = next((p for p in _PREFIXES if name.startswith(p)), None)
+        if _KEPT.fullmatch(name):
+            kept[name] = entry
+        elif reason is not None:
+            dropped.setdefault(reason, []).append(name)
+        elif prefix is not None:
+            parts.setdefault(_PREFIXES[prefix], {})[name.removeprefix(prefix)] = entry
+        else:
+            unknown.append(name)
+    if ema:
+        parts["unet"] = _averaged(archive, parts.get("unet", {}))
+    reasons = {why: tuple(names) for why, names in dropped.items()}
+    return replace(_ldm(parts, archive, header, reasons, unknown), kept=kept)
+
+
+def _averaged(archive: Archive, unet: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The U-Net's averaged weights, which are kept under names without dots."""
+    names = {name: f"{_EMA}diffusion_model{name.replace('.', '')}" for name in unet}
+    if missing := [theirs for theirs in names.values() if theirs not in archive.entries]:
+        raise WeightsError(f"has no averaged weights (EMA): {missing[0]} is not there")
+    return {name: archive.entries[theirs] for name, theirs in names.items()}
+
+
+def _ldm(
+    tensors: Mapping[PartName, Mapping[str, Entry]],
+    archive: Archive,
+    header: Mapping[str, Any],
+    dropped: Mapping[str, tuple[str, ...]],
+    unknown: Iterable[str],
+) -> Checkpoint:
+    parts = {name: _part(name, entries) for name, entries in tensors.items()}
+    beside = read_yaml(archive.path)
+    model = _model(parts, header, beside) if "unet" in parts else None
+    control = None
+    if "control" in parts:
+        shapes = parts["control"].shapes
+        control = ControlSpec(
+            infer.unet_config(shapes, "ldm"), condition_channels=infer.condition_channels(shapes, "ldm")
+        )
+        control = control_from_header(header["control"]) if "control" in header else beside.control(control)
+    return Checkpoint(
+        path=archive.path,
+        layout="ldm",
+        format=archive.format,
+        parts=parts,
+        model=model,
+        prediction=_prediction(model, header, beside, archive.metadata),
+        control=control,
+        dropped=dropped,
+        unknown=tuple(unknown),
+        metadata={k: v for k, v in archive.metadata.items() if k != HEADER} | dict(header),
+        leftovers=archive.leftovers,
+        files=(archive.path,),
+    )
+
+
+def _part(name: PartName, entries: Mapping[str, Entry]) -> Part:
+    if name != "text":
+        return Part("ldm", entries)
+    dialect: Dialect = "open_clip" if any(key.startswith("model.") for key in entries) else "transformers"
+    prefix = r"model\." if dialect == "open_clip" else r"transformer\.(text_model\.)?"
+    return Part(dialect, {re.sub(f"^{prefix}", "", key): entry for key, entry in entries.items()})
+
+
+def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Yaml) -> ModelConfig:
+    """The base's configuration: from our own header where we wrote the file, else from its shapes."""
+    if missing := [part for part in ("vae", "text") if part not in parts]:
+        words = {"vae": "autoencoder (VAE)", "text": "text encoder"}
+        raise WeightsError(f"has a U-Net but no {' and no '.join(words[part] for part in missing)}")
+    if "config" in header:
+        return ModelConfig.from_dict(header["config"])
+    unet = infer.unet_config(parts["unet"].shapes, "ldm")
+    family = "sd2" if unet.linear_projection else "sd1"
+    vae = infer.vae_config(parts["vae"].shapes, "ldm")
+    text = infer.text_config(parts["text"].shapes, parts["text"].dialect)
+    return beside.model(ModelConfig(name=family, unet=unet, vae=vae, text=text))
+
+
+def _prediction(
+    model: ModelConfig | None, header: Mapping[str, Any], beside: Yaml, metadata: Mapping[str, str]
+) -> Prediction | None:
+    """Ours, the yaml's, the `modelspec` that sd-scripts writes; SD 1 always predicts the noise."""
+    if model is None:
+        return None
+    if "config" in header:
+        return model.schedule.prediction
+    said: Mapping[str, Prediction] = {"epsilon": "eps", "v": "v"}
+    spec = said.get(metadata.get("modelspec.prediction_type", ""))
+    return beside.prediction or spec or ("eps" if not model.unet.linear_projection else None)

@@ -1,0 +1,136 @@
+"""Our parameters, each with the place in a file that it comes from: checked as a whole, read one by one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cn.checkpoints.checkpoint import TITLES, Checkpoint, Part, PartName
+from cn.checkpoints.entries import Entry, load_tensor
+from cn.checkpoints.keymap import Shape, match
+from cn.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EMBEDDING, TOKEN_IDS = "tower.token_embedding.weight", "token_ids"
+"""A text tower of ours may hold the rows of some tokens and one for all others: see `native`."""
+
+FIRST_CONVOLUTION = "condition_encoder.layers.0.weight"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parameter: its pieces in the file (to be joined along dimension 0) and the shape that it has with us."""
+
+    pieces: tuple[Entry, ...]
+    shape: Shape
+    token_ids: Entry | None = None
+    """Which tokens the rows belong to; the last row stands for all others."""
+    reversed_channels: bool = False
+    """The file's condition is BGR: its input channels are turned round."""
+
+    @property
+    def dtype(self) -> str:
+        return self.pieces[0].dtype
+
+    @property
+    def stored(self) -> tuple[Entry, ...]:
+        """The pieces, where their bytes are the parameter's as they lie in the file; else nothing."""
+        changed = self.token_ids is not None or self.reversed_channels or any(p.strides for p in self.pieces)
+        return () if changed else self.pieces
+
+    @property
+    def rows(self) -> Entry | None:
+        """The rows of some tokens and of all others, where the file holds no more."""
+        return self.pieces[0] if self.token_ids is not None else None
+
+    def read(self) -> "Tensor":
+        """The tensor in its stored number format, mapped from the file where that is possible."""
+        import torch
+
+        tensors = [load_tensor(piece) for piece in self.pieces]
+        tensor = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        if self.token_ids is not None:
+            tensor = tensor[-1:].repeat(self.shape[0], 1).index_copy_(0, load_tensor(self.token_ids), tensor[:-1])
+        return (tensor.flip(1) if self.reversed_channels else tensor).reshape(self.shape)
+
+
+def find_sources(checkpoint: Checkpoint, part: PartName, wanted: Mapping[str, Shape]) -> dict[str, Source]:
+    """Where each parameter of a network (our names and shapes) lies in a checkpoint.
+
+    Raises WeightsError that names the first offenders unless every tensor of the part has a taker, every parameter a
+    tensor, and all shapes agree.
+    """
+    held = checkpoint.parts[part]
+    names = checkpoint.table(part).names(wanted)
+    token_ids = held.entries.get(TOKEN_IDS) if held.dialect == "native" else None
+    shapes = {name: shape for name, shape in held.shapes.items() if name != TOKEN_IDS}
+    if token_ids is not None:
+        _check_tokens(checkpoint, held, token_ids, wanted[EMBEDDING])
+        wanted_here = {**wanted, EMBEDDING: shapes[EMBEDDING]}
+    else:
+        wanted_here = dict(wanted)
+    if mismatch := match(names, wanted_here, shapes):
+        raise WeightsError(f"{checkpoint.path}: its {TITLES[part]} does not fit together: {mismatch}")
+    control = checkpoint.control
+    turned = part == "control" and control is not None and control.reversed_channels
+    return {
+        ours: Source(
+            tuple(held.entries[theirs] for theirs in names[ours]),
+            tuple(shape),
+            token_ids if ours == EMBEDDING else None,
+            turned and ours == FIRST_CONVOLUTION,
+        )
+        for ours, shape in wanted.items()
+    }
+
+
+def _check_tokens(checkpoint: Checkpoint, held: Part, token_ids: Entry, shape: Shape) -> None:
+    rows = held.entries.get(EMBEDDING)
+    ids = load_tensor(token_ids) if token_ids.dtype == "I64" and len(token_ids.shape) == 1 else None
+    fits = rows is not None and ids is not None and rows.shape == (len(ids) + 1, shape[1])
+    if (
+        not fits
+        or ids is None
+        or len(set(ids.tolist())) != len(ids)
+        or not 0 <= int(ids.min()) <= int(ids.max()) < shape[0]
+    ):
+        raise WeightsError(f"{checkpoint.path}: its token rows do not fit its description")
+
+
+_BITS: dict[str, tuple[str, int]] = {
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+    "F32": ("<u4", 0x7F800000),
+    "F64": ("<u8", 0x7FF0000000000000),
+}
+"""Unsigned integers of the same width as each number format, and infinity among them."""
+_CHUNK = 1 << 17
+
+
+def is_finite(data: memoryview | np.ndarray, dtype: str) -> bool:
+    """Whether numbers of a safetensors type hold neither NaN nor infinity. Integers always do.
+
+    Without their sign bit, floating-point numbers sort as integers do: what is not finite comes last.
+    """
+    if dtype not in _BITS:
+        return True
+    kind, infinity = _BITS[dtype]
+    numbers = np.frombuffer(data, kind)
+    unsigned = np.array(-1).astype(kind) >> np.array(1).astype(kind)
+    room = np.empty(min(_CHUNK, len(numbers)), kind)
+    for start in range(0, len(numbers), _CHUNK):
+        part = numbers[start : start + _CHUNK]
+        if int(np.bitwise_and(part, unsigned, out=room[: len(part)]).max()) >= infinity:
+            return False
+    return True
+
+
+def check_finite(checkpoint: Checkpoint, name: str, tensor: "Tensor", dtype: str) -> None:
+    """InputError when a tensor that was read holds NaN or infinity: such weights draw black pictures."""
+    import torch
+
+    if dtype in _BITS and not is_finite(tensor.contiguous().view(torch.uint8).numpy(), dtype):
+        raise InputError(f"{checkpoint.path}: its weights are broken: {name} holds numbers that are not finite")

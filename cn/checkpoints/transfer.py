@@ -1,0 +1,98 @@
+"""A control for another base: the difference between the bases is added to what was copied from the first.
+
+control' = control + (B - A), for every parameter that the control has from the U-Net's encoder; the condition encoder
+and the zero convolutions stay. Source: the official release, tool_transfer_control.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from cn.checkpoints.contents import Contents, Parameter
+from cn.checkpoints.entries import Entry
+from cn.checkpoints.load import identity
+from cn.errors import WeightsError
+from cn.model.config import ModelConfig
+
+SAME = 2e-3
+"""‖difference‖ / ‖weights‖ below which two U-Nets are the same but for rounding to half precision (2^-11 each)."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One parameter plus the difference of two others, in float32, rounded to its own format at the end."""
+
+    own: Parameter
+    minus: Parameter
+    plus: Parameter
+
+    @property
+    def dtype(self) -> str:
+        return self.own.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.own.shape
+
+    @property
+    def stored(self) -> tuple[Entry, ...]:
+        return ()
+
+    def read(self) -> Tensor:
+        own = self.own.read()
+        return (own.float() + (self.plus.read().float() - self.minus.read().float())).to(own.dtype)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The result, and how far the base inside the control's file was from the base it began with (None: has none)."""
+
+    contents: Contents
+    trained_along: float | None = None
+    """‖own - A‖ / ‖A‖ of the U-Net; above SAME, the file's decoder was trained too and comes along."""
+
+
+def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Transfer:
+    """Move a control, and a U-Net that was trained along with it, from one base to another of the same shapes.
+
+    Raises WeightsError when the three do not go together.
+    """
+    first, second = from_base.parts["unet"], to_base.parts["unet"]
+    _check_same(from_base, to_base)
+    if control.control is None:
+        raise WeightsError(f"{control.path}: a control was expected here, but this is a base")
+    own = control.parts["control"]
+    copied = [name for name in own if name.startswith("encoder.")]
+    if missing := [name for name in copied if name not in first or first[name].shape != own[name].shape]:
+        raise WeightsError(f"{control.path}: was made for another U-Net than {from_base.path} ({missing[0]} differs)")
+    moved: dict[str, Parameter] = dict(own)
+    moved |= {name: Moved(own[name], first[name], second[name]) for name in copied}
+    spec = replace(control.control, base_sha256=identity(to_base.files))
+    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={})
+    if "unet" not in control.parts:
+        return Transfer(result)
+    distance = relative_distance(control.parts["unet"], first)
+    if distance <= SAME:
+        return Transfer(result, distance)
+    unet = {name: Moved(source, first[name], second[name]) for name, source in control.parts["unet"].items()}
+    parts = {**to_base.parts, "unet": unet, "control": moved}
+    return Transfer(replace(result, parts=parts, config=to_base.config, kept=to_base.kept), distance)
+
+
+def relative_distance(ours: Mapping[str, Parameter], theirs: Mapping[str, Parameter]) -> float:
+    """‖ours - theirs‖ / ‖theirs‖ over all parameters, in float64."""
+    apart = total = 0.0
+    for name, source in ours.items():
+        reference = theirs[name].read().double()
+        apart += float((source.read().double() - reference).square().sum())
+        total += float(reference.square().sum())
+    return (apart / total) ** 0.5 if total else 0.0
+
+
+def _check_same(first: Contents, second: Contents) -> None:
+    def comparable(config: ModelConfig | None) -> object:
+        return config.unet if config is not None else None
+
+    if comparable(first.config) != comparable(second.config):
+        raise WeightsError(f"{second.path}: its U-Net has other shapes than that of {first.path}: nothing can be moved")

@@ -1,0 +1,119 @@
+"""Writing safetensors files piece by piece: never more than one tensor in memory, and whole or not at all."""
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cn.checkpoints.entries import ITEM_SIZES, TORCH_NAMES, Entry, read_chunks
+from cn.checkpoints.sources import is_finite
+from cn.errors import InputError
+from cn.files import open_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HALF_OF = {"F32": "F16", "F64": "F16", "BF16": "F16"}
+"""What `--half` makes of each number format; all others stay."""
+
+_SAFETENSORS_NAMES = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One tensor to be written: its format, its shape, and its bytes when they are asked for."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    chunks: Callable[[], Iterable[memoryview]]
+    origin: str = ""
+    """The file that it comes from, for messages."""
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * ITEM_SIZES[self.dtype]
+
+
+def write_safetensors(
+    path: Path,
+    items: Mapping[str, Item],
+    metadata: Mapping[str, str],
+    *,
+    on_bytes: Callable[[int], None] | None = None,
+) -> None:
+    """Write tensors, the widest numbers first and then by name, so that all lie aligned and the bytes are always alike.
+
+    `on_bytes` hears how many bytes have been written. Raises InputError for a tensor that holds NaN or infinity, and
+    when the file cannot be written; nothing is left behind then.
+    """
+    order = sorted(items, key=lambda name: (-ITEM_SIZES[items[name].dtype], name))
+    with open_atomic(path) as file:
+        file.write(_header({name: items[name] for name in order}, metadata))
+        for name in order:
+            written = 0
+            for chunk in items[name].chunks():
+                if not is_finite(chunk, items[name].dtype):
+                    raise InputError(_not_finite(name, items[name]))
+                file.write(chunk)
+                written += len(chunk)
+                if on_bytes is not None:
+                    on_bytes(len(chunk))
+            if written != items[name].nbytes:
+                raise InputError(f"{items[name].origin}: changed while it was read ({name})")
+
+
+def _not_finite(name: str, item: Item) -> str:
+    large = ", or too large for half precision" if item.dtype == "F16" else ""
+    source = f"{item.origin}: " if item.origin else ""
+    return f"{source}{name} holds numbers that are not finite{large}: nothing was written"
+
+
+def _header(items: Mapping[str, Item], metadata: Mapping[str, str]) -> bytes:
+    record: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    start = 0
+    for name, item in items.items():
+        record[name] = {
+            "dtype": item.dtype,
+            "shape": list(item.shape),
+            "data_offsets": [start, start + item.nbytes],
+        }
+        start += item.nbytes
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def file_size(items: Mapping[str, Item], metadata: Mapping[str, str]) -> int:
+    """Bytes that `write_safetensors` will write."""
+    return len(_header(items, metadata)) + sum(item.nbytes for item in items.values())
+
+
+def copied(entry: Entry, shape: tuple[int, ...]) -> Item:
+    """A tensor as it is stored, byte for byte."""
+    return Item(entry.dtype, shape, lambda: read_chunks(entry), str(entry.path))
+
+
+def computed(dtype: str, shape: tuple[int, ...], read: Callable[[], "Tensor"], origin: str = "") -> Item:
+    """A tensor that is read, and changed to `dtype`, only when its turn comes."""
+    return Item(dtype, shape, lambda: [_bytes(read(), dtype)], origin)
+
+
+def of_tensor(tensor: "Tensor", *, half: bool = False) -> Item:
+    """A tensor in memory."""
+    name = dtype_name(tensor)
+    return computed(HALF_OF.get(name, name) if half else name, tuple(tensor.shape), lambda: tensor.detach())
+
+
+def dtype_name(tensor: "Tensor") -> str:
+    """The number format as safetensors names it."""
+    return _SAFETENSORS_NAMES[str(tensor.dtype).removeprefix("torch.")]
+
+
+def _bytes(tensor: "Tensor", dtype: str) -> memoryview:
+    import torch
+
+    flat = tensor.detach().to("cpu", getattr(torch, TORCH_NAMES[dtype])).contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data

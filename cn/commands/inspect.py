@@ -1,0 +1,87 @@
+"""`cn inspect`: what a file of weights is."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cn import console
+from cn.commands.options import Json
+from cn.units import bytes_text, count_text
+
+if TYPE_CHECKING:
+    from cn.checkpoints.inspection import Report
+
+_TITLES = {"unet": "U-Net", "vae": "VAE", "text": "text encoder", "control": "ControlNet", "all": "all"}
+_SHOWN = {"role", "config", "unet", "kind", "links", "condition_encoder", "condition_channels", "control", "format"}
+"""Metadata that has a row of its own."""
+_LAYOUTS = {"native": "cn's own", "ldm": "original single file (LDM)", "diffusers": "diffusers"}
+
+
+def inspect(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE…", help="Weights: a file, a diffusers folder, or a bundled name.", show_default=False
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Say what weights are, by their content: layout, family, parts, number formats, hash, and what is odd.
+
+    Nothing that a file holds is ever run: a pickle that tries is refused by name.
+    """
+    from cn.checkpoints.inspection import inspect as look
+    from cn.weights import catalogue
+
+    for number, path in enumerate(paths):
+        report = look(catalogue.find(path))
+        if json:
+            console.emit(report.record(), json=True)
+            continue
+        if number:
+            console.emit("")
+        for line in _lines(report):
+            console.emit(line)
+
+
+def _lines(report: "Report") -> list[str]:
+    """Aligned rows for a person: name, then value."""
+    rows = [(name, value) for name, value in _rows(report) if value]
+    width = max(len(name) for name, _ in rows)
+    return [report.path, *(f"  {name.ljust(width)}  {value}".rstrip() for name, value in rows)]
+
+
+def _rows(report: "Report") -> list[tuple[str, str | None]]:
+    parts = [f"{_TITLES[part]} {count_text(number)}" for part, number in report.parameters.items()]
+    several = f" in {report.files} files" if report.files > 1 else ""
+    rows: list[tuple[str, str | None]] = [
+        ("what", report.what),
+        ("layout", f"{_LAYOUTS[report.layout]}, {report.format}" if report.layout else report.format),
+        ("family", report.family),
+        ("predicts", report.prediction),
+        ("condition", report.kind or ("not said" if report.condition_encoder else None)),
+        ("encoder", _encoder(report)),
+        ("channels", ", ".join(map(str, report.channels)) if report.channels else None),
+        ("text", f"width {report.context_dim}" if report.context_dim else None),
+        ("parameters", ", ".join(parts)),
+        ("numbers", ", ".join(f"{dtype} in {count} tensors" for dtype, count in report.dtypes.items())),
+        ("size", f"{bytes_text(report.size)}{several}"),
+        ("sha-256", report.sha256),
+    ]
+    told = [f"{name}: {_short(value)}" for name, value in report.metadata.items() if name not in _SHOWN]
+    rows += [("metadata" if not k else "", text) for k, text in enumerate(told)]
+    return rows + [("odd" if not k else "", text) for k, text in enumerate(report.odd)]
+
+
+def _encoder(report: "Report") -> str | None:
+    words = {
+        "paper": "the paper's four layers (only cn can run it)",
+        "released": "the released eight layers",
+    }
+    links = "; linked to the middle block only" if report.links == "middle" else ""
+    return words[report.condition_encoder] + links if report.condition_encoder else None
+
+
+def _short(value: object, length: int = 90) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
