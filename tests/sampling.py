@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from cn import images
 from cn.checkpoints.native import save_control
-from cn.files import sha256
 from cn.conditions import ConditionInfo
+from cn.files import sha256
 from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
 from tests.model_helpers import TINY, fill, tiny_base

@@ -13,12 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cn.checkpoints import sources
+from cn.checkpoints.checkpoint import HEADER
 from cn.checkpoints.load import Control, check_fits, open_base, open_control
 from cn.checkpoints.native import save_base, save_control
-from cn.checkpoints.recognise import HEADER
-from cn.checkpoints import sources
-from cn.files import sha256
 from cn.errors import CnError, InputError, WeightsError
+from cn.files import sha256
 from cn.model.config import PRESETS, ModelConfig
 from cn.model.controlnet import ControlNet
 from tests.model_helpers import TINY, TINY_V, fill, tiny_base

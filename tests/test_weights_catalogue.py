@@ -79,8 +79,22 @@ def test_what_is_not_there_says_what_is(folder, name):
         catalogue.find(name, folder)
     assert name in str(caught.value)
     assert "base, canny, openpose" in str(caught.value)
-    with pytest.raises(WeightsError, match="folder"):
-        catalogue.find(folder, folder)
+
+
+def test_folders(tmp_path):
+    """One of ours stands for the file of the role that is asked for; any other is left to whoever reads it."""
+    for role in ("base", "control"):
+        (tmp_path / f"{role}.safetensors").write_text("")
+        assert catalogue.find(tmp_path, role=role) == tmp_path / f"{role}.safetensors"
+        if role == "base":
+            assert catalogue.find(tmp_path) == tmp_path / "base.safetensors"
+            with pytest.raises(WeightsError, match=r"this folder has no control\.safetensors"):
+                catalogue.find(tmp_path, role="control")
+    with pytest.raises(WeightsError, match="holds a base and a control; give"):
+        catalogue.find(tmp_path)
+    (tmp_path / "diffusers").mkdir()
+    for role in ("base", "control", "unknown"):
+        assert catalogue.find(tmp_path / "diffusers", role=role) == tmp_path / "diffusers"
 
 
 def test_broken_and_foreign_files(folder, tmp_path):

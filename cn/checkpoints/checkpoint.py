@@ -1,19 +1,24 @@
 """What a file or folder of weights holds, described without reading a single number. No torch."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cn.checkpoints.archive import Archive
 from cn.checkpoints.entries import Entry
 from cn.checkpoints.keymap import Shape, Table
 from cn.checkpoints.tables import clip, diffusers, ldm
-from cn.errors import WeightsError
+from cn.errors import InputError, WeightsError
 from cn.model.config import ConditionEncoderKind, Links, ModelConfig, Prediction, UNetConfig
 
 Layout = Literal["native", "ldm", "diffusers"]
 PartName = Literal["unet", "vae", "text", "control"]
 Dialect = Literal["native", "ldm", "diffusers", "transformers", "open_clip"]
+
+HEADER = "cn"
+"""The safetensors metadata entry in which our files say what they are, as JSON."""
 
 _SAME = Table({"{name}": "{name}"})
 
@@ -54,6 +59,19 @@ class ControlSpec:
     """Takes its condition as BGR (diffusers: controlnet_conditioning_channel_order)."""
     kind: str | None = None
     base_sha256: str = ""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "ControlSpec":
+        """From our own header. LookupError, TypeError, ValueError or AttributeError where it is damaged."""
+        return cls(
+            unet=ModelConfig.from_dict({"name": "", "unet": record["unet"]}).unet,
+            condition_encoder=record["condition_encoder"],
+            condition_channels=record["condition_channels"],
+            links=record["links"],
+            pooled=record.get("pooled", False),
+            kind=record.get("kind"),
+            base_sha256=record.get("base_sha256", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,15 @@ class Checkpoint:
     def table(self, part: PartName) -> Table:
         """The key map of one of its parts."""
         return table_of(part, self.parts[part].dialect, self.model, self.control)
+
+
+def header_of(archive: Archive) -> dict[str, Any]:
+    """What a file of ours says of itself; {} for others. InputError where that is damaged."""
+    try:
+        header = json.loads(archive.metadata.get(HEADER, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{archive.path}: its header is damaged: {error}") from None
+    return header if isinstance(header, dict) else {}
 
 
 def table_of(part: PartName, dialect: Dialect, model: ModelConfig | None, control: ControlSpec | None) -> Table:

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from cn import __version__
 from cn.checkpoints import original, settings
-from cn.checkpoints.checkpoint import ControlSpec, Dialect, Layout, PartName, table_of
+from cn.checkpoints.checkpoint import HEADER, ControlSpec, Dialect, Layout, PartName, table_of
 from cn.checkpoints.contents import Contents, Parameter
 from cn.checkpoints.express import check_expressible
 from cn.checkpoints.keymap import Shape
 from cn.checkpoints.native import base_header, control_header, control_record
-from cn.checkpoints.recognise import HEADER
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS, Source
 from cn.checkpoints.write import HALF_OF, Item, computed, copied, file_size, of_tensor
 from cn.errors import WeightsError
@@ -130,7 +129,7 @@ def _ldm(contents: Contents, half: bool, made: Mapping[str, Any]) -> Output:
         items |= _items(contents, "vae", "ldm", PREFIXES["vae"], half)
         items |= _ldm_text(contents, config, half)
         items |= _ldm_rest(contents, config)
-        header["config"] = config.to_dict()
+        header["config"] = _with_idle_layer(config).to_dict()
         metadata["modelspec.prediction_type"] = "epsilon" if config.schedule.prediction == "eps" else "v"
     if contents.control is not None:
         items |= _items(contents, "control", "ldm", PREFIXES["control"], half)
@@ -138,12 +137,19 @@ def _ldm(contents: Contents, half: bool, made: Mapping[str, Any]) -> Output:
     return Output("", items, metadata | {HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)})
 
 
+def _with_idle_layer(config: ModelConfig) -> ModelConfig:
+    """SD 2's original file holds one text layer more than is run."""
+    text = config.text
+    missing = config.unet.linear_projection and text.layers == text.run_layers
+    return replace(config, text=replace(text, layers=text.layers + 1)) if missing else config
+
+
 def _ldm_text(contents: Contents, config: ModelConfig, half: bool) -> dict[str, Item]:
     if not config.unet.linear_projection:
         return _items(contents, "text", "transformers", "cond_stage_model.transformer.text_model.", half)
     text = config.text
-    if text.layers == text.run_layers:
-        # The original holds one layer more than it runs; whatever numbers are there, they are never used.
+    if _with_idle_layer(config) != config:
+        # Whatever numbers the idle layer holds, they are never used: a copy of the last that runs.
         last, extra = f".resblocks.{text.layers - 1}.", f".resblocks.{text.layers}."
         sources = contents.parts["text"]
         more = {name.replace(last, extra): source for name, source in sources.items() if last in name}

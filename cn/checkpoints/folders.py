@@ -6,7 +6,7 @@ from typing import Any
 
 from cn.checkpoints import infer, sidecar
 from cn.checkpoints.archive import Archive, open_archive
-from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, PartName
+from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, PartName, header_of
 from cn.checkpoints.entries import Entry
 from cn.checkpoints.tables.diffusers import modern
 from cn.errors import InputError, WeightsError
@@ -35,31 +35,29 @@ def recognise(path: Path, variant: str | None = None) -> Checkpoint:
         raise WeightsError(f"{path}: holds a Stable Diffusion XL model, which cn does not know")
     if (path / "controlnet_1").is_dir():
         raise WeightsError(f"{path}: holds several controls; give the folder of one of them")
-    parts, files = {}, []
+    archives: dict[PartName, list[Archive]] = {}
     for folder, name in _FOLDERS.items():
         if (path / folder).is_dir():
-            archives = _archives(path / folder, _STEMS.get(folder, _STEM), variant)
-            parts[name] = _part(name, archives)
-            files += [archive.path for archive in archives]
+            archives[name] = _archives(path / folder, _STEMS.get(folder, _STEM), variant)
         elif name != "control":
             raise WeightsError(f"{path}: has no folder {folder}/, which a base needs")
+    parts = {name: _part(name, files) for name, files in archives.items()}
     model = _model(path, parts)
     silent = model.unet.linear_projection and not (path / _SCHEDULER).is_file()
-    control = (
-        _spec(parts["control"], sidecar.read_json(path / "controlnet/config.json"), path)
-        if "control" in parts
-        else None
-    )
+    control = None
+    if "control" in parts:
+        config = sidecar.read_json(path / "controlnet/config.json")
+        control = _spec(parts["control"], config, path, archives["control"][0])
     return Checkpoint(
         path=path,
         layout="diffusers",
-        format=archives[0].format,
+        format=archives["unet"][0].format,
         parts=parts,
         model=model,
         prediction=None if silent else model.schedule.prediction,
         control=control,
         metadata={"class": index.get("_class_name", "")} if index else {},
-        files=tuple(files),
+        files=tuple(archive.path for files in archives.values() for archive in files),
     )
 
 
@@ -83,7 +81,7 @@ def _control(path: Path, archives: list[Archive], config: Mapping[str, Any]) -> 
         layout="diffusers",
         format=archives[0].format,
         parts={"control": part},
-        control=_spec(part, config, path),
+        control=_spec(part, config, path, archives[0]),
         metadata=archives[0].metadata,
         files=tuple(archive.path for archive in archives),
     )
@@ -142,18 +140,22 @@ def _part(name: PartName, archives: list[Archive]) -> Part:
     return Part("diffusers", entries)
 
 
-def _spec(part: Part, config: Mapping[str, Any], path: Path) -> ControlSpec:
+def _spec(part: Part, config: Mapping[str, Any], path: Path, archive: Archive) -> ControlSpec:
+    """From the shapes, from config.json, and from what cn says in a file that it has written."""
     shapes = part.shapes
     try:
         unet = infer.unet_config(shapes, "diffusers")
         channels = infer.condition_channels(shapes, "diffusers")
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
+    told = header_of(archive).get("control", {})
     return ControlSpec(
         unet=sidecar.unet_settings(unet, config, path / "config.json"),
         condition_channels=channels,
         pooled=config.get("global_pool_conditions") is True,
         reversed_channels=config.get("controlnet_conditioning_channel_order") == "bgr",
+        kind=told.get("kind"),
+        base_sha256=told.get("base_sha256", ""),
     )
 
 

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cn.checkpoints.checkpoint import ControlSpec
-from cn.checkpoints.recognise import HEADER
+from cn.checkpoints.checkpoint import HEADER, ControlSpec
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS
 from cn.checkpoints.write import of_tensor, write_safetensors
 from cn.model.base import Base

@@ -14,7 +14,7 @@ Made = Callable[[], Tensor]
 
 
 def schedule_buffers(config: ScheduleConfig) -> dict[str, Tensor]:
-    """The twelve float32 buffers (1000,) of LatentDiffusion, computed in float64 (ddpm.py: register_schedule)."""
+    """The thirteen float32 buffers (1000,) of LatentDiffusion, computed in float64 (ddpm.py: register_schedule)."""
     betas = torch.linspace(config.beta_start**0.5, config.beta_end**0.5, config.steps, dtype=torch.float64) ** 2
     alphas = 1 - betas
     signal = alphas.cumprod(0)
@@ -34,6 +34,7 @@ def schedule_buffers(config: ScheduleConfig) -> dict[str, Tensor]:
         "posterior_mean_coef1": betas * before.sqrt() / (1 - signal),
         "posterior_mean_coef2": (1 - before) * alphas.sqrt() / (1 - signal),
     }
+    buffers["logvar"] = torch.zeros(config.steps)
     return {name: values.float() for name, values in buffers.items()}
 
 

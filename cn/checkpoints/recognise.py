@@ -3,7 +3,6 @@
 The readers of each layout split the tensors into parts and name what they leave out; see `folders` for diffusers.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,14 +11,11 @@ from typing import Any
 
 from cn.checkpoints import folders, infer
 from cn.checkpoints.archive import Archive, open_archive
-from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Dialect, Part, PartName
+from cn.checkpoints.checkpoint import HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName, header_of
 from cn.checkpoints.entries import Entry
 from cn.checkpoints.sidecar import Yaml, read_yaml
-from cn.errors import InputError, WeightsError
+from cn.errors import WeightsError
 from cn.model.config import ModelConfig, Prediction
-
-HEADER = "cn"
-"""The safetensors metadata entry in which our files say what they are, as JSON."""
 
 _PREFIXES: Mapping[str, PartName] = {
     "model.diffusion_model.": "unet",
@@ -29,14 +25,14 @@ _PREFIXES: Mapping[str, PartName] = {
 }
 _EMA = "model_ema."
 _KEPT = re.compile(
-    r"betas|(sqrt_)?alphas_cumprod(_prev)?|(sqrt|log)_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
+    r"betas|logvar|(sqrt_)?alphas_cumprod(_prev)?|(sqrt|log)_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
     r"|posterior_(variance|log_variance_clipped|mean_coef[12])|.*\.position_ids"
     r"|cond_stage_model\.(model\.|transformer\.)?(text_projection(\.weight)?|logit_scale)"
 )
 _DROPPED = {
     r"model_ema\..*": "averaged weights (EMA); the plain ones are used, as everywhere",
     r"first_stage_model\.(loss|model_ema)\..*": "the VAE's training loss",
-    r"lvlb_weights|logvar|scale_factor|denoiser\..*": "left from training",
+    r"lvlb_weights|scale_factor|denoiser\..*": "left from training",
     r"cond_stage_model\.transformer\.(vision_model|visual_projection).*|cond_stage_model\.model\.visual\..*": (
         "CLIP's picture tower"
     ),
@@ -57,12 +53,14 @@ def recognise(
     if path.is_dir():
         return folders.recognise(path, variant)
     archive = archive or open_archive(path)
-    header = _header(archive)
+    header = header_of(archive)
     if "role" in header:
         return _native(archive, header)
     names = archive.entries
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return folders.control_file(archive)
+    if not {"difference", "lora_controlnet"}.isdisjoint(names):
+        raise WeightsError(f"{path}: is {infer.stranger(dict(names))}")
     with _about(path):
         if "zero_convs.0.0.weight" in names:
             return _ldm({"control": dict(names)}, archive, header, {}, ())
@@ -85,21 +83,13 @@ class _about:
             raise WeightsError(f"{self.path}: {error}") from None
 
 
-def _header(archive: Archive) -> dict[str, Any]:
-    try:
-        header = json.loads(archive.metadata.get(HEADER, "{}"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{archive.path}: its header is damaged: {error}") from None
-    return header if isinstance(header, dict) else {}
-
-
 def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
     """One of our own files, which says itself what it is."""
     described = Checkpoint(archive.path, "native", archive.format, {}, metadata=header, files=(archive.path,))
     entries = dict(archive.entries)
     try:
         if header["role"] == "control":
-            spec = control_from_header(header)
+            spec = ControlSpec.from_record(header)
             return replace(described, parts={"control": Part("native", entries)}, control=spec)
         if header["role"] != "base":
             raise ValueError(f"a role called {header['role']!r}")
@@ -117,19 +107,6 @@ def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
     kept = {name.removeprefix("kept."): entries.pop(name) for name in list(entries) if name.startswith("kept.")}
     prediction = model.schedule.prediction
     return replace(described, parts=parts, model=model, prediction=prediction, kept=kept, unknown=tuple(entries))
-
-
-def control_from_header(header: Mapping[str, Any]) -> ControlSpec:
-    """The description of a control in our own header. LookupError, TypeError or ValueError where it is damaged."""
-    return ControlSpec(
-        unet=ModelConfig.from_dict({"name": "", "unet": header["unet"]}).unet,
-        condition_encoder=header["condition_encoder"],
-        condition_channels=header["condition_channels"],
-        links=header["links"],
-        pooled=header.get("pooled", False),
-        kind=header.get("kind"),
-        base_sha256=header.get("base_sha256", ""),
-    )
 
 
 def _split(archive: Archive, header: Mapping[str, Any], ema: bool) -> Checkpoint:
@@ -179,7 +156,7 @@ def _ldm(
         control = ControlSpec(
             infer.unet_config(shapes, "ldm"), condition_channels=infer.condition_channels(shapes, "ldm")
         )
-        control = control_from_header(header["control"]) if "control" in header else beside.control(control)
+        control = ControlSpec.from_record(header["control"]) if "control" in header else beside.control(control)
     return Checkpoint(
         path=archive.path,
         layout="ldm",

@@ -58,6 +58,9 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
 
     Raises WeightsError when the three do not go together.
     """
+    for base in (from_base, to_base):
+        if base.config is None:
+            raise WeightsError(f"{base.path}: a base was expected here, but this is a control")
     first, second = from_base.parts["unet"], to_base.parts["unet"]
     _check_same(from_base, to_base)
     if control.control is None:

@@ -1,0 +1,340 @@
+"""Conversion: round trips bit for bit, the exact published names at full size, and refusals that say why."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from cn.checkpoints.checkpoint import ControlSpec
+from cn.checkpoints.contents import Contents
+from cn.checkpoints.convert import plan
+from cn.checkpoints.deliver import check_destination, deliver
+from cn.checkpoints.load import empty_base, empty_control, open_base, open_control, shapes_of
+from cn.checkpoints.recognise import recognise
+from cn.errors import CnError, InputError, UsageError, WeightsError
+from cn.model.config import PRESETS
+from tests.golden.keys import keys
+from tests.layouts import (
+    CONFIGS,
+    assert_same,
+    base,
+    control,
+    convert,
+    native_base,
+    native_control,
+    tensors,
+)
+
+FAMILIES = list(CONFIGS)
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """A parameter that has a shape and no numbers."""
+
+    shape: tuple[int, ...]
+    dtype: str = "F32"
+    stored: tuple = ()
+
+    def read(self):
+        raise AssertionError("a plan reads nothing")
+
+
+def full_size(preset: str, *, with_base: bool = True, with_control: bool = True) -> Contents:
+    """The published model, without numbers."""
+    config, parts, spec = PRESETS[preset], {}, None
+    if with_base:
+        for part, network in empty_base(config).networks.items():
+            parts[part] = {name: Shaped(shape) for name, shape in shapes_of(network).items()}
+    if with_control:
+        spec = ControlSpec(config.unet)
+        model = empty_control(spec, Path("x"))
+        parts["control"] = {name: Shaped(shape) for name, shape in shapes_of(model).items()}
+    return Contents(Path("x"), "native", parts, config if with_base else None, spec, {})
+
+
+@pytest.mark.parametrize("version", ["sd15", "sd21"])
+def test_an_original_file_has_exactly_the_names_that_the_official_code_loads(version):
+    """Strictly: the networks, the noise schedule, the position ids; with and without the control."""
+    (output,) = plan(full_size(version), "ldm").outputs
+    written = {name: item.shape for name, item in output.items.items()}
+    assert written == keys(f"ldm/{version}") | keys(f"control/{version}")
+    (output,) = plan(full_size(version, with_control=False), "ldm").outputs
+    assert set(output.items) == set(keys(f"ldm/{version}"))
+    (output,) = plan(full_size(version, with_base=False), "ldm").outputs
+    assert {name: item.shape for name, item in output.items.items()} == keys(f"control/{version}")
+
+
+@pytest.mark.parametrize("version", ["sd15", "sd21"])
+def test_a_diffusers_folder_has_exactly_the_names_that_diffusers_writes(version):
+    outputs = {output.name: output for output in plan(full_size(version), "diffusers").outputs}
+    for part, stem in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"),
+                       ("controlnet", "diffusion_pytorch_model"), ("text_encoder", "model")):  # fmt: skip
+        written = {name: item.shape for name, item in outputs[f"{part}/{stem}.safetensors"].items.items()}
+        assert written == keys(f"diffusers/{version}/{part}"), part
+    heads = json.loads(outputs["unet/config.json"].text)["attention_head_dim"]
+    assert heads == (8 if version == "sd15" else [5, 10, 20, 20])
+    assert json.loads(outputs["text_encoder/config.json"].text)["num_hidden_layers"] == (
+        12 if version == "sd15" else 23
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_round_trip_through_the_original_layout(tmp_path, family):
+    source = native_base(tmp_path / "a.safetensors", family)
+    middle = convert(source, tmp_path / "b.safetensors", "ldm")
+    back = convert(middle, tmp_path / "c.safetensors", "native")
+    kept = {name: t for name, t in tensors(back).items() if name.startswith("kept.")}
+    assert len(kept) == (14 if family == "sd1" else 15)
+    assert_same(tensors(source), {name: t for name, t in tensors(back).items() if name not in kept})
+    again = convert(back, tmp_path / "d.safetensors", "ldm")
+    assert_same(tensors(middle), tensors(again))
+    assert recognise(back).model == recognise(again).model == CONFIGS[family]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_round_trip_through_diffusers(tmp_path, family):
+    """SD 2's last text layer never runs, and diffusers has no place for it: a copy of the one before comes back."""
+    source = native_base(tmp_path / "a.safetensors", family)
+    folder = convert(source, tmp_path / "folder", "diffusers")
+    back = convert(folder, tmp_path / "b.safetensors", "native")
+    idle = {name for name in tensors(source) if ".resblocks.2." in name} if family == "sd2" else set()
+    assert_same({name: t for name, t in tensors(source).items() if name not in idle}, tensors(back))
+    assert_same(tensors(folder), tensors(convert(back, tmp_path / "again", "diffusers")))
+    original = convert(folder, tmp_path / "c.safetensors", "ldm")
+    assert_same(tensors(folder), tensors(convert(original, tmp_path / "third", "diffusers")))
+    assert recognise(folder).model.unet == CONFIGS[family].unet
+    assert recognise(folder).prediction == CONFIGS[family].schedule.prediction
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("to", ["ldm", "diffusers"])
+def test_round_trip_of_a_control(tmp_path, family, to):
+    source = native_control(tmp_path / "a.safetensors", family)
+    middle = convert(source, tmp_path / ("b.safetensors" if to == "ldm" else "b"), to)
+    back = convert(middle, tmp_path / "c.safetensors", "native")
+    assert_same(tensors(source), tensors(back))
+    found = open_control(middle)
+    assert (found.kind, found.base_sha256) == ("canny", "abc"), "what the file says of itself goes along"
+    for name, parameter in control(family).state_dict().items():
+        assert torch.equal(parameter, found.model.state_dict()[name]), name
+
+
+def test_a_base_and_a_control_in_one_file_and_apart(tmp_path):
+    """ControlNet 1.0's form: split into our two files, put together again, and taken apart by --only."""
+    (tmp_path / "both").mkdir()
+    native_base(tmp_path / "both/base.safetensors", "sd1")
+    native_control(tmp_path / "both/control.safetensors", "sd1")
+    whole = tmp_path / "whole.safetensors"
+    parts = [convert(tmp_path / f"both/{role}.safetensors", tmp_path / f"{role}.safetensors", "ldm")
+             for role in ("base", "control")]  # fmt: skip
+    save_file(tensors(parts[0]) | tensors(parts[1]), whole)
+    assert recognise(whole).what == "a base and a control"
+    folder = convert(whole, tmp_path / "apart", "native")
+    assert sorted(file.name for file in folder.iterdir()) == ["base.safetensors", "control.safetensors"]
+    assert_same(tensors(folder / "control.safetensors"), tensors(tmp_path / "both/control.safetensors"))
+    assert_same(tensors(convert(whole, tmp_path / "c.safetensors", "ldm")), tensors(whole))
+    assert_same(tensors(convert(whole, tmp_path / "d.safetensors", "ldm", only="control")), tensors(parts[1]))
+    assert_same(tensors(convert(whole, tmp_path / "e.safetensors", "ldm", only="base")), tensors(parts[0]))
+    both = convert(whole, tmp_path / "pipeline", "diffusers")
+    assert json.loads((both / "model_index.json").read_text())["_class_name"] == "StableDiffusionControlNetPipeline"
+    assert_same(tensors(convert(both, tmp_path / "f.safetensors", "ldm")), tensors(whole))
+    with pytest.raises(UsageError, match="a base and a control make a folder"):
+        convert(whole, tmp_path / "g.safetensors", "native")
+
+
+def test_half_precision_rounds_numbers_and_nothing_else(tmp_path):
+    source = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
+    halved = tensors(convert(source, tmp_path / "c.safetensors", "ldm", half=True))
+    for name, tensor in tensors(source).items():
+        wanted = tensor.half() if name.startswith(("model.", "first_stage", "cond_stage")) else tensor
+        wanted = tensor if name.endswith("position_ids") else wanted
+        assert halved[name].dtype == wanted.dtype, name
+        assert torch.equal(halved[name], wanted), name
+
+
+def test_too_large_for_half_precision(tmp_path):
+    path = native_control(tmp_path / "a.safetensors", "sd1")
+    content = tensors(path)
+    content["zero_middle.bias"][3] = 1e5
+    with safe_open(path, "pt") as file:
+        save_file(content, path, file.metadata())
+    with pytest.raises(InputError, match=r"a\.safetensors: zero_middle.bias holds .* too large for half precision"):
+        convert(path, tmp_path / "b.safetensors", "native", half=True)
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("to", ["native", "ldm"])
+def test_numbers_that_are_not_finite_are_never_written(tmp_path, value, to):
+    path = native_control(tmp_path / "a.safetensors", "sd1")
+    content = tensors(path)
+    content["encoder.blocks.0.weight"][0, 0, 0, 0] = value
+    with safe_open(path, "pt") as file:
+        save_file(content, path, file.metadata())
+    with pytest.raises(InputError, match="not finite"):
+        convert(path, tmp_path / "b.safetensors", to)
+    with pytest.raises(InputError, match=r"encoder\.blocks\.0\.weight holds numbers that are not finite"):
+        open_control(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_other_layouts_have_no_place_for(tmp_path):
+    paper = native_control(tmp_path / "paper.safetensors", "sd1", "paper")
+    for to in ("ldm", "diffusers"):
+        with pytest.raises(WeightsError, match=r"paper\.safetensors: has the paper's .*--cond-encoder"):
+            convert(paper, tmp_path / "x", to)
+    bundled = Path(__file__).parent.parent / "cn/weights/base.safetensors"
+    with pytest.raises(WeightsError, match="strides 2, 2, 1"):
+        convert(bundled, tmp_path / "x", "diffusers")
+    assert list(tmp_path.iterdir()) == [paper]
+
+
+def test_our_own_files_stay_what_they_are(tmp_path):
+    """The bundled base keeps its few token rows and what its header says."""
+    source = Path(__file__).parent.parent / "cn/weights/base.safetensors"
+    copy = convert(source, tmp_path / "b.safetensors", "native")
+    assert_same(tensors(source), tensors(copy))
+    with safe_open(copy, "pt") as file:
+        header = json.loads(file.metadata()["cn"])
+    with safe_open(source, "pt") as file:
+        before = json.loads(file.metadata()["cn"])
+    assert before.items() <= header.items()
+
+
+def test_a_prediction_that_no_file_says_has_to_be_given(tmp_path):
+    source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
+    bare = tmp_path / "bare.safetensors"
+    save_file(load_file(source), bare)
+    with pytest.raises(WeightsError, match=r"bare\.safetensors: .* give --prediction eps"):
+        open_base(bare)
+    assert open_base(bare, prediction="v").config.schedule.prediction == "v"
+    assert open_base(bare, prediction="v").config.image_size == 768
+    assert open_base(bare, prediction="eps").config.image_size == 512
+    save_file(load_file(source), bare, {"modelspec.prediction_type": "v"})
+    assert open_base(bare).config.schedule.prediction == "v"
+    save_file(load_file(source), bare)
+    bare.with_suffix(".yaml").write_text("model: {params: {parameterization: v, timesteps: 1000}}")
+    assert open_base(bare).config.schedule.prediction == "v"
+    assert open_base(source).config == base("sd2").config, "our own export says it"
+
+
+def test_averaged_weights_on_request(tmp_path):
+    """They stand under names without dots, beside the plain ones, which are taken otherwise."""
+    source = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
+    content = tensors(source)
+    unet = {n.removeprefix("model."): t for n, t in content.items() if n.startswith("model.diffusion_model.")}
+    save_file(content | {f"model_ema.{n.replace('.', '')}": t + 1 for n, t in unet.items()}, tmp_path / "c.safetensors")
+    plain = convert(tmp_path / "c.safetensors", tmp_path / "d.safetensors", "ldm")
+    assert_same(tensors(plain), content)
+    averaged = tensors(convert(tmp_path / "c.safetensors", tmp_path / "e.safetensors", "ldm", ema=True))
+    for name in unet:
+        assert torch.equal(averaged[f"model.{name}"], unet[name] + 1), name
+    with pytest.raises(WeightsError, match="has no averaged weights"):
+        recognise(source, ema=True)
+
+
+OFFENDERS = [
+    (lambda t: t.pop("model.diffusion_model.out.2.bias"), "its U-Net does not fit together: it lacks out.2.bias"),
+    (lambda t: t.update({"model.diffusion_model.extra": torch.zeros(1)}), "nothing takes extra"),
+    (lambda t: t.update({"strange.thing": torch.zeros(1)}), "nothing takes its tensors strange.thing"),
+    (lambda t: t.update({"first_stage_model.quant_conv.bias": torch.zeros(3)}), "quant_conv.bias is 3 and should be 8"),
+    (lambda t: [t.pop(n) for n in list(t) if n.startswith("first_stage")], "has a U-Net but no autoencoder"),
+    (lambda t: [t.pop(n) for n in list(t) if n.startswith("cond_stage")], "no text encoder"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), OFFENDERS, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_tensor_is_accounted_for(tmp_path, change, message):
+    content = tensors(convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm"))
+    change(content)
+    save_file(content, tmp_path / "c.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        open_base(tmp_path / "c.safetensors")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "c.safetensors"))
+
+
+RELATIVES = [(9, "inpainting"), (8, "InstructPix2Pix"), (5, "depth-to-image"), (7, "upscaler")]
+
+
+@pytest.mark.parametrize(("channels", "name"), RELATIVES)
+def test_relatives_of_stable_diffusion_are_refused_by_name(tmp_path, channels, name):
+    content = tensors(convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm"))
+    content["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(32, channels, 3, 3)
+    save_file(content, tmp_path / "c.safetensors")
+    with pytest.raises(WeightsError, match=rf"c\.safetensors: is an? {name}"):
+        open_base(tmp_path / "c.safetensors")
+
+
+STRANGERS = [
+    ({"conditioner.embedders.0.x": 1}, "Stable Diffusion XL"),
+    ({"lora_unet_down.lora_up.weight": 1}, "a LoRA"),
+    ({"lora_controlnet": 1, "a.lora_up.weight": 1}, "ControlLoRA"),
+    ({"difference": 1, "control_model.x": 1}, "difference file"),
+    ({"adapter.body.0.weight": 1}, "T2I-Adapter"),
+    ({"first_stage_model.decoder.up.0.x": 1}, "an autoencoder (VAE) alone"),
+    ({"text_model.encoder.layers.0.self_attn.q_proj.weight": 1}, "a text encoder alone"),
+    ({"down_blocks.0.x": 1}, "one part of a diffusers folder"),
+    ({"something": 1}, "unknown to cn (its first tensor is called something)"),
+    ({}, "it holds no tensors"),
+]
+
+
+@pytest.mark.parametrize(("names", "message"), STRANGERS, ids=[message for _, message in STRANGERS])
+def test_strangers_are_called_by_their_names(tmp_path, names, message):
+    save_file({name: torch.zeros(size) for name, size in names.items()}, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        open_control(tmp_path / "x.safetensors")
+    assert message in str(caught.value)
+
+
+def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
+    source = native_control(tmp_path / "a.safetensors", "sd1")
+    conversion = plan(Contents.of(recognise(source)), "diffusers")
+
+    def refused(
+        target: Path, kind: type[CnError], words: str, *, overwrite: bool = False, single: bool = False
+    ) -> None:
+        made = plan(Contents.of(recognise(source)), "ldm") if single else conversion
+        with pytest.raises(kind, match=words):
+            check_destination(made, target, "ldm" if single else "diffusers", overwrite=overwrite)
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/dog.jpg").write_bytes(b"dog")
+    refused(tmp_path / "photos", InputError, "is not empty")
+    refused(tmp_path / "photos", InputError, "something other than weights", overwrite=True)
+    refused(tmp_path / "photos", UsageError, r"call it photos\.safetensors", single=True)
+    refused(tmp_path / "x.ckpt", UsageError, r"call it x\.safetensors", single=True)
+    refused(tmp_path / "x.safetensors", UsageError, "is a folder")
+    refused(source, InputError, "is there already", single=True)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    refused(tmp_path / "new", InputError, "1,000 bytes free, but the new folder takes")
+    assert (tmp_path / "photos/dog.jpg").read_bytes() == b"dog"
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
+    source, target = native_control(tmp_path / "a.safetensors", "sd1"), tmp_path / "folder"
+    convert(source, target, "diffusers")
+    (target / "left").write_text("over")
+    before = tensors(target)
+    broken = plan(Contents.of(recognise(source)), "diffusers")
+
+    def fail(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cn.checkpoints.deliver.write_atomic", fail)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(broken, target)
+    assert_same(tensors(target), before)
+    assert (target / "left").exists()
+    assert sorted(tmp_path.iterdir()) == [source, target]
+    deliver(broken, target)
+    assert not (target / "left").exists()
+    assert sorted(tmp_path.iterdir()) == [source, target]
