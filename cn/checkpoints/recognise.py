@@ -3,8 +3,9 @@
 The readers of each layout split the tensors into parts and name what they leave out; see `folders` for diffusers.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cn.checkpoints.archive import Archive, open_archive
 from cn.checkpoints.checkpoint import HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName, header_of
 from cn.checkpoints.entries import Entry
 from cn.checkpoints.sidecar import Yaml, read_yaml
-from cn.errors import WeightsError
+from cn.errors import UsageError, WeightsError
 from cn.model.config import ModelConfig, Prediction
 
 _PREFIXES: Mapping[str, PartName] = {
@@ -51,17 +52,23 @@ def recognise(
     Raises InputError for what cannot be read, WeightsError for what is missing or is neither base nor control.
     """
     if path.is_dir():
+        _refuse_ema(path, ema)
         return folders.recognise(path, variant)
+    if variant is not None:
+        raise UsageError(f"{path}: --variant chooses among the files of a diffusers folder, and this is a file")
     archive = archive or open_archive(path)
     header = header_of(archive)
     if "role" in header:
+        _refuse_ema(path, ema)
         return _native(archive, header)
     names = archive.entries
+    if not any(name.startswith(_EMA) for name in names):
+        _refuse_ema(path, ema)
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return folders.control_file(archive)
     if not {"difference", "lora_controlnet"}.isdisjoint(names):
         raise WeightsError(f"{path}: is {infer.stranger(dict(names))}")
-    with _about(path):
+    with _naming(path):
         if "zero_convs.0.0.weight" in names:
             return _ldm({"control": dict(names)}, archive, header, {}, ())
         if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
@@ -69,18 +76,20 @@ def recognise(
     raise WeightsError(f"{path}: holds neither a base nor a control; it is {infer.stranger(dict(names))}")
 
 
-class _about:
+def _refuse_ema(path: Path, ema: bool) -> None:
+    if ema:
+        raise WeightsError(f"{path}: has no averaged weights (model_ema.*), which only original checkpoints hold")
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
     """Put the file's name before the messages of those who see only tensors."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, WeightsError) and not str(error).startswith(str(self.path)):
-            raise WeightsError(f"{self.path}: {error}") from None
+    try:
+        yield
+    except WeightsError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise WeightsError(f"{path}: {error}") from None
 
 
 def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:

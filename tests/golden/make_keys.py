@@ -32,7 +32,7 @@ CONTROL = "control_model."
 HF_TEXT = "cond_stage_model.transformer."
 YAMLS = {"sd15": "models/cldm_v15.yaml", "sd21": "models/cldm_v21.yaml"}
 
-UNETS = {
+UNETS: dict[str, dict[str, Any]] = {
     "sd15": {"attention_head_dim": 8, "cross_attention_dim": 768},
     "sd21": {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True},
 }
@@ -73,7 +73,7 @@ def stand_ins() -> ExitStack:
     pytorch_lightning moved `rank_zero_only`, and the text towers are built from their sizes, not downloaded.
     """
     moved = ModuleType("pytorch_lightning.utilities.distributed")
-    moved.rank_zero_only = lambda function: function
+    moved.__dict__["rank_zero_only"] = lambda function: function
     create = open_clip.create_model_and_transforms
     changes = ExitStack()
     for change in (

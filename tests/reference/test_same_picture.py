@@ -1,0 +1,136 @@
+"""The same picture, to rounding, as diffusers' StableDiffusionControlNetPipeline draws, from the same files."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cn.checkpoints.load import open_base, open_control
+from cn.model.generate import Request, Sampling, generate, to_hint
+from cn.model.guidance import ControlInput
+
+LONG = "a very long street with many houses, " * 12
+UNICODE = "naïve café in 東京, at 12:45 🙂 — l'été"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of both; `files` says whether ours reads diffusers' folders or the original single files."""
+
+    layout: str
+    files: str = "folder"
+    steps: int = 5
+    eta: float = 0.0
+    size: tuple[int, int] = (64, 64)
+    prompts: tuple[str, ...] = ("a red house by the sea",)
+    negative: str = "blurry, grey"
+    scale: float = 9.0
+    strengths: tuple[float, ...] = (1.0,)
+    controls: tuple[str, ...] = ("one", "two")
+    """As many of these as there are strengths."""
+    window: tuple[float, float] = (0.0, 1.0)
+    seed: int = 7
+
+
+CASES = {
+    "sd1": Case("sd1", steps=20),
+    "sd2": Case("sd2", steps=20),
+    "v": Case("sd2-v", steps=20),
+    "sd1, original file": Case("sd1", "file", steps=20, seed=11),
+    "sd2, original file": Case("sd2", "file", seed=11),
+    "v, original file": Case("sd2-v", "file", seed=11),
+    "sd1, 30 steps": Case("sd1", steps=30),  # 30 does not divide 1000
+    "v, 30 steps": Case("sd2-v", steps=30),
+    "sd1, noise at every step": Case("sd1", steps=20, eta=1.0),
+    "sd2, noise at every step": Case("sd2", "file", eta=1.0),
+    "v, noise at every step": Case("sd2-v", eta=1.0),
+    "upright": Case("sd1", "file", size=(96, 64)),
+    "wide": Case("sd2", size=(64, 96)),
+    "odd latents": Case("sd1", size=(72, 88)),
+    "odd latents, v, noise": Case("sd2-v", size=(88, 72), eta=1.0),
+    "three in a batch": Case("sd1", prompts=("a red house", "", "two boats"), size=(72, 88)),
+    "two in a batch, noise": Case("sd2", prompts=("a red house", "a tree"), eta=1.0),
+    "half strength": Case("sd1", "file", strengths=(0.5,)),
+    "the control leaves halfway": Case("sd1", steps=20, window=(0.0, 0.5)),
+    "the control comes late, v": Case("sd2-v", window=(0.4, 1.0)),
+    "two controls": Case("sd1", strengths=(0.7, 1.2)),
+    "two controls, halfway, v": Case("sd2-v", "file", strengths=(1.0, 0.4), window=(0.0, 0.5)),
+    "a pooled control": Case("sd1", strengths=(0.8,), controls=("pooled",)),
+    "empty prompts": Case("sd2", prompts=("",), negative=""),
+    "unicode, sd1": Case("sd1", prompts=(UNICODE,)),
+    "unicode, sd2": Case("sd2", prompts=(UNICODE,), negative="naïve"),
+    "too long, sd1": Case("sd1", prompts=(LONG,), negative=LONG[::-1]),
+    "too long, sd2": Case("sd2", "file", prompts=(LONG,)),
+    "no guidance": Case("sd1", steps=20, scale=1.0),
+    "no guidance, v, noise": Case("sd2-v", scale=1.0, eta=1.0),
+}
+
+
+def condition(number: int, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3): rectangles of noise; each number is another picture."""
+    rng = np.random.default_rng(number)
+    cells = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
+    return cells.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def reference(shelf: Any, case: Case) -> np.ndarray:
+    """uint8 (B, H, W, 3), rounded by diffusers."""
+    several, count = len(case.strengths) > 1, len(case.prompts)
+    controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
+    pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls)
+    images = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
+    pictures = pipe(
+        list(case.prompts),
+        negative_prompt=[case.negative] * count,
+        image=images if several else images[0],
+        num_inference_steps=case.steps,
+        guidance_scale=case.scale,
+        eta=case.eta,
+        controlnet_conditioning_scale=list(case.strengths) if several else case.strengths[0],
+        control_guidance_start=case.window[0],
+        control_guidance_end=case.window[1],
+        generator=[torch.Generator().manual_seed(case.seed + i) for i in range(count)],
+    ).images
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+@cache
+def _opened(function: Any, path: Any, **options: Any) -> Any:
+    return function(path, **options)
+
+
+def ours(shelf: Any, case: Case) -> np.ndarray:
+    """uint8 (B, H, W, 3), from the files on disk."""
+    folder = case.files == "folder"
+    # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
+    options = {} if folder or case.layout == "sd1" else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
+    base = _opened(open_base, (shelf.base_folder if folder else shelf.base_file)(case.layout, "calm"), **options)
+    controls = []
+    for number, (name, strength) in enumerate(zip(case.controls, case.strengths, strict=False)):
+        path = (shelf.control_folder if folder else shelf.control_file)(case.layout, "calm", name)
+        hint = to_hint(condition(number, case.size), base.device, base.dtype)
+        controls.append(ControlInput(_opened(open_control, path).model, hint, strength, *case.window))
+    height, width = case.size
+    requests = [Request(prompt, case.seed + i, case.negative) for i, prompt in enumerate(case.prompts)]
+    sampling = Sampling(height, width, case.steps, case.scale, case.eta)
+    return np.stack(list(generate(base, requests, sampling, controls, batch_size=len(requests))))
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Decibels, of uint8 pictures."""
+    error = np.mean((a.astype(float) - b.astype(float)) ** 2)
+    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_picture_is_the_one_that_diffusers_draws(shelf, name):
+    case = CASES[name]
+    expected, drawn = reference(shelf, case), ours(shelf, case)
+    assert drawn.shape == expected.shape == (len(case.prompts), *case.size, 3)
+    assert expected.std() > 20, "a picture that shows something"
+    assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
+    assert psnr(drawn, expected) >= 70
