@@ -17,8 +17,8 @@ from safetensors import SafetensorError, deserialize
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
-from cn.checkpoints.archive import ITEM_SIZES, Archive, Entry, load_tensor, open_archive, read_chunks
-from cn.checkpoints.entries import TORCH_NAMES, shown
+from cn.archives.archive import ITEM_SIZES, Archive, Entry, load_tensor, open_archive, read_chunks
+from cn.archives.entries import TORCH_NAMES, shown
 from cn.errors import CnError, InputError, WeightsError
 from tests.assembled import safetensors
 
@@ -79,6 +79,14 @@ def test_entries_come_in_the_header_s_order(tmp_path):
     assert list(archive.entries) == ["z", "a", "m"]
     assert load_tensor(archive.entries["m"]).tolist() == [2, 3]
     assert archive.entries["z"] == Entry("U8", (2,), path, path.stat().st_size - 2)
+
+
+def test_a_tensor_without_numbers_may_lie_anywhere(tmp_path):
+    places = {"after": ([2], [0, 8]), "at the start": ([0], [0, 0]), "at the end": ([0, 5], [8, 8])}
+    header = {name: {"dtype": "F32", "shape": shape, "data_offsets": at} for name, (shape, at) in places.items()}
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors(json.dumps(header)))
+    same(open_archive(path), load(path.read_bytes()))
 
 
 def test_a_file_without_tensors(tmp_path):
@@ -206,7 +214,7 @@ def test_describing_a_file_loads_neither_torch_nor_numpy(tmp_path):
     save_file(VALUE, tmp_path / "a")
     torch.save(VALUE, tmp_path / "b")
     script = (
-        "import sys; from cn.checkpoints.archive import *;"
+        "import sys; from cn.archives.archive import *;"
         "chunks = [bytes(c) for p in sys.argv[1:] for e in open_archive(p).entries.values() for c in read_chunks(e)];"
         "assert len(chunks) == 6; print([n for n in ('torch', 'numpy') if n in sys.modules])"
     )
@@ -286,7 +294,11 @@ def test_a_file_that_was_replaced_is_another_file(tmp_path):
     first = stored(tmp_path, torch.zeros(4))
     old = load_tensor(first)
     (tmp_path / "new").mkdir()
-    os.replace(stored(tmp_path / "new", torch.ones(4)).path, first.path)
+    second = stored(tmp_path / "new", torch.ones(4)).path
+    was = first.path.stat()
+    assert second.stat().st_size == was.st_size
+    os.utime(second, ns=(was.st_atime_ns, was.st_mtime_ns))
+    os.replace(second, first.path)
     assert load_tensor(first).tolist() == [1] * 4
     assert old.tolist() == [0] * 4
 

@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cn.checkpoints.archive import Archive, load_tensor, open_archive
+from cn.archives.archive import Archive, load_tensor, open_archive
 from cn.errors import CnError
 from tests.assembled import dict_of, program, tensor, torch_zip
 from tests.hostile import hostile_files
@@ -57,7 +57,7 @@ def hostile_results(hostile_folder: Path) -> dict[str, dict]:
     script = """
         import json, re, sys, time
         from pathlib import Path
-        from cn.checkpoints.archive import open_archive
+        from cn.archives.archive import open_archive
         from cn.errors import CnError
         for i in range(int(sys.argv[2])):
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

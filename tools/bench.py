@@ -129,7 +129,7 @@ def training_rows() -> Iterator[Row]:
 
 
 def checkpoint_rows() -> Iterator[Row]:
-    """Converting and inspecting a Stable Diffusion 1.5 of 2.1 GB, start-up included: the best of three each, in turn."""
+    """Converting and inspecting a Stable Diffusion 1.5 of 2.1 GB, start-up included: the best of three, in turn."""
     import bench_checkpoints as checkpoints
 
     with tempfile.TemporaryDirectory() as folder:

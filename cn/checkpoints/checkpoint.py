@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cn.checkpoints.archive import Archive
-from cn.checkpoints.entries import Entry
+from cn.archives.archive import Archive
+from cn.archives.entries import Entry
 from cn.checkpoints.keymap import Shape, Table
 from cn.checkpoints.tables import clip, diffusers, ldm
 from cn.errors import InputError, WeightsError

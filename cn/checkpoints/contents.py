@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from cn.archives.entries import Entry
 from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, Layout, PartName
-from cn.checkpoints.entries import Entry
 from cn.checkpoints.keymap import Shape
 from cn.checkpoints.load import empty_base, empty_control, refuse_unknown, shapes_of
 from cn.checkpoints.sources import find_sources

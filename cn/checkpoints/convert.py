@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from cn import __version__
+from cn.archives.write import HALF_OF, Item, computed, copied, file_size, of_tensor
 from cn.checkpoints import original, settings
 from cn.checkpoints.checkpoint import HEADER, ControlSpec, Dialect, Layout, PartName, table_of
 from cn.checkpoints.contents import Contents, Parameter
@@ -19,7 +20,6 @@ from cn.checkpoints.express import check_expressible
 from cn.checkpoints.keymap import Shape
 from cn.checkpoints.native import base_header, control_header, control_record
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS, Source
-from cn.checkpoints.write import HALF_OF, Item, computed, copied, file_size, of_tensor
 from cn.errors import WeightsError
 from cn.model.config import ModelConfig, TextConfig, UNetConfig
 

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cn.archives.write import write_safetensors
 from cn.checkpoints.checkpoint import Layout
 from cn.checkpoints.convert import Conversion, Output
-from cn.checkpoints.write import write_safetensors
 from cn.errors import InputError, UsageError
 from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_space, make_folder, reason, write_atomic
 

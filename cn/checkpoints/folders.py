@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import Entry
 from cn.checkpoints import infer, sidecar
-from cn.checkpoints.archive import Archive, open_archive
 from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, PartName, header_of
-from cn.checkpoints.entries import Entry
 from cn.checkpoints.tables.diffusers import modern
 from cn.errors import InputError, WeightsError
 from cn.model.config import ModelConfig

@@ -9,11 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from cn.checkpoints.archive import Archive, open_archive
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import Entry, read_chunks
+from cn.archives.finite import is_finite
 from cn.checkpoints.checkpoint import TITLES, Checkpoint
-from cn.checkpoints.entries import Entry, read_chunks
 from cn.checkpoints.recognise import recognise
-from cn.checkpoints.sources import is_finite
 from cn.errors import WeightsError
 from cn.files import sha256
 from cn.model.config import PRESETS, ModelConfig, UNetConfig

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cn.archives.write import of_tensor, write_safetensors
 from cn.checkpoints.checkpoint import HEADER, ControlSpec
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS
-from cn.checkpoints.write import of_tensor, write_safetensors
 from cn.model.base import Base
 from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import Entry
 from cn.checkpoints import folders, infer
-from cn.checkpoints.archive import Archive, open_archive
 from cn.checkpoints.checkpoint import HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName, header_of
-from cn.checkpoints.entries import Entry
 from cn.checkpoints.sidecar import Yaml, read_yaml
 from cn.errors import UsageError, WeightsError
 from cn.model.config import ModelConfig, Prediction
@@ -51,19 +51,17 @@ def recognise(
 
     Raises InputError for what cannot be read, WeightsError for what is missing or is neither base nor control.
     """
-    if path.is_dir():
-        _refuse_ema(path, ema)
+    archive = None if path.is_dir() else archive or open_archive(path)
+    if ema and not (archive and any(name.startswith(_EMA) for name in archive.entries)):
+        raise WeightsError(f"{path}: has no averaged weights (model_ema.*), which only original checkpoints hold")
+    if archive is None:
         return folders.recognise(path, variant)
     if variant is not None:
         raise UsageError(f"{path}: --variant chooses among the files of a diffusers folder, and this is a file")
-    archive = archive or open_archive(path)
     header = header_of(archive)
     if "role" in header:
-        _refuse_ema(path, ema)
         return _native(archive, header)
     names = archive.entries
-    if not any(name.startswith(_EMA) for name in names):
-        _refuse_ema(path, ema)
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return folders.control_file(archive)
     if not {"difference", "lora_controlnet"}.isdisjoint(names):
@@ -74,11 +72,6 @@ def recognise(
         if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
             return _split(archive, header, ema)
     raise WeightsError(f"{path}: holds neither a base nor a control; it is {infer.stranger(dict(names))}")
-
-
-def _refuse_ema(path: Path, ema: bool) -> None:
-    if ema:
-        raise WeightsError(f"{path}: has no averaged weights (model_ema.*), which only original checkpoints hold")
 
 
 @contextlib.contextmanager

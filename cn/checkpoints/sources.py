@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from cn.archives.entries import Entry, load_tensor
+from cn.archives.finite import is_finite
 from cn.checkpoints.checkpoint import TITLES, Checkpoint, Part, PartName
-from cn.checkpoints.entries import Entry, load_tensor
 from cn.checkpoints.keymap import Shape, match
 from cn.errors import InputError, WeightsError
 
@@ -100,37 +99,9 @@ def _check_tokens(checkpoint: Checkpoint, held: Part, token_ids: Entry, shape: S
         raise WeightsError(f"{checkpoint.path}: its token rows do not fit its description")
 
 
-_BITS: dict[str, tuple[str, int]] = {
-    "F16": ("<u2", 0x7C00),
-    "BF16": ("<u2", 0x7F80),
-    "F32": ("<u4", 0x7F800000),
-    "F64": ("<u8", 0x7FF0000000000000),
-}
-"""Unsigned integers of the same width as each number format, and infinity among them."""
-_CHUNK = 1 << 17
-
-
-def is_finite(data: memoryview | np.ndarray, dtype: str) -> bool:
-    """Whether numbers of a safetensors type hold neither NaN nor infinity. Integers always do.
-
-    Without their sign bit, floating-point numbers sort as integers do: what is not finite comes last.
-    """
-    if dtype not in _BITS:
-        return True
-    kind, infinity = _BITS[dtype]
-    numbers = np.frombuffer(data, kind)
-    unsigned = np.array(-1).astype(kind) >> np.array(1).astype(kind)
-    room = np.empty(min(_CHUNK, len(numbers)), kind)
-    for start in range(0, len(numbers), _CHUNK):
-        part = numbers[start : start + _CHUNK]
-        if int(np.bitwise_and(part, unsigned, out=room[: len(part)]).max()) >= infinity:
-            return False
-    return True
-
-
 def check_finite(checkpoint: Checkpoint, name: str, tensor: "Tensor", dtype: str) -> None:
     """InputError when a tensor that was read holds NaN or infinity: such weights draw black pictures."""
     import torch
 
-    if dtype in _BITS and not is_finite(tensor.contiguous().view(torch.uint8).numpy(), dtype):
+    if not is_finite(tensor.contiguous().view(torch.uint8).numpy(), dtype):
         raise InputError(f"{checkpoint.path}: its weights are broken: {name} holds numbers that are not finite")

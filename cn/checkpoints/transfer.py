@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from cn.archives.entries import Entry
 from cn.checkpoints.contents import Contents, Parameter
-from cn.checkpoints.entries import Entry
 from cn.checkpoints.load import identity
 from cn.errors import WeightsError
 from cn.model.config import ModelConfig

@@ -1,9 +1,7 @@
 """What weights there are: the bundled files, read from their headers without torch."""
 
 import json
-import math
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cn import conditions
+from cn.archives.archive import open_archive
 from cn.errors import InputError, UsageError, WeightsError
-from cn.files import reason, sha256
+from cn.files import sha256
 
 Role = Literal["base", "control", "unknown"]
 
@@ -23,7 +22,6 @@ METADATA_KEY = "cn"
 """The safetensors metadata entry in which our files say what they are, as JSON."""
 
 BASE_NAME = "base"
-_MAX_HEADER = 100 << 20
 
 
 @dataclass(frozen=True)
@@ -110,15 +108,13 @@ def _names(folder: Path, role: Role) -> list[str]:
 
 
 def describe(path: str | os.PathLike[str]) -> Weights:
-    """What a safetensors file says of itself; InputError when it is none or is cut off."""
-    header, size = _header(Path(path))
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    """What a file of weights says of itself; InputError when it is none or is cut off."""
+    archive = open_archive(Path(path))
     try:
-        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
-        parameters = sum(math.prod(entry["shape"]) for entry in tensors.values())
-        metadata = metadata if isinstance(metadata, dict) else {}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(f"{path}: the header of this safetensors file cannot be understood") from None
+        metadata = json.loads(archive.metadata.get(METADATA_KEY, "{}"))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: the header of this file cannot be understood") from None
+    metadata = metadata if isinstance(metadata, dict) else {}
     role = metadata.get("role")
     return Weights(
         name=Path(path).stem,
@@ -126,33 +122,11 @@ def describe(path: str | os.PathLike[str]) -> Weights:
         role=role if role in ("base", "control") else "unknown",
         kind=metadata.get("kind"),
         base=metadata.get("base_sha256") or None,
-        parameters=parameters,
-        size=size,
+        parameters=sum(entry.elements for entry in archive.entries.values()),
+        size=Path(path).stat().st_size,
         licence=metadata.get("licence") or metadata.get("license"),
         metadata=metadata,
     )
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The JSON header of a safetensors file (eight bytes of length, then JSON) and the file's size in bytes."""
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(size - 8, _MAX_HEADER):
-                raise InputError(f"{path}: not a safetensors file, or cut off")
-            header = json.loads(file.read(length))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    except ValueError:
-        raise InputError(f"{path}: not a safetensors file, or cut off") from None
-    if not isinstance(header, dict) or any(not isinstance(entry, dict) for entry in header.values()):
-        raise InputError(f"{path}: not a safetensors file, or cut off")
-    ends = [offsets[1] for entry in header.values() if (offsets := entry.get("data_offsets"))]
-    if 8 + length + max(ends, default=0) != size:
-        raise InputError(f"{path}: cut off or damaged: its header speaks of another size")
-    return header, size
 
 
 def _kind(name: str) -> str | None:

@@ -22,6 +22,8 @@ from cn.model.text import tokenize
 from tests.model_helpers import relative, uniform
 
 LIMITS = {torch.float32: 4e-6, torch.float64: 1e-12}
+UNET_LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}
+"""For the U-Net and the residuals of a ControlNet."""
 PROMPTS = ["a red house by the sea", "", "naïve café in 東京 🙂", "a very long street with many houses, " * 12]
 
 
@@ -36,6 +38,10 @@ class Case:
     @property
     def limit(self) -> float:
         return LIMITS[self.dtype]
+
+    @property
+    def unet_limit(self) -> float:
+        return UNET_LIMITS[self.dtype]
 
     def input(self, name: str, *shape: int) -> Tensor:
         return uniform(name, shape).to(self.dtype)
@@ -70,7 +76,7 @@ def inputs(case: Case, width: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_the_unet_predicts_the_same(shelf, case):
     (theirs, _), (base, _) = reference(shelf, case.layout, case.dtype), ours(shelf, case)
     arguments = inputs(case, base.config.unet.context_dim)
-    assert relative(base.unet(*arguments), theirs.unet(*arguments).sample) <= case.limit
+    assert relative(base.unet(*arguments), theirs.unet(*arguments).sample) <= case.unet_limit
 
 
 @every_case
@@ -83,9 +89,9 @@ def test_every_residual_of_a_control_and_the_controlled_prediction_are_the_same(
     residuals = control(*arguments, hint)
     assert len(residuals) == len(down) + 1 == 13
     errors = [relative(a, b) for a, b in zip(residuals, [*down, middle], strict=True)]
-    assert max(errors) <= case.limit, errors
+    assert max(errors) <= case.unet_limit, errors
     expected = theirs.unet(*arguments, down_block_additional_residuals=down, mid_block_additional_residual=middle)
-    assert relative(base.unet(*arguments, residuals), expected.sample) <= case.limit
+    assert relative(base.unet(*arguments, residuals), expected.sample) <= case.unet_limit
 
 
 @every_case

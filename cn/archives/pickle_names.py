@@ -3,7 +3,7 @@
 A pickle names functions and classes, and a plain unpickler imports and calls them. Here a name is only looked up in
 these tables. A few build tensors' descriptions and containers; what trainers leave behind becomes a placeholder;
 anything else is refused. Nothing is imported, resolved or run for any of them.
-Source of the builders' arguments: torch/_utils.py and torch/_tensor.py of PyTorch 1.0 to 2.9.
+Source of the builders' arguments: torch/_utils.py, torch/_tensor.py and torch/_weights_only_unpickler.py.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cn.checkpoints.entries import ITEM_SIZES, TORCH_NAMES, reach, sane_shape, shown
-from cn.checkpoints.pickle_values import Global, Members, Storage, StoredTensor, as_key, broken
+from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, reach, sane_shape, shown
+from cn.archives.pickle_values import Global, Members, Storage, StoredTensor, as_key, broken
 from cn.errors import WeightsError
 
 _MAX_NAME = 500

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cn.checkpoints.entries import shown
+from cn.archives.entries import shown
 from cn.errors import InputError, WeightsError
 
 _MAX_PARTS = 100_000

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cn.checkpoints.entries import Entry, shown
-from cn.checkpoints.pickle_values import Global, Members, Placeholder, StoredTensor
+from cn.archives.entries import Entry, shown
+from cn.archives.pickle_values import Global, Members, Placeholder, StoredTensor
 from cn.errors import InputError, WeightsError
 
 _MAX_NESTING = 4

@@ -12,10 +12,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from cn.checkpoints.entries import ITEM_SIZES, Entry, load_tensor, read_chunks
-from cn.checkpoints.safetensors_header import MAX_HEADER, read_safetensors
-from cn.checkpoints.torch_contents import tensors_of
-from cn.checkpoints.torch_files import read_legacy, read_zip
+from cn.archives.entries import ITEM_SIZES, Entry, load_tensor, read_chunks
+from cn.archives.safetensors_header import MAX_HEADER, read_safetensors
+from cn.archives.torch_contents import tensors_of
+from cn.archives.torch_files import read_legacy, read_zip
 from cn.errors import InputError, WeightsError
 from cn.files import reason
 

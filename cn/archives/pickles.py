@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from cn.checkpoints.entries import shown
-from cn.checkpoints.pickle_names import look_up
-from cn.checkpoints.pickle_values import Global, Members, Placeholder, Storage, StoredTensor, as_key, broken
+from cn.archives.entries import shown
+from cn.archives.pickle_names import look_up
+from cn.archives.pickle_values import Global, Members, Placeholder, Storage, StoredTensor, as_key, broken
 from cn.errors import InputError, WeightsError
 
 MAX_PICKLE = 256 << 20

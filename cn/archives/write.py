@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cn.checkpoints.entries import ITEM_SIZES, TORCH_NAMES, Entry, read_chunks
-from cn.checkpoints.sources import is_finite
+from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, Entry, read_chunks
+from cn.archives.finite import is_finite
 from cn.errors import InputError
 from cn.files import open_atomic
 

@@ -8,10 +8,10 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cn.checkpoints.entries import ITEM_SIZES, shown
-from cn.checkpoints.pickle_values import Blob, Storage, broken
-from cn.checkpoints.pickles import MAX_PICKLE, StorageMaker, unpickle
-from cn.checkpoints.zips import Part, read_parts
+from cn.archives.entries import ITEM_SIZES, shown
+from cn.archives.pickle_values import Blob, Storage, broken
+from cn.archives.pickles import MAX_PICKLE, StorageMaker, unpickle
+from cn.archives.zips import Part, read_parts
 from cn.errors import InputError, WeightsError
 
 _MAGIC = 0x1950A86A20F9469CFC6C

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cn.checkpoints.entries import ITEM_SIZES, Entry, contiguous_strides
+from cn.archives.entries import ITEM_SIZES, Entry, contiguous_strides
 from cn.errors import InputError
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from cn.checkpoints.entries import ITEM_SIZES, Entry, sane_shape, shown
+from cn.archives.entries import ITEM_SIZES, Entry, sane_shape, shown
 from cn.errors import InputError
 
 MAX_HEADER = 100_000_000
