@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +32,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: cannot be read: {reason(error)}") from error
+
+
+def sha256_of_all(paths: Sequence[str | os.PathLike[str]]) -> str:
+    """Of one file its hash; of several that of their hashes in order."""
+    hashes = [sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:

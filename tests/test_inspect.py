@@ -104,6 +104,15 @@ def test_a_prediction_that_is_not_said(room, tmp_path):
     assert report.odd == ("does not say whether it predicts eps or v: it needs --prediction",)
 
 
+def test_what_is_missing(room, tmp_path):
+    content = tensors(room / "sd1-ldm.safetensors")
+    del content["first_stage_model.quant_conv.bias"]
+    save_file(content, tmp_path / "x.safetensors")
+    report = inspect(tmp_path / "x.safetensors")
+    assert not report.usable
+    assert report.odd == ("its VAE does not fit together: it lacks quant_conv.bias",)
+
+
 def test_something_else(tmp_path):
     save_file({"a.lora_up.weight": torch.ones(2, 3)}, tmp_path / "lora.safetensors", {"ss_network_dim": "2"})
     report = inspect(tmp_path / "lora.safetensors")

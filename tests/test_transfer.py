@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from cn.checkpoints.contents import Contents
 from cn.checkpoints.convert import plan
 from cn.checkpoints.deliver import deliver
-from cn.checkpoints.load import identity
 from cn.checkpoints.recognise import recognise
 from cn.checkpoints.transfer import SAME, relative_distance, transfer
 from cn.errors import WeightsError
+from cn.files import sha256_of_all
 from tests.layouts import convert, native_base, native_control, tensors
 from tests.model_helpers import uniform
 
@@ -51,7 +51,7 @@ def test_the_difference_of_the_bases_is_added_to_what_was_copied(room, tmp_path)
             assert not torch.equal(after[name], tensor), name
         else:
             assert torch.equal(after[name], tensor), name
-    assert recognise(target).control.base_sha256 == identity([room / "b.safetensors"])
+    assert recognise(target).control.base_sha256 == sha256_of_all([room / "b.safetensors"])
 
 
 def test_back_again_gives_the_control_again(room, tmp_path):

@@ -3,10 +3,13 @@
 import json
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, Entry, read_chunks
 from cn.archives.finite import is_finite
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 HALF_OF = {"F32": "F16", "F64": "F16", "BF16": "F16"}
 """What `--half` makes of each number format; all others stay."""
 
+_ARRAYS = {"float32": "F32", "int64": "I64"}
 _SAFETENSORS_NAMES = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
 
 
@@ -91,9 +95,38 @@ def file_size(items: Mapping[str, Item], metadata: Mapping[str, str]) -> int:
     return len(_header(items, metadata)) + sum(item.nbytes for item in items.values())
 
 
-def copied(entry: Entry, shape: tuple[int, ...]) -> Item:
-    """A tensor as it is stored, byte for byte."""
-    return Item(entry.dtype, shape, lambda: read_chunks(entry), str(entry.path))
+def copied(entries: Sequence[Entry], shape: tuple[int, ...], *, half: bool = False) -> Item:
+    """A tensor as it is stored, or rounded to half precision; several entries come one behind the other."""
+    dtype = entries[0].dtype
+    written = HALF_OF.get(dtype, dtype) if half else dtype
+    convert = _halved if written != dtype else _same
+    return Item(written, shape, lambda: _copy(entries, convert), str(entries[0].path))
+
+
+def _copy(entries: Sequence[Entry], convert: Callable[[memoryview, str], memoryview]) -> Iterator[memoryview]:
+    for entry in entries:
+        for chunk in read_chunks(entry):
+            yield convert(chunk, entry.dtype)
+
+
+def _same(chunk: memoryview, dtype: str) -> memoryview:
+    return chunk
+
+
+def _halved(chunk: memoryview, dtype: str) -> memoryview:
+    """Little-endian numbers of a wider (or bfloat16) format → float16, rounded half to even; too large: infinity."""
+    if dtype == "BF16":
+        numbers = (np.frombuffer(chunk, "<u2").astype("<u4") << 16).view("<f4")
+    else:
+        numbers = np.frombuffer(chunk, {"F32": "<f4", "F64": "<f8"}[dtype])
+    with np.errstate(over="ignore"):
+        return numbers.astype("<f2").view(np.uint8).data
+
+
+def of_array(array: NDArray) -> Item:
+    """A NumPy array in memory: float32 or int64."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return Item(_ARRAYS[array.dtype.name], array.shape, lambda: [flat.view(np.uint8).data])
 
 
 def computed(dtype: str, shape: tuple[int, ...], read: Callable[[], "Tensor"], origin: str = "") -> Item:

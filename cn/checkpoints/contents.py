@@ -4,17 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cn.archives.entries import Entry
 from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, Layout, PartName
 from cn.checkpoints.keymap import Shape
-from cn.checkpoints.load import empty_base, empty_control, refuse_unknown, shapes_of
-from cn.checkpoints.sources import find_sources
+from cn.checkpoints.shapes import base_shapes, control_shapes
+from cn.checkpoints.sources import find_sources, refuse_unknown
 from cn.errors import UsageError
 from cn.model.config import ModelConfig, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Only = Literal["base", "control"]
 
@@ -32,7 +33,7 @@ class Parameter(Protocol):
     def stored(self) -> tuple[Entry, ...]:
         """Its pieces along dimension 0, where their bytes lie in a file as they are; else nothing."""
 
-    def read(self) -> Tensor:
+    def read(self) -> "Tensor":
         """The whole tensor, in its stored number format."""
 
 
@@ -69,12 +70,11 @@ class Contents:
             raise UsageError(f"{checkpoint.path}: --only {only}, but this is {checkpoint.what}")
         parts: dict[PartName, Mapping[str, Parameter]] = {}
         if config is not None:
-            networks = empty_base(config).networks
-            parts |= {part: find_sources(checkpoint, part, shapes_of(networks[part])) for part in BASE_PARTS}
+            shapes = base_shapes(config)
+            parts |= {part: find_sources(checkpoint, part, shapes[part]) for part in BASE_PARTS}
         notes = list(_left_out(checkpoint))
         if spec is not None:
-            shapes = shapes_of(empty_control(spec, checkpoint.path))
-            parts["control"] = find_sources(checkpoint, "control", shapes)
+            parts["control"] = find_sources(checkpoint, "control", control_shapes(spec))
             if spec.reversed_channels:
                 notes.append("the control takes its condition as BGR: its first layer is turned round to take RGB")
                 spec = replace(spec, reversed_channels=False)

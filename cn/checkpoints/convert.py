@@ -7,21 +7,23 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cn import __version__
-from cn.archives.write import HALF_OF, Item, computed, copied, file_size, of_tensor
+from cn.archives.entries import Entry
+from cn.archives.write import HALF_OF, Item, computed, copied, file_size, of_array
 from cn.checkpoints import original, settings
 from cn.checkpoints.checkpoint import HEADER, ControlSpec, Dialect, Layout, PartName, table_of
 from cn.checkpoints.contents import Contents, Parameter
 from cn.checkpoints.express import check_expressible
+from cn.checkpoints.headers import base_header, control_header, control_record
 from cn.checkpoints.keymap import Shape
-from cn.checkpoints.native import base_header, control_header, control_record
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS, Source
 from cn.errors import WeightsError
 from cn.model.config import ModelConfig, TextConfig, UNetConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PREFIXES: Mapping[PartName, str] = {
     "unet": "model.diffusion_model.",
@@ -91,7 +93,7 @@ def _native(contents: Contents, half: bool, made: Mapping[str, Any]) -> Iterator
         for part in ("unet", "vae", "text"):
             items |= _items(contents, part, "native", f"{part}.", half)
         items |= _packed_tokens(contents, half)
-        items |= {f"kept.{name}": copied(entry, entry.shape) for name, entry in contents.kept.items()}
+        items |= {f"kept.{name}": copied([entry], entry.shape) for name, entry in contents.kept.items()}
         header = base_header(contents.config, **{**_told(contents), **made})
         yield Output("base.safetensors" if both else "", items, header)
     if contents.control is not None:
@@ -115,7 +117,7 @@ def _packed_tokens(contents: Contents, half: bool) -> dict[str, Item]:
     packed = Source((source.rows,), source.rows.shape)
     return {
         f"text.{EMBEDDING}": _pieces(packed, packed.shape, 1, half, str(contents.path))[0],
-        f"text.{TOKEN_IDS}": copied(ids, ids.shape),
+        f"text.{TOKEN_IDS}": copied([ids], ids.shape),
     }
 
 
@@ -160,9 +162,9 @@ def _ldm_text(contents: Contents, config: ModelConfig, half: bool) -> dict[str, 
 def _ldm_rest(contents: Contents, config: ModelConfig) -> dict[str, Item]:
     """The tensors that no network uses: those of the original file, or else all that the official code asks for."""
     if contents.kept:
-        return {name: copied(entry, entry.shape) for name, entry in contents.kept.items()}
-    made = original.schedule_buffers(config.schedule) | dict(original.unused_text(config))
-    return {name: of_tensor(tensor) for name, tensor in made.items()}
+        return {name: copied([entry], entry.shape) for name, entry in contents.kept.items()}
+    made = original.schedule_buffers(config.schedule) | original.unused_text(config)
+    return {name: of_array(array) for name, array in made.items()}
 
 
 def _diffusers(contents: Contents, half: bool) -> Iterator[Output]:
@@ -211,12 +213,24 @@ def _shape(part: PartName, dialect: Dialect, name: str, shape: Shape) -> Shape:
 
 
 def _pieces(source: Parameter, shape: Shape, count: int, half: bool, origin: str) -> list[Item]:
+    """A parameter as the `count` tensors, alike in shape, that a layout keeps it in along dimension 0."""
     piece = (shape[0] // count, *shape[1:]) if count > 1 else shape
-    if len(source.stored) == count and not any(half and entry.dtype in HALF_OF for entry in source.stored):
-        return [copied(entry, piece) for entry in source.stored]
+    if len(source.stored) == count:
+        return [copied([entry], piece, half=half) for entry in source.stored]
+    if source.stored and count == 1:
+        return [copied(source.stored, piece, half=half)]
+    if len(source.stored) == 1:
+        return [copied([entry], piece, half=half) for entry in _split(source.stored[0], count)]
     dtype = HALF_OF.get(source.dtype, source.dtype) if half else source.dtype
     return [computed(dtype, piece, partial(_read, source, piece, k, count), origin) for k in range(count)]
 
 
-def _read(source: Parameter, shape: Shape, k: int, count: int) -> Tensor:
+def _split(entry: Entry, count: int) -> list[Entry]:
+    """The rows of a tensor in a file as `count` tensors of equally many rows."""
+    shape = (entry.shape[0] // count, *entry.shape[1:])
+    size = entry.nbytes // count
+    return [replace(entry, shape=shape, offset=entry.offset + k * size) for k in range(count)]
+
+
+def _read(source: Parameter, shape: Shape, k: int, count: int) -> "Tensor":
     return source.read().chunk(count)[k].reshape(shape)

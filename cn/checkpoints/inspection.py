@@ -12,8 +12,11 @@ from typing import Any
 from cn.archives.archive import Archive, open_archive
 from cn.archives.entries import Entry, read_chunks
 from cn.archives.finite import is_finite
-from cn.checkpoints.checkpoint import TITLES, Checkpoint
+from cn.checkpoints.checkpoint import TITLES, Checkpoint, PartName
+from cn.checkpoints.keymap import Shape
 from cn.checkpoints.recognise import recognise
+from cn.checkpoints.shapes import base_shapes, control_shapes
+from cn.checkpoints.sources import find_sources
 from cn.errors import WeightsError
 from cn.files import sha256
 from cn.model.config import PRESETS, ModelConfig, UNetConfig
@@ -69,11 +72,12 @@ def inspect(path: Path) -> Report:
         return _stranger(archive, str(error).removeprefix(f"{path}: "))
     entries = dict(_entries(checkpoint))
     hashes, broken = _read(checkpoint.files, entries)
+    misfits = list(_misfits(checkpoint))
     spec, unet = checkpoint.control, _unet(checkpoint)
     return Report(
         path=str(path),
         what=checkpoint.what,
-        usable=not broken and not checkpoint.unknown,
+        usable=not broken and not misfits and not checkpoint.unknown,
         layout=checkpoint.layout,
         format=checkpoint.format,
         family=_family(checkpoint.model, unet),
@@ -89,7 +93,7 @@ def inspect(path: Path) -> Report:
         sha256=hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
         files=len(hashes),
         metadata=checkpoint.metadata,
-        odd=tuple(chain(_oddities(checkpoint), _broken(broken))),
+        odd=tuple(chain(misfits, _oddities(checkpoint), _broken(broken))),
     )
 
 
@@ -156,6 +160,20 @@ def _read(files: tuple[Path, ...], entries: Mapping[str, Entry]) -> tuple[list[s
 
 def _finite(entry: Entry) -> bool:
     return all(is_finite(chunk, entry.dtype) for chunk in read_chunks(entry))
+
+
+def _misfits(checkpoint: Checkpoint) -> Iterator[str]:
+    """What is missing, left over or of another shape, part by part."""
+    wanted: dict[PartName, Mapping[str, Shape]] = {}
+    if checkpoint.model is not None:
+        wanted |= base_shapes(checkpoint.model)
+    if checkpoint.control is not None:
+        wanted["control"] = control_shapes(checkpoint.control)
+    for part, shapes in wanted.items():
+        try:
+            find_sources(checkpoint, part, shapes)
+        except WeightsError as error:
+            yield str(error).removeprefix(f"{checkpoint.path}: ")
 
 
 def _broken(names: list[str]) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """Any file or folder of weights → networks in memory."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from torch import nn
 from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, PartName
 from cn.checkpoints.keymap import Shape
 from cn.checkpoints.recognise import recognise
-from cn.checkpoints.sources import check_finite, find_sources
+from cn.checkpoints.sources import check_finite, find_sources, refuse_unknown
 from cn.errors import WeightsError
-from cn.files import sha256
+from cn.files import sha256_of_all
 from cn.model.base import Base
 from cn.model.config import ModelConfig, Prediction
 from cn.model.controlnet import ControlNet
@@ -49,7 +47,7 @@ def open_base(
     refuse_unknown(checkpoint)
     for part in BASE_PARTS:
         _fill(base.networks[part], checkpoint, part, device, dtype)
-    return replace(base, sha256=identity(checkpoint.files)).lock()
+    return replace(base, sha256=sha256_of_all(checkpoint.files)).lock()
 
 
 def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
@@ -65,7 +63,7 @@ def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
     model = empty_control(spec, Path(path))
     _fill(model, checkpoint, "control", device, dtype)
     meta = dict(checkpoint.metadata)
-    return Control(model.eval(), spec.kind, spec.base_sha256, identity(checkpoint.files), meta)
+    return Control(model.eval(), spec.kind, spec.base_sha256, sha256_of_all(checkpoint.files), meta)
 
 
 def empty_base(config: ModelConfig) -> Base:
@@ -92,14 +90,6 @@ def shapes_of(network: nn.Module) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def refuse_unknown(checkpoint: Checkpoint) -> None:
-    """WeightsError for tensors that nobody knows: the model may be another than it seems."""
-    if checkpoint.unknown:
-        more = f" and {len(checkpoint.unknown) - 3} more" if len(checkpoint.unknown) > 3 else ""
-        named = ", ".join(checkpoint.unknown[:3])
-        raise WeightsError(f"{checkpoint.path}: nothing takes its tensors {named}{more}")
-
-
 def _fill(
     network: nn.Module, checkpoint: Checkpoint, part: PartName, device: torch.device | str, dtype: torch.dtype
 ) -> None:
@@ -109,12 +99,6 @@ def _fill(
         check_finite(checkpoint, name, stored, source.dtype)
         tensors[name] = stored.to(device, dtype, copy=True)
     network.load_state_dict(tensors, strict=True, assign=True)
-
-
-def identity(files: Sequence[Path]) -> str:
-    """The SHA-256 of a file; of several files, that of their hashes in order."""
-    hashes = [sha256(file) for file in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def check_fits(control: Control, base: Base, name: str) -> None:

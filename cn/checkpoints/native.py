@@ -6,9 +6,7 @@ with those rows and one for all others (`text.token_ids`), which saves 9 million
 that another layout holds and no network uses are kept as `kept.NAME`, so that a conversion back restores them.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,10 @@ import torch
 from torch import Tensor
 
 from cn.archives.write import of_tensor, write_safetensors
-from cn.checkpoints.checkpoint import HEADER, ControlSpec
+from cn.checkpoints.checkpoint import ControlSpec
+from cn.checkpoints.headers import base_header, control_header
 from cn.checkpoints.sources import EMBEDDING, TOKEN_IDS
 from cn.model.base import Base
-from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
 
 
@@ -51,33 +49,6 @@ def save_control(
         base_sha256=base_sha256,
     )
     _save(path, dict(model.state_dict()), control_header(spec, **meta), half)
-
-
-def base_header(config: ModelConfig, **meta: Any) -> dict[str, str]:
-    """The metadata of a base's file."""
-    return _metadata({"role": "base", "config": config.to_dict(), **meta})
-
-
-def control_header(spec: ControlSpec, **meta: Any) -> dict[str, str]:
-    """The metadata of a control's file."""
-    return _metadata({"role": "control", **control_record(spec), **meta})
-
-
-def control_record(spec: ControlSpec) -> dict[str, Any]:
-    """A ControlNet's description, JSON-ready; `recognise.control_from_header` reads it."""
-    record = {
-        "kind": spec.kind,
-        "unet": asdict(spec.unet),
-        "condition_encoder": spec.condition_encoder,
-        "condition_channels": spec.condition_channels,
-        "links": spec.links,
-        "base_sha256": spec.base_sha256,
-    }
-    return record | ({"pooled": True} if spec.pooled else {})
-
-
-def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
-    return {HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], half: bool) -> None:

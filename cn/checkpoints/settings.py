@@ -3,17 +3,19 @@
 Field names are those of diffusers 0.42.1 and transformers 5.23; old and new versions read them alike.
 """
 
+import gzip
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-
-from open_clip.tokenizer import SimpleTokenizer
 
 from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.infer import END_TOKEN
 from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 
 _START_TOKEN = 49406
+_VOCABULARY = 49408
 _VERSION = "0.24.0"
 """The release whose format these files have."""
 
@@ -164,12 +166,10 @@ def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
 
 
 def _tokenizer(config: TextConfig) -> dict[str, str]:
-    """CLIP's vocabulary and merges, from open_clip's copy, in the files that transformers reads."""
-    tokenizer = SimpleTokenizer()
+    """CLIP's vocabulary and merges in the files that transformers reads."""
     start, end = "<|startoftext|>", "<|endoftext|>"
-    special = {_START_TOKEN: start, END_TOKEN: end}
-    vocabulary = {special.get(number, token): number for token, number in tokenizer.encoder.items()}
-    merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
+    merges = clip_merges()
+    vocabulary = [*clip_vocabulary(merges), start, end]
     pad = end if config.pad_id == END_TOKEN else "!"
     tokens = {"bos_token": start, "eos_token": end, "pad_token": pad, "unk_token": end}
     settings = {
@@ -181,8 +181,28 @@ def _tokenizer(config: TextConfig) -> dict[str, str]:
         **tokens,
     }
     return {
-        "tokenizer/vocab.json": json.dumps(vocabulary, ensure_ascii=False),
-        "tokenizer/merges.txt": "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n",
+        "tokenizer/vocab.json": json.dumps({token: i for i, token in enumerate(vocabulary)}, ensure_ascii=False),
+        "tokenizer/merges.txt": "\n".join(["#version: 0.2", *merges]) + "\n",
         "tokenizer/special_tokens_map.json": to_json(tokens),
         "tokenizer/tokenizer_config.json": to_json(settings),
     }
+
+
+def clip_merges() -> list[str]:
+    """CLIP's 48,894 merges ("i n"), from open_clip's copy; importing open_clip would take two seconds."""
+    package = importlib.util.find_spec("open_clip")
+    assert package is not None
+    assert package.origin is not None
+    with gzip.open(Path(package.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file][1 : _VOCABULARY - 2 * 256 - 2 + 1]
+
+
+def clip_vocabulary(merges: Sequence[str]) -> list[str]:
+    """The tokens 0 … 49405: 256 bytes as characters, the same at a word's end, then what the merges make.
+
+    A byte that is a printable character stands for itself; the others are moved up behind U+0100.
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    characters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
+    return [*characters, *(f"{c}</w>" for c in characters), *("".join(merge.split()) for merge in merges)]

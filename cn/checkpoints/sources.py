@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cn.archives.entries import Entry, load_tensor
+import numpy as np
+
+from cn.archives.entries import Entry, load_tensor, read_chunks
 from cn.archives.finite import is_finite
 from cn.checkpoints.checkpoint import TITLES, Checkpoint, Part, PartName
 from cn.checkpoints.keymap import Shape, match
@@ -88,15 +90,20 @@ def find_sources(checkpoint: Checkpoint, part: PartName, wanted: Mapping[str, Sh
 
 def _check_tokens(checkpoint: Checkpoint, held: Part, token_ids: Entry, shape: Shape) -> None:
     rows = held.entries.get(EMBEDDING)
-    ids = load_tensor(token_ids) if token_ids.dtype == "I64" and len(token_ids.shape) == 1 else None
-    fits = rows is not None and ids is not None and rows.shape == (len(ids) + 1, shape[1])
-    if (
-        not fits
-        or ids is None
-        or len(set(ids.tolist())) != len(ids)
-        or not 0 <= int(ids.min()) <= int(ids.max()) < shape[0]
-    ):
+    ids: list[int] = []
+    if token_ids.dtype == "I64" and len(token_ids.shape) == 1:
+        ids = np.frombuffer(b"".join(bytes(chunk) for chunk in read_chunks(token_ids)), "<i8").tolist()
+    fits = rows is not None and rows.shape == (len(ids) + 1, shape[1])
+    if not fits or not ids or len(set(ids)) != len(ids) or not 0 <= min(ids) <= max(ids) < shape[0]:
         raise WeightsError(f"{checkpoint.path}: its token rows do not fit its description")
+
+
+def refuse_unknown(checkpoint: Checkpoint) -> None:
+    """WeightsError for tensors that nobody knows: the model may be another than it seems."""
+    if checkpoint.unknown:
+        more = f" and {len(checkpoint.unknown) - 3} more" if len(checkpoint.unknown) > 3 else ""
+        named = ", ".join(checkpoint.unknown[:3])
+        raise WeightsError(f"{checkpoint.path}: nothing takes its tensors {named}{more}")
 
 
 def check_finite(checkpoint: Checkpoint, name: str, tensor: "Tensor", dtype: str) -> None:

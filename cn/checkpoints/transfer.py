@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cn.archives.entries import Entry
 from cn.checkpoints.contents import Contents, Parameter
-from cn.checkpoints.load import identity
 from cn.errors import WeightsError
+from cn.files import sha256_of_all
 from cn.model.config import ModelConfig
 
 SAME = 2e-3
@@ -71,7 +71,7 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
         raise WeightsError(f"{control.path}: was made for another U-Net than {from_base.path} ({missing[0]} differs)")
     moved: dict[str, Parameter] = dict(own)
     moved |= {name: Moved(own[name], first[name], second[name]) for name in copied}
-    spec = replace(control.control, base_sha256=identity(to_base.files))
+    spec = replace(control.control, base_sha256=sha256_of_all(to_base.files))
     result = replace(control, parts={"control": moved}, config=None, control=spec, kept={})
     if "unet" not in control.parts:
         return Transfer(result)

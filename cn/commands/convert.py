@@ -159,11 +159,11 @@ def _finish(
     """Plan, check, print the plan, write, report."""
     from cn.checkpoints.convert import plan
     from cn.checkpoints.deliver import check_destination, deliver
-    from cn.checkpoints.load import identity
+    from cn.files import sha256_of_all
 
     destination = Path(dst)
     check_destination(plan(contents, to, half=half), destination, to, overwrite=overwrite)
-    conversion = plan(contents, to, half=half, source_sha256=identity(contents.files))
+    conversion = plan(contents, to, half=half, source_sha256=sha256_of_all(contents.files))
     console.plan("Converting", _plan_rows(contents, conversion, destination, to), quiet=quiet)
     if dry_run:
         return

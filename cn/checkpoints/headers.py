@@ -1,0 +1,36 @@
+"""What our own files say of themselves. No torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cn.checkpoints.checkpoint import HEADER, ControlSpec
+from cn.model.config import ModelConfig
+
+
+def base_header(config: ModelConfig, **meta: Any) -> dict[str, str]:
+    """The metadata of a base's file."""
+    return _metadata({"role": "base", "config": config.to_dict(), **meta})
+
+
+def control_header(spec: ControlSpec, **meta: Any) -> dict[str, str]:
+    """The metadata of a control's file."""
+    return _metadata({"role": "control", **control_record(spec), **meta})
+
+
+def control_record(spec: ControlSpec) -> dict[str, Any]:
+    """A ControlNet's description, JSON-ready; `ControlSpec.from_record` reads it."""
+    record = {
+        "kind": spec.kind,
+        "unet": asdict(spec.unet),
+        "condition_encoder": spec.condition_encoder,
+        "condition_channels": spec.condition_channels,
+        "links": spec.links,
+        "base_sha256": spec.base_sha256,
+    }
+    return record | ({"pooled": True} if spec.pooled else {})
+
+
+def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
+    return {HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}
