@@ -206,6 +206,37 @@ def test_our_own_files_stay_what_they_are(tmp_path):
     assert before.items() <= header.items()
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_text_layer_that_does_not_run_is_told_by_its_company(tmp_path, marked):
+    """Files made from diffusers folders hold the layers that run and no projection: all of them run."""
+    source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
+    content = tensors(source)
+    if not marked:
+        content = {n: t for n, t in content.items() if not n.endswith(("text_projection", "logit_scale"))}
+    save_file(content, tmp_path / "c.safetensors")
+    text = open_base(tmp_path / "c.safetensors", prediction="v").config.text
+    assert (text.layers, text.run_layers) == ((3, 2) if marked else (3, 3))
+
+
+def test_what_a_pruned_file_lacks_is_written_anew(tmp_path):
+    """And what a merge has under odd names or in odd formats comes out as the official code asks for it."""
+    source = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
+    whole = tensors(source)
+    odd = {n: t for n, t in whole.items() if "." in n}
+    ids = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+    odd = {n.replace("text_model.", ""): t for n, t in odd.items() if n != ids}
+    odd[ids.replace("text_model.", "")] = whole[ids].half()
+    save_file(odd, tmp_path / "c.safetensors", {"modelspec.license": "somebody's"})
+    back = convert(tmp_path / "c.safetensors", tmp_path / "d.safetensors", "ldm")
+    assert_same(tensors(back), whole)
+    with safe_open(back, "pt") as file:
+        header = json.loads(file.metadata()["cn"])
+    assert header["source_metadata"] == {"modelspec.license": "somebody's"}
+    notes = Contents.of(recognise(tmp_path / "c.safetensors")).notes
+    assert notes == (f"left out 1 tensor ({ids.replace('text_model.', '')}): "
+                     "position ids stored as floating-point numbers; they are counted anew",)  # fmt: skip
+
+
 def test_a_prediction_that_no_file_says_has_to_be_given(tmp_path):
     source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
     bare = tmp_path / "bare.safetensors"
@@ -234,6 +265,9 @@ def test_averaged_weights_on_request(tmp_path):
     averaged = tensors(convert(tmp_path / "c.safetensors", tmp_path / "e.safetensors", "ldm", ema=True))
     for name in unet:
         assert torch.equal(averaged[f"model.{name}"], unet[name] + 1), name
+    notes = Contents.of(recognise(tmp_path / "c.safetensors", ema=True)).notes
+    assert len(notes) == 1
+    assert "the plain weights of the U-Net; the averaged ones (EMA) are taken" in notes[0]
     with pytest.raises(WeightsError, match="has no averaged weights"):
         recognise(source, ema=True)
 
@@ -308,7 +342,8 @@ def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/dog.jpg").write_bytes(b"dog")
     refused(tmp_path / "photos", InputError, "is not empty")
-    refused(tmp_path / "photos", InputError, "something other than weights", overwrite=True)
+    refused(tmp_path / "photos", InputError, r"holds dog\.jpg, which would be lost", overwrite=True)
+    refused(source.parent, InputError, r"holds a\.safetensors, which would be lost", overwrite=True)
     refused(tmp_path / "photos", UsageError, r"call it photos\.safetensors", single=True)
     refused(tmp_path / "x.ckpt", UsageError, r"call it x\.safetensors", single=True)
     refused(tmp_path / "x.safetensors", UsageError, "is a folder")
@@ -321,7 +356,6 @@ def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
 def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
     source, target = native_control(tmp_path / "a.safetensors", "sd1"), tmp_path / "folder"
     convert(source, target, "diffusers")
-    (target / "left").write_text("over")
     before = tensors(target)
     broken = plan(Contents.of(recognise(source)), "diffusers")
 
@@ -333,8 +367,8 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             deliver(broken, target)
     assert_same(tensors(target), before)
-    assert (target / "left").exists()
     assert sorted(tmp_path.iterdir()) == [source, target]
+    (target / "config.json").write_text("{}")
     deliver(broken, target)
-    assert not (target / "left").exists()
+    assert json.loads((target / "config.json").read_text())["_class_name"] == "ControlNetModel"
     assert sorted(tmp_path.iterdir()) == [source, target]

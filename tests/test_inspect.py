@@ -77,11 +77,11 @@ def test_what_is_odd(room, tmp_path):
     told = "\n".join(report.odd)
     for words in (
         "is a pickle",
-        "1 tensors are not used: averaged weights (EMA)",
+        "1 tensor is not used: averaged weights (EMA)",
         "also holds global_step (12)",
         "holds tensors that nobody knows: mystery",
         "noise schedule is stored in half precision",
-        "position ids are stored as floating-point",
+        "1 tensor is not used: position ids stored as floating-point numbers",
         "number formats are mixed",
         "not finite (NaN or infinity): unet: out.2.bias",
     ):

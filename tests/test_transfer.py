@@ -10,7 +10,7 @@ from cn.checkpoints.contents import Contents
 from cn.checkpoints.convert import plan
 from cn.checkpoints.deliver import deliver
 from cn.checkpoints.recognise import recognise
-from cn.checkpoints.transfer import SAME, relative_distance, transfer
+from cn.checkpoints.transfer import Transfer, transfer
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from tests.layouts import convert, native_base, native_control, tensors
@@ -33,15 +33,15 @@ def contents(path: Path) -> Contents:
     return Contents.of(recognise(path))
 
 
-def moved(room: Path, control: Path, target: Path) -> tuple[Path, float | None]:
+def moved(room: Path, control: Path, target: Path) -> tuple[Path, Transfer]:
     result = transfer(contents(control), contents(room / "a.safetensors"), contents(room / "b.safetensors"))
     deliver(plan(result.contents, "native"), target)
-    return target, result.trained_along
+    return target, result
 
 
 def test_the_difference_of_the_bases_is_added_to_what_was_copied(room, tmp_path):
-    target, along = moved(room, room / "control.safetensors", tmp_path / "c.safetensors")
-    assert along is None
+    target, result = moved(room, room / "control.safetensors", tmp_path / "c.safetensors")
+    assert (result.distance, result.trained_along) == (None, False)
     first, second = (contents(room / f"{name}.safetensors").parts["unet"] for name in "ab")
     before, after = tensors(room / "control.safetensors"), tensors(target)
     assert set(before) == set(after)
@@ -72,19 +72,29 @@ def whole(room: Path, path: Path, shift: float) -> Path:
     return path
 
 
-def test_the_base_in_an_official_file_is_left_out_where_it_is_the_same(room, tmp_path):
-    target, along = moved(room, whole(room, tmp_path / "whole.safetensors", 1e-6), tmp_path / "c.safetensors")
-    assert 0 < along <= SAME
+@pytest.mark.parametrize("half", [False, True])
+def test_the_base_in_an_official_file_is_left_out_where_it_is_the_same(room, tmp_path, half):
+    """But for rounding, where the file holds half precision."""
+    official = whole(room, tmp_path / "whole.safetensors", 0.0)
+    if half:
+        official = convert(official, tmp_path / "half.safetensors", "ldm", half=True)
+    target, result = moved(room, official, tmp_path / "c.safetensors")
+    assert not result.trained_along
+    assert (result.distance > 0) == half
     assert recognise(target).what == "a control"
+
+
+@pytest.mark.parametrize(("shift", "along", "name"), [(2e-5, True, "folder"), (1e-8, False, "c.safetensors")])
+def test_gentle_training_counts_in_full_precision(room, tmp_path, shift, along, name):
+    _, result = moved(room, whole(room, tmp_path / "whole.safetensors", shift), tmp_path / name)
+    assert result.trained_along is along
 
 
 def test_a_decoder_that_was_trained_along_is_reported_and_kept(room, tmp_path):
     official = whole(room, tmp_path / "whole.safetensors", 0.05)
-    target, along = moved(room, official, tmp_path / "folder")
-    assert along == pytest.approx(
-        relative_distance(contents(official).parts["unet"], contents(room / "a.safetensors").parts["unet"])
-    )
-    assert along > SAME
+    target, result = moved(room, official, tmp_path / "folder")
+    assert result.trained_along
+    assert 0.05 < result.distance < 2
     a, b, own, after = (
         contents(path).parts["unet"]
         for path in (room / "a.safetensors", room / "b.safetensors", official, target / "base.safetensors")

@@ -139,7 +139,7 @@ def read_chunks(entry: Entry, size: int = 16 << 20) -> Iterator[memoryview]:
     left = entry.nbytes
     buffer = memoryview(bytearray(min(size, left)))
     try:
-        with open(entry.path, "rb", buffering=0) as file:
+        with open(entry.path, "rb") as file:
             file.seek(entry.offset)
             while left:
                 count = file.readinto(buffer[: min(size, left)])

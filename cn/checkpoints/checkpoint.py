@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cn.archives.archive import Archive
 from cn.archives.entries import Entry
@@ -65,13 +65,34 @@ class ControlSpec:
         """From our own header. LookupError, TypeError, ValueError or AttributeError where it is damaged."""
         return cls(
             unet=ModelConfig.from_dict({"name": "", "unet": record["unet"]}).unet,
-            condition_encoder=record["condition_encoder"],
-            condition_channels=record["condition_channels"],
-            links=record["links"],
-            pooled=record.get("pooled", False),
-            kind=record.get("kind"),
-            base_sha256=record.get("base_sha256", ""),
+            condition_encoder=_one_of(record, "condition_encoder", *get_args(ConditionEncoderKind)),
+            condition_channels=_condition_channels(record["condition_channels"]),
+            links=_one_of(record, "links", *get_args(Links)),
+            pooled=_one_of({"pooled": False} | dict(record), "pooled", False, True),
+            kind=text_in(record, "kind") or None,
+            base_sha256=text_in(record, "base_sha256"),
         )
+
+
+def _one_of(record: Mapping[str, Any], name: str, *allowed: Any) -> Any:
+    value = record[name]
+    if not any(type(value) is type(word) and value == word for word in allowed):
+        raise ValueError(f"{name} is {value!r}, and should be {' or '.join(map(str, allowed))}")
+    return value
+
+
+def _condition_channels(value: Any) -> int:
+    if type(value) is not int or not 0 < value <= 1024:
+        raise ValueError(f"condition_channels is {value!r}, and should be a small whole number")
+    return value
+
+
+def text_in(record: Mapping[str, Any], name: str) -> str:
+    """A text from our own header, "" where it has none; ValueError where something else stands there."""
+    value = record.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, and should be a text")
+    return value or ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,11 @@ class Checkpoint:
         return "control" in self.parts
 
     @property
+    def has_header(self) -> bool:
+        """Whether cn wrote it: its metadata is what `headers` makes."""
+        return "role" in self.metadata or "exported" in self.metadata
+
+    @property
     def what(self) -> str:
         """ "a base", "a control" or "a base and a control"."""
         words = ["a base"] * self.has_base + ["a control"] * self.has_control
@@ -124,8 +150,13 @@ class Checkpoint:
                 f"{self.path}: a Stable Diffusion 2 file does not say what its U-Net predicts: give --prediction eps "
                 "(the models of 512 pixels) or --prediction v (those of 768), or put its .yaml beside it"
             )
-        size = _SD2_V_SIZE if self.layout == "ldm" and settled == "v" else self.model.image_size
-        return replace(self.model, image_size=size, schedule=replace(self.model.schedule, prediction=settled))
+        published = self.layout == "ldm" and self.model.unet.linear_projection and "config" not in self.metadata
+        size = _SD2_V_SIZE if published and settled == "v" else self.model.image_size
+        try:
+            schedule = replace(self.model.schedule, prediction=settled)
+        except ValueError as error:
+            raise WeightsError(f"{self.path}: it cannot predict {settled}: {error}") from None
+        return replace(self.model, image_size=size, schedule=schedule)
 
     def table(self, part: PartName) -> Table:
         """The key map of one of its parts."""

@@ -52,7 +52,7 @@ class Contents:
     files: tuple[Path, ...] = ()
     """All files that it is read from, for the hash."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What one of our own files says besides its configuration (licence, training), which goes on with it."""
+    """What the file says of itself (licence, training), which goes on with it."""
 
     @classmethod
     def of(
@@ -73,13 +73,16 @@ class Contents:
             shapes = base_shapes(config)
             parts |= {part: find_sources(checkpoint, part, shapes[part]) for part in BASE_PARTS}
         notes = list(_left_out(checkpoint))
+        if only is not None and checkpoint.has_base and checkpoint.has_control:
+            notes.append(f"left out the {'control' if only == 'base' else 'base'}, as asked")
         if spec is not None:
             parts["control"] = find_sources(checkpoint, "control", control_shapes(spec))
             if spec.reversed_channels:
                 notes.append("the control takes its condition as BGR: its first layer is turned round to take RGB")
                 spec = replace(spec, reversed_channels=False)
         kept = checkpoint.kept if config is not None else {}
-        told = checkpoint.metadata if checkpoint.layout == "native" else {}
+        foreign = {k: v for k, v in checkpoint.metadata.items() if k != "format" and not checkpoint.has_header}
+        told = {"source_metadata": foreign} if foreign else dict(checkpoint.metadata) if checkpoint.has_header else {}
         return cls(checkpoint.path, checkpoint.layout, parts, config, spec, kept, tuple(notes), checkpoint.files, told)
 
     @property

@@ -77,7 +77,7 @@ def plan(contents: Contents, to: Layout, *, half: bool = False, source_sha256: s
         raise WeightsError(f"{contents.path}: {error}") from None
     made = {"made_by": f"cn {__version__}", "source_sha256": source_sha256}
     if to == "diffusers":
-        outputs = list(_diffusers(contents, half))
+        outputs = list(_diffusers(contents, half, made))
     elif to == "ldm":
         outputs = [_ldm(contents, half, made)]
     else:
@@ -103,8 +103,8 @@ def _native(contents: Contents, half: bool, made: Mapping[str, Any]) -> Iterator
 
 
 def _told(contents: Contents) -> dict[str, Any]:
-    """What one of our own files said besides what is written anew."""
-    anew = {"role", "config", "source_sha256", *control_record(contents.control or ControlSpec(UNetConfig()))}
+    """What the source said of itself besides what is written anew."""
+    anew = {"role", "config", "control", "exported", "source_sha256", *control_record(ControlSpec(UNetConfig()))}
     return {name: value for name, value in contents.metadata.items() if name not in anew}
 
 
@@ -124,7 +124,7 @@ def _packed_tokens(contents: Contents, half: bool) -> dict[str, Item]:
 def _ldm(contents: Contents, half: bool, made: Mapping[str, Any]) -> Output:
     """The original single file: a base, a control with its prefix (as ControlNet 1.1), or both (as 1.0)."""
     items: dict[str, Item] = {}
-    header: dict[str, Any] = {"exported": "ldm", **made}
+    header: dict[str, Any] = {**_told(contents), "exported": "ldm", **made}
     metadata = {"format": "pt"}
     if (config := contents.config) is not None:
         items |= _items(contents, "unet", "ldm", PREFIXES["unet"], half)
@@ -160,14 +160,13 @@ def _ldm_text(contents: Contents, config: ModelConfig, half: bool) -> dict[str, 
 
 
 def _ldm_rest(contents: Contents, config: ModelConfig) -> dict[str, Item]:
-    """The tensors that no network uses: those of the original file, or else all that the official code asks for."""
-    if contents.kept:
-        return {name: copied([entry], entry.shape) for name, entry in contents.kept.items()}
+    """What no network uses and the official code asks for: as the original file had it, where it did."""
     made = original.schedule_buffers(config.schedule) | original.unused_text(config)
-    return {name: of_array(array) for name, array in made.items()}
+    items = {name: of_array(array) for name, array in made.items()}
+    return items | {name: copied([entry], entry.shape) for name, entry in contents.kept.items()}
 
 
-def _diffusers(contents: Contents, half: bool) -> Iterator[Output]:
+def _diffusers(contents: Contents, half: bool, made: Mapping[str, Any]) -> Iterator[Output]:
     """A pipeline's folder, or a ControlNet's."""
     config, control = contents.config, contents.control
     metadata = {"format": "pt"}
@@ -182,9 +181,10 @@ def _diffusers(contents: Contents, half: bool) -> Iterator[Output]:
         run = _running(contents, config.text) if part == "text" and config is not None else contents
         folder = f"{_FOLDERS[part]}/" if config is not None else ""
         stem = "model" if part == "text" else "diffusion_pytorch_model"
-        told = metadata
+        header = {**_told(contents), "exported": "diffusers", **made}
         if part == "control" and control is not None:
-            told = metadata | {HEADER: json.dumps({"control": control_record(control)}, sort_keys=True)}
+            header["control"] = control_record(control)
+        told = metadata | {HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}
         yield Output(f"{folder}{stem}.safetensors", _items(run, part, dialect, prefix, half), told)
     yield from (Output(name, text=text) for name, text in texts.items())
 

@@ -14,8 +14,6 @@ from cn.errors import InputError, UsageError
 from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_space, make_folder, reason, write_atomic
 
 _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-_MARKS = ("model_index.json", "config.json", "base.safetensors", "control.safetensors")
-"""Files by which a folder of weights is known: only such a folder is replaced."""
 
 
 def check_destination(conversion: Conversion, destination: Path, to: Layout, *, overwrite: bool) -> None:
@@ -34,8 +32,10 @@ def check_destination(conversion: Conversion, destination: Path, to: Layout, *, 
     if destination.is_dir() and any(destination.iterdir()):
         if not overwrite:
             raise InputError(f"{destination}: is not empty; give another name, or --overwrite to replace it")
-        if not any((destination / mark).is_file() for mark in _MARKS):
-            raise InputError(f"{destination}: holds something other than weights, which is never replaced")
+        ours = {output.name for output in conversion.outputs}
+        found = (path.relative_to(destination).as_posix() for path in destination.rglob("*") if not path.is_dir())
+        if (stranger := next((name for name in sorted(found) if name not in ours), None)) is not None:
+            raise InputError(f"{destination}: holds {stranger}, which would be lost; give another name or remove it")
     elif destination.exists() and not destination.is_dir() and (conversion.is_folder or not overwrite):
         remedy = "" if conversion.is_folder else ", or --overwrite to replace it"
         raise InputError(f"{destination}: is there already; give another name{remedy}")

@@ -17,12 +17,14 @@ def check_expressible(config: ModelConfig | None, control: ControlSpec | None, t
     """
     if to == "native":
         return []
+    losses: list[str] = []
     if control is not None:
         _check_control(control, to)
+        losses += _control_losses(control, to)
     if config is not None:
         _check_unet(config.unet, to)
-        return list(_losses(config, to))
-    return []
+        losses += _losses(config, to)
+    return losses
 
 
 def _check_control(control: ControlSpec, to: Layout) -> None:
@@ -44,6 +46,15 @@ def _check_unet(unet: UNetConfig, to: Layout) -> None:
         raise WeightsError(f"its U-Net normalises in {unet.groups} groups, where the original layout knows only 32")
 
 
+def _control_losses(control: ControlSpec, to: Layout) -> Iterator[str]:
+    if control.links == "middle":
+        yield f"{_TOOLS[to]} has no word for a link to the middle block only; the other zero convolutions must be zero"
+    if control.pooled and to == "ldm":
+        yield "the original layout does not say that residuals are averaged over the picture: name the file *_shuffle"
+    if control.condition_channels != 3:
+        yield f"its condition has {control.condition_channels} channels, where other tools mostly expect 3"
+
+
 def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
     unet, text, schedule = config.unet, config.text, config.schedule
     usual = unet.head_dim == 64 if unet.linear_projection else unet.heads == 8
@@ -54,6 +65,8 @@ def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
         yield "its text encoder is not the one that goes with its U-Net: other tools will run it otherwise"
     if to == "ldm" and (schedule.zero_terminal_snr or schedule.spacing != "leading"):
         yield "the original layout does not hold the sampler's settings (zero terminal SNR, trailing timesteps)"
+    if to == "ldm" and schedule.prediction == "v":
+        yield "that it predicts v is in the file's metadata; tools that do not read that need a .yaml beside it"
     if schedule.guidance_rescale:
         yield f"guidance rescale {schedule.guidance_rescale:g} is a setting that {_TOOLS[to]} does not hold"
     if to == "ldm" and unet.linear_projection and text.layers == text.run_layers:

@@ -6,16 +6,23 @@ told apart by their projections (1×1 convolutions or linear layers). Text tower
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cn.checkpoints.keymap import Shape
 from cn.errors import WeightsError
 from cn.model.config import TextConfig, UNetConfig, VAEConfig
 
 Shapes = Mapping[str, Shape]
+Told = Callable[[tuple[int, ...]], Mapping[str, Any]]
+"""The channels of the levels → what a file beside the weights says of a configuration's other fields."""
+
 END_TOKEN = 49407
 _SD1_HEADS, _SD2_HEAD_DIM, _TEXT_HEAD_DIM = 8, 64, 64
+
+_OPENCLIP_H = (1024, 24)
+"""Width and layers of the whole tower that SD 2 was trained with."""
 
 FAMILIES = {9: "an inpainting model", 8: "an InstructPix2Pix model", 5: "a depth-to-image model", 7: "an upscaler"}
 """Relatives of Stable Diffusion by the input channels of their U-Net."""
@@ -29,11 +36,17 @@ class _Level:
     """The prefix of its first transformer."""
 
 
-def unet_config(shapes: Shapes, dialect: str) -> UNetConfig:
-    """The U-Net's (or ControlNet's) configuration from the tensors of its encoder.
+def _nothing(channels: tuple[int, ...]) -> Mapping[str, Any]:
+    return {}
 
-    Raises WeightsError for relatives that take more than latents, and where the encoder is not to be made out.
+
+def unet_config(shapes: Shapes, dialect: str, told: Told = _nothing) -> UNetConfig:
+    """The U-Net's (or ControlNet's) configuration from the tensors of its encoder; `told` goes before guesses.
+
+    Raises WeightsError for relatives that take more than latents, and where the encoder is not to be made out,
+    ValueError where heads and groups do not go with the channels.
     """
+    refuse_relatives(shapes)
     ldm = dialect == "ldm"
     try:
         first = shapes["input_blocks.0.0.weight" if ldm else "conv_in.weight"]
@@ -52,18 +65,19 @@ def unet_config(shapes: Shapes, dialect: str) -> UNetConfig:
         raise WeightsError(f"is {FAMILIES[first[1]]} (its U-Net takes {first[1]} channels); cn reads those that take 4")
     if len({level.res_blocks for level in levels}) != 1:
         raise WeightsError("its U-Net has levels of different depths, which no Stable Diffusion has")
+    channels = tuple(level.width for level in levels)
+    guessed = {"heads": None if linear else _SD1_HEADS, "head_dim": _SD2_HEAD_DIM if linear else None}
     return UNetConfig(
         in_channels=first[1],
         out_channels=out[0],
-        channels=tuple(level.width for level in levels),
+        channels=channels,
         strides=(2,) * (len(levels) - 1),
         res_blocks=levels[0].res_blocks,
         attention_levels=tuple(i for i, level in enumerate(levels) if level.transformer),
         transformer_depth=_count(shapes, inner + ".{}.norm1.weight"),
-        heads=None if linear else _SD1_HEADS,
-        head_dim=_SD2_HEAD_DIM if linear else None,
         context_dim=context,
         linear_projection=linear,
+        **guessed | dict(told(channels)),
     )
 
 
@@ -100,23 +114,26 @@ def _diffusers_levels(shapes: Shapes) -> list[_Level]:
     return levels
 
 
-def vae_config(shapes: Shapes, dialect: str) -> VAEConfig:
-    """The autoencoder's configuration; the scale of its latents is Stable Diffusion's. WeightsError as above."""
+def vae_config(shapes: Shapes, dialect: str, told: Mapping[str, Any] | None = None) -> VAEConfig:
+    """The autoencoder's configuration; without `told` the scale of its latents is Stable Diffusion's. Errors as above."""
     conv = "encoder.down.{}.block.0.conv1" if dialect == "ldm" else "encoder.down_blocks.{}.resnets.0.conv1"
     deep = "encoder.down.0.block.{}.conv1" if dialect == "ldm" else "encoder.down_blocks.0.resnets.{}.conv1"
     try:
         levels = _count(shapes, f"{conv}.weight")
-        return VAEConfig(
-            channels=tuple(shapes[f"{conv.format(level)}.weight"][0] for level in range(levels)),
-            res_blocks=_count(shapes, f"{deep}.weight"),
-            latent_channels=shapes["post_quant_conv.weight"][0],
-        )
+        channels = tuple(shapes[f"{conv.format(level)}.weight"][0] for level in range(levels))
+        latents = shapes["post_quant_conv.weight"][0]
     except (KeyError, IndexError):
         raise WeightsError("its autoencoder is not one of Stable Diffusion's kind") from None
+    deepest = _count(shapes, f"{deep}.weight")
+    return VAEConfig(channels=channels, res_blocks=deepest, latent_channels=latents, **(told or {}))
 
 
-def text_config(shapes: Shapes, dialect: str) -> TextConfig:
-    """The text tower's configuration: SD 2's file holds one layer more than is run. WeightsError as above."""
+def text_config(shapes: Shapes, dialect: str, *, whole_clip: bool = False) -> TextConfig:
+    """The text tower's configuration. WeightsError as above.
+
+    SD 2 runs all layers of OpenCLIP's tower but the last. The published files hold that one too, and so does any that
+    has the rest of CLIP's text part (`whole_clip`: projection, temperature); files made from diffusers folders lack it.
+    """
     original = dialect == "open_clip"
     layer = "transformer.resblocks.{}.ln_1.weight" if original else "encoder.layers.{}.layer_norm1.weight"
     token, position = (
@@ -129,13 +146,14 @@ def text_config(shapes: Shapes, dialect: str) -> TextConfig:
     except (KeyError, ValueError, IndexError):
         raise WeightsError("its text encoder is not a CLIP text tower") from None
     layers = _count(shapes, layer)
-    if width % _TEXT_HEAD_DIM or layers < 1 + original:
+    idle = original and (whole_clip or (width, layers) == _OPENCLIP_H)
+    if width % _TEXT_HEAD_DIM or layers < 1 + idle:
         raise WeightsError(f"its text encoder (width {width}, {layers} layers) is not a CLIP text tower")
     return TextConfig(
         width=width,
         heads=width // _TEXT_HEAD_DIM,
         layers=layers,
-        run_layers=layers - original,
+        run_layers=layers - idle,
         quick_gelu=not original,
         pad_id=0 if original else END_TOKEN,
         vocab_size=vocabulary,
@@ -156,8 +174,28 @@ def _count(shapes: Shapes, template: str) -> int:
     return next(n for n in itertools.count() if template.format(n) not in shapes)
 
 
+_RELATIVES: tuple[tuple[str, str], ...] = (
+    (r"low_scale_model\.", "an upscaler of Stable Diffusion 2"),
+    (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model, which takes pictures for prompts"),
+    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks)\.", "a video model"),
+    (r"(.*\.)?(task_embedding$|control_add_embedding\.)", "a ControlNet-Union of Stable Diffusion XL"),
+    (r"conditioner\.|(.*\.)?add_embedding\.", "made for Stable Diffusion XL"),
+    (r"(.*\.)?(label_emb|class_embedding)\.", "of a model that takes more than prompts (Stable Diffusion XL, unCLIP)"),
+    (r"(.*\.)?lllite_", "a ControlNet-LLLite, which is no ControlNet of the paper's kind"),
+)
+"""Names that betray a relative of Stable Diffusion whose other names are the same, the most telling first."""
+
+
+def refuse_relatives(names: Iterable[str]) -> None:
+    """WeightsError for weights of a relative of Stable Diffusion 1 and 2 that cn does not know."""
+    listed = list(names)
+    for pattern, what in _RELATIVES:
+        matches = re.compile(pattern).match
+        if any(map(matches, listed)):
+            raise WeightsError(f"is {what}; cn knows Stable Diffusion 1 and 2")
+
+
 _STRANGERS: tuple[tuple[str, str], ...] = (
-    (r"conditioner\.embedders\.", "a Stable Diffusion XL model"),
     (r".*(joint_blocks|double_blocks|single_blocks)\.", "a diffusion transformer (SD 3, FLUX or alike)"),
     (r"lora_controlnet$", "a ControlLoRA, which is no ControlNet by itself"),
     (r"difference$", "a difference file of the web UI: a ControlNet less its base; it needs that base added"),
@@ -170,6 +208,7 @@ _STRANGERS: tuple[tuple[str, str], ...] = (
     (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "a text encoder alone"),
     (r"(down_blocks|up_blocks|mid_block)\.", "one part of a diffusers folder; give the folder above it"),
     (r"cond_stage_model\.", "a text encoder alone"),
+    (r"((model\.)?diffusion_model\.)?(input_blocks|middle_block|output_blocks)\.", "a U-Net alone, and a base has more"),
 )
 
 

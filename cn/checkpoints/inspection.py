@@ -21,8 +21,6 @@ from cn.errors import WeightsError
 from cn.files import sha256
 from cn.model.config import PRESETS, ModelConfig, UNetConfig
 
-_LAYOUTS = {"native": "cn's own", "ldm": "original (LDM)", "diffusers": "diffusers"}
-_PREDICTIONS = {"eps": "eps (the noise)", "v": "v"}
 _FEW = 5
 
 
@@ -188,15 +186,13 @@ def _oddities(checkpoint: Checkpoint) -> Iterator[str]:
     if checkpoint.has_base and checkpoint.prediction is None:
         yield "does not say whether it predicts eps or v: it needs --prediction"
     for why, names in checkpoint.dropped.items():
-        yield f"{len(names)} tensors are not used: {why}"
+        yield f"{_tensors(len(names))} not used: {why}"
     for name, what in checkpoint.leftovers.items():
         yield f"also holds {name} ({what})"
     if checkpoint.unknown:
         yield f"holds tensors that nobody knows: {', '.join(checkpoint.unknown[:_FEW])}"
     if any(entry.dtype in ("F16", "BF16") for name, entry in checkpoint.kept.items() if "alphas" in name):
         yield "its noise schedule is stored in half precision; cn computes it anew"
-    if any(entry.is_floating for name, entry in checkpoint.kept.items() if name.endswith("position_ids")):
-        yield "its position ids are stored as floating-point numbers; cn counts for itself"
     mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
     if len(set(chain(*mixed.values()))) > 1:
         told = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
@@ -205,6 +201,10 @@ def _oddities(checkpoint: Checkpoint) -> Iterator[str]:
         yield "its zero convolutions are all zero: it has not been trained"
     if checkpoint.control is not None and checkpoint.control.pooled:
         yield "its residuals are averaged over the picture (shuffle): it says what, not where"
+
+
+def _tensors(count: int) -> str:
+    return "1 tensor is" if count == 1 else f"{count} tensors are"
 
 
 def _floating(entries: Mapping[str, Entry]) -> Iterator[str]:

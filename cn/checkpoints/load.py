@@ -1,5 +1,6 @@
 """Any file or folder of weights → networks in memory."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,12 @@ def open_base(
         raise WeightsError(f"{path}: a base was expected here, but this is {checkpoint.what}")
     base = empty_base(checkpoint.config(prediction))
     refuse_unknown(checkpoint)
-    for part in BASE_PARTS:
-        _fill(base.networks[part], checkpoint, part, device, dtype)
-    return replace(base, sha256=sha256_of_all(checkpoint.files)).lock()
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(sha256_of_all, checkpoint.files)
+        for part in BASE_PARTS:
+            _fill(base.networks[part], checkpoint, part, device, dtype)
+        source = str(checkpoint.metadata.get("source_sha256", ""))
+        return replace(base, sha256=hashed.result(), source_sha256=source).lock()
 
 
 def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
@@ -61,9 +65,10 @@ def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
         raise WeightsError(f"{path}: a control was expected here, but this is {checkpoint.what}")
     refuse_unknown(checkpoint)
     model = empty_control(spec, Path(path))
-    _fill(model, checkpoint, "control", device, dtype)
-    meta = dict(checkpoint.metadata)
-    return Control(model.eval(), spec.kind, spec.base_sha256, sha256_of_all(checkpoint.files), meta)
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(sha256_of_all, checkpoint.files)
+        _fill(model, checkpoint, "control", device, dtype)
+        return Control(model.eval(), spec.kind, spec.base_sha256, hashed.result(), dict(checkpoint.metadata))
 
 
 def empty_base(config: ModelConfig) -> Base:
@@ -97,6 +102,8 @@ def _fill(
     for name, source in find_sources(checkpoint, part, shapes_of(network)).items():
         stored = source.read()
         check_finite(checkpoint, name, stored, source.dtype)
+        # A copy, even of what is float32 already: in the file's own memory numbers lie at odd addresses, where the
+        # processor's kernels round in another order, and a resumed run would differ from one without a break.
         tensors[name] = stored.to(device, dtype, copy=True)
     network.load_state_dict(tensors, strict=True, assign=True)
 

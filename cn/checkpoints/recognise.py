@@ -25,13 +25,14 @@ _PREFIXES: Mapping[str, PartName] = {
     "control_model.": "control",
 }
 _EMA = "model_ema."
+_EMA_REASON = "averaged weights (EMA) and their counters"
 _KEPT = re.compile(
     r"betas|logvar|(sqrt_)?alphas_cumprod(_prev)?|(sqrt|log)_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
     r"|posterior_(variance|log_variance_clipped|mean_coef[12])|.*\.position_ids"
     r"|cond_stage_model\.(model\.|transformer\.)?(text_projection(\.weight)?|logit_scale)"
 )
 _DROPPED = {
-    r"model_ema\..*": "averaged weights (EMA); the plain ones are used, as everywhere",
+    r"model_ema\..*": _EMA_REASON,
     r"first_stage_model\.(loss|model_ema)\..*": "the VAE's training loss",
     r"lvlb_weights|scale_factor|denoiser\..*": "left from training",
     r"cond_stage_model\.transformer\.(vision_model|visual_projection).*|cond_stage_model\.model\.visual\..*": (
@@ -118,20 +119,32 @@ def _split(archive: Archive, header: Mapping[str, Any], ema: bool) -> Checkpoint
     dropped: dict[str, list[str]] = {}
     unknown = []
     for name, entry in archive.entries.items():
-        reason = next((why for pattern, why in _DROPPED.items() if re.fullmatch(pattern, name)), None)
+        reason = _why_dropped(name, entry)
         prefix = next((p for p in _PREFIXES if name.startswith(p)), None)
-        if _KEPT.fullmatch(name):
-            kept[name] = entry
-        elif reason is not None:
+        if reason is not None:
             dropped.setdefault(reason, []).append(name)
+        elif _KEPT.fullmatch(name):
+            # Merges may lack `text_model.`; what is kept gets the name that the official code asks for.
+            kept[re.sub(r"transformer\.embeddings\.", "transformer.text_model.embeddings.", name)] = entry
         elif prefix is not None:
             parts.setdefault(_PREFIXES[prefix], {})[name.removeprefix(prefix)] = entry
         else:
             unknown.append(name)
     if ema:
-        parts["unet"] = _averaged(archive, parts.get("unet", {}))
-    reasons = {why: tuple(names) for why, names in dropped.items()}
+        averaged = _averaged(archive, parts.get("unet", {}))
+        used = {entry.offset for entry in averaged.values()}
+        dropped[_EMA_REASON] = [n for n in dropped[_EMA_REASON] if archive.entries[n].offset not in used]
+        dropped["the plain weights of the U-Net; the averaged ones (EMA) are taken"] = list(parts["unet"])
+        parts["unet"] = averaged
+    reasons = {why: tuple(names) for why, names in dropped.items() if names}
     return replace(_ldm(parts, archive, header, reasons, unknown), kept=kept)
+
+
+def _why_dropped(name: str, entry: Entry) -> str | None:
+    """Why a tensor of an original file is left out; None for one that is not."""
+    if name.endswith(".position_ids") and entry.is_floating:
+        return "position ids stored as floating-point numbers; they are counted anew"
+    return next((why for pattern, why in _DROPPED.items() if re.fullmatch(pattern, name)), None)
 
 
 def _averaged(archive: Archive, unet: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -151,7 +164,8 @@ def _ldm(
 ) -> Checkpoint:
     parts = {name: _part(name, entries) for name, entries in tensors.items()}
     beside = read_yaml(archive.path)
-    model = _model(parts, header, beside) if "unet" in parts else None
+    whole_clip = any(name.endswith(("text_projection", "logit_scale")) for name in archive.entries)
+    model = _model(parts, header, beside, whole_clip) if "unet" in parts else None
     control = None
     if "control" in parts:
         shapes = parts["control"].shapes
@@ -183,7 +197,7 @@ def _part(name: PartName, entries: Mapping[str, Entry]) -> Part:
     return Part(dialect, {re.sub(f"^{prefix}", "", key): entry for key, entry in entries.items()})
 
 
-def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Yaml) -> ModelConfig:
+def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Yaml, whole_clip: bool) -> ModelConfig:
     """The base's configuration: from our own header where we wrote the file, else from its shapes."""
     if missing := [part for part in ("vae", "text") if part not in parts]:
         words = {"vae": "autoencoder (VAE)", "text": "text encoder"}
@@ -193,7 +207,7 @@ def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Ya
     unet = infer.unet_config(parts["unet"].shapes, "ldm")
     family = "sd2" if unet.linear_projection else "sd1"
     vae = infer.vae_config(parts["vae"].shapes, "ldm")
-    text = infer.text_config(parts["text"].shapes, parts["text"].dialect)
+    text = infer.text_config(parts["text"].shapes, parts["text"].dialect, whole_clip=whole_clip)
     return beside.model(ModelConfig(name=family, unet=unet, vae=vae, text=text))
 
 

@@ -147,7 +147,6 @@ def _text(config: TextConfig) -> dict[str, Any]:
 
 
 def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
-    trailing = config.spacing == "trailing"
     return {
         "_class_name": "DDIMScheduler",
         "_diffusers_version": _VERSION,
@@ -158,9 +157,9 @@ def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
         "num_train_timesteps": config.steps,
         "prediction_type": "epsilon" if config.prediction == "eps" else "v_prediction",
         "rescale_betas_zero_snr": config.zero_terminal_snr,
-        "set_alpha_to_one": trailing,
-        "steps_offset": 0 if trailing else 1,
-        "timestep_spacing": config.spacing,
+        "set_alpha_to_one": config.final_alpha_one or config.spacing == "trailing",
+        "steps_offset": config.steps_offset,
+        "timestep_spacing": "leading" if config.spacing == "leading" else "trailing",
         "trained_betas": None,
     }
 

@@ -11,9 +11,19 @@ import yaml
 from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.infer import END_TOKEN
 from cn.errors import InputError, WeightsError
-from cn.model.config import ModelConfig, Prediction, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from cn.model.config import ModelConfig, Prediction, ScheduleConfig, Spacing, TextConfig, UNetConfig, VAEConfig
 
 _PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "eps": "eps", "v_prediction": "v", "v": "v"}
+_SPACINGS: Mapping[str, Spacing] = {"leading": "leading", "trailing": "trailing_stride"}
+_SCHEDULE: Mapping[str, str] = {
+    "num_train_timesteps": "steps",
+    "beta_start": "beta_start",
+    "beta_end": "beta_end",
+    "rescale_betas_zero_snr": "zero_terminal_snr",
+    "set_alpha_to_one": "final_alpha_one",
+    "steps_offset": "steps_offset",
+}
+"""Settings of a diffusers scheduler, and our names of them."""
 _REQUIRED: Mapping[str, object] = {
     "act_fn": "silu",
     "center_input_sample": False,
@@ -69,6 +79,10 @@ def read_yaml(weights: Path) -> Yaml:
     heads, head_dim = _number(unet.get("num_heads")), _number(unet.get("num_head_channels"))
     names = {"steps": "timesteps", "beta_start": "linear_start", "beta_end": "linear_end"}
     schedule = {ours: params[theirs] for ours, theirs in names.items() if _number(params.get(theirs))}
+    try:
+        ScheduleConfig(**schedule)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from None
     parameterization = params.get("parameterization", "eps" if params else None)
     if parameterization is not None and parameterization not in _PREDICTIONS:
         raise WeightsError(f"{path}: predicts {parameterization}; cn knows eps and v")
@@ -164,24 +178,26 @@ def text_settings(config: TextConfig, settings: Mapping[str, Any], tokenizer: Pa
 def schedule_settings(path: Path) -> ScheduleConfig:
     """The noise schedule from scheduler_config.json, whichever sampler it names: cn draws with DDIM.
 
-    Raises WeightsError for schedules that no published Stable Diffusion has.
+    What counts is what StableDiffusionControlNetPipeline with DDIM makes of the file. Where the file is silent, the
+    published Stable Diffusion's value is taken: the defaults of DDIMScheduler are those of another model.
+    Raises WeightsError for settings that cn does not draw with.
     """
-    settings = read_json(path)
+    settings = {name: value for name, value in read_json(path).items() if value is not None}
     prediction = settings.get("prediction_type", "epsilon")
     if prediction not in _PREDICTIONS:
         raise WeightsError(f"{path}: predicts {prediction!r}; cn knows epsilon and v_prediction")
     if settings.get("trained_betas") is not None or settings.get("beta_schedule", "scaled_linear") != "scaled_linear":
         raise WeightsError(f"{path}: only the scaled-linear noise schedule of Stable Diffusion is known to cn")
-    usual = ScheduleConfig()
-    trailing = settings.get("timestep_spacing") == "trailing"
+    for name in ("clip_sample", "thresholding"):
+        if settings.get(name, False) is not False:
+            raise WeightsError(f"{path}: {name} limits latents to a range that Stable Diffusion's leave; set it to false")
+    spacing = settings.get("timestep_spacing", "leading")
+    if spacing not in _SPACINGS:
+        raise WeightsError(f"{path}: timestep_spacing is {spacing!r}; cn knows leading and trailing: set one of them")
+    known = {ours: settings[theirs] for theirs, ours in _SCHEDULE.items() if theirs in settings}
+    # Trailing timesteps are there to come from pure noise to a clean picture, unless the file says otherwise.
+    known.setdefault("final_alpha_one", spacing == "trailing")
     try:
-        return ScheduleConfig(
-            steps=settings.get("num_train_timesteps", usual.steps),
-            beta_start=settings.get("beta_start", usual.beta_start),
-            beta_end=settings.get("beta_end", usual.beta_end),
-            prediction=_PREDICTIONS[prediction],
-            zero_terminal_snr=settings.get("rescale_betas_zero_snr") is True,
-            spacing="trailing" if trailing else "leading",
-        )
+        return ScheduleConfig(prediction=_PREDICTIONS[prediction], spacing=_SPACINGS[spacing], **known)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from None

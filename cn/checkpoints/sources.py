@@ -40,7 +40,8 @@ class Source:
     def stored(self) -> tuple[Entry, ...]:
         """The pieces, where their bytes are the parameter's as they lie in the file; else nothing."""
         changed = self.token_ids is not None or self.reversed_channels or any(p.strides for p in self.pieces)
-        return () if changed else self.pieces
+        mixed = len({piece.dtype for piece in self.pieces}) > 1
+        return () if changed or mixed else self.pieces
 
     @property
     def rows(self) -> Entry | None:

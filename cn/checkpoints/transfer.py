@@ -15,8 +15,8 @@ from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.config import ModelConfig
 
-SAME = 2e-3
-"""‖difference‖ / ‖weights‖ below which two U-Nets are the same but for rounding to half precision (2^-11 each)."""
+_ROUNDING = {"F64": 1e-6, "F32": 1e-6, "F16": 1e-3, "BF16": 8e-3}
+"""‖difference‖ / ‖weights‖ that rounding to a number format alone may make (2^-11 and 2^-8 each), with room."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ class Transfer:
     """The result, and how far the base inside the control's file was from the base it began with (None: has none)."""
 
     contents: Contents
-    trained_along: float | None = None
-    """‖own - A‖ / ‖A‖ of the U-Net; above SAME, the file's decoder was trained too and comes along."""
+    distance: float | None = None
+    """The larger of ‖own - A‖ / ‖A‖ of the U-Net's encoder and of its decoder."""
+    trained_along: bool = False
+    """Whether that is more than rounding: the file's U-Net was trained too, and comes along."""
 
 
 def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Transfer:
@@ -71,16 +73,27 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
         raise WeightsError(f"{control.path}: was made for another U-Net than {from_base.path} ({missing[0]} differs)")
     moved: dict[str, Parameter] = dict(own)
     moved |= {name: Moved(own[name], first[name], second[name]) for name in copied}
-    spec = replace(control.control, base_sha256=sha256_of_all(to_base.files))
-    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={})
+    hashes = {"from_base": sha256_of_all(from_base.files), "to_base": sha256_of_all(to_base.files)}
+    spec = replace(control.control, base_sha256=hashes["to_base"])
+    told = {**control.metadata, "transferred": hashes}
+    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=told)
     if "unet" not in control.parts:
         return Transfer(result)
-    distance = relative_distance(control.parts["unet"], first)
-    if distance <= SAME:
+    own_unet = control.parts["unet"]
+    distance = max(relative_distance(_side(own_unet, side), first) for side in ("encoder.", "decoder."))
+    if distance <= max(_rounding(own_unet), _rounding(first)):
         return Transfer(result, distance)
-    unet = {name: Moved(source, first[name], second[name]) for name, source in control.parts["unet"].items()}
+    unet = {name: Moved(source, first[name], second[name]) for name, source in own_unet.items()}
     parts = {**to_base.parts, "unet": unet, "control": moved}
-    return Transfer(replace(result, parts=parts, config=to_base.config, kept=to_base.kept), distance)
+    return Transfer(replace(result, parts=parts, config=to_base.config, kept=to_base.kept), distance, True)
+
+
+def _side(parameters: Mapping[str, Parameter], prefix: str) -> dict[str, Parameter]:
+    return {name: parameter for name, parameter in parameters.items() if name.startswith(prefix)}
+
+
+def _rounding(parameters: Mapping[str, Parameter]) -> float:
+    return max(_ROUNDING.get(parameter.dtype, 0.0) for parameter in parameters.values())
 
 
 def relative_distance(ours: Mapping[str, Parameter], theirs: Mapping[str, Parameter]) -> float:

@@ -122,7 +122,6 @@ def transfer(
     """
     from cn.checkpoints.contents import Contents
     from cn.checkpoints.recognise import recognise
-    from cn.checkpoints.transfer import SAME
     from cn.checkpoints.transfer import transfer as move
     from cn.weights import catalogue
 
@@ -132,10 +131,11 @@ def transfer(
     moved = move(*(Contents.of(file, prediction=said or file.prediction or "eps") for file in found))
     if moved.contents.config is not None:
         found[2].config(said)
-    if (distance := moved.trained_along) is not None:
+    if moved.distance is not None:
         same, other = "only the control is moved", "it was trained along, so the base comes with the control"
-        told = same if distance <= SAME else other
-        console.status(f"{control}: its own U-Net is {distance:.2%} away from that of {from_base}: {told}", quiet=quiet)
+        told = other if moved.trained_along else same
+        away = f"its own U-Net is {moved.distance:.1e} away from that of {from_base} (relative)"
+        console.status(f"{control}: {away}: {told}", quiet=quiet)
     _finish(moved.contents, dst, layout, half=half, dry_run=dry_run, overwrite=overwrite, json=json, quiet=quiet)
 
 
@@ -162,11 +162,12 @@ def _finish(
     from cn.files import sha256_of_all
 
     destination = Path(dst)
-    check_destination(plan(contents, to, half=half), destination, to, overwrite=overwrite)
-    conversion = plan(contents, to, half=half, source_sha256=sha256_of_all(contents.files))
+    conversion = plan(contents, to, half=half)
+    check_destination(conversion, destination, to, overwrite=overwrite)
     console.plan("Converting", _plan_rows(contents, conversion, destination, to), quiet=quiet)
     if dry_run:
         return
+    conversion = plan(contents, to, half=half, source_sha256=sha256_of_all(contents.files))
     with console.progress(conversion.size, "writing", unit="B", quiet=quiet) as advance:
         deliver(conversion, destination, on_bytes=advance)
     record = {"path": dst, "layout": to, "from": str(contents.path), "size": conversion.size}

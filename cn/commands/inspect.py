@@ -64,7 +64,7 @@ def _rows(report: "Report") -> list[tuple[str, str | None]]:
         ("channels", ", ".join(map(str, report.channels)) if report.channels else None),
         ("text", f"width {report.context_dim}" if report.context_dim else None),
         ("parameters", ", ".join(parts)),
-        ("numbers", ", ".join(f"{dtype} in {count} tensors" for dtype, count in report.dtypes.items())),
+        ("numbers", ", ".join(f"{dtype} ({count})" for dtype, count in report.dtypes.items())),
         ("size", f"{bytes_text(report.size)}{several}"),
         ("sha-256", report.sha256),
     ]

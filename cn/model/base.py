@@ -13,13 +13,18 @@ from cn.model.vae import AutoencoderKL
 
 @dataclass(frozen=True)
 class Base:
-    """The locked copy. `sha256` identifies the file it came from ("" when it was made in memory)."""
+    """The locked copy.
+
+    `sha256` identifies the file it came from ("" when it was made in memory), `source_sha256` the file that this one
+    was converted from.
+    """
 
     config: ModelConfig
     unet: UNet
     vae: AutoencoderKL
     text: TextEncoder
     sha256: str = ""
+    source_sha256: str = ""
 
     @classmethod
     def create(cls, config: ModelConfig, device: torch.device | str = "cpu") -> "Base":

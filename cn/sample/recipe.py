@@ -7,19 +7,19 @@ themselves, at the picture's size, as PNG in base 64 (a Canny map of 512×512 is
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from cn import __version__, images
 from cn.errors import CnError, InputError
-from cn.model.config import Prediction
 from cn.sample.request import Condition, SampleRequest
 
 TEXT_KEY = "cn.recipe"
 _NUMBER = (int, float)
 _PLAIN: dict[str, tuple[type, ...]] = {
     "base": (str,),
+    "prediction": (str, type(None)),
     "negative": (str,),
     "steps": (int,),
     "scale": _NUMBER,
@@ -47,7 +47,6 @@ def to_text(
     """
     record: dict[str, Any] = {name: getattr(request, name) for name in _PLAIN}
     record |= {"cn": __version__, "prompt": prompt, "seed": seed, "size": request.size, "sha256": dict(hashes)}
-    record["prediction"] = request.prediction
     record["conditions"] = [
         {name: getattr(condition, name) for name in _CONDITION}
         | {"png": base64.b64encode(images.encode(hint)).decode()}
@@ -86,18 +85,9 @@ def _parse(record: object) -> tuple[SampleRequest, Mapping[str, str]]:
         conditions=conditions,
         seed=_get(record, "seed", int),
         size=(height, width),
-        prediction=_prediction(record),
         **{name: _get(record, name, *types) for name, types in _PLAIN.items()},
     )
     return request, _get(record, "sha256", dict)
-
-
-def _prediction(record: object) -> Prediction | None:
-    """Pictures of cn 0.1 before it read foreign bases do not have it."""
-    found = record.get("prediction") if isinstance(record, dict) else None
-    if found not in (None, "eps", "v"):
-        raise TypeError(f"prediction is {found!r:.40}")
-    return cast("Prediction | None", found)
 
 
 def _get(record: object, name: str, *types: type) -> Any:

@@ -66,6 +66,8 @@ class SampleRequest:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if not math.isfinite(self.scale):
             raise UsageError(f"--scale must be a number such as 9, not {self.scale}")
+        if self.prediction not in (None, "eps", "v"):
+            raise UsageError(f"--prediction is eps or v, not {self.prediction!r}")
         if not 0 <= self.eta <= 1:
             raise UsageError(f"--eta must be between 0 and 1, not {self.eta}")
         if self.size is not None and (self.size[0] % 8 or self.size[1] % 8 or min(self.size) < 64):

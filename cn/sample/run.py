@@ -66,7 +66,9 @@ class Studio:
             fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
             for c, path in zip(request.conditions, paths, strict=True)
         )
-        settled = replace(request, size=size, precision=precision_name(dtype))
+        settled = replace(
+            request, size=size, precision=precision_name(dtype), prediction=base.config.schedule.prediction
+        )
         return cls(settled, base, tuple(loaded[path] for path in paths), size, hints)
 
     @property
@@ -83,7 +85,7 @@ class Studio:
                 found.append(
                     f"{condition.name} is {an(condition.kind)} map, but {condition.control} follows {control.kind}"
                 )
-            if control.base_sha256 and control.base_sha256 != self.base.sha256:
+            if control.base_sha256 not in ("", self.base.sha256, self.base.source_sha256):
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any():
                 found.append(f"{condition.name} is black all over: there is nothing to follow")

@@ -77,8 +77,6 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
     Small-scale training leaves out the 12 zero convolutions of the decoder links; large-scale training adds the U-Net's
     decoder or all of it. All weights stay in full precision; half precision is a matter of the forward pass.
     """
-    for network in (control, *base.networks.values()):
-        settle(network)
     base.lock()
     control.train().requires_grad_(True)
     control.zero_convolutions.requires_grad_(control.links == "full")
@@ -91,16 +89,6 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
         for network in (control, base.unet):
             checkpoint_blocks(network)
     return Parts(base, control, trainable, config.precision)
-
-
-def settle(network: nn.Module) -> None:
-    """Move weights that were just read into memory of torch's own.
-
-    As a file gives them they lie at odd addresses, where the processor's kernels round in another order: a resumed run
-    would differ in the last bit from one that was never interrupted.
-    """
-    for parameter in network.parameters():
-        parameter.data = parameter.data.clone()
 
 
 def checkpoint_blocks(network: ControlNet | UNet) -> None:
