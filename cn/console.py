@@ -32,27 +32,29 @@ def is_terminal(stream: IO[str]) -> bool:
 def status(message: str, *, quiet: bool = False) -> None:
     """One line on stderr that says what is going on; nothing when `quiet`."""
     if not quiet:
-        _line(message)
+        _line(printable(message))
 
 
 def warn(message: str) -> None:
     """One line on stderr that a person should read even with `--quiet`."""
-    _line(f"{_paint('warning:', _YELLOW)} {message}")
+    _line(f"{_paint('warning:', _YELLOW)} {printable(message)}")
 
 
 def error(message: str) -> None:
     """The one line that says why a command, or one file of many, failed."""
-    message = " ".join(message.split())
-    # A file's name may hold anything, even what would move the cursor.
-    plain = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in message)
-    _line(f"{_paint('cn:', _RED)} {plain}")
+    _line(f"{_paint('cn:', _RED)} {printable(' '.join(message.split()))}")
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what is not printable: files' names and contents may hold what moves the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def plan(title: str, rows: Mapping[str, object] | Iterable[tuple[str, object]], *, quiet: bool = False) -> None:
     """What will be done, on stderr: a title above aligned name-value rows. A value of None leaves its row out."""
     if quiet:
         return
-    pairs = [(name, str(value)) for name, value in dict(rows).items() if value is not None]
+    pairs = [(name, printable(str(value))) for name, value in dict(rows).items() if value is not None]
     width = max((len(name) for name, _ in pairs), default=0)
     lines = [_paint(title, _BOLD)]
     for name, value in pairs:

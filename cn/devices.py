@@ -28,11 +28,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def sampling_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The networks' number format for sampling: `auto` is fp16 on CUDA and fp32 elsewhere, where that is faster."""
+    """The networks' number format for sampling: `auto` is fp16 on CUDA and fp32 elsewhere, where that is faster.
+
+    fp32 on CUDA turns TF32 off for the whole process: convolutions would round to its ten bits (1e-3) by default.
+    """
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if name not in _DTYPES:
         raise UsageError(f"--precision is auto, fp32, bf16 or fp16, not {name!r}")
+    if name == "fp32" and device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
     return _DTYPES[name]
 
 

@@ -16,7 +16,7 @@ from cn.checkpoints.deliver import check_destination, deliver
 from cn.checkpoints.load import empty_base, empty_control, open_base, open_control, shapes_of
 from cn.checkpoints.recognise import recognise
 from cn.errors import CnError, InputError, UsageError, WeightsError
-from cn.model.config import PRESETS
+from cn.model.config import PRESETS, ModelConfig
 from tests.golden.keys import keys
 from tests.layouts import (
     CONFIGS,
@@ -143,6 +143,7 @@ def test_a_base_and_a_control_in_one_file_and_apart(tmp_path):
     both = convert(whole, tmp_path / "pipeline", "diffusers")
     assert json.loads((both / "model_index.json").read_text())["_class_name"] == "StableDiffusionControlNetPipeline"
     assert_same(tensors(convert(both, tmp_path / "f.safetensors", "ldm")), tensors(whole))
+    assert_same(tensors(convert(folder, tmp_path / "h.safetensors", "ldm")), tensors(whole))
     with pytest.raises(UsageError, match="a base and a control make a folder"):
         convert(whole, tmp_path / "g.safetensors", "native")
 
@@ -203,7 +204,8 @@ def test_our_own_files_stay_what_they_are(tmp_path):
         header = json.loads(file.metadata()["cn"])
     with safe_open(source, "pt") as file:
         before = json.loads(file.metadata()["cn"])
-    assert before.items() <= header.items()
+    assert {k: v for k, v in before.items() if k != "config"}.items() <= header.items()
+    assert ModelConfig.from_dict(before["config"]) == ModelConfig.from_dict(header["config"])
 
 
 @pytest.mark.parametrize("marked", [True, False])
@@ -270,6 +272,37 @@ def test_averaged_weights_on_request(tmp_path):
     assert "the plain weights of the U-Net; the averaged ones (EMA) are taken" in notes[0]
     with pytest.raises(WeightsError, match="has no averaged weights"):
         recognise(source, ema=True)
+
+
+def test_a_control_with_pieces_of_a_base_is_a_control(tmp_path):
+    """And what is left out is told; a whole base beside it would have been taken along."""
+    base_file = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
+    control_file = convert(native_control(tmp_path / "c.safetensors", "sd1"), tmp_path / "d.safetensors", "ldm")
+    pieces = {n: t for n, t in tensors(base_file).items() if n.startswith(("first_stage", "betas"))}
+    save_file(tensors(control_file) | pieces, tmp_path / "e.safetensors")
+    found = recognise(tmp_path / "e.safetensors")
+    assert found.what == "a control"
+    notes = "\n".join(Contents.of(found).notes)
+    assert "tensors (first_stage_model." in notes
+    assert "left out 1 tensor (betas): they belong to a base, which is not here" in notes
+    assert_same(tensors(convert(tmp_path / "e.safetensors", tmp_path / "f.safetensors", "ldm")), tensors(control_file))
+
+
+def test_weights_are_floating_point_numbers(tmp_path):
+    path = native_control(tmp_path / "a.safetensors", "sd1")
+    content = tensors(path)
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    for change, kind, message in (
+        (lambda t: t.to(torch.int8), WeightsError, r"zero_middle\.bias is I8, and weights are floating-point"),
+        (lambda t: torch.full_like(t, float("nan")).to(torch.float8_e4m3fn), InputError, "holds numbers"),
+        (lambda t: torch.full_like(t, float("inf")).to(torch.float8_e5m2), InputError, "holds numbers"),
+    ):
+        save_file(content | {"zero_middle.bias": change(content["zero_middle.bias"])}, path, header)
+        with pytest.raises(kind, match=message):
+            open_control(path)
+        with pytest.raises(kind, match=r"zero_middle\.bias"):
+            convert(path, tmp_path / "b.safetensors", "native")
 
 
 OFFENDERS = [
@@ -343,11 +376,17 @@ def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
     (tmp_path / "photos/dog.jpg").write_bytes(b"dog")
     refused(tmp_path / "photos", InputError, "is not empty")
     refused(tmp_path / "photos", InputError, r"holds dog\.jpg, which would be lost", overwrite=True)
-    refused(source.parent, InputError, r"holds a\.safetensors, which would be lost", overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text("{}")
+    (tmp_path / "mine/model.safetensors").write_bytes(b"")
+    refused(tmp_path / "mine", InputError, r"holds model\.safetensors, which would be lost", overwrite=True)
     refused(tmp_path / "photos", UsageError, r"call it photos\.safetensors", single=True)
     refused(tmp_path / "x.ckpt", UsageError, r"call it x\.safetensors", single=True)
     refused(tmp_path / "x.safetensors", UsageError, "is a folder")
     refused(source, InputError, "is there already", single=True)
+    monkeypatch.chdir(tmp_path / "photos")
+    refused(Path("."), UsageError, "the working directory cannot be replaced", overwrite=True)
+    refused(tmp_path, UsageError, "nor what is above it", overwrite=True)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     refused(tmp_path / "new", InputError, "1,000 bytes free, but the new folder takes")
     assert (tmp_path / "photos/dog.jpg").read_bytes() == b"dog"

@@ -1,5 +1,7 @@
 """The words of `--device` and `--precision`."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -57,3 +59,17 @@ def test_precision():
         assert precision_name(dtype) == name
     with pytest.raises(UsageError, match="--precision"):
         sampling_dtype("fp8", CPU)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "kept"),
+    [("fp32", CUDA, False), ("fp32", CPU, True), ("fp16", CUDA, True), ("bf16", CUDA, True), ("auto", CUDA, True)],
+)
+def test_float32_on_cuda_is_float32(monkeypatch, precision, device, kept):
+    """TF32 rounds to ten bits; it goes off where float32 is asked for, for convolutions and products alike."""
+    for name in ("cudnn", "cuda"):  # the real ones hold for the process, and would not come back
+        flags = SimpleNamespace(allow_tf32=True, matmul=SimpleNamespace(allow_tf32=True))
+        monkeypatch.setattr(torch.backends, name, flags)
+    assert sampling_dtype(precision, device).is_floating_point
+    assert torch.backends.cudnn.allow_tf32 is kept
+    assert torch.backends.cuda.matmul.allow_tf32 is kept

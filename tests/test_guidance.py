@@ -1,6 +1,7 @@
 """Guidance, strength, the control window, guess mode and several controls at once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -198,3 +199,51 @@ def test_middle_links_with_guidance(guess: bool) -> None:
         halves.append(NET(Z, T, text, residuals))
     u, c = halves
     assert relative(guided(ControlInput(small, HINT), guess=guess), u + 9 * (c - u)) < EXACT
+
+
+@pytest.fixture
+def pooled() -> ControlInput:
+    """The same weights as CONTROL's, each residual averaged over its cells; at strength 0.7."""
+    net = ControlNet(UNETS["sd1"], condition_encoder="released", pooled=True).double().eval().requires_grad_(False)
+    net.load_state_dict(CONTROL.state_dict())
+    return ControlInput(net, HINT, strength=0.7)
+
+
+def averaged(strength: float) -> list[Tensor]:
+    return [strength * r.mean(dim=(2, 3), keepdim=True) for r in CONTROL(Z, T, COND, HINT)]
+
+
+def test_pooled_residuals(pooled: ControlInput) -> None:
+    """One number a channel, (B, C, 1, 1)."""
+    for got, expected in zip(pooled.model(Z, T, COND, HINT), averaged(1.0), strict=True):
+        assert got.shape == (2, expected.shape[1], 1, 1)
+        assert relative(got, expected) < EXACT
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_pooled_control_acts_on_one_half(pooled: ControlInput, guess: bool) -> None:
+    """A pooled control reaches the conditional half only, and at its strength: guess mode does not fade it."""
+    u, c = NET(Z, T, UNCOND), NET(Z, T, COND, averaged(0.7))
+    assert relative(c, NET(Z, T, COND)) > 1e-3
+    assert relative(guided(pooled, guess=guess), u + 9 * (c - u)) < EXACT
+    assert relative(guided(pooled, guess=guess, scale=1.0), c) < EXACT
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("guess", [False, True])
+def test_pooled_beside_full(pooled: ControlInput, guess: bool, order: int) -> None:
+    """The full control acts on both halves, or faded on the conditional one alone; the pooled one is added there."""
+    fades = [0.9 * (0.825 ** (12 - i) if guess else 1.0) for i in range(13)]
+    full = [[f * r for f, r in zip(fades, CONTROL(Z, T, text, HINT), strict=True)] for text in (UNCOND, COND)]
+    u = NET(Z, T, UNCOND, None if guess else full[0])
+    c = NET(Z, T, COND, [a + b for a, b in zip(full[1], averaged(0.7), strict=True)])
+    pair = [control_input(strength=0.9), pooled][::order]
+    assert relative(guided(*pair, guess=guess), u + 9 * (c - u)) < EXACT
+    assert relative(guided(*pair, guess=guess, scale=1.0), c) < EXACT
+
+
+def test_pooled_control_outside_its_window(pooled: ControlInput) -> None:
+    """It leaves like any other, and a full one beside it stays."""
+    late = replace(pooled, start=0.2)  # step 3 of 20 is at 0.15
+    assert torch.equal(guided(late), guided())
+    assert relative(guided(control_input(), late), guided(control_input())) < EXACT

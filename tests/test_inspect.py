@@ -134,6 +134,25 @@ def test_the_command(room):
     assert [record["condition_encoder"] for record in records] == ["released", "paper"]
 
 
+def test_several_files_of_which_some_cannot_be_read(room):
+    done = cn("inspect", room / "web.safetensors", room / "control.safetensors", room / "none.safetensors")
+    assert done.returncode == 5
+    assert "a control" in done.stdout
+    assert ["web page" in done.stderr, "none.safetensors" in done.stderr, "2 of 3" in done.stderr] == [True] * 3
+
+
+def test_nothing_in_a_file_moves_the_cursor(tmp_path):
+    save_file({"\x1b[2Jx": torch.ones(1)}, tmp_path / "x.safetensors", {"note\x1b]0;": "\x1b[31m\u202e red"})
+    done = cn("inspect", tmp_path / "x.safetensors")
+    assert done.returncode == 0
+    assert "\\x1b[31m\\u202e red" in done.stdout
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    save_file({"x": torch.ones(1)}, tmp_path / "x.safetensors", {"cn": '{"k": "\\ud800"}'})
+    done = cn("inspect", tmp_path / "x.safetensors")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "its header is damaged" in done.stderr
+
+
 def test_inspecting_loads_no_torch(room):
     """Which takes a second and more; a file is described from its bytes."""
     script = "import sys; from cn import app; app.run(sys.argv[1:]); print([m for m in sys.modules if m == 'torch'])"
@@ -151,6 +170,10 @@ FAILURES = [
     (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "--only is base or control"),
     (["convert", "control.safetensors", "x.safetensors", "--only", "base"], 2, "but this is a control"),
     (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "--prediction is eps or v"),
+    (["convert", "control.safetensors", ""], 2, "DST is empty"),
+    (["convert", "control.safetensors", "x" * 300 + ".safetensors"], 3, "File name too long"),
+    (["inspect", "x" * 300], 3, "File name too long"),
+    (["inspect", "/dev/null"], 3, "neither a file nor a folder"),
     (["convert", "control.safetensors", "x.pth"], 2, "call it x.safetensors"),
     (["convert", "control.safetensors", "paper.safetensors"], 3, "is there already"),
     (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "averaged"),
@@ -164,7 +187,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "message"), FAILURES, ids=[" ".join(words) for words, *_ in FAILURES])
+@pytest.mark.parametrize(("words", "code", "message"), FAILURES, ids=[" ".join(words)[:80] for words, *_ in FAILURES])
 def test_failures_are_one_line_and_leave_nothing(room, tmp_path, words, code, message):
     for name in ("control.safetensors", "paper.safetensors", "web.safetensors"):
         shutil.copy(room / name, tmp_path / name)

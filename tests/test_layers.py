@@ -16,7 +16,7 @@ LEAVES = {"errors", "files", "conditions", "images", "pngtext", "resizing", "she
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
-    "detect": {"detect"} | LEAVES,
+    "detect": {"detect", "archives"} | LEAVES,
     "weights": {"weights", "archives"} | LEAVES,
     "archives": {"archives"} | LEAVES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | LEAVES,

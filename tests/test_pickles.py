@@ -1,6 +1,7 @@
 """Pickled weights: all that torch.save writes is read as torch reads it, and what is beside the tensors is named."""
 
 import argparse
+import datetime
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -248,6 +249,21 @@ def test_what_trainers_leave_behind_is_only_named(tmp_path, monkeypatch, protoco
     assert left["kind"] == "numpy.dtype"
     assert set(left) == set(checkpoint) - {"state_dict"}
     assert "pytorch_lightning" not in sys.modules
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_times_and_random_states_are_only_named(tmp_path, protocol):
+    """When a run was, and where its random numbers were: old trainers keep both."""
+    now = datetime.datetime(2023, 2, 10, 12, tzinfo=datetime.UTC)
+    states = [np.random.RandomState(1), np.random.default_rng(1), np.random.Philox(1)]
+    left = {"date": now, "took": datetime.timedelta(hours=3), "random": states, "day": now.date(), "drawn": states[1]}
+    path = saved({"state_dict": {"a": torch.ones(2)}, **left}, tmp_path / "a.ckpt", pickle_protocol=protocol)
+    archive = open_archive(path)
+    same(archive, {"a": torch.ones(2)})
+    assert archive.leftovers["date"] == "datetime.datetime"
+    assert archive.leftovers["took"] == "datetime.timedelta"
+    assert archive.leftovers["drawn"] == "numpy.random._pickle.__generator_ctor"
+    assert set(archive.leftovers) == set(left)
 
 
 def a_network() -> nn.Module:

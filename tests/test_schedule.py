@@ -1,11 +1,18 @@
 """The noise schedule against its definition in exact arithmetic."""
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from cn.model.config import PRESETS, ScheduleConfig
+from cn.checkpoints.express import check_expressible
+from cn.checkpoints.settings import pipeline_files
+from cn.checkpoints.sidecar import schedule_settings
+from cn.errors import WeightsError
+from cn.model.config import PRESETS, ModelConfig, ScheduleConfig
 from cn.model.schedule import Schedule, zero_terminal_snr
 from tests.model_helpers import relative, uniform
 
@@ -105,3 +112,120 @@ def test_split_inverts_the_target(config: ScheduleConfig, level: int) -> None:
     ours = schedule.split(schedule.target(z0, noise, t), z, float(schedule.alphas_cumprod[level]))
     assert relative(ours[0], z0) < 1e-5
     assert relative(ours[1], noise) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("steps", [0, -1, 1000.0, "1000", True, None, 10**12]),
+        ("beta_start", ["x", None, 0, -1.0, 0.5, True, math.nan]),
+        ("beta_end", ["x", None, 0.0001, 1.0, math.inf, (0.012,)]),
+        ("prediction", ["x0", None, (), 1]),
+        ("zero_terminal_snr", ["false", None, 0]),
+        ("spacing", ["linspace", None, ()]),
+        ("guidance_rescale", ["0.7", None, -0.1, 1.1, math.nan]),
+        ("steps_offset", [-1, 1000, 0.5, "1", None, True]),
+        ("final_alpha_one", ["true", None, 1]),
+    ],
+)
+def test_wrong_values(name: str, values: list[object]) -> None:
+    """Types and ranges are checked where a configuration is made; the message names the field."""
+    for value in values:
+        with pytest.raises(ValueError, match="betas go up|" + name):
+            ScheduleConfig(**{name: value})
+        with pytest.raises(ValueError, match="betas go up|" + name):
+            ModelConfig.from_dict({"name": "", "schedule": {name: value}})
+
+
+def test_headers_without_the_newer_settings() -> None:
+    """What was written before steps_offset and final_alpha_one were settings means what it meant."""
+    described = PRESETS["scenes"].to_dict()
+    del described["schedule"]["steps_offset"], described["schedule"]["final_alpha_one"]
+    assert ModelConfig.from_dict(described) == PRESETS["scenes"]
+
+
+def settings_file(folder: Path, **settings: object) -> Path:
+    path = folder / "scheduler_config.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+STRIDE = ScheduleConfig(spacing="trailing_stride")
+
+
+@pytest.mark.parametrize(
+    ("settings", "config"),
+    [
+        ({}, LEADING),
+        ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "trained_betas": None}, LEADING),
+        ({"steps_offset": 0, "set_alpha_to_one": True}, replace(LEADING, steps_offset=0, final_alpha_one=True)),
+        ({"timestep_spacing": None, "beta_start": None, "clip_sample": False, "thresholding": False}, LEADING),
+        ({"timestep_spacing": "trailing"}, replace(STRIDE, final_alpha_one=True)),
+        ({"timestep_spacing": "trailing", "set_alpha_to_one": False, "beta_end": 0.02}, replace(STRIDE, beta_end=0.02)),
+        (
+            {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"},
+            replace(STRIDE, prediction="v", zero_terminal_snr=True, final_alpha_one=True),
+        ),
+    ],
+)
+def test_settings_of_a_folder(tmp_path: Path, settings: dict[str, object], config: ScheduleConfig) -> None:
+    """Each setting that changes the picture is read; a silent file means published Stable Diffusion."""
+    assert schedule_settings(settings_file(tmp_path, **settings)) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"clip_sample": True}, "clip_sample would cut off what Stable Diffusion's latents hold; set it to false"),
+        ({"thresholding": True}, "thresholding would cut off"),
+        ({"timestep_spacing": "linspace"}, "timestep_spacing is 'linspace'; cn knows leading and trailing"),
+        ({"timestep_spacing": ["leading"]}, "cn knows leading and trailing"),
+        ({"prediction_type": "sample"}, "predicts 'sample'"),
+        ({"prediction_type": []}, "predicts '..'"),
+        ({"trained_betas": [0.1]}, "only the scaled-linear noise schedule"),
+        ({"beta_schedule": "linear"}, "only the scaled-linear noise schedule"),
+        ({"beta_start": "x"}, "beta_start is 'x', and should be a number"),
+        ({"num_train_timesteps": "1000"}, "steps is '1000'"),
+        ({"steps_offset": 1.5}, "steps_offset is 1.5"),
+        ({"set_alpha_to_one": "yes"}, "final_alpha_one is 'yes'"),
+        ({"rescale_betas_zero_snr": True}, "needs v-prediction and trailing timesteps"),
+    ],
+)
+def test_settings_that_are_refused(tmp_path: Path, settings: dict[str, object], why: str) -> None:
+    """What cn does not draw with, and what makes no sense, in one line that names the file."""
+    path = settings_file(tmp_path, **settings)
+    with pytest.raises(WeightsError, match=why) as caught:
+        schedule_settings(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LEADING,
+        V,
+        replace(V, steps_offset=0),
+        replace(LEADING, final_alpha_one=True, steps=500, beta_start=0.001, beta_end=0.02),
+        STRIDE,
+        replace(STRIDE, prediction="v", zero_terminal_snr=True, final_alpha_one=True, steps_offset=3),
+    ],
+)
+def test_settings_round_trip(tmp_path: Path, config: ScheduleConfig) -> None:
+    """A diffusers folder holds all of a schedule."""
+    model = ModelConfig("some", schedule=config)
+    written = json.loads(pipeline_files(model, None)["scheduler/scheduler_config.json"])
+    assert schedule_settings(settings_file(tmp_path, **written)) == config
+    assert check_expressible(model, None, "diffusers") == []
+
+
+def test_what_other_layouts_do_not_hold(tmp_path: Path) -> None:
+    """diffusers has no rule for steps that join up, the original layout none of the sampler's settings."""
+    linked = ModelConfig("some", schedule=ScheduleConfig(spacing="trailing"))
+    written = json.loads(pipeline_files(linked, None)["scheduler/scheduler_config.json"])
+    assert schedule_settings(settings_file(tmp_path, **written)) == replace(STRIDE, final_alpha_one=True)
+    assert "do not divide 1000" in " ".join(check_expressible(linked, None, "diffusers"))
+    for schedule in (linked.schedule, STRIDE, replace(LEADING, steps_offset=0), replace(LEADING, final_alpha_one=True)):
+        losses = " ".join(check_expressible(ModelConfig("some", schedule=schedule), None, "ldm"))
+        assert "does not hold the sampler's settings" in losses
+    assert check_expressible(ModelConfig("some"), None, "ldm") == []

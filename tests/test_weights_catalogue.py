@@ -90,8 +90,7 @@ def test_folders(tmp_path):
             assert catalogue.find(tmp_path) == tmp_path / "base.safetensors"
             with pytest.raises(WeightsError, match=r"this folder has no control\.safetensors"):
                 catalogue.find(tmp_path, role="control")
-    with pytest.raises(WeightsError, match="holds a base and a control; give"):
-        catalogue.find(tmp_path)
+    assert catalogue.find(tmp_path) == tmp_path, "both"
     (tmp_path / "diffusers").mkdir()
     for role in ("base", "control", "unknown"):
         assert catalogue.find(tmp_path / "diffusers", role=role) == tmp_path / "diffusers"

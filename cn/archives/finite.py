@@ -7,6 +7,8 @@ _BITS: dict[str, tuple[str, int]] = {
     "BF16": ("<u2", 0x7F80),
     "F32": ("<u4", 0x7F800000),
     "F64": ("<u8", 0x7FF0000000000000),
+    "F8_E4M3": ("u1", 0x7F),
+    "F8_E5M2": ("u1", 0x7C),
 }
 """Unsigned integers of the same width as each number format, and infinity among them."""
 _CHUNK = 1 << 17

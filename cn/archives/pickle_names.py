@@ -146,6 +146,7 @@ _STORAGES = {
 }
 _DTYPES = {f"torch.{name}": dtype for dtype, name in TORCH_NAMES.items()}
 
+_GENERATORS = ("_mt19937.MT19937", "_pcg64.PCG64", "_pcg64.PCG64DXSM", "_philox.Philox", "_sfc64.SFC64")
 _INERT = {
     "torch.Tensor",
     "torch.device",
@@ -158,6 +159,11 @@ _INERT = {
     *(f"builtins.{name}" for name in ("int", "float", "complex", "str", "bytes", "bytearray")),
     *(f"builtins.{name}" for name in ("bool", "object", "slice", "range", "xrange", "long", "unicode")),
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *(f"numpy.random.{name}" for name in ("mtrand.RandomState", "_generator.Generator", *_GENERATORS)),
+    *(f"numpy.random._pickle.__{name}_ctor" for name in ("randomstate", "generator", "bit_generator")),
+    *(f"numpy.random.bit_generator.{name}" for name in ("SeedSequence", "__pyx_unpickle_SeedSequence")),
     "numpy.dtype",
     "numpy.ndarray",
     "_codecs.encode",

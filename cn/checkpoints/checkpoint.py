@@ -167,6 +167,8 @@ def header_of(archive: Archive) -> dict[str, Any]:
     """What a file of ours says of itself; {} for others. InputError where that is damaged."""
     try:
         header = json.loads(archive.metadata.get(HEADER, "{}"))
+        # Numbers that JSON does not have and halves of characters pass the reader, but could not be told to anyone.
+        json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"{archive.path}: its header is damaged: {error}") from None
     return header if isinstance(header, dict) else {}

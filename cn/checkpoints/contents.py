@@ -73,6 +73,8 @@ class Contents:
             shapes = base_shapes(config)
             parts |= {part: find_sources(checkpoint, part, shapes[part]) for part in BASE_PARTS}
         notes = list(_left_out(checkpoint))
+        if config is not None and checkpoint.prediction not in (None, config.schedule.prediction):
+            notes.append(f"its file says {checkpoint.prediction}; it is taken to predict {prediction}, as asked")
         if only is not None and checkpoint.has_base and checkpoint.has_control:
             notes.append(f"left out the {'control' if only == 'base' else 'base'}, as asked")
         if spec is not None:

@@ -18,15 +18,33 @@ _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 def check_destination(conversion: Conversion, destination: Path, to: Layout, *, overwrite: bool) -> None:
     """UsageError for a name that does not suit, InputError where something is in the way or the disk is too full."""
+    try:
+        _check_name(conversion, destination, to)
+        _check_way(conversion, destination, overwrite)
+    except OSError as error:
+        raise InputError(f"{destination}: cannot be written: {reason(error)}") from error
+    check_space(destination.parent, conversion.size, "the new folder" if conversion.is_folder else "the new file")
+
+
+def _check_name(conversion: Conversion, destination: Path, to: Layout) -> None:
     suffix = destination.suffix.lower()
-    if conversion.is_folder and suffix in _WEIGHT_SUFFIXES:
-        what = "a diffusers checkpoint is a folder" if to == "diffusers" else "a base and a control make a folder"
-        raise UsageError(f"{destination}: {what}; give a name without {suffix}, or --only base or control")
-    if not conversion.is_folder and suffix != ".safetensors":
-        better = (
-            destination.with_suffix(".safetensors").name if destination.suffix else f"{destination.name}.safetensors"
+    if not conversion.is_folder:
+        if suffix != ".safetensors":
+            name = destination.name if destination.name.strip(".") else "weights"
+            better = Path(name).with_suffix(".safetensors") if suffix in _WEIGHT_SUFFIXES else f"{name}.safetensors"
+            raise UsageError(f"{destination}: cn writes .safetensors, which every tool reads; call it {better}")
+        return
+    if suffix in _WEIGHT_SUFFIXES:
+        both = "a base and a control make a folder (--only takes one of them)"
+        why = "a diffusers checkpoint is a folder" if to == "diffusers" else both
+        raise UsageError(f"{destination}: {why}; give a name without {suffix}")
+    if Path.cwd().is_relative_to(destination.resolve()):
+        raise UsageError(
+            f"{destination}: the working directory cannot be replaced, nor what is above it"
         )
-        raise UsageError(f"{destination}: cn writes .safetensors, which every tool reads; call it {better}")
+
+
+def _check_way(conversion: Conversion, destination: Path, overwrite: bool) -> None:
     if destination.is_dir() and not conversion.is_folder:
         raise InputError(f"{destination}: is a folder, but a file is to be written there")
     if destination.is_dir() and any(destination.iterdir()):
@@ -39,7 +57,6 @@ def check_destination(conversion: Conversion, destination: Path, to: Layout, *, 
     elif destination.exists() and not destination.is_dir() and (conversion.is_folder or not overwrite):
         remedy = "" if conversion.is_folder else ", or --overwrite to replace it"
         raise InputError(f"{destination}: is there already; give another name{remedy}")
-    check_space(destination.parent, conversion.size, "the new file" if not conversion.is_folder else "the new folder")
 
 
 def deliver(conversion: Conversion, destination: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -73,6 +90,8 @@ def _new_folder(destination: Path) -> Iterator[Path]:
         if target.exists():
             os.rename(target, old)
         os.rename(temporary, target)
+    except InputError as error:
+        raise InputError(str(error).replace(str(temporary), str(destination))) from error
     except OSError as error:
         raise InputError(f"{destination}: cannot be written: {reason(error)}") from error
     finally:

@@ -63,10 +63,16 @@ def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
     family = (False, 0) if unet.linear_projection else (True, END_TOKEN)
     if to == "ldm" and (text.quick_gelu, text.pad_id) != family:
         yield "its text encoder is not the one that goes with its U-Net: other tools will run it otherwise"
-    if to == "ldm" and (schedule.zero_terminal_snr or schedule.spacing != "leading"):
-        yield "the original layout does not hold the sampler's settings (zero terminal SNR, trailing timesteps)"
+    sampler = schedule.zero_terminal_snr, schedule.spacing, schedule.steps_offset, schedule.final_alpha_one
+    if to == "ldm" and sampler != (False, "leading", 1, False):
+        yield "the original layout does not hold the sampler's settings (zero terminal SNR, timesteps, the last step)"
     if to == "ldm" and schedule.prediction == "v":
         yield "that it predicts v is in the file's metadata; tools that do not read that need a .yaml beside it"
+    if to == "diffusers" and schedule.spacing == "trailing":
+        yield (
+            "a step that ends where the next begins is no setting of diffusers: numbers of steps that do not divide "
+            f"{schedule.steps} will draw another picture"
+        )
     if schedule.guidance_rescale:
         yield f"guidance rescale {schedule.guidance_rescale:g} is a setting that {_TOOLS[to]} does not hold"
     if to == "ldm" and unet.linear_projection and text.layers == text.run_layers:

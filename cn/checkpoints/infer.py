@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cn.archives.entries import shown
 from cn.checkpoints.keymap import Shape
 from cn.errors import WeightsError
 from cn.model.config import TextConfig, UNetConfig, VAEConfig
@@ -115,7 +116,7 @@ def _diffusers_levels(shapes: Shapes) -> list[_Level]:
 
 
 def vae_config(shapes: Shapes, dialect: str, told: Mapping[str, Any] | None = None) -> VAEConfig:
-    """The autoencoder's configuration; without `told` the scale of its latents is Stable Diffusion's. Errors as above."""
+    """The autoencoder's configuration; the scale of its latents is Stable Diffusion's unless `told`."""
     conv = "encoder.down.{}.block.0.conv1" if dialect == "ldm" else "encoder.down_blocks.{}.resnets.0.conv1"
     deep = "encoder.down.0.block.{}.conv1" if dialect == "ldm" else "encoder.down_blocks.0.resnets.{}.conv1"
     try:
@@ -177,7 +178,7 @@ def _count(shapes: Shapes, template: str) -> int:
 _RELATIVES: tuple[tuple[str, str], ...] = (
     (r"low_scale_model\.", "an upscaler of Stable Diffusion 2"),
     (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model, which takes pictures for prompts"),
-    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks)\.", "a video model"),
+    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks|motion_modules)\.", "a video model or a part of one"),
     (r"(.*\.)?(task_embedding$|control_add_embedding\.)", "a ControlNet-Union of Stable Diffusion XL"),
     (r"conditioner\.|(.*\.)?add_embedding\.", "made for Stable Diffusion XL"),
     (r"(.*\.)?(label_emb|class_embedding)\.", "of a model that takes more than prompts (Stable Diffusion XL, unCLIP)"),
@@ -208,7 +209,7 @@ _STRANGERS: tuple[tuple[str, str], ...] = (
     (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "a text encoder alone"),
     (r"(down_blocks|up_blocks|mid_block)\.", "one part of a diffusers folder; give the folder above it"),
     (r"cond_stage_model\.", "a text encoder alone"),
-    (r"((model\.)?diffusion_model\.)?(input_blocks|middle_block|output_blocks)\.", "a U-Net alone, and a base has more"),
+    (r"((model\.)?diffusion_model\.)?(input|middle|output)_blocks?\.", "a U-Net alone, and a base has more"),
 )
 
 
@@ -218,4 +219,4 @@ def stranger(names: Mapping[str, object] | list[str]) -> str:
         if any(re.match(pattern, name) for name in names):
             return what
     example = next(iter(names), None)
-    return "unknown to cn" + (f" (its first tensor is called {example})" if example else ": it holds no tensors")
+    return "unknown to cn" + (f" (its first tensor is called {shown(example)})" if example else ": it holds no tensors")

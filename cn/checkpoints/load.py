@@ -1,5 +1,6 @@
 """Any file or folder of weights → networks in memory."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from cn.checkpoints.sources import check_finite, find_sources, refuse_unknown
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.base import Base
-from cn.model.config import ModelConfig, Prediction
+from cn.model.config import ModelConfig, Prediction, UNetConfig
 from cn.model.controlnet import ControlNet
 
 
@@ -109,31 +110,37 @@ def _fill(
 
 
 def check_fits(control: Control, base: Base, name: str) -> None:
-    """WeightsError when a control was made for a U-Net of other shapes than the base's."""
+    """WeightsError when a control was made for a U-Net of other shapes than the base's, or for no pictures."""
+    if (channels := control.model.condition_channels) != _PICTURE_CHANNELS:
+        raise WeightsError(
+            f"{name}: this control takes conditions of {channels} channels, and the conditions given here are "
+            f"pictures of {_PICTURE_CHANNELS}"
+        )
     ours, theirs = base.config.unet, control.model.config
-    if theirs == replace(ours, out_channels=theirs.out_channels):
-        return
-    differing = next(
-        f"{words} {getattr(theirs, field)}, the base {getattr(ours, field)}"
-        for field, words in _DIFFERENCES
-        if getattr(ours, field) != getattr(theirs, field)
-    )
-    raise WeightsError(
-        f"{name}: this control was made for another base than {base.config.name!r}: it has {differing}; "
-        "give the base it was trained on with --base"
-    )
+    for words, of in _DIFFERENCES:
+        if of(ours) != of(theirs):
+            raise WeightsError(
+                f"{name}: this control was made for another base than {base.config.name!r}: it has "
+                f"{words} {of(theirs)}, the base {of(ours)}; give the base it was trained on with --base"
+            )
 
 
-_DIFFERENCES = (
-    ("context_dim", "text of width"),
-    ("channels", "channels"),
-    ("strides", "strides"),
-    ("heads", "attention heads"),
-    ("head_dim", "attention heads of width"),
-    ("linear_projection", "linear projections:"),
-    ("res_blocks", "blocks a level"),
-    ("attention_levels", "attention at levels"),
-    ("transformer_depth", "transformers of depth"),
-    ("in_channels", "latent channels"),
-    ("groups", "normalisation groups"),
+def _heads(config: UNetConfig) -> tuple[int, ...]:
+    """How many, level by level and in the middle: a number and a width may say the same."""
+    return tuple(config.heads_at(width) for width in config.attention_widths)
+
+
+_PICTURE_CHANNELS = 3
+_DIFFERENCES: tuple[tuple[str, Callable[[UNetConfig], object]], ...] = (
+    ("text of width", lambda config: config.context_dim),
+    ("channels", lambda config: config.channels),
+    ("strides", lambda config: config.strides),
+    ("attention at levels", lambda config: config.attention_levels),
+    ("attention heads", _heads),
+    ("linear projections:", lambda config: config.linear_projection),
+    ("blocks a level", lambda config: config.res_blocks),
+    ("transformers of depth", lambda config: config.transformer_depth),
+    ("latent channels", lambda config: config.in_channels),
+    ("normalisation groups", lambda config: config.groups),
 )
+"""All of a U-Net that a control shares."""

@@ -3,17 +3,17 @@
 The readers of each layout split the tensors into parts and name what they leave out; see `folders` for diffusers.
 """
 
-import contextlib
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cn.archives.archive import Archive, open_archive
-from cn.archives.entries import Entry
+from cn.archives.entries import Entry, shown
 from cn.checkpoints import folders, infer
-from cn.checkpoints.checkpoint import HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName, header_of
+from cn.checkpoints.checkpoint import BASE_PARTS, HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName, header_of
 from cn.checkpoints.sidecar import Yaml, read_yaml
 from cn.errors import UsageError, WeightsError
 from cn.model.config import ModelConfig, Prediction
@@ -55,52 +55,88 @@ def recognise(
     archive = None if path.is_dir() else archive or open_archive(path)
     if ema and not (archive and any(name.startswith(_EMA) for name in archive.entries)):
         raise WeightsError(f"{path}: has no averaged weights (model_ema.*), which only original checkpoints hold")
-    if archive is None:
-        return folders.recognise(path, variant)
-    if variant is not None:
+    if archive is not None and variant is not None:
         raise UsageError(f"{path}: --variant chooses among the files of a diffusers folder, and this is a file")
+    if archive is None and all((path / f"{role}.safetensors").is_file() for role in ("base", "control")):
+        return _ours(path)
+    opened = archive or folders.open_folder(path, variant)
+    try:
+        checkpoint = _described(opened, ema) if isinstance(opened, Archive) else folders.describe(opened)
+        if checkpoint.model is not None:
+            _check_model(checkpoint.model)
+    except WeightsError as error:
+        # Those who see only tensors cannot name the file.
+        named = str(error).startswith((f"{path}:", f"{path}{os.sep}", f"{os.path.splitext(path)[0]}."))
+        raise error if named else WeightsError(f"{path}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # The one place where what a file says of itself and cannot be becomes a line for its user.
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise WeightsError(
+            f"{path}: its description is not one that this version of cn reads ({shown(what, 200)})"
+        ) from error
+    return checkpoint
+
+
+def _ours(path: Path) -> Checkpoint:
+    """A folder of our own that holds a base and its control."""
+    base, control = (recognise(path / f"{role}.safetensors") for role in ("base", "control"))
+    if not base.has_base or control.control is None:
+        raise WeightsError(f"{path}: its base.safetensors and control.safetensors are not a base and a control")
+    return replace(
+        base,
+        path=path,
+        parts={**base.parts, "control": control.parts["control"]},
+        control=control.control,
+        files=(*base.files, *control.files),
+    )
+
+
+def _described(archive: Archive, ema: bool) -> Checkpoint:
+    """What a file is: ours, a diffusers ControlNet, or an original one."""
     header = header_of(archive)
     if "role" in header:
         return _native(archive, header)
     names = archive.entries
+    if not {"difference", "lora_controlnet"}.isdisjoint(names):
+        raise WeightsError(f"is {infer.stranger(dict(names))}")
+    infer.refuse_relatives(names)
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return folders.control_file(archive)
-    if not {"difference", "lora_controlnet"}.isdisjoint(names):
-        raise WeightsError(f"{path}: is {infer.stranger(dict(names))}")
-    with _naming(path):
-        if "zero_convs.0.0.weight" in names:
-            return _ldm({"control": dict(names)}, archive, header, {}, ())
-        if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
-            return _split(archive, header, ema)
-    raise WeightsError(f"{path}: holds neither a base nor a control; it is {infer.stranger(dict(names))}")
+    if "zero_convs.0.0.weight" in names:
+        return _ldm({"control": dict(names)}, archive, header, {}, ())
+    if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
+        return _split(archive, header, ema)
+    raise WeightsError(f"holds neither a base nor a control; it is {infer.stranger(dict(names))}")
 
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before the messages of those who see only tensors."""
-    try:
-        yield
-    except WeightsError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise WeightsError(f"{path}: {error}") from None
+def _check_model(model: ModelConfig) -> None:
+    """WeightsError for parts that do not go together, ValueError for settings that no base has."""
+    unet, latents = model.unet, model.vae.latent_channels
+    if (unet.in_channels, unet.out_channels) != (latents, latents):
+        raise WeightsError(
+            f"its U-Net takes {unet.in_channels} channels and gives {unet.out_channels}, but its VAE's latents have "
+            f"{latents}: it is no Stable Diffusion 1 or 2"
+        )
+    if unet.context_dim != model.text.width:
+        raise WeightsError(
+            f"its U-Net takes text of width {unet.context_dim}, but its text encoder gives {model.text.width}"
+        )
+    if not isinstance(model.name, str) or type(model.image_size) is not int or model.image_size < 1:
+        raise ValueError(f"its name is {model.name!r} and its pictures' size {model.image_size!r}")
+    if type(model.train_lr) not in (int, float):
+        raise ValueError(f"its train_lr is {model.train_lr!r}, and should be a number")
 
 
 def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:
     """One of our own files, which says itself what it is."""
     described = Checkpoint(archive.path, "native", archive.format, {}, metadata=header, files=(archive.path,))
     entries = dict(archive.entries)
-    try:
-        if header["role"] == "control":
-            spec = ControlSpec.from_record(header)
-            return replace(described, parts={"control": Part("native", entries)}, control=spec)
-        if header["role"] != "base":
-            raise ValueError(f"a role called {header['role']!r}")
-        model = ModelConfig.from_dict(header["config"])
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"{archive.path}: its description is not one that this version of cn reads ({error})"
-        ) from error
+    if header["role"] == "control":
+        spec = ControlSpec.from_record(header)
+        return replace(described, parts={"control": Part("native", entries)}, control=spec)
+    if header["role"] != "base":
+        raise ValueError(f"a role called {header['role']!r}")
+    model = ModelConfig.from_dict(header["config"])
     parts: dict[PartName, Part] = {}
     for part in ("unet", "vae", "text"):
         own = {
@@ -137,7 +173,10 @@ def _split(archive: Archive, header: Mapping[str, Any], ema: bool) -> Checkpoint
         dropped["the plain weights of the U-Net; the averaged ones (EMA) are taken"] = list(parts["unet"])
         parts["unet"] = averaged
     reasons = {why: tuple(names) for why, names in dropped.items() if names}
-    return replace(_ldm(parts, archive, header, reasons, unknown), kept=kept)
+    found = _ldm(parts, archive, header, reasons, unknown)
+    if found.has_base or not kept:
+        return replace(found, kept=kept)
+    return replace(found, dropped={**found.dropped, "they belong to a base, which is not here": tuple(kept)})
 
 
 def _why_dropped(name: str, entry: Entry) -> str | None:
@@ -162,6 +201,8 @@ def _ldm(
     dropped: Mapping[str, tuple[str, ...]],
     unknown: Iterable[str],
 ) -> Checkpoint:
+    tensors, orphans = _without_orphans(tensors)
+    dropped = {**dropped, **orphans}
     parts = {name: _part(name, entries) for name, entries in tensors.items()}
     beside = read_yaml(archive.path)
     whole_clip = any(name.endswith(("text_projection", "logit_scale")) for name in archive.entries)
@@ -170,7 +211,8 @@ def _ldm(
     if "control" in parts:
         shapes = parts["control"].shapes
         control = ControlSpec(
-            infer.unet_config(shapes, "ldm"), condition_channels=infer.condition_channels(shapes, "ldm")
+            infer.unet_config(shapes, "ldm", beside.heads_of),
+            condition_channels=infer.condition_channels(shapes, "ldm"),
         )
         control = ControlSpec.from_record(header["control"]) if "control" in header else beside.control(control)
     return Checkpoint(
@@ -189,6 +231,18 @@ def _ldm(
     )
 
 
+def _without_orphans(
+    tensors: Mapping[PartName, Mapping[str, Entry]],
+) -> tuple[Mapping[PartName, Mapping[str, Entry]], dict[str, tuple[str, ...]]]:
+    """A control with parts of a base, but not all of them, is a control: without those, whose names are given."""
+    orphans = [part for part in BASE_PARTS if part in tensors]
+    if "control" not in tensors or len(orphans) in (0, 3):
+        return tensors, {}
+    prefixes = {part: prefix for prefix, part in _PREFIXES.items()}
+    names = tuple(prefixes[part] + name for part in orphans for name in tensors[part])
+    return {"control": tensors["control"]}, {"parts of a base that is not whole": names}
+
+
 def _part(name: PartName, entries: Mapping[str, Entry]) -> Part:
     if name != "text":
         return Part("ldm", entries)
@@ -204,7 +258,7 @@ def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Ya
         raise WeightsError(f"has a U-Net but no {' and no '.join(words[part] for part in missing)}")
     if "config" in header:
         return ModelConfig.from_dict(header["config"])
-    unet = infer.unet_config(parts["unet"].shapes, "ldm")
+    unet = infer.unet_config(parts["unet"].shapes, "ldm", beside.heads_of)
     family = "sd2" if unet.linear_projection else "sd1"
     vae = infer.vae_config(parts["vae"].shapes, "ldm")
     text = infer.text_config(parts["text"].shapes, parts["text"].dialect, whole_clip=whole_clip)

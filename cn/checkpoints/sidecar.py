@@ -1,17 +1,19 @@
 """What files beside the weights say: the .yaml of an original checkpoint, the JSON files of a diffusers folder."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
+from cn.archives.entries import shown
 from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.infer import END_TOKEN
 from cn.errors import InputError, WeightsError
-from cn.model.config import ModelConfig, Prediction, ScheduleConfig, Spacing, TextConfig, UNetConfig, VAEConfig
+from cn.model.config import ModelConfig, Prediction, ScheduleConfig, Spacing, TextConfig
 
 _PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "eps": "eps", "v_prediction": "v", "v": "v"}
 _SPACINGS: Mapping[str, Spacing] = {"leading": "leading", "trailing": "trailing_stride"}
@@ -37,6 +39,9 @@ _REQUIRED: Mapping[str, object] = {
 }
 """Settings of a diffusers U-Net that no shape shows, and that are the same in every Stable Diffusion."""
 
+_NOT_YAML = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML lets through: dates and numbers that do not exist, tags on the wrong things, endless nesting."""
+
 
 @dataclass(frozen=True)
 class Yaml:
@@ -50,19 +55,18 @@ class Yaml:
     schedule: Mapping[str, Any] | None = None
     scale: float | None = None
 
-    def unet(self, config: UNetConfig) -> UNetConfig:
-        if self.heads is None and self.head_dim is None:
-            return config
-        return replace(config, heads=self.heads, head_dim=self.head_dim)
+    def heads_of(self, channels: tuple[int, ...]) -> dict[str, Any]:
+        """What it says of a U-Net's attention heads, for `infer.unet_config`."""
+        silent = self.heads is None and self.head_dim is None
+        return {} if silent else {"heads": self.heads, "head_dim": self.head_dim}
 
     def model(self, config: ModelConfig) -> ModelConfig:
         vae = replace(config.vae, scale=self.scale or config.vae.scale)
-        schedule = replace(config.schedule, **(self.schedule or {}))
-        return replace(config, unet=self.unet(config.unet), vae=vae, schedule=schedule)
+        return replace(config, vae=vae, schedule=replace(config.schedule, **(self.schedule or {})))
 
     def control(self, spec: ControlSpec) -> ControlSpec:
         links = "middle" if self.only_middle else spec.links
-        return replace(spec, unet=self.unet(spec.unet), links=links, pooled=self.pooled)
+        return replace(spec, links=links, pooled=self.pooled)
 
 
 def read_yaml(weights: Path) -> Yaml:
@@ -72,28 +76,35 @@ def read_yaml(weights: Path) -> Yaml:
         return Yaml()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split()):.200})") from None
+    except (OSError, yaml.YAMLError, *_NOT_YAML) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({shown(' '.join(str(error).split()), 200)})") from None
     params = _inside(content, "model", "params")
     unet = _inside(params, "unet_config", "params") or _inside(params, "control_stage_config", "params")
-    heads, head_dim = _number(unet.get("num_heads")), _number(unet.get("num_head_channels"))
-    names = {"steps": "timesteps", "beta_start": "linear_start", "beta_end": "linear_end"}
-    schedule = {ours: params[theirs] for ours, theirs in names.items() if _number(params.get(theirs))}
+    # The original code says -1 where the other of the two counts.
+    heads, head_dim = (
+        _whole(unet, name, path) if unet.get(name) != -1 else None for name in ("num_heads", "num_head_channels")
+    )
+    numbers = {
+        "steps": _whole(params, "timesteps", path),
+        "beta_start": _number(params, "linear_start", path),
+        "beta_end": _number(params, "linear_end", path),
+    }
+    schedule: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     try:
         ScheduleConfig(**schedule)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from None
-    parameterization = params.get("parameterization", "eps" if params else None)
-    if parameterization is not None and parameterization not in _PREDICTIONS:
-        raise WeightsError(f"{path}: predicts {parameterization}; cn knows eps and v")
+    prediction = params.get("parameterization", "eps" if params else None)
+    if prediction is not None and (not isinstance(prediction, str) or prediction not in _PREDICTIONS):
+        raise WeightsError(f"{path}: predicts {shown(prediction)}; cn knows eps and v")
     return Yaml(
-        prediction=_PREDICTIONS[parameterization] if parameterization is not None else None,
-        heads=int(heads) if heads else None,
-        head_dim=int(head_dim) if head_dim and not heads else None,
+        prediction=_PREDICTIONS[prediction] if prediction is not None else None,
+        heads=heads,
+        head_dim=head_dim if heads is None else None,
         only_middle=params.get("only_mid_control") is True,
         pooled=params.get("global_average_pooling") is True,
         schedule=schedule,
-        scale=_number(params.get("scale_factor")),
+        scale=_number(params, "scale_factor", path),
     )
 
 
@@ -103,10 +114,22 @@ def _inside(content: object, *keys: str) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
 
 
-def _number(value: object) -> float | None:
-    """A positive number, or None for anything else (-1 stands for "not set" in these files)."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return cast(float, value) if usable else None
+def _number(settings: Mapping[str, Any], name: str, path: Path) -> float | None:
+    """A number above 0, None where the file `path` does not say it; InputError for anything else."""
+    value = settings.get(name)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise InputError(f"{path}: {name} is {shown(repr(value))}, and should be a number above 0")
+    return float(value)
+
+
+def _whole(settings: Mapping[str, Any], name: str, path: Path) -> int | None:
+    """As `_number` for whole numbers."""
+    value = settings.get(name)
+    if value is not None and (type(value) is not int or value < 1):
+        raise InputError(f"{path}: {name} is {shown(repr(value))}, and should be a whole number above 0")
+    return value
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -116,63 +139,83 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+        raise InputError(f"{path}: cannot be read as JSON ({shown(error, 200)})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: a JSON object was expected")
     return content
 
 
-def unet_settings(config: UNetConfig, settings: Mapping[str, Any], path: Path) -> UNetConfig:
-    """Heads and groups from a diffusers U-Net's or ControlNet's config.json.
+def unet_settings(path: Path, channels: tuple[int, ...]) -> dict[str, Any]:
+    """Heads and groups from a diffusers U-Net's or ControlNet's config.json, for `infer.unet_config`.
 
     Its `attention_head_dim` holds the number of heads; the name is wrong, and diffusers keeps it so. Raises
-    WeightsError for settings that no Stable Diffusion has.
+    InputError for what is no number, WeightsError for settings that no Stable Diffusion has.
     """
+    settings = read_json(path)
     for name, usual in _REQUIRED.items():
         if name in settings and settings[name] != usual:
-            raise WeightsError(f"{path}: {name} is {settings[name]!r}; Stable Diffusion has {usual!r}")
-    groups = settings.get("norm_num_groups") or config.groups
-    heads = settings.get("num_attention_heads") or settings.get("attention_head_dim")
-    if heads is None:
-        return replace(config, groups=groups)
-    counts = list(heads) if isinstance(heads, list) else [heads] * len(config.channels)
-    if len(counts) != len(config.channels) or not all(isinstance(n, int) and n > 0 for n in counts):
-        raise WeightsError(f"{path}: attention_head_dim {heads!r} does not go with {len(config.channels)} levels")
+            raise WeightsError(f"{path}: {name} is {shown(repr(settings[name]))}; Stable Diffusion has {usual!r}")
+    groups = _whole(settings, "norm_num_groups", path)
+    told: dict[str, Any] = {} if groups is None else {"groups": groups}
+    name = "num_attention_heads" if settings.get("num_attention_heads") is not None else "attention_head_dim"
+    if not isinstance(settings.get(name), list):
+        heads = _whole(settings, name, path)
+        return told if heads is None else told | {"heads": heads, "head_dim": None}
+    counts = settings[name]
+    if len(counts) != len(channels) or not all(type(n) is int and n > 0 for n in counts):
+        raise WeightsError(f"{path}: {name} {shown(counts)} does not go with {len(channels)} levels")
     if len(set(counts)) == 1:
-        return replace(config, groups=groups, heads=counts[0], head_dim=None)
-    widths = {channels / n for channels, n in zip(config.channels, counts, strict=True)}
+        return told | {"heads": counts[0], "head_dim": None}
+    widths = {width / n for width, n in zip(channels, counts, strict=True)}
     if len(widths) != 1:
         raise WeightsError(f"{path}: neither the number nor the width of its attention heads is the same everywhere")
-    return replace(config, groups=groups, heads=None, head_dim=int(widths.pop()))
+    return told | {"heads": None, "head_dim": int(widths.pop())}
 
 
-def vae_settings(config: VAEConfig, settings: Mapping[str, Any], path: Path) -> VAEConfig:
+def vae_settings(path: Path) -> dict[str, Any]:
+    """Scale and groups from an autoencoder's config.json, for `infer.vae_config`. Errors as above."""
+    settings = read_json(path)
     if settings.get("shift_factor") is not None:
         raise WeightsError(f"{path}: an autoencoder with a shift factor is not one of Stable Diffusion 1 or 2")
-    scale, groups = settings.get("scaling_factor") or config.scale, settings.get("norm_num_groups") or config.groups
-    return replace(config, scale=float(scale), groups=groups)
+    told = {"scale": _number(settings, "scaling_factor", path), "groups": _whole(settings, "norm_num_groups", path)}
+    return {name: value for name, value in told.items() if value is not None}
 
 
-def text_settings(config: TextConfig, settings: Mapping[str, Any], tokenizer: Path) -> TextConfig:
-    """Activation and heads from text_encoder/config.json, the padding from tokenizer/.
+def text_settings(config: TextConfig, path: Path, tokenizer: Path, *, sd2: bool) -> TextConfig:
+    """Activation and heads from text_encoder/config.json, the padding from tokenizer/. Errors as above.
 
-    The `pad_token_id` of the published config.json is wrong, and so nobody may read it.
+    Where one of them is missing, it is taken to be what goes with the U-Net: `sd2` says which. The `pad_token_id` of
+    the published config.json is wrong, and so nobody may read it.
     """
-    activation = settings.get("hidden_act", "quick_gelu")
+    settings = read_json(path)
+    # CLIPTextConfig has quick_gelu where its file does not say it.
+    activation = settings.get("hidden_act", "gelu" if sd2 and not settings else "quick_gelu")
     if activation not in ("quick_gelu", "gelu"):
-        raise WeightsError(f"{tokenizer.parent}: its text encoder's activation is {activation!r}, which CLIP's is not")
-    pad = read_json(tokenizer / "special_tokens_map.json").get("pad_token")
-    pad = pad or read_json(tokenizer / "tokenizer_config.json").get("pad_token")
-    pad = pad.get("content") if isinstance(pad, dict) else pad
-    pads = {"!": 0, "<|endoftext|>": END_TOKEN, None: END_TOKEN if activation == "quick_gelu" else 0}
-    if pad not in pads:
-        raise WeightsError(f"{tokenizer}: pads prompts with {pad!r}; CLIP's tokenizers pad with '!' or <|endoftext|>")
+        raise WeightsError(f"{path}: its activation is {shown(repr(activation))}; CLIP has quick_gelu or gelu")
+    for name, usual in (("layer_norm_eps", 1e-5), ("use_attention_mask", False), ("num_hidden_layers", config.layers)):
+        if (said := settings.get(name)) is not None and said != usual:
+            why = f"but its weights have {usual} layers" if name == "num_hidden_layers" else f"CLIP has {usual!r}"
+            raise WeightsError(f"{path}: {name} is {shown(repr(said))}; {why}")
     return replace(
         config,
-        heads=settings.get("num_attention_heads") or config.heads,
+        heads=_whole(settings, "num_attention_heads", path) or config.heads,
         quick_gelu=activation == "quick_gelu",
-        pad_id=pads[pad],
+        pad_id=_padding(tokenizer, 0 if sd2 else END_TOKEN),
     )
+
+
+def _padding(tokenizer: Path, usual: int) -> int:
+    """The token that fills up prompts; `usual` where the folder does not say anything."""
+    found = [read_json(tokenizer / name) for name in ("special_tokens_map.json", "tokenizer_config.json")]
+    pad = found[0].get("pad_token") or found[1].get("pad_token")
+    pad = pad.get("content") if isinstance(pad, dict) else pad
+    if pad is None:
+        # CLIPTokenizer pads with its end token where its files do not say it.
+        return END_TOKEN if any(found) else usual
+    for word, token in (("!", 0), ("<|endoftext|>", END_TOKEN)):
+        if pad == word:
+            return token
+    raise WeightsError(f"{tokenizer}: pads prompts with {shown(repr(pad))}; CLIP pads with '!' or '<|endoftext|>'")
 
 
 def schedule_settings(path: Path) -> ScheduleConfig:
@@ -183,15 +226,15 @@ def schedule_settings(path: Path) -> ScheduleConfig:
     Raises WeightsError for settings that cn does not draw with.
     """
     settings = {name: value for name, value in read_json(path).items() if value is not None}
-    prediction = settings.get("prediction_type", "epsilon")
+    prediction = str(settings.get("prediction_type", "epsilon"))
     if prediction not in _PREDICTIONS:
         raise WeightsError(f"{path}: predicts {prediction!r}; cn knows epsilon and v_prediction")
     if settings.get("trained_betas") is not None or settings.get("beta_schedule", "scaled_linear") != "scaled_linear":
         raise WeightsError(f"{path}: only the scaled-linear noise schedule of Stable Diffusion is known to cn")
     for name in ("clip_sample", "thresholding"):
         if settings.get(name, False) is not False:
-            raise WeightsError(f"{path}: {name} limits latents to a range that Stable Diffusion's leave; set it to false")
-    spacing = settings.get("timestep_spacing", "leading")
+            raise WeightsError(f"{path}: {name} would cut off what Stable Diffusion's latents hold; set it to false")
+    spacing = str(settings.get("timestep_spacing", "leading"))
     if spacing not in _SPACINGS:
         raise WeightsError(f"{path}: timestep_spacing is {spacing!r}; cn knows leading and trailing: set one of them")
     known = {ours: settings[theirs] for theirs, ours in _SCHEDULE.items() if theirs in settings}

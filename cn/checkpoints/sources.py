@@ -76,6 +76,10 @@ def find_sources(checkpoint: Checkpoint, part: PartName, wanted: Mapping[str, Sh
         wanted_here = dict(wanted)
     if mismatch := match(names, wanted_here, shapes):
         raise WeightsError(f"{checkpoint.path}: its {TITLES[part]} does not fit together: {mismatch}")
+    for name in (theirs for ours in wanted for theirs in names[ours]):
+        if not held.entries[name].is_floating:
+            kind = held.entries[name].dtype
+            raise WeightsError(f"{checkpoint.path}: {name} is {kind}, and weights are floating-point numbers")
     control = checkpoint.control
     turned = part == "control" and control is not None and control.reversed_channels
     return {

@@ -76,7 +76,10 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
     hashes = {"from_base": sha256_of_all(from_base.files), "to_base": sha256_of_all(to_base.files)}
     spec = replace(control.control, base_sha256=hashes["to_base"])
     told = {**control.metadata, "transferred": hashes}
-    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=told)
+    notes = control.notes
+    if control.control.base_sha256 not in ("", hashes["from_base"], from_base.metadata.get("source_sha256")):
+        notes = (*notes, f"the control says that it was trained on another base than {from_base.path}")
+    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=told, notes=notes)
     if "unet" not in control.parts:
         return Transfer(result)
     own_unet = control.parts["unet"]
@@ -85,6 +88,7 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
         return Transfer(result, distance)
     unet = {name: Moved(source, first[name], second[name]) for name, source in own_unet.items()}
     parts = {**to_base.parts, "unet": unet, "control": moved}
+    result = replace(result, control=replace(spec, base_sha256=""))
     return Transfer(replace(result, parts=parts, config=to_base.config, kept=to_base.kept), distance, True)
 
 

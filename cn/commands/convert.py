@@ -161,17 +161,22 @@ def _finish(
     from cn.checkpoints.deliver import check_destination, deliver
     from cn.files import sha256_of_all
 
+    if not dst:
+        raise UsageError("DST is empty: give the name of a file, or of a folder for diffusers")
     destination = Path(dst)
     conversion = plan(contents, to, half=half)
     check_destination(conversion, destination, to, overwrite=overwrite)
     console.plan("Converting", _plan_rows(contents, conversion, destination, to), quiet=quiet)
+    record = {"path": dst, "layout": to, "from": str(contents.path), "size": conversion.size, "written": not dry_run}
+    record |= {"parameters": contents.parameters, "notes": list(conversion.notes)}
     if dry_run:
+        if json:
+            console.emit(record, json=True)
         return
     conversion = plan(contents, to, half=half, source_sha256=sha256_of_all(contents.files))
     with console.progress(conversion.size, "writing", unit="B", quiet=quiet) as advance:
         deliver(conversion, destination, on_bytes=advance)
-    record = {"path": dst, "layout": to, "from": str(contents.path), "size": conversion.size}
-    console.emit(record | {"parameters": contents.parameters, "notes": list(conversion.notes)}, json=json)
+    console.emit(record, json=json)
 
 
 def _plan_rows(contents: "Contents", conversion: "Conversion", destination: Path, to: str) -> dict[str, str | None]:

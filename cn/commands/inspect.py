@@ -6,6 +6,7 @@ import typer
 
 from cn import console
 from cn.commands.options import Json
+from cn.errors import CnError, InputError, PartialError
 from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
@@ -33,22 +34,33 @@ def inspect(
     from cn.checkpoints.inspection import inspect as look
     from cn.weights import catalogue
 
+    failures: list[CnError] = []
     for number, path in enumerate(paths):
-        report = look(catalogue.find(path))
+        try:
+            report = look(catalogue.find(path))
+        except CnError as error:
+            failures.append(error)
+            if len(paths) > 1:
+                console.error(str(error))
+            continue
         if json:
             console.emit(report.record(), json=True)
             continue
-        if number:
-            console.emit("")
-        for line in _lines(report):
-            console.emit(line)
+        console.emit("\n".join([""] * (number > 0) + _lines(report)))
+    if failures and len(paths) == 1:
+        raise failures[0]
+    if failures:
+        everything = len(failures) == len(paths)
+        message = f"{len(failures)} of {len(paths)} cannot be read"
+        raise InputError(message) if everything else PartialError(message)
 
 
 def _lines(report: "Report") -> list[str]:
     """Aligned rows for a person: name, then value."""
     rows = [(name, value) for name, value in _rows(report) if value]
     width = max(len(name) for name, _ in rows)
-    return [report.path, *(f"  {name.ljust(width)}  {value}".rstrip() for name, value in rows)]
+    lines = [report.path, *(f"  {name.ljust(width)}  {value}".rstrip() for name, value in rows)]
+    return [console.printable(line) for line in lines]
 
 
 def _rows(report: "Report") -> list[tuple[str, str | None]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTROL_PANEL, PROMPT_PANEL, SAMPLING_PANEL = "Control", "Prompt", "Sampling"
 PROMPT_MODES = ("user", "none", "default")
-_WITH_FROM = {"from_", "out", "grid", "overwrite", "device", "precision", "json", "quiet"}
+_WITH_FROM = {"from_", "base", "control", "out", "grid", "overwrite", "device", "precision", "json", "quiet"}
 """What may be said anew when a picture is made again."""
 
 
@@ -159,7 +159,8 @@ def sample(
         typer.Option(
             "--from",
             metavar="PNG",
-            help="Make a picture of cn sample again, from the recipe that it carries.",
+            help="Make a picture of cn sample again, from the recipe that it carries; --base and --control say where "
+            "its weights are now.",
             rich_help_panel=SAMPLING_PANEL,
         ),
     ] = None,
@@ -190,8 +191,9 @@ def sample(
     cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found by itself:
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
+    said = checked_prediction(prediction)
     from cn.sample import recipe
-    from cn.sample.request import SampleRequest, make_conditions, parse_size
+    from cn.sample.request import SampleRequest, make_conditions, parse_size, with_weights
     from cn.sample.run import Studio
     from cn.sample.targets import settle
 
@@ -200,6 +202,7 @@ def sample(
         _refuse_with_from(context)
         request, hashes = recipe.from_file(from_)
         request = request if precision == "auto" else replace(request, precision=precision)
+        request = with_weights(request, base if _is_given(context, "base") else None, control or [])
     else:
         conditions = make_conditions(
             cond or [],
@@ -213,7 +216,7 @@ def sample(
             prompts=_prompts(prompt or [], prompt_mode),
             conditions=conditions,
             base=base,
-            prediction=checked_prediction(prediction),
+            prediction=said,
             negative=negative,
             count=count,
             seed=seed,

@@ -4,16 +4,40 @@ The networks take plain parameters; nothing else in the package knows what "SD 1
 Sources: v1-inference.yaml, v2-inference.yaml and v2-inference-v.yaml of the published models.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Prediction = Literal["eps", "v"]
+Spacing = Literal["leading", "trailing", "trailing_stride"]
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]
 
 DEFAULT_PROMPT = "a professional, detailed, high-quality image"
 """Section 4.1 (2): the prompt for when nothing is known of the content."""
+
+_WIDEST, _DEEPEST, _LONGEST = 1 << 20, 32, 128
+"""Far beyond any model: numbers without bounds would take all memory before a tensor is looked at."""
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 0 < value <= most
+
+
+def _check_counts(config: object, most: int, *names: str) -> None:
+    for name in names:
+        if not _is_count(value := getattr(config, name), most):
+            raise ValueError(f"{name} is {value!r}, and should be a whole number from 1 to {most}")
+
+
+def _check_widths(channels: object, groups: object) -> None:
+    if not isinstance(channels, tuple) or not 0 < len(channels) <= _DEEPEST:
+        raise ValueError(f"channels are {channels!r}, and should be a list of whole numbers")
+    if not all(_is_count(width, _WIDEST) for width in channels):
+        raise ValueError(f"channels are {channels!r}, and should be whole numbers from 1 to {_WIDEST}")
+    if not (type(groups) is int and groups > 0) or any(width % groups for width in channels):
+        raise ValueError(f"{groups!r} normalisation groups do not divide channels of {channels}")
 
 
 @dataclass(frozen=True)
@@ -34,10 +58,28 @@ class UNetConfig:
     groups: int = 32
 
     def __post_init__(self) -> None:
+        """Raises ValueError for what no U-Net can have: files say these things, and files may be damaged."""
+        _check_widths(self.channels, self.groups)
+        _check_counts(self, _DEEPEST, "res_blocks", "transformer_depth")
+        _check_counts(self, _WIDEST, "in_channels", "out_channels", "context_dim")
+        if not isinstance(self.strides, tuple) or not all(_is_count(stride, _DEEPEST) for stride in self.strides):
+            raise ValueError(f"strides are {self.strides!r}, and should be whole numbers")
         if len(self.strides) != len(self.channels) - 1:
             raise ValueError(f"{len(self.channels)} levels need {len(self.channels) - 1} strides, not {self.strides}")
+        levels = range(len(self.channels))
+        if not isinstance(self.attention_levels, tuple) or not all(
+            type(n) is int and n in levels for n in self.attention_levels
+        ):
+            raise ValueError(f"attention_levels are {self.attention_levels!r}, but there are {len(levels)} levels")
         if (self.heads is None) == (self.head_dim is None):
             raise ValueError("set exactly one of heads and head_dim")
+        _check_counts(self, _WIDEST, "heads" if self.heads is not None else "head_dim")
+        if not isinstance(self.linear_projection, bool):
+            raise ValueError(f"linear_projection is {self.linear_projection!r}, and should be true or false")
+        for width in self.attention_widths:
+            if width % (self.heads or self.head_dim or 1):
+                kind = f"{self.heads} heads" if self.heads is not None else f"heads of width {self.head_dim}"
+                raise ValueError(f"{width} channels cannot be divided into {kind}")
 
     @property
     def stride(self) -> int:
@@ -46,6 +88,11 @@ class UNetConfig:
         for s in self.strides:
             total *= s
         return total
+
+    @property
+    def attention_widths(self) -> tuple[int, ...]:
+        """The channels of its transformers, level by level and in the middle."""
+        return (*(self.channels[level] for level in self.attention_levels), self.channels[-1])
 
     def heads_at(self, width: int) -> int:
         """The number of attention heads in a transformer of `width` channels."""
@@ -61,6 +108,14 @@ class VAEConfig:
     latent_channels: int = 4
     scale: float = 0.18215
     groups: int = 32
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no autoencoder can have."""
+        _check_widths(self.channels, self.groups)
+        _check_counts(self, _DEEPEST, "res_blocks")
+        _check_counts(self, _WIDEST, "latent_channels")
+        if type(self.scale) not in (int, float) or not 0 < self.scale < math.inf:
+            raise ValueError(f"scale is {self.scale!r}, and should be a number above 0")
 
     @property
     def factor(self) -> int:
@@ -81,21 +136,57 @@ class TextConfig:
     vocab_size: int = 49408
     context_length: int = 77
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no text tower can have."""
+        _check_counts(self, _WIDEST, "width", "heads", "vocab_size", "context_length")
+        _check_counts(self, _LONGEST, "layers", "run_layers")
+        if self.width % self.heads:
+            raise ValueError(f"{self.width} channels cannot be divided into {self.heads} heads")
+        if self.run_layers > self.layers:
+            raise ValueError(f"{self.run_layers} of {self.layers} layers cannot be run")
+        if not isinstance(self.quick_gelu, bool):
+            raise ValueError(f"quick_gelu is {self.quick_gelu!r}, and should be true or false")
+        if type(self.pad_id) is not int or self.pad_id < 0:
+            raise ValueError(f"pad_id is {self.pad_id!r}, and should be a token's number")
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Noise levels: scaled-linear betas; optionally rescaled to end in pure noise (Lin et al. 2023, Algorithm 1)."""
+    """Noise levels: scaled-linear betas; optionally rescaled to end in pure noise (Lin et al. 2023, Algorithm 1).
+
+    `spacing` is how a run of n steps goes through them; see `ddim_steps`. A wrong type or value raises ValueError.
+    """
 
     steps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
     prediction: Prediction = "eps"
     zero_terminal_snr: bool = False
-    spacing: Literal["leading", "trailing"] = "leading"
+    spacing: Spacing = "leading"
     guidance_rescale: float = 0.0
+    steps_offset: int = 1
+    """What "leading" adds to the multiples of 1000 // n."""
+    final_alpha_one: bool = False
+    """Whether a stride below level 0 ends at a clean picture, not at ᾱ_0. "trailing" always ends at a clean one."""
 
     def __post_init__(self) -> None:
-        if self.zero_terminal_snr and (self.prediction != "v" or self.spacing != "trailing"):
+        for name, choices in (("prediction", get_args(Prediction)), ("spacing", get_args(Spacing))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not {' or '.join(choices)}")
+        for name in ("zero_terminal_snr", "final_alpha_one"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, and should be true or false")
+        _check_counts(self, _WIDEST, "steps")
+        if type(self.steps_offset) is not int or not 0 <= self.steps_offset < self.steps:
+            raise ValueError(f"steps_offset is {self.steps_offset!r}, not a whole number from 0 to {self.steps - 1}")
+        for name in ("beta_start", "beta_end", "guidance_rescale"):
+            if type(getattr(self, name)) not in (int, float):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, and should be a number")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(f"betas go up from above 0 to below 1, not from {self.beta_start} to {self.beta_end}")
+        if not 0 <= self.guidance_rescale <= 1:
+            raise ValueError(f"guidance_rescale is {self.guidance_rescale}, not a number from 0 to 1")
+        if self.zero_terminal_snr and (self.prediction != "v" or self.spacing == "leading"):
             raise ValueError("a schedule that ends in pure noise needs v-prediction and trailing timesteps")
 
 

@@ -22,20 +22,29 @@ class Step:
 def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     """Exactly `n` steps (1 … 1000), noisiest first.
 
-    "leading": t = i·(1000 // n) + 1, held below 1000, the last step going to ᾱ_0 (as published Stable Diffusion).
-    "trailing": from 999 down, the last step going to a clean picture (needed when the schedule ends in pure noise).
+    "leading": t = i·(1000 // n) + offset, held below 1000; each step goes 1000 // n down (as published Stable
+    Diffusion, offset 1). "trailing": n even parts from 999 down, each step going to where the next begins, the last to
+    a clean picture (the bundled base). "trailing_stride": the same timesteps, but each step goes 1000 // n down (as
+    diffusers). A stride below level 0 ends at ᾱ_0, or at a clean picture where `final_alpha_one` says so.
     Raises ValueError outside 1 … 1000.
     """
-    total, alphas = schedule.steps, schedule.alphas_cumprod
+    config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod
     if not 1 <= n <= total:
         raise ValueError(f"steps must be between 1 and {total}, not {n}")
-    if schedule.config.spacing == "leading":
-        stride = total // n
-        times = [min(i * stride + 1, total - 1) for i in reversed(range(n))]
-        before = [float(alphas[max(i * stride + 1 - stride, 0)]) for i in reversed(range(n))]
-    else:
+    stride, end = total // n, 1.0 if config.final_alpha_one else float(alphas[0])
+    if config.spacing == "leading":
+        times = [i * stride + config.steps_offset for i in reversed(range(n))]
+    elif config.spacing == "trailing":
         times = [round(total - i * total / n) - 1 for i in range(n)]
+    else:
+        # Where n does not divide 1000, rounding decides the ties (n = 48): the part is rounded once, as diffusers' is.
+        part = total - (total - total / n)
+        times = [round(total - i * part) - 1 for i in range(n)]
+    if config.spacing == "trailing":
         before = [*(float(alphas[t]) for t in times[1:]), 1.0]
+    else:
+        before = [float(alphas[min(t - stride, total - 1)]) if t >= stride else end for t in times]
+    times = [min(t, total - 1) for t in times]
     return [Step(i, t, float(alphas[t]), prev) for i, (t, prev) in enumerate(zip(times, before, strict=True))]
 
 

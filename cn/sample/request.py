@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -117,6 +117,17 @@ def make_conditions(
         window = {n: float(v[k]) for n, v in (("strength", strength), ("start", start), ("end", end)) if v}
         made.append(Condition(image, name, control, kind, **window))
     return tuple(made)
+
+
+def with_weights(request: SampleRequest, base: str | None, controls: Sequence[str]) -> SampleRequest:
+    """A request that takes its weights from elsewhere: a recipe knows them by the paths that were typed at the time."""
+    chosen = _spread("--control", controls, len(request.conditions))
+    if controls and not request.conditions:
+        raise UsageError("--control needs a condition, and this picture was drawn without any")
+    conditions = request.conditions
+    if chosen:
+        conditions = tuple(replace(c, control=control) for c, control in zip(conditions, chosen, strict=True))
+    return replace(request, base=base or request.base, conditions=conditions)
 
 
 def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:

@@ -31,7 +31,7 @@ from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
 from cn.train.state import BASE, CONTROL, Metrics, State, find_state, load_optimizer, publish, save_state
 from cn.train.stop import StopRequest, stop_requests
-from cn.weights.catalogue import BASE_NAME, find
+from cn.weights.catalogue import BASE_NAME, find, lasting
 
 _CHECKED_PAIRS = 256
 
@@ -67,9 +67,11 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
     """
     _check_folder(run, overwrite)
     given = dict(given)
-    base_name = given.pop("base", BASE_NAME)
+    base_name = lasting(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
     init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
+    if init is not None:
+        given["init_from"] = lasting(given["init_from"], role="control")
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")

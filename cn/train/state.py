@@ -110,7 +110,7 @@ def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer)
     moments: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        moments.setdefault(name, {})[part] = tensor.clone()  # see `parts.settle`
+        moments.setdefault(name, {})[part] = tensor.clone()  # see `load._fill`
     numbered = {i: moments[name] for i, name in enumerate(parts.trainable) if name in moments}
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from cn import conditions
 from cn.archives.archive import open_archive
 from cn.errors import InputError, UsageError, WeightsError
-from cn.files import sha256
+from cn.files import reason, sha256
 
 Role = Literal["base", "control", "unknown"]
 
@@ -79,10 +79,15 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
     if name is not None and (folder / f"{name}.safetensors").is_file():
         return folder / f"{name}.safetensors"
     path = Path(text)
-    if path.is_file():
-        return path
-    if text and path.is_dir():
-        return _inside(path, role)
+    try:
+        if path.is_file():
+            return path
+        if text and path.is_dir():
+            return _inside(path, role)
+        if text and path.exists():
+            raise InputError(f"{text}: is neither a file nor a folder")
+    except OSError as error:
+        raise InputError(f"{text}: cannot be read: {reason(error)}") from error
     names = ", ".join(_names(folder, role))
     here = f"bundled are: {names}" if names else "this installation has none bundled"
     if path.suffix or os.sep in text:
@@ -90,15 +95,19 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
 
 
+def lasting(name_or_path: str, *, role: Role = "unknown") -> str:
+    """A name that means the same from any folder: a bundled name as it is, a path from the root. Raises as `find`."""
+    bundled_file = find(name_or_path, role=role).parent == FOLDER and os.sep not in name_or_path
+    return name_or_path if bundled_file else os.path.abspath(name_or_path)
+
+
 def _inside(path: Path, role: Role) -> Path:
     """The file that is meant in one of our folders; any other folder itself."""
     ours = [file for name in ("base", "control") if (file := path / f"{name}.safetensors").is_file()]
     wanted = [file for file in ours if role in ("unknown", file.stem)]
-    if len(wanted) > 1:
-        raise WeightsError(f"{path}: holds a base and a control; give {wanted[0]} or {wanted[1]}")
     if ours and not wanted:
         raise WeightsError(f"{path}: this folder has no {role}.safetensors")
-    return wanted[0] if wanted else path
+    return wanted[0] if len(wanted) == 1 else path
 
 
 def _names(folder: Path, role: Role) -> list[str]:

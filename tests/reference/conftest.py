@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,10 @@ from tests.reference import ldm_layout as ldm
 
 
 class Shelf:
-    """Makes each model once, and writes each form of it once. Shared by all tests: never change what it gives."""
+    """Makes each model once for each module of tests, and writes each form of it once.
+
+    Shared by all tests: never change what it gives.
+    """
 
     def __init__(self, pipelines: Any, folder: Path):
         self.pipelines = pipelines
@@ -20,6 +23,11 @@ class Shelf:
         # A cache of its own for each shelf.
         for name in ("base", "control", "base_folder", "control_folder", "base_file", "control_file"):
             setattr(self, name, cache(getattr(self, name)))
+
+    def let_go(self) -> None:
+        """Forget the models in memory; the files stay."""
+        for models in (self.base, self.control):
+            cast(Any, models).cache_clear()
 
     def base(self, layout: str, weights: str = "plain") -> Any:
         """A StableDiffusionPipeline."""
@@ -56,7 +64,7 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+def session_shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """Skips, visibly, where diffusers and transformers are not installed."""
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
@@ -65,6 +73,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     folder = tmp_path_factory.mktemp("reference")
     yield Shelf(pipelines, folder)
     shutil.rmtree(folder)  # half a gigabyte, which pytest would keep for three sessions
+
+
+@pytest.fixture(scope="module")
+def shelf(session_shelf: Shelf, request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    """The session's, without the models of the modules before; the module's own caches are emptied after it, too.
+
+    All of them together would hold gigabytes to the end of the session.
+    """
+    yield session_shelf
+    session_shelf.let_go()
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()
 
 
 @pytest.fixture

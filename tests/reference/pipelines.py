@@ -3,7 +3,7 @@
 Needs diffusers and transformers: tests reach it through the fixture `shelf`, which skips where they are missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -179,12 +179,20 @@ def control(name: str, weights: Weights = "plain", salt: str = "one") -> Control
     return net
 
 
-def controlled(base: StableDiffusionPipeline, controls: Sequence[ControlNetModel]) -> StableDiffusionControlNetPipeline:
-    """The reference: the base's parts with one or several controls, and DDIM."""
+def controlled(
+    base: StableDiffusionPipeline, controls: Sequence[ControlNetModel], settings: Mapping[str, Any] | None = None
+) -> StableDiffusionControlNetPipeline:
+    """The reference: the base's parts with one or several controls, and DDIM.
+
+    `settings` change those of the base's scheduler, as its file may have them: unlike StableDiffusionPipeline, the
+    pipeline with a control does not put back a steps_offset of 1.
+    """
+    # As in a file, all count: from_config leaves out those that it remembers to be a class's defaults.
+    told = {name: value for name, value in base.scheduler.config.items() if name != "_use_default_values"}
     pipe = StableDiffusionControlNetPipeline(
         **{k: v for k, v in base.components.items() if k not in ("scheduler", "image_encoder")},
         controlnet=list(controls) if len(controls) > 1 else controls[0],
-        scheduler=DDIMScheduler.from_config(base.scheduler.config),
+        scheduler=DDIMScheduler.from_config(told | dict(settings or {})),
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)

@@ -1,7 +1,10 @@
 """The same picture, to rounding, as diffusers' StableDiffusionControlNetPipeline draws, from the same files."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from PIL import Image
 
 from cn.checkpoints.load import open_base, open_control
+from cn.checkpoints.sidecar import schedule_settings
+from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 
@@ -34,8 +39,13 @@ class Case:
     """As many of these as there are strengths."""
     window: tuple[float, float] = (0.0, 1.0)
     seed: int = 7
+    scheduler: tuple[tuple[str, object], ...] = ()
+    """Settings in scheduler_config.json other than the published ones."""
 
 
+TRAILING = ("timestep_spacing", "trailing")
+ZERO = (TRAILING, ("rescale_betas_zero_snr", True))
+CLEAN, LEVEL_0 = ("set_alpha_to_one", True), ("set_alpha_to_one", False)
 CASES = {
     "sd1": Case("sd1", steps=20),
     "sd2": Case("sd2", steps=20),
@@ -67,6 +77,12 @@ CASES = {
     "too long, sd2": Case("sd2", "file", prompts=(LONG,)),
     "no guidance": Case("sd1", steps=20, scale=1.0),
     "no guidance, v, noise": Case("sd2-v", scale=1.0, eta=1.0),
+    "trailing, v": Case("sd2-v", steps=20, scheduler=(TRAILING, LEVEL_0)),
+    "trailing to a clean picture, 30 steps": Case("sd2", steps=30, scheduler=(TRAILING, CLEAN)),
+    "from pure noise, 30 steps": Case("sd2-v", steps=30, scheduler=(*ZERO, LEVEL_0)),
+    "from pure noise to a clean picture": Case("sd2-v", steps=20, scheduler=(*ZERO, CLEAN)),
+    "no offset": Case("sd2-v", steps=20, scheduler=(("steps_offset", 0),)),
+    "no offset, clean, noise, 7 steps": Case("sd1", steps=7, eta=1.0, scheduler=(("steps_offset", 0), CLEAN)),
 }
 
 
@@ -81,7 +97,7 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
     """uint8 (B, H, W, 3), rounded by diffusers."""
     several, count = len(case.strengths) > 1, len(case.prompts)
     controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
-    pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls)
+    pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls, dict(case.scheduler))
     images = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
     pictures = pipe(
         list(case.prompts),
@@ -103,12 +119,23 @@ def _opened(function: Any, path: Any, **options: Any) -> Any:
     return function(path, **options)
 
 
+def _rescheduled(base: Base, folder: Path, settings: dict[str, object]) -> Base:
+    """The base as it would be read with these settings in its scheduler_config.json."""
+    published = json.loads((folder / "scheduler/scheduler_config.json").read_text())
+    with TemporaryDirectory() as scratch:
+        changed = Path(scratch, "scheduler_config.json")
+        changed.write_text(json.dumps(published | settings))
+        return replace(base, config=replace(base.config, schedule=schedule_settings(changed)))
+
+
 def ours(shelf: Any, case: Case) -> np.ndarray:
     """uint8 (B, H, W, 3), from the files on disk."""
     folder = case.files == "folder"
     # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
     options = {} if folder or case.layout == "sd1" else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
     base = _opened(open_base, (shelf.base_folder if folder else shelf.base_file)(case.layout, "calm"), **options)
+    if case.scheduler:
+        base = _rescheduled(base, shelf.base_folder(case.layout, "calm"), dict(case.scheduler))
     controls = []
     for number, (name, strength) in enumerate(zip(case.controls, case.strengths, strict=False)):
         path = (shelf.control_folder if folder else shelf.control_file)(case.layout, "calm", name)
