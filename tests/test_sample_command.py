@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 import torch
 
 from cn import app, images
-from cn.checkpoints.native import save_base
+from cn.checkpoints.native import save_base, save_control
+from cn.model.controlnet import ControlNet
 from cn.sample import run as core
 from cn.sample.recipe import TEXT_KEY
 from tests.cli import cn_bytes, start_cn
-from tests.model_helpers import TINY_V, tiny_base
+from tests.layouts import convert
+from tests.model_helpers import TINY, TINY_V, fill, tiny_base
 from tests.sampling import write_condition, write_control
 
 QUICK = ["--steps", "2", "--prompt", "a house"]
@@ -88,6 +91,41 @@ def test_a_recipe_with_a_large_condition_is_made_again(sample, tmp_path):
     assert images.read("out/a.png").shape == (64, 128, 3)
     assert sample("--from", "out/a.png", "--out", "out/b.png", base=None, quick=False)[0] == 0
     assert Path("out/a.png").read_bytes() == Path("out/b.png").read_bytes()
+
+
+def test_a_picture_is_made_again_from_weights_that_have_moved(sample, tmp_path):
+    """The recipe knows weights by the paths that were typed; --base and --control say where they are now."""
+    assert sample(*CONTROLLED, "--out", "out/a.png")[0] == 0
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "base.safetensors").rename(tmp_path / "moved/b.safetensors")
+    shutil.copy(tmp_path / "run/control.safetensors", tmp_path / "moved/c.safetensors")
+    again = ["--from", "out/a.png", "--out", "out/b.png"]
+    assert sample(*again, base=None, quick=False)[0] == 4
+    weights = ["--base", "moved/b.safetensors", "--control", "moved/c.safetensors"]
+    code, _, err = sample(*again, *weights, base=None, quick=False)
+    assert code == 0
+    assert "warning" not in err
+    assert images.read("out/a.png").tolist() == images.read("out/b.png").tolist()
+    assert sample(*again, *weights, "--control", "x", base=None, quick=False)[0] == 2
+
+
+@pytest.mark.parametrize("to", ["ldm", "diffusers"])
+def test_foreign_weights_draw_the_same_picture(sample, tmp_path, to):
+    """A base and a control with the released condition encoder, as other tools have them."""
+    control = fill(ControlNet(TINY.unet, condition_encoder="released"))
+    save_control(tmp_path / "c.safetensors", control, kind="canny", base_sha256="")
+    names = {"b": tmp_path / "base.safetensors", "c": tmp_path / "c.safetensors"}
+    ending = ".safetensors" if to == "ldm" else ""
+    for name, source in names.items():
+        convert(source.resolve(), tmp_path / f"other-{name}{ending}", to)
+    cond = ["--cond", "canny.png", "--control"]
+    assert sample(*cond, "c.safetensors", "--out", "out/a.png")[0] == 0
+    other = ["--base", f"other-b{ending}", *cond, f"other-c{ending}", "--out", "out/b.png"]
+    code, _, err = sample(*other, base=None)
+    assert code == 0, err
+    assert images.read("out/a.png").tolist() == images.read("out/b.png").tolist()
+    recipe = json.loads(images.read_info("out/b.png")["cn.recipe"])
+    assert (recipe["base"], recipe["prediction"]) == (f"other-b{ending}", "eps")
 
 
 def picture(sample, *words):

@@ -39,9 +39,7 @@ def _check_name(conversion: Conversion, destination: Path, to: Layout) -> None:
         why = "a diffusers checkpoint is a folder" if to == "diffusers" else both
         raise UsageError(f"{destination}: {why}; give a name without {suffix}")
     if Path.cwd().is_relative_to(destination.resolve()):
-        raise UsageError(
-            f"{destination}: the working directory cannot be replaced, nor what is above it"
-        )
+        raise UsageError(f"{destination}: the working directory cannot be replaced, nor what is above it")
 
 
 def _check_way(conversion: Conversion, destination: Path, overwrite: bool) -> None:

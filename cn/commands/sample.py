@@ -229,7 +229,7 @@ def sample(
         )
     targets = settle(request, out, grid=grid, overwrite=overwrite)
     studio = Studio.open(request, device=device)
-    if hashes is not None and dict(hashes) != studio.hashes:
+    if hashes is not None and set(hashes.values()) != set(studio.hashes.values()):
         console.warn(f"{from_} was made with other weights: the picture will differ")
     for doubt in [*studio.doubts(), *targets.doubts()]:
         console.warn(doubt)

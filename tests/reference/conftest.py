@@ -1,5 +1,6 @@
 """The reference models of the session: in memory as diffusers has them, and on disk in every form."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from functools import cache
@@ -86,6 +87,7 @@ def shelf(session_shelf: Shelf, request: pytest.FixtureRequest) -> Iterator[Shel
     for value in vars(request.module).values():
         if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
             value.cache_clear()
+    gc.collect()  # pipelines refer to themselves
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ wrong epsilon in a LayerNorm, makes 4e-6. In single precision each of the two is
 
 import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -48,17 +48,20 @@ class Case:
 
 
 CASES = [Case(*values) for values in product(("sd1", "sd2"), ("folder", "file"), LIMITS)]
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.layout}-{c.form}-{str(c.dtype)[6:]}")
+# The scope runs all tests of a case after each other, so that the caches need not hold the others.
+every_case = pytest.mark.parametrize(
+    "case", CASES, ids=lambda c: f"{c.layout}-{c.form}-{str(c.dtype)[6:]}", scope="module"
+)
 
 
-@cache
+@lru_cache(maxsize=2)
 def reference(shelf: Any, layout: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """The pipeline and the ControlNetModel."""
     parts = shelf.base(layout), shelf.control(layout)
     return parts if dtype == torch.float32 else tuple(copy.deepcopy(part).to(dtype=dtype) for part in parts)
 
 
-@cache
+@lru_cache(maxsize=1)
 def ours(shelf: Any, case: Case) -> tuple[Base, ControlNet]:
     folder = case.form == "folder"
     base: Path = (shelf.base_folder if folder else shelf.base_file)(case.layout)
