@@ -327,40 +327,6 @@ def test_every_tensor_is_accounted_for(tmp_path, change, message):
     assert str(caught.value).startswith(str(tmp_path / "c.safetensors"))
 
 
-RELATIVES = [(9, "inpainting"), (8, "InstructPix2Pix"), (5, "depth-to-image"), (7, "upscaler")]
-
-
-@pytest.mark.parametrize(("channels", "name"), RELATIVES)
-def test_relatives_of_stable_diffusion_are_refused_by_name(tmp_path, channels, name):
-    content = tensors(convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm"))
-    content["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(32, channels, 3, 3)
-    save_file(content, tmp_path / "c.safetensors")
-    with pytest.raises(WeightsError, match=rf"c\.safetensors: is an? {name}"):
-        open_base(tmp_path / "c.safetensors")
-
-
-STRANGERS = [
-    ({"conditioner.embedders.0.x": 1}, "Stable Diffusion XL"),
-    ({"lora_unet_down.lora_up.weight": 1}, "a LoRA"),
-    ({"lora_controlnet": 1, "a.lora_up.weight": 1}, "ControlLoRA"),
-    ({"difference": 1, "control_model.x": 1}, "difference file"),
-    ({"adapter.body.0.weight": 1}, "T2I-Adapter"),
-    ({"first_stage_model.decoder.up.0.x": 1}, "an autoencoder (VAE) alone"),
-    ({"text_model.encoder.layers.0.self_attn.q_proj.weight": 1}, "a text encoder alone"),
-    ({"down_blocks.0.x": 1}, "one part of a diffusers folder"),
-    ({"something": 1}, "unknown to cn (its first tensor is called something)"),
-    ({}, "it holds no tensors"),
-]
-
-
-@pytest.mark.parametrize(("names", "message"), STRANGERS, ids=[message for _, message in STRANGERS])
-def test_strangers_are_called_by_their_names(tmp_path, names, message):
-    save_file({name: torch.zeros(size) for name, size in names.items()}, tmp_path / "x.safetensors")
-    with pytest.raises(WeightsError) as caught:
-        open_control(tmp_path / "x.safetensors")
-    assert message in str(caught.value)
-
-
 def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
     source = native_control(tmp_path / "a.safetensors", "sd1")
     conversion = plan(Contents.of(recognise(source)), "diffusers")

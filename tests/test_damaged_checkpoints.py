@@ -20,33 +20,8 @@ from cn.checkpoints.native import save_base, save_control
 from cn.checkpoints.recognise import recognise
 from cn.errors import CnError, InputError, WeightsError
 from cn.model.base import Base
-from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from cn.model.controlnet import ControlNet
-from tests.layouts import convert
-
-SMALL = ModelConfig(
-    name="small",
-    unet=UNetConfig(
-        channels=(64, 64), strides=(2,), res_blocks=1, attention_levels=(0,), context_dim=64, linear_projection=True,
-        heads=None, head_dim=64,
-    ),
-    vae=VAEConfig(channels=(32, 32), res_blocks=1),
-    text=TextConfig(width=64, heads=1, layers=1, run_layers=1, quick_gelu=False, pad_id=0, vocab_size=20),
-    schedule=ScheduleConfig(prediction="v"),
-)  # fmt: skip
-
-
-def refusal(path: Path, words: str, kind: type[CnError] = WeightsError, load: Callable[[Path], Any] = open_base) -> str:
-    """The one line with which a file is refused; it names the file or one below it, and has these words."""
-    with pytest.raises(CnError) as caught:
-        load(path)
-    message = str(caught.value)
-    assert type(caught.value) is kind, message
-    assert message.startswith(str(path)), message
-    assert message.isprintable()
-    assert words in message
-    return message
-
+from tests.layouts import SMALL, convert, refusal
 
 RAW = (
     "",

@@ -1,10 +1,8 @@
 """What a file is, told by its content: relatives by their names, contradictions and damage in one line."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,22 +12,10 @@ from cn.checkpoints.inspection import inspect
 from cn.checkpoints.load import Control, check_fits, open_base, open_control
 from cn.checkpoints.native import save_base, save_control
 from cn.checkpoints.recognise import recognise
-from cn.errors import CnError, WeightsError
+from cn.errors import WeightsError
 from cn.model.base import Base
-from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from cn.model.controlnet import ControlNet
-from tests.layouts import convert, native_base, native_control, tensors
-
-SMALL = ModelConfig(
-    name="small",
-    unet=UNetConfig(
-        channels=(64, 64), strides=(2,), res_blocks=1, attention_levels=(0,), context_dim=64, linear_projection=True,
-        heads=None, head_dim=64,
-    ),
-    vae=VAEConfig(channels=(32, 32), res_blocks=1),
-    text=TextConfig(width=64, heads=1, layers=1, run_layers=1, quick_gelu=False, pad_id=0, vocab_size=20),
-    schedule=ScheduleConfig(prediction="v"),
-)  # fmt: skip
+from tests.layouts import SMALL, convert, native_base, native_control, refusal, tensors
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +30,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     convert(folder / "control.safetensors", folder / "control-ldm.safetensors", "ldm")
     convert(folder / "control.safetensors", folder / "control-folder", "diffusers")
     return folder
-
-
-def refusal(path: Path, words: str, kind: type[CnError] = WeightsError, load: Callable[[Path], Any] = open_base) -> str:
-    """The one line with which a file is refused; it names the file or one below it, and has these words."""
-    with pytest.raises(CnError) as caught:
-        load(path)
-    message = str(caught.value)
-    assert type(caught.value) is kind, message
-    assert message.startswith(str(path)), message
-    assert message.isprintable()
-    assert words in message
-    return message
 
 
 # Relatives.
@@ -211,3 +185,37 @@ def test_weights_that_are_missing_are_named_as_they_are_called(tmp_path, room):
     folder = shutil.copytree(room / "sd1-folder", tmp_path / "x")
     (folder / "text_encoder/model.safetensors").unlink()
     refusal(folder, "text_encoder: has no weights (model.safetensors or pytorch_model.bin)")
+
+
+INPUTS = [(9, "inpainting"), (8, "InstructPix2Pix"), (5, "depth-to-image"), (7, "upscaler")]
+
+
+@pytest.mark.parametrize(("channels", "name"), INPUTS)
+def test_relatives_of_stable_diffusion_are_refused_by_name(tmp_path, channels, name):
+    content = tensors(convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm"))
+    content["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(32, channels, 3, 3)
+    save_file(content, tmp_path / "c.safetensors")
+    with pytest.raises(WeightsError, match=rf"c\.safetensors: is an? {name}"):
+        open_base(tmp_path / "c.safetensors")
+
+
+STRANGERS = [
+    ({"conditioner.embedders.0.x": 1}, "Stable Diffusion XL"),
+    ({"lora_unet_down.lora_up.weight": 1}, "a LoRA"),
+    ({"lora_controlnet": 1, "a.lora_up.weight": 1}, "ControlLoRA"),
+    ({"difference": 1, "control_model.x": 1}, "difference file"),
+    ({"adapter.body.0.weight": 1}, "T2I-Adapter"),
+    ({"first_stage_model.decoder.up.0.x": 1}, "an autoencoder (VAE) alone"),
+    ({"text_model.encoder.layers.0.self_attn.q_proj.weight": 1}, "a text encoder alone"),
+    ({"down_blocks.0.x": 1}, "one part of a diffusers folder"),
+    ({"something": 1}, "unknown to cn (its first tensor is called something)"),
+    ({}, "it holds no tensors"),
+]
+
+
+@pytest.mark.parametrize(("names", "message"), STRANGERS, ids=[message for _, message in STRANGERS])
+def test_strangers_are_called_by_their_names(tmp_path, names, message):
+    save_file({name: torch.zeros(size) for name, size in names.items()}, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        open_control(tmp_path / "x.safetensors")
+    assert message in str(caught.value)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cn.checkpoints.diffusers_files import pipeline_files
 from cn.checkpoints.express import check_expressible
-from cn.checkpoints.settings import pipeline_files
 from cn.checkpoints.sidecar import schedule_settings
 from cn.errors import WeightsError
 from cn.model.config import PRESETS, ModelConfig, ScheduleConfig

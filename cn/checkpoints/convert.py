@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cn import __version__
 from cn.archives.entries import Entry
 from cn.archives.write import HALF_OF, Item, computed, copied, file_size, of_array
-from cn.checkpoints import original, settings
+from cn.checkpoints import diffusers_files, original_extras
 from cn.checkpoints.checkpoint import HEADER, ControlSpec, Dialect, Layout, PartName, table_of
 from cn.checkpoints.contents import Contents, Parameter
 from cn.checkpoints.express import check_expressible
@@ -161,7 +161,7 @@ def _ldm_text(contents: Contents, config: ModelConfig, half: bool) -> dict[str, 
 
 def _ldm_rest(contents: Contents, config: ModelConfig) -> dict[str, Item]:
     """What no network uses and the official code asks for: as the original file had it, where it did."""
-    made = original.schedule_buffers(config.schedule) | original.unused_text(config)
+    made = original_extras.schedule_buffers(config.schedule) | original_extras.unused_text(config)
     items = {name: of_array(array) for name, array in made.items()}
     return items | {name: copied([entry], entry.shape) for name, entry in contents.kept.items()}
 
@@ -172,9 +172,9 @@ def _diffusers(contents: Contents, half: bool, made: Mapping[str, Any]) -> Itera
     metadata = {"format": "pt"}
     texts: Mapping[str, str] = {}
     if config is not None:
-        texts = settings.pipeline_files(config, control)
+        texts = diffusers_files.pipeline_files(config, control)
     elif control is not None:
-        texts = {"config.json": settings.to_json(settings.control_settings(control))}
+        texts = {"config.json": diffusers_files.to_json(diffusers_files.control_settings(control))}
     for part in contents.parts:
         dialect: Dialect = "transformers" if part == "text" else "diffusers"
         prefix = "text_model." if part == "text" else ""

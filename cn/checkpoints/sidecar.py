@@ -44,7 +44,7 @@ _NOT_YAML = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError
 
 
 @dataclass(frozen=True)
-class Yaml:
+class OriginalSettings:
     """The settings of an original configuration file that the weights do not show; None where it is silent."""
 
     prediction: Prediction | None = None
@@ -69,11 +69,11 @@ class Yaml:
         return replace(spec, links=links, pooled=self.pooled)
 
 
-def read_yaml(weights: Path) -> Yaml:
+def read_yaml(weights: Path) -> OriginalSettings:
     """The settings in `NAME.yaml` beside `NAME.safetensors`; nothing when it is not there. InputError if unreadable."""
     path = next((p for s in (".yaml", ".yml") if (p := weights.with_suffix(s)).is_file()), None)
     if path is None:
-        return Yaml()
+        return OriginalSettings()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, *_NOT_YAML) as error:
@@ -97,7 +97,7 @@ def read_yaml(weights: Path) -> Yaml:
     prediction = params.get("parameterization", "eps" if params else None)
     if prediction is not None and (not isinstance(prediction, str) or prediction not in _PREDICTIONS):
         raise WeightsError(f"{path}: predicts {shown(prediction)}; cn knows eps and v")
-    return Yaml(
+    return OriginalSettings(
         prediction=_PREDICTIONS[prediction] if prediction is not None else None,
         heads=heads,
         head_dim=head_dim if heads is None else None,

@@ -9,7 +9,7 @@ from cn.archives.archive import Archive
 from cn.archives.entries import Entry
 from cn.checkpoints import infer
 from cn.checkpoints.checkpoint import BASE_PARTS, HEADER, Checkpoint, ControlSpec, Dialect, Part, PartName
-from cn.checkpoints.sidecar import Yaml, read_yaml
+from cn.checkpoints.sidecar import OriginalSettings, read_yaml
 from cn.errors import WeightsError
 from cn.model.config import ModelConfig, Prediction
 
@@ -146,7 +146,9 @@ def _part(name: PartName, entries: Mapping[str, Entry]) -> Part:
     return Part(dialect, {re.sub(f"^{prefix}", "", key): entry for key, entry in entries.items()})
 
 
-def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Yaml, whole_clip: bool) -> ModelConfig:
+def _model(
+    parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: OriginalSettings, whole_clip: bool
+) -> ModelConfig:
     """The base's configuration: from our own header where we wrote the file, else from its shapes."""
     if missing := [part for part in ("vae", "text") if part not in parts]:
         words = {"vae": "autoencoder (VAE)", "text": "text encoder"}
@@ -161,7 +163,7 @@ def _model(parts: Mapping[PartName, Part], header: Mapping[str, Any], beside: Ya
 
 
 def _prediction(
-    model: ModelConfig | None, header: Mapping[str, Any], beside: Yaml, metadata: Mapping[str, str]
+    model: ModelConfig | None, header: Mapping[str, Any], beside: OriginalSettings, metadata: Mapping[str, str]
 ) -> Prediction | None:
     """Ours, the yaml's, the `modelspec` that sd-scripts writes; SD 1 always predicts the noise."""
     if model is None:

@@ -2,7 +2,7 @@
 
 from open_clip.tokenizer import SimpleTokenizer
 
-from cn.checkpoints.settings import clip_merges, clip_vocabulary
+from cn.checkpoints.diffusers_files import clip_merges, clip_vocabulary
 
 
 def test_the_vocabulary_is_that_of_open_clip():
