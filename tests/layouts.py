@@ -1,9 +1,12 @@
 """Small bases and controls in every layout, from weights that are functions of names."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -12,8 +15,10 @@ from cn.checkpoints.checkpoint import Layout
 from cn.checkpoints.contents import Contents
 from cn.checkpoints.convert import plan
 from cn.checkpoints.deliver import check_destination, deliver
+from cn.checkpoints.load import open_base
 from cn.checkpoints.native import save_base, save_control
 from cn.checkpoints.recognise import recognise
+from cn.errors import CnError, WeightsError
 from cn.model.base import Base
 from cn.model.config import ModelConfig, Prediction, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from cn.model.controlnet import ControlNet
@@ -93,3 +98,28 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 def with_prediction(config: ModelConfig, prediction: Prediction) -> ModelConfig:
     return replace(config, schedule=replace(config.schedule, prediction=prediction))
+
+
+SMALL = ModelConfig(
+    name="small",
+    unet=UNetConfig(
+        channels=(64, 64), strides=(2,), res_blocks=1, attention_levels=(0,), context_dim=64, linear_projection=True,
+        heads=None, head_dim=64,
+    ),
+    vae=VAEConfig(channels=(32, 32), res_blocks=1),
+    text=TextConfig(width=64, heads=1, layers=1, run_layers=1, quick_gelu=False, pad_id=0, vocab_size=20),
+    schedule=ScheduleConfig(prediction="v"),
+)  # fmt: skip
+"""A base of one block a level."""
+
+
+def refusal(path: Path, words: str, kind: type[CnError] = WeightsError, load: Callable[[Path], Any] = open_base) -> str:
+    """The one line with which a file is refused; it names the file or one below it, and has these words."""
+    with pytest.raises(CnError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert type(caught.value) is kind, message
+    assert message.startswith(str(path)), message
+    assert message.isprintable()
+    assert words in message
+    return message
