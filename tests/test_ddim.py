@@ -231,3 +231,13 @@ def test_eta_noise_is_drawn_at_every_step() -> None:
     assert torch.equal(used[0].get_state(), fresh[0].get_state())
     list(ddim_sample(schedule, lambda z, step: z, z, 5, generators=used))
     assert torch.equal(used[0].get_state(), fresh[0].get_state())
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 20, 30, 999, 1000])
+def test_linspace_timesteps(n: int) -> None:
+    """As NumPy spaces them, rounded half to even; each step goes 1000 // n down."""
+    schedule = Schedule(ScheduleConfig(spacing="linspace"))
+    steps = ddim_steps(schedule, n)
+    assert [step.t for step in steps] == np.linspace(0, 999, n).round().astype(int)[::-1].tolist()
+    for step in steps:
+        assert step.alpha_prev == float(schedule.alphas_cumprod[max(step.t - 1000 // n, 0)])

@@ -122,7 +122,7 @@ def test_split_inverts_the_target(config: ScheduleConfig, level: int) -> None:
         ("beta_end", ["x", None, 0.0001, 1.0, math.inf, (0.012,)]),
         ("prediction", ["x0", None, (), 1]),
         ("zero_terminal_snr", ["false", None, 0]),
-        ("spacing", ["linspace", None, ()]),
+        ("spacing", ["even", None, ()]),
         ("guidance_rescale", ["0.7", None, -0.1, 1.1, math.nan]),
         ("steps_offset", [-1, 1000, 0.5, "1", None, True]),
         ("final_alpha_one", ["true", None, 1]),
@@ -160,6 +160,7 @@ STRIDE = ScheduleConfig(spacing="trailing_stride")
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "trained_betas": None}, LEADING),
         ({"steps_offset": 0, "set_alpha_to_one": True}, replace(LEADING, steps_offset=0, final_alpha_one=True)),
         ({"timestep_spacing": None, "beta_start": None, "clip_sample": False, "thresholding": False}, LEADING),
+        ({"timestep_spacing": "linspace"}, ScheduleConfig(spacing="linspace")),
         ({"timestep_spacing": "trailing"}, replace(STRIDE, final_alpha_one=True)),
         ({"timestep_spacing": "trailing", "set_alpha_to_one": False, "beta_end": 0.02}, replace(STRIDE, beta_end=0.02)),
         (
@@ -178,8 +179,8 @@ def test_settings_of_a_folder(tmp_path: Path, settings: dict[str, object], confi
     [
         ({"clip_sample": True}, "clip_sample would cut off what Stable Diffusion's latents hold; set it to false"),
         ({"thresholding": True}, "thresholding would cut off"),
-        ({"timestep_spacing": "linspace"}, "timestep_spacing is 'linspace'; cn knows leading and trailing"),
-        ({"timestep_spacing": ["leading"]}, "cn knows leading and trailing"),
+        ({"timestep_spacing": "even"}, "timestep_spacing is 'even'; cn knows leading, linspace and trailing"),
+        ({"timestep_spacing": ["leading"]}, "cn knows leading, linspace and trailing"),
         ({"prediction_type": "sample"}, "predicts 'sample'"),
         ({"prediction_type": []}, "predicts '..'"),
         ({"trained_betas": [0.1]}, "only the scaled-linear noise schedule"),

@@ -159,7 +159,7 @@ def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
         "rescale_betas_zero_snr": config.zero_terminal_snr,
         "set_alpha_to_one": config.final_alpha_one or config.spacing == "trailing",
         "steps_offset": config.steps_offset,
-        "timestep_spacing": "leading" if config.spacing == "leading" else "trailing",
+        "timestep_spacing": "trailing" if config.spacing.startswith("trailing") else config.spacing,
         "trained_betas": None,
     }
 

@@ -16,7 +16,11 @@ from cn.errors import InputError, WeightsError
 from cn.model.config import ModelConfig, Prediction, ScheduleConfig, Spacing, TextConfig
 
 _PREDICTIONS: Mapping[str, Prediction] = {"epsilon": "eps", "eps": "eps", "v_prediction": "v", "v": "v"}
-_SPACINGS: Mapping[str, Spacing] = {"leading": "leading", "trailing": "trailing_stride"}
+_SPACINGS: Mapping[str, Spacing] = {
+    "leading": "leading",
+    "linspace": "linspace",
+    "trailing": "trailing_stride",
+}
 _SCHEDULE: Mapping[str, str] = {
     "num_train_timesteps": "steps",
     "beta_start": "beta_start",
@@ -236,7 +240,7 @@ def schedule_settings(path: Path) -> ScheduleConfig:
             raise WeightsError(f"{path}: {name} would cut off what Stable Diffusion's latents hold; set it to false")
     spacing = str(settings.get("timestep_spacing", "leading"))
     if spacing not in _SPACINGS:
-        raise WeightsError(f"{path}: timestep_spacing is {spacing!r}; cn knows leading and trailing: set one of them")
+        raise WeightsError(f"{path}: timestep_spacing is {spacing!r}; cn knows leading, linspace and trailing")
     known = {ours: settings[theirs] for theirs, ours in _SCHEDULE.items() if theirs in settings}
     # Trailing timesteps are there to come from pure noise to a clean picture, unless the file says otherwise.
     known.setdefault("final_alpha_one", spacing == "trailing")

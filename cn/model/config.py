@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Prediction = Literal["eps", "v"]
-Spacing = Literal["leading", "trailing", "trailing_stride"]
+Spacing = Literal["leading", "linspace", "trailing", "trailing_stride"]
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]
 

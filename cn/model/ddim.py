@@ -23,9 +23,10 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     """Exactly `n` steps (1 … 1000), noisiest first.
 
     "leading": t = i·(1000 // n) + offset, held below 1000; each step goes 1000 // n down (as published Stable
-    Diffusion, offset 1). "trailing": n even parts from 999 down, each step going to where the next begins, the last to
-    a clean picture (the bundled base). "trailing_stride": the same timesteps, but each step goes 1000 // n down (as
-    diffusers). A stride below level 0 ends at ᾱ_0, or at a clean picture where `final_alpha_one` says so.
+    Diffusion, offset 1). "linspace": n timesteps from 999 to 0, "trailing_stride": n even parts from 999 down; their
+    steps go 1000 // n down too (all three as diffusers). "trailing": n even parts from 999 down, each step going to
+    where the next begins, the last to a clean picture (the bundled base). A stride below level 0 ends at ᾱ_0, or at a
+    clean picture where `final_alpha_one` says so.
     Raises ValueError outside 1 … 1000.
     """
     config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod
@@ -36,6 +37,8 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
         times = [i * stride + config.steps_offset for i in reversed(range(n))]
     elif config.spacing == "trailing":
         times = [round(total - i * total / n) - 1 for i in range(n)]
+    elif config.spacing == "linspace":
+        times = [round(i * (total - 1) / (n - 1)) if n > 1 else 0 for i in reversed(range(n))]
     else:
         # Where n does not divide 1000, rounding decides the ties (n = 48): the part is rounded once, as diffusers' is.
         part = total - (total - total / n)

@@ -77,6 +77,7 @@ CASES = {
     "too long, sd2": Case("sd2", "file", prompts=(LONG,)),
     "no guidance": Case("sd1", steps=20, scale=1.0),
     "no guidance, v, noise": Case("sd2-v", scale=1.0, eta=1.0),
+    "linspace": Case("sd1", steps=30, scheduler=(("timestep_spacing", "linspace"),)),
     "trailing, v": Case("sd2-v", steps=20, scheduler=(TRAILING, LEVEL_0)),
     "trailing to a clean picture, 30 steps": Case("sd2", steps=30, scheduler=(TRAILING, CLEAN)),
     "from pure noise, 30 steps": Case("sd2-v", steps=30, scheduler=(*ZERO, LEVEL_0)),
