@@ -1,0 +1,190 @@
+"""Depth maps (`depth`): what MiDaS sees in a photograph, near = white, as depth ControlNets expect it.
+
+A network gives inverse depth: large where near, in a unit of its own, which differs from picture to picture.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.detect.depthmap import stretch
+from cn.errors import WeightsError
+from cn.resizing import resize, resize_short_side, short_side_size
+
+if TYPE_CHECKING:
+    from cn.detect.nets.midas_blocks import DepthNetwork
+
+Rule = Literal["released", "minimal", "upper_bound"]
+
+MULTIPLE = 32
+"""Both sides of what the networks take are multiples of this many pixels: each halving must come out even."""
+
+LONGEST = 4
+"""Pictures whose sides differ by more than this factor are looked at more coarsely, else cost has no bound."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How large a network sees a picture.
+
+    "released": as the apps of the released ControlNets: the short side at `side`, both rounded to multiples of 64,
+    reduced by area or enlarged by Lanczos. This is the default for DPT-hybrid, because depth and normal controls are
+    used with maps made so, and a reduction by area does not alias.
+    "minimal" and "upper_bound": as MiDaS itself (its transforms.py): the side that needs the smaller change, or the
+    long side, at `side`, both rounded to multiples of 32, cubic. The default for the small network is "upper_bound".
+    """
+
+    rule: Rule = "released"
+    side: int = 384
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that the network gets for a picture of this size: multiples of 32, never 0.
+
+        A picture longer than 4:1 (`LONGEST`) gets the area of a 4:1 one, and is squashed to 16 times `side`.
+        """
+        wanted = (
+            short_side_size(height, width, self.side) if self.rule == "released" else self._midas_size(height, width)
+        )
+        most = LONGEST * self.side**2
+        if max(height, width) <= LONGEST * min(height, width) or wanted[0] * wanted[1] <= most:
+            return wanted
+        scale = math.sqrt(most / (height * width))
+        longest = LONGEST**2 * self.side
+        return _rounded(min(height * scale, longest), MULTIPLE), _rounded(min(width * scale, longest), MULTIPLE)
+
+    def _midas_size(self, height: int, width: int) -> tuple[int, int]:
+        down, across = self.side / height, self.side / width
+        if self.rule == "minimal":
+            scale = across if abs(1 - across) < abs(1 - down) else down
+            return _rounded(height * scale, MULTIPLE), _rounded(width * scale, MULTIPLE)
+        scale = min(across, down)
+        # Half a multiple more than `side` would be rounded up.
+        most = max(MULTIPLE, self.side // MULTIPLE * MULTIPLE)
+        return min(most, _rounded(height * scale, MULTIPLE)), min(most, _rounded(width * scale, MULTIPLE))
+
+    def resized(self, image: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """A picture (h, w, 3) at `size`: 0..255 in float32, or float64 and a little beyond where cubic overshoots."""
+        import cv2
+
+        height, width = image.shape[:2]
+        size = self.size(height, width)
+        if self.rule != "released":
+            # In floating point, like MiDaS: nothing is cut off.
+            return np.asarray(cv2.resize(image.astype(np.float64), size[::-1], interpolation=cv2.INTER_CUBIC))
+        if size == short_side_size(height, width, self.side):
+            return resize_short_side(image, self.side).astype(np.float32)
+        return resize(image, size).astype(np.float32)
+
+
+HYBRID = Preparation("released", 384)
+"""For DPT-hybrid, by default."""
+HYBRID_MIDAS = Preparation("minimal", 384)
+"""For DPT-hybrid, as its authors run it."""
+SMALL = Preparation("upper_bound", 256)
+"""For MiDaS v2.1 small, as its authors run it."""
+
+
+def open_depth(path: Path | str) -> "DepthNetwork":
+    """The network of a published file, told by its tensors: MiDaS DPT-hybrid or MiDaS v2.1 small.
+
+    Raises WeightsError when it is another file, or its tensors do not all fit; InputError when it is damaged.
+    """
+    from cn.archives.archive import open_archive
+    from cn.detect.nets import load, without_prefix
+    from cn.detect.nets.dpt import DPTHybrid
+    from cn.detect.nets.midas_small import MidasSmall
+
+    archive = open_archive(path)
+    plain = without_prefix("module.")
+    names = {plain(name) for name in archive.entries}
+    if "pretrained.model.patch_embed.backbone.stem.conv.weight" in names:
+        return load(DPTHybrid, archive, plain)
+    if "pretrained.layer1.3.0.conv_dw.weight" in names:
+        return load(MidasSmall, archive, plain)
+    known = "dpt_hybrid-midas-501f0c75.pt (dpt_hybrid_384.pt) or midas_v21_small_256.pt"
+    raise WeightsError(f"{archive.path}: holds none of the depth networks; give {known}")
+
+
+def preparation(network: "DepthNetwork") -> Preparation:
+    """The default for a network of `open_depth`."""
+    from cn.detect.nets.midas_small import MidasSmall
+
+    return SMALL if isinstance(network, MidasSmall) else HYBRID
+
+
+def inverse_depth(
+    network: "DepthNetwork", images: Sequence[NDArray[np.uint8]], prepare: Preparation | None = None, *, batch: int = 1
+) -> list[NDArray[np.float32]]:
+    """What a network of `open_depth` sees in pictures (h, w, 3) RGB of any sizes: for each, float32 (h', w') ≥ 0.
+
+    Near is large, and (h', w') is the size that the network works at (`prepare`; by default the network's own). Up to
+    `batch` pictures that have one size there are looked at together. Company changes the last bits, and so does the
+    number of torch's threads: a few pixels of a map may then differ by a level. With both the same, so are the bytes.
+    """
+    chosen = prepare or preparation(network)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(chosen.size(*image.shape[:2]), []).append(number)
+    found: dict[int, NDArray[np.float32]] = {}
+    for numbers in groups.values():
+        for start in range(0, len(numbers), batch):
+            together = numbers[start : start + batch]
+            pictures = np.stack([_normalised(network, chosen.resized(images[number])) for number in together])
+            found |= zip(together, _run(network, pictures), strict=True)
+    return [found[number] for number in range(len(images))]
+
+
+def depth_map(inverse: NDArray[np.floating], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Inverse depth (h', w') as a map, uint8 `size` = (h, w): the nearest is white (255), the farthest black (0).
+
+    Stretched and truncated as the released annotator does it (annotator/midas), which leaves maps at the network's
+    size; here the numbers are brought to `size` before they become 256 levels. What is not finite counts as farthest,
+    and a picture of one single depth is all 0.
+    """
+    known = settle(inverse)
+    return stretch(resize(known, size) if size else known)
+
+
+def depth_maps(
+    network: "DepthNetwork", images: Sequence[NDArray[np.uint8]], prepare: Preparation | None = None, *, batch: int = 1
+) -> list[NDArray[np.uint8]]:
+    """The depth map of each picture (h, w, 3) RGB, uint8 (h, w): `inverse_depth`, then `depth_map`."""
+    found = inverse_depth(network, images, prepare, batch=batch)
+    return [depth_map(inverse, image.shape[:2]) for inverse, image in zip(found, images, strict=True)]
+
+
+def settle(inverse: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Inverse depth (h, w) with the smallest finite value, or 0 where there is none, in place of what is not finite."""
+    there = np.isfinite(inverse)
+    if there.all():
+        return inverse
+    least = inverse[there].min() if there.any() else 0
+    return np.where(there, inverse, least).astype(inverse.dtype)
+
+
+def _rounded(length: float, multiple: int) -> int:
+    """To the nearest multiple, halves to the even one as NumPy rounds, but never to 0."""
+    return max(multiple, round(length / multiple) * multiple)
+
+
+def _normalised(network: "DepthNetwork", picture: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(h, w, 3) of 0..255 → what the network was trained on: -1..1 for DPT-hybrid, ImageNet's for the small one."""
+    if set(network.mean) == set(network.deviation) == {0.5}:
+        # In this order, and in the picture's precision, the input is the released annotator's to the last bit.
+        return (picture / 127.5 - 1).astype(np.float32)
+    return ((picture / 255 - np.array(network.mean)) / np.array(network.deviation)).astype(np.float32)
+
+
+def _run(network: "DepthNetwork", pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, h', w', 3) → (n, h', w')."""
+    import torch
+
+    from cn.detect.nets import to_tensor
+
+    with torch.inference_mode():
+        return network(to_tensor(pictures, network)).float().cpu().numpy()

@@ -1,0 +1,170 @@
+"""Normal maps: from inverse depth as published, and from DIODE's arrays."""
+
+import numpy as np
+import pytest
+
+from cn.detect.depth import Preparation, inverse_depth
+from cn.detect.depthmap import normals_to_map
+from cn.detect.geometry import surface_normals
+from cn.detect.normal import DIODE, normal_from_depth, normal_maps, normals_from_diode, read_diode, reversed_channels
+from cn.errors import InputError, UsageError
+from tests.depth_cases import CAMERA, SIZE, Stub, golden, picture, plane_depth, sphere_depth, unit
+
+
+def test_the_map_is_that_of_the_released_annotator():
+    (found,) = inverse_depth(Stub(), [picture(100, 150)], Preparation("released", 64))
+    ours, reference = normal_from_depth(found), golden("released.normal")
+    assert ours.dtype == np.uint8
+    assert ours.shape == reference.shape == (64, 128, 3)
+    # A level for the last bits of the picture; at the edge of the background whole pixels may change sides.
+    assert (np.abs(ours.astype(int) - reference).max(axis=-1) <= 1).mean() > 0.999
+    assert (reference == (127, 127, 255)).all(axis=-1).any()
+    assert len(np.unique(reference.reshape(-1, 3), axis=0)) > 100
+
+
+def test_red_faces_left_green_up_and_blue_the_viewer():
+    y, x = np.mgrid[0:40.0, 0:40.0].astype(np.float32)
+    nearer_to_the_right, nearer_below = (normal_from_depth(d, background=0)[20, 20] for d in (x, y))
+    assert nearer_to_the_right.tolist() == [227, 127, 206]  # (8, 0, 2π) of length 1
+    assert nearer_below.tolist() == [127, 227, 206]
+    assert normal_from_depth(-x, background=0)[20, 20].tolist() == [27, 127, 206]
+
+
+def test_strength_flattens_and_the_unit_of_depth_matters():
+    y, x = np.mgrid[0:40.0, 0:40.0].astype(np.float32)
+    red = [int(normal_from_depth(x + y, strength=s, background=0)[20, 20, 0]) for s in (1, 2 * np.pi, 50)]
+    assert red == sorted(red, reverse=True)
+    assert red[0] > red[-1] > 127
+    assert np.array_equal(normal_from_depth(3 * x, strength=3.0), normal_from_depth(x, strength=1.0))
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])
+def test_a_strength_without_meaning_is_refused(strength):
+    with pytest.raises(UsageError, match="more than 0"):
+        normal_from_depth(np.eye(4, dtype=np.float32), strength=strength)
+
+
+def test_what_is_far_is_flat():
+    x = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (9, 1))
+    flat = (normal_from_depth(x, background=0.4) == (127, 127, 255)).all(axis=-1)
+    assert flat[:, :40].all()
+    assert not flat[:, 41:-1].any()
+    # At the border the filter mirrors the picture, so there is no slope across the first column.
+    assert not (normal_from_depth(x, background=0) == (127, 127, 255)).all(axis=-1)[:, 1:-1].any()
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, np.nan, np.inf])
+def test_one_single_depth_is_flat(value):
+    made = normal_from_depth(np.full((5, 7), value, np.float32), (9, 8))
+    assert made.shape == (9, 8, 3)
+    assert (made == (127, 127, 255)).all()
+
+
+def test_pixels_that_are_not_finite_spoil_only_their_neighbours():
+    y, x = np.mgrid[0:40.0, 0:40.0].astype(np.float32)
+    whole = normal_from_depth(x + y)
+    broken = x + y
+    broken[20, 20] = np.nan
+    made = normal_from_depth(broken)
+    changed = (made != whole).any(axis=-1)
+    assert changed.sum() <= 9
+    assert changed[19:22, 19:22].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2), (300, 200)])
+def test_the_map_has_the_size_asked_for(size):
+    made = normal_from_depth(np.random.default_rng(0).random((64, 96)).astype(np.float32), size)
+    assert made.shape == (*size, 3)
+    assert made.dtype == np.uint8
+
+
+def test_maps_of_pictures_have_their_sizes_and_options():
+    images = [picture(50, 70), picture(7, 5), picture(50, 70)]
+    small = Preparation("released", 64)
+    made = normal_maps(Stub(), images, small, batch=2, strength=9.0, background=0.3)
+    assert [one.shape for one in made] == [image.shape for image in images]
+    assert np.array_equal(made[0], made[2])
+    (found,) = inverse_depth(Stub(), images[:1], small)
+    assert np.array_equal(made[0], normal_from_depth(found, (50, 70), strength=9.0, background=0.3))
+
+
+def test_it_leans_the_way_true_normals_do():
+    depth = sphere_depth((0.1, -0.05, -3), 0.8)
+    inverse = np.where(np.isfinite(depth), 1 / depth, 0).astype(np.float32)
+    published = normal_from_depth(inverse, strength=0.05).astype(int) - 127
+    true = normals_to_map(surface_normals(depth, CAMERA)).astype(int) - 127
+    core = np.isfinite(depth) & (np.abs(true[..., :2]).min(axis=-1) > 25)
+    assert core.sum() > 1000
+    assert (np.sign(published[core][:, :2]) == np.sign(true[core][:, :2])).mean() > 0.99
+
+
+def test_reversed_channels_are_what_the_released_control_takes():
+    made = picture(6, 5)
+    assert np.array_equal(reversed_channels(made), made[..., [2, 1, 0]])
+    assert np.array_equal(reversed_channels(reversed_channels(made)), made)
+
+
+def stored_normals() -> np.ndarray:
+    """A floor and a wall as DIODE stores them, float32, some pixels invalid."""
+    room = np.minimum(plane_depth(unit(0, 1, 0.05), 1.5), plane_depth(unit(0.2, 0, 1), 8.0))
+    normals = surface_normals(room, CAMERA).astype(np.float32)
+    normals[:3] = 0
+    return normals
+
+
+def test_diode_normals_are_camera_space_already():
+    stored = stored_normals()
+    found = normals_from_diode(stored, camera=CAMERA)
+    assert np.allclose(found, stored, atol=1e-6)
+    assert not found[:3].any()
+    assert normals_to_map(found)[-1, 80].tolist() == [127, 254, 133]
+    assert (normals_to_map(found)[:3] == (127, 127, 255)).all()
+    assert (normals_to_map(found, nothing=(127, 127, 127))[:3] == 127).all()
+
+
+def test_normals_that_point_into_the_surface_are_turned_round():
+    stored = stored_normals()
+    flipped = stored * np.random.default_rng(0).choice([-1, 1], SIZE)[..., None]
+    assert np.allclose(normals_from_diode(flipped, camera=CAMERA), stored, atol=1e-6)
+
+
+def test_invalid_pixels_and_other_lengths():
+    stored = stored_normals() * 7
+    stored[50, 50] = np.nan
+    mask = np.ones(SIZE)
+    mask[60, 60] = 0
+    found = normals_from_diode(stored, mask, CAMERA)
+    assert not found[50, 50].any()
+    assert not found[60, 60].any()
+    assert np.allclose(np.linalg.norm(found[70:], axis=-1), 1)
+    with pytest.raises(InputError, match="different sizes"):
+        normals_from_diode(stored, mask[1:], CAMERA)
+
+
+def test_diode_files_are_read_and_the_camera_is_diodes(tmp_path):
+    assert (DIODE.fx, DIODE.fy, DIODE.cx, DIODE.cy) == (886.81, 927.06, 512, 384)
+    np.save(tmp_path / "a_normal.npy", stored_normals())
+    assert np.array_equal(read_diode(tmp_path / "a_normal.npy", channels=3), stored_normals())
+    np.save(tmp_path / "a_depth.npy", np.ones((4, 5, 1), np.float32))
+    assert read_diode(tmp_path / "a_depth.npy", channels=1).shape == (4, 5)
+
+
+def test_what_is_no_array_of_diode_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.npy: no such file"):
+        read_diode(tmp_path / "gone.npy", channels=3)
+    (tmp_path / "text.npy").write_text("not an array")
+    np.save(tmp_path / "flat.npy", np.zeros((4, 5)))
+    np.save(tmp_path / "empty.npy", np.zeros((0, 5, 3)))
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    np.save(tmp_path / "words.npy", np.array([["a"]]))
+    np.savez(tmp_path / "zip.npy.npz", a=np.zeros((4, 5, 3)))
+    whole = (tmp_path / "flat.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:-9])
+    (tmp_path / "none.npy").write_bytes(b"")
+    for name in ("text", "flat", "empty", "objects", "words", "zip.npy.npz", "cut", "none"):
+        path = tmp_path / (name if name.endswith("npz") else f"{name}.npy")
+        with pytest.raises(InputError, match=path.name) as error:
+            read_diode(path, channels=3)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="directory"):
+        read_diode(tmp_path, channels=3)
