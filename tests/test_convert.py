@@ -239,6 +239,22 @@ def test_what_a_pruned_file_lacks_is_written_anew(tmp_path):
                      "position ids stored as floating-point numbers; they are counted anew",)  # fmt: skip
 
 
+def test_a_pooled_control_is_told_once_and_stays_so(tmp_path):
+    """Nothing in a shuffle control's tensors shows it: its yaml does, or --pooled."""
+    source = convert(native_control(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
+    bare = tmp_path / "bare.safetensors"
+    save_file(load_file(source), bare)
+    assert not open_control(bare).model.pooled
+    told = convert(bare, tmp_path / "c.safetensors", "native", pooled=True)
+    assert open_control(told).model.pooled
+    assert open_control(convert(told, tmp_path / "d", "diffusers")).model.pooled
+    assert open_control(convert(told, tmp_path / "e.safetensors", "ldm")).model.pooled
+    bare.with_suffix(".yaml").write_text("model: {params: {global_average_pooling: true, only_mid_control: false}}")
+    assert open_control(bare).model.pooled
+    with pytest.raises(UsageError, match="--pooled is for controls"):
+        convert(native_base(tmp_path / "f.safetensors", "sd1"), tmp_path / "g.safetensors", "native", pooled=True)
+
+
 def test_a_prediction_that_no_file_says_has_to_be_given(tmp_path):
     source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
     bare = tmp_path / "bare.safetensors"

@@ -56,9 +56,16 @@ class Contents:
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, *, only: Only | None = None, prediction: Prediction | None = None
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        only: Only | None = None,
+        prediction: Prediction | None = None,
+        pooled: bool = False,
     ) -> "Contents":
         """Find the place of every tensor of a checkpoint, or `only` of its base or control.
+
+        `pooled` says of a control what its file does not: that its residuals are averaged over the picture.
 
         Raises WeightsError that names the first offenders where something is missing, left over or of another shape,
         UsageError when what is asked for is not there.
@@ -68,6 +75,8 @@ class Contents:
         spec = checkpoint.control if only != "base" else None
         if config is None and spec is None:
             raise UsageError(f"{checkpoint.path}: --only {only}, but this is {checkpoint.what}")
+        if pooled and spec is None:
+            raise UsageError(f"{checkpoint.path}: --pooled is for controls, and this is {checkpoint.what}")
         parts: dict[PartName, Mapping[str, Parameter]] = {}
         if config is not None:
             shapes = base_shapes(config)
@@ -81,7 +90,7 @@ class Contents:
             parts["control"] = find_sources(checkpoint, "control", control_shapes(spec))
             if spec.reversed_channels:
                 notes.append("the control takes its condition as BGR: its first layer is turned round to take RGB")
-                spec = replace(spec, reversed_channels=False)
+            spec = replace(spec, reversed_channels=False, pooled=spec.pooled or pooled)
         kept = checkpoint.kept if config is not None else {}
         foreign = {k: v for k, v in checkpoint.metadata.items() if k != "format" and not checkpoint.has_header}
         told = {"source_metadata": foreign} if foreign else dict(checkpoint.metadata) if checkpoint.has_header else {}

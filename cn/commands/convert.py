@@ -53,6 +53,15 @@ Ema = Annotated[
         rich_help_panel=_READING_PANEL,
     ),
 ]
+Pooled = Annotated[
+    bool,
+    typer.Option(
+        "--pooled",
+        help="The control averages its residuals over the picture (ControlNet 1.1 shuffle), which only a .yaml or "
+        "config.json beside it would say.",
+        rich_help_panel=_READING_PANEL,
+    ),
+]
 Variant = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +85,7 @@ def convert(
     to: To = "native",
     only: Only_ = None,
     prediction: Prediction = None,
+    pooled: Pooled = False,
     ema: Ema = False,
     variant: Variant = None,
     half: Half = False,
@@ -98,7 +108,9 @@ def convert(
     if only not in (None, "base", "control"):
         raise UsageError(f"--only is base or control, not {only!r}")
     checkpoint = recognise(catalogue.find(src), ema=ema, variant=variant)
-    contents = Contents.of(checkpoint, only=cast("Only | None", only), prediction=checked_prediction(prediction))
+    contents = Contents.of(
+        checkpoint, only=cast("Only | None", only), prediction=checked_prediction(prediction), pooled=pooled
+    )
     _finish(contents, dst, layout, half=half, dry_run=dry_run, overwrite=overwrite, json=json, quiet=quiet)
 
 
