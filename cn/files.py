@@ -18,6 +18,7 @@ from cn.units import bytes_text
 
 TEMPORARY_PREFIX = ".cn-"
 TEMPORARY_SUFFIX = ".tmp"
+_HASHED_AT_ONCE = 8 << 20
 
 
 def reason(error: OSError) -> str:
@@ -26,10 +27,16 @@ def reason(error: OSError) -> str:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Of the whole file, hexadecimal. InputError when it cannot be read."""
+    """Of the whole file, hexadecimal. InputError when it cannot be read.
+
+    In pieces so large that a thread which does this leaves the interpreter to the others.
+    """
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+        return digest.hexdigest()
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: cannot be read: {reason(error)}") from error
 

@@ -47,11 +47,13 @@ def write_safetensors(
     metadata: Mapping[str, str],
     *,
     on_bytes: Callable[[int], None] | None = None,
+    settle: Callable[[str], str] | None = None,
 ) -> None:
     """Write tensors, the widest numbers first and then by name, so that all lie aligned and the bytes are always alike.
 
-    `on_bytes` hears how many bytes have been written. Raises InputError for a tensor that holds NaN or infinity, and
-    when the file cannot be written; nothing is left behind then.
+    `on_bytes` hears how many bytes have been written. `settle` gets each metadata text when all tensors are written,
+    and gives what shall stand there, of the same length: for what is only known then. Raises InputError for a tensor
+    that holds NaN or infinity, and when the file cannot be written; nothing is left behind then.
     """
     order = sorted(items, key=lambda name: (-ITEM_SIZES[items[name].dtype], name))
     with open_atomic(path) as file:
@@ -67,6 +69,9 @@ def write_safetensors(
                     on_bytes(len(chunk))
             if written != items[name].nbytes:
                 raise InputError(f"{items[name].origin}: changed while it was read ({name})")
+        if settle is not None:
+            file.seek(0)
+            file.write(_header({name: items[name] for name in order}, {k: settle(v) for k, v in metadata.items()}))
 
 
 def _not_finite(name: str, item: Item) -> str:

@@ -57,23 +57,31 @@ def _check_way(conversion: Conversion, destination: Path, overwrite: bool) -> No
         raise InputError(f"{destination}: is there already; give another name{remedy}")
 
 
-def deliver(conversion: Conversion, destination: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
-    """Write a checked conversion. `on_bytes` hears how much has been written. Raises InputError as `open_atomic`."""
+def deliver(
+    conversion: Conversion,
+    destination: Path,
+    *,
+    on_bytes: Callable[[int], None] | None = None,
+    settle: Callable[[str], str] | None = None,
+) -> None:
+    """Write a checked conversion; `on_bytes` and `settle` as for `write_safetensors`. InputError as `open_atomic`."""
     make_folder(destination.parent)
     if not conversion.is_folder:
-        _write(conversion.outputs[0], destination, on_bytes)
+        _write(conversion.outputs[0], destination, on_bytes, settle)
         return
     with _new_folder(destination) as folder:
         for output in conversion.outputs:
             make_folder((folder / output.name).parent)
-            _write(output, folder / output.name, on_bytes)
+            _write(output, folder / output.name, on_bytes, settle)
 
 
-def _write(output: Output, path: Path, on_bytes: Callable[[int], None] | None) -> None:
+def _write(
+    output: Output, path: Path, on_bytes: Callable[[int], None] | None, settle: Callable[[str], str] | None
+) -> None:
     if output.text is not None:
         write_atomic(path, output.text.encode())
     else:
-        write_safetensors(path, output.items, output.metadata, on_bytes=on_bytes)
+        write_safetensors(path, output.items, output.metadata, on_bytes=on_bytes, settle=settle)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -59,17 +59,20 @@ class Report:
         return asdict(self)
 
 
-def inspect(path: Path) -> Report:
-    """Describe a file or folder. InputError when it cannot be read, WeightsError when it is missing or refused."""
+def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
+    """Describe a file or folder; `hashed` is a file's SHA-256, where somebody has begun to compute it.
+
+    Raises InputError when it cannot be read, WeightsError when it is missing or refused.
+    """
     archive = open_archive(path) if not path.is_dir() else None
     try:
         checkpoint = recognise(path, archive=archive)
     except WeightsError as error:
         if archive is None:
             raise
-        return _stranger(archive, str(error).removeprefix(f"{path}: "))
+        return _stranger(archive, str(error).removeprefix(f"{path}: "), hashed)
     entries = dict(_entries(checkpoint))
-    hashes, broken = _read(checkpoint.files, entries)
+    hashes, broken = _read(checkpoint.files, entries, hashed)
     misfits = list(_misfits(checkpoint))
     spec, unet = checkpoint.control, _unet(checkpoint)
     return Report(
@@ -95,9 +98,9 @@ def inspect(path: Path) -> Report:
     )
 
 
-def _stranger(archive: Archive, why: str) -> Report:
+def _stranger(archive: Archive, why: str, hashed: Future[str] | None) -> Report:
     """The report on a readable file that is neither base nor control, or one of a family that cn does not know."""
-    hashes, broken = _read((archive.path,), archive.entries)
+    hashes, broken = _read((archive.path,), archive.entries, hashed)
     total = sum(entry.elements for entry in archive.entries.values())
     left = (f"also holds {name} ({what})" for name, what in archive.leftovers.items())
     return Report(
@@ -148,10 +151,12 @@ def _dtypes(entries: Mapping[str, Entry]) -> dict[str, int]:
     return dict(Counter(entry.dtype for entry in entries.values()).most_common())
 
 
-def _read(files: tuple[Path, ...], entries: Mapping[str, Entry]) -> tuple[list[str], list[str]]:
+def _read(
+    files: tuple[Path, ...], entries: Mapping[str, Entry], hashed: Future[str] | None
+) -> tuple[list[str], list[str]]:
     """The files' hashes, and the names of tensors that hold NaN or infinity; both at once, on two threads."""
     with ThreadPoolExecutor(1) as pool:
-        hashes = pool.submit(lambda: [sha256(file) for file in files])
+        hashes = pool.submit(lambda: [hashed.result()] if hashed else [sha256(file) for file in files])
         broken = [name for name, entry in entries.items() if not _finite(entry)]
         return hashes.result(), broken
 

@@ -1,5 +1,6 @@
 """`cn convert`: checkpoints from any layout to any other, and controls from one base to another."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("native", "ldm", "diffusers")
 _READING_PANEL = "Reading"
+_UNKNOWN_HASH = "?" * 64
 
 Destination = Annotated[
     str, typer.Argument(metavar="DST", help="A .safetensors file; a folder for diffusers.", show_default=False)
@@ -185,9 +187,16 @@ def _finish(
         if json:
             console.emit(record, json=True)
         return
-    conversion = plan(contents, to, half=half, source_sha256=sha256_of_all(contents.files))
-    with console.progress(conversion.size, "writing", unit="B", quiet=quiet) as advance:
-        deliver(conversion, destination, on_bytes=advance)
+    # The source is hashed while it is copied; its hash takes the place that was kept for it.
+    conversion = plan(contents, to, half=half, source_sha256=_UNKNOWN_HASH)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        console.progress(conversion.size, "writing", unit="B", quiet=quiet) as advance,
+    ):
+        hashed = pool.submit(sha256_of_all, contents.files)
+        deliver(
+            conversion, destination, on_bytes=advance, settle=lambda text: text.replace(_UNKNOWN_HASH, hashed.result())
+        )
     console.emit(record, json=json)
 
 

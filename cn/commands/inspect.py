@@ -1,5 +1,7 @@
 """`cn inspect`: what a file of weights is."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,13 +33,10 @@ def inspect(
 
     Nothing that a file holds is ever run: a pickle that tries is refused by name.
     """
-    from cn.checkpoints.inspection import inspect as look
-    from cn.weights import catalogue
-
     failures: list[CnError] = []
     for number, path in enumerate(paths):
         try:
-            report = look(catalogue.find(path))
+            report = _look(path)
         except CnError as error:
             failures.append(error)
             if len(paths) > 1:
@@ -53,6 +52,19 @@ def inspect(
         everything = len(failures) == len(paths)
         message = f"{len(failures)} of {len(paths)} cannot be read"
         raise InputError(message) if everything else PartialError(message)
+
+
+def _look(path: str) -> "Report":
+    """The report on a file or folder. Hashing takes longest, so that begins before anything else is even imported."""
+    from cn.files import sha256
+
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(sha256, path) if os.path.isfile(path) else None
+        from cn.checkpoints.inspection import inspect as look
+        from cn.weights import catalogue
+
+        found = catalogue.find(path)
+        return look(found, hashed if str(found) == path else None)
 
 
 def _lines(report: "Report") -> list[str]:
