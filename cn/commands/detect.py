@@ -1,58 +1,48 @@
-"""`cn detect KIND SRC DST`: photographs to condition images."""
+"""`cn detect KIND SRC DST`: photographs to condition images, one sub-command for each kind."""
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Callable
-from io import BufferedReader
-from typing import TYPE_CHECKING, Annotated, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cn import console
-from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers
-from cn.errors import InputError, PartialError, UsageError
+from cn.commands.detecting import MakeDetector, shared
+from cn.commands.options import BatchSize
+from cn.detect import methods
+from cn.errors import UsageError
 
 if TYPE_CHECKING:
+    from cn.detect.loading import Weights
+    from cn.detect.methods import Method
     from cn.detect.protocol import Detector
-    from cn.detect.sources import Sources
 
 app = typer.Typer(no_args_is_help=True)
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SRC",
-        help="An image, a folder, a glob pattern in quotes, or [b]-[/b]: paths (or one image) on standard input.",
-        show_default=False,
-    ),
-]
-Destination = Annotated[
-    str,
-    typer.Argument(
-        metavar="DST",
-        help="A folder; or, when SRC is one image, a file or [b]-[/b] for standard output.",
-        show_default=False,
-    ),
-]
-Recursive = Annotated[
-    bool,
-    typer.Option("--recursive", "-r", help="Search the folder's sub-folders too.", rich_help_panel="Input"),
-]
-Resolution = Annotated[
-    int | None,
-    typer.Option(
-        "--resolution",
-        metavar="N",
-        min=64,
-        max=8192,
-        help="Resize the image first: short side N, both sides to multiples of 64, as the released checkpoints were "
-        "trained. Default: its own size.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
 
-_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x00")
+def _method(kind: str, words: str) -> typer.models.OptionInfo:
+    listed = "|".join(method.name for method in methods.METHODS[kind])
+    return typer.Option("--method", metavar=listed, help=words, rich_help_panel=METHOD_PANEL)
+
+
+METHOD_PANEL = "Method"
+
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="The network's published weights. Default: the file that [b]cn weights pull[/b] has fetched. "
+        "Without --method, the file says which network it is.",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
+SoftEdgeMethod = Annotated[
+    str | None,
+    _method("hed", "hed: the network of the paper; tin: a small network; gradient: no weights needed. Default: hed."),
+]
+DepthMethod = Annotated[
+    str | None,
+    _method("depth", "dpt-hybrid: the network of the paper; midas-small: a small, fast one. Default: dpt-hybrid."),
+]
 
 
 @app.callback()
@@ -61,9 +51,8 @@ def _detect() -> None:
 
 
 @app.command()
+@shared
 def canny(
-    src: Source,
-    dst: Destination,
     low: Annotated[
         float,
         typer.Option("--low", min=0, max=10000, help="An edge goes on down to this gradient.", rich_help_panel="Canny"),
@@ -85,13 +74,7 @@ def canny(
         int,
         typer.Option("--seed", metavar="N", min=0, help="For --random-thresholds.", rich_help_panel="Canny"),
     ] = 0,
-    recursive: Recursive = False,
-    resolution: Resolution = None,
-    workers: Workers = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> MakeDetector:
     """Canny edges: white lines, one pixel wide, on black.
 
     Each PNG says which detector made it, and with which thresholds; [b]cn sample[/b] and [b]cn train[/b] read that.
@@ -105,105 +88,218 @@ def canny(
 
         return CannyDetector(low, high, random_thresholds, seed)
 
-    _run(
-        detector,
-        src,
-        dst,
-        recursive=recursive,
-        resolution=resolution,
-        workers=workers,
-        overwrite=overwrite,
-        json=json,
-        quiet=quiet,
-    )
+    return detector
 
 
-def _run(
-    make_detector: "Callable[[], Detector]",
-    src: str,
-    dst: str,
-    *,
-    recursive: bool,
-    resolution: int | None,
-    workers: int | None,
-    overwrite: bool,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """What all kinds share: find the images, work through them, report each, and fail with the right exit code."""
-    from cn.detect import batch, sources
-    from cn.images import SUFFIXES
+@app.command()
+@shared
+def hough(
+    method: Annotated[
+        str | None, _method("hough", "mlsd: the network of the paper; lsd: no weights needed. Default: mlsd.")
+    ] = None,
+    weights: WeightsFile = None,
+    score: Annotated[
+        float,
+        typer.Option("--score", min=0, max=1, help="mlsd: least confidence of a line.", rich_help_panel="Lines"),
+    ] = 0.1,
+    length: Annotated[
+        float | None,
+        typer.Option(
+            "--length",
+            min=0,
+            help="Shortest line. mlsd: in pixels of its map, of half the image's size (default 0.1); lsd: as a share "
+            "of the shorter side (default 0.06).",
+            rich_help_panel="Lines",
+        ),
+    ] = None,
+    batch_size: BatchSize = 1,
+) -> MakeDetector:
+    """Straight lines: white, one pixel wide, on black.
 
-    found = sources.find(src, dst, suffixes=SUFFIXES, recursive=recursive, stdin_paths=_stdin_paths(src))
-    _say_collisions(found)
-    workers = workers or batch.automatic_workers(len(found))
-    counts: Counter[str] = Counter()
-    other_settings = 0
-    work = batch.run(
-        make_detector(),
-        sources.jobs(found, dst),
-        workers=min(workers, len(found)),
-        overwrite=overwrite,
-        resolution=resolution,
-    )
-    try:
-        with console.progress(len(found), "detect", unit="image", quiet=quiet or found.single) as advance:
-            for outcome in work:
-                counts[outcome.status] += 1
-                if outcome.output != "-" and (json or outcome.status == "written"):
-                    console.emit(outcome.record(), json)
-                if outcome.status == "failed":
-                    if found.single and outcome.error is not None:
-                        raise outcome.error
-                    console.error(outcome.note or outcome.path)
-                other_settings += outcome.status == "skipped" and outcome.note is not None
-                advance(1, failed=counts["failed"])
-    finally:
-        # Also when interrupted: end the workers before saying what there is.
-        work.close()
-        if counts["skipped"] or (counts and not found.single):
-            _summary(counts, other_settings, dst, quiet)
-    _judge(counts)
+    M-LSD, large or tiny as its weights are; [b]--method lsd[/b] needs no weights. An image without straight lines gives
+    a black map.
+    """
+    chosen = methods.choose("hough", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import HoughDetector
+
+        return HoughDetector(_weights("hough", chosen, weights), score, length, batch_size)
+
+    return detector
 
 
-def _judge(counts: "Counter[str]") -> None:
-    if not counts["failed"]:
-        return
-    message = f"{counts['failed']} of {counts.total()} images failed"
-    if counts["failed"] == counts.total():
-        raise InputError(message)
-    raise PartialError(f"{message}; the others are done")
+@app.command()
+@shared
+def hed(method: SoftEdgeMethod = None, weights: WeightsFile = None, batch_size: BatchSize = 1) -> MakeDetector:
+    """Soft edges: boundaries in shades of grey, white where sure, on black.
+
+    HED in both published forms (ControlNetHED.pth, network-bsds500.pth), or TIN; [b]--method gradient[/b] needs no
+    weights.
+    """
+    chosen = methods.choose("hed", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import HedDetector
+
+        return HedDetector(_weights("hed", chosen, weights), batch_size)
+
+    return detector
 
 
-def _summary(counts: "Counter[str]", other_settings: int, dst: str, quiet: bool) -> None:
-    parts = [f"{counts['written']} written"]
-    if counts["skipped"]:
-        parts.append(f"{counts['skipped']} already there")
-    if counts["failed"]:
-        parts.append(f"{counts['failed']} failed")
-    console.status(f"{dst}: {', '.join(parts)}", quiet=quiet)
-    if other_settings:
-        console.warn(
-            f"{other_settings} of those already there were made with other settings; --overwrite makes them again"
-        )
+@app.command()
+@shared
+def scribble(
+    method: SoftEdgeMethod = None,
+    weights: WeightsFile = None,
+    from_drawing: Annotated[
+        bool,
+        typer.Option(
+            "--from-drawing",
+            help="The images are drawings, dark on light or light on dark: their ink is the scribble. No weights.",
+            rich_help_panel=METHOD_PANEL,
+        ),
+    ] = False,
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random",
+            help="The paper's augmentations, other ones for every file: thresholds, strokes left out, morphology, "
+            "non-maximum suppression. They depend on --seed and the file's path below SRC only.",
+            rich_help_panel="Scribble",
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="For --random.", rich_help_panel="Scribble")
+    ] = 0,
+    batch_size: BatchSize = 1,
+) -> MakeDetector:
+    """Scribbles: thick white strokes (255) on black (0), nothing between.
+
+    Made from soft edges of the chosen method, with the fixed settings of the release or at random;
+    [b]--method gradient[/b] and [b]--from-drawing[/b] need no weights.
+    """
+    if from_drawing and (method is not None or weights is not None or random):
+        raise UsageError("--from-drawing takes the drawing as it is: leave out --method, --weights and --random")
+    chosen = None if from_drawing else methods.choose("hed", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import DrawingDetector, HedDetector, ScribbleDetector
+
+        if from_drawing:
+            return DrawingDetector()
+        return ScribbleDetector(HedDetector(_weights("hed", chosen, weights), batch_size), random, seed)
+
+    return detector
 
 
-def _say_collisions(found: "Sources") -> None:
-    from cn.detect import sources
+@app.command()
+@shared
+def depth(method: DepthMethod = None, weights: WeightsFile = None, batch_size: BatchSize = 1) -> MakeDetector:
+    """Depth: inverse depth, stretched to 0–255; the nearest is white, the farthest black.
 
-    if count := sources.collisions(found):
-        console.warn(f"{count} images share their name with another; their results keep the ending (a.jpg → a.jpg.png)")
+    MiDaS DPT-hybrid or v2.1 small. No method works without weights.
+    """
+    chosen = methods.choose("depth", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import DepthDetector
+
+        return DepthDetector(_needed("depth", chosen, weights), batch_size)
+
+    return detector
 
 
-def _stdin_paths(src: str) -> list[str] | None:
-    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or an image comes in."""
-    if src != "-":
-        return None
-    if sys.stdin.isatty():
-        raise UsageError("SRC is '-', but nothing is piped in")
-    stream = cast(BufferedReader, sys.stdin.buffer)
-    if stream.peek(8).startswith(_IMAGE_SIGNATURES):
-        return None
-    data = stream.read()
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(line) for line in lines]
+@app.command()
+@shared
+def normal(
+    method: DepthMethod = None,
+    weights: WeightsFile = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength",
+            min=0.001,
+            max=10000,
+            help="The normals' share towards the viewer: larger is flatter. As published, for dpt-hybrid: 2π.",
+            rich_help_panel="Normals",
+        ),
+    ] = 6.283185307179586,
+    background: Annotated[
+        float,
+        typer.Option(
+            "--background",
+            min=0,
+            max=1,
+            help="What is farther than this share of the range of depths is flat. The app of the released control "
+            "has 0.4.",
+            rich_help_panel="Normals",
+        ),
+    ] = 0.1,
+    bgr: Annotated[
+        bool,
+        typer.Option(
+            "--bgr",
+            help="Channels the other way round (blue left, red towards the viewer), as the released v1.0 control "
+            "was trained.",
+            rich_help_panel="Normals",
+        ),
+    ] = False,
+    batch_size: BatchSize = 1,
+) -> MakeDetector:
+    """Normals, RGB: red where a surface faces left, green up, blue the viewer; (127, 127, 255) is flat.
+
+    From the inverse depth of MiDaS, as published. People expect RGB; the released v1.0 control was trained on BGR
+    ([b]--bgr[/b]). No method works without weights.
+    """
+    chosen = methods.choose("depth", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import NormalDetector
+
+        return NormalDetector(_needed("depth", chosen, weights), strength, background, bgr, batch_size)
+
+    return detector
+
+
+@app.command()
+@shared
+def lineart(
+    method: Annotated[
+        str | None,
+        _method("lineart", "anime2sketch: a network; standard: no weights needed. Default: anime2sketch."),
+    ] = None,
+    weights: WeightsFile = None,
+    invert: Annotated[
+        bool,
+        typer.Option("--invert", help="Dark lines on white, as they are drawn.", rich_help_panel="Lines"),
+    ] = False,
+    batch_size: BatchSize = 1,
+) -> MakeDetector:
+    """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white.
+
+    Anime2Sketch, made for drawn pictures; [b]--method standard[/b] needs no weights.
+    """
+    chosen = methods.choose("lineart", method, weights is not None)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import LineartDetector
+
+        return LineartDetector(_weights("lineart", chosen, weights), invert, batch_size)
+
+    return detector
+
+
+def _weights(family: str, method: "Method | None", given: Path | None) -> "Weights | None":
+    """The weights for a method of `methods.METHODS[family]`; None for one that needs none."""
+    return None if method is not None and not method.networks else _needed(family, method, given)
+
+
+def _needed(family: str, method: "Method | None", given: Path | None) -> "Weights":
+    from cn.detect.loading import open_weights
+    from cn.weights import published
+
+    path = str(published.locate((method or methods.METHODS[family][0]).published, given))
+    weights = open_weights(family, path)
+    methods.check(method, path, weights.network)
+    return weights

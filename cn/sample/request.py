@@ -150,12 +150,21 @@ def _read(path: str, name: str, detect: str | None) -> tuple[np.ndarray, str | N
 
 
 def _detect(image: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
-    from cn.detect.canny import canny
+    from cn.detect.canny import CannyDetector
+    from cn.detect.detectors import HedDetector, HoughDetector, LineartDetector, ScribbleDetector
 
     found = conditions.get(kind).kind
-    if found != "canny":
-        raise UsageError(f"--detect {kind}: only canny can be detected so far; give a finished {found} map")
-    return np.repeat(canny(image)[..., None], 3, axis=2), found
+    without_weights = {
+        detector.kind: detector
+        for detector in (CannyDetector(), HoughDetector(), HedDetector(), ScribbleDetector(), LineartDetector())
+    }
+    if found not in without_weights:
+        raise UsageError(
+            f"--detect {kind}: only {', '.join(without_weights)} are detected without weights; "
+            f"give a finished {found} map, as cn detect makes them"
+        )
+    (made,) = without_weights[found].detect([image], ["-"])
+    return np.repeat(made[..., None], 3, axis=2), found
 
 
 def _default_control(name: str, kind: str | None) -> str:

@@ -1,0 +1,335 @@
+"""`cn detect KIND` beside Canny through the command line: maps, what their PNGs say, resuming, failures."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from cn import images
+from cn.commands import detect
+from cn.conditions import ConditionInfo, get
+from cn.detect import depth, lineart, lines, loading, methods, normal, scribble, soft_edge
+from cn.detect.detectors import BGR, DARK, WHITE, HedDetector, HoughDetector
+from cn.detect.nets.hed import ControlNetHED
+from cn.detect.nets.midas_small import MidasSmall
+from cn.detect.nets.sketch import Anime2Sketch
+from cn.errors import UsageError
+from cn.files import sha256
+from cn.sample.request import make_conditions
+from tests.cli import cn
+from tests.golden.make_detectors_edges import REAL_WEIGHTS, fill
+
+MLSD, TIN = REAL_WEIGHTS / "mlsd_tiny_512_fp32.pth", REAL_WEIGHTS / "TIN2.pth"
+needs_real = pytest.mark.skipif(not (MLSD.is_file() and TIN.is_file()), reason=f"{REAL_WEIGHTS} is not here")
+
+WEIGHT_FREE = {
+    "hough": ("hough", "--method", "lsd"),
+    "hed": ("hed", "--method", "gradient"),
+    "scribble": ("scribble", "--method", "gradient"),
+    "random scribble": ("scribble", "--method", "gradient", "--random", "--seed", "7"),
+    "drawing": ("scribble", "--from-drawing"),
+    "lineart": ("lineart", "--method", "standard"),
+    "dark lineart": ("lineart", "--method", "standard", "--invert"),
+}
+
+
+def house(seed: int = 0, height: int = 96, width: int = 130) -> np.ndarray:
+    """A dark block with a light window before a light sky: straight lines, surfaces, and most of it light."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), (190, 210, 240), np.uint8)
+    top, left = (int(rng.integers(20, 30)) for _ in range(2))
+    image[top:, left : left + 50] = (90, 60, 50)
+    image[top + 15 : top + 35, left + 15 : left + 35] = (250, 240, 200)
+    return image
+
+
+def photographs(folder: Path, count: int = 3) -> Path:
+    (folder / "sub").mkdir(parents=True)
+    for number in range(count):
+        Image.fromarray(house(number)).save(folder / ("sub" if number == 1 else "") / f"{number}.png")
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def info_of(path: Path) -> ConditionInfo:
+    info = ConditionInfo.from_text(images.read_info(path))
+    assert info is not None
+    return info
+
+
+def the_map(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory) -> dict[str, Path]:
+    """Files of three networks with made-up weights, which load as the published ones do."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "hed": fill(ControlNetHED()),
+        "midas": MidasSmall(),
+        "sketch": fill(Anime2Sketch()),
+    }
+    for name, network in networks.items():
+        halves = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+        save_file(halves, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in networks}
+
+
+@pytest.mark.parametrize("name", WEIGHT_FREE)
+def test_workers_and_interruptions_change_no_byte(name, tmp_path):
+    photographs(tmp_path / "in")
+    words = ("detect", *WEIGHT_FREE[name], "--recursive")
+    one = cn(*words[:2], "in", "one", *words[2:], "--workers", "1", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    assert sorted(one.stdout.split()) == ["one/0.png", "one/2.png", "one/sub/1.png"]
+    two = cn(*words[:2], "in", "two", *words[2:], "--workers", "2", cwd=tmp_path)
+    assert two.returncode == 0, two.stderr
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    before = tree(tmp_path / "one")
+    (tmp_path / "one" / "2.png").unlink()
+    again = cn(*words[:2], "in", "one", *words[2:], cwd=tmp_path)
+    assert (again.stdout, again.stderr) == ("one/2.png\n", "one: 1 written, 2 already there\n")
+    assert tree(tmp_path / "one") == before
+
+
+def test_maps_without_weights_are_those_of_the_functions_and_say_so(tmp_path):
+    photograph = house()
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    soft = soft_edge.gradient_soft_edge(photograph)
+    random = scribble.random_augmentation(7, "a.png")
+    expected = {
+        "hough": lines.draw_lines(lines.lsd_lines(photograph), (96, 130)),
+        "hed": soft,
+        "scribble": scribble.released(soft),
+        "random scribble": scribble.augmented(soft, random),
+        "drawing": scribble.from_drawing(photograph),
+        "lineart": lineart.standard_lineart(photograph),
+        "dark lineart": lineart.standard_lineart(photograph, invert=True),
+    }
+    conventions = {"lineart": WHITE, "dark lineart": DARK}
+    for name, (kind, *options) in WEIGHT_FREE.items():
+        out = tmp_path / f"{name}.png"
+        done = cn("detect", kind, "a.png", out, *options, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert (record["status"], record["size"]) == ("written", [130, 96])
+        found, info = the_map(out), info_of(out)
+        assert (found.dtype, found.shape) == (np.uint8, (96, 130))
+        assert np.array_equal(found, expected[name]), name
+        # Something was found, and the ground is black, but for dark lines on white.
+        assert 0 < (found > 127).mean() < 1
+        assert np.median(found) == (255 if name == "dark lineart" else 0)
+        assert (info.kind, info.weights_sha256) == (kind, None)
+        assert info.params["convention"] == conventions.get(name, get(kind).convention)
+        assert info.params["method"] == ("from-drawing" if name == "drawing" else options[1])
+    assert info_of(tmp_path / "random scribble.png").params["augmentation"] == random.record()
+
+
+@needs_real
+def test_published_weights_draw_lines_and_edges_and_their_hash_is_kept(tmp_path):
+    photographs(tmp_path / "in", count=2)
+    cases = {
+        "hough": (MLSD, "M-LSD tiny", {"method": "mlsd", "score": 0.1, "length": 0.1}),
+        "hed": (TIN, "TIN", {"method": "tin"}),
+        "scribble": (TIN, "scribble from TIN", {"method": "tin"}),
+    }
+    for kind, (weights, detector, params) in cases.items():
+        # Scribbles come from the same edges: their second run would show nothing more.
+        for workers in ("1",) if kind == "scribble" else ("1", "2"):
+            words = ("--weights", weights, "--recursive", "--workers", workers)
+            done = cn("detect", kind, "in", f"{kind}{workers}", *words, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert tree(tmp_path / f"{kind}{workers}") == tree(tmp_path / f"{kind}1")
+        info = info_of(tmp_path / f"{kind}1" / "sub" / "1.png")
+        stated = {**params, "convention": get(kind).convention}
+        assert info == ConditionInfo(kind, detector, stated, sha256(weights))
+    with loading.one_thread():
+        soft = soft_edge.soft_edges(soft_edge.open_soft_edge(TIN), house(1)[None])[0]
+        (found,) = lines.mlsd_lines(lines.open_mlsd(MLSD), house(1)[None])
+    assert np.array_equal(the_map(tmp_path / "hed1/sub/1.png"), soft)
+    assert np.array_equal(the_map(tmp_path / "hough1/sub/1.png"), lines.draw_lines(found, (96, 130)))
+    assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released(soft))
+    for kind in cases:
+        assert (the_map(tmp_path / f"{kind}1/sub/1.png") > 127).any(), kind
+
+
+@needs_real
+def test_weights_of_another_method_are_one_line_and_exit_code_4(tmp_path):
+    photographs(tmp_path / "in")
+    for words, said in (
+        (("hed", "--weights", MLSD), "holds none of the soft edge networks"),
+        (("hough", "--weights", TIN), "holds none of M-LSD's networks"),
+        (("hed", "--method", "hed", "--weights", TIN), "holds TIN, but --method hed takes"),
+        (("normal", "--weights", TIN), "holds none of the depth networks"),
+    ):
+        done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1), done.stderr
+        assert str(words[-1]) in done.stderr
+        assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("hough",), ["mlsd_large_512_fp32.pth", "--weights", "--method lsd"]),
+        (("hed",), ["ControlNetHED.pth", "--weights", "--method gradient"]),
+        (("hed", "--method", "tin"), ["TIN2.pth", "--method gradient"]),
+        (("scribble",), ["ControlNetHED.pth", "--from-drawing"]),
+        (("depth",), ["dpt_hybrid-midas-501f0c75.pt", "--weights"]),
+        (("normal", "--method", "midas-small"), ["midas_v21_small_256.pt", "--weights"]),
+        (("lineart",), ["netG.pth", "--method standard"]),
+        (("hed", "--weights", "nothing.pth"), ["nothing.pth"]),
+    ],
+)
+def test_missing_weights_are_one_line_that_says_what_to_do(words, named, tmp_path):
+    photographs(tmp_path / "in")
+    empty = {
+        name: str(tmp_path / "empty") for name in ("HOME", "CN_WEIGHTS", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME")
+    }
+    done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path, env=empty)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1), done.stderr
+    assert [name for name in named if name not in done.stderr] == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hed", "--method", "canny"),
+        ("hough", "--method", "lsd", "--weights", "x.pth"),
+        ("scribble", "--from-drawing", "--random"),
+        ("scribble", "--from-drawing", "--method", "gradient"),
+        ("normal", "--strength", "0"),
+        ("depth", "--batch-size", "0"),
+    ],
+)
+def test_words_that_do_not_go_together(words, tmp_path):
+    photographs(tmp_path / "in")
+    done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_is_not_weights(tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    done = cn("detect", "depth", "a.png", "b.png", "--weights", "a.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "a.png: is a picture, not weights" in done.stderr
+
+
+def test_depth_and_normals_by_midas(made_up, tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    weights = made_up["midas"]
+    for kind, *options in (("depth",), ("normal", "--strength", "0.05", "--bgr")):
+        done = cn("detect", kind, "a.png", f"{kind}.png", *options, "--weights", weights, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    network = depth.open_depth(weights)
+    with loading.one_thread():
+        (near,) = depth.depth_maps(network, [house()])
+        (normals,) = normal.normal_maps(network, [house()], strength=0.05)
+    assert np.array_equal(the_map(tmp_path / "depth.png"), near)
+    assert (near.min(), near.max()) == (0, 255)
+    assert np.array_equal(the_map(tmp_path / "normal.png"), normals[..., ::-1])
+    assert not np.array_equal(normals, normals[..., ::-1])
+    info = info_of(tmp_path / "normal.png")
+    assert (info.kind, info.detector, info.weights_sha256) == (
+        "normal", "normals from MiDaS v2.1 small", sha256(weights)
+    )  # fmt: skip
+    assert info.params == {"strength": 0.05, "background": 0.1, "bgr": True, "convention": BGR}
+    assert info_of(tmp_path / "depth.png").params["convention"] == get("depth").convention
+
+
+def test_line_drawings_by_anime2sketch(made_up, tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    weights = made_up["sketch"]
+    done = cn("detect", "lineart", "a.png", "b.png", "--weights", weights, "--invert", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with loading.one_thread():
+        (drawn,) = lineart.sketches(lineart.open_anime2sketch(weights), house()[None], invert=True)
+    assert np.array_equal(the_map(tmp_path / "b.png"), drawn)
+    info = info_of(tmp_path / "b.png")
+    assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)
+
+
+def test_pictures_of_several_sizes_share_batches_and_keep_their_order(made_up):
+    weights = loading.open_weights("hed", str(made_up["hed"]))
+    assert weights.network == "ControlNetHED"
+    pictures = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
+    keys = [str(number) for number in range(5)]
+    together = HedDetector(weights, batch=2).detect(pictures, keys)
+    alone = HedDetector(weights).detect(pictures, keys)
+    assert [one.shape for one in together] == [picture.shape[:2] for picture in pictures]
+    # Company changes the last bits only.
+    assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(together, alone, strict=True)) <= 1
+    assert len({one.tobytes() for one in alone}) == 5
+
+
+def test_detecting_leaves_the_number_of_threads_as_it_was(made_up):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        HedDetector(loading.open_weights("hed", str(made_up["hed"]))).detect([house()], ["a"])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_every_method_names_networks_that_exist_and_published_files():
+    from cn.weights import published
+
+    for family, ways in methods.METHODS.items():
+        assert ways[0].networks, f"the default of {family} is the network of the paper"
+        for method in ways:
+            assert set(method.networks) <= set(methods.NETWORKS)
+            assert bool(method.networks) == bool(method.published)
+            assert not method.published or published.find(method.published).file == method.published
+
+
+def test_the_defaults_are_those_of_the_functions():
+    options = {name: p.default for name, p in inspect.signature(detect.normal).parameters.items()}
+    assert (options["strength"], options["background"]) == (normal.STRENGTH, normal.BACKGROUND)
+    options = {name: p.default for name, p in inspect.signature(detect.hough).parameters.items()}
+    assert options["score"] == lines.SCORE
+    (shortest,) = (p.annotation for n, p in inspect.signature(detect.hough).parameters.items() if n == "length")
+    assert f"(default {lines.LENGTH})" in shortest.__metadata__[0].help
+    assert f"(default {lines.LSD_LENGTH})" in shortest.__metadata__[0].help
+
+
+def test_lines_shorter_than_asked_for_are_left_out():
+    (every,) = HoughDetector(length=0.0).detect([house()], ["a"])
+    (long,) = HoughDetector(length=0.6).detect([house()], ["a"])
+    assert 0 < np.count_nonzero(long) < np.count_nonzero(every)
+    (none,) = HoughDetector().detect([np.full((40, 50, 3), 9, np.uint8)], ["a"])
+    assert none.shape == (40, 50)
+    assert not none.any()
+
+
+def test_sample_detects_what_needs_no_weights(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(house()).save(path)
+    soft = soft_edge.gradient_soft_edge(house())
+    expected = {
+        "hough": lines.draw_lines(lines.lsd_lines(house()), (96, 130)),
+        "hed": soft,
+        "scribble": scribble.released(soft),
+        "lineart": lineart.standard_lineart(house()),
+    }
+    for kind, made in expected.items():
+        (condition,) = make_conditions([str(path)], controls=["any"], detect=kind)
+        assert condition.kind == kind
+        assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
+    with pytest.raises(UsageError, match="depth"):
+        make_conditions([str(path)], controls=["any"], detect="depth")
