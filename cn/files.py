@@ -91,7 +91,9 @@ def open_atomic(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
             with open(target, "wb") as special:
                 yield special
             return
-        with _temporary(Path(os.path.realpath(target)), mode, durable) as file:
+        # Resolving every folder of the path costs as much as writing a small file does.
+        final = os.path.realpath(target) if os.path.islink(target) else os.fspath(target)
+        with _temporary(final, mode, durable) as file:
             yield file
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -108,9 +110,10 @@ def _mode(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _temporary(target: Path, mode: int | None, durable: bool) -> Iterator[BinaryIO]:
+def _temporary(target: str, mode: int | None, durable: bool) -> Iterator[BinaryIO]:
     # A short name of its own, so that long target names fit and two writers of one file never share a temporary.
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    temporary = os.path.join(os.path.dirname(target), name)
     # os.open rather than tempfile: tempfile's 0600 would make the result unreadable to the group whatever the umask.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:

@@ -1,12 +1,16 @@
-"""The text chunks of a PNG, read without decoding the picture: keyword → text."""
+"""The text chunks of a PNG, read and written without touching the picture: keyword → text."""
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 """The last twelve bytes of every whole PNG."""
+
+_HEADER = len(SIGNATURE) + 25
+"""Where the first chunk, IHDR, ends: 13 bytes of data between length, type and checksum."""
 
 _MAX_CHUNK = 256 << 20
 _PIXELS = b"IDAT"
@@ -35,6 +39,27 @@ def read_text(file: BinaryIO) -> dict[str, str]:
         if pair is not None:
             texts[pair[0]] = pair[1]
     return texts
+
+
+def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """The bytes of a PNG with `text` in chunks right behind its header: tEXt where Latin-1 can hold it, else iTXt.
+
+    Keywords are 1 to 79 characters of Latin-1 (PNG specification, 11.3.3.1); ValueError for others.
+    """
+    chunks = b"".join(_encode(keyword, value) for keyword, value in text.items())
+    return png[:_HEADER] + chunks + png[_HEADER:]
+
+
+def _encode(keyword: str, value: str) -> bytes:
+    name = keyword.encode("latin-1")
+    if not 1 <= len(name) <= 79 or b"\0" in name:
+        raise ValueError(f"no keyword of a PNG: {keyword!r}")
+    try:
+        kind, data = b"tEXt", name + b"\0" + value.encode("latin-1")
+    except UnicodeEncodeError:
+        # Not compressed, no language, no translated keyword.
+        kind, data = b"iTXt", name + b"\0\0\0\0\0" + value.encode("utf-8", "surrogateescape")
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _decode(kind: bytes, data: bytes) -> tuple[str, str] | None:
