@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cn import images
-from cn.conditions import ConditionInfo
+from cn.conditions import ConditionInfo, get
 from cn.detect import sources
 from cn.detect.canny import canny, random_thresholds
 from cn.errors import InputError, UsageError
@@ -51,7 +51,8 @@ def test_one_image_to_a_file(tmp_path):
         assert image.format == "PNG"
         assert np.array_equal(np.asarray(image), canny(photo()))
     info = ConditionInfo.from_text(images.read_info(tmp_path / "edges.png"))
-    assert info == ConditionInfo("canny", "canny (OpenCV)", {"low": 100, "high": 200})
+    params = {"low": 100, "high": 200, "convention": get("canny").convention}
+    assert info == ConditionInfo("canny", "canny (OpenCV)", params)
 
 
 def test_thresholds_and_resolution(tmp_path):
@@ -152,7 +153,7 @@ def test_random_thresholds_depend_on_seed_and_path_only(tmp_path):
     assert np.array_equal(images.read(tmp_path / "one/sub/0.png")[..., 0], canny(photo(6), low, high))
     info = ConditionInfo.from_text(images.read_info(tmp_path / "one/sub/0.png"))
     assert info is not None
-    assert info.params == {"low": low, "high": high, "seed": 4}
+    assert info.params == {"low": low, "high": high, "seed": 4, "convention": get("canny").convention}
     (tmp_path / "in" / "3.png").unlink()
     cn("detect", "canny", "in", "fewer", *words, cwd=tmp_path)
     fewer = tree(tmp_path / "fewer")
@@ -221,7 +222,7 @@ def test_several_images_need_a_folder(tmp_path):
     """A destination that cannot be a folder is one error, not one for every image."""
     make(tmp_path / "in", "a.png", "b.png")
     (tmp_path / "there.txt").write_text("words")
-    file, name = (sources.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES) for _ in range(2))
+    file, name = (sources.find(str(tmp_path / "in"), "", endings=images.SUFFIXES) for _ in range(2))
     with pytest.raises(InputError, match="is a file, but a folder is needed"):
         list(sources.jobs(file, str(tmp_path / "there.txt")))
     with pytest.raises(UsageError, match="several images need a folder"):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cn.detect.depth import HYBRID, HYBRID_MIDAS, SMALL, Preparation, depth_map, depth_maps, inverse_depth
+from cn.detect.depth import HYBRID, HYBRID_MIDAS, SMALL, Preparation, depth_map, inverse_depth
 from cn.detect.nets.dpt import DPTHybrid
 from cn.detect.nets.midas_small import MidasSmall
 from cn.resizing import short_side_size
@@ -105,7 +105,8 @@ def test_what_is_not_finite_counts_as_farthest():
 @pytest.mark.parametrize("prepare", PREPARATIONS, ids=lambda p: p.rule)
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 300), (900, 3), (97, 131)])
 def test_the_map_has_the_size_of_the_picture(prepare, size):
-    (made,) = depth_maps(STUB, [picture(*size)], prepare)
+    (found,) = inverse_depth(STUB, [picture(*size)], prepare)
+    made = depth_map(found, size)
     assert made.dtype == np.uint8
     assert made.shape == size
 
@@ -113,11 +114,11 @@ def test_the_map_has_the_size_of_the_picture(prepare, size):
 def test_batches_of_mixed_sizes_come_back_in_order():
     images = [picture(64, 64), picture(50, 90), np.flip(picture(64, 64), 0), picture(64, 64) // 2, picture(90, 50)]
     small = Preparation("released", 64)
-    alone = [depth_maps(STUB, [image], small)[0] for image in images]
+    alone = [inverse_depth(STUB, [image], small)[0] for image in images]
     for batch in (1, 2, 5):
-        together = depth_maps(STUB, images, small, batch=batch)
+        together = inverse_depth(STUB, images, small, batch=batch)
         assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
-    assert depth_maps(STUB, [], small) == []
+    assert inverse_depth(STUB, [], small) == []
 
 
 def test_batches_go_through_the_network_together():

@@ -1,8 +1,10 @@
 """The Canny detector: what it draws, and its random thresholds."""
 
+import cv2
 import numpy as np
 import pytest
 
+from cn.conditions import get
 from cn.detect.canny import CannyDetector, canny, random_thresholds
 
 
@@ -61,9 +63,29 @@ def test_the_ranges_are_filled_evenly():
 
 def test_the_detector_says_which_thresholds_it_used():
     fixed, random = CannyDetector(10, 20), CannyDetector(random=True, seed=5)
-    assert fixed.info("a.png").params == {"low": 10, "high": 20}
+    convention = get("canny").convention
+    assert fixed.info("a.png").params == {"low": 10, "high": 20, "convention": convention}
     low, high = random_thresholds(5, "a.png")
-    assert random.info("a.png").params == {"low": low, "high": high, "seed": 5}
+    assert random.info("a.png").params == {"low": low, "high": high, "seed": 5, "convention": convention}
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    (edges,) = random.detect([image], ["a.png"])
-    assert np.array_equal(edges, canny(image, low, high))
+    (detection,) = random.detect([image], ["a.png"])
+    assert np.array_equal(detection.map, canny(image, low, high))
+    assert detection.found == {"edges": round(float((detection.map == 255).mean()), 4)}
+    assert not detection.empty
+    (nothing,) = fixed.detect([np.full((8, 8, 3), 77, np.uint8)], ["b.png"])
+    assert nothing.empty
+    assert nothing.found == {"edges": 0}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (3, 2), (127, 40), (128, 33), (129, 64), (300, 70)])
+def test_it_is_opencvs_canny_on_three_channels_to_the_pixel(size):
+    """The gradients are ours, in strips; sizes around a strip's, smooth pictures and noise, odd thresholds."""
+    rng = np.random.default_rng(size)
+    noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2).reshape(noise.shape)
+    smooth = np.clip(128 + 8.0 * (smooth.astype(float) - smooth.mean()), 0, 255).astype(np.uint8)
+    for image in (noise, smooth):
+        for low, high in ((100, 200), (30.5, 70.2), (0, 0), (700, 900)):
+            assert np.array_equal(canny(image, low, high), cv2.Canny(image, low, high))
+    grey = noise[..., 1]
+    assert np.array_equal(canny(grey, 100, 200), cv2.Canny(np.ascontiguousarray(grey), 100, 200))

@@ -1,24 +1,29 @@
 """`cn detect KIND` beside Canny through the command line: maps, what their PNGs say, resuming, failures."""
 
+import contextlib
 import inspect
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cn import images
-from cn.commands import detect
+from cn.commands.detect import surfaces
+from cn.commands.detect.lines import hough
 from cn.conditions import ConditionInfo, get
-from cn.detect import depth, lineart, lines, loading, methods, normal, scribble, soft_edge
-from cn.detect.detectors import BGR, DARK, WHITE, HedDetector, HoughDetector
+from cn.detect import batch, depth, effort, lineart, lines, loading, methods, normal, scribble, soft_edge, sources
+from cn.detect.detectors import BGR, DARK, WHITE, DepthDetector, HedDetector, HoughDetector, NormalDetector
 from cn.detect.nets.hed import ControlNetHED
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
+from cn.detect.sources import Job
 from cn.errors import UsageError
 from cn.files import sha256
 from cn.sample.request import make_conditions
@@ -69,6 +74,20 @@ def info_of(path: Path) -> ConditionInfo:
 def the_map(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """What each of several pictures has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """As detectors run it; the order of weights in memory changes the last bits."""
+    return network.to(memory_format=torch.channels_last)
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +174,9 @@ def test_published_weights_draw_lines_and_edges_and_their_hash_is_kept(tmp_path)
         info = info_of(tmp_path / f"{kind}1" / "sub" / "1.png")
         stated = {**params, "convention": get(kind).convention}
         assert info == ConditionInfo(kind, detector, stated, sha256(weights))
-    with loading.one_thread():
-        soft = soft_edge.soft_edges(soft_edge.open_soft_edge(TIN), house(1)[None])[0]
-        (found,) = lines.mlsd_lines(lines.open_mlsd(MLSD), house(1)[None])
+    with one_thread():
+        soft = soft_edge.soft_edges(channels_last(soft_edge.open_soft_edge(TIN)), house(1)[None])[0]
+        (found,) = lines.mlsd_lines(channels_last(lines.open_mlsd(MLSD)), house(1)[None])
     assert np.array_equal(the_map(tmp_path / "hed1/sub/1.png"), soft)
     assert np.array_equal(the_map(tmp_path / "hough1/sub/1.png"), lines.draw_lines(found, (96, 130)))
     assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released(soft))
@@ -236,10 +255,10 @@ def test_depth_and_normals_by_midas(made_up, tmp_path):
     for kind, *options in (("depth",), ("normal", "--strength", "0.05", "--bgr")):
         done = cn("detect", kind, "a.png", f"{kind}.png", *options, "--weights", weights, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    network = depth.open_depth(weights)
-    with loading.one_thread():
-        (near,) = depth.depth_maps(network, [house()])
-        (normals,) = normal.normal_maps(network, [house()], strength=0.05)
+    network = channels_last(depth.open_depth(weights))
+    (inverse,) = depth.inverse_depth(network, [house()])
+    near = depth.depth_map(inverse, (96, 130))
+    normals = normal.normal_from_depth(inverse, (96, 130), strength=0.05)
     assert np.array_equal(the_map(tmp_path / "depth.png"), near)
     assert (near.min(), near.max()) == (0, 255)
     assert np.array_equal(the_map(tmp_path / "normal.png"), normals[..., ::-1])
@@ -257,32 +276,39 @@ def test_line_drawings_by_anime2sketch(made_up, tmp_path):
     weights = made_up["sketch"]
     done = cn("detect", "lineart", "a.png", "b.png", "--weights", weights, "--invert", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    with loading.one_thread():
-        (drawn,) = lineart.sketches(lineart.open_anime2sketch(weights), house()[None], invert=True)
+    (drawn,) = lineart.sketches(channels_last(lineart.open_anime2sketch(weights)), house()[None], invert=True)
     assert np.array_equal(the_map(tmp_path / "b.png"), drawn)
     info = info_of(tmp_path / "b.png")
     assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)
 
 
 def test_pictures_of_several_sizes_share_batches_and_keep_their_order(made_up):
-    weights = loading.open_weights("hed", str(made_up["hed"]))
-    assert weights.network == "ControlNetHED"
+    network = loading.open_network("hed", str(made_up["hed"]))
+    assert network.name == "ControlNetHED"
+    by_two = replace(network, running=loading.Running(batch=2))
     pictures = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
-    keys = [str(number) for number in range(5)]
-    together = HedDetector(weights, batch=2).detect(pictures, keys)
-    alone = HedDetector(weights).detect(pictures, keys)
+    together = HedDetector(by_two).maps(pictures)
+    alone = HedDetector(network).maps(pictures)
     assert [one.shape for one in together] == [picture.shape[:2] for picture in pictures]
     # Company changes the last bits only.
     assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(together, alone, strict=True)) <= 1
     assert len({one.tobytes() for one in alone}) == 5
 
 
-def test_detecting_leaves_the_number_of_threads_as_it_was(made_up):
-    before = torch.get_num_threads()
+def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_up, tmp_path, monkeypatch):
+    before, seen = torch.get_num_threads(), []
     torch.set_num_threads(3)
+    original = soft_edge.soft_edges
+    monkeypatch.setattr(soft_edge, "soft_edges", lambda *a: seen.append(torch.get_num_threads()) or original(*a))
+    folder = photographs(tmp_path / "in")
+    jobs = [Job(str(folder / f"{n}.png"), str(tmp_path / f"{n}.png"), f"{n}") for n in (0, 2)]
+    work = batch.Work(HedDetector(loading.open_network("hed", str(made_up["hed"]))))
     try:
-        HedDetector(loading.open_weights("hed", str(made_up["hed"]))).detect([house()], ["a"])
+        assert [outcome.status for outcome in batch.run(work, jobs, 2, 2)] == ["written"] * 2
+        assert seen == [1, 1]
         assert torch.get_num_threads() == 3
+        list(batch.run(replace(work, overwrite=True), jobs[:1], 1, 2))
+        assert seen == [1, 1, 3], "a single image has all"
     finally:
         torch.set_num_threads(before)
 
@@ -299,11 +325,13 @@ def test_every_method_names_networks_that_exist_and_published_files():
 
 
 def test_the_defaults_are_those_of_the_functions():
-    options = {name: p.default for name, p in inspect.signature(detect.normal).parameters.items()}
-    assert (options["strength"], options["background"]) == (normal.STRENGTH, normal.BACKGROUND)
-    options = {name: p.default for name, p in inspect.signature(detect.hough).parameters.items()}
+    helps = {n: p.annotation.__metadata__[0].help for n, p in inspect.signature(surfaces.normal).parameters.items()}
+    assert 2 * np.pi == normal.STRENGTH
+    assert "Default, as published for dpt-hybrid: 2π" in helps["strength"]
+    assert f"Default: {normal.BACKGROUND}" in helps["background"]
+    options = {name: p.default for name, p in inspect.signature(hough).parameters.items()}
     assert options["score"] == lines.SCORE
-    (shortest,) = (p.annotation for n, p in inspect.signature(detect.hough).parameters.items() if n == "length")
+    (shortest,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "length")
     assert f"(default {lines.LENGTH})" in shortest.__metadata__[0].help
     assert f"(default {lines.LSD_LENGTH})" in shortest.__metadata__[0].help
 
@@ -311,10 +339,12 @@ def test_the_defaults_are_those_of_the_functions():
 def test_lines_shorter_than_asked_for_are_left_out():
     (every,) = HoughDetector(length=0.0).detect([house()], ["a"])
     (long,) = HoughDetector(length=0.6).detect([house()], ["a"])
-    assert 0 < np.count_nonzero(long) < np.count_nonzero(every)
+    assert 0 < np.count_nonzero(long.map) < np.count_nonzero(every.map)
+    assert 0 < long.found["lines"] < every.found["lines"]
     (none,) = HoughDetector().detect([np.full((40, 50, 3), 9, np.uint8)], ["a"])
-    assert none.shape == (40, 50)
-    assert not none.any()
+    assert none.map.shape == (40, 50)
+    assert none.empty
+    assert not none.map.any()
 
 
 def test_sample_detects_what_needs_no_weights(tmp_path):
@@ -333,3 +363,191 @@ def test_sample_detects_what_needs_no_weights(tmp_path):
         assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
     with pytest.raises(UsageError, match="depth"):
         make_conditions([str(path)], controls=["any"], detect="depth")
+
+
+# ---- what was found, and what not ----
+
+
+def test_records_say_what_was_found(tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    expected = {"canny": "edges", "hough": "lines", "hed": "edges", "scribble": "strokes", "lineart": "lines"}
+    free = {"canny": (), **{kind: WEIGHT_FREE[kind][1:] for kind in ("hough", "hed", "scribble", "lineart")}}
+    for kind, name in expected.items():
+        done = cn("detect", kind, "a.png", f"{kind}.png", *free[kind], "--json", cwd=tmp_path)
+        found = json.loads(done.stdout)["found"]
+        made = the_map(tmp_path / f"{kind}.png")
+        assert list(found) == [name]
+        if kind == "hough":
+            assert found["lines"] == len(lines.lsd_lines(house())) > 0
+        else:
+            assert found[name] == round(float((made >= 128).mean()), 4) > 0
+
+
+def test_networks_say_how_near_and_how_flat(made_up):
+    network = loading.open_network("depth", str(made_up["midas"]))
+    (near,) = DepthDetector(network).detect([house()], ["a"])
+    (inverse,) = depth.inverse_depth(channels_last(depth.open_depth(made_up["midas"])), [house()])
+    assert near.found == {"nearest": round(float(inverse.max()), 4), "farthest": round(float(inverse.min()), 4)}
+    (flat,) = NormalDetector(network, strength=1e4).detect([house()], ["a"])
+    assert flat.found["flat"] > 0.9
+    assert flat.found | near.found == flat.found
+
+
+@pytest.mark.parametrize("kind", ["canny", "hough", "hed", "scribble", "lineart"])
+def test_nothing_found_is_kept_skipped_or_a_failure_as_asked(kind, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(house()).save(tmp_path / "in" / "house.png")
+    Image.new("RGB", (130, 96), (120, 130, 140)).save(tmp_path / "in" / "wall.png")
+    free = () if kind == "canny" else WEIGHT_FREE[kind][1:]
+    kept = cn("detect", kind, "in", "kept", *free, cwd=tmp_path)
+    assert (kept.returncode, kept.stderr) == (0, "kept: 2 written\n")
+    assert not the_map(tmp_path / "kept" / "wall.png").any()
+    skipped = cn("detect", kind, "in", "skipped", *free, "--on-empty", "skip", "--json", cwd=tmp_path)
+    assert (skipped.returncode, skipped.stderr) == (0, "skipped: 1 written, 1 with nothing found (no file)\n")
+    assert list(tree(tmp_path / "skipped")) == ["house.png"]
+    record = {r["path"]: r for r in map(json.loads, skipped.stdout.splitlines())}["in/wall.png"]
+    assert (record["status"], record["size"], set(record["found"].values())) == ("empty", None, {0})
+    failed = cn("detect", kind, "in", "failed", *free, "--on-empty", "fail", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (5, "failed/house.png\n")
+    assert failed.stderr.splitlines() == [
+        "cn: in/wall.png: nothing was found in it",
+        "failed: 1 written, 1 failed",
+        "failed: in/wall.png",
+        "cn: 1 of 2 images failed; the others are done",
+    ]
+    alone = cn("detect", kind, "in/wall.png", "alone.png", *free, "--on-empty", "fail", cwd=tmp_path)
+    assert (alone.returncode, alone.stderr) == (3, "cn: in/wall.png: nothing was found in it\n")
+    assert not (tmp_path / "alone.png").exists()
+
+
+def test_the_summary_names_the_first_of_many_failures(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(14):
+        (tmp_path / "in" / f"{number:02}.png").write_text("words")
+    Image.fromarray(house()).save(tmp_path / "in" / "a.png")
+    done = cn("detect", "canny", "in", "out", cwd=tmp_path)
+    assert done.returncode == 5
+    named = ", ".join(f"in/{number:02}.png" for number in range(10))
+    assert done.stderr.splitlines()[-2] == f"failed: {named} and 4 more"
+
+
+# ---- networks ----
+
+
+def test_a_part_of_a_batch_is_made_again_in_its_company(made_up, tmp_path):
+    """Company in a batch may change the last bits: a run that goes on must not see another one."""
+    photographs(tmp_path / "in", count=5)
+    words = ("detect", "hed", "in", "out", "--recursive", "--weights", made_up["hed"], "--batch-size", "3")
+    assert cn(*words, cwd=tmp_path).returncode == 0
+    whole = tree(tmp_path / "out")
+    seen: list[int] = []
+
+    class Counting(HedDetector):
+        def detect(self, images, keys):
+            seen.append(len(images))
+            return super().detect(images, keys)
+
+    (tmp_path / "out" / "3.png").unlink()
+    network = loading.open_network("hed", str(made_up["hed"]), loading.Running(batch=3))
+    found = sources.find(str(tmp_path / "in"), "", endings=images.SUFFIXES, recursive=True)
+    jobs = list(sources.jobs(found, str(tmp_path / "out")))
+    outcomes = list(batch.run(batch.Work(Counting(network)), jobs, 5, 2))
+    assert [o.status for o in outcomes] == ["skipped"] * 2 + ["written"] + ["skipped"] * 2
+    assert seen == [3], "the batch of what was missing, and no other"
+    assert tree(tmp_path / "out") == whole
+
+
+def test_one_that_spoils_its_batch_fails_alone(made_up, tmp_path):
+    class Picky(HedDetector):
+        def detect(self, images, keys):
+            if any(key.startswith("2") for key in keys):
+                raise ZeroDivisionError("two")
+            return super().detect(images, keys)
+
+    folder = photographs(tmp_path / "in", count=5)
+    found = sources.find(str(folder), "", endings=images.SUFFIXES, recursive=True)
+    network = loading.open_network("hed", str(made_up["hed"]), loading.Running(batch=5))
+    jobs = list(sources.jobs(found, str(tmp_path / "out")))
+    outcomes = {o.path: o for o in batch.run(batch.Work(Picky(network)), jobs, 5, 2)}
+    assert {path for path, o in outcomes.items() if o.status == "failed"} == {str(folder / "2.png")}
+    assert "ZeroDivisionError: two" in str(outcomes[str(folder / "2.png")].note)
+    assert len(tree(tmp_path / "out")) == 4
+
+
+def test_half_precision_gives_nearly_the_same_map_and_says_so(made_up, tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    words = ("detect", "hed", "a.png", "--weights", made_up["hed"], "--device", "cpu")
+    for precision in ("fp32", "bf16"):
+        done = cn(*words[:3], f"{precision}.png", *words[3:], "--precision", precision, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    full, half = (the_map(tmp_path / f"{name}.png").astype(int) for name in ("fp32", "bf16"))
+    assert 0 < np.abs(full - half).max() < 40
+    assert np.abs(full - half).mean() < 4
+    assert info_of(tmp_path / "bf16.png").params["precision"] == "bf16"
+    assert "precision" not in info_of(tmp_path / "fp32.png").params
+
+
+def test_numbers_that_a_format_cannot_hold_are_an_error(made_up, tmp_path):
+    state = {name: 1e3 * value.float() for name, value in load_file(made_up["hed"]).items()}
+    save_file(state, tmp_path / "loud.safetensors")
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    words = ("detect", "hed", "a.png", "b.png", "--weights", "loud.safetensors", "--precision", "fp16")
+    done = cn(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "use bf16 or fp32" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--device", "cuda:99"), "no cuda device" if not torch.cuda.is_available() else "CUDA device(s)"),
+        (("--device", "gpu"), "--device is auto"),
+        (("--precision", "fp8"), "--precision is auto"),
+        (("--batch-size", "0"), "--batch-size"),
+    ],
+)
+def test_where_and_how_to_compute_is_checked(made_up, tmp_path, words, what):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    done = cn("detect", "hed", "a.png", "b.png", "--weights", made_up["hed"], *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert what in done.stderr
+
+
+def test_safe_edges_have_three_levels(made_up, tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    for name, options in {"plain": (), "safe": ("--safe",)}.items():
+        done = cn("detect", "hed", "a.png", f"{name}.png", "--method", "gradient", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    plain, safe = (the_map(tmp_path / f"{name}.png") for name in ("plain", "safe"))
+    # safe_step(x, 2) of annotator/util.py: whole thirds of x, over 2.
+    expected = np.clip(np.floor(plain / 255 * 3 + 1e-9) / 2 * 255, 0, 255).astype(np.uint8)
+    assert np.array_equal(safe, expected)
+    assert set(np.unique(safe)) == {0, 127, 255}
+    assert info_of(tmp_path / "safe.png").params["safe"] is True
+
+
+def test_midas_is_fed_as_asked(made_up, tmp_path):
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    made = {}
+    for way in ("released", "midas", None):
+        options = ("--prepare", way) if way else ()
+        done = cn("detect", "depth", "a.png", f"{way}.png", "--weights", made_up["midas"], *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        made[way] = the_map(tmp_path / f"{way}.png")
+    assert np.array_equal(made["midas"], made[None])
+    assert not np.array_equal(made["midas"], made["released"])
+    assert info_of(tmp_path / "released.png").params["prepared"] == "released"
+
+
+def test_threads_are_bounded_by_work_processors_and_memory(made_up, monkeypatch):
+    network = loading.open_network("hed", str(made_up["hed"]))
+    gpu = replace(network, running=loading.Running("cuda", batch=8))
+    monkeypatch.setattr(effort, "processors", lambda: 16)
+    monkeypatch.setattr(effort, "available_memory", lambda: 10 * effort.MEMORY)
+    assert [effort.workers(HedDetector(network), count) for count in (1, 3, 100)] == [1, 3, 10]
+    assert [effort.workers(HedDetector(gpu), count) for count in (1, 16, 17, 1000)] == [1, 2, 3, 8]
+    assert [effort.workers(HedDetector(), count) for count in (1, 47, 48, 5000)] == [1, 1, 2, 16]
+    monkeypatch.setattr(effort, "available_memory", lambda: 1)
+    assert effort.workers(HedDetector(network), 100) == 1
+    monkeypatch.undo()
+    assert effort.available_memory() > 100_000_000

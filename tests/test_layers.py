@@ -12,11 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-LEAVES = {"errors", "files", "conditions", "images", "pngtext", "resizing", "sheet", "parallel", "units"}
+LEAVES = {"errors", "files", "conditions", "images", "planes", "pngtext", "resizing", "sheet", "parallel", "units"}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
-    "detect": {"detect", "archives"} | LEAVES,
+    "detect": {"detect", "archives", "devices"} | LEAVES,
     "weights": {"weights", "archives"} | LEAVES,
     "archives": {"archives"} | LEAVES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | LEAVES,

@@ -1,4 +1,4 @@
-"""Normal maps: from inverse depth as published, and from DIODE's arrays."""
+"""Normal maps from inverse depth, as published."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import pytest
 from cn.detect.depth import Preparation, inverse_depth
 from cn.detect.depthmap import normals_to_map
 from cn.detect.geometry import surface_normals
-from cn.detect.normal import DIODE, normal_from_depth, normal_maps, normals_from_diode, read_diode, reversed_channels
-from cn.errors import InputError, UsageError
-from tests.depth_cases import CAMERA, SIZE, Stub, golden, picture, plane_depth, sphere_depth, unit
+from cn.detect.normal import normal_from_depth, reversed_channels
+from cn.errors import UsageError
+from tests.depth_cases import CAMERA, Stub, golden, picture, sphere_depth
 
 
 def test_the_map_is_that_of_the_released_annotator():
@@ -78,16 +78,6 @@ def test_the_map_has_the_size_asked_for(size):
     assert made.dtype == np.uint8
 
 
-def test_maps_of_pictures_have_their_sizes_and_options():
-    images = [picture(50, 70), picture(7, 5), picture(50, 70)]
-    small = Preparation("released", 64)
-    made = normal_maps(Stub(), images, small, batch=2, strength=9.0, background=0.3)
-    assert [one.shape for one in made] == [image.shape for image in images]
-    assert np.array_equal(made[0], made[2])
-    (found,) = inverse_depth(Stub(), images[:1], small)
-    assert np.array_equal(made[0], normal_from_depth(found, (50, 70), strength=9.0, background=0.3))
-
-
 def test_it_leans_the_way_true_normals_do():
     depth = sphere_depth((0.1, -0.05, -3), 0.8)
     inverse = np.where(np.isfinite(depth), 1 / depth, 0).astype(np.float32)
@@ -102,69 +92,3 @@ def test_reversed_channels_are_what_the_released_control_takes():
     made = picture(6, 5)
     assert np.array_equal(reversed_channels(made), made[..., [2, 1, 0]])
     assert np.array_equal(reversed_channels(reversed_channels(made)), made)
-
-
-def stored_normals() -> np.ndarray:
-    """A floor and a wall as DIODE stores them, float32, some pixels invalid."""
-    room = np.minimum(plane_depth(unit(0, 1, 0.05), 1.5), plane_depth(unit(0.2, 0, 1), 8.0))
-    normals = surface_normals(room, CAMERA).astype(np.float32)
-    normals[:3] = 0
-    return normals
-
-
-def test_diode_normals_are_camera_space_already():
-    stored = stored_normals()
-    found = normals_from_diode(stored, camera=CAMERA)
-    assert np.allclose(found, stored, atol=1e-6)
-    assert not found[:3].any()
-    assert normals_to_map(found)[-1, 80].tolist() == [127, 254, 133]
-    assert (normals_to_map(found)[:3] == (127, 127, 255)).all()
-    assert (normals_to_map(found, nothing=(127, 127, 127))[:3] == 127).all()
-
-
-def test_normals_that_point_into_the_surface_are_turned_round():
-    stored = stored_normals()
-    flipped = stored * np.random.default_rng(0).choice([-1, 1], SIZE)[..., None]
-    assert np.allclose(normals_from_diode(flipped, camera=CAMERA), stored, atol=1e-6)
-
-
-def test_invalid_pixels_and_other_lengths():
-    stored = stored_normals() * 7
-    stored[50, 50] = np.nan
-    mask = np.ones(SIZE)
-    mask[60, 60] = 0
-    found = normals_from_diode(stored, mask, CAMERA)
-    assert not found[50, 50].any()
-    assert not found[60, 60].any()
-    assert np.allclose(np.linalg.norm(found[70:], axis=-1), 1)
-    with pytest.raises(InputError, match="different sizes"):
-        normals_from_diode(stored, mask[1:], CAMERA)
-
-
-def test_diode_files_are_read_and_the_camera_is_diodes(tmp_path):
-    assert (DIODE.fx, DIODE.fy, DIODE.cx, DIODE.cy) == (886.81, 927.06, 512, 384)
-    np.save(tmp_path / "a_normal.npy", stored_normals())
-    assert np.array_equal(read_diode(tmp_path / "a_normal.npy", channels=3), stored_normals())
-    np.save(tmp_path / "a_depth.npy", np.ones((4, 5, 1), np.float32))
-    assert read_diode(tmp_path / "a_depth.npy", channels=1).shape == (4, 5)
-
-
-def test_what_is_no_array_of_diode_is_refused_by_name(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.npy: no such file"):
-        read_diode(tmp_path / "gone.npy", channels=3)
-    (tmp_path / "text.npy").write_text("not an array")
-    np.save(tmp_path / "flat.npy", np.zeros((4, 5)))
-    np.save(tmp_path / "empty.npy", np.zeros((0, 5, 3)))
-    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    np.save(tmp_path / "words.npy", np.array([["a"]]))
-    np.savez(tmp_path / "zip.npy.npz", a=np.zeros((4, 5, 3)))
-    whole = (tmp_path / "flat.npy").read_bytes()
-    (tmp_path / "cut.npy").write_bytes(whole[:-9])
-    (tmp_path / "none.npy").write_bytes(b"")
-    for name in ("text", "flat", "empty", "objects", "words", "zip.npy.npz", "cut", "none"):
-        path = tmp_path / (name if name.endswith("npz") else f"{name}.npy")
-        with pytest.raises(InputError, match=path.name) as error:
-            read_diode(path, channels=3)
-        assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="directory"):
-        read_diode(tmp_path, channels=3)

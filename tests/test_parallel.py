@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
 import pytest
 
-from cn.parallel import WorkerDiedError, map_unordered
+from cn.parallel import WorkerDiedError, map_threads, map_unordered
 
 
 def double(number: int) -> int:
@@ -97,3 +98,46 @@ def command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+# ---- threads ----
+
+
+def test_threads_give_results_in_order_and_failures_as_results():
+    done = list(map_threads(fragile_in_thread, range(40), 3))
+    assert [d.item for d in done] == list(range(40))
+    assert [d.value for d in done if d.error is None] == [2 * n for n in range(40) if n != 13]
+    assert isinstance(done[13].error, ZeroDivisionError)
+
+
+def fragile_in_thread(number: int) -> int:
+    """Later items are ready first; 13 is a bug."""
+    time.sleep(0.02 if number % 4 == 0 else 0)
+    if number == 13:
+        raise ZeroDivisionError
+    return 2 * number
+
+
+def test_threads_work_side_by_side_are_prepared_and_never_far_ahead():
+    names, prepared, read = set(), [], []
+
+    def items():
+        for number in range(50):
+            read.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        names.add(threading.get_ident())
+        time.sleep(0.01)
+        return number
+
+    results = map_threads(work, items(), 4, lambda: prepared.append(threading.get_ident()))
+    start = time.perf_counter()
+    for taken in range(1, 21):
+        next(results)
+        assert len(read) <= taken + 2 * 4
+    assert time.perf_counter() - start < 20 * 0.01
+    results.close()
+    assert len(read) < 50
+    assert len(prepared) == 4
+    assert names == set(prepared)

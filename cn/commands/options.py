@@ -42,14 +42,9 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="Processes that work side by side. Default: as many as there is work and processors for.",
+        help="Processes that work side by side (for networks: threads). Default: as many as there is work, processors "
+        "and memory for.",
         rich_help_panel=COMPUTE_PANEL,
-    ),
-]
-BatchSize = Annotated[
-    int,
-    typer.Option(
-        "--batch-size", metavar="N", min=1, help="Images that go through at once.", rich_help_panel=COMPUTE_PANEL
     ),
 ]
 Prediction = Annotated[

@@ -1,9 +1,13 @@
-"""Many images to many maps: streamed, in several processes, resumable, with a status for every file."""
+"""Many images to many maps: streamed, side by side, resumable, with a status for every file.
+
+Reading, detecting and writing overlap, since several images are at work at once: in processes for what OpenCV and NumPy
+detect, in threads of this process for networks, which share one copy of the weights.
+"""
 
 import functools
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
@@ -11,18 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images
+from cn import conditions, images
 from cn.conditions import ConditionInfo
-from cn.detect.protocol import Detector
+from cn.detect.protocol import Detection, Detector
 from cn.detect.sources import Job
 from cn.errors import InputError
 from cn.files import make_folder
-from cn.parallel import map_unordered, processors
+from cn.parallel import Done, map_threads, map_unordered
+from cn.resizing import resize, short_side_size
 
-Status = Literal["written", "skipped", "failed"]
-
-_WORTH_A_PROCESS = 24
-"""Starting a process costs about as much as this many images do."""
+Status = Literal["written", "skipped", "empty", "failed"]
+OnEmpty = Literal["keep", "skip", "fail"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Outcome:
     seconds: float = 0.0
     size: tuple[int, int] | None = None
     """Width and height of the map, where one was made."""
+    found: dict[str, Any] | None = None
+    """What the map shows, in numbers."""
     note: str | None = None
     """Why it failed, or what is odd about the file that made it be skipped."""
     error: Exception | None = None
@@ -42,30 +47,115 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """For `--json`."""
         record = {"path": self.path, "output": self.output, "status": self.status, "seconds": round(self.seconds, 4)}
-        return record | {"size": self.size} | ({"reason": self.note} if self.note else {})
+        return record | {"size": self.size, "found": self.found} | ({"reason": self.note} if self.note else {})
 
 
-def run(
-    detector: Detector,
-    jobs: Iterable[Job],
-    *,
-    workers: int = 1,
-    overwrite: bool = False,
-    resolution: int | None = None,
-) -> Generator[Outcome, None, None]:
-    """Do the jobs and yield what became of each, as soon as it is known; memory does not grow with their number.
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with every image."""
 
-    A whole file that is already there is skipped unless `overwrite`. `resolution` brings each image to that short side
-    first (`images.resize_short_side`). With one worker everything happens in this process. Failures are yielded, never
-    raised; an interrupt leaves whole files only.
+    detector: Detector
+    overwrite: bool = False
+    """Whether to make again what is already there whole."""
+    resolution: int | None = None
+    """The short side that pictures are brought to first (`images.resize_short_side`), or maps of labels afterwards."""
+    on_empty: OnEmpty = "keep"
+    """What to do where nothing was found: write the empty map, write nothing, or call it a failure."""
+
+    def info(self, job: Job) -> ConditionInfo:
+        """What the PNG of a job says."""
+        info = self.detector.info(job.key)
+        return replace(info, params={**info.params, "resolution": self.resolution}) if self.resolution else info
+
+    def read(self, job: Job) -> NDArray[Any]:
+        """What the detector gets."""
+        image = self.detector.read(job.source)
+        if self.resolution and self.detector.from_photographs:
+            return images.resize_short_side(image, self.resolution)
+        return image
+
+    def finished(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The map at its final size."""
+        if not self.resolution or self.detector.from_photographs:
+            return made
+        size = short_side_size(made.shape[0], made.shape[1], self.resolution)
+        return resize(made, size, conditions.get(self.detector.kind).geometry)
+
+
+def run(work: Work, jobs: Iterable[Job], count: int, workers: int) -> Generator[Outcome, None, None]:
+    """Do `count` jobs and yield what became of each, as soon as it is known; memory does not grow with their number.
+
+    Neither the number of workers nor an interruption changes a byte: a network computes in one thread of each, and
+    whoever was in a batch is in it again. (A single image has all processors, which may move its last bits.)
+    Failures are yielded, never raised; an interrupt leaves whole files only.
     """
-    work = functools.partial(process, detector, overwrite=overwrite, resolution=resolution)
-    batches = _batches(iter(jobs), detector.batch_size)
-    if workers == 1:
+    batches = _batches(iter(jobs), work.detector.batch_size)
+    if count == 1:
         for batch in batches:
-            yield from work(batch)
-        return
-    for done in map_unordered(functools.partial(_process_alone, work), batches, workers):
+            yield from process(work, batch)
+    elif work.detector.network is None and workers > 1:
+        yield from _outcomes(map_unordered(functools.partial(_in_process, work), batches, workers))
+    elif work.detector.network is None:
+        # One reads or writes while the other computes, with OpenCV's own threads.
+        yield from _outcomes(map_threads(functools.partial(process, work), batches, 2))
+    else:
+        yield from _by_network(work, batches, workers)
+
+
+def process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
+    """Read, detect and write one batch; an image that fails does not take the others along."""
+    start = time.perf_counter()
+    wanted = [job for job in batch if work.overwrite or not _is_whole(job.output)]
+    outcomes = {job: _skip(work, job) for job in batch if job not in wanted}
+    ready: list[tuple[Job, NDArray[Any]]] = []
+    # The company in a batch changes the last bits of what a network gives: whoever is done goes along once more.
+    for job in batch if wanted else ():
+        try:
+            ready.append((job, work.read(job)))
+        except Exception as error:
+            # Not swallowed: it is the outcome of this file, and the others go on.
+            if job in wanted:
+                outcomes[job] = _failure(job, error)
+    found: dict[Job, Detection] = {}
+    if ready:
+        try:
+            found = dict(zip((job for job, _ in ready), _detected(work, ready), strict=True))
+        except Exception as error:
+            if len(batch) == 1:
+                return [_failure(batch[0], error)]
+            # One of them spoilt the batch; alone, each shows for itself.
+            return [outcome for job in batch for outcome in process(work, [job])]
+    seconds = (time.perf_counter() - start) / max(len(found), 1)
+    outcomes |= {job: _settle(work, job, found[job], seconds) for job in wanted if job in found}
+    return [outcomes[job] for job in batch]
+
+
+def _detected(work: Work, ready: Sequence[tuple[Job, NDArray[Any]]]) -> list[Detection]:
+    return work.detector.detect([image for _, image in ready], [job.key for job, _ in ready])
+
+
+def _in_process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
+    """`process` in a worker process, where OpenCV's own threads would only get into the other workers' way."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return process(work, batch)
+
+
+def _by_network(work: Work, batches: Iterator[list[Job]], workers: int) -> Iterator[Outcome]:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        one = functools.partial(torch.set_num_threads, 1)
+        yield from _outcomes(map_threads(functools.partial(process, work), batches, workers, one))
+    finally:
+        # Threads that are started from now on would take over the number of the last one that was set.
+        torch.set_num_threads(threads)
+
+
+def _outcomes(results: Iterator[Done[list[Job], list[Outcome]]]) -> Iterator[Outcome]:
+    for done in results:
         if done.value is not None:
             yield from done.value
         else:
@@ -73,73 +163,29 @@ def run(
             yield from (_failure(job, done.error) for job in done.item)
 
 
-def automatic_workers(count: int) -> int:
-    """How many processes are worth starting for `count` images."""
-    return max(1, min(processors(), count // _WORTH_A_PROCESS))
-
-
-def process(
-    detector: Detector, batch: Sequence[Job], *, overwrite: bool = False, resolution: int | None = None
-) -> list[Outcome]:
-    """Read, detect and write one batch; an image that fails does not take the others along."""
-    outcomes: list[Outcome] = []
-    ready: list[tuple[Job, NDArray[np.uint8]]] = []
-    start = time.perf_counter()
-    for job in batch:
-        if not overwrite and _is_whole(job.output):
-            outcomes.append(_skip(detector, job, resolution))
-            continue
-        try:
-            image = images.read(job.source)
-            ready.append((job, images.resize_short_side(image, resolution) if resolution else image))
-        except Exception as error:
-            # Not swallowed: it is the outcome of this file, and the others go on.
-            outcomes.append(_failure(job, error))
-    if not ready:
-        return outcomes
-    try:
-        maps = detector.detect([image for _, image in ready], [job.key for job, _ in ready])
-    except Exception as error:
-        if len(ready) == 1:
-            return [*outcomes, _failure(ready[0][0], error)]
-        # One of them spoilt the batch; alone, each shows for itself.
-        alone = [process(detector, [job], overwrite=overwrite, resolution=resolution) for job, _ in ready]
-        return outcomes + [outcome for one in alone for outcome in one]
-    seconds = (time.perf_counter() - start) / len(ready)
-    written = [_write(detector, job, made, resolution, seconds) for (job, _), made in zip(ready, maps, strict=True)]
-    return outcomes + written
-
-
-def _process_alone(work: Callable[[Sequence[Job]], list[Outcome]], batch: Sequence[Job]) -> list[Outcome]:
-    """`work` in a worker process, where OpenCV's own threads would only get into the other workers' way."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    return work(batch)
-
-
-def _write(detector: Detector, job: Job, made: NDArray[np.uint8], resolution: int | None, seconds: float) -> Outcome:
+def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outcome:
+    """Write a map, or what is asked for where nothing was found."""
+    found = dict(detection.found)
+    if detection.empty and work.on_empty != "keep":
+        if work.on_empty == "fail":
+            return replace(_failure(job, InputError(f"{job.source}: nothing was found in it")), seconds=seconds)
+        return Outcome(job.source, job.output, "empty", seconds, found=found, note="nothing was found")
     start = time.perf_counter()
     try:
         if job.output != "-" and os.path.dirname(job.output):
             make_folder(os.path.dirname(job.output))
-        images.write(job.output, made, _info(detector, job, resolution).to_text())
+        made = work.finished(detection.map)
+        images.write(job.output, made, work.info(job).to_text())
     except InputError as error:
         return _failure(job, error)
-    return Outcome(
-        job.source, job.output, "written", seconds + time.perf_counter() - start, (made.shape[1], made.shape[0])
-    )
+    size = (made.shape[1], made.shape[0])
+    return Outcome(job.source, job.output, "written", seconds + time.perf_counter() - start, size, found)
 
 
-def _skip(detector: Detector, job: Job, resolution: int | None) -> Outcome:
+def _skip(work: Work, job: Job) -> Outcome:
     there = images.read_info(job.output)
-    same = all(there.get(key) == value for key, value in _info(detector, job, resolution).to_text().items())
+    same = all(there.get(key) == value for key, value in work.info(job).to_text().items())
     return Outcome(job.source, job.output, "skipped", note=None if same else "made with other settings")
-
-
-def _info(detector: Detector, job: Job, resolution: int | None) -> ConditionInfo:
-    info = detector.info(job.key)
-    return replace(info, params={**info.params, "resolution": resolution}) if resolution else info
 
 
 def _is_whole(path: str) -> bool:

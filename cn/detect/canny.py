@@ -3,16 +3,21 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
+from cn.detect.protocol import Detection, WithoutNetwork, drawn
 
 LOW, HIGH = 100.0, 200.0
 # The paper says "random thresholds" and gives no distribution. These ranges go from nearly everything to bold outlines.
 LOW_RANGE = (50, 150)
 HIGH_MARGIN, HIGH_MOST = 50, 300
+
+STRIP = 128
+"""Rows whose gradients are taken at a time."""
 
 
 def random_thresholds(seed: int, key: str) -> tuple[int, int]:
@@ -29,31 +34,49 @@ def random_thresholds(seed: int, key: str) -> tuple[int, int]:
 def canny(image: NDArray[np.uint8], low: float = LOW, high: float = HIGH) -> NDArray[np.uint8]:
     """White edges on black, uint8 (h, w) of 0 and 255, of a picture (h, w, 3) RGB or (h, w) grey.
 
-    As the published annotator does it: straight on the three channels (OpenCV takes the channel with the largest
-    gradient at each pixel), aperture 3, |dx| + |dy| as gradient, no blurring. An edge begins above `high` and goes on
-    down to `low`.
+    As the published annotator does it, cv2.Canny straight on the three channels: the gradient of a pixel is that of the
+    channel where |dx| + |dy| is largest, aperture 3, no blurring. An edge begins above `high` and goes on to `low`.
     """
     import cv2
 
-    return np.asarray(cv2.Canny(np.ascontiguousarray(image), low, high), np.uint8)
+    if image.ndim == 2:
+        return np.asarray(cv2.Canny(np.ascontiguousarray(image), low, high), np.uint8)
+    return np.asarray(cv2.Canny(*_steepest(image), low, high), np.uint8)
+
+
+def _steepest(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """dx and dy, int16 (h, w), of each pixel's steepest channel; the first one, where several are as steep.
+
+    cv2.Canny does the same inside, pixel by pixel. In strips that fit a processor's cache this halves its time.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    dx, dy = np.empty((2, height, width), np.int16)
+    for top in range(0, height, STRIP):
+        above, end = max(0, top - 1), min(height, top + STRIP)
+        rows = slice(top - above, end - above)
+        slope = np.full((end - top, width), -1, np.int16)
+        for channel in cv2.split(image[above : end + 1]):
+            x, y = (half[rows] for half in cv2.spatialGradient(channel, None, None, 3, cv2.BORDER_REPLICATE))
+            steepness = np.abs(x)
+            steepness += np.abs(y)
+            steeper = cv2.compare(steepness, slope, cv2.CMP_GT)
+            cv2.copyTo(x, steeper, dx[top:end])
+            cv2.copyTo(y, steeper, dy[top:end])
+            np.maximum(slope, steepness, out=slope)
+    return dx, dy
 
 
 @dataclass(frozen=True)
-class CannyDetector:
+class CannyDetector(WithoutNetwork):
     """`canny` as a detector (`cn.detect.protocol`): thresholds that are fixed, or random for each file."""
 
+    kind: ClassVar[str] = "canny"
     low: float = LOW
     high: float = HIGH
     random: bool = False
     seed: int = 0
-
-    @property
-    def kind(self) -> str:
-        return "canny"
-
-    @property
-    def batch_size(self) -> int:
-        return 1
 
     def thresholds(self, key: str) -> tuple[float, float]:
         """(low, high) for the image called `key`."""
@@ -64,7 +87,7 @@ class CannyDetector:
         params: dict[str, float] = {"low": low, "high": high}
         if self.random:
             params["seed"] = self.seed
-        return ConditionInfo("canny", "canny (OpenCV)", params)
+        return self.stated("canny (OpenCV)", params)
 
-    def detect(self, images: Sequence[NDArray[np.uint8]], keys: Sequence[str]) -> list[NDArray[np.uint8]]:
-        return [canny(image, *self.thresholds(key)) for image, key in zip(images, keys, strict=True)]
+    def detect(self, images: Sequence[NDArray[np.uint8]], keys: Sequence[str]) -> list[Detection]:
+        return [drawn(canny(image, *self.thresholds(key)), "edges") for image, key in zip(images, keys, strict=True)]

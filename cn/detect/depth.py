@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cn.detect.nets.midas_blocks import DepthNetwork
 
 Rule = Literal["released", "minimal", "upper_bound"]
+Way = Literal["released", "midas"]
 
 MULTIPLE = 32
 """Both sides of what the networks take are multiples of this many pixels: each halving must come out even."""
@@ -86,7 +87,9 @@ HYBRID = Preparation("released", 384)
 HYBRID_MIDAS = Preparation("minimal", 384)
 """For DPT-hybrid, as its authors run it."""
 SMALL = Preparation("upper_bound", 256)
-"""For MiDaS v2.1 small, as its authors run it."""
+"""For MiDaS v2.1 small, as its authors run it; the default."""
+SMALL_RELEASED = Preparation("released", 256)
+"""For MiDaS v2.1 small, by the rule of the released apps, at the size that it was trained for."""
 
 
 def open_depth(path: Path | str) -> "DepthNetwork":
@@ -110,11 +113,13 @@ def open_depth(path: Path | str) -> "DepthNetwork":
     raise WeightsError(f"{archive.path}: holds none of the depth networks; give {known}")
 
 
-def preparation(network: "DepthNetwork") -> Preparation:
-    """The default for a network of `open_depth`."""
+def preparation(network: "DepthNetwork", way: Way | None = None) -> Preparation:
+    """How a network of `open_depth` is fed: as the released apps do it, or MiDaS itself; None is its own default."""
     from cn.detect.nets.midas_small import MidasSmall
 
-    return SMALL if isinstance(network, MidasSmall) else HYBRID
+    if isinstance(network, MidasSmall):
+        return SMALL_RELEASED if way == "released" else SMALL
+    return HYBRID_MIDAS if way == "midas" else HYBRID
 
 
 def inverse_depth(
@@ -150,14 +155,6 @@ def depth_map(inverse: NDArray[np.floating], size: tuple[int, int] | None = None
     return stretch(resize(known, size) if size else known)
 
 
-def depth_maps(
-    network: "DepthNetwork", images: Sequence[NDArray[np.uint8]], prepare: Preparation | None = None, *, batch: int = 1
-) -> list[NDArray[np.uint8]]:
-    """The depth map of each picture (h, w, 3) RGB, uint8 (h, w): `inverse_depth`, then `depth_map`."""
-    found = inverse_depth(network, images, prepare, batch=batch)
-    return [depth_map(inverse, image.shape[:2]) for inverse, image in zip(found, images, strict=True)]
-
-
 def settle(inverse: NDArray[np.floating]) -> NDArray[np.floating]:
     """Inverse depth (h, w) with the smallest finite value, or 0 where there is none, in place of what is not finite."""
     there = np.isfinite(inverse)
@@ -184,7 +181,7 @@ def _run(network: "DepthNetwork", pictures: NDArray[np.float32]) -> NDArray[np.f
     """(n, h', w', 3) → (n, h', w')."""
     import torch
 
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import to_array, to_tensor
 
     with torch.inference_mode():
-        return network(to_tensor(pictures, network)).float().cpu().numpy()
+        return to_array(network(to_tensor(pictures, network)), network)

@@ -1,21 +1,20 @@
 """The kinds beside Canny as detectors (`cn.detect.protocol`): straight lines, soft edges, scribbles, depth, line art.
 
-Each describes what to do; a network is loaded in the process that uses it, and computes there in one thread, so that
-the bytes of a map do not depend on how many processes share the work. Each map's text states its convention.
+Each map's text states its convention, and each detection says in numbers what was found.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions
 from cn.conditions import ConditionInfo
-from cn.detect import depth, lineart, lines, normal, scribble, soft_edge
-from cn.detect.loading import Weights, by_size, one_thread
+from cn.detect import depth, depthmap, lineart, lines, normal, scribble, soft_edge
+from cn.detect.loading import Network, by_size
 from cn.detect.methods import NETWORKS
+from cn.detect.protocol import Detection, Detector, WithoutNetwork, drawn, share
 
 if TYPE_CHECKING:
     from cn.detect.nets.midas_blocks import DepthNetwork
@@ -27,213 +26,190 @@ BGR = "camera-space normals, (n + 1) / 2 as BGR: blue left, green up, red toward
 WHITE, DARK = "white lines on black", "dark lines on white"
 
 
-def _info(
-    kind: str, detector: str, weights: Weights | None, params: Mapping[str, Any], convention: str | None = None
-) -> ConditionInfo:
-    stated = {**params, "convention": convention or conditions.get(kind).convention}
-    return ConditionInfo(kind, detector, stated, weights.sha256 if weights else None)
-
-
 @dataclass(frozen=True)
-class HoughDetector:
-    """Straight lines by M-LSD, or by OpenCV's detector where there are no weights."""
+class HoughDetector(Detector):
+    """Straight lines by M-LSD, or by OpenCV's detector where there is no network."""
 
-    weights: Weights | None = None
+    kind: ClassVar[str] = "hough"
+    network: Network | None = None
     score: float = lines.SCORE
     """M-LSD: least confidence of a line."""
     length: float | None = None
     """Shortest line; see `lines.decode` and `lines.lsd_lines` for the unit. None: the method's own."""
-    batch: int = 1
-
-    @property
-    def kind(self) -> str:
-        return "hough"
-
-    @property
-    def batch_size(self) -> int:
-        return self.batch if self.weights else 1
 
     @property
     def shortest(self) -> float:
-        return self.length if self.length is not None else lines.LENGTH if self.weights else lines.LSD_LENGTH
+        return self.length if self.length is not None else lines.LENGTH if self.network else lines.LSD_LENGTH
 
     def info(self, key: str) -> ConditionInfo:
-        if self.weights is None:
-            return _info("hough", "LSD (OpenCV)", None, {"method": "lsd", "length": self.shortest})
+        if self.network is None:
+            return self.stated("LSD (OpenCV)", {"method": "lsd", "length": self.shortest})
         settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
-        return _info("hough", NETWORKS[self.weights.network], self.weights, settings)
+        return self.stated(NETWORKS[self.network.name], settings)
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        if self.weights is None:
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        if self.network is None:
             found = [lines.lsd_lines(image, self.shortest) for image in images]
         else:
-            network = self.weights.load()
-            found = by_size(images, self.batch, lambda n: lines.mlsd_lines(network, n, self.score, self.shortest))
-        return [lines.draw_lines(some, image.shape[:2]) for some, image in zip(found, images, strict=True)]
+            with self.network.ready() as net:
+                found = by_size(images, self.batch_size, lambda n: lines.mlsd_lines(net, n, self.score, self.shortest))
+        return [
+            Detection(lines.draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
+            for some, image in zip(found, images, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
-class HedDetector:
-    """Soft edges by HED or TIN, as the weights are, or by gradients where there are no weights."""
+class HedDetector(Detector):
+    """Soft edges by HED or TIN, as the weights are, or by gradients where there is no network."""
 
-    weights: Weights | None = None
-    batch: int = 1
-
-    @property
-    def kind(self) -> str:
-        return "hed"
-
-    @property
-    def batch_size(self) -> int:
-        return self.batch if self.weights else 1
+    kind: ClassVar[str] = "hed"
+    network: Network | None = None
+    safe: bool = False
+    """Whether maps get the few levels that ControlNet 1.1's "safe" ones have (`soft_edge.safe`)."""
 
     @property
     def name(self) -> str:
-        return NETWORKS[self.weights.network] if self.weights else "gradients at three scales"
+        return NETWORKS[self.network.name] if self.network else "gradients at three scales"
 
     @property
     def method(self) -> str:
-        if self.weights is None:
+        if self.network is None:
             return "gradient"
-        return "tin" if self.weights.network == "TIN" else "hed"
+        return "tin" if self.network.name == "TIN" else "hed"
 
     def info(self, key: str) -> ConditionInfo:
-        return _info("hed", self.name, self.weights, {"method": self.method})
+        return self.stated(self.name, {"method": self.method} | ({"safe": True} if self.safe else {}))
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        if self.weights is None:
-            return [soft_edge.gradient_soft_edge(image) for image in images]
-        network = self.weights.load()
-        return by_size(images, self.batch, lambda n: soft_edge.soft_edges(network, n))
+    def maps(self, images: Images) -> Maps:
+        """Soft edges, uint8 (h, w), of each picture."""
+        if self.network is None:
+            made = [soft_edge.gradient_soft_edge(image) for image in images]
+        else:
+            with self.network.ready() as net:
+                made = by_size(images, self.batch_size, lambda n: soft_edge.soft_edges(net, n))
+        return [soft_edge.safe(one) for one in made] if self.safe else made
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        return [drawn(one, "edges") for one in self.maps(images)]
 
 
 @dataclass(frozen=True)
-class ScribbleDetector:
+class ScribbleDetector(Detector):
     """Scribbles from soft edges: as released, or with the paper's augmentations, other ones for each picture."""
 
+    kind: ClassVar[str] = "scribble"
     soft: HedDetector = field(default_factory=HedDetector)
     random: bool = False
     seed: int = 0
 
     @property
-    def kind(self) -> str:
-        return "scribble"
-
-    @property
-    def batch_size(self) -> int:
-        return self.soft.batch_size
+    def network(self) -> Network | None:  # type: ignore[override]
+        return self.soft.network
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"method": self.soft.method}
         if self.random:
             settings |= {"seed": self.seed, "augmentation": scribble.random_augmentation(self.seed, key).record()}
-        return _info("scribble", f"scribble from {self.soft.name}", self.soft.weights, settings)
+        return self.stated(f"scribble from {self.soft.name}", settings)
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        edges = self.soft.detect(images, keys)
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        edges = self.soft.maps(images)
         if not self.random:
-            return [scribble.released(soft) for soft in edges]
+            return [drawn(scribble.released(soft), "strokes") for soft in edges]
         chosen = [scribble.random_augmentation(self.seed, key) for key in keys]
-        return [scribble.augmented(soft, one) for soft, one in zip(edges, chosen, strict=True)]
+        return [drawn(scribble.augmented(soft, one), "strokes") for soft, one in zip(edges, chosen, strict=True)]
 
 
 @dataclass(frozen=True)
-class DrawingDetector:
+class DrawingDetector(WithoutNetwork):
     """A user's own drawings as scribbles."""
 
-    @property
-    def kind(self) -> str:
-        return "scribble"
-
-    @property
-    def batch_size(self) -> int:
-        return 1
+    kind: ClassVar[str] = "scribble"
 
     def info(self, key: str) -> ConditionInfo:
-        return _info("scribble", "drawing", None, {"method": "from-drawing", "ink": scribble.INK})
+        return self.stated("drawing", {"method": "from-drawing", "ink": scribble.INK})
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        return [scribble.from_drawing(image) for image in images]
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        return [drawn(scribble.from_drawing(image), "strokes") for image in images]
 
 
 @dataclass(frozen=True)
-class DepthDetector:
+class DepthDetector(Detector):
     """Inverse depth by MiDaS, near = white."""
 
-    weights: Weights
-    batch: int = 1
-
-    @property
-    def kind(self) -> str:
-        return "depth"
-
-    @property
-    def batch_size(self) -> int:
-        return self.batch
+    kind: ClassVar[str] = "depth"
+    network: Network
+    way: depth.Way | None = None
+    """How pictures are fed to the network (`depth.preparation`)."""
 
     def info(self, key: str) -> ConditionInfo:
-        return _info("depth", NETWORKS[self.weights.network], self.weights, {})
+        return self.stated(NETWORKS[self.network.name], {"prepared": self.way} if self.way else {})
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        network = cast("DepthNetwork", self.weights.load())
-        with one_thread():
-            return depth.depth_maps(network, images, batch=self.batch)
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        found = _inverse_depth(self.network, images, self.way)
+        return [
+            Detection(depth.depth_map(inverse, image.shape[:2]), _range(inverse))
+            for inverse, image in zip(found, images, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
-class NormalDetector:
+class NormalDetector(Detector):
     """Normals from MiDaS's inverse depth, RGB, or BGR as the released v1.0 control expects them."""
 
-    weights: Weights
+    kind: ClassVar[str] = "normal"
+    network: Network
     strength: float = normal.STRENGTH
     background: float = normal.BACKGROUND
     bgr: bool = False
-    batch: int = 1
-
-    @property
-    def kind(self) -> str:
-        return "normal"
-
-    @property
-    def batch_size(self) -> int:
-        return self.batch
+    way: depth.Way | None = None
 
     def info(self, key: str) -> ConditionInfo:
-        settings = {"strength": round(self.strength, 6), "background": self.background, "bgr": self.bgr}
-        name = f"normals from {NETWORKS[self.weights.network]}"
-        return _info("normal", name, self.weights, settings, BGR if self.bgr else None)
+        settings: dict[str, Any] = {"strength": round(self.strength, 6), "background": self.background}
+        settings |= {"bgr": self.bgr} | ({"prepared": self.way} if self.way else {})
+        return self.stated(f"normals from {NETWORKS[self.network.name]}", settings, BGR if self.bgr else None)
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        network = cast("DepthNetwork", self.weights.load())
-        strength, background = self.strength, self.background
-        with one_thread():
-            made = normal.normal_maps(network, images, batch=self.batch, strength=strength, background=background)
-        return [normal.reversed_channels(one) for one in made] if self.bgr else made
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        detections = []
+        for inverse, image in zip(_inverse_depth(self.network, images, self.way), images, strict=True):
+            size = image.shape[:2]
+            made = normal.normal_from_depth(inverse, size, strength=self.strength, background=self.background)
+            flat = share((made == depthmap.FLAT).all(axis=2))
+            shown = normal.reversed_channels(made) if self.bgr else made
+            detections.append(Detection(shown, {"flat": flat} | _range(inverse)))
+        return detections
 
 
 @dataclass(frozen=True)
-class LineartDetector:
-    """Line drawings by Anime2Sketch, or by what is darker than its surroundings where there are no weights."""
+class LineartDetector(Detector):
+    """Line drawings by Anime2Sketch, or by what is darker than its surroundings where there is no network."""
 
-    weights: Weights | None = None
+    kind: ClassVar[str] = "lineart"
+    network: Network | None = None
     invert: bool = False
-    batch: int = 1
-
-    @property
-    def kind(self) -> str:
-        return "lineart"
-
-    @property
-    def batch_size(self) -> int:
-        return self.batch if self.weights else 1
 
     def info(self, key: str) -> ConditionInfo:
-        name = NETWORKS[self.weights.network] if self.weights else "darker than its surroundings"
-        settings = {"method": "anime2sketch" if self.weights else "standard", "invert": self.invert}
-        return _info("lineart", name, self.weights, settings, DARK if self.invert else WHITE)
+        name = NETWORKS[self.network.name] if self.network else "darker than its surroundings"
+        settings = {"method": "anime2sketch" if self.network else "standard", "invert": self.invert}
+        return self.stated(name, settings, DARK if self.invert else WHITE)
 
-    def detect(self, images: Images, keys: Sequence[str]) -> Maps:
-        if self.weights is None:
-            return [lineart.standard_lineart(image, invert=self.invert) for image in images]
-        network = self.weights.load()
-        return by_size(images, self.batch, lambda n: lineart.sketches(network, n, invert=self.invert))
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        if self.network is None:
+            made = [lineart.standard_lineart(image) for image in images]
+        else:
+            with self.network.ready() as net:
+                made = by_size(images, self.batch_size, lambda n: lineart.sketches(net, n))
+        return [drawn(one, "lines", 255 - one if self.invert else one) for one in made]
+
+
+def _inverse_depth(network: Network, images: Images, way: depth.Way | None) -> list[NDArray[np.float32]]:
+    with network.ready() as ready:
+        net = cast("DepthNetwork", ready)
+        return depth.inverse_depth(net, images, depth.preparation(net, way), batch=network.batch)
+
+
+def _range(inverse: NDArray[np.floating]) -> dict[str, float]:
+    """What a depth network saw, in the unit of its own: two pictures' maps are both stretched to 0..255."""
+    known = depth.settle(inverse)
+    return {"nearest": round(float(known.max()), 4), "farthest": round(float(known.min()), 4)}

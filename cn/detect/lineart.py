@@ -50,15 +50,16 @@ def sketches(network: "nn.Module", images: NDArray[np.uint8], *, invert: bool = 
     import cv2
     import torch
 
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import to_array, to_tensor
     from cn.detect.nets.sketch import MULTIPLE
 
     height, width = images.shape[1:3]
     stretched = (-(-width // MULTIPLE) * MULTIPLE, -(-height // MULTIPLE) * MULTIPLE)
     pictures = [cv2.resize(image, stretched, interpolation=cv2.INTER_CUBIC) for image in images]
     with torch.inference_mode():
-        drawn = network(to_tensor(np.stack(pictures), network) / 127.5 - 1.0)[:, 0] * 127.5 + 127.5
-    drawings = [cv2.resize(drawing, (width, height), interpolation=cv2.INTER_CUBIC) for drawing in drawn.cpu().numpy()]
+        drawn = network(to_tensor(np.stack(pictures).astype(np.float32) / 127.5 - 1.0, network))[:, 0]
+    drawn = to_array(drawn, network) * 127.5 + 127.5
+    drawings = [cv2.resize(drawing, (width, height), interpolation=cv2.INTER_CUBIC) for drawing in drawn]
     dark_on_white = np.stack(drawings).clip(0, 255).astype(np.uint8)
     return dark_on_white if invert else 255 - dark_on_white
 

@@ -53,15 +53,15 @@ def mlsd_lines(
     """
     import torch
 
-    from cn.detect.nets import pad, to_tensor
+    from cn.detect.nets import pad, to_array, to_tensor
     from cn.detect.nets.mlsd import MULTIPLE
 
     padded = pad(images, MULTIPLE)
     ones = np.ones((*padded.shape[:3], 1), np.uint8)
     with torch.inference_mode():
-        planes = to_tensor(np.concatenate([padded, ones], axis=3), network) / 127.5 - 1.0
-        outputs = network(planes)[:, :, : -(-images.shape[1] // 2), : -(-images.shape[2] // 2)]
-        return [decode(output, score, length) for output in outputs]
+        planes = np.concatenate([padded, ones], axis=3).astype(np.float32) / 127.5 - 1.0
+        outputs = network(to_tensor(planes, network))[:, :, : -(-images.shape[1] // 2), : -(-images.shape[2] // 2)]
+        return [decode(torch.from_numpy(output), score, length) for output in to_array(outputs, network)]
 
 
 def decode(output: "Tensor", score: float = SCORE, length: float = LENGTH) -> NDArray[np.float64]:
@@ -82,7 +82,7 @@ def decode(output: "Tensor", score: float = SCORE, length: float = LENGTH) -> ND
     good = long & (scores > score)
     y, x = places // output.shape[2], places % output.shape[2]
     lines = torch.stack([x, y, x, y], dim=1).double() + ends.double()
-    return (2.0 * lines[good]).cpu().numpy()
+    return (2.0 * lines[good]).numpy()
 
 
 def lsd_lines(image: NDArray[np.uint8], length: float = LSD_LENGTH) -> NDArray[np.float64]:

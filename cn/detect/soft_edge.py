@@ -97,16 +97,24 @@ def soft_edges(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.ui
     return edges
 
 
+def safe(edges: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A soft edge map in three levels, 0, 127 and 255, as ControlNet 1.1's `safe` preprocessors give it.
+
+    Faint traces of the picture, which a control could learn to read, are gone (safe_step in annotator/util.py).
+    """
+    return np.array([0, 127, 255], np.uint8)[np.minimum(edges // 85, 2)]
+
+
 def _controlnet_hed(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The mean of the five logits, each enlarged bilinearly, through a sigmoid (annotator/hed/__init__.py)."""
     import cv2
 
-    from cn.detect.nets import pad, to_tensor
+    from cn.detect.nets import pad, to_array, to_tensor
     from cn.detect.nets.hed import MULTIPLE
 
     padded = pad(images, MULTIPLE)
     size = (padded.shape[2], padded.shape[1])
-    sides = [side[:, 0].cpu().numpy() for side in network(to_tensor(padded, network))]
+    sides = [to_array(side[:, 0], network) for side in network(to_tensor(padded, network))]
     maps = []
     for five in zip(*sides, strict=True):
         enlarged = [cv2.resize(side, size, interpolation=cv2.INTER_LINEAR) for side in five]
@@ -117,10 +125,10 @@ def _controlnet_hed(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[
 
 def _bsds500_hed(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.floating]:
     """The fused probability of the original network, which takes BGR."""
-    from cn.detect.nets import pad, to_tensor
+    from cn.detect.nets import pad, to_array, to_tensor
     from cn.detect.nets.hed import MULTIPLE
 
-    edges = network(to_tensor(pad(images, MULTIPLE)[..., ::-1], network))[:, 0].cpu().numpy()
+    edges = to_array(network(to_tensor(pad(images, MULTIPLE)[..., ::-1], network))[:, 0], network)
     return edges[:, : images.shape[1], : images.shape[2]]
 
 
@@ -128,7 +136,7 @@ def _tin(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.floating
     """The mean of the maps at three sizes (test.py of jannctu/TIN), from BGR."""
     import cv2
 
-    from cn.detect.nets import pad, to_tensor
+    from cn.detect.nets import pad, to_array, to_tensor
 
     # A side of one pixel has no half.
     even = pad(images, 2) if min(images.shape[1:3]) == 1 else images
@@ -137,7 +145,7 @@ def _tin(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.floating
     pictures = [image[..., ::-1].astype(np.float32) for image in even]
     for scale in TIN_SCALES:
         scaled = [cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for p in pictures]
-        edges = network(to_tensor(np.stack(scaled), network))[:, 0].cpu().numpy()
+        edges = to_array(network(to_tensor(np.stack(scaled), network))[:, 0], network)
         total += np.stack([cv2.resize(edge, size, interpolation=cv2.INTER_LINEAR) for edge in edges])
     return (total / len(TIN_SCALES))[:, : images.shape[1], : images.shape[2]]
 

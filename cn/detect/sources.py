@@ -5,12 +5,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cn.errors import InputError, UsageError
 from cn.files import reason
 
 STDIN_NAME = "stdin"
+_FEW = 8
+"""More endings than this are those of images."""
+
 _PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
@@ -35,31 +38,33 @@ class Sources:
     """Paths below `root` with "/", sorted by folder, name without ending, ending."""
     single: bool
     """Whether SRC named one image, so that DST may be a file."""
+    endings: frozenset[str] = frozenset()
+    """What a name without its ending lacks: one of these, or what follows its last point."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
 def find(
-    src: str, dst: str, *, suffixes: frozenset[str], recursive: bool = False, stdin_paths: Iterable[str] | None = None
+    src: str, dst: str, *, endings: frozenset[str], recursive: bool = False, stdin_paths: Iterable[str] | None = None
 ) -> Sources:
     """The images that `src` names: a file, a folder, a glob pattern, or "-".
 
     For "-", `stdin_paths` are the lines of standard input, or None when standard input is an image itself. Folders and
-    patterns give files with one of `suffixes`; hidden files, and what lies in the folder `dst`, are left out.
-    Raises InputError when there is nothing.
+    patterns give files whose names end with one of `endings` (lower case); hidden files, and what lies in the folder
+    `dst`, are left out. Raises InputError when there is nothing.
     """
     if src == "-":
-        return Sources("", ("-",), True) if stdin_paths is None else _listed(stdin_paths)
+        return Sources("", ("-",), True, endings) if stdin_paths is None else _listed(stdin_paths, endings)
     if os.path.isdir(src):
-        keys = sorted(_walk(src, "", suffixes, recursive, os.path.realpath(dst)), key=_order)
+        keys = _sorted(_walk(src, "", tuple(endings), recursive, os.path.realpath(dst)), endings)
         if not keys:
             deeper = "" if recursive else " (with --recursive, its sub-folders are searched too)"
-            raise InputError(f"{src}: no images in this folder{deeper}")
-        return Sources(src, keys, False)
+            raise InputError(f"{src}: no {_sort_of_files(endings)} in this folder{deeper}")
+        return Sources(src, keys, False, endings)
     if not os.path.lexists(src) and glob.has_magic(src):
-        return _matched(src, suffixes, os.path.realpath(dst))
-    return Sources(os.path.dirname(src), (os.path.basename(src),), True)
+        return _matched(src, endings, os.path.realpath(dst))
+    return Sources(os.path.dirname(src), (os.path.basename(src),), True, endings)
 
 
 def jobs(sources: Sources, dst: str) -> Iterator[Job]:
@@ -82,18 +87,23 @@ def jobs(sources: Sources, dst: str) -> Iterator[Job]:
         _inside(folder, root) and any(_inside(os.path.join(root, key), folder) for key in sources.keys)
     ):
         raise UsageError(f"{dst}: the results would lie among the images they are made from; name another folder")
-    for _, group in groupby(sources.keys, key=lambda key: _order(key)[:2]):
+    for (below, stem), group in _of_one_name(sources):
         keys = list(group)
         for key in keys:
             # Without its ending, unless another image of the folder would then have the same name.
-            result = f"{key}.png" if len(keys) > 1 else f"{os.path.splitext(key)[0]}.png"
+            result = f"{key}.png" if len(keys) > 1 else os.path.join(below, f"{stem}.png")
             yield Job(os.path.join(sources.root, key), os.path.join(dst, result), key)
 
 
 def collisions(sources: Sources) -> int:
     """How many images keep their ending in the name of the result, because another one has the same name."""
-    sizes = (sum(1 for _ in group) for _, group in groupby(sources.keys, key=lambda key: _order(key)[:2]))
+    sizes = (sum(1 for _ in group) for _, group in _of_one_name(sources))
     return sum(size for size in sizes if size > 1)
+
+
+def _of_one_name(sources: Sources) -> Iterator[tuple[tuple[str, str], Iterator[str]]]:
+    """(folder, name without ending) and the images that have it."""
+    return groupby(sources.keys, key=lambda key: _parts(key, sources.endings)[:2])
 
 
 def _single(sources: Sources, dst: str) -> Job:
@@ -102,7 +112,7 @@ def _single(sources: Sources, dst: str) -> Job:
     name = STDIN_NAME if key == "-" else key
     # A name without ending that is not there yet is meant as a folder: nobody wants a PNG called "maps".
     if dst != "-" and (os.path.isdir(dst) or dst.endswith(os.sep) or not (os.path.exists(dst) or Path(dst).suffix)):
-        dst = os.path.join(dst, f"{PurePosixPath(name).stem}.png")
+        dst = os.path.join(dst, f"{_parts(name, sources.endings)[1]}.png")
     if (
         source != "-"
         and dst != "-"
@@ -114,7 +124,7 @@ def _single(sources: Sources, dst: str) -> Job:
     return Job(source, dst, name)
 
 
-def _walk(folder: str, below: str, suffixes: frozenset[str], recursive: bool, leave_out: str) -> Iterator[str]:
+def _walk(folder: str, below: str, endings: tuple[str, ...], recursive: bool, leave_out: str) -> Iterator[str]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -125,8 +135,8 @@ def _walk(folder: str, below: str, suffixes: frozenset[str], recursive: bool, le
         if entry.is_dir():
             # Links to folders may lead in circles.
             if recursive and not entry.is_symlink() and os.path.realpath(entry.path) != leave_out:
-                yield from _walk(entry.path, f"{below}{entry.name}/", suffixes, recursive, leave_out)
-        elif os.path.splitext(entry.name)[1].lower() in suffixes:
+                yield from _walk(entry.path, f"{below}{entry.name}/", endings, recursive, leave_out)
+        elif entry.name.lower().endswith(endings):
             yield below + entry.name
 
 
@@ -134,7 +144,7 @@ def _inside(path: str, folder: str) -> bool:
     return path.startswith(os.path.join(folder, ""))
 
 
-def _matched(pattern: str, suffixes: frozenset[str], leave_out: str) -> Sources:
+def _matched(pattern: str, endings: frozenset[str], leave_out: str) -> Sources:
     """A glob pattern; `**` goes through sub-folders. The folder before the first wildcard is the root."""
     fixed: list[str] = []
     parts = pattern.split("/")
@@ -143,31 +153,43 @@ def _matched(pattern: str, suffixes: frozenset[str], leave_out: str) -> Sources:
             break
         fixed.append(part)
     root = "/".join(fixed) or ("/" if pattern.startswith("/") else "")
-    found = (path for path in glob.iglob(pattern, recursive=True) if os.path.splitext(path)[1].lower() in suffixes)
+    found = (path for path in glob.iglob(pattern, recursive=True) if path.lower().endswith(tuple(endings)))
     if _inside(leave_out, os.path.realpath(root or ".")):
         found = (path for path in found if not _inside(os.path.realpath(path), leave_out))
-    keys = sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), key=_order)
+    keys = _sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), endings)
     if any(key.startswith("../") for key in keys):
         raise UsageError(f"{pattern}: '..' cannot stand behind a wildcard")
     if not keys:
-        raise InputError(f"{pattern}: no image matches this pattern")
-    return Sources(root, keys, False)
+        raise InputError(f"{pattern}: no {_sort_of_files(endings)} match this pattern")
+    return Sources(root, keys, False, endings)
 
 
-def _listed(lines: Iterable[str]) -> Sources:
+def _listed(lines: Iterable[str], endings: frozenset[str]) -> Sources:
     """Paths given one by one; the folder that they all lie in is the root."""
     paths = [os.path.normpath(line) for line in dict.fromkeys(lines) if line.strip()]
     if not paths:
         raise InputError("standard input: no paths came in")
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
     root = os.path.commonpath(folders)
-    keys = sorted({Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths}, key=_order)
+    keys = _sorted({Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths}, endings)
     # Messages and records show paths as they came in, relative ones relative.
     shown = root if any(os.path.isabs(path) for path in paths) else os.path.relpath(root)
-    return Sources("" if shown == "." else shown, keys, False)
+    return Sources("" if shown == "." else shown, keys, False, endings)
 
 
-def _order(key: str) -> tuple[str, str, str]:
+def _sorted(keys: Iterable[str], endings: frozenset[str]) -> list[str]:
+    return sorted(keys, key=lambda key: _parts(key, endings))
+
+
+def _parts(key: str, endings: frozenset[str]) -> tuple[str, str, str]:
+    """Folder, name without ending, ending of a key."""
     folder, _, name = key.rpartition("/")
-    stem, suffix = os.path.splitext(name)
-    return folder, stem, suffix
+    lower = name.lower()
+    known = (ending for ending in endings if lower.endswith(ending) and len(ending) < len(name))
+    stem = name[: len(name) - len(max(known, key=len, default=os.path.splitext(name)[1]))]
+    return folder, stem, name[len(stem) :]
+
+
+def _sort_of_files(endings: frozenset[str]) -> str:
+    """What is missing, in words: images, or files of the few endings that a reader of labels takes."""
+    return "images" if len(endings) > _FEW else f"files called …{' or …'.join(sorted(endings))}"

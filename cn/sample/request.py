@@ -164,7 +164,7 @@ def _detect(image: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
             f"give a finished {found} map, as cn detect makes them"
         )
     (made,) = without_weights[found].detect([image], ["-"])
-    return np.repeat(made[..., None], 3, axis=2), found
+    return np.repeat(made.map[..., None], 3, axis=2), found
 
 
 def _default_control(name: str, kind: str | None) -> str:

@@ -5,21 +5,23 @@ import inspect
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from cn import console
+from cn.commands.detect import networks
+from cn.commands.detect.networks import NetworkChoice
 from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers
 from cn.errors import InputError, PartialError, UsageError
 
 if TYPE_CHECKING:
+    from cn.detect.batch import Outcome
     from cn.detect.protocol import Detector
     from cn.detect.sources import Sources
-
-MakeDetector = Callable[[], "Detector"]
 
 Source = Annotated[
     str,
@@ -53,22 +55,46 @@ Resolution = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+OnEmpty = Annotated[
+    Literal["keep", "skip", "fail"],
+    typer.Option(
+        "--on-empty",
+        help="Where nothing is found in an image: keep the empty map, skip it (no file), or count it as failed.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 
 _IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x00")
 
+_NAMED_AT_MOST = 10
+"""Failed images that the summary names."""
 
-def shared(make: Callable[..., MakeDetector]) -> Callable[..., None]:
+
+@dataclass(frozen=True)
+class Task:
+    """What a sub-command makes of its own options."""
+
+    detector: "Callable[[], Detector]"
+    """Called when there are images to work on: it may load weights."""
+    endings: frozenset[str] | None = None
+    """What names of files in a folder end with; None: those of images."""
+
+
+def shared(make: Callable[..., Task]) -> Callable[..., None]:
     """The sub-command of one kind: SRC and DST, the options of `make`, then those that all kinds have.
 
-    `make` gets its own options only, checks them at once, and returns what makes the detector: that loads weights,
-    and is called when there are images to work on.
+    `make` gets its own options only, and checks them at once. In place of a parameter `network` it has all options of
+    `networks.options`.
     """
-    own = inspect.signature(make).parameters.values()
+    own = [parameter for p in inspect.signature(make).parameters.values() for parameter in _expanded(p)]
     _, src, dst, *common = inspect.signature(_work).parameters.values()
+    inner = inspect.signature(networks.options).parameters
 
     @functools.wraps(make)
     def command(src: str, dst: str, **options: Any) -> None:
         settings = {option.name: options.pop(option.name) for option in common}
+        if "network" in inspect.signature(make).parameters:
+            options["network"] = NetworkChoice(**{name: options.pop(name) for name in inner})
         _work(make(**options), src, dst, **settings)
 
     wanted = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (src, dst, *own, *common)]
@@ -78,8 +104,56 @@ def shared(make: Callable[..., MakeDetector]) -> Callable[..., None]:
     return command
 
 
+def _expanded(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    if parameter.name == "network":
+        yield from inspect.signature(networks.options).parameters.values()
+    else:
+        yield parameter
+
+
+@dataclass
+class _Tally:
+    """What became of the images so far; of those that failed the first few names are kept, however many they are."""
+
+    counts: "Counter[str]" = field(default_factory=Counter)
+    other_settings: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, outcome: "Outcome") -> None:
+        self.counts[outcome.status] += 1
+        self.other_settings += outcome.status == "skipped" and outcome.note is not None
+        if outcome.status == "failed" and len(self.failed) < _NAMED_AT_MOST:
+            self.failed.append(outcome.path)
+
+    def report(self, dst: str, quiet: bool) -> None:
+        """One line of numbers, one of names, and what a person should know."""
+        counts = self.counts
+        parts = [f"{counts['written']} written"]
+        parts += [f"{counts['skipped']} already there"] * bool(counts["skipped"])
+        parts += [f"{counts['empty']} with nothing found (no file)"] * bool(counts["empty"])
+        parts += [f"{counts['failed']} failed"] * bool(counts["failed"])
+        console.status(f"{dst}: {', '.join(parts)}", quiet=quiet)
+        if self.failed:
+            more = counts["failed"] - len(self.failed)
+            console.status(f"failed: {', '.join(self.failed)}{f' and {more} more' if more else ''}", quiet=quiet)
+        if self.other_settings:
+            console.warn(
+                f"{self.other_settings} of those already there were made with other settings; "
+                "--overwrite makes them again"
+            )
+
+    def judge(self) -> None:
+        """Raise what the exit code comes from: nothing, when all went well."""
+        if not self.counts["failed"]:
+            return
+        message = f"{self.counts['failed']} of {self.counts.total()} images failed"
+        if self.counts["failed"] == self.counts.total():
+            raise InputError(message)
+        raise PartialError(f"{message}; the others are done")
+
+
 def _work(
-    make_detector: MakeDetector,
+    task: Task,
     src: Source,
     dst: Destination,
     *,
@@ -87,65 +161,49 @@ def _work(
     resolution: Resolution = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
+    on_empty: OnEmpty = "keep",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the images, work through them, report each, and fail with the right exit code."""
-    from cn.detect import batch, sources
+    from cn.detect import batch, effort, sources
     from cn.images import SUFFIXES
 
-    found = sources.find(src, dst, suffixes=SUFFIXES, recursive=recursive, stdin_paths=_stdin_paths(src))
+    endings = task.endings or SUFFIXES
+    found = sources.find(src, dst, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src))
     _say_collisions(found)
-    workers = workers or batch.automatic_workers(len(found))
-    counts: Counter[str] = Counter()
-    other_settings = 0
-    work = batch.run(
-        make_detector(),
+    detector = task.detector()
+    count = len(found)
+    doing = batch.run(
+        batch.Work(detector, overwrite, resolution, on_empty),
         sources.jobs(found, dst),
-        workers=min(workers, len(found)),
-        overwrite=overwrite,
-        resolution=resolution,
+        count,
+        min(workers or effort.workers(detector, count), count),
     )
+    tally = _Tally()
     try:
-        with console.progress(len(found), "detect", unit="image", quiet=quiet or found.single) as advance:
-            for outcome in work:
-                counts[outcome.status] += 1
-                if outcome.output != "-" and (json or outcome.status == "written"):
-                    console.emit(outcome.record(), json)
-                if outcome.status == "failed":
-                    if found.single and outcome.error is not None:
-                        raise outcome.error
-                    console.error(outcome.note or outcome.path)
-                other_settings += outcome.status == "skipped" and outcome.note is not None
-                advance(1, failed=counts["failed"])
+        with console.progress(count, "detect", unit="image", quiet=quiet or found.single) as advance:
+            for outcome in doing:
+                tally.add(outcome)
+                _say(outcome, found.single, json, quiet)
+                advance(1, failed=tally.counts["failed"])
     finally:
         # Also when interrupted: end the workers before saying what there is.
-        work.close()
-        if counts["skipped"] or (counts and not found.single):
-            _summary(counts, other_settings, dst, quiet)
-    _judge(counts)
+        doing.close()
+        if tally.counts["skipped"] or (tally.counts and not found.single):
+            tally.report(dst, quiet)
+    tally.judge()
 
 
-def _judge(counts: "Counter[str]") -> None:
-    if not counts["failed"]:
-        return
-    message = f"{counts['failed']} of {counts.total()} images failed"
-    if counts["failed"] == counts.total():
-        raise InputError(message)
-    raise PartialError(f"{message}; the others are done")
-
-
-def _summary(counts: "Counter[str]", other_settings: int, dst: str, quiet: bool) -> None:
-    parts = [f"{counts['written']} written"]
-    if counts["skipped"]:
-        parts.append(f"{counts['skipped']} already there")
-    if counts["failed"]:
-        parts.append(f"{counts['failed']} failed")
-    console.status(f"{dst}: {', '.join(parts)}", quiet=quiet)
-    if other_settings:
-        console.warn(
-            f"{other_settings} of those already there were made with other settings; --overwrite makes them again"
-        )
+def _say(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
+    if outcome.output != "-" and (json or outcome.status == "written"):
+        console.emit(outcome.record(), json)
+    if outcome.status == "failed":
+        if single and outcome.error is not None:
+            raise outcome.error
+        console.error(outcome.note or outcome.path)
+    if outcome.status == "empty" and single:
+        console.status(f"{outcome.path}: nothing was found; no file is written (--on-empty skip)", quiet=quiet)
 
 
 def _say_collisions(found: "Sources") -> None:

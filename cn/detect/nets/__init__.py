@@ -75,6 +75,17 @@ def pad(images: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
 
 
 def to_tensor(images: NDArray[np.generic], network: nn.Module) -> Tensor:
-    """(n, h, w, c) as float32 (n, c, h, w), numbers unchanged, on the device of `network`."""
-    device = next(network.parameters()).device
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
+    """(n, h, w, c) as (n, c, h, w), the same numbers, on the device and in the number format of `network`.
+
+    In memory the channels stay last, as pictures have them.
+    """
+    weights = next(network.parameters())
+    return torch.from_numpy(np.ascontiguousarray(images)).to(weights.device).permute(0, 3, 1, 2).to(weights.dtype)
+
+
+def to_array(output: Tensor, network: nn.Module) -> NDArray[np.float32]:
+    """What a network gave, as float32. Raises InputError where its number format was too narrow for its numbers."""
+    array = output.float().cpu().numpy()
+    if next(network.parameters()).dtype != torch.float32 and not np.isfinite(array).all():
+        raise InputError("this picture overflows the number format of --precision; use bf16 or fp32")
+    return array

@@ -1,0 +1,197 @@
+"""`cn detect canny|hough|hed|scribble|lineart`: what is drawn as lines."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice, method_option
+from cn.commands.detect.shared import Task, shared
+from cn.errors import UsageError
+
+if TYPE_CHECKING:
+    from cn.detect.protocol import Detector
+
+SoftEdgeMethod = Annotated[
+    str | None,
+    method_option(
+        "hed", "hed: the network of the paper; tin: a small network; gradient: no weights needed. Default: hed."
+    ),
+]
+
+
+@shared
+def canny(
+    low: Annotated[
+        float,
+        typer.Option("--low", min=0, max=10000, help="An edge goes on down to this gradient.", rich_help_panel="Canny"),
+    ] = 100,
+    high: Annotated[
+        float,
+        typer.Option("--high", min=0, max=10000, help="An edge begins above this gradient.", rich_help_panel="Canny"),
+    ] = 200,
+    random_thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--random-thresholds",
+            help="Other thresholds for every file, as in the paper's training data: low 50–150, high low + 50–300. "
+            "They depend on --seed and the file's path below SRC only.",
+            rich_help_panel="Canny",
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", min=0, help="For --random-thresholds.", rich_help_panel="Canny"),
+    ] = 0,
+) -> Task:
+    """Canny edges: white lines, one pixel wide, on black.
+
+    Each PNG says which detector made it, and with which thresholds; [b]cn sample[/b] and [b]cn train[/b] read that.
+    What is already in DST is skipped, so that an interrupted run goes on where it stopped.
+    """
+    if low > high:
+        raise UsageError(f"--low {low:g} is above --high {high:g}")
+
+    def detector() -> "Detector":
+        from cn.detect.canny import CannyDetector
+
+        return CannyDetector(low, high, random_thresholds, seed)
+
+    return Task(detector)
+
+
+@shared
+def hough(
+    method: Annotated[
+        str | None, method_option("hough", "mlsd: the network of the paper; lsd: no weights needed. Default: mlsd.")
+    ] = None,
+    score: Annotated[
+        float,
+        typer.Option("--score", min=0, max=1, help="mlsd: least confidence of a line.", rich_help_panel="Lines"),
+    ] = 0.1,
+    length: Annotated[
+        float | None,
+        typer.Option(
+            "--length",
+            min=0,
+            help="Shortest line. mlsd: in pixels of its map, of half the image's size (default 0.1); lsd: as a share "
+            "of the shorter side (default 0.06).",
+            rich_help_panel="Lines",
+        ),
+    ] = None,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Straight lines: white, one pixel wide, on black.
+
+    M-LSD, large or tiny as its weights are; [b]--method lsd[/b] needs no weights. An image without straight lines gives
+    a black map ([b]--on-empty[/b]).
+    """
+    chosen = network.method("hough", method)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import HoughDetector
+
+        return HoughDetector(network.open("hough", chosen), score, length)
+
+    return Task(detector)
+
+
+@shared
+def hed(
+    method: SoftEdgeMethod = None,
+    safe: Annotated[
+        bool,
+        typer.Option(
+            "--safe",
+            help="Three grey levels only, as ControlNet 1.1's safe preprocessors: no faint traces of the picture.",
+            rich_help_panel="Soft edges",
+        ),
+    ] = False,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Soft edges: boundaries in shades of grey, white where sure, on black.
+
+    HED in both published forms (ControlNetHED.pth, network-bsds500.pth), or TIN; [b]--method gradient[/b] needs no
+    weights.
+    """
+    chosen = network.method("hed", method)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import HedDetector
+
+        return HedDetector(network.open("hed", chosen), safe)
+
+    return Task(detector)
+
+
+@shared
+def scribble(
+    method: SoftEdgeMethod = None,
+    from_drawing: Annotated[
+        bool,
+        typer.Option(
+            "--from-drawing",
+            help="The images are drawings, dark on light or light on dark: their ink is the scribble. No weights.",
+            rich_help_panel=METHOD_PANEL,
+        ),
+    ] = False,
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random",
+            help="The paper's augmentations, other ones for every file: thresholds, strokes left out, morphology, "
+            "non-maximum suppression. They depend on --seed and the file's path below SRC only.",
+            rich_help_panel="Scribble",
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="For --random.", rich_help_panel="Scribble")
+    ] = 0,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Scribbles: thick white strokes (255) on black (0), nothing between.
+
+    Made from soft edges of the chosen method, with the fixed settings of the release or at random;
+    [b]--method gradient[/b] and [b]--from-drawing[/b] need no weights.
+    """
+    if from_drawing and (method is not None or random or network.is_given):
+        raise UsageError("--from-drawing takes the drawing as it is: leave out --random and all that a network needs")
+    chosen = None if from_drawing else network.method("hed", method)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import DrawingDetector, HedDetector, ScribbleDetector
+
+        if from_drawing:
+            return DrawingDetector()
+        return ScribbleDetector(HedDetector(network.open("hed", chosen)), random, seed)
+
+    return Task(detector)
+
+
+@shared
+def lineart(
+    method: Annotated[
+        str | None,
+        method_option("lineart", "anime2sketch: a network; standard: no weights needed. Default: anime2sketch."),
+    ] = None,
+    invert: Annotated[
+        bool,
+        typer.Option("--invert", help="Dark lines on white, as they are drawn.", rich_help_panel="Lines"),
+    ] = False,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white.
+
+    Anime2Sketch, made for drawn pictures; [b]--method standard[/b] needs no weights.
+    """
+    chosen = network.method("lineart", method)
+
+    def detector() -> "Detector":
+        from cn.detect.detectors import LineartDetector
+
+        return LineartDetector(network.open("lineart", chosen), invert)
+
+    return Task(detector)
