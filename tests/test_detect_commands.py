@@ -24,9 +24,10 @@ from cn.detect.nets.hed import ControlNetHED
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.sources import Job
-from cn.errors import UsageError
+from cn.errors import UsageError, WeightsError
 from cn.files import sha256
 from cn.sample.request import make_conditions
+from cn.weights import published
 from tests.cli import cn
 from tests.golden.make_detectors_edges import REAL_WEIGHTS, fill
 
@@ -314,8 +315,6 @@ def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_
 
 
 def test_every_method_names_networks_that_exist_and_published_files():
-    from cn.weights import published
-
     for family, ways in methods.METHODS.items():
         assert ways[0].networks, f"the default of {family} is the network of the paper"
         for method in ways:
@@ -347,7 +346,8 @@ def test_lines_shorter_than_asked_for_are_left_out():
     assert not none.map.any()
 
 
-def test_sample_detects_what_needs_no_weights(tmp_path):
+def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
     path = tmp_path / "a.png"
     Image.fromarray(house()).save(path)
     soft = soft_edge.gradient_soft_edge(house())
@@ -361,8 +361,21 @@ def test_sample_detects_what_needs_no_weights(tmp_path):
         (condition,) = make_conditions([str(path)], controls=["any"], detect=kind)
         assert condition.kind == kind
         assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
-    with pytest.raises(UsageError, match="depth"):
+    with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
         make_conditions([str(path)], controls=["any"], detect="depth")
+    with pytest.raises(UsageError, match="coco"):
+        make_conditions([str(path)], controls=["any"], detect="coco")
+
+
+def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.fromarray(house()).save(path)
+    file = methods.METHODS["hed"][0].published
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(published, "here", lambda entry: made_up["hed"] if entry.file == file else None)
+    (condition,) = make_conditions([str(path)], controls=["any"], detect="hed")
+    network = loading.open_network("hed", str(made_up["hed"]), loading.Running.chosen())
+    assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])
 
 
 # ---- what was found, and what not ----

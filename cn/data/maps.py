@@ -48,9 +48,10 @@ def condition_map(view: "View", kind: str, thresholds: tuple[float, float] = (LO
 def condition_info(kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> ConditionInfo:
     """What a scene's map says of itself: Canny's edges are detected, everything else is exact."""
     kind = scene_kind(kind)
+    convention = {"convention": get(kind).convention}
     if kind == "canny":
-        return ConditionInfo(kind, "canny (OpenCV)", {"low": thresholds[0], "high": thresholds[1]})
-    return ConditionInfo(kind, "built-in scenes (exact)")
+        return ConditionInfo(kind, "canny (OpenCV)", {"low": thresholds[0], "high": thresholds[1], **convention})
+    return ConditionInfo(kind, "built-in scenes (exact)", convention)
 
 
 def shows_person(view: "View") -> bool:

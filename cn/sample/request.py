@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cn import conditions, images
+from cn import images
 from cn.conditions import ConditionInfo
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.config import Prediction
@@ -141,30 +141,14 @@ def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:
 def _read(path: str, name: str, detect: str | None) -> tuple[np.ndarray, str | None]:
     image, text = images.read_with_info(path)
     if detect is not None:
-        return _detect(image, detect)
+        from cn.sample import detecting
+
+        return detecting.detect(image, detect)
     try:
         info = ConditionInfo.from_text(text)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     return image, info.kind if info is not None else None
-
-
-def _detect(image: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
-    from cn.detect.canny import CannyDetector
-    from cn.detect.detectors import HedDetector, HoughDetector, LineartDetector, ScribbleDetector
-
-    found = conditions.get(kind).kind
-    without_weights = {
-        detector.kind: detector
-        for detector in (CannyDetector(), HoughDetector(), HedDetector(), ScribbleDetector(), LineartDetector())
-    }
-    if found not in without_weights:
-        raise UsageError(
-            f"--detect {kind}: only {', '.join(without_weights)} are detected without weights; "
-            f"give a finished {found} map, as cn detect makes them"
-        )
-    (made,) = without_weights[found].detect([image], ["-"])
-    return np.repeat(made.map[..., None], 3, axis=2), found
 
 
 def _default_control(name: str, kind: str | None) -> str:

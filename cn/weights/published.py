@@ -5,6 +5,7 @@ Files are never part of the package: `cn.weights.pull` gets them, `locate` finds
 """
 
 import difflib
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -16,9 +17,15 @@ from cn.errors import UsageError, WeightsError
 from cn.files import sha256
 from cn.units import bytes_text
 from cn.weights import cache
-from cn.weights.published_files import FILES, Published
+from cn.weights.published_file import CAPTIONS, Published
+from cn.weights.published_lines import LINES
+from cn.weights.published_people import PEOPLE
+from cn.weights.published_scenes import SCENES
 
-__all__ = ["FILES", "Published", "Verdict", "check", "find", "here", "known", "locate", "of_kind", "record"]
+FILES: tuple[Published, ...] = (*LINES, *PEOPLE, *SCENES)
+"""All of them; origins on Hugging Face are pinned to a revision where one is known."""
+
+__all__ = ["CAPTIONS", "FILES", "Published", "Verdict", "check", "find", "here", "known", "locate", "of_kind", "record"]
 
 WITHOUT_WEIGHTS = {
     "hough": "--method lsd",
@@ -37,7 +44,7 @@ class Verdict:
     """Why it is not the published file; None when nothing speaks against it."""
     sha256: str
     hash_known: bool
-    """False when nobody published a hash of this file, so that only its length could be checked."""
+    """False where nobody published a hash of this file, so that only its length could be checked."""
 
 
 def find(name: str) -> Published:
@@ -67,7 +74,7 @@ def of_kind(kind: str, method: str | None = None) -> list[Published]:
 
     UsageError for an unknown condition, or for one that no file serves.
     """
-    kind = conditions.get(kind).kind
+    kind = kind if kind == CAPTIONS else conditions.get(kind).kind
     found = [entry for entry in FILES if kind in entry.kinds and method in (None, entry.method)]
     if not found:
         raise UsageError(f"no published weights serve {kind}" + (f" by the method {method}" if method else ""))
@@ -119,7 +126,14 @@ def check(entry: Published, path: Path) -> Verdict:
         problem = f"has {length:,} bytes, not {entry.size:,}"
     elif not found.startswith(known_hash):
         problem = f"has the SHA-256 {found[:12]}…, not {known_hash[:12]}…"
-    return Verdict(problem, found, bool(known_hash))
+    elif entry.md5 is not None and (other := _md5(path)) != entry.md5:
+        problem = f"has the MD5 {other[:12]}…, not {entry.md5[:12]}…"
+    return Verdict(problem, found, bool(known_hash or entry.md5))
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def record(entry: Published) -> dict[str, Any]:
@@ -137,6 +151,7 @@ def record(entry: Published) -> dict[str, Any]:
         "size_about": entry.size_about,
         "sha256": entry.sha256 if entry.sha256 and len(entry.sha256) == 64 else None,
         "sha256_begins": entry.sha256,
+        "md5": entry.md5,
         "licence": entry.licence,
         "non_commercial": entry.non_commercial,
         "readable": entry.readable,
