@@ -1,11 +1,17 @@
-"""Colours of segmentation maps: class id → RGB, as existing ControlNets expect them."""
+"""Colours of segmentation maps: class id → RGB, as existing ControlNets expect them. The way back is `snapping`."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cn.detect import palette_ade20k, palette_coco
+
 Colour = tuple[int, int, int]
+
+NONE = 255
+"""The id of what has no class, in maps of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,19 @@ class Palette:
         except ValueError:
             raise KeyError(f"{self.name} has no class {name!r}") from None
 
+    def name_of(self, number: int) -> str:
+        """The name of a class; "no class" for `NONE` and whatever else is not in the table."""
+        return self.entries[number][0] if 0 <= number < len(self.entries) else "no class"
+
+    def shared(self) -> dict[Colour, tuple[int, ...]]:
+        """The colours that do not tell what is meant, with all ids that have them, `NONE` among these."""
+        having: dict[Colour, list[int]] = {}
+        for number, (_, colour) in enumerate(self.entries):
+            having.setdefault(colour, []).append(number)
+        if self.void in having:
+            having[self.void].append(NONE)
+        return {colour: tuple(ids) for colour, ids in having.items() if len(ids) > 1}
+
 
 def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
     """Class ids (h, w) to colours (h, w, 3) RGB; ids outside of the table (-1, 255, …) get the void colour."""
@@ -41,161 +60,47 @@ def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
     return table[np.where(known, ids, len(palette.entries))]
 
 
-# The 150 classes of the ADE20K scene parsing challenge; the id is the label of the data set less one. The colours are
-# those that the published segmentation ControlNets were trained with. Road and skyscraper share one, so that a painted
-# map cannot be turned back into ids without loss.
-ADE20K = Palette(
-    "ADE20K",
-    (
-        ("wall", (120, 120, 120)),
-        ("building", (180, 120, 120)),
-        ("sky", (6, 230, 230)),
-        ("floor", (80, 50, 50)),
-        ("tree", (4, 200, 3)),
-        ("ceiling", (120, 120, 80)),
-        ("road", (140, 140, 140)),
-        ("bed", (204, 5, 255)),
-        ("windowpane", (230, 230, 230)),
-        ("grass", (4, 250, 7)),
-        ("cabinet", (224, 5, 255)),
-        ("sidewalk", (235, 255, 7)),
-        ("person", (150, 5, 61)),
-        ("earth", (120, 120, 70)),
-        ("door", (8, 255, 51)),
-        ("table", (255, 6, 82)),
-        ("mountain", (143, 255, 140)),
-        ("plant", (204, 255, 4)),
-        ("curtain", (255, 51, 7)),
-        ("chair", (204, 70, 3)),
-        ("car", (0, 102, 200)),
-        ("water", (61, 230, 250)),
-        ("painting", (255, 6, 51)),
-        ("sofa", (11, 102, 255)),
-        ("shelf", (255, 7, 71)),
-        ("house", (255, 9, 224)),
-        ("sea", (9, 7, 230)),
-        ("mirror", (220, 220, 220)),
-        ("rug", (255, 9, 92)),
-        ("field", (112, 9, 255)),
-        ("armchair", (8, 255, 214)),
-        ("seat", (7, 255, 224)),
-        ("fence", (255, 184, 6)),
-        ("desk", (10, 255, 71)),
-        ("rock", (255, 41, 10)),
-        ("wardrobe", (7, 255, 255)),
-        ("lamp", (224, 255, 8)),
-        ("bathtub", (102, 8, 255)),
-        ("railing", (255, 61, 6)),
-        ("cushion", (255, 194, 7)),
-        ("base", (255, 122, 8)),
-        ("box", (0, 255, 20)),
-        ("column", (255, 8, 41)),
-        ("signboard", (255, 5, 153)),
-        ("chest of drawers", (6, 51, 255)),
-        ("counter", (235, 12, 255)),
-        ("sand", (160, 150, 20)),
-        ("sink", (0, 163, 255)),
-        ("skyscraper", (140, 140, 140)),
-        ("fireplace", (250, 10, 15)),
-        ("refrigerator", (20, 255, 0)),
-        ("grandstand", (31, 255, 0)),
-        ("path", (255, 31, 0)),
-        ("stairs", (255, 224, 0)),
-        ("runway", (153, 255, 0)),
-        ("case", (0, 0, 255)),
-        ("pool table", (255, 71, 0)),
-        ("pillow", (0, 235, 255)),
-        ("screen door", (0, 173, 255)),
-        ("stairway", (31, 0, 255)),
-        ("river", (11, 200, 200)),
-        ("bridge", (255, 82, 0)),
-        ("bookcase", (0, 255, 245)),
-        ("blind", (0, 61, 255)),
-        ("coffee table", (0, 255, 112)),
-        ("toilet", (0, 255, 133)),
-        ("flower", (255, 0, 0)),
-        ("book", (255, 163, 0)),
-        ("hill", (255, 102, 0)),
-        ("bench", (194, 255, 0)),
-        ("countertop", (0, 143, 255)),
-        ("stove", (51, 255, 0)),
-        ("palm", (0, 82, 255)),
-        ("kitchen island", (0, 255, 41)),
-        ("computer", (0, 255, 173)),
-        ("swivel chair", (10, 0, 255)),
-        ("boat", (173, 255, 0)),
-        ("bar", (0, 255, 153)),
-        ("arcade machine", (255, 92, 0)),
-        ("hovel", (255, 0, 255)),
-        ("bus", (255, 0, 245)),
-        ("towel", (255, 0, 102)),
-        ("light", (255, 173, 0)),
-        ("truck", (255, 0, 20)),
-        ("tower", (255, 184, 184)),
-        ("chandelier", (0, 31, 255)),
-        ("awning", (0, 255, 61)),
-        ("streetlight", (0, 71, 255)),
-        ("booth", (255, 0, 204)),
-        ("television receiver", (0, 255, 194)),
-        ("airplane", (0, 255, 82)),
-        ("dirt track", (0, 10, 255)),
-        ("apparel", (0, 112, 255)),
-        ("pole", (51, 0, 255)),
-        ("land", (0, 194, 255)),
-        ("bannister", (0, 122, 255)),
-        ("escalator", (0, 255, 163)),
-        ("ottoman", (255, 153, 0)),
-        ("bottle", (0, 255, 10)),
-        ("buffet", (255, 112, 0)),
-        ("poster", (143, 255, 0)),
-        ("stage", (82, 0, 255)),
-        ("van", (163, 255, 0)),
-        ("ship", (255, 235, 0)),
-        ("fountain", (8, 184, 170)),
-        ("conveyer belt", (133, 0, 255)),
-        ("canopy", (0, 255, 92)),
-        ("washer", (184, 0, 255)),
-        ("plaything", (255, 0, 31)),
-        ("swimming pool", (0, 184, 255)),
-        ("stool", (0, 214, 255)),
-        ("barrel", (255, 0, 112)),
-        ("basket", (92, 255, 0)),
-        ("waterfall", (0, 224, 255)),
-        ("tent", (112, 224, 255)),
-        ("bag", (70, 184, 160)),
-        ("minibike", (163, 0, 255)),
-        ("cradle", (153, 0, 255)),
-        ("oven", (71, 255, 0)),
-        ("ball", (255, 0, 163)),
-        ("food", (255, 204, 0)),
-        ("step", (255, 0, 143)),
-        ("tank", (0, 255, 235)),
-        ("trade name", (133, 255, 0)),
-        ("microwave", (255, 0, 235)),
-        ("pot", (245, 0, 255)),
-        ("animal", (255, 0, 122)),
-        ("bicycle", (255, 245, 0)),
-        ("lake", (10, 190, 212)),
-        ("dishwasher", (214, 255, 0)),
-        ("screen", (0, 204, 255)),
-        ("blanket", (20, 0, 255)),
-        ("sculpture", (255, 255, 0)),
-        ("hood", (0, 153, 255)),
-        ("sconce", (0, 41, 255)),
-        ("vase", (0, 255, 204)),
-        ("traffic light", (41, 0, 255)),
-        ("tray", (41, 255, 0)),
-        ("ashcan", (173, 0, 255)),
-        ("fan", (0, 245, 255)),
-        ("pier", (71, 0, 255)),
-        ("crt screen", (122, 0, 255)),
-        ("plate", (0, 255, 184)),
-        ("monitor", (0, 92, 255)),
-        ("bulletin board", (184, 255, 0)),
-        ("shower", (0, 133, 255)),
-        ("radiator", (255, 214, 0)),
-        ("glass", (25, 194, 194)),
-        ("clock", (102, 255, 0)),
-        ("flag", (92, 0, 255)),
-    ),
-)
+def distinct(palette: Palette, name: str, step: int = 32) -> Palette:
+    """The palette with another colour for each class that shares its own with an earlier one, or with the void.
+
+    It is the nearest one that nothing has, of those whose parts are multiples of `step` below 256; of equally near ones
+    the first in the order of red, green, blue. So the table is the same each time, and close to the given one.
+    """
+    taken = {colour for _, colour in palette.entries} | {palette.void}
+    free = np.array([colour for colour in product(range(0, 256, step), repeat=3) if colour not in taken])
+    seen = {palette.void}
+    entries = []
+    for class_name, colour in palette.entries:
+        if colour in seen:
+            nearest = int(((free - colour) ** 2).sum(axis=1).argmin())
+            red, green, blue = free[nearest].tolist()
+            colour, free = (red, green, blue), np.delete(free, nearest, axis=0)
+        seen.add(colour)
+        entries.append((class_name, colour))
+    return Palette(name, tuple(entries), palette.void)
+
+
+ADE20K = Palette("ADE20K", tuple((name, colour) for name, colour, _ in palette_ade20k.CLASSES))
+"""150 classes; the id is the label of the data set less one. Road and skyscraper share a colour."""
+
+COCO_STUFF = Palette("COCO-Stuff", tuple((name, colour) for name, colour, _ in palette_coco.CLASSES))
+"""171 classes, of which 17 share their colours, and handbag is as black as what has no class."""
+
+COCO_STUFF_UNIQUE = distinct(COCO_STUFF, "COCO-Stuff (unique)")
+"""The same with a colour of its own for each class: for maps that are to be turned back into ids."""
+
+
+def ids_of_coco_labels() -> NDArray[np.uint8]:
+    """(256,): the id 0..170 of each label 0..181 of COCO-Stuff, `NONE` for the labels that never occur and the rest."""
+    table = np.full(256, NONE, np.uint8)
+    for number, (_, _, label) in enumerate(palette_coco.CLASSES):
+        table[label] = number
+    return table
+
+
+def coco_labels_of_ids() -> NDArray[np.uint8]:
+    """(256,): the label 0..181 of each id 0..170, `NONE` for the rest."""
+    table = np.full(256, NONE, np.uint8)
+    for number, (_, _, label) in enumerate(palette_coco.CLASSES):
+        table[number] = label
+    return table

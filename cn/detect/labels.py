@@ -1,0 +1,192 @@
+"""Label maps of the data sets themselves, as class ids: what the paper's segmentation ControlNets were trained on.
+
+The readers give uint8 (h, w): ids of `palettes.ADE20K` or `palettes.COCO_STUFF`, and `NONE` where there is no class.
+A file that is something else is refused with an InputError that names it; "-" is standard input. COCO's panoptic maps
+are in `panoptic`.
+"""
+
+import functools
+import io
+import os
+import struct
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cn import images
+from cn.detect import palette_ade20k, palette_coco
+from cn.detect.palettes import NONE, Palette, ids_of_coco_labels
+from cn.detect.snapping import Snapped, ids_from_colours
+from cn.errors import InputError
+from cn.files import reason
+from cn.images import MAX_PIXELS
+
+Reader = Callable[[str | os.PathLike[str]], NDArray[np.uint8]]
+
+LEAST_SURE = 0.5
+"""A painted map in which fewer pixels than this share have a colour of the palette is taken for something else."""
+
+_LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
+_GREY_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
+_NPY = b"\x93NUMPY"
+_FULL_STEP = 10
+"""ADE20K's full release counts 256 objects to each step of red."""
+
+
+def read_ids(path: str | os.PathLike[str], classes: int) -> NDArray[np.uint8]:
+    """Plain ids 0..`classes` - 1, and 255 for none: a picture with one channel, or a NumPy array of whole numbers."""
+    table = np.full(256, NONE, np.uint8)
+    table[:classes] = np.arange(classes)
+    return _translated(path, table, {*range(classes), NONE}, f"ids are 0..{classes - 1}, or {NONE} for none")
+
+
+def read_ade20k(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """A map of the ADE20K challenge (ADEChallengeData2016/annotations): 0 is other, 1..150 are the classes."""
+    count = len(palette_ade20k.CLASSES)
+    table = np.full(256, NONE, np.uint8)
+    table[1 : count + 1] = np.arange(count)
+    meaning = f"labels of the ADE20K challenge are 0 for none and 1..{count}"
+    return _translated(path, table, set(range(count + 1)), meaning)
+
+
+def read_ade20k_full(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """A map of ADE20K's full release (…_seg.png): red and green say which of some 3,000 objects, blue which instance.
+
+    Objects that the challenge knows become its 150 classes, by the table of its authors, all others `NONE`. Parts of
+    objects (…_parts_1.png) are coded alike and cannot be told apart: give the maps of whole objects.
+    """
+    pixels, name = _read(path), _called(path)
+    if pixels.ndim != 3:
+        raise InputError(f"{name}: has one channel, but maps of ADE20K's full release (…_seg.png) have three")
+    if (pixels[..., 0] % _FULL_STEP).any():
+        raise InputError(f"{name}: is no map of ADE20K's full release: its red is not in steps of {_FULL_STEP}")
+    table = np.full((255 // _FULL_STEP + 1) * 256, NONE, np.uint8)
+    for number, (_, _, objects) in enumerate(palette_ade20k.CLASSES):
+        table[list(objects)] = number
+    return table[pixels[..., 0].astype(np.intp) // _FULL_STEP * 256 + pixels[..., 1]]
+
+
+def read_cocostuff(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """A map of COCO-Stuff (stuffthingmaps): labels 0..181, 255 for none.
+
+    Maps of mmseg (…_labelTrainIds.png) hold ids already: `read_ids` is for them.
+    """
+    labels = palette_coco.LABELS
+    meaning = f"labels of COCO-Stuff are 0..{labels - 1}, or {NONE} for none"
+    return _translated(path, ids_of_coco_labels(), {*range(labels), NONE}, meaning)
+
+
+def read_painted(path: str | os.PathLike[str], palette: Palette) -> Snapped:
+    """A map that was painted with `palette`, by `ids_from_colours`; any picture format will do.
+
+    Raises InputError too where most of the picture has no colour of the palette.
+    """
+    snapped = ids_from_colours(images.read(path), palette)
+    if snapped.sure < LEAST_SURE:
+        share = f"{100 * snapped.sure:.0f} %"
+        raise InputError(
+            f"{_called(path)}: is no map in the colours of {palette.name}: only {share} of its pixels have one"
+        )
+    return snapped
+
+
+def check_size(path: str | os.PathLike[str], ids: NDArray[Any], size: tuple[int, int], of: str) -> None:
+    """Raises InputError unless the map read from `path` has the `size` = (h, w) of the picture called `of`."""
+    if ids.shape != tuple(size):
+        theirs, ours = f"{ids.shape[1]}×{ids.shape[0]}", f"{size[1]}×{size[0]}"
+        raise InputError(f"{path}: the map has {theirs} pixels, but {of} has {ours}")
+
+
+def _translated(
+    path: str | os.PathLike[str], table: NDArray[np.uint8], allowed: set[int], meaning: str
+) -> NDArray[np.uint8]:
+    """The numbers of a map of one channel by `table` (256,); InputError for one that is not `allowed`."""
+    numbers, name = _read(path), _called(path)
+    if numbers.ndim != 2:
+        raise InputError(f"{name}: is a colour picture, where a map of one channel is expected ({meaning})")
+    there = np.unique(numbers)
+    if odd := [int(number) for number in there.tolist() if number not in allowed]:
+        raise InputError(f"{name}: holds the number {odd[0]}, but {meaning}")
+    return table[numbers.astype(np.intp)]
+
+
+def read_colour_codes(path: str | os.PathLike[str]) -> NDArray[np.int32]:
+    """R + 256 G + 65536 B of each pixel (h, w), from a picture whose colours are numbers."""
+    pixels = _read(path)
+    if pixels.ndim != 3:
+        raise InputError(f"{path}: has one channel, but a panoptic map has three, which together number its segments")
+    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
+    return red + (green << 8) + (blue << 16)
+
+
+def _read(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The numbers as they are in the file: (h, w) of whole numbers, or (h, w, 3) uint8 of a colour picture."""
+    name = _called(path)
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{name}: is a folder, not a label map") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {reason(error)}") from error
+    return _from_npy(data, name) if data.startswith(_NPY) else _from_picture(data, name)
+
+
+def _called(path: str | os.PathLike[str]) -> str:
+    """What errors call a file."""
+    return "standard input" if str(path) == "-" else os.fspath(path)
+
+
+def _from_npy(data: bytes, name: str) -> NDArray[Any]:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
+        raise InputError(f"{name}: the array is broken, or holds objects") from error
+    if not np.issubdtype(array.dtype, np.integer) or array.ndim != 2 or not array.size:
+        shape = "×".join(map(str, array.shape)) or "one number"
+        raise InputError(f"{name}: ids are whole numbers (h, w), but this is {array.dtype} {shape}")
+    return array
+
+
+def _from_picture(data: bytes, name: str) -> NDArray[Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                if image.format in _LOSSY:
+                    raise InputError(f"{name}: {image.format} does not keep labels as they are; give a PNG")
+                if image.width * image.height > MAX_PIXELS:
+                    size = f"{image.width}×{image.height}"
+                    raise InputError(f"{name}: {size} pixels are too many (at most {MAX_PIXELS // 10**6} million)")
+                if image.mode not in _GREY_MODES and image.mode != "RGB":
+                    raise InputError(f"{name}: is no label map: its pixels are {image.mode}")
+                # Of a picture with a colour table, the numbers are the places in the table.
+                return np.asarray(image).astype(np.uint8) if image.mode == "1" else np.array(image)
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: neither a picture nor a NumPy array") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+        raise InputError(f"{name}: the picture is broken or cut off ({error})") from error
+
+
+READERS: dict[str, dict[str, Reader]] = {
+    "ade20k": {
+        "challenge": read_ade20k,
+        "full": read_ade20k_full,
+        "ids": functools.partial(read_ids, classes=len(palette_ade20k.CLASSES)),
+    },
+    "coco": {
+        "stuffthingmaps": read_cocostuff,
+        "ids": functools.partial(read_ids, classes=len(palette_coco.CLASSES)),
+    },
+}
+"""The layouts of label maps of each kind that need no other file, by name; the first is the data set's own."""
