@@ -172,7 +172,7 @@ _INERT = {
 _INERT_PACKAGES = (
     *("pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities", "omegaconf", "ldm", "cldm"),
     *("diffusers", "transformers", "accelerate", "deepspeed", "argparse", "pathlib", "typing", "enum"),
-    *("torch.optim", "torch.nn.modules"),
+    *("torch.optim", "torch.nn.modules", "openpifpaf.network", "openpifpaf.headmeta"),
 )
 """What trainers leave behind, with everything below. A dot follows: `ldm.x` and not `ldmx`."""
 

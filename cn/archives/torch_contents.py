@@ -18,7 +18,8 @@ def tensors_of(loaded: Any, path: Path) -> tuple[dict[str, Entry], dict[str, str
     """Tensors by name, and what else there is: name → a short description.
 
     A dictionary under "state_dict" is gone into, again and again, and so is the only dictionary with tensors in one
-    without ("params", "model", …). A whole network that was saved gives its parameters and buffers.
+    without ("params", "model", …). A whole network that was saved, by itself or as the only one in a dictionary without
+    tensors, gives its parameters and buffers.
     Raises InputError for damage, WeightsError when there are no named tensors at all.
     """
     if is_module(loaded):
@@ -38,6 +39,11 @@ def tensors_of(loaded: Any, path: Path) -> tuple[dict[str, Entry], dict[str, str
             leftovers |= _described(loaded.items())
             leftovers[shown(inside[0])] += ": the weights"
             loaded = loaded[inside[0]]
+        networks = [key for key, value in loaded.items() if is_module(value)]
+        if not inside and len(networks) == 1:
+            leftovers |= _described(loaded.items())
+            leftovers[shown(networks[0])] += ": the weights"
+            return module_state(loaded[networks[0]], path), leftovers
     entries: dict[str, Entry] = {}
     for key, value in loaded.items():
         if isinstance(value, StoredTensor):

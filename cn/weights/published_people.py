@@ -101,7 +101,7 @@ PEOPLE: tuple[Published, ...] = (
         about="OpenPifPaf, ShuffleNetV2K16",
         licence="AGPL-3.0",
         origins=(_PIFPAF + "shufflenetv2k16-210820-232500-cocokp-slurm726069-edge513-o10s-7189450a.pkl",),
-        size_about=38_900_000,
+        size_about=40_800_000,
         sha256="7189450a",
     ),
     Published(
@@ -112,7 +112,7 @@ PEOPLE: tuple[Published, ...] = (
         about="OpenPifPaf, ShuffleNetV2K30",
         licence="AGPL-3.0",
         origins=(_PIFPAF + "shufflenetv2k30-210821-003923-cocokp-slurm726072-edge513-o10s-5fe1c400.pkl",),
-        size_about=115_000_000,
+        size_about=120_600_000,
         sha256="5fe1c400",
     ),
 )
