@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cn.detect import skeleton
+from tests.golden.make_detectors_pose import FILE, hands_to_draw
 
 # OpenPose's joint pairs as published (from 1), without the two that are never drawn.
 PUBLISHED_LIMBS = [
@@ -130,3 +131,97 @@ def test_nobody_unseen_points_and_points_outside():
     outside = person()
     outside[:, :2] += 1000
     assert not skeleton.draw([outside], 256, 256).any()
+
+
+def hand(seed: int = 0, missing: tuple[int, ...] = ()) -> np.ndarray:
+    """A hand (21, 3) with points all over a picture of 160×128."""
+    rng = np.random.default_rng(seed)
+    points = np.column_stack([rng.uniform(5, 155, 21), rng.uniform(5, 123, 21), np.ones(21)])
+    points[list(missing), 2] = 0
+    return points
+
+
+def plain_hands(hands: list[np.ndarray]) -> np.ndarray:
+    """The published drawing, written down step by step, with its colours as they come out of the hues."""
+    edges = [[0, 1], [1, 2], [2, 3], [3, 4], [0, 5], [5, 6], [6, 7], [7, 8], [0, 9], [9, 10], [10, 11], [11, 12],
+             [0, 13], [13, 14], [14, 15], [15, 16], [0, 17], [17, 18], [18, 19], [19, 20]]  # fmt: skip
+    canvas = np.zeros((128, 160, 3), np.uint8)
+    for points in hands:
+        for number, (a, b) in enumerate(edges):
+            if points[a, 2] > 0 and points[b, 2] > 0:
+                ends = points[[a, b], :2].astype(int).tolist()
+                cv2.line(canvas, ends[0], ends[1], hue(number), thickness=2)
+        for x, y, score in points:
+            if score > 0:
+                cv2.circle(canvas, (int(x), int(y)), 4, (0, 0, 255), thickness=-1)
+    return canvas
+
+
+def hue(number: int) -> list[float]:
+    """The published colour of a bone, not rounded."""
+    sixth, rest = divmod(number / 20 * 6.0, 1)
+    falling, rising = 1.0 - rest, 1.0 - (1.0 - rest)
+    colours = [(1, rising, 0), (falling, 1, 0), (0, 1, rising), (0, falling, 1), (rising, 0, 1), (1, 0, falling)]
+    return [255 * channel for channel in colours[int(sixth)]]
+
+
+@pytest.mark.parametrize("style", ["released", "v1.1"])
+@pytest.mark.parametrize("missing", [(), (0,), (3, 8, 20)])
+def test_hands_are_drawn_pixel_for_pixel_as_published(style, missing):
+    hands = [hand(1, missing), hand(2)]
+    drawn = skeleton.draw(np.zeros((1, 18, 3)), 128, 160, style, hands=[hands])
+    assert np.array_equal(drawn, plain_hands(hands))
+
+
+def test_hands_are_those_of_the_release():
+    """The release's own `draw_handpose` has drawn these."""
+    hands = hands_to_draw()
+    drawn = skeleton.draw(np.zeros((1, 18, 3)), 128, 160, hands=hands[None])
+    with np.load(FILE) as golden:
+        assert np.array_equal(np.packbits(drawn.any(axis=2)), golden["drawn"])
+        assert np.array_equal(np.unique(drawn.reshape(-1, 3), axis=0), golden["drawn/colours"])
+
+
+def test_the_bones_of_a_hand_have_20_hues():
+    hues = [colorsys.rgb_to_hsv(*(channel / 255 for channel in colour)) for colour in skeleton.HAND_COLOURS]
+    assert [round(h * 20, 1) for h, _, _ in hues] == list(range(20))
+    assert all(saturation == value == 1 for _, saturation, value in hues)
+    assert skeleton.HAND_EDGES[4:6] == ((0, 5), (5, 6))
+    assert sorted({joint for edge in skeleton.HAND_EDGES for joint in edge}) == list(range(21))
+
+
+def test_hands_lie_over_all_bodies_or_each_over_its_own():
+    body, other = person(), person()
+    other[:, 0] += 3
+    hands = np.zeros((2, 2, 21, 3))
+    # The first person's right wrist, where both bodies have a disc.
+    hands[0, 1, 0] = (*body[4, :2], 1)
+    x, y = body[4, :2].astype(int)
+    released = skeleton.draw([body, other], 256, 256, hands=hands)
+    assert released[y, x].tolist() == [0, 0, 255]
+    newer = skeleton.draw([body, other], 256, 256, "v1.1", hands=hands)
+    assert newer[y, x].tolist() == list(skeleton.COLOURS[4]), "the second person is drawn after the first one's hands"
+    assert newer[y, x - 3].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("style", ["released", "v1.1"])
+def test_without_hands_nothing_changes(style):
+    bodies = [person(), person()[:, [1, 0, 2]]]
+    plain = skeleton.draw(bodies, 256, 256, style)
+    assert np.array_equal(plain, skeleton.draw(bodies, 256, 256, style, hands=np.zeros((2, 2, 21, 3))))
+    assert not skeleton.draw([], 20, 30, style, hands=[]).any()
+
+
+def test_points_of_hands_at_the_upper_and_left_border_and_undefined_ones_are_not_drawn():
+    points = hand(3)
+    points[5], points[6], points[7], points[8] = (0.9, 40, 1), (40, -3, 1), (np.nan, 4, 1), (40, 1.2, 1)
+    without = points.copy()
+    without[[5, 6, 7], 2] = 0
+    drawn = skeleton.draw(np.zeros((1, 18, 3)), 128, 160, hands=[[points, without * 0]])
+    assert np.array_equal(drawn, plain_hands([without]))
+    assert drawn[1, 40].tolist() == [0, 0, 255]
+
+
+def test_hands_of_another_number_of_people_are_refused():
+    with pytest.raises(ValueError, match="reshape"):
+        skeleton.draw([person()], 20, 30, hands=np.zeros((2, 2, 21, 3)))

@@ -30,6 +30,17 @@ COLOURS: tuple[tuple[int, int, int], ...] = (
     *((170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85)),
 )
 
+# A hand's 20 bones: from the wrist, point 0, along each finger, from the thumb on.
+HAND_EDGES: tuple[tuple[int, int], ...] = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
+
+# 20 hues around the circle at full saturation, RGB, halves rounded as published: bone i has colour i.
+HAND_COLOURS: tuple[tuple[int, int, int], ...] = (
+    *((255, 0, 0), (255, 77, 0), (255, 153, 0), (255, 229, 0), (204, 255, 0), (128, 255, 0), (51, 255, 0)),
+    *((0, 255, 25), (0, 255, 102), (0, 255, 179), (0, 255, 255), (0, 178, 255), (0, 102, 255), (0, 25, 255)),
+    *((51, 0, 255), (128, 0, 255), (204, 0, 255), (255, 0, 230), (255, 0, 153), (255, 0, 77)),
+)
+
+HAND_POINTS, HAND_DOT, BONE_WIDTH = 21, (0, 0, 255), 2
 STICK_WIDTH = 4
 JOINT_RADIUS = 4
 LIMB_OPACITY = 0.6
@@ -38,7 +49,13 @@ Canvas = NDArray[np.uint8]
 Keypoints = NDArray[np.floating]
 
 
-def draw(people: Keypoints | Sequence[Keypoints], height: int, width: int, style: Style = "released") -> Canvas:
+def draw(
+    people: Keypoints | Sequence[Keypoints],
+    height: int,
+    width: int,
+    style: Style = "released",
+    hands: Keypoints | Sequence[Keypoints] | None = None,
+) -> Canvas:
     """Skeletons on black: uint8 (height, width, 3) RGB.
 
     `people` is (n, 18, 3): x and y in pixels of this canvas (origin at the top left) and a score; a point with score
@@ -46,14 +63,19 @@ def draw(people: Keypoints | Sequence[Keypoints], height: int, width: int, style
     `style` "released" is the drawing of the v1.0 checkpoints, the paper's: joints first, limbs laid over everything
     with 60 % opacity. "v1.1" draws limbs at 60 % brightness, each person's joints on top of them.
     Thickness does not depend on the size of the canvas: the checkpoints saw 4-pixel joints at 512 pixels.
+    `hands` is (n, 2, 21, 3), the left and the right hand of each person: in the released style over all bodies, else
+    each over its own.
     """
     bodies = np.asarray(people, np.float64).reshape(-1, len(JOINTS), 3)
+    pairs = np.zeros((len(bodies), 2, HAND_POINTS, 3)) if hands is None else np.asarray(hands, np.float64)
+    pairs = pairs.reshape(len(bodies), 2, HAND_POINTS, 3)
     canvas = np.zeros((height, width, 3), np.uint8)
     if style == "v1.1":
-        for body in bodies:
+        for body, pair in zip(bodies, pairs, strict=True):
             for limb, polygon in _limbs(body):
                 cv2.fillConvexPoly(canvas, polygon, [int(channel * LIMB_OPACITY) for channel in COLOURS[limb]])
             _draw_joints(canvas, body[None])
+            _draw_hands(canvas, pair)
         return canvas
     _draw_joints(canvas, bodies)
     # Limb by limb, over all people: where bodies cross, the order shows through the opacity.
@@ -61,6 +83,7 @@ def draw(people: Keypoints | Sequence[Keypoints], height: int, width: int, style
     for limb, polygon in drawn:
         painted = cv2.fillConvexPoly(canvas.copy(), polygon, COLOURS[limb])
         canvas = np.asarray(cv2.addWeighted(canvas, 1 - LIMB_OPACITY, painted, LIMB_OPACITY, 0), np.uint8)
+    _draw_hands(canvas, pairs.reshape(-1, HAND_POINTS, 3))
     return canvas
 
 
@@ -70,6 +93,23 @@ def _draw_joints(canvas: Canvas, bodies: Keypoints) -> None:
         for body in bodies:
             if _visible(body[joint]):
                 cv2.circle(canvas, (int(body[joint, 0]), int(body[joint, 1])), JOINT_RADIUS, colour, thickness=-1)
+
+
+def _draw_hands(canvas: Canvas, hands: Keypoints) -> None:
+    """Bones as lines, then all points as blue dots, hand by hand (n, 21, 3), in place.
+
+    As published, a point in the first row or column, or beyond, counts as not seen. (The first release also puts a
+    dot into the corner for each point that is not seen; nobody wants those.)
+    """
+    for hand in hands:
+        places = [(int(point[0]), int(point[1])) if _visible(point) and min(point[:2]) >= 1 else None for point in hand]
+        for (start, end), colour in zip(HAND_EDGES, HAND_COLOURS, strict=True):
+            a, b = places[start], places[end]
+            if a and b:
+                cv2.line(canvas, a, b, colour, BONE_WIDTH)
+        for place in places:
+            if place:
+                cv2.circle(canvas, place, JOINT_RADIUS, HAND_DOT, thickness=-1)
 
 
 def _limbs(body: Keypoints) -> Iterator[tuple[int, NDArray[np.int32]]]:

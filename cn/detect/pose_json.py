@@ -1,0 +1,199 @@
+"""People as JSON: what OpenPose writes, and what the web UIs and their editors read and write.
+
+One picture is {"people": [{"pose_keypoints_2d": [x, y, score, …], "hand_left_keypoints_2d": …,
+"hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}; several are a list.
+OpenPose has no canvas, and 25 points a body where its newer model was used. Some versions of the ControlNet extension
+write places as shares of the canvas. Their editors take a point only where its score is 1, so that is what is written.
+Faces and animals are passed over: nothing here draws them.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.detect.coco_skeleton import JOINTS as COCO_JOINTS
+from cn.detect.coco_skeleton import to_openpose
+from cn.detect.skeleton import HAND_POINTS, JOINTS
+from cn.errors import InputError
+from cn.files import reason
+from cn.images import MAX_PIXELS
+
+BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""Where the 18 joints are among the 25 of OpenPose's newer model, which has the middle of the hips and feet besides."""
+
+LARGEST = 64 << 20
+"""Files of more bytes are refused: no picture has so many people."""
+
+SHARES_UP_TO = 2.0
+"""Places are shares of the canvas where no point of a picture exceeds this: a little beyond it, but no pixels."""
+
+_BODIES = ("pose_keypoints_2d", "pose_keypoints")
+_HANDS = (("hand_left_keypoints_2d", "hand_left_keypoints"), ("hand_right_keypoints_2d", "hand_right_keypoints"))
+"""OpenPose's names, and those of its first versions."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """The people of a picture, and its size in pixels."""
+
+    people: NDArray[np.float64]
+    """(n, 18, 3): x, y in pixels and a score, 0 where not found."""
+    hands: NDArray[np.float64]
+    """(n, 2, 21, 3): left and right, zeros where there is none."""
+    height: int
+    width: int
+
+
+def read(path: Path | str, size: tuple[int, int] | None = None) -> list[Posed]:
+    """The pictures of a JSON file; `size` = (height, width) is for those that do not say it.
+
+    Raises InputError, in one line, for what is not there or cannot be understood.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    if len(data) > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST >> 20} MB are no poses")
+    return parse(data, str(path), size)
+
+
+def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None) -> list[Posed]:
+    """The same of a text; `name` is what messages call it."""
+    try:
+        loaded = json.loads(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
+    except RecursionError:
+        raise InputError(f"{name}: is nested too deeply for poses") from None
+    except ValueError as error:
+        raise InputError(f"{name}: is no JSON: {error}") from None
+    if isinstance(loaded, list):
+        if not loaded:
+            raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
+        return [_picture(picture, f"{name}[{number}]", size) for number, picture in enumerate(loaded)]
+    return [_picture(loaded, name, size)]
+
+
+def _picture(record: Any, where: str, size: tuple[int, int] | None) -> Posed:
+    if not isinstance(record, dict):
+        raise InputError(f'{where}: is {_kind(record)}, where a picture is an object with "people"')
+    if "people" not in record and "animals" not in record:
+        raise InputError(f'{where}: has no "people", so it is not as OpenPose and its editors write it')
+    listed = record.get("people")
+    if not isinstance(listed, list | None):
+        raise InputError(f"{where}: people is {_kind(listed)}, not a list")
+    height, width = _canvas(record, where, size)
+    everybody = [_person(person, f"{where}: people[{number}]") for number, person in enumerate(listed or [])]
+    some = [(body, hands) for body, hands in everybody if (body[:, 2] > 0).any() or (hands[..., 2] > 0).any()]
+    people = np.array([body for body, _ in some]).reshape(-1, len(JOINTS), 3)
+    hands = np.array([pair for _, pair in some]).reshape(-1, 2, HAND_POINTS, 3)
+    places = np.concatenate([points[points[..., 2] > 0][:, :2] for points in (people, hands)])
+    if places.size and np.abs(places).max() <= SHARES_UP_TO < max(height, width):
+        people[..., :2] *= (width, height)
+        hands[..., :2] *= (width, height)
+    return Posed(people, hands, height, width)
+
+
+def _canvas(record: dict[str, Any], where: str, size: tuple[int, int] | None) -> tuple[int, int]:
+    sides = [record.get(name) for name in ("canvas_height", "canvas_width")]
+    if sides == [None, None]:
+        if size is None:
+            what = "does not say how large the picture is (canvas_width, canvas_height), and no size was given"
+            raise InputError(f"{where}: {what}")
+        return size
+    numbers = []
+    for name, side in zip(("canvas_height", "canvas_width"), sides, strict=True):
+        number = _number(side, f"{where}: {name}")
+        if number < 1 or number != int(number):
+            raise InputError(f"{where}: {name} is {side}, where a number of pixels is needed")
+        numbers.append(int(number))
+    height, width = numbers
+    if height * width > MAX_PIXELS:
+        raise InputError(
+            f"{where}: canvas of {width}×{height} pixels is too large (at most {MAX_PIXELS // 10**6} million)"
+        )
+    return height, width
+
+
+def _person(record: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not isinstance(record, dict):
+        raise InputError(f'{where} is {_kind(record)}, where a person is an object with "pose_keypoints_2d"')
+    sizes = (len(JOINTS), 25, len(COCO_JOINTS))
+    body = _points(record, _BODIES, sizes, where)
+    if len(body) == 25:
+        body = body[list(BODY_25)]
+    elif len(body) == len(COCO_JOINTS):
+        body = to_openpose(body[None])[0]
+    hands = [_points(record, names, (HAND_POINTS,), where) for names in _HANDS]
+    return body, np.stack(hands)
+
+
+def _points(record: dict[str, Any], names: Sequence[str], sizes: Sequence[int], where: str) -> NDArray[np.float64]:
+    """(points, 3) with zeros for what was not found; as many as the first of `sizes` where nothing is there."""
+    name = next((name for name in names if record.get(name) is not None), names[0])
+    listed = record.get(name)
+    if listed is None or listed == []:
+        return np.zeros((sizes[0], 3))
+    if not isinstance(listed, list):
+        raise InputError(f"{where}.{name} is {_kind(listed)}, not a list")
+    if len(listed) not in [3 * size for size in sizes]:
+        known = " or ".join(str(size) for size in sizes)
+        raise InputError(f"{where}.{name} has {len(listed)} numbers, where x, y and score of {known} points are needed")
+    numbers = [_number(value, f"{where}.{name}[{number}]") for number, value in enumerate(listed)]
+    points = np.array(numbers).reshape(-1, 3)
+    points[points[:, 2] <= 0] = 0
+    return points
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} is {_kind(value)}, not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{where} is not a finite number")
+    return number
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def write(pictures: Sequence[Posed], scores: bool = False) -> str:
+    """JSON of one picture as an object, of several as a list. `scores`: as they are, else 1 for all that was found.
+
+    The web UIs leave out points with a score below 1.
+    """
+    records = [record(picture, scores) for picture in pictures]
+    return json.dumps(records[0] if len(records) == 1 else records, allow_nan=False)
+
+
+def record(picture: Posed, scores: bool = False) -> dict[str, Any]:
+    """The object that stands for one picture in `write`."""
+    people = [
+        {
+            "pose_keypoints_2d": _listed(body, scores),
+            "face_keypoints_2d": None,
+            "hand_left_keypoints_2d": _listed(hands[0], scores) if (hands[0, :, 2] > 0).any() else None,
+            "hand_right_keypoints_2d": _listed(hands[1], scores) if (hands[1, :, 2] > 0).any() else None,
+        }
+        for body, hands in zip(picture.people, picture.hands, strict=True)
+    ]
+    return {"people": people, "canvas_height": picture.height, "canvas_width": picture.width}
+
+
+def _listed(points: NDArray[np.float64], scores: bool) -> list[float]:
+    found = (points[:, 2] > 0) & np.isfinite(points).all(axis=1)
+    values = np.where(found[:, None], points, 0.0)
+    if not scores:
+        values[:, 2] = found
+    return [float(value) for value in values.ravel()]
