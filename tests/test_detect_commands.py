@@ -21,6 +21,7 @@ from cn.conditions import ConditionInfo, get
 from cn.detect import batch, depth, effort, lineart, lines, loading, methods, normal, scribble, soft_edge, sources
 from cn.detect.detectors import BGR, DARK, WHITE, DepthDetector, HedDetector, HoughDetector, NormalDetector
 from cn.detect.nets.hed import ControlNetHED
+from cn.detect.nets.inference import rearranged
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.sources import Job
@@ -84,11 +85,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """As detectors run it; the order of weights in memory changes the last bits."""
-    return network.to(memory_format=torch.channels_last)
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +172,8 @@ def test_published_weights_draw_lines_and_edges_and_their_hash_is_kept(tmp_path)
         stated = {**params, "convention": get(kind).convention}
         assert info == ConditionInfo(kind, detector, stated, sha256(weights))
     with one_thread():
-        soft = soft_edge.soft_edges(channels_last(soft_edge.open_soft_edge(TIN)), house(1)[None])[0]
-        (found,) = lines.mlsd_lines(channels_last(lines.open_mlsd(MLSD)), house(1)[None])
+        soft = soft_edge.soft_edges(rearranged(soft_edge.open_soft_edge(TIN)), house(1)[None])[0]
+        (found,) = lines.mlsd_lines(rearranged(lines.open_mlsd(MLSD)), house(1)[None])
     assert np.array_equal(the_map(tmp_path / "hed1/sub/1.png"), soft)
     assert np.array_equal(the_map(tmp_path / "hough1/sub/1.png"), lines.draw_lines(found, (96, 130)))
     assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released(soft))
@@ -256,7 +252,7 @@ def test_depth_and_normals_by_midas(made_up, tmp_path):
     for kind, *options in (("depth",), ("normal", "--strength", "0.05", "--bgr")):
         done = cn("detect", kind, "a.png", f"{kind}.png", *options, "--weights", weights, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    network = channels_last(depth.open_depth(weights))
+    network = rearranged(depth.open_depth(weights))
     (inverse,) = depth.inverse_depth(network, [house()])
     near = depth.depth_map(inverse, (96, 130))
     normals = normal.normal_from_depth(inverse, (96, 130), strength=0.05)
@@ -277,7 +273,7 @@ def test_line_drawings_by_anime2sketch(made_up, tmp_path):
     weights = made_up["sketch"]
     done = cn("detect", "lineart", "a.png", "b.png", "--weights", weights, "--invert", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (drawn,) = lineart.sketches(channels_last(lineart.open_anime2sketch(weights)), house()[None], invert=True)
+    (drawn,) = lineart.sketches(rearranged(lineart.open_anime2sketch(weights)), house()[None], invert=True)
     assert np.array_equal(the_map(tmp_path / "b.png"), drawn)
     info = info_of(tmp_path / "b.png")
     assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)
@@ -399,7 +395,7 @@ def test_records_say_what_was_found(tmp_path):
 def test_networks_say_how_near_and_how_flat(made_up):
     network = loading.open_network("depth", str(made_up["midas"]))
     (near,) = DepthDetector(network).detect([house()], ["a"])
-    (inverse,) = depth.inverse_depth(channels_last(depth.open_depth(made_up["midas"])), [house()])
+    (inverse,) = depth.inverse_depth(rearranged(depth.open_depth(made_up["midas"])), [house()])
     assert near.found == {"nearest": round(float(inverse.max()), 4), "farthest": round(float(inverse.min()), 4)}
     (flat,) = NormalDetector(network, strength=1e4).detect([house()], ["a"])
     assert flat.found["flat"] > 0.9
