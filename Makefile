@@ -2,24 +2,28 @@
 #
 # Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
 # then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, say the index of
-# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo).
+# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (a section of the benchmark).
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 PHOTO ?=
+ONLY ?=
 WORK ?= build/weights
 STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format weights bench clean
+.PHONY: help demo sheet test lint format weights bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/demo.stamp  ## Detect, sample and train for real, on this machine (PHOTO=my.jpg for your own photograph)
 	$(RUN) tools/demo.py $(if $(PHOTO),--photo "$(PHOTO)")
+
+sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the networks whose weights are here
+	$(RUN) tools/sheet.py
 
 test: $(VENV)/test.stamp  ## Run the whole test suite
 	$(RUN) -m pytest
@@ -36,8 +40,8 @@ format: $(VENV)/dev.stamp  ## Bring the source into its format
 weights: $(VENV)/test.stamp  ## Make the bundled weights anew (hours on a CPU; WORK=folder; run again to continue)
 	$(RUN) -m cn.recipe render $(STAGES) evaluate install --work $(WORK) --pictures 40000 --conditions 16000
 
-bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table
-	$(RUN) tools/bench.py
+bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY=detect for one section)
+	$(RUN) tools/bench.py $(ONLY)
 
 clean:  ## Remove the environment and what demo and tools have made
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache

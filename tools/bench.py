@@ -15,12 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 CN = Path(sys.executable).with_name("cn")
 STEP = Path(__file__).with_name("bench_step.py")
-PHOTOGRAPHS = 200
 
 
 @dataclass(frozen=True)
@@ -48,35 +44,12 @@ def help_rows() -> Iterator[Row]:
     yield Row("cn --help imports torch", "yes" if imported else "no", "no")
 
 
-def canny_rows() -> Iterator[Row]:
-    """`cn detect canny` on a folder of photographs, start-up included."""
-    with tempfile.TemporaryDirectory() as folder:
-        photographs = Path(folder, "photographs")
-        pixels = make_photographs(photographs)
-        for workers in (1, 2):
-            out = Path(folder, f"edges-{workers}")
-            taken = seconds("detect", "canny", photographs, out, "--workers", workers, "--quiet")
-            assert len(list(out.iterdir())) == PHOTOGRAPHS
-            what = f"cn detect canny, {workers} worker{'s' * (workers > 1)}"
-            yield Row(what, f"{PHOTOGRAPHS / taken:.0f} images/s ({pixels / taken / 1e6:.0f} megapixels/s)")
+def detect_rows() -> Iterator[Row]:
+    """`cn detect`: canny beside plain code, then every kind."""
+    import bench_detect as detection
 
-
-def make_photographs(folder: Path) -> int:
-    """PHOTOGRAPHS JPEG files: scikit-image's, turned and resized; gives their pixels in all."""
-    from skimage import data
-
-    originals = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    pixels = 0
-    for number in range(PHOTOGRAPHS):
-        original = Image.fromarray(originals[number % len(originals)])
-        factor = rng.uniform(0.7, 1.5)
-        image = original.resize((round(original.width * factor), round(original.height * factor)))
-        image = image.rotate(rng.uniform(-10, 10), expand=False)
-        image.save(folder / f"{number:03}.jpg", quality=90)
-        pixels += image.width * image.height
-    return pixels
+    for rows in (detection.canny_rows(), detection.kind_rows()):
+        yield from (Row(*row) for row in rows)
 
 
 def synth_rows() -> Iterator[Row]:
@@ -157,7 +130,7 @@ def checkpoint_rows() -> Iterator[Row]:
 
 SECTIONS: tuple[Callable[[], Iterator[Row]], ...] = (
     help_rows,
-    canny_rows,
+    detect_rows,
     synth_rows,
     sample_rows,
     training_rows,
@@ -166,13 +139,15 @@ SECTIONS: tuple[Callable[[], Iterator[Row]], ...] = (
 
 
 def main() -> None:
+    """All sections, or those whose names are given ("detect")."""
+    chosen = [section for section in SECTIONS if section.__name__.removesuffix("_rows") in sys.argv[1:]] or SECTIONS
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
         f"{platform.processor() or platform.machine()}, {processors} processors, Python {platform.python_version()}\n"
     )
-    for section in SECTIONS:
+    for section in chosen:
         for row in section():
-            print(f"{row.what:<36} {row.measured:<36} {row.goal}".rstrip(), flush=True)
+            print(f"{row.what:<54} {row.measured:<60} {row.goal}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from cn.parallel import processors
 WORTH_A_PROCESS = 24
 """Starting a process costs about as much as this many images do."""
 
+FEW_PROCESSORS = 2
+"""Up to this many are kept busy by one process."""
+
 GPU_THREADS = 8
 """Threads that read and write for one GPU."""
 
@@ -20,7 +23,8 @@ def workers(detector: Detector, count: int) -> int:
     """How many processes, or threads where a network computes, are worth starting for `count` images."""
     network = detector.network
     if network is None:
-        return max(1, min(processors(), count // WORTH_A_PROCESS))
+        # One process has two threads already, and OpenCV's; on two processors more processes only start later.
+        return max(1, min(processors(), count // WORTH_A_PROCESS)) if processors() > FEW_PROCESSORS else 1
     batches = -(-count // detector.batch_size)
     if network.device != "cpu":
         return max(1, min(GPU_THREADS, processors(), batches))

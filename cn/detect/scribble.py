@@ -28,7 +28,10 @@ MOST_DROPPED = 0.6
 THICK = 0.3
 MORPHOLOGIES: tuple[Morphology, ...] = ("none", "dilate", "erode", "open", "close")
 FAINTEST_PEAK = 48.0
-"""A map whose strongest edge is below this level after blurring is measured by this instead: noise is no edge."""
+"""A map whose strong edges are below this level after blurring is measured by this instead: noise is no edge."""
+
+STRONG, FAINT = 80, 12.0
+"""Strong edges are those of this percentile of all crests above this level: one lamp must not outshine a picture."""
 
 
 SHORTEST_STROKE = 16
@@ -43,7 +46,7 @@ class Augmentation:
     """How one scribble is made from a soft edge map; `random_augmentation` draws one for each picture."""
 
     threshold: float
-    """Level above which an edge counts, as a share of the strongest one after blurring."""
+    """Level above which an edge counts, as a share of the strong ones' after blurring."""
     sigma: float
     """Deviation of that blur, in pixels: how much detail goes."""
     thin: bool
@@ -103,8 +106,11 @@ def augmented(soft: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np
     import cv2
 
     blurred = _blurred(soft, augmentation.sigma)
-    strong = blurred > augmentation.threshold * max(float(blurred.max()), FAINTEST_PEAK)
-    lines = _without_dots(strong & _is_crest(blurred))
+    crests = _is_crest(blurred)
+    seen = blurred[crests & (blurred > FAINT)]
+    level = max(float(np.percentile(seen, STRONG)) if seen.size else 0.0, FAINTEST_PEAK)
+    strong = blurred > augmentation.threshold * level
+    lines = _without_dots(strong & crests)
     strokes = (lines if augmentation.thin else strong) & _kept(lines, augmentation.dropped, augmentation.seed)
     drawn = np.where(strokes, 255, 0).astype(np.uint8)
     if augmentation.thin:

@@ -28,14 +28,19 @@ def rearranged(network: nn.Module) -> nn.Module:
 
 
 def _fold_norms(layers: nn.Sequential) -> None:
-    """Convolution and batch norm that follow each other become one convolution."""
-    names = list(dict(layers.named_children()))
+    """Convolution and batch norm that follow each other become one convolution; a ReLU behind needs no new memory."""
+    names = [name for name, _ in layers.named_children()]
+    folded = set()
     for name, after in pairwise(names):
         conv, norm = getattr(layers, name), getattr(layers, after)
         # Exactly these types: descendants of BatchNorm2d (timm's) do more than normalise.
         if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
             setattr(layers, name, fuse_conv_bn_eval(conv, norm))
             setattr(layers, after, nn.Identity())
+            folded.add(after)
+        if name in folded and isinstance(norm, nn.ReLU | nn.ReLU6):
+            # What comes in is a convolution's result, which nobody else holds.
+            norm.inplace = True
 
 
 class Doubling(nn.Module):

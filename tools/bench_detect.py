@@ -1,0 +1,202 @@
+"""Rows of `make bench` about `cn detect`: pictures a second, seconds for one, and how that compares.
+
+Networks have made-up weights, since time does not depend on them.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cn.conditions import ConditionInfo
+from cn.detect import batch, sources
+from cn.detect.canny import CannyDetector
+from cn.detect.protocol import Detection, Detector, WithoutNetwork
+from cn.images import SUFFIXES
+
+CN = Path(sys.executable).with_name("cn")
+PLAIN = Path(__file__).with_name("bench_plain.py")
+PHOTOGRAPHS = 500
+WARM_UP = 2
+"""Pictures after which a rate is taken: the first ones wait for code that is generated for their size."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way of detecting, and how many photographs are enough to tell its rate."""
+
+    name: str
+    kind: str
+    count: int
+    options: tuple[str, ...] = ()
+    network: str | None = None
+    """MODULE:CLASS of the network."""
+
+
+CASES = (
+    Case("canny", "canny", 100),
+    Case("hough, LSD", "hough", 100, ("--method", "lsd")),
+    Case("hough, M-LSD large", "hough", 24, network="mlsd:MLSDLarge"),
+    Case("hough, M-LSD tiny", "hough", 60, network="mlsd:MLSDTiny"),
+    Case("hed, gradient", "hed", 40, ("--method", "gradient")),
+    Case("hed, ControlNetHED", "hed", 16, network="hed:ControlNetHED"),
+    Case("hed, network-bsds500", "hed", 16, network="hed:BSDS500HED"),
+    Case("hed, TIN", "hed", 12, network="tin:TIN"),
+    Case("scribble, gradient", "scribble", 40, ("--method", "gradient")),
+    Case("depth, DPT-hybrid", "depth", 12, network="dpt:DPTHybrid"),
+    Case("depth, MiDaS small", "depth", 60, network="midas_small:MidasSmall"),
+    Case("lineart, standard", "lineart", 60, ("--method", "standard")),
+    Case("lineart, Anime2Sketch", "lineart", 20, network="sketch:Anime2Sketch"),
+)
+
+
+def photographs(folder: Path, count: int = PHOTOGRAPHS) -> Path:
+    """`count` JPEG files of 512×512: scikit-image's photographs, turned and cut."""
+    from skimage import data
+
+    originals = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        image = Image.fromarray(originals[number % len(originals)]).resize((760, 640)).rotate(rng.uniform(-10, 10))
+        x, y = int(rng.integers(60, 190)), int(rng.integers(40, 90))
+        image.crop((x, y, x + 512, y + 512)).save(folder / f"{number:03}.jpg", quality=90)
+    return folder
+
+
+def canny_rows() -> Iterator[tuple[str, str, str]]:
+    """`cn detect canny` on 500 photographs beside a plain loop, and beside reading and writing alone; three rounds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = photographs(folder / "photographs")
+        taken: dict[str, list[float]] = {"plain": [], "cn": [], "two": []}
+        commands = {
+            "plain": [sys.executable, PLAIN, "canny", source, folder / "plain"],
+            "cn": [CN, "detect", "canny", source, folder / "cn", "--overwrite", "--quiet"],
+            "two": [CN, "detect", "canny", source, folder / "cn", "--overwrite", "--quiet", "--workers", "2"],
+        }
+        for _ in range(3):
+            for key, command in commands.items():
+                start = time.perf_counter()
+                subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+                taken[key].append(time.perf_counter() - start)
+        plain, ours, two = (min(taken[key]) for key in commands)
+        yield f"canny, {PHOTOGRAPHS} × 512²: plain loop of Pillow + cv2", f"{PHOTOGRAPHS / plain:.0f} images/s", ""
+        yield "  cn detect canny", f"{PHOTOGRAPHS / ours:.0f} images/s, {plain / ours:.2f} × plain", "≥ 1.8 ×"
+        yield "  cn detect canny --workers 2", f"{PHOTOGRAPHS / two:.0f} images/s, {plain / two:.2f} × plain", ""
+        alone, pillow = _share_of_files(source, folder)
+        yield "  over reading and writing alone, by Pillow's defaults", f"{pillow:.2f}", "≥ 0.9"
+        yield "  over reading and writing alone, by cn's", f"{alone:.2f}", ""
+
+
+@dataclass(frozen=True)
+class _Ready(WithoutNetwork):
+    """Maps that are finished already."""
+
+    kind: ClassVar[str] = "canny"
+    maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def info(self, key: str) -> ConditionInfo:
+        return self.stated("ready", {})
+
+    def detect(self, images: list[NDArray[np.uint8]], keys: list[str]) -> list[Detection]:  # type: ignore[override]
+        return [Detection(self.maps[key]) for key in keys]
+
+
+def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
+    """Time of reading, writing over that of the whole, start-up left out: with cn's files, and Pillow's defaults."""
+    found = sources.find(str(source), "", endings=SUFFIXES)
+    jobs = list(sources.jobs(found, str(folder / "again")))
+    canny = CannyDetector()
+    with_maps = {job.key: canny.detect([canny.read(job.source)], [job.key])[0].map for job in jobs}
+
+    def run(detector: Detector) -> float:
+        start = time.perf_counter()
+        assert all(o.status == "written" for o in batch.run(batch.Work(detector, overwrite=True), jobs, len(jobs), 1))
+        return time.perf_counter() - start
+
+    def by_pillow(job: sources.Job) -> None:
+        np.asarray(Image.open(job.source).convert("RGB"))
+        Image.fromarray(with_maps[job.key]).save(job.output)
+
+    def pillow() -> float:
+        from cn.parallel import map_threads
+
+        start = time.perf_counter()
+        assert all(done.error is None for done in map_threads(by_pillow, jobs, 2))
+        return time.perf_counter() - start
+
+    whole, files, defaults = (
+        min(times) for times in zip(*((run(canny), run(_Ready(with_maps)), pillow()) for _ in range(3)), strict=True)
+    )
+    return files / whole, defaults / whole
+
+
+def kind_rows() -> Iterator[tuple[str, str, str]]:
+    """Every kind: pictures a second in a folder, seconds for one, and networks beside the plain way of running them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = photographs(folder / "photographs", max(case.count for case in CASES))
+        for case in CASES:
+            yield _row(case, folder, source)
+
+
+def _row(case: Case, folder: Path, source: Path) -> tuple[str, str, str]:
+    pictures = folder / case.name.replace(" ", "-")
+    pictures.mkdir()
+    for path in sorted(source.iterdir())[: case.count]:
+        (pictures / path.name).hardlink_to(path)
+    options = list(case.options)
+    if case.network:
+        weights = folder / f"{case.network.replace(':', '-')}.safetensors"
+        _make_weights(case.network, weights)
+        options += ["--weights", str(weights), "--device", "cpu"]
+    words = [str(CN), "detect", case.kind, str(pictures), str(folder / "out"), "--overwrite", *options]
+    rates = [_rate(words)]
+    beside = ""
+    if case.network:
+        plain = [sys.executable, str(PLAIN), case.kind, str(pictures), str(folder / "plain"), str(weights)]
+        plain_rates = [_rate(plain)]
+        rates.append(_rate(words))
+        plain_rates.append(_rate(plain))
+        beside = f", {max(rates) / max(plain_rates):.2f} × picture by picture"
+    single = [*words[:3], str(next(iter(sorted(pictures.iterdir())))), str(folder / "one.png"), *words[5:]]
+    seconds = statistics.median(_seconds(single) for _ in range(3))
+    return f"detect {case.name}", f"{max(rates):.3g} images/s{beside}; one: {seconds:.1f} s", "≥ 1.3 ×" * bool(beside)
+
+
+def _rate(words: list[str]) -> float:
+    """Pictures a second of a command that prints a line for each, start-up left out."""
+    moments = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        moments = [time.perf_counter() for _ in process.stdout]
+    assert process.returncode == 0, words
+    return (len(moments) - 1 - WARM_UP) / (moments[-1] - moments[WARM_UP])
+
+
+def _seconds(words: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def _make_weights(network: str, path: Path) -> None:
+    import importlib
+
+    import torch
+    from safetensors.torch import save_file
+
+    module, name = network.split(":")
+    torch.manual_seed(0)
+    make: Callable[[], torch.nn.Module] = getattr(importlib.import_module(f"cn.detect.nets.{module}"), name)
+    save_file({key: value.contiguous() for key, value in make().state_dict().items()}, path)
