@@ -51,8 +51,8 @@ class HoughDetector(Detector):
         if self.network is None:
             found = [lines.lsd_lines(image, self.shortest) for image in images]
         else:
-            with self.network.ready() as net:
-                found = by_size(images, self.batch_size, lambda n: lines.mlsd_lines(net, n, self.score, self.shortest))
+            net = self.network.ready()
+            found = by_size(images, self.batch_size, lambda n: lines.mlsd_lines(net, n, self.score, self.shortest))
         return [
             Detection(lines.draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
             for some, image in zip(found, images, strict=True)
@@ -86,8 +86,8 @@ class HedDetector(Detector):
         if self.network is None:
             made = [soft_edge.gradient_soft_edge(image) for image in images]
         else:
-            with self.network.ready() as net:
-                made = by_size(images, self.batch_size, lambda n: soft_edge.soft_edges(net, n))
+            net = self.network.ready()
+            made = by_size(images, self.batch_size, lambda n: soft_edge.soft_edges(net, n))
         return [soft_edge.safe(one) for one in made] if self.safe else made
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
@@ -198,15 +198,14 @@ class LineartDetector(Detector):
         if self.network is None:
             made = [lineart.standard_lineart(image) for image in images]
         else:
-            with self.network.ready() as net:
-                made = by_size(images, self.batch_size, lambda n: lineart.sketches(net, n))
+            net = self.network.ready()
+            made = by_size(images, self.batch_size, lambda n: lineart.sketches(net, n))
         return [drawn(one, "lines", 255 - one if self.invert else one) for one in made]
 
 
 def _inverse_depth(network: Network, images: Images, way: depth.Way | None) -> list[NDArray[np.float32]]:
-    with network.ready() as ready:
-        net = cast("DepthNetwork", ready)
-        return depth.inverse_depth(net, images, depth.preparation(net, way), batch=network.batch)
+    net = cast("DepthNetwork", network.ready())
+    return depth.inverse_depth(net, images, depth.preparation(net, way), batch=network.batch)
 
 
 def _range(inverse: NDArray[np.floating]) -> dict[str, float]:

@@ -1,9 +1,8 @@
 """The networks that detectors use: a file looked into once, loaded where it computes, run in batches of one size."""
 
-import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from cn import files
 from cn.detect import depth, lineart, lines, soft_edge
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 _OPEN: dict[str, Callable[[str], "nn.Module"]] = {
@@ -26,7 +26,7 @@ _OPEN: dict[str, Callable[[str], "nn.Module"]] = {
 GPU_BATCH = 8
 """Images that go through a GPU at once, unless it is said otherwise; a processor gains nothing by more than one."""
 
-_loading, _running = threading.Lock(), threading.Lock()
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,10 @@ class Network:
     def batch(self) -> int:
         return self.running.batch
 
-    @contextlib.contextmanager
-    def ready(self) -> Iterator["nn.Module"]:
-        """The network, loaded once for all threads of this process; a GPU is one thread's at a time."""
+    def ready(self) -> "nn.Module":
+        """The network, loaded once for all threads of this process."""
         with _loading:
-            network = _load(self.family, self.path, self.device, self.precision)
-        with contextlib.nullcontext() if self.device == "cpu" else _running:
-            yield network
+            return _load(self.family, self.path, self.device, self.precision)
 
 
 def open_network(family: str, path: str, running: Running | None = None) -> Network:
@@ -107,7 +104,21 @@ def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
     network = _OPEN[family](path)
     if device == "cpu" and precision == "fp32":
         return rearranged(network)
-    return network.to(device, dtypes[precision])
+    # Some of cuDNN's convolutions add up in any order, and would give other last bits each time.
+    torch.backends.cudnn.deterministic = True
+    return _one_at_a_time(network.to(device, dtypes[precision]))
+
+
+def _one_at_a_time(network: "nn.Module") -> "nn.Module":
+    """The same network, but threads wait for each other: what it needs for a batch is then in memory once."""
+    turn, forward = threading.Lock(), network.forward
+
+    def alone(*inputs: "torch.Tensor") -> Any:
+        with turn:
+            return forward(*inputs)
+
+    network.forward = alone  # type: ignore[assignment]
+    return network
 
 
 def by_size(

@@ -77,10 +77,12 @@ def pad(images: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
 def to_tensor(images: NDArray[np.generic], network: nn.Module) -> Tensor:
     """(n, h, w, c) as (n, c, h, w), the same numbers, on the device and in the number format of `network`.
 
-    In memory the channels stay last, as pictures have them.
+    In memory the channels stay last, as pictures have them: a processor's convolutions like that, up to 1.8 times. A
+    GPU's depthwise convolutions are ten times slower with it.
     """
     weights = next(network.parameters())
-    return torch.from_numpy(np.ascontiguousarray(images)).to(weights.device).permute(0, 3, 1, 2).to(weights.dtype)
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(weights.device).permute(0, 3, 1, 2).to(weights.dtype)
+    return tensor if weights.device.type == "cpu" else tensor.contiguous()
 
 
 def to_array(output: Tensor, network: nn.Module) -> NDArray[np.float32]:
