@@ -25,7 +25,7 @@ from cn.detect.nets.inference import rearranged
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.sources import Job
-from cn.errors import UsageError, WeightsError
+from cn.errors import InputError, UsageError, WeightsError
 from cn.files import sha256
 from cn.sample.request import make_conditions
 from cn.weights import published
@@ -359,8 +359,11 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
         assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
     with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
         make_conditions([str(path)], controls=["any"], detect="depth")
-    with pytest.raises(UsageError, match="coco"):
-        make_conditions([str(path)], controls=["any"], detect="coco")
+    with pytest.raises(UsageError, match="unknown condition"):
+        make_conditions([str(path)], controls=["any"], detect="coffee")
+    Image.new("RGB", (64, 64)).save(path)
+    with pytest.raises(InputError, match="nothing was found"):
+        make_conditions([str(path)], controls=["any"], detect="hough")
 
 
 def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):

@@ -1,18 +1,18 @@
 """`cn weights ACTION`: what weights there are, getting the published ones, checking them, and where they lie."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cn import console
-from cn.commands.options import Json, Quiet
-from cn.errors import CnError, UsageError, WeightsError
+from cn.commands.options import Json, Overwrite, Quiet
+from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from cn.weights.catalogue import Weights
     from cn.weights.published import Published
@@ -128,6 +128,30 @@ def path(
 ) -> None:
     """Where weights lie on this machine; exit code 4, and how to get them, when they are not here."""
     console.emit({"name": name, "path": str(_place(name)[0])}, json)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A published .pkl file of OpenPifPaf.", show_default=False)
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The .safetensors file to write.", show_default=False)],
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Make a safetensors file of a published OpenPifPaf network, which is a pickled module.
+
+    Nothing in the file is run. The tensors keep their names and bytes; the new file says what it was made from, and
+    the licence. [b]cn detect openpifpaf[/b] reads both. (Stable Diffusion and ControlNets: [b]cn convert[/b].)
+    """
+    from cn.detect.pifpaf import convert_pifpaf
+
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target}: name the result .safetensors")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: is already there; --overwrite replaces it")
+    convert_pifpaf(source, target)
+    console.emit({"path": str(target), "source": str(source)}, json)
 
 
 def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "list[Published]":

@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 from cn.conditions import ConditionInfo, get, scene_kinds
 from cn.detect.canny import HIGH, LOW, canny
 from cn.detect.depthmap import depth_to_map, normals_to_map
+from cn.detect.keypoints import PERSON_SHARE
 from cn.detect.palettes import ADE20K, paint
 from cn.detect.skeleton import JOINTS, draw
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
     from cn.scenes.render import View
-
-PERSON_SHARE = 0.3
-"""§3.5: a picture with a person shows at least 30 % of the key points of a whole body."""
 
 
 def scene_kind(name: str) -> str:

@@ -20,7 +20,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.protocol import Detection, Detector
 from cn.detect.sources import Job
 from cn.errors import InputError
-from cn.files import make_folder
+from cn.files import make_folder, write_atomic
 from cn.parallel import Done, map_threads, map_unordered
 from cn.resizing import resize, short_side_size
 
@@ -61,6 +61,8 @@ class Work:
     """The short side that pictures are brought to first (`images.resize_short_side`), or maps of labels afterwards."""
     on_empty: OnEmpty = "keep"
     """What to do where nothing was found: write the empty map, write nothing, or call it a failure."""
+    beside: str | None = None
+    """The folder for `Detection.beside`, where that is wanted."""
 
     def info(self, job: Job) -> ConditionInfo:
         """What the PNG of a job says."""
@@ -71,7 +73,7 @@ class Work:
         """What the detector gets."""
         image = self.detector.read(job.source)
         if self.resolution and self.detector.from_photographs:
-            return images.resize_short_side(image, self.resolution)
+            return self.detector.resized(image, self.resolution)
         return image
 
     def finished(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -80,6 +82,15 @@ class Work:
             return made
         size = short_side_size(made.shape[0], made.shape[1], self.resolution)
         return resize(made, size, conditions.get(self.detector.kind).geometry)
+
+    def path_beside(self, job: Job) -> str | None:
+        """Where `Detection.beside` of a job goes."""
+        return os.path.join(self.beside, f"{job.name}{self.detector.beside}") if self.beside is not None else None
+
+    def is_done(self, job: Job) -> bool:
+        """Whether all that is wanted of a job is there, whole."""
+        other = self.path_beside(job)
+        return _is_whole(job.output) and (other is None or _is_whole(other))
 
 
 def run(work: Work, jobs: Iterable[Job], count: int, workers: int) -> Generator[Outcome, None, None]:
@@ -105,7 +116,7 @@ def run(work: Work, jobs: Iterable[Job], count: int, workers: int) -> Generator[
 def process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
     """Read, detect and write one batch; an image that fails does not take the others along."""
     start = time.perf_counter()
-    wanted = [job for job in batch if work.overwrite or not _is_whole(job.output)]
+    wanted = [job for job in batch if work.overwrite or not work.is_done(job)]
     outcomes = {job: _skip(work, job) for job in batch if job not in wanted}
     ready: list[tuple[Job, NDArray[Any]]] = []
     # The company in a batch changes the last bits of what a network gives: whoever is done goes along once more.
@@ -172,14 +183,26 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
         return Outcome(job.source, job.output, "empty", seconds, found=found, note="nothing was found")
     start = time.perf_counter()
     try:
+        text = work.info(job).to_text()
+        if (other := work.path_beside(job)) is not None and detection.beside is not None:
+            _write_beside(work, other, detection.beside, text)
         if job.output != "-" and os.path.dirname(job.output):
             make_folder(os.path.dirname(job.output))
         made = work.finished(detection.map)
-        images.write(job.output, made, work.info(job).to_text())
+        # Last, so that what has a map has everything.
+        images.write(job.output, made, text)
     except InputError as error:
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
     return Outcome(job.source, job.output, "written", seconds + time.perf_counter() - start, size, found)
+
+
+def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:
+    make_folder(os.path.dirname(path))
+    if isinstance(content, bytes):
+        write_atomic(path, content, durable=False)
+    else:
+        images.write(path, work.finished(content), text)
 
 
 def _skip(work: Work, job: Job) -> Outcome:

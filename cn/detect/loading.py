@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn import files
-from cn.detect import depth, lineart, lines, soft_edge
+from cn.detect import depth, hands, keypoints, lineart, lines, pifpaf, segmentation, soft_edge
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,11 @@ _OPEN: dict[str, Callable[[str], "nn.Module"]] = {
     "hed": soft_edge.open_soft_edge,
     "depth": depth.open_depth,
     "lineart": lineart.open_anime2sketch,
+    "openpose": keypoints.open_openpose,
+    "hands": hands.open_hands,
+    "openpifpaf": pifpaf.open_pifpaf,
+    "ade20k": segmentation.open_uniformer,
+    "coco": segmentation.open_deeplab,
 }
 
 GPU_BATCH = 8
@@ -94,7 +99,8 @@ def open_network(family: str, path: str, running: Running | None = None) -> Netw
     return Network(family, path, files.sha256(path), type(network).__name__, running)
 
 
-@functools.lru_cache(maxsize=1)
+# Two: a body's network and that of its hands.
+@functools.lru_cache(maxsize=2)
 def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
     import torch
 

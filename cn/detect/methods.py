@@ -31,6 +31,22 @@ METHODS: dict[str, tuple[Method, ...]] = {
         Method("midas-small", ("MidasSmall",), "midas_v21_small_256.pt"),
     ),
     "lineart": (Method("anime2sketch", ("Anime2Sketch",), "netG.pth"), Method("standard")),
+    "openpose": (
+        Method("openpose", ("BodyNetwork",), "body_pose_model.pth"),
+        Method("light", ("LightBodyNetwork",), "checkpoint_iter_370000.pth"),
+        Method("keypointrcnn", ("KeypointRCNN",), "keypointrcnn_resnet50_fpn_coco-fc266e95.pth"),
+    ),
+    "hands": (Method("openpose", ("HandNetwork",), "hand_pose_model.pth"),),
+    "openpifpaf": (
+        Method(
+            "k16", ("ShuffleNetV2K16",), "shufflenetv2k16-210820-232500-cocokp-slurm726069-edge513-o10s-7189450a.pkl"
+        ),
+        Method(
+            "k30", ("ShuffleNetV2K30",), "shufflenetv2k30-210821-003923-cocokp-slurm726072-edge513-o10s-5fe1c400.pkl"
+        ),
+    ),
+    "ade20k": (Method("uniformer", ("UniFormerUPerNet",), "upernet_global_small.pth"),),
+    "coco": (Method("deeplab", ("DeepLabV2MSC",), "deeplabv2_resnet101_msc-cocostuff164k-100000.pth"),),
 }
 
 NETWORKS = {
@@ -42,6 +58,14 @@ NETWORKS = {
     "DPTHybrid": "MiDaS DPT-hybrid",
     "MidasSmall": "MiDaS v2.1 small",
     "Anime2Sketch": "Anime2Sketch",
+    "BodyNetwork": "OpenPose",
+    "HandNetwork": "OpenPose's hands",
+    "LightBodyNetwork": "Lightweight OpenPose",
+    "KeypointRCNN": "Keypoint R-CNN",
+    "ShuffleNetV2K16": "OpenPifPaf ShuffleNetV2K16",
+    "ShuffleNetV2K30": "OpenPifPaf ShuffleNetV2K30",
+    "UniFormerUPerNet": "UniFormer-S + UPerNet",
+    "DeepLabV2MSC": "DeepLabV2 ResNet-101",
 }
 """What each class of `cn.detect.nets` is called, in messages and in the PNGs' text."""
 

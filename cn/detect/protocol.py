@@ -25,6 +25,8 @@ class Detection:
     """What it shows, in numbers, for `--json`: shares are 0..1."""
     empty: bool = False
     """Whether nothing was found, so that the map says nothing."""
+    beside: bytes | NDArray[np.uint8] | None = None
+    """What goes into a file of its own where that is asked for: text, or a grey picture (h, w)."""
 
 
 class Detector(ABC):
@@ -40,6 +42,8 @@ class Detector(ABC):
     """What the names of the files that it reads end with, in lower case."""
     from_photographs: ClassVar[bool] = True
     """Whether `--resolution` is for the picture that is looked at; else (labels, measurements) for the finished map."""
+    beside: ClassVar[str | None] = None
+    """The ending of the files that `Detection.beside` goes into; None for kinds that have no such."""
     network: "Network | None"
     """What computes the maps, where a network does."""
 
@@ -51,6 +55,10 @@ class Detector(ABC):
     def read(self, path: str) -> NDArray[Any]:
         """What `detect` takes, from a file ("-": standard input). Raises InputError, naming the file."""
         return images.read(path)
+
+    def resized(self, image: Any, short_side: int) -> Any:
+        """What was read, at another size, where it is resized before detecting (`from_photographs`)."""
+        return images.resize_short_side(image, short_side)
 
     @abstractmethod
     def info(self, key: str) -> ConditionInfo:

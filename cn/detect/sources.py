@@ -27,6 +27,8 @@ class Job:
     """Path to write; "-" is standard output."""
     key: str
     """Path below the source folder, with "/": the same wherever that folder lies."""
+    name: str = ""
+    """What other files that belong to it are called, without ending: the output's path below DST."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def jobs(sources: Sources, dst: str) -> Iterator[Job]:
         keys = list(group)
         for key in keys:
             # Without its ending, unless another image of the folder would then have the same name.
-            result = f"{key}.png" if len(keys) > 1 else os.path.join(below, f"{stem}.png")
-            yield Job(os.path.join(sources.root, key), os.path.join(dst, result), key)
+            result = key if len(keys) > 1 else os.path.join(below, stem)
+            yield Job(os.path.join(sources.root, key), os.path.join(dst, f"{result}.png"), key, result)
 
 
 def collisions(sources: Sources) -> int:
@@ -121,7 +123,7 @@ def _single(sources: Sources, dst: str) -> Job:
         and os.path.samefile(dst, source)
     ):
         raise UsageError(f"{dst}: the result would replace the image it is made from; name another file")
-    return Job(source, dst, name)
+    return Job(source, dst, name, Path(_parts(name, sources.endings)[1] if dst == "-" else dst).stem)
 
 
 def _walk(folder: str, below: str, endings: tuple[str, ...], recursive: bool, leave_out: str) -> Iterator[str]:

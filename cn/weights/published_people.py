@@ -18,6 +18,7 @@ PEOPLE: tuple[Published, ...] = (
         origins=(ANNOTATORS + "body_pose_model.pth", CONTROLNET + "body_pose_model.pth"),
         size=209_267_595,
         sha256="25a948c16078b0f08e236bda51a385d855ef4c153598947c28c0d47ed94bb746",
+        readable=True,
     ),
     Published(
         name="openpose-hand",
@@ -29,6 +30,7 @@ PEOPLE: tuple[Published, ...] = (
         origins=(ANNOTATORS + "hand_pose_model.pth", CONTROLNET + "hand_pose_model.pth"),
         size=147_341_049,
         sha256="b76b00d1750901abd07b9f9d8c98cc3385b8fe834a26d4b4f0aad439e75fc600",
+        readable=True,
     ),
     Published(
         name="openpose-face",
@@ -81,6 +83,7 @@ PEOPLE: tuple[Published, ...] = (
             "https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/"
             "checkpoint_iter_370000.pth",
         ),
+        readable=True,
     ),
     Published(
         name="keypointrcnn",
@@ -92,6 +95,7 @@ PEOPLE: tuple[Published, ...] = (
         origins=("https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth",),
         size_about=237_030_000,
         sha256="fc266e95",
+        readable=True,
     ),
     Published(
         name="pifpaf-k16",
@@ -103,6 +107,7 @@ PEOPLE: tuple[Published, ...] = (
         origins=(_PIFPAF + "shufflenetv2k16-210820-232500-cocokp-slurm726069-edge513-o10s-7189450a.pkl",),
         size_about=40_800_000,
         sha256="7189450a",
+        readable=True,
     ),
     Published(
         name="pifpaf-k30",
@@ -114,5 +119,6 @@ PEOPLE: tuple[Published, ...] = (
         origins=(_PIFPAF + "shufflenetv2k30-210821-003923-cocokp-slurm726072-edge513-o10s-5fe1c400.pkl",),
         size_about=120_600_000,
         sha256="5fe1c400",
+        readable=True,
     ),
 )

@@ -16,6 +16,7 @@ SCENES: tuple[Published, ...] = (
         origins=(ANNOTATORS + "upernet_global_small.pth", CONTROLNET + "upernet_global_small.pth"),
         size_about=206_000_000,
         sha256="bebfa1264c10381e389d8065056baaadbdadee8ddc6e36770d1ec339dc84d970",
+        readable=True,
     ),
     Published(
         name="deeplab-coco",
@@ -29,6 +30,7 @@ SCENES: tuple[Published, ...] = (
             "deeplabv2_resnet101_msc-cocostuff164k-100000.pth",
         ),
         size_about=224_000_000,
+        readable=True,
     ),
     Published(
         name="deeplab-coco-10k",
@@ -42,6 +44,7 @@ SCENES: tuple[Published, ...] = (
             "deeplabv2_resnet101_msc-cocostuff10k-20000.pth",
         ),
         size_about=224_000_000,
+        readable=True,
     ),
     Published(
         name="dpt-hybrid",

@@ -2,7 +2,7 @@
 
 import typer
 
-from cn.commands.detect import lines, surfaces
+from cn.commands.detect import classes, lines, people, surfaces
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -12,5 +12,12 @@ def _detect() -> None:
     pass
 
 
-for _command in (lines.canny, lines.hough, lines.hed, lines.scribble, surfaces.depth, surfaces.normal, lines.lineart):
+_COMMANDS = (
+    *(lines.canny, lines.hough, lines.hed, lines.scribble, people.openpose, people.openpifpaf),
+    *(classes.ade20k, classes.coco, surfaces.depth, surfaces.normal, lines.lineart),
+)
+for _command in _COMMANDS:
     app.command()(_command)
+app.command("pose", hidden=True)(people.openpose)
+app.command("seg", hidden=True)(classes.ade20k)
+app.command()(classes.palette)

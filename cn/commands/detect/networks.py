@@ -93,6 +93,10 @@ class NetworkChoice:
         methods.check(method, path, network.name)
         return network
 
+    def other(self, family: str, weights: Path | None) -> "Network":
+        """A second network beside that of a method, run in the same way, with weights of its own."""
+        return NetworkChoice(weights, self.device, self.precision, self.batch_size).needed(family, None)
+
 
 def options(
     weights: WeightsFile = None, device: Device = "auto", precision: Precision = "auto", batch_size: BatchSize = None

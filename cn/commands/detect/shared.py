@@ -78,6 +78,8 @@ class Task:
     """Called when there are images to work on: it may load weights."""
     endings: frozenset[str] | None = None
     """What names of files in a folder end with; None: those of images."""
+    beside: str | None = None
+    """The folder for what else is found (`Detection.beside`)."""
 
 
 def shared(make: Callable[..., Task]) -> Callable[..., None]:
@@ -175,7 +177,7 @@ def _work(
     detector = task.detector()
     count = len(found)
     doing = batch.run(
-        batch.Work(detector, overwrite, resolution, on_empty),
+        batch.Work(detector, overwrite, resolution, on_empty, task.beside),
         sources.jobs(found, dst),
         count,
         min(workers or effort.workers(detector, count), count),

@@ -1,0 +1,157 @@
+"""`cn detect ade20k|coco|palette`: what things are, as painted classes."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cn import console
+from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice
+from cn.commands.detect.shared import Task, shared
+from cn.commands.options import Json
+from cn.errors import UsageError
+
+if TYPE_CHECKING:
+    from cn.detect.protocol import Detector
+
+CLASSES_PANEL = "Classes"
+
+Ids = Annotated[
+    str | None,
+    typer.Option(
+        "--ids",
+        metavar="FOLDER",
+        help="Also write the classes of each image to FOLDER/NAME.png: a grey picture of ids from 0, 255 for none. "
+        "Colours cannot be turned back into classes without loss.",
+        rich_help_panel=CLASSES_PANEL,
+    ),
+]
+
+
+@shared
+def ade20k(
+    from_labels: Annotated[
+        Literal["challenge", "full", "ids", "colours"] | None,
+        typer.Option(
+            "--from-labels",
+            help="The files are label maps, not photographs: of the challenge (0 none, 1–150), of the full release "
+            "(…_seg.png), plain ids (0–149, 255 none; .png or .npy), or painted in the palette. No weights.",
+            rich_help_panel=METHOD_PANEL,
+        ),
+    ] = None,
+    swapped_channels: Annotated[
+        bool,
+        typer.Option(
+            "--swapped-channels",
+            help="Hand red and blue to the network the wrong way round, as the released annotator does.",
+            rich_help_panel=CLASSES_PANEL,
+        ),
+    ] = False,
+    ids: Ids = None,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Segmentation: ADE20K's 150 classes in the colours (RGB) that existing controls expect.
+
+    UniFormer-S with UPerNet, or the data set's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
+    prints the colours. With [b]--json[/b] each record says how much of the picture each class has.
+    """
+    if from_labels is not None:
+        if network.is_given or swapped_channels:
+            raise UsageError("--from-labels needs no network: leave out --weights and the like")
+        from cn.detect.classes import Ade20kLabels
+
+        return Task(lambda: Ade20kLabels(from_labels), Ade20kLabels.endings, ids)
+    chosen = network.method("ade20k", None)
+
+    def detector() -> "Detector":
+        from cn.detect.classes import Ade20kDetector
+
+        return Ade20kDetector(network.needed("ade20k", chosen), swapped_channels)
+
+    return Task(detector, beside=ids)
+
+
+@shared
+def coco(
+    from_labels: Annotated[
+        Literal["stuffthingmaps", "ids", "panoptic", "colours"] | None,
+        typer.Option(
+            "--from-labels",
+            help="The files are label maps, not photographs: COCO-Stuff's stuffthingmaps (0–181, 255 none), plain ids "
+            "(0–170, 255 none; .png or .npy), COCO's panoptic PNGs, or painted in the palette. No weights.",
+            rich_help_panel=METHOD_PANEL,
+        ),
+    ] = None,
+    panoptic_json: Annotated[
+        str | None,
+        typer.Option(
+            "--panoptic-json",
+            metavar="FILE",
+            help="For --from-labels panoptic: panoptic_train2017.json or panoptic_val2017.json.",
+            rich_help_panel=METHOD_PANEL,
+        ),
+    ] = None,
+    multi_scale: Annotated[
+        bool,
+        typer.Option(
+            "--multi-scale",
+            help="Look at three sizes, as the network's authors evaluate it; nearly twice as slow.",
+            rich_help_panel=CLASSES_PANEL,
+        ),
+    ] = False,
+    ids: Ids = None,
+    *,
+    network: NetworkChoice,
+) -> Task:
+    """Segmentation: COCO-Stuff's 171 classes in the colours (RGB) in common use.
+
+    DeepLabV2, or the data set's own labels, which the paper used ([b]--from-labels[/b]). [b]cn detect palette coco[/b]
+    prints the colours. With [b]--json[/b] each record says how much of the picture each class has.
+    """
+    if (panoptic_json is not None) != (from_labels == "panoptic"):
+        raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")
+    if from_labels is not None:
+        if network.is_given or multi_scale:
+            raise UsageError("--from-labels needs no network: leave out --weights and the like")
+        from cn.detect.classes import CocoLabels
+
+        return Task(lambda: CocoLabels(from_labels, panoptic_json), CocoLabels.endings, ids)
+    chosen = network.method("coco", None)
+
+    def detector() -> "Detector":
+        from cn.detect.classes import CocoDetector
+
+        return CocoDetector(network.needed("coco", chosen), multi_scale)
+
+    return Task(detector, beside=ids)
+
+
+def palette(
+    kind: Annotated[
+        Literal["ade20k", "coco"], typer.Argument(metavar="KIND", help="ade20k or coco.", show_default=False)
+    ],
+    unique: Annotated[
+        bool,
+        typer.Option("--unique", help="For coco: a palette of our own in which every class has a colour of its own."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """The colours of segmentation maps: id, red, green, blue, hexadecimal, class; a line each.
+
+    Classes that share their colour with others are marked: a painted map does not tell them apart.
+    """
+    from cn.detect.palettes import ADE20K, COCO_STUFF, COCO_STUFF_UNIQUE
+
+    if unique and kind != "coco":
+        raise UsageError("--unique is for coco")
+    chosen = COCO_STUFF_UNIQUE if unique else {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
+    shared_by = chosen.shared()
+    for number, (name, colour) in enumerate(chosen.entries):
+        others = [chosen.name_of(other) for other in shared_by.get(colour, ()) if other != number]
+        text = "#{:02x}{:02x}{:02x}".format(*colour)
+        if json:
+            record = {"id": number, "name": name, "rgb": colour, "hex": text, "shared_with": others}
+            console.emit(record, json=True)
+        else:
+            mark = f"  (as {', '.join(others)})" if others else ""
+            console.emit(f"{number:3}  {colour[0]:3} {colour[1]:3} {colour[2]:3}  {text}  {name}{mark}")

@@ -1,0 +1,117 @@
+"""Segmentation as detectors (`cn.detect.protocol`): networks for ADE20K and COCO-Stuff, and the data sets' own labels.
+
+Maps are painted in the palettes that existing ControlNets expect. Those cannot be turned back into classes, so the ids
+(255: none) go into a grey PNG beside each map on request.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.conditions import ConditionInfo
+from cn.detect import labels, segmentation
+from cn.detect.loading import Network
+from cn.detect.methods import NETWORKS
+from cn.detect.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
+from cn.detect.panoptic import PanopticLabels
+from cn.detect.protocol import Detection, Detector, WithoutNetwork
+
+Images = Sequence[NDArray[np.uint8]]
+PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
+
+LAYOUTS = {"ade20k": (*labels.READERS["ade20k"], "colours"), "coco": (*labels.READERS["coco"], "panoptic", "colours")}
+"""How label files of each kind may be laid out; "colours" are maps painted in the palette."""
+
+
+@dataclass(frozen=True)
+class Ade20kDetector(Detector):
+    """ADE20K's 150 classes by UniFormer and UPerNet."""
+
+    kind: ClassVar[str] = "ade20k"
+    beside: ClassVar[str] = ".png"
+    network: Network
+    swapped: bool = False
+    """Whether the network gets red and blue the wrong way round, as in the released annotator."""
+
+    def info(self, key: str) -> ConditionInfo:
+        return self.stated(NETWORKS[self.network.name], {"swapped_channels": True} if self.swapped else {})
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        network = cast("Any", self.network.ready())
+        found = segmentation.ade20k_ids(network, images, swapped_channels=self.swapped, batch=self.batch_size)
+        return [painted(ids, ADE20K) for ids in found]
+
+
+@dataclass(frozen=True)
+class CocoDetector(Detector):
+    """COCO-Stuff's 171 classes by DeepLabV2."""
+
+    kind: ClassVar[str] = "coco"
+    beside: ClassVar[str] = ".png"
+    network: Network
+    multi_scale: bool = False
+
+    def info(self, key: str) -> ConditionInfo:
+        return self.stated(NETWORKS[self.network.name], {"multi_scale": self.multi_scale})
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        network = cast("Any", self.network.ready())
+        found = segmentation.coco_ids(network, images, multi_scale=self.multi_scale, batch=self.batch_size)
+        return [painted(ids, COCO_STUFF) for ids in found]
+
+
+@dataclass(frozen=True)
+class LabelDetector(WithoutNetwork):
+    """Label maps of a data set, painted. Of a `kind` of its own: see `Ade20kLabels` and `CocoLabels`."""
+
+    endings: ClassVar[frozenset[str]] = frozenset({".png", ".npy"})
+    from_photographs: ClassVar[bool] = False
+    beside: ClassVar[str] = ".png"
+    layout: str
+    """One of `LAYOUTS` of the kind."""
+    panoptic: str | None = None
+    """COCO's panoptic_*.json, for that layout."""
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        """Ids (h, w), 255 for none."""
+        if self.layout == "panoptic":
+            assert self.panoptic is not None
+            return _panoptic(self.panoptic).read(path)
+        if self.layout == "colours":
+            return labels.read_painted(path, PALETTES[self.kind]).ids
+        return labels.READERS[self.kind][self.layout](path)
+
+    def info(self, key: str) -> ConditionInfo:
+        return self.stated("labels of the data set", {"method": "from-labels", "layout": self.layout})
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        return [painted(ids, PALETTES[self.kind]) for ids in images]
+
+
+class Ade20kLabels(LabelDetector):
+    """Label maps of ADE20K."""
+
+    kind: ClassVar[str] = "ade20k"
+
+
+class CocoLabels(LabelDetector):
+    """Label maps of COCO-Stuff, or COCO's panoptic ones."""
+
+    kind: ClassVar[str] = "coco"
+
+
+def painted(ids: NDArray[np.uint8], palette: Palette) -> Detection:
+    """The detection of ids (h, w): how much of the picture each class has, the largest first."""
+    counts = np.bincount(ids.ravel(), minlength=NONE + 1)
+    order = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] and number != NONE]
+    shares = {palette.name_of(number): round(counts[number] / ids.size, 4) for number in order}
+    return Detection(paint(ids, palette), {"classes": shares}, not order, ids)
+
+
+@functools.lru_cache(maxsize=1)
+def _panoptic(path: str) -> PanopticLabels:
+    return PanopticLabels(path)

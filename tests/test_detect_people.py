@@ -1,0 +1,269 @@
+"""`cn detect openpose|openpifpaf` through the command line: maps, poses to and from JSON, the 30 % rule."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cn import images
+from cn.conditions import ConditionInfo, get
+from cn.detect import batch, coco_skeleton, keypoints, loading, pifpaf, pose_json, skeleton, sources
+from cn.detect.nets.inference import rearranged
+from cn.detect.nets.openpose import BodyNetwork, HandNetwork
+from cn.detect.nets.pifpaf import ShuffleNetV2K16
+from cn.detect.people import OpenPoseDetector, PifPafDetector, posed_drawn
+from cn.detect.pose_growing import Found
+from cn.detect.pose_json import Posed
+from cn.files import sha256
+from tests.cli import cn
+from tests.golden.make_detectors_edges import fill
+from tests.golden.make_detectors_pifpaf import fill as fill_pifpaf
+from tests.pifpaf_pickles import write as write_pickle
+from tests.test_skeleton import person
+
+NO_HANDS = np.zeros((1, 2, 21, 3))
+
+
+def picture(path: Path, height: int = 64, width: int = 96) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((width, height)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict[str, Path]:
+    """Made-up weights in the published layouts."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name, network in {"body": BodyNetwork(), "hand": HandNetwork()}.items():
+        torch.save(fill(network).state_dict(), folder / f"{name}.pth")
+    write_pickle(fill_pifpaf(ShuffleNetV2K16()), folder / "pifpaf.pkl")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def info_of(path: Path) -> ConditionInfo:
+    info = ConditionInfo.from_text(images.read_info(path))
+    assert info is not None
+    return info
+
+
+def poses(path: Path, *people: np.ndarray, **more: object) -> Path:
+    bodies = np.array(people).reshape(-1, 18, 3)
+    record = pose_json.record(Posed(bodies, np.zeros((len(bodies), 2, 21, 3)), 256, 256))
+    path.write_text(json.dumps({**record, **more}))
+    return path
+
+
+def few(count: int) -> np.ndarray:
+    """The person with the first `count` of 18 key points."""
+    body = person()
+    body[count:] = 0
+    return body
+
+
+def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
+    picture(tmp_path / "a.png")
+    words = ("--weights", weights["body"], "--keypoints", "poses", "--json", "--device", "cpu")
+    done = cn("detect", "pose", "a.png", "b.png", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    network = rearranged(keypoints.open_openpose(weights["body"]))
+    (people,) = keypoints.find_people(network, images.read(tmp_path / "a.png")[None])
+    posed = Posed(people.keypoints, np.zeros((len(people.keypoints), 2, 21, 3)), 64, 96)
+    assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw(posed.people, 64, 96))
+    assert (tmp_path / "poses" / "b.json").read_text() == pose_json.write([posed])
+    record = json.loads(done.stdout)
+    assert record["found"] == json.loads(json.dumps(pose_json.record(posed, scores=True)))
+    assert (record["found"]["canvas_width"], record["found"]["canvas_height"]) == (96, 64)
+    info = info_of(tmp_path / "b.png")
+    assert (info.kind, info.detector, info.weights_sha256) == ("openpose", "OpenPose", sha256(weights["body"]))
+    assert info.params == {"style": "released", "hands": False, "scales": [0.5], "convention": get("pose").convention}
+
+
+def test_hands_are_found_by_a_network_of_their_own(weights, tmp_path, monkeypatch):
+    image = images.read(picture(tmp_path / "a.png", 256, 256))
+    body = loading.open_network("openpose", str(weights["body"]))
+    hand = loading.open_network("hands", str(weights["hand"]))
+    monkeypatch.setattr(keypoints, "find_people", lambda *_: [keypoints.People(person()[None], np.ones(1))])
+    detector = OpenPoseDetector(body, hand)
+    (found,) = detector.detect([image], ["a"])
+    (plain,) = OpenPoseDetector(body).detect([image], ["a"])
+    left = found.found["people"][0]["hand_left_keypoints_2d"]
+    assert left is not None
+    assert len(left) == 63
+    assert plain.found["people"][0]["hand_left_keypoints_2d"] is None
+    assert not np.array_equal(found.map, plain.map)
+    assert detector.info("a").params["hand_weights_sha256"] == sha256(weights["hand"])
+    words = ("detect", "pose", "a.png", "b.png", "--weights", weights["body"], "--hands")
+    done = cn(*words, cwd=tmp_path, env={"CN_WEIGHTS": str(tmp_path)})
+    assert done.returncode == 4
+    assert "cn weights pull openpose-hand" in done.stderr
+
+
+def test_pifpaf_draws_its_own_skeletons_or_openposes(weights, tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    done = cn("detect", "openpifpaf", "a.png", "b.png", "--weights", weights["pifpaf"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert info_of(tmp_path / "b.png").detector == "OpenPifPaf ShuffleNetV2K16"
+    body = np.zeros((1, 17, 3))
+    body[0, :, :2] = np.random.default_rng(0).uniform(5, 60, (17, 2))
+    body[0, :, 2] = 0.9
+    monkeypatch.setattr(pifpaf, "pifpaf_people", lambda *_: [Found(body, np.ones(1))])
+    network = loading.open_network("openpifpaf", str(weights["pifpaf"]))
+    image = images.read(tmp_path / "a.png")
+    (own,) = PifPafDetector(network).detect([image], ["a"])
+    (as_openpose,) = PifPafDetector(network, style="v1.1").detect([image], ["a"])
+    assert np.array_equal(own.map, coco_skeleton.draw(body, 64, 96))
+    assert np.array_equal(as_openpose.map, skeleton.draw(coco_skeleton.to_openpose(body), 64, 96, "v1.1"))
+    assert own.found == as_openpose.found
+    assert not own.empty
+    body[0, 5:] = 0
+    (five,) = PifPafDetector(network).detect([image], ["a"])
+    assert five.empty, "5 of 17 are less than 30 %"
+
+
+def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path):
+    picture(tmp_path / "a.png")
+    done = cn("weights", "convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "p.safetensors\n")
+    for name, file in {"pickle": weights["pifpaf"], "safetensors": "p.safetensors"}.items():
+        assert cn("detect", "openpifpaf", "a.png", f"{name}.png", "--weights", file, cwd=tmp_path).returncode == 0
+    assert np.array_equal(images.read(tmp_path / "pickle.png"), images.read(tmp_path / "safetensors.png"))
+    again = cn("weights", "convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
+    assert (again.returncode, again.stderr.count("\n")) == (3, 1)
+    assert "--overwrite" in again.stderr
+    other = cn("weights", "convert", weights["body"], "q.safetensors", cwd=tmp_path)
+    assert other.returncode == 4
+    assert "OpenPifPaf" in other.stderr
+    assert not (tmp_path / "q.safetensors").exists()
+
+
+@pytest.mark.parametrize("style", ["released", "v11"])
+def test_poses_from_json_are_drawn_as_those_that_are_detected(style, tmp_path):
+    poses(tmp_path / "a.json", person())
+    done = cn("detect", "openpose", "a.json", "a.png", "--from-json", "--style", style, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    drawn = skeleton.draw([person()], 256, 256, "v1.1" if style == "v11" else "released")
+    assert np.array_equal(images.read(tmp_path / "a.png"), drawn)
+    record = json.loads(done.stdout)
+    assert record["size"] == [256, 256]
+    assert np.allclose(np.reshape(record["found"]["people"][0]["pose_keypoints_2d"], (18, 3)), person())
+    larger = cn("detect", "openpose", "a.json", "b.png", "--from-json", "--resolution", "512", cwd=tmp_path)
+    assert larger.returncode == 0, larger.stderr
+    twice = person() * (2, 2, 1)
+    assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw([twice], 512, 512)), "as thick as ever"
+
+
+def test_what_is_written_beside_a_map_can_be_drawn_again(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    poses(tmp_path / "in" / "a.json", person())
+    poses(tmp_path / "in" / "sub" / "b.json", person(), few(9))
+    words = ("--from-json", "--recursive")
+    done = cn("detect", "pose", "in", "out", *words, "--keypoints", "kept", cwd=tmp_path)
+    assert sorted(done.stdout.split()) == ["out/a.png", "out/sub/b.png"]
+    again = cn("detect", "pose", "kept", "again", *words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    for name in ("a.png", "sub/b.png"):
+        assert np.array_equal(images.read(tmp_path / "out" / name), images.read(tmp_path / "again" / name))
+    (tmp_path / "kept" / "a.json").unlink()
+    more = cn("detect", "pose", "in", "out", *words, "--keypoints", "kept", cwd=tmp_path)
+    assert more.stderr == "out: 1 written, 1 already there\n", "a map without its key points is not done"
+    assert (tmp_path / "kept" / "a.json").exists()
+
+
+@pytest.mark.parametrize(("count", "rule", "person_there"), [(5, "0.3", False), (6, "0.3", True), (5, "0.25", True)])
+def test_a_person_shows_thirty_percent_of_the_key_points(count, rule, person_there, tmp_path):
+    poses(tmp_path / "a.json", few(count), few(2))
+    words = ("--from-json", "--on-empty", "skip", "--min-keypoints", rule)
+    done = cn("detect", "pose", "a.json", "a.png", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.png").exists() == person_there
+    detection = posed_drawn(Posed(np.array([few(count)]), NO_HANDS, 256, 256), least=float(rule))
+    assert detection.empty != person_there
+
+
+def test_nobody_is_kept_skipped_or_a_failure(tmp_path):
+    poses(tmp_path / "a.json")
+    for choice, code, there in (("keep", 0, True), ("skip", 0, False), ("fail", 3, False)):
+        out = f"{choice}.png"
+        words = ("--from-json", "--on-empty", choice, "--keypoints", "k")
+        done = cn("detect", "pose", "a.json", out, *words, cwd=tmp_path)
+        assert done.returncode == code
+        assert (tmp_path / out).exists() == there
+        assert (tmp_path / "k" / f"{choice}.json").exists() == there
+    assert not images.read(tmp_path / "keep.png").any()
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "what"),
+    [
+        ("[]", (), "is an empty list"),
+        ('{"people": []}', (), "canvas"),
+        ("not json", (), "a.json"),
+    ],
+)
+def test_bad_files_of_poses_are_one_line(content, words, what, tmp_path):
+    (tmp_path / "a.json").write_text(content)
+    done = cn("detect", "pose", "a.json", "a.png", "--from-json", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert what in done.stderr
+
+
+def test_a_canvas_can_be_given(tmp_path):
+    (tmp_path / "a.json").write_text('{"people": []}')
+    done = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x32", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["size"] == [64, 32]
+    bad = cn("detect", "pose", "a.json", "b.png", "--from-json", "--canvas", "64", cwd=tmp_path)
+    assert bad.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pose", "--canvas", "64x64"),
+        ("pose", "--from-json", "--hands"),
+        ("pose", "--from-json", "--method", "light"),
+        ("pose", "--from-json", "--device", "cpu"),
+        ("pose", "--all-hand-scales"),
+        ("pose", "--method", "light", "--scale", "1"),
+        ("pose", "--method", "lsd"),
+        ("openpifpaf", "--method", "k20"),
+        ("pose", "--min-keypoints", "2"),
+    ],
+)
+def test_words_that_do_not_go_together(words, tmp_path):
+    picture(tmp_path / "a.png")
+    done = cn("detect", words[0], "a.png", "b.png", *words[1:], cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("openpose",), "openpose-body"),
+        (("openpose", "--method", "light"), "openpose-light"),
+        (("openpose", "--method", "keypointrcnn"), "keypointrcnn"),
+        (("openpifpaf",), "pifpaf-k16"),
+        (("openpifpaf", "--method", "k30"), "pifpaf-k30"),
+    ],
+)
+def test_missing_weights_say_how_to_get_them(words, name, tmp_path):
+    picture(tmp_path / "a.png")
+    done = cn("detect", words[0], "a.png", "b.png", *words[1:], cwd=tmp_path, env={"CN_WEIGHTS": str(tmp_path)})
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert f"cn weights pull {name} " in done.stderr
+
+
+def test_workers_and_batches_change_no_byte(weights, tmp_path):
+    for number in range(4):
+        picture(tmp_path / f"{number}.png", 64 + 8 * (number % 2), 96)
+    network = loading.open_network("openpifpaf", str(weights["pifpaf"]))
+    found = sources.find(str(tmp_path), "", endings=images.SUFFIXES)
+    for workers in (1, 2):
+        work = batch.Work(PifPafDetector(network), beside=str(tmp_path / f"k{workers}"))
+        jobs = sources.jobs(found, str(tmp_path / f"out{workers}"))
+        assert all(o.status == "written" for o in batch.run(work, jobs, 4, workers))
+    for number in range(4):
+        assert (tmp_path / f"out1/{number}.png").read_bytes() == (tmp_path / f"out2/{number}.png").read_bytes()
+        assert (tmp_path / f"k1/{number}.json").read_bytes() == (tmp_path / f"k2/{number}.json").read_bytes()
