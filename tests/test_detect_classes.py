@@ -71,7 +71,8 @@ def test_options_reach_the_networks(weights, monkeypatch):
     assert np.array_equal(swapped.map, reversed_.map)
     assert not np.array_equal(swapped.map, plain.map)
     coco = loading.open_network("coco", str(weights["coco"]))
-    (once,), (thrice,) = (CocoDetector(coco, m).detect([image], ["a"]) for m in (False, True))
+    large = np.random.default_rng(2).integers(0, 256, (20, 28, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    (once,), (thrice,) = (CocoDetector(coco, m).detect([large], ["a"]) for m in (False, True))
     assert not np.array_equal(once.map, thrice.map)
 
 

@@ -45,10 +45,10 @@ def help_rows() -> Iterator[Row]:
 
 
 def detect_rows() -> Iterator[Row]:
-    """`cn detect`: canny beside plain code, then every kind."""
+    """`cn detect`: canny beside plain code, what people are decoded in, then every kind."""
     import bench_detect as detection
 
-    for rows in (detection.canny_rows(), detection.kind_rows()):
+    for rows in (detection.canny_rows(), detection.decoder_rows(), detection.kind_rows()):
         yield from (Row(*row) for row in rows)
 
 

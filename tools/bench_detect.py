@@ -3,6 +3,7 @@
 Networks have made-up weights, since time does not depend on them.
 """
 
+import functools
 import statistics
 import subprocess
 import sys
@@ -52,6 +53,11 @@ CASES = (
     Case("hed, network-bsds500", "hed", 16, network="hed:BSDS500HED"),
     Case("hed, TIN", "hed", 12, network="tin:TIN"),
     Case("scribble, gradient", "scribble", 40, ("--method", "gradient")),
+    Case("openpose, OpenPose", "openpose", 12, network="openpose:BodyNetwork"),
+    Case("openpose, light", "openpose", 24, network="openpose_light:LightBodyNetwork"),
+    Case("openpifpaf, K16", "openpifpaf", 12, network="pifpaf:ShuffleNetV2K16"),
+    Case("ade20k, UniFormer", "ade20k", 6, network="upernet:UniFormerUPerNet"),
+    Case("coco, DeepLabV2", "coco", 6, network="deeplab:DeepLabV2MSC"),
     Case("depth, DPT-hybrid", "depth", 12, network="dpt:DPTHybrid"),
     Case("depth, MiDaS small", "depth", 60, network="midas_small:MidasSmall"),
     Case("lineart, standard", "lineart", 60, ("--method", "standard")),
@@ -172,6 +178,46 @@ def _row(case: Case, folder: Path, source: Path) -> tuple[str, str, str]:
     single = [*words[:3], str(next(iter(sorted(pictures.iterdir())))), str(folder / "one.png"), *words[5:]]
     seconds = statistics.median(_seconds(single) for _ in range(3))
     return f"detect {case.name}", f"{max(rates):.3g} images/s{beside}; one: {seconds:.1f} s", "≥ 1.3 ×" * bool(beside)
+
+
+def decoder_rows() -> Iterator[tuple[str, str, str]]:
+    """From a network's fields to people, ten in 512×512, in one thread: the median of 30."""
+    import torch
+
+    # The tests' fields of known people lie beside the tools in every checkout.
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from cn.detect import grouping, keypoints, pose_growing
+    from cn.detect.fields import Fields
+    from tests import pifpaf_fields, pose_fields
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    people = np.array(
+        [pose_fields.placed(n, 10 + 100 * (n % 5), 10 + 250 * (n // 5) + rng.uniform(0, 8), 200) for n in range(10)]
+    )
+
+    def decode(maps: pose_fields.Maps, height: int) -> None:
+        heat, affinities = (Fields([keypoints.layer(some, (height, height), (512, 512))]) for some in maps)
+        grouping.decode(heat, affinities, grouping.OPENPOSE)
+
+    for name, height in (("at scale 0.5", 184), ("at scale 1", 368)):
+        maps = pose_fields.maps_of(people, (height // 8, height // 8), 512 * 8 / height)
+
+        taken = _milliseconds(functools.partial(decode, maps, height))
+        yield f"decoding ten people, OpenPose {name}", f"{taken:.1f} ms", "≤ 15 ms"
+    cif, caf = pifpaf_fields.fields(pifpaf_fields.crowd())
+    yield "decoding ten people, OpenPifPaf", f"{_milliseconds(lambda: pose_growing.decode(cif, caf)):.1f} ms", "≤ 15 ms"
+    torch.set_num_threads(threads)
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(33):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[3:])
 
 
 def _rate(words: list[str]) -> float:

@@ -105,14 +105,15 @@ def hand_fields(network: "nn.Module", square: NDArray[np.uint8], scales: Sequenc
     import torch
 
     from cn.detect.fields import Fields
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import to_array, to_tensor
 
     size = (square.shape[0], square.shape[1])
     layers = []
     for scale in scales:
         batch, seen = scaled(square[None], scale * BOX / size[0])
         with torch.inference_mode():
-            heat = network(to_tensor(batch, network) / 256.0 - 0.5)[0].cpu().numpy()
+            planes = to_tensor(batch.astype(np.float32) / 256.0 - 0.5, network)
+            heat = to_array(network(planes)[0], network)
         layers.append(layer(heat / len(scales), seen, size))
     return Fields(layers)
 

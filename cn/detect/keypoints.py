@@ -95,14 +95,15 @@ def openpose_fields(
     import torch
 
     from cn.detect.fields import Fields
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import to_array, to_tensor
 
     height, width = images.shape[1:3]
     passes = []
     for scale in scales:
         batch, size = scaled(images, limited(scale * BOX, height, width) / height)
         with torch.inference_mode():
-            outputs = [maps.cpu().numpy() for maps in network(to_tensor(batch, network) / 256.0 - 0.5)]
+            planes = to_tensor(batch.astype(np.float32) / 256.0 - 0.5, network)
+            outputs = [to_array(maps, network) for maps in network(planes)]
         passes.append((outputs, size))
     for number in range(len(images)):
         yield (
@@ -166,14 +167,14 @@ def _by_light(network: "nn.Module", images: NDArray[np.uint8]) -> list[People]:
 
     from cn.detect.fields import Fields, Layer, cubic
     from cn.detect.grouping import LIGHT, decode
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import to_array, to_tensor
     from cn.detect.nets.openpose_light import STRIDE
 
     factor = limited(LIGHT_HEIGHT, *images.shape[1:3]) / images.shape[1]
     smaller = np.stack([resized(image, factor, smooth=False) for image in images]).astype(np.float32)
     batch, (top, left) = centred((smaller - np.float32(128)) / np.float32(256))
     with torch.inference_mode():
-        outputs = [maps.cpu().numpy() for maps in network(to_tensor(batch, network))]
+        outputs = [to_array(maps, network) for maps in network(to_tensor(batch, network))]
     down, across = (cubic(cells, cells * LIGHT_FINER) for cells in outputs[0].shape[2:])
     found = []
     for heat, affinities in zip(*outputs, strict=True):

@@ -131,8 +131,11 @@ def openpose(
         from cn.detect.keypoints import SCALES
         from cn.detect.people import OpenPoseDetector
 
+        body = network.needed("openpose", chosen)
+        if body.name == "KeypointRCNN" and body.precision != "fp32":
+            raise UsageError("--precision: Keypoint R-CNN computes in fp32 only")
         return OpenPoseDetector(
-            network.needed("openpose", chosen),
+            body,
             network.other("hands", hand_weights) if hands else None,
             tuple(scale) if scale else SCALES,
             fingers.SCALES if all_hand_scales else fingers.ONE_SCALE,
