@@ -2,12 +2,14 @@
 #
 # Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
 # then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, say the index of
-# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (a section of the benchmark).
+# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (a section of the benchmark),
+# JOBS (processes for the tests; each may take 3 GB).
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 PHOTO ?=
 ONLY ?=
+JOBS ?= 2
 WORK ?= build/weights
 STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
@@ -26,7 +28,7 @@ sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the netwo
 	$(RUN) tools/sheet.py
 
 test: $(VENV)/test.stamp  ## Run the whole test suite
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/test.stamp $(VENV)/dev.stamp  ## Check style, format and types
 	$(RUN) -m ruff check .

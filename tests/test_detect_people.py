@@ -210,6 +210,15 @@ def test_bad_files_of_poses_are_one_line(content, words, what, tmp_path):
     assert what in done.stderr
 
 
+def test_poses_come_through_a_pipe(tmp_path):
+    data = poses(tmp_path / "a.json", person()).read_bytes()
+    done = cn("detect", "pose", "-", "a.png", "--from-json", cwd=tmp_path, stdin=data)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(images.read(tmp_path / "a.png"), skeleton.draw([person()], 256, 256))
+    listed = cn("detect", "pose", "-", "out", "--from-json", cwd=tmp_path, stdin=b"a.json\n")
+    assert listed.stdout == "out/a.png\n"
+
+
 def test_a_canvas_can_be_given(tmp_path):
     (tmp_path / "a.json").write_text('{"people": []}')
     done = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x32", "--json", cwd=tmp_path)

@@ -114,7 +114,7 @@ def test_the_kth_value_belongs_to_the_kth_condition_and_one_serves_all(bundled, 
         make_conditions(paths, strengths=[1, 2, 3])
 
 
-def test_which_control_an_image_gets(bundled, tmp_path):
+def test_which_control_an_image_gets(bundled, tmp_path, monkeypatch):
     plain, normal = (write_condition(tmp_path / f"{k}.png", k) for k in (None, "normal"))
     with pytest.raises(UsageError, match=r"--control.*canny, openpose"):
         make_conditions([str(plain)])
@@ -126,7 +126,8 @@ def test_which_control_an_image_gets(bundled, tmp_path):
     assert (found.control, found.kind) == ("canny", "canny")
     assert set(np.unique(found.image)) == {0, 255}
     assert not np.array_equal(found.image, blocks())
-    with pytest.raises(UsageError, match="depth"):
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
+    with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
         make_conditions([str(plain)], detect="depth")
 
 

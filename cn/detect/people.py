@@ -4,6 +4,7 @@ What was found goes into records, and on request into a file beside each map, in
 UIs' editors. A picture counts as one without a person when nobody shows enough key points (the paper's rule, §3.5).
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -102,7 +103,10 @@ class PoseFileDetector(WithoutNetwork):
 
     def read(self, path: str) -> Any:
         """The one picture that a file tells of."""
-        pictures = pose_json.read(path, self.canvas)
+        if path == "-":
+            pictures = pose_json.parse(sys.stdin.buffer.read(), "standard input", self.canvas)
+        else:
+            pictures = pose_json.read(path, self.canvas)
         if len(pictures) != 1:
             raise InputError(f"{path}: tells of {len(pictures)} pictures; a map is made of a file that tells of one")
         return pictures[0]

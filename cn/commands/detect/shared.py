@@ -172,7 +172,7 @@ def _work(
     from cn.images import SUFFIXES
 
     endings = task.endings or SUFFIXES
-    found = sources.find(src, dst, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src))
+    found = sources.find(src, dst, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
     _say_collisions(found)
     detector = task.detector()
     count = len(found)
@@ -215,14 +215,18 @@ def _say_collisions(found: "Sources") -> None:
         console.warn(f"{count} images share their name with another; their results keep the ending (a.jpg → a.jpg.png)")
 
 
-def _stdin_paths(src: str) -> list[str] | None:
-    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or an image comes in."""
+def _stdin_paths(src: str, endings: frozenset[str]) -> list[str] | None:
+    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or an image comes in.
+
+    What comes in for a reader of ".json" is no path when it begins as JSON does.
+    """
     if src != "-":
         return None
     if sys.stdin.isatty():
         raise UsageError("SRC is '-', but nothing is piped in")
     stream = cast(BufferedReader, sys.stdin.buffer)
-    if stream.peek(8).startswith(_IMAGE_SIGNATURES):
+    head = stream.peek(8)
+    if head.startswith(_IMAGE_SIGNATURES) or (".json" in endings and head.lstrip().startswith((b"{", b"["))):
         return None
     data = stream.read()
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
