@@ -111,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(words: Sequence[str], *, debug: bool = False) -> int:
     """Run one command line (without the program's name), report a failure on stderr, and return its exit status."""
-    command = typer.main.get_command(app)
     try:
+        command = typer.main.get_command(app)
         result = command.main(args=list(words), prog_name="cn", standalone_mode=False)
     except OutputClosedError as error:
         return error.exit_code

@@ -113,6 +113,9 @@ def emit(result: object, json: bool = False) -> None:
         text = str(record["output"] if record.get("output") is not None else record["path"])
     else:
         text = str(record)
+    if is_terminal(sys.stdout):
+        # A script gets names as they are; a terminal would obey what is in them.
+        text = printable(text)
     try:
         _write(text, sys.stdout)
     except BrokenPipeError as closed:

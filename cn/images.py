@@ -19,10 +19,11 @@ from PIL import Image, ImageChops, ImageOps, PngImagePlugin, UnidentifiedImageEr
 from cn import pngtext
 from cn.errors import InputError
 from cn.files import reason, write_atomic
-from cn.resizing import resize, resize_short_side
+from cn.resizing import MAX_PIXELS, resize, resize_short_side
 from cn.sheet import grid
 
 __all__ = [
+    "MAX_PIXELS",
     "SUFFIXES",
     "decode",
     "encode",
@@ -43,9 +44,6 @@ SUFFIXES = frozenset(
     | {".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"}
 )
 """File name endings that a folder's images are found by (lower case)."""
-
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused: nobody diffuses them, and a tiny file can claim any size (a decompression bomb)."""
 
 _FORMATS = {
     "": "PNG",

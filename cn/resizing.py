@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import Geometry
+from cn.errors import InputError
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused: nobody diffuses them, and a tiny file can claim any size (a decompression bomb)."""
 
 MULTIPLE = 64
 """Both sides of what Stable Diffusion's U-Net takes are multiples of this many pixels."""
@@ -31,10 +35,15 @@ def resize(image: NDArray[Any], size: tuple[int, int], geometry: Geometry = "smo
 
 
 def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side at `short_side` and both rounded to multiples of 64 (at least 64)."""
+    """(height, width) with the short side at `short_side` and both rounded to multiples of 64 (at least 64).
+
+    Raises InputError for more than `MAX_PIXELS`.
+    """
     factor = short_side / min(height, width)
-    sides = (max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in (height, width))
-    return next(sides), next(sides)
+    down, across = (max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in (height, width))
+    if down * across > MAX_PIXELS:
+        raise InputError(f"{width}×{height} with the short side at {short_side} is {across}×{down}: too many pixels")
+    return down, across
 
 
 def resize_short_side(image: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

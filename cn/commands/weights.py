@@ -1,5 +1,6 @@
 """`cn weights ACTION`: what weights there are, getting the published ones, checking them, and where they lie."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -226,8 +227,15 @@ def _place(name: str) -> "tuple[Path, Published | None]":
     """The file of a name: a published one, or one that came with cn."""
     from cn.weights import catalogue, published
 
-    entry = published.known(name)
-    return (catalogue.find(name), None) if entry is None else (published.locate(name), entry)
+    if (entry := published.known(name)) is not None:
+        return published.locate(name), entry
+    try:
+        return catalogue.find(name), None
+    except WeightsError:
+        if os.sep in name:
+            raise
+        # Names what is like it among the published ones.
+        return published.locate(name), published.find(name)
 
 
 def _bundled_row(weights: "Weights") -> tuple[str, ...]:

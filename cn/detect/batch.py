@@ -180,6 +180,8 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
     if detection.empty and work.on_empty != "keep":
         if work.on_empty == "fail":
             return replace(_failure(job, InputError(f"{job.source}: nothing was found in it")), seconds=seconds)
+        if work.overwrite and job.output != "-" and os.path.isfile(job.output):
+            os.unlink(job.output)  # An empty map of an earlier run.
         return Outcome(job.source, job.output, "empty", seconds, found=found, note="nothing was found")
     start = time.perf_counter()
     try:
@@ -207,7 +209,9 @@ def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], tex
 
 def _skip(work: Work, job: Job) -> Outcome:
     there = images.read_info(job.output)
-    same = all(there.get(key) == value for key, value in work.info(job).to_text().items())
+    # Other formats than PNG do not say how they were made.
+    says = job.output.lower().endswith(".png")
+    same = not says or all(there.get(key) == value for key, value in work.info(job).to_text().items())
     return Outcome(job.source, job.output, "skipped", note=None if same else "made with other settings")
 
 
@@ -224,6 +228,9 @@ def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
 
 
 def _failure(job: Job, error: Exception) -> Outcome:
-    expected = isinstance(error, InputError)
-    note = str(error) if expected else f"{job.source}: {type(error).__name__}: {error}"
+    if isinstance(error, InputError):
+        if job.source not in str(error) and job.source != "-":
+            error = InputError(f"{job.source}: {error}")
+        return Outcome(job.source, job.output, "failed", note=str(error), error=error)
+    note = f"{job.source}: {type(error).__name__}: {error}"
     return Outcome(job.source, job.output, "failed", note=note, error=error)

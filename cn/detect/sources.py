@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -89,11 +90,14 @@ def jobs(sources: Sources, dst: str) -> Iterator[Job]:
         _inside(folder, root) and any(_inside(os.path.join(root, key), folder) for key in sources.keys)
     ):
         raise UsageError(f"{dst}: the results would lie among the images they are made from; name another folder")
+    taken = {key for _, group in _of_one_name(sources) for key in _several(group)}
     for (below, stem), group in _of_one_name(sources):
         keys = list(group)
         for key in keys:
             # Without its ending, unless another image of the folder would then have the same name.
-            result = key if len(keys) > 1 else os.path.join(below, stem)
+            short = os.path.join(below, stem)
+            result = key if len(keys) > 1 or short in taken else short
+            taken |= {result} if result == key else set()
             yield Job(os.path.join(sources.root, key), os.path.join(dst, f"{result}.png"), key, result)
 
 
@@ -101,6 +105,11 @@ def collisions(sources: Sources) -> int:
     """How many images keep their ending in the name of the result, because another one has the same name."""
     sizes = (sum(1 for _ in group) for _, group in _of_one_name(sources))
     return sum(size for size in sizes if size > 1)
+
+
+def _several(group: Iterator[str]) -> list[str]:
+    keys = list(group)
+    return keys if len(keys) > 1 else []
 
 
 def _of_one_name(sources: Sources) -> Iterator[tuple[tuple[str, str], Iterator[str]]]:
@@ -134,12 +143,21 @@ def _walk(folder: str, below: str, endings: tuple[str, ...], recursive: bool, le
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        mode = _mode(entry.path)
+        if mode is not None and stat.S_ISDIR(mode):
             # Links to folders may lead in circles.
             if recursive and not entry.is_symlink() and os.path.realpath(entry.path) != leave_out:
                 yield from _walk(entry.path, f"{below}{entry.name}/", endings, recursive, leave_out)
-        elif entry.name.lower().endswith(endings):
+        elif entry.name.lower().endswith(endings) and (mode is None or stat.S_ISREG(mode)):
             yield below + entry.name
+
+
+def _mode(path: str) -> int | None:
+    """What a path is; None where that cannot be said (a link that leads nowhere): reading it will say why."""
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return None
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -156,6 +174,7 @@ def _matched(pattern: str, endings: frozenset[str], leave_out: str) -> Sources:
         fixed.append(part)
     root = "/".join(fixed) or ("/" if pattern.startswith("/") else "")
     found = (path for path in glob.iglob(pattern, recursive=True) if path.lower().endswith(tuple(endings)))
+    found = (path for path in found if (mode := _mode(path)) is None or stat.S_ISREG(mode))
     if _inside(leave_out, os.path.realpath(root or ".")):
         found = (path for path in found if not _inside(os.path.realpath(path), leave_out))
     keys = _sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), endings)
@@ -176,6 +195,8 @@ def _listed(lines: Iterable[str], endings: frozenset[str]) -> Sources:
     keys = _sorted({Path(os.path.relpath(os.path.abspath(path), root)).as_posix() for path in paths}, endings)
     # Messages and records show paths as they came in, relative ones relative.
     shown = root if any(os.path.isabs(path) for path in paths) else os.path.relpath(root)
+    if len(keys) == 1:
+        return Sources("" if shown == "." else shown, keys, True, endings)
     return Sources("" if shown == "." else shown, keys, False, endings)
 
 

@@ -25,7 +25,20 @@ from cn.weights.published_scenes import SCENES
 FILES: tuple[Published, ...] = (*LINES, *PEOPLE, *SCENES)
 """All of them; origins on Hugging Face are pinned to a revision where one is known."""
 
-__all__ = ["CAPTIONS", "FILES", "Published", "Verdict", "check", "find", "here", "known", "locate", "of_kind", "record"]
+__all__ = [
+    "CAPTIONS",
+    "FILES",
+    "Published",
+    "Verdict",
+    "check",
+    "check_hash",
+    "find",
+    "here",
+    "known",
+    "locate",
+    "of_kind",
+    "record",
+]
 
 WITHOUT_WEIGHTS = {
     "hough": "--method lsd",
@@ -129,6 +142,15 @@ def check(entry: Published, path: Path) -> Verdict:
     elif entry.md5 is not None and (other := _md5(path)) != entry.md5:
         problem = f"has the MD5 {other[:12]}…, not {entry.md5[:12]}…"
     return Verdict(problem, found, bool(known_hash or entry.md5))
+
+
+def check_hash(entry: Published, path: str | os.PathLike[str], found: str) -> None:
+    """WeightsError where a file that was found by its name has another SHA-256 than the published one."""
+    if not found.startswith(entry.sha256 or ""):
+        raise WeightsError(
+            f"{os.fspath(path)}: is damaged, or another file: it has the SHA-256 {found[:12]}…, not "
+            f"{(entry.sha256 or '')[:12]}…; cn weights pull {entry.name} gets it anew, --weights takes it as it is"
+        )
 
 
 def _md5(path: Path) -> str:

@@ -73,6 +73,7 @@ def hough(
         typer.Option(
             "--length",
             min=0,
+            max=100_000,
             help="Shortest line. mlsd: in pixels of its map, of half the image's size (default 0.1); lsd: as a share "
             "of the shorter side (default 0.06).",
             rich_help_panel="Lines",

@@ -1,5 +1,6 @@
 """The options of detectors that have a network: its method and weights, and where and how it computes."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,6 +91,8 @@ class NetworkChoice:
         running = Running.chosen(self.device, self.precision, self.batch_size)
         path = str(published.locate((method or methods.METHODS[family][0]).published, self.weights))
         network = open_network(family, path, running)
+        if self.weights is None and (entry := published.known(os.path.basename(path))) is not None:
+            published.check_hash(entry, path, network.sha256)
         methods.check(method, path, network.name)
         return network
 

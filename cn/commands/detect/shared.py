@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -64,7 +65,11 @@ OnEmpty = Annotated[
     ),
 ]
 
-_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x00")
+_CONTENT = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|\0\0[\0\1]|\x93NUMPY|P[1-7]\s+[#\d]",
+    re.DOTALL,
+)
+"""How images and arrays begin, and no list of paths does."""
 
 _NAMED_AT_MOST = 10
 """Failed images that the summary names."""
@@ -137,7 +142,8 @@ class _Tally:
         console.status(f"{dst}: {', '.join(parts)}", quiet=quiet)
         if self.failed:
             more = counts["failed"] - len(self.failed)
-            console.status(f"failed: {', '.join(self.failed)}{f' and {more} more' if more else ''}", quiet=quiet)
+            named = ", ".join(path.replace("\n", "\\n") for path in self.failed)
+            console.status(f"failed: {named}{f' and {more} more' if more else ''}", quiet=quiet)
         if self.other_settings:
             console.warn(
                 f"{self.other_settings} of those already there were made with other settings; "
@@ -225,8 +231,8 @@ def _stdin_paths(src: str, endings: frozenset[str]) -> list[str] | None:
     if sys.stdin.isatty():
         raise UsageError("SRC is '-', but nothing is piped in")
     stream = cast(BufferedReader, sys.stdin.buffer)
-    head = stream.peek(8)
-    if head.startswith(_IMAGE_SIGNATURES) or (".json" in endings and head.lstrip().startswith((b"{", b"["))):
+    head = stream.peek(16)
+    if _CONTENT.match(head) or (".json" in endings and head.lstrip().startswith((b"{", b"["))):
         return None
     data = stream.read()
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()

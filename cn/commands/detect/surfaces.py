@@ -1,5 +1,6 @@
 """`cn detect depth|normal`: how far things are, and which way their surfaces face."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -138,6 +139,8 @@ def normal(
     """
     if from_diode and from_depth:
         raise UsageError("--from-diode and --from-depth are two things; give one")
+    if focal is not None and not math.isfinite(focal):
+        raise UsageError("--focal is a number of pixels")
     if focal is not None and not from_depth:
         raise UsageError("--focal is for --from-depth")
     if not (from_diode or from_depth):

@@ -50,7 +50,10 @@ def load(make: Callable[[], N], source: Archive | Path | str, rename: Callable[[
         raise _mismatch(archive, f"it has {_some(odd)}")
     state = {}
     for name, tensor in wanted.items():
-        state[name] = load_tensor(entries[name]).to(tensor.dtype, copy=True).contiguous()
+        stored = load_tensor(entries[name])
+        if tensor.is_floating_point() and not stored.is_floating_point():
+            raise _mismatch(archive, f"{shown(name, 200)} holds whole numbers")
+        state[name] = stored.to(tensor.dtype, copy=True).contiguous()
         if tensor.is_floating_point() and not bool(torch.isfinite(state[name]).all()):
             raise InputError(f"{archive.path}: its weights are broken: {name} holds numbers that are not finite")
     network.load_state_dict(state, strict=True, assign=True)
