@@ -563,3 +563,27 @@ def test_threads_are_bounded_by_work_processors_and_memory(made_up, monkeypatch)
     assert effort.workers(HedDetector(network), 100) == 1
     monkeypatch.undo()
     assert effort.available_memory() > 100_000_000
+
+
+@needs_real
+def test_a_flipped_byte_is_found_before_anything_is_drawn(tmp_path):
+    data = bytearray(TIN.read_bytes())
+    data[500_000] ^= 0xFF
+    (tmp_path / "TIN2.pth").write_bytes(data)
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    env = {"CN_WEIGHTS": str(tmp_path)}
+    done = cn("detect", "hed", "a.png", "b.png", "--method", "tin", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "is damaged, or another file" in done.stderr
+    assert not (tmp_path / "b.png").exists()
+    (tmp_path / "TIN2.pth").write_bytes(TIN.read_bytes())
+    assert cn("detect", "hed", "a.png", "b.png", "--method", "tin", cwd=tmp_path, env=env).returncode == 0
+
+
+def test_weights_of_whole_numbers_are_none(made_up, tmp_path):
+    state = {name: (100 * value).to(torch.int32) for name, value in load_file(made_up["hed"]).items()}
+    save_file(state, tmp_path / "int.safetensors")
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    done = cn("detect", "hed", "a.png", "b.png", "--weights", "int.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "holds whole numbers" in done.stderr

@@ -219,3 +219,19 @@ def test_words_that_do_not_go_together(tmp_path, words, what):
     done = cn("detect", words[0], "a.npy", "b.png", *words[1:], cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert what in done.stderr
+
+
+def test_depth_comes_through_a_pipe_and_palettes_are_no_depth(tmp_path):
+    depth = np.linspace(1, 9, 64).reshape(8, 8).astype(np.float32)
+    np.save(tmp_path / "a.npy", depth)
+    Image.fromarray(depth).save(tmp_path / "a.tif")
+    for name in ("a.npy", "a.tif"):
+        data = (tmp_path / name).read_bytes()
+        done = cn("detect", "depth", "-", "out.png", "--from-depth", "--overwrite", cwd=tmp_path, stdin=data)
+        assert (done.returncode, done.stdout) == (0, "out.png\n"), done.stderr
+        assert np.array_equal(images.read(tmp_path / "out.png")[..., 0], depth_to_map(depth))
+    Image.fromarray((depth * 20).astype(np.uint8)).convert("P").save(tmp_path / "p.png")
+    done = cn("detect", "depth", "p.png", "b.png", "--from-depth", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (3, "cn: p.png: is P, where an image of one channel is needed\n")
+    done = cn("detect", "normal", "a.npy", "b.png", "--from-depth", "--focal", "inf", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
