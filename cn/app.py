@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -106,6 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     if code == ExitCode.PIPE_CLOSED:
         _forget_stdout()
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        # Somebody could not wait for threads that are in the middle of an image. They write whole files or none, and
+        # tearing the interpreter down under them would abort it.
+        sys.stderr.flush()
+        os._exit(int(code))
     sys.exit(int(code))
 
 
@@ -166,6 +172,10 @@ def _terminations() -> Iterator[None]:
 
 
 def _prepare_streams() -> None:
+    # Whoever closes a stream (`cn … >&-`) wants nothing from it.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     # File names that are not valid UTF-8 must come out of a pipe as the bytes that went into it.
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):

@@ -125,8 +125,8 @@ def emit(result: object, json: bool = False) -> None:
 
 
 def _line(text: str) -> None:
-    # stderr may be gone as well (`cn … 2>&1 | head`); then there is nobody left to tell.
-    with contextlib.suppress(BrokenPipeError):
+    # stderr may be gone as well (`cn … 2>&1 | head`), or full; then there is nobody left to tell.
+    with contextlib.suppress(OSError):
         _write(text, sys.stderr)
 
 

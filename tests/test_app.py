@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from cn.errors import (
     UsageError,
     WeightsError,
 )
-from tests.cli import PROGRAM, cn
+from tests.cli import PROGRAM, _environment, cn
 
 
 @pytest.fixture
@@ -243,3 +244,12 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
     assert "4/4" in text
     assert "it/s" in text
     assert text.count("a line between") == 4
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("2>/dev/full", 0), ("<&-", 0), (">&- 2>&-", 0)]
+)
+def test_closed_and_full_streams_are_no_bug(redirection, code):
+    line = f"{shlex.quote(sys.executable)} -m cn.app weights list {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=_environment(None))
+    assert (done.returncode, done.stderr) == (code, "")

@@ -3,6 +3,8 @@
 import contextlib
 import inspect
 import json
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +31,7 @@ from cn.errors import InputError, UsageError, WeightsError
 from cn.files import sha256
 from cn.sample.request import make_conditions
 from cn.weights import published
-from tests.cli import cn
+from tests.cli import cn, start_cn
 from tests.golden.make_detectors_edges import REAL_WEIGHTS, fill
 
 MLSD, TIN = REAL_WEIGHTS / "mlsd_tiny_512_fp32.pth", REAL_WEIGHTS / "TIN2.pth"
@@ -587,3 +589,20 @@ def test_weights_of_whole_numbers_are_none(made_up, tmp_path):
     done = cn("detect", "hed", "a.png", "b.png", "--weights", "int.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert "holds whole numbers" in done.stderr
+
+
+@needs_real
+def test_a_second_interrupt_ends_a_network_at_once_and_leaves_whole_files(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        Image.fromarray(house(number)).resize((2600, 2000)).save(tmp_path / "in" / f"{number}.png")
+    process = start_cn("detect", "hed", "in", "out", "--weights", TIN, cwd=tmp_path)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"terminate" not in errors
+    out = tmp_path / "out"
+    assert all(images.is_whole_png(path) for path in out.glob("*.png"))

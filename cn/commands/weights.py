@@ -90,7 +90,8 @@ def pull(
         if json or "path" in record:
             console.emit(record, json)
     if failures:
-        raise WeightsError(f"{len(failures)} of {len(entries)} files could not be had; the others are here")
+        others = "the others are here" if len(failures) < len(entries) else "none is here"
+        raise WeightsError(f"{len(failures)} of {len(entries)} files could not be had; {others}")
 
 
 @app.command()
