@@ -35,22 +35,25 @@ def resize(image: NDArray[Any], size: tuple[int, int], geometry: Geometry = "smo
 
 
 def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side at `short_side` and both rounded to multiples of 64 (at least 64).
-
-    Raises InputError for more than `MAX_PIXELS`.
-    """
+    """(height, width) with the short side at `short_side` and both rounded to multiples of 64 (at least 64)."""
     factor = short_side / min(height, width)
     down, across = (max(MULTIPLE, round(side * factor / MULTIPLE) * MULTIPLE) for side in (height, width))
+    return down, across
+
+
+def bounded_short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """As `short_side_size`; InputError for more than `MAX_PIXELS`."""
+    down, across = short_side_size(height, width, short_side)
     if down * across > MAX_PIXELS:
         raise InputError(f"{width}×{height} with the short side at {short_side} is {across}×{down}: too many pixels")
     return down, across
 
 
 def resize_short_side(image: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
-    """A picture (h, w, 3) at `short_side_size`, enlarged by Lanczos, reduced by area, as officially trained."""
+    """A picture (h, w, 3) at `bounded_short_side_size`, enlarged by Lanczos, reduced by area, as officially trained."""
     import cv2
 
-    height, width = short_side_size(image.shape[0], image.shape[1], short_side)
+    height, width = bounded_short_side_size(image.shape[0], image.shape[1], short_side)
     if image.shape[:2] == (height, width):
         return image
     method = cv2.INTER_LANCZOS4 if short_side > min(image.shape[:2]) else cv2.INTER_AREA

@@ -22,7 +22,7 @@ from cn.detect.sources import Job
 from cn.errors import InputError
 from cn.files import make_folder, write_atomic
 from cn.parallel import Done, map_threads, map_unordered
-from cn.resizing import resize, short_side_size
+from cn.resizing import bounded_short_side_size, resize
 
 Status = Literal["written", "skipped", "empty", "failed"]
 OnEmpty = Literal["keep", "skip", "fail"]
@@ -80,7 +80,7 @@ class Work:
         """The map at its final size."""
         if not self.resolution or self.detector.from_photographs:
             return made
-        size = short_side_size(made.shape[0], made.shape[1], self.resolution)
+        size = bounded_short_side_size(made.shape[0], made.shape[1], self.resolution)
         return resize(made, size, conditions.get(self.detector.kind).geometry)
 
     def path_beside(self, job: Job) -> str | None:

@@ -20,7 +20,7 @@ from cn.detect.methods import NETWORKS
 from cn.detect.pose_json import Posed
 from cn.detect.protocol import Detection, Detector, WithoutNetwork
 from cn.errors import InputError
-from cn.resizing import short_side_size
+from cn.resizing import bounded_short_side_size
 
 Images = Sequence[NDArray[np.uint8]]
 
@@ -113,7 +113,7 @@ class PoseFileDetector(WithoutNetwork):
 
     def resized(self, image: Any, short_side: int) -> Any:
         """The same poses on a canvas of another size: skeletons keep the thickness that controls have seen."""
-        height, width = short_side_size(image.height, image.width, short_side)
+        height, width = bounded_short_side_size(image.height, image.width, short_side)
         factor = np.array([width / image.width, height / image.height, 1.0])
         return Posed(image.people * factor, image.hands * factor, height, width)
 
