@@ -1,10 +1,14 @@
-"""Maps that a perfect network would give for people whose key points are known, at its own coarse size."""
+"""Maps that a perfect network would give for people whose key points are known, and networks that give them."""
 
 from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from cn.detect.nets.openpose import BodyNetwork
+from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.scenes import describe, render
 
 # OpenPose's joint pairs as published (from 1), with the maps (from 19) of their part affinities.
@@ -76,3 +80,34 @@ def placed(number: int, x: float, y: float, height: float) -> NDArray:
     person = somebody(number)
     person[:, :2] = person[:, :2] * height + (x, y)
     return person
+
+
+def given_maps(network, maps):
+    """A network of this class that gives prepared maps, whatever it sees."""
+
+    class Given(network):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.nothing = nn.Parameter(torch.zeros(1))
+            self.seen = []
+
+        def forward(self, x):
+            self.seen.append(x)
+            return maps(x)
+
+    return Given()
+
+
+def perfect(people, size, network=BodyNetwork, looks_at=368):
+    """A perfect network for these people in a picture of this size, which it sees `looks_at` pixels high."""
+    unit = size[0] / looks_at
+
+    def maps(x):
+        seen = people.copy()
+        if network is LightBodyNetwork:
+            # This one has the picture in the middle of what it sees.
+            seen[..., 0] += (x.shape[3] - round(size[1] / unit)) // 2 * unit
+        both = maps_of(seen, (x.shape[2] // 8, x.shape[3] // 8), 8 * unit)
+        return tuple(torch.from_numpy(m)[None].expand(len(x), -1, -1, -1) for m in both)
+
+    return given_maps(network, maps)

@@ -13,7 +13,7 @@ from cn.detect.nets.keypoint_rcnn import keypoint_rcnn
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.errors import WeightsError
-from tests.golden.make_detectors_pose import FILE, fill, picture, tensor
+from tests.golden.make_detectors_pose import fill, golden, picture, tensor
 from tests.model_helpers import parameters, relative, uniform
 
 NETWORKS = {
@@ -21,11 +21,6 @@ NETWORKS = {
     "hand_pose_model": HandNetwork,
     "lightweight_openpose": LightBodyNetwork,
 }
-
-
-def golden(name):
-    with np.load(FILE) as file:
-        return file[name]
 
 
 def same(ours, name):

@@ -11,7 +11,7 @@ for each other many times longer than they compute where processors are shared.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -73,6 +73,43 @@ class Layer:
     across: Matrix
 
 
+class _Band(NamedTuple):
+    """A matrix (n, m) with few numbers a row, side by side: where they begin (n,), and what they are (width, n)."""
+
+    first: NDArray[np.int64]
+    weights: Matrix
+
+
+def _band(matrix: Matrix) -> _Band:
+    filled = matrix != 0
+    first = np.argmax(filled, axis=1)
+    width = int((matrix.shape[1] - np.argmax(filled[:, ::-1], axis=1) - first).max())
+    first = np.minimum(first, matrix.shape[1] - width)
+    return _Band(first, np.take_along_axis(matrix, first[:, None] + np.arange(width), axis=1).T)
+
+
+def _gathered(
+    maps: NDArray[np.floating],
+    channels: NDArray[np.integer],
+    down: _Band,
+    y: NDArray[np.integer],
+    across: _Band,
+    x: NDArray[np.integer],
+) -> NDArray[np.float64]:
+    """(points,): the sums of the few cells of each point's map that count, a cell at a time for all points."""
+    _, height, width = maps.shape
+    cells = np.ascontiguousarray(maps).ravel()
+    corner = (channels * height + down.first[y]) * width + across.first[x]
+    rows, columns = down.weights[:, y], across.weights[:, x]
+    total = np.zeros(len(corner))
+    for i, of_row in enumerate(rows):
+        row = np.zeros(len(corner))
+        for j, of_column in enumerate(columns):
+            row += of_column * cells.take(corner + (i * width + j))
+        total += of_row * row
+    return total
+
+
 class Fields:
     """The sum of the maps of some passes, each brought to one size."""
 
@@ -103,9 +140,8 @@ class Fields:
         values = np.empty(shape, np.float32) if room is None else room[: len(rows) * len(columns)].reshape(shape)
         total = torch.from_numpy(values)
         for number, (maps, down, across) in enumerate(self._single):
+            left, right = (torch.from_numpy(a) for a in (down.numpy()[rows], across.numpy()[columns]))
             # The first product replaces what is there.
-            product = (down.numpy()[rows], across.numpy()[columns])
-            left, right = (torch.from_numpy(a) for a in product)
             torch.addmm(total, left @ maps[channel], right.T, beta=float(number > 0), out=total)
         return values
 
@@ -115,54 +151,39 @@ class Fields:
         Rows and columns that lie beside one that may are among them.
         """
         bounds = [np.zeros((count, self.height)), np.zeros((count, self.width))]
-        for maps, down, across in self._single:
-            for bound, this, other, fields in zip(
-                bounds, (down, across), (across, down), (maps, maps.transpose(1, 2)), strict=True
-            ):
-                # A value is a weighted sum of a row of `this @ field`, the weights a row of `other`.
-                bound += ((this @ fields[:count]).abs().amax(dim=2) * other.abs().sum(dim=1).max()).numpy()
+        for layer in self.layers:
+            sizes = np.abs(layer.maps[:count], dtype=np.float64)
+            down, across = np.abs(layer.down), np.abs(layer.across)
+            # A value is a weighted sum of cells; a weight is the product of one for the row and one for the column.
+            bounds[0] += across.sum(axis=1).max() * (sizes.max(axis=2) @ down.T)
+            bounds[1] += down.sum(axis=1).max() * (sizes.max(axis=1) @ across.T)
         for bound in bounds:
             reaches = np.pad(bound >= least, ((0, 0), (1, 1)))
             bound[:] = reaches[:, :-2] | reaches[:, 1:-1] | reaches[:, 2:]
         return [(np.flatnonzero(rows), np.flatnonzero(columns)) for rows, columns in zip(*bounds, strict=True)]
 
-    def at(
-        self, channels: Sequence[int], y: NDArray[np.integer], x: NDArray[np.integer], exact: bool = True
-    ) -> NDArray[np.floating]:
-        """(points, channels): the values at rows `y` and columns `x`, each (points,); `exact`: to double precision."""
-        starts = range(0, len(y), _AT_ONCE)
-        parts = [self._at(channels, y[i : i + _AT_ONCE], x[i : i + _AT_ONCE], exact) for i in starts]
-        return np.concatenate(parts) if parts else np.zeros((0, len(channels)))
-
-    def _at(
-        self, channels: Sequence[int], y: NDArray[np.integer], x: NDArray[np.integer], exact: bool
-    ) -> NDArray[np.floating]:
-        import torch
-
-        values = np.zeros((len(channels), len(y)), np.float64 if exact else np.float32)
-        # Few points: their rows only; many: each row of the whole once.
-        few = len(y) < self.height
-        for maps, down, across in self._double if exact else self._single:
-            columns = across.numpy()[x]
-            some = torch.from_numpy(down.numpy()[y]) if few else down
-            for number, channel in enumerate(channels):
-                rows = (some @ maps[channel]).numpy()
-                values[number] += np.einsum("ij,ij->i", rows if few else rows[y], columns)
-        return values.T
+    def at(self, channels: NDArray[np.integer], y: NDArray[np.integer], x: NDArray[np.integer]) -> NDArray[np.float64]:
+        """The values of maps `channels` at rows `y` and columns `x`, to double precision: arrays that broadcast."""
+        shape = np.broadcast_shapes(channels.shape, y.shape, x.shape)
+        channels, y, x = (np.broadcast_to(a, shape).ravel() for a in (channels, y, x))
+        values = np.zeros(channels.size)
+        for start in range(0, values.size, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            for layer, down, across in self._bands:
+                values[some] += _gathered(layer.maps, channels[some], down, y[some], across, x[some])
+        return values.reshape(shape)
 
     @cached_property
-    def _double(self) -> list[tuple["Tensor", "Tensor", "Tensor"]]:
-        return [self._tensors(layer, np.float64) for layer in self.layers]
+    def _bands(self) -> list[tuple[Layer, "_Band", "_Band"]]:
+        return [(layer, _band(layer.down), _band(layer.across)) for layer in self.layers]
 
     @cached_property
     def _single(self) -> list[tuple["Tensor", "Tensor", "Tensor"]]:
-        return [self._tensors(layer, np.float32) for layer in self.layers]
-
-    @staticmethod
-    def _tensors(layer: Layer, dtype: type[np.floating]) -> tuple["Tensor", "Tensor", "Tensor"]:
+        """Maps and matrices of each layer for products in single precision."""
         import torch
 
-        maps, down, across = (
-            torch.from_numpy(np.ascontiguousarray(a, dtype)) for a in (layer.maps, layer.down, layer.across)
+        triples = ((layer.maps, layer.down, layer.across) for layer in self.layers)
+        maps, down, across = zip(
+            *([torch.from_numpy(np.ascontiguousarray(a, np.float32)) for a in three] for three in triples), strict=True
         )
-        return maps, down, across
+        return list(zip(maps, down, across, strict=True))

@@ -8,6 +8,7 @@ of candidates is done here for all pairs of a limb at once; the results are the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -35,8 +36,14 @@ HEAT, AFFINITY = 0.1, 0.05
 POINTS, AGREEING = 10, 0.8
 """Points that are looked at between two candidates, and the share of them that must run along."""
 
+TRIED = (3, 6)
+"""Two of the points; where neither runs along, `AGREEING` cannot be reached."""
+
 MOST_PEAKS = 200
 """Of a joint's candidates, more than anybody's crowd has: the highest are kept. Bounds time and memory for noise."""
+
+_AT_ONCE = 1 << 14
+"""Pairs of candidates that are looked at together."""
 
 _SLACK = 1e-5
 """Single precision finds where maxima may be; which of them are is decided in double precision."""
@@ -92,7 +99,7 @@ def decode(heat: Fields, affinities: Fields, rules: Rules) -> tuple[NDArray[np.f
     `heat` has a map for each of the 18 joints, `affinities` 38.
     """
     peaks = find_peaks(heat, rules)
-    bonds = [find_bonds(affinities, link, peaks, rules) for link in range(len(LINKS))]
+    bonds = find_bonds(affinities, peaks, rules)
     rows = [
         row
         for row in rules.assemble(peaks, bonds)
@@ -114,10 +121,22 @@ def find_peaks(heat: Fields, rules: Rules) -> list[Peaks]:
     Row by row, or by columns where peaks are kept apart.
     """
     smooth = heat.smoothed(rules.sigma) if rules.sigma else heat
+    joint, y, x = _near_peaks(smooth)
+    exact = _with_neighbours(smooth, joint, y, x)
+    centre, highest = exact[0], exact[1:].max(axis=0, initial=0.0)
+    good = (centre >= HEAT) & (centre > highest) if rules.strict else (centre > HEAT) & (centre >= highest)
+    joint, y, x = joint[good], y[good], x[good]
+    values = heat.at(joint, y, x)
+    ends = np.searchsorted(joint, np.arange(len(JOINTS) + 1))
+    return [_limited(Peaks(x[a:b], y[a:b], values[a:b]), rules.apart) for a, b in pairwise(ends)]
+
+
+def _near_peaks(smooth: Fields) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Joints, rows and columns where maxima may be, as far as single precision tells; joint after joint."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     # One set of arrays for all joints: asking for new ones costs more than filling them.
-    rooms = np.empty((2, heat.height * heat.width), np.float32)
-    peaks = []
+    rooms = np.empty((2, smooth.height * smooth.width), np.float32)
+    found: list[tuple[NDArray[np.int64], ...]] = []
     for joint, (rows, columns) in enumerate(smooth.above(len(JOINTS), HEAT * (1 - _SLACK))):
         values = smooth.part(joint, rows, columns, rooms[0])
         # Rows and columns that are no neighbours may meet here, but only such as are too low themselves.
@@ -128,38 +147,33 @@ def find_peaks(heat: Fields, rules: Rules) -> list[Peaks]:
         np.multiply(around, np.float32(1 - _SLACK), out=around)
         near = np.flatnonzero(values >= around)
         y, x = np.divmod(near, max(len(columns), 1))
-        peaks.append(_exact_peaks(heat, smooth, joint, rows[y], columns[x], rules))
-    return peaks
-
-
-def _exact_peaks(
-    heat: Fields, smooth: Fields, joint: int, y: NDArray[np.int64], x: NDArray[np.int64], rules: Rules
-) -> Peaks:
-    """The candidates among those places that are peaks indeed."""
-    exact = _with_neighbours(smooth, joint, y, x)
-    centre, highest = exact[0], exact[1:].max(axis=0, initial=0.0)
-    good = (centre >= HEAT) & (centre > highest) if rules.strict else (centre > HEAT) & (centre >= highest)
-    y, x = y[good], x[good]
-    values = np.asarray(heat.at([joint], y, x)[:, 0], np.float64)
-    if len(values) > MOST_PEAKS:
-        kept = np.sort(np.argsort(-values, kind="stable")[:MOST_PEAKS])
-        y, x, values = y[kept], x[kept], values[kept]
-    if rules.apart:
-        lasting = _apart(y, x, rules.apart)
-        y, x, values = y[lasting], x[lasting], values[lasting]
-    return Peaks(x, y, values)
+        found.append((np.full(len(near), joint), rows[y], columns[x]))
+    joints, y, x = (np.concatenate(part) for part in zip(*found, strict=True))
+    return joints, y, x
 
 
 def _with_neighbours(
-    fields: Fields, channel: int, y: NDArray[np.integer], x: NDArray[np.integer]
+    fields: Fields, channel: NDArray[np.integer], y: NDArray[np.integer], x: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """(5, points): the values at some pixels and at their four neighbours; outside is 0."""
+    """(5, points): the values at some pixels of maps and at their four neighbours; outside is 0."""
     ys = np.stack([y, y - 1, y + 1, y, y])
     xs = np.stack([x, x, x, x - 1, x + 1])
     inside = (ys >= 0) & (ys < fields.height) & (xs >= 0) & (xs < fields.width)
     values = np.zeros(ys.shape)
-    values[inside] = fields.at([channel], ys[inside], xs[inside])[:, 0]
+    values[inside] = fields.at(np.broadcast_to(channel, ys.shape)[inside], ys[inside], xs[inside])
     return values
+
+
+def _limited(peaks: Peaks, apart: float) -> Peaks:
+    """At most `MOST_PEAKS` of them, none nearer to another than `apart`."""
+    x, y, heat = peaks
+    if len(heat) > MOST_PEAKS:
+        kept = np.sort(np.argsort(-heat, kind="stable")[:MOST_PEAKS])
+        x, y, heat = x[kept], y[kept], heat[kept]
+    if apart:
+        lasting = _apart(y, x, apart)
+        x, y, heat = x[lasting], y[lasting], heat[lasting]
+    return Peaks(x, y, heat)
 
 
 def _apart(y: NDArray[np.integer], x: NDArray[np.integer], distance: float) -> list[int]:
@@ -171,41 +185,81 @@ def _apart(y: NDArray[np.integer], x: NDArray[np.integer], distance: float) -> l
     return kept
 
 
-def find_bonds(affinities: Fields, link: int, peaks: list[Peaks], rules: Rules) -> list[Bond]:
-    """The limbs of one kind, the surest first."""
-    start, end = (peaks[joint] for joint in LINKS[link])
-    if not (len(start.x) and len(end.x)):
-        return []
-    x0, y0, x1, y1 = start.x[:, None], start.y[:, None], end.x[None], end.y[None]
-    length = np.hypot(x1 - x0, y1 - y0)
-    nonzero = np.maximum(length, 0.001)
-    along = np.stack([(x1 - x0) / nonzero, (y1 - y0) / nonzero], axis=-1)
-    # Whole pixels between both ends; nine steps between whole numbers never end halfway between two.
-    steps = np.arange(POINTS) / (POINTS - 1)
-    x = np.rint(x0[..., None] + (x1 - x0)[..., None] * steps).astype(np.int64)
-    y = np.rint(y0[..., None] + (y1 - y0)[..., None] * steps).astype(np.int64)
-    flow = affinities.at(CHANNELS[link], y.ravel(), x.ravel(), exact=False).reshape(*x.shape, 2)
-    agreement = (flow * along[..., None, :]).sum(axis=-1)
-    agrees = agreement > AFFINITY
-    number = agrees.sum(axis=-1)
-    if rules.agreeing_only:
-        score = (agreement * agrees).sum(axis=-1) / np.maximum(number, 1)
-    else:
-        score = agreement.mean(axis=-1) + np.minimum(0.5 * affinities.height / nonzero - 1, 0)
-    return _match(np.where((number > AGREEING * POINTS) & (score > 0), score, -np.inf))
+class Pairs(NamedTuple):
+    """Candidates that may be the two ends of a link: its number, and theirs, each (n,); in that order."""
+
+    link: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
 
 
-def _match(score: NDArray[np.float64]) -> list[Bond]:
-    """Greedily the highest of the scores (starts, ends) that are finite, each start and each end once."""
-    bonds: list[Bond] = []
-    order = np.argsort(-score, axis=None, kind="stable")
-    order = order[: np.isfinite(score).sum()]
-    starts, ends = np.unravel_index(order, score.shape)
-    while len(starts):
-        bonds.append(Bond(int(starts[0]), int(ends[0]), float(score[starts[0], ends[0]])))
-        free = (starts != starts[0]) & (ends != ends[0])
-        starts, ends = starts[free], ends[free]
+def find_bonds(affinities: Fields, peaks: list[Peaks], rules: Rules) -> list[list[Bond]]:
+    """For each link its limbs, the surest first."""
+    pairs, places = _all_pairs(peaks)
+    bonds: list[list[Bond]] = [[] for _ in LINKS]
+    kept, scores = [], []
+    for first in range(0, len(pairs.link), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        score = _scored(affinities, pairs.link[some], places[:, some], rules)
+        good = np.flatnonzero(score > 0)
+        kept.append(first + good)
+        scores.append(score[good])
+    if not kept:
+        return bonds
+    number, score = np.concatenate(kept), np.concatenate(scores)
+    order = np.argsort(-score, kind="stable")
+    chosen = number[order]
+    candidates = zip(*(some[chosen].tolist() for some in pairs), score[order].tolist(), strict=True)
+    taken: set[tuple[int, bool, int]] = set()
+    for link, start, end, value in candidates:
+        ends = {(link, False, start), (link, True, end)}
+        if not ends & taken:
+            taken |= ends
+            bonds[link].append(Bond(start, end, value))
     return bonds
+
+
+def _all_pairs(peaks: list[Peaks]) -> tuple[Pairs, NDArray[np.float64]]:
+    """Whatever may be a limb, and the places x0, y0, x1, y1 (4, n) of both ends."""
+    parts = []
+    for link, (a, b) in enumerate(LINKS):
+        start, end = np.divmod(np.arange(len(peaks[a].x) * len(peaks[b].x)), max(len(peaks[b].x), 1))
+        places = (peaks[a].x[start], peaks[a].y[start], peaks[b].x[end], peaks[b].y[end])
+        parts.append((np.full(len(start), link), start, end, *places))
+    columns = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return Pairs(*columns[:3]), np.stack(columns[3:]).astype(np.float64)
+
+
+def _scored(
+    affinities: Fields, link: NDArray[np.int64], places: NDArray[np.float64], rules: Rules
+) -> NDArray[np.float64]:
+    """How surely each of some pairs is a limb (n,): 0 or less where it is none."""
+    x0, y0, x1, y1 = places
+    length = np.maximum(np.hypot(x1 - x0, y1 - y0), 0.001)
+    along = np.stack([x1 - x0, y1 - y0]) / length
+    channels = np.array(CHANNELS)[link].T
+
+    def agreement(points: NDArray[np.float64], some: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Whole pixels between both ends; nine steps between whole numbers never end halfway between two.
+        x = np.rint(x0[some] + (x1 - x0)[some] * points[:, None]).astype(np.int64)
+        y = np.rint(y0[some] + (y1 - y0)[some] * points[:, None]).astype(np.int64)
+        flow = affinities.at(channels[:, None, some], y, x)
+        return (flow * along[:, None, some]).sum(axis=0)
+
+    steps = np.arange(POINTS) / (POINTS - 1)
+    # Most pairs are of two people: nothing runs along in their middle, where one point may fail but not two.
+    middle = agreement(steps[list(TRIED)], np.arange(len(link)))
+    likely = np.flatnonzero((middle > AFFINITY).any(axis=0))
+    flow = agreement(steps, likely)
+    agrees = flow > AFFINITY
+    number = agrees.sum(axis=0)
+    if rules.agreeing_only:
+        score = (flow * agrees).sum(axis=0) / np.maximum(number, 1)
+    else:
+        score = flow.mean(axis=0) + np.minimum(0.5 * affinities.height / length[likely] - 1, 0)
+    scores = np.zeros(len(link))
+    scores[likely] = np.where(number > AGREEING * POINTS, score, 0)
+    return scores
 
 
 def merged(peaks: list[Peaks], bonds: list[list[Bond]]) -> list[Row]:
