@@ -14,7 +14,7 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import ConditionInfo, get
-from cn.detect import sources
+from cn.detect import jobs, sources
 from cn.detect.canny import canny, random_thresholds
 from cn.errors import InputError, UsageError
 from tests.cli import cn, cn_bytes, start_cn
@@ -224,10 +224,10 @@ def test_several_images_need_a_folder(tmp_path):
     (tmp_path / "there.txt").write_text("words")
     file, name = (sources.find(str(tmp_path / "in"), "", endings=images.SUFFIXES) for _ in range(2))
     with pytest.raises(InputError, match="is a file, but a folder is needed"):
-        list(sources.jobs(file, str(tmp_path / "there.txt")))
+        list(jobs.of(file, str(tmp_path / "there.txt")))
     with pytest.raises(UsageError, match="several images need a folder"):
-        list(sources.jobs(name, str(tmp_path / "edges.png")))
-    assert len(list(sources.jobs(name, f"{tmp_path}/edges.png/"))) == 2
+        list(jobs.of(name, str(tmp_path / "edges.png")))
+    assert len(list(jobs.of(name, f"{tmp_path}/edges.png/"))) == 2
 
 
 def test_results_inside_the_source_folder_are_no_sources(tmp_path):

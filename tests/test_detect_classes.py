@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from cn import images
 from cn.conditions import ConditionInfo, get
 from cn.detect import loading, segmentation
-from cn.detect.classes import LAYOUTS, Ade20kDetector, CocoDetector, painted
+from cn.detect.classes import LAYOUTS, Ade20kDetector, CocoDetector, CocoLabels, painted
 from cn.detect.nets.inference import rearranged
-from cn.detect.palettes import ADE20K, COCO_STUFF, COCO_STUFF_UNIQUE, paint
+from cn.detect.palettes import ADE20K, COCO_STUFF, paint
 from cn.files import sha256
 from tests.cli import cn
 from tests.segmentation_cases import LONG, SHORT, filled
@@ -178,7 +178,49 @@ def test_the_palettes_are_printed(tmp_path):
     records = [json.loads(line) for line in cn("detect", "palette", "coco", "--json").stdout.splitlines()]
     assert len(records) == 171
     assert records[1] == {"id": 1, "name": "bicycle", "rgb": [0, 192, 64], "hex": "#00c040", "shared_with": ["person"]}
-    unique = cn("detect", "palette", "coco", "--unique").stdout
-    assert "(as" not in unique
-    assert len({line.split()[4] for line in unique.splitlines()}) == len(COCO_STUFF_UNIQUE.entries)
-    assert cn("detect", "palette", "ade20k", "--unique").returncode == 2
+
+
+def test_classes_of_one_colour_are_doubted_aloud(tmp_path):
+    bicycle, cow = COCO_STUFF.id_of("bicycle"), COCO_STUFF.id_of("cow")
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        images.write(tmp_path / "in" / f"{name}.png", paint(np.array([[bicycle, cow]]).repeat(9, axis=0), COCO_STUFF))
+    words = ("--from-labels", "colours")
+    one = cn("detect", "coco", "in/a.png", "a.png", *words, "--json", cwd=tmp_path)
+    assert json.loads(one.stdout)["found"] == {
+        "classes": {"person": 0.5, "cow": 0.5},
+        "ambiguous": [["person", "bicycle"]],
+    }
+    assert "person may be bicycle" in one.stderr
+    both = cn("detect", "coco", "in", "out", *words, cwd=tmp_path)
+    assert both.returncode == 0
+    assert both.stderr.count("person may be bicycle (in 2 maps)") == 1
+    clear = cn("detect", "ade20k", "in/a.png", "c.png", "--from-labels", "colours", cwd=tmp_path)
+    assert clear.returncode == 3, "these are no colours of ADE20K"
+
+
+def test_painted_maps_of_a_folder_may_be_jpegs(tmp_path):
+    (tmp_path / "in").mkdir()
+    sky = np.full((64, 64), ADE20K.id_of("sky"))
+    Image.fromarray(paint(sky, ADE20K)).save(tmp_path / "in" / "a.jpg", quality=95)
+    done = cn("detect", "seg", "in", "out", "--from-labels", "colours", cwd=tmp_path)
+    assert done.stdout == "out/a.png\n", done.stderr
+    refused = cn("detect", "seg", "in", "out", "--from-labels", "challenge", cwd=tmp_path)
+    assert refused.returncode == 3
+
+
+@pytest.mark.parametrize("layout", ["challenge", "ids"])
+def test_grey_labels_that_were_saved_as_colours_are_read(layout, tmp_path):
+    numbers = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
+    for name, array in {"grey": numbers, "colours": numbers[..., None].repeat(3, axis=2)}.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+        done = cn("detect", "seg", f"{name}.png", f"{name}.out.png", "--from-labels", layout, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "grey.out.png").read_bytes() == (tmp_path / "colours.out.png").read_bytes()
+
+
+def test_other_annotations_are_other_settings(tmp_path):
+    info = CocoLabels("panoptic", "one/panoptic_val2017.json").info("a")
+    assert info.params["panoptic"] == "panoptic_val2017.json"
+    assert CocoLabels("panoptic", "x.json").in_threads
+    assert not CocoLabels("ids").in_threads

@@ -20,13 +20,13 @@ from cn import images
 from cn.commands.detect import surfaces
 from cn.commands.detect.lines import hough
 from cn.conditions import ConditionInfo, get
-from cn.detect import batch, depth, effort, lineart, lines, loading, methods, normal, scribble, soft_edge, sources
+from cn.detect import batch, depth, effort, jobs, lineart, lines, loading, methods, normal, scribble, soft_edge, sources
 from cn.detect.detectors import BGR, DARK, WHITE, DepthDetector, HedDetector, HoughDetector, NormalDetector
+from cn.detect.jobs import Job
 from cn.detect.nets.hed import ControlNetHED
 from cn.detect.nets.inference import rearranged
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
-from cn.detect.sources import Job
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import sha256
 from cn.sample.request import make_conditions
@@ -464,8 +464,8 @@ def test_a_part_of_a_batch_is_made_again_in_its_company(made_up, tmp_path):
     (tmp_path / "out" / "3.png").unlink()
     network = loading.open_network("hed", str(made_up["hed"]), loading.Running(batch=3))
     found = sources.find(str(tmp_path / "in"), "", endings=images.SUFFIXES, recursive=True)
-    jobs = list(sources.jobs(found, str(tmp_path / "out")))
-    outcomes = list(batch.run(batch.Work(Counting(network)), jobs, 5, 2))
+    todo = list(jobs.of(found, str(tmp_path / "out")))
+    outcomes = list(batch.run(batch.Work(Counting(network)), todo, 5, 2))
     assert [o.status for o in outcomes] == ["skipped"] * 2 + ["written"] + ["skipped"] * 2
     assert seen == [3], "the batch of what was missing, and no other"
     assert tree(tmp_path / "out") == whole
@@ -481,8 +481,8 @@ def test_one_that_spoils_its_batch_fails_alone(made_up, tmp_path):
     folder = photographs(tmp_path / "in", count=5)
     found = sources.find(str(folder), "", endings=images.SUFFIXES, recursive=True)
     network = loading.open_network("hed", str(made_up["hed"]), loading.Running(batch=5))
-    jobs = list(sources.jobs(found, str(tmp_path / "out")))
-    outcomes = {o.path: o for o in batch.run(batch.Work(Picky(network)), jobs, 5, 2)}
+    todo = list(jobs.of(found, str(tmp_path / "out")))
+    outcomes = {o.path: o for o in batch.run(batch.Work(Picky(network)), todo, 5, 2)}
     assert {path for path, o in outcomes.items() if o.status == "failed"} == {str(folder / "2.png")}
     assert "ZeroDivisionError: two" in str(outcomes[str(folder / "2.png")].note)
     assert len(tree(tmp_path / "out")) == 4

@@ -10,9 +10,10 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import ConditionInfo, get
-from cn.detect import batch, coco_skeleton, keypoints, loading, pifpaf, pose_json, skeleton, sources
+from cn.detect import batch, coco_skeleton, jobs, keypoints, loading, pifpaf, pose_json, skeleton, sources
 from cn.detect.nets.inference import rearranged
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
+from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.nets.pifpaf import ShuffleNetV2K16
 from cn.detect.people import OpenPoseDetector, PifPafDetector, posed_drawn
 from cn.detect.pose_growing import Found
@@ -223,15 +224,102 @@ def test_a_canvas_can_be_given(tmp_path):
     (tmp_path / "a.json").write_text('{"people": []}')
     done = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x32", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["size"] == [64, 32]
-    bad = cn("detect", "pose", "a.json", "b.png", "--from-json", "--canvas", "64", cwd=tmp_path)
-    assert bad.returncode == 2
+    assert info_of(tmp_path / "a.png").params["canvas"] == [64, 32]
+    again = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
+    assert "other settings" in again.stderr
+
+
+@pytest.mark.parametrize("text", ["axb", "0x9", "99999999x512", "abcdefghx512", "20000x20000", "64x64x64", ""])
+def test_what_is_no_canvas(text, tmp_path):
+    (tmp_path / "a.json").write_text('{"people": []}')
+    bad = cn("detect", "pose", "a.json", "b.png", "--from-json", f"--canvas={text}", cwd=tmp_path)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1), bad.stderr
+
+
+def test_a_file_of_several_pictures_becomes_a_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    record = json.loads(poses(tmp_path / "in" / "one.json", person()).read_text())
+    several = [record, record | {"people": []}, record | {"canvas_width": 128}]
+    (tmp_path / "in" / "film.json").write_text(json.dumps(several))
+    done = cn("detect", "pose", "in", "out", "--from-json", "--json", "--keypoints", "k", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = {r["output"]: r for r in map(json.loads, done.stdout.splitlines())}
+    assert sorted(records) == ["out/film/0000.png", "out/film/0001.png", "out/film/0002.png", "out/one.png"]
+    assert [records[f"out/film/000{n}.png"]["size"] for n in range(3)] == [[256, 256], [256, 256], [128, 256]]
+    assert sorted(str(p.relative_to(tmp_path / "k")) for p in (tmp_path / "k").rglob("*.json")) == [
+        *(f"film/000{n}.json" for n in range(3)),
+        "one.json",
+    ]
+    again = cn("detect", "pose", "in", "out", "--from-json", "--keypoints", "k", cwd=tmp_path)
+    assert again.stderr == "out: 0 written, 4 already there\n"
+    alone = cn("detect", "pose", "in/film.json", "film.png", "--from-json", cwd=tmp_path)
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1), "several maps need a folder"
+
+
+def test_maps_of_a_film_replace_nobody_elses(tmp_path):
+    (tmp_path / "in" / "film").mkdir(parents=True)
+    record = json.loads(poses(tmp_path / "in" / "film" / "0001.json", person()).read_text())
+    (tmp_path / "in" / "film.json").write_text(json.dumps([record, record]))
+    done = cn("detect", "pose", "in", "out", "--from-json", "--recursive", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "film.json" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_records_can_be_filtered_and_drawn_again(tmp_path):
+    for name, people in {"a": [person()], "b": [person(), few(9)]}.items():
+        poses(tmp_path / f"{name}.json", *people)
+    found = cn("detect", "pose", "-", "out", "--from-json", "--json", cwd=tmp_path, stdin=b"a.json\nb.json\n")
+    lines = sorted(found.stdout.splitlines(), key=lambda line: json.loads(line)["path"])
+    done = cn("detect", "pose", "-", "again", "--from-json", cwd=tmp_path, stdin="\n".join(lines).encode())
+    assert sorted(done.stdout.split()) == ["again/stdin/0000.png", "again/stdin/0001.png"], done.stderr
+    for number, name in enumerate("ab"):
+        drawn = images.read(tmp_path / "out" / f"{name}.png")
+        assert np.array_equal(images.read(tmp_path / "again" / "stdin" / f"000{number}.png"), drawn)
+
+
+def test_hands_of_a_file_can_be_left_out(tmp_path):
+    hands = np.concatenate([np.random.default_rng(0).uniform(20, 200, (21, 2)), np.full((21, 1), 0.5)], axis=1)
+    record = json.loads(poses(tmp_path / "a.json", person()).read_text())
+    record["people"][0]["hand_left_keypoints_2d"] = hands.ravel().tolist()
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    drawn = {}
+    for name, words in {"with": (), "without": ("--no-hands",), "sure": ("--min-score", "0.6")}.items():
+        done = cn("detect", "pose", "a.json", f"{name}.png", "--from-json", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        drawn[name] = images.read(tmp_path / f"{name}.png")
+    assert np.array_equal(drawn["without"], skeleton.draw([person()], 256, 256))
+    assert np.array_equal(drawn["sure"], drawn["without"])
+    both = np.stack([hands, np.zeros((21, 3))])[None]
+    assert np.array_equal(drawn["with"], skeleton.draw([person()], 256, 256, hands=both))
+
+
+def test_options_that_the_weights_do_not_know_are_refused(tmp_path):
+    picture(tmp_path / "a.png")
+    torch.save(fill(LightBodyNetwork()).state_dict(), tmp_path / "light.pth")
+    words = ("a.png", "b.png", "--weights", "light.pth")
+    done = cn("detect", "pose", *words, "--scale", "1", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--scale" in done.stderr
+
+
+def test_the_rule_is_applied_to_what_a_network_finds(weights, monkeypatch):
+    network = loading.open_network("openpose", str(weights["body"]))
+    monkeypatch.setattr(keypoints, "find_people", lambda *_: [keypoints.People(few(6)[None], np.ones(1))])
+    noise = np.zeros((256, 256, 3), np.uint8)
+    for least, empty in ((0.3, False), (0.34, True)):
+        (found,) = OpenPoseDetector(network, least=least).detect([noise], ["a"])
+        assert found.empty == empty
+        assert found.map.any(), "a map of what there is"
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("pose", "--canvas", "64x64"),
-        ("pose", "--from-json", "--hands"),
+        ("pose", "--min-score", "0.2"),
+        ("pose", "--from-json", "--all-hand-scales"),
+        ("pose", "--from-json", "--hand-weights", "x"),
         ("pose", "--from-json", "--method", "light"),
         ("pose", "--from-json", "--device", "cpu"),
         ("pose", "--all-hand-scales"),
@@ -271,8 +359,8 @@ def test_workers_and_batches_change_no_byte(weights, tmp_path):
     found = sources.find(str(tmp_path), "", endings=images.SUFFIXES)
     for workers in (1, 2):
         work = batch.Work(PifPafDetector(network), beside=str(tmp_path / f"k{workers}"))
-        jobs = sources.jobs(found, str(tmp_path / f"out{workers}"))
-        assert all(o.status == "written" for o in batch.run(work, jobs, 4, workers))
+        todo = jobs.of(found, str(tmp_path / f"out{workers}"))
+        assert all(o.status == "written" for o in batch.run(work, todo, 4, workers))
     for number in range(4):
         assert (tmp_path / f"out1/{number}.png").read_bytes() == (tmp_path / f"out2/{number}.png").read_bytes()
         assert (tmp_path / f"k1/{number}.json").read_bytes() == (tmp_path / f"k2/{number}.json").read_bytes()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cn.detect.keypoints import enough, find_people, found_share, limited, openpose_fields
+from cn.detect.keypoints import find_people, limited, openpose_fields, shows_person
 from cn.detect.nets.openpose import BodyNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from tests.golden import make_detectors_pose as made
@@ -148,13 +148,20 @@ def test_tiny_pictures_have_nobody_and_break_nothing(size):
 
 
 def test_the_share_of_a_person_and_the_papers_rule():
+    size = (20, 30)
     people = np.zeros((2, 18, 3))
     people[0, :5] = people[1, :6] = (3, 4, 0.2)
-    assert found_share(people[0]) == pytest.approx(5 / 18)
-    assert not enough(people[:1])
-    assert enough(people), "six of eighteen are 30 %"
-    assert not enough(people, share=0.34)
-    assert enough(people, share=1 / 3)
-    people[1, 0, 0] = np.nan
-    assert not enough(people)
-    assert not enough(np.zeros((0, 18, 3)))
+    assert not shows_person(people[:1], size)
+    assert shows_person(people, size), "six of eighteen are 30 %"
+    assert not shows_person(people, size, share=0.34)
+    assert shows_person(people, size, share=1 / 3)
+    assert not shows_person(np.zeros((0, 18, 3)), size, share=0)
+
+
+@pytest.mark.parametrize("place", [(np.nan, 4), (-0.1, 4), (30, 4), (3, 20), (3, -500), (np.inf, 4)])
+def test_points_outside_of_the_picture_do_not_count(place):
+    people = np.zeros((1, 18, 3))
+    people[0, :6] = (29.9, 19.9, 1)
+    assert shows_person(people, (20, 30))
+    people[0, 2, :2] = place
+    assert not shows_person(people, (20, 30))

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cn.detect import labels
-from cn.detect.labels import check_size, read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_painted
-from cn.detect.palettes import ADE20K, COCO_STUFF, COCO_STUFF_UNIQUE, NONE, paint
+from cn import images
+from cn.detect import labels, skeleton
+from cn.detect.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_painted
+from cn.detect.palettes import ADE20K, COCO_STUFF, NONE, paint
 from cn.detect.panoptic import PanopticLabels, ids_of_categories
-from cn.detect.segmentation import write_ids
 from cn.errors import InputError
 from tests.segmentation_cases import golden
+from tests.test_skeleton import person
 
 READERS = [reader for readers in labels.READERS.values() for reader in readers.values()]
 
@@ -28,9 +29,9 @@ def grey(path, *rows):
     return saved(path, np.array(rows, np.uint8))
 
 
-def test_plain_ids_are_what_write_ids_writes(tmp_path):
+def test_plain_ids_are_what_was_written(tmp_path):
     ids = np.array([[0, 1, 149], [255, 3, 48]], np.uint8)
-    write_ids(tmp_path / "ids.png", ids)
+    images.write(tmp_path / "ids.png", ids)
     read = read_ids(tmp_path / "ids.png", 150)
     assert read.dtype == np.uint8
     assert np.array_equal(read, ids)
@@ -119,10 +120,12 @@ def test_coco_stuff_counts_182_labels(tmp_path):
             read_cocostuff(grey(tmp_path / "m.png", [0, number]))
 
 
-@pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF_UNIQUE], ids=lambda p: p.name)
+@pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
 @pytest.mark.parametrize("name", ["m.png", "m.jpg"])
 def test_painted_maps_are_read(tmp_path, palette, name):
-    ids = np.kron(np.arange(10, 40).reshape(5, 6), np.ones((24, 24))).astype(np.uint8)
+    shared = [number for group in palette.shared().values() for number in group]
+    own = [number for number in range(100) if number not in shared][:30]
+    ids = np.kron(np.array(own).reshape(5, 6), np.ones((24, 24))).astype(np.uint8)
     saved(tmp_path / name, paint(ids, palette), quality=95)
     assert (read_painted(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
 
@@ -131,6 +134,17 @@ def test_a_photograph_is_no_painted_map(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     with pytest.raises(InputError, match=r"p\.png.*no map in the colours of ADE20K.*%"):
         read_painted(saved(tmp_path / "p.png", noise), ADE20K)
+
+
+@pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
+def test_maps_of_other_kinds_are_no_painted_maps(tmp_path, palette):
+    """They are mostly black, which says nothing; a map that is black throughout is one of no class."""
+    canny = np.zeros((64, 64, 3), np.uint8)
+    canny[::9] = 255
+    for other in (skeleton.draw([person()], 256, 256), canny):
+        with pytest.raises(InputError, match=r"of what is not black"):
+            read_painted(saved(tmp_path / "o.png", other), palette)
+    assert (read_painted(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -197,7 +211,7 @@ def test_pictures_that_do_not_keep_labels_are_refused(tmp_path, reader):
 @pytest.mark.parametrize("reader", [r for r in READERS if r is not read_ade20k_full])
 def test_a_colour_picture_is_no_map_of_one_channel(tmp_path, reader):
     with pytest.raises(InputError, match=r"c\.png.*colour picture.*one channel"):
-        reader(saved(tmp_path / "c.png", np.zeros((4, 4, 3), np.uint8)))
+        reader(saved(tmp_path / "c.png", np.full((4, 4, 3), (0, 1, 0), np.uint8)))
     np.save(tmp_path / "f.npy", np.zeros((4, 4), np.float32))
     with pytest.raises(InputError, match=r"f\.npy.*float32 4×4"):
         reader(tmp_path / "f.npy")
@@ -210,12 +224,6 @@ def test_a_map_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(labels, "MAX_PIXELS", 10)
     with pytest.raises(InputError, match=r"m\.png.*4×3 pixels are too many"):
         read_ade20k(grey(tmp_path / "m.png", *np.zeros((3, 4))))
-
-
-def test_a_map_of_another_size_than_its_picture_is_named():
-    check_size("m.png", np.zeros((3, 4)), (3, 4), "p.jpg")
-    with pytest.raises(InputError, match=r"m\.png: the map has 4×3 pixels, but p\.jpg has 3×4"):
-        check_size("m.png", np.zeros((3, 4)), (4, 3), "p.jpg")
 
 
 def panoptic(folder, annotations, **more):

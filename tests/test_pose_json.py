@@ -61,6 +61,66 @@ def test_shares_of_the_canvas_become_pixels():
     assert np.allclose(np.delete(posed.hands[0, 0], 3, 0), np.delete(hands, 3, 0))
 
 
+@pytest.mark.parametrize("outlier", [(0.4, 2.1), (9.0, 0.5), (0.5, -3.0)])
+def test_one_place_far_outside_makes_no_pixels_of_shares(outlier):
+    body = person()
+    shares = body / (300, 200, 1)
+    shares[9, :2] = outlier
+    posed = only(parse(json.dumps(picture(shares)), "p"))
+    assert np.allclose(np.delete(posed.people[0], 9, 0), np.delete(body, 9, 0))
+    assert np.allclose(posed.people[0, 9, :2], np.multiply(outlier, (300, 200)))
+
+
+def test_bodies_and_hands_may_be_written_in_different_ways():
+    shares, hands = person() / (300, 200, 1), person(1, points=21)
+    posed = only(parse(json.dumps(picture(shares, hands=hands)), "p"))
+    assert np.allclose(posed.people[0], person())
+    assert np.array_equal(posed.hands[0, 0], hands)
+
+
+def test_places_from_minus_one_to_one_are_refused():
+    body = person() / (150, 100, 1) - (1, 1, 0)
+    with pytest.raises(InputError, match=r"^p: its places go from -1 to 1"):
+        parse(json.dumps(picture(body)), "p")
+
+
+def test_what_openpose_has_not_seen_is_left_out_unless_asked_for():
+    """It writes all points of a hand, with small scores where there is none."""
+    body, hands = person(), person(1, points=21)
+    body[:2, 2] = (0.04, 0.06)
+    hands[:, 2] = 0.003
+    hands[:3, 2] = (0.19, 0.21, 0.9)
+    own = picture(body, hands=hands)
+    del own["canvas_width"], own["canvas_height"]
+    posed = only(parse(json.dumps(own), "p", (200, 300)))
+    assert np.flatnonzero(posed.people[0, :, 2] == 0).tolist() == [0]
+    assert np.flatnonzero(posed.hands[0, 0, :, 2]).tolist() == [1, 2]
+    assert not posed.hands[0, 0, 3].any()
+    edited = only(parse(json.dumps(picture(body, hands=hands)), "p"))
+    assert (edited.people[0, :, 2] > 0).all()
+    assert (edited.hands[0, 0, :, 2] > 0).all()
+    chosen = only(parse(json.dumps(own), "p", (200, 300), 0.05))
+    assert (chosen.people[0, 1:, 2] > 0).all()
+    assert np.flatnonzero(chosen.hands[0, 0, :, 2]).tolist() == [0, 1, 2]
+
+
+def test_records_of_the_command_line_are_read_also_a_line_each():
+    records = [{"path": f"{n}.jpg", "status": "written", "found": picture(person(n))} for n in range(3)]
+    assert np.array_equal(only(parse(json.dumps(records[1]), "p")).people[0], person(1))
+    lines = "\n".join(map(json.dumps, records)) + "\n\n"
+    for text in (lines, lines.encode("utf-8-sig"), json.dumps(records)):
+        assert [np.array_equal(posed.people[0], person(n)) for n, posed in enumerate(parse(text, "p"))] == [True] * 3
+    with pytest.raises(InputError, match=r"^p\[1\]: has no \"people\""):
+        parse(json.dumps(records[0]) + "\n" + json.dumps({"path": "x", "status": "failed", "found": None}), "p")
+    with pytest.raises(InputError, match=r"^p: is no JSON"):
+        parse(json.dumps(records[0]) + "\n" + json.dumps(records[1])[:-9], "p")
+
+
+def test_a_given_canvas_may_be_too_large():
+    with pytest.raises(InputError, match="too large"):
+        parse('{"people": []}', "p", (100_000, 100_000))
+
+
 def test_pixels_stay_pixels_when_few_points_were_found():
     body = np.zeros((18, 3))
     body[0] = (0.5, 40, 1)

@@ -10,9 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from cn import images
+from cn.commands.options import parse_size
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.sample.fit import fit
-from cn.sample.request import MAX_SEED, Condition, SampleRequest, make_conditions, parse_size, working_size
+from cn.sample.request import MAX_SEED, Condition, SampleRequest, make_conditions, working_size
 from cn.sample.targets import settle
 from cn.weights import catalogue
 from tests.sampling import blocks, write_condition

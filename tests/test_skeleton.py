@@ -16,6 +16,14 @@ PUBLISHED_LIMBS = [
 ]  # fmt: skip
 
 
+# RGB, as published.
+PUBLISHED_COLOURS = [
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
+    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
+    (255, 0, 170), (255, 0, 85),
+]  # fmt: skip
+
+
 def person() -> np.ndarray:
     """A standing person in a 256×256 picture, (18, 3)."""
     points = [
@@ -34,11 +42,8 @@ def alone(*joints: int) -> np.ndarray:
 
 def test_the_tables_are_the_published_ones():
     assert [[a + 1, b + 1] for a, b in skeleton.LIMBS] == PUBLISHED_LIMBS
-    assert len(skeleton.COLOURS) == len(skeleton.JOINTS) == 18
-    # 18 fully saturated hues, 20 degrees apart, cut down to whole numbers in steps of 85.
-    hues = [colorsys.rgb_to_hsv(*(channel / 255 for channel in colour)) for colour in skeleton.COLOURS]
-    assert [round(hue * 18) for hue, _, _ in hues] == list(range(18))
-    assert all(saturation == value == 1 for _, saturation, value in hues)
+    assert list(skeleton.COLOURS) == PUBLISHED_COLOURS
+    assert len(skeleton.JOINTS) == 18
 
 
 @pytest.mark.parametrize("joint", range(18))
@@ -47,7 +52,7 @@ def test_a_joint_is_a_disc_of_radius_4_in_its_colour(joint):
     x, y = person()[joint, :2].astype(int)
     rows, columns = np.nonzero(canvas.any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (y - 4, y + 4, x - 4, x + 4)
-    assert {tuple(pixel) for pixel in canvas[rows, columns].tolist()} == {skeleton.COLOURS[joint]}
+    assert {tuple(pixel) for pixel in canvas[rows, columns].tolist()} == {PUBLISHED_COLOURS[joint]}
     distance = np.hypot(rows - y, columns - x)
     assert distance.max() < 4.6
     assert 45 <= len(rows) <= 69
@@ -85,26 +90,46 @@ def plain_drawing(people: np.ndarray, height: int, width: int) -> np.ndarray:
     for joint in range(18):
         for body in people:
             if body[joint, 2] > 0:
-                cv2.circle(canvas, tuple(body[joint, :2].astype(int).tolist()), 4, skeleton.COLOURS[joint], -1)
+                cv2.circle(canvas, tuple(body[joint, :2].astype(int).tolist()), 4, PUBLISHED_COLOURS[joint], -1)
     for number, (a, b) in enumerate(PUBLISHED_LIMBS):
         for body in people:
             if body[a - 1, 2] > 0 and body[b - 1, 2] > 0:
-                ends = body[[a - 1, b - 1], :2]
-                centre = ends.mean(axis=0).astype(int).tolist()
-                dx, dy = ends[0] - ends[1]
-                axes = (int(np.sqrt(dx**2 + dy**2) / 2), 4)
-                over = canvas.copy()
-                polygon = cv2.ellipse2Poly(centre, axes, int(np.degrees(np.arctan2(dy, dx))), 0, 360, 1)
-                cv2.fillConvexPoly(over, polygon, skeleton.COLOURS[number])
+                over = cv2.fillConvexPoly(canvas.copy(), plain_limb(body, a, b), PUBLISHED_COLOURS[number])
                 canvas = cv2.addWeighted(canvas, 0.4, over, 0.6, 0)
     return canvas
 
 
+def plain_limb(body: np.ndarray, a: int, b: int) -> np.ndarray:
+    """The ellipse between two joints (from 1), 8 pixels wide."""
+    ends = body[[a - 1, b - 1], :2]
+    centre = ends.mean(axis=0).astype(int).tolist()
+    dx, dy = ends[0] - ends[1]
+    axes = (int(np.sqrt(dx**2 + dy**2) / 2), 4)
+    return cv2.ellipse2Poly(centre, axes, int(np.degrees(np.arctan2(dy, dx))), 0, 360, 1)
+
+
+def plain_newer_drawing(people: np.ndarray, height: int, width: int) -> np.ndarray:
+    """That of version 1.1: person by person, limbs that cover what is below at 0.6 of their colour, joints on top."""
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for body in people:
+        for number, (a, b) in enumerate(PUBLISHED_LIMBS):
+            if body[a - 1, 2] > 0 and body[b - 1, 2] > 0:
+                colour = [int(channel * 0.6) for channel in PUBLISHED_COLOURS[number]]
+                cv2.fillConvexPoly(canvas, plain_limb(body, a, b), colour)
+        for joint in range(18):
+            if body[joint, 2] > 0:
+                cv2.circle(canvas, tuple(body[joint, :2].astype(int).tolist()), 4, PUBLISHED_COLOURS[joint], -1)
+    return canvas
+
+
+@pytest.mark.parametrize(("style", "plain"), [("released", plain_drawing), ("v1.1", plain_newer_drawing)])
 @pytest.mark.parametrize("seed", range(6))
-def test_crossing_people_are_drawn_pixel_for_pixel_as_published(seed):
+def test_crossing_people_are_drawn_pixel_for_pixel_as_published(seed, style, plain):
     rng = np.random.default_rng(seed)
+    # Joints beyond each border too, near and far.
     people = np.dstack([rng.uniform(-20, 276, (3, 18, 2)), rng.integers(0, 3, (3, 18, 1))])
-    assert np.array_equal(skeleton.draw(people, 256, 256), plain_drawing(people, 256, 256))
+    people[0, :4, :2] = rng.uniform(-900, 1200, (4, 2))
+    assert np.array_equal(skeleton.draw(people, 256, 256, style), plain(people, 256, 256))
 
 
 def test_the_style_of_version_1_1():
@@ -128,9 +153,26 @@ def test_nobody_unseen_points_and_points_outside():
     without = person()
     without[5, 2] = 0
     assert np.array_equal(skeleton.draw([undefined], 256, 256), skeleton.draw([without], 256, 256))
-    outside = person()
-    outside[:, :2] += 1000
-    assert not skeleton.draw([outside], 256, 256).any()
+    for farther in (1000, -1000, 1e5):
+        outside = person()
+        outside[:, :2] += farther
+        assert not skeleton.draw([outside], 256, 256).any()
+
+
+@pytest.mark.parametrize("style", ["released", "v1.1"])
+@pytest.mark.parametrize("value", [1e6, -1e12, 1e300, np.inf, np.nan])
+def test_a_point_that_nobody_can_mean_is_left_out(value, style):
+    without = person()
+    without[5, 2] = 0
+    hands = np.zeros((1, 2, 21, 3))
+    hands[0, 0, :3] = [(50, 50, 1), (60, 50, 1), (70, value, 1)]
+    fewer = hands.copy()
+    fewer[0, 0, 2] = 0
+    for column in (0, 1):
+        odd = person()
+        odd[5, column] = value
+        drawn = skeleton.draw([odd], 256, 256, style, hands)
+        assert np.array_equal(drawn, skeleton.draw([without], 256, 256, style, fewer))
 
 
 def hand(seed: int = 0, missing: tuple[int, ...] = ()) -> np.ndarray:

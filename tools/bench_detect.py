@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cn.conditions import ConditionInfo
-from cn.detect import batch, sources
+from cn.detect import batch, jobs, sources
 from cn.detect.canny import CannyDetector
 from cn.detect.protocol import Detection, Detector, WithoutNetwork
 from cn.images import SUFFIXES
@@ -121,16 +121,16 @@ class _Ready(WithoutNetwork):
 def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
     """Time of reading, writing over that of the whole, start-up left out: with cn's files, and Pillow's defaults."""
     found = sources.find(str(source), "", endings=SUFFIXES)
-    jobs = list(sources.jobs(found, str(folder / "again")))
+    todo = list(jobs.of(found, str(folder / "again")))
     canny = CannyDetector()
-    with_maps = {job.key: canny.detect([canny.read(job.source)], [job.key])[0].map for job in jobs}
+    with_maps = {job.key: canny.detect([canny.read(job.source)], [job.key])[0].map for job in todo}
 
     def run(detector: Detector) -> float:
         start = time.perf_counter()
-        assert all(o.status == "written" for o in batch.run(batch.Work(detector, overwrite=True), jobs, len(jobs), 1))
+        assert all(o.status == "written" for o in batch.run(batch.Work(detector, overwrite=True), todo, len(todo), 1))
         return time.perf_counter() - start
 
-    def by_pillow(job: sources.Job) -> None:
+    def by_pillow(job: jobs.Job) -> None:
         np.asarray(Image.open(job.source).convert("RGB"))
         Image.fromarray(with_maps[job.key]).save(job.output)
 
@@ -138,7 +138,7 @@ def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
         from cn.parallel import map_threads
 
         start = time.perf_counter()
-        assert all(done.error is None for done in map_threads(by_pillow, jobs, 2))
+        assert all(done.error is None for done in map_threads(by_pillow, todo, 2))
         return time.perf_counter() - start
 
     whole, files, defaults = (

@@ -83,3 +83,11 @@ def checked_prediction(name: str | None) -> "PredictionName | None":
     if name not in (None, "eps", "v"):
         raise UsageError(f"--prediction is eps or v, not {name!r}")
     return cast("PredictionName | None", name)
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """`512x768` (width × height, as everywhere in this field) or `512` → (height, width), each up to 7 digits."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and p.isascii() and len(p) < 8 for p in parts):
+        raise UsageError(f"{option} is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
+    return int(parts[-1]), int(parts[0])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn import console
-from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Prediction, Quiet, checked_prediction
+from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Prediction, Quiet, checked_prediction, parse_size
 from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 
@@ -193,7 +193,7 @@ def sample(
     """
     said = checked_prediction(prediction)
     from cn.sample import recipe
-    from cn.sample.request import SampleRequest, make_conditions, parse_size, with_weights
+    from cn.sample.request import SampleRequest, make_conditions, with_weights
     from cn.sample.run import Studio
     from cn.sample.targets import settle
 

@@ -10,15 +10,16 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions, images
+from cn import conditions, images, planes
 from cn.conditions import ConditionInfo
+from cn.detect.jobs import Job
 from cn.detect.protocol import Detection, Detector
-from cn.detect.sources import Job
 from cn.errors import InputError
 from cn.files import make_folder, write_atomic
 from cn.parallel import Done, map_threads, map_unordered
@@ -41,7 +42,7 @@ class Outcome:
     found: dict[str, Any] | None = None
     """What the map shows, in numbers."""
     note: str | None = None
-    """Why it failed, or what is odd about the file that made it be skipped."""
+    """Why it failed, what is odd about the file that made it be skipped, or what may be wrong with the map."""
     error: Exception | None = None
 
     def record(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Work:
 
     def read(self, job: Job) -> NDArray[Any]:
         """What the detector gets."""
-        image = self.detector.read(job.source)
+        image = self.detector.read(job.source, job.part)
         if self.resolution and self.detector.from_photographs:
             return self.detector.resized(image, self.resolution)
         return image
@@ -104,13 +105,13 @@ def run(work: Work, jobs: Iterable[Job], count: int, workers: int) -> Generator[
     if count == 1:
         for batch in batches:
             yield from process(work, batch)
-    elif work.detector.network is None and workers > 1:
-        yield from _outcomes(map_unordered(functools.partial(_in_process, work), batches, workers))
-    elif work.detector.network is None:
-        # One reads or writes while the other computes, with OpenCV's own threads.
-        yield from _outcomes(map_threads(functools.partial(process, work), batches, 2))
-    else:
+    elif work.detector.network is not None:
         yield from _by_network(work, batches, workers)
+    elif work.detector.in_threads or workers == 1:
+        # One reads or writes while the other computes, with OpenCV's own threads.
+        yield from _outcomes(map_threads(functools.partial(process, work), batches, max(workers, 2)))
+    else:
+        yield from _outcomes(map_unordered(functools.partial(_in_process, work), batches, workers))
 
 
 def process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
@@ -180,8 +181,9 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
     if detection.empty and work.on_empty != "keep":
         if work.on_empty == "fail":
             return replace(_failure(job, InputError(f"{job.source}: nothing was found in it")), seconds=seconds)
-        if work.overwrite and job.output != "-" and os.path.isfile(job.output):
-            os.unlink(job.output)  # An empty map of an earlier run.
+        for earlier in (job.output, work.path_beside(job)) if work.overwrite else ():
+            if earlier not in (None, "-") and os.path.isfile(earlier):
+                os.unlink(earlier)  # An empty map of an earlier run, and what belonged to it.
         return Outcome(job.source, job.output, "empty", seconds, found=found, note="nothing was found")
     start = time.perf_counter()
     try:
@@ -196,15 +198,29 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
     except InputError as error:
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
-    return Outcome(job.source, job.output, "written", seconds + time.perf_counter() - start, size, found)
+    taken = seconds + time.perf_counter() - start
+    return Outcome(job.source, job.output, "written", taken, size, found, detection.doubt)
 
 
 def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:
     make_folder(os.path.dirname(path))
+    content = content if isinstance(content, bytes) else work.finished(content)
+    if not work.overwrite and _is_whole(path):
+        # Left by an interrupted run, or made by others and edited since.
+        if _has(path, content):
+            return
+        raise InputError(f"{path}: is there already and says something else; --overwrite replaces it")
     if isinstance(content, bytes):
         write_atomic(path, content, durable=False)
     else:
-        images.write(path, work.finished(content), text)
+        images.write(path, content, text)
+
+
+def _has(path: str, content: bytes | NDArray[np.uint8]) -> bool:
+    """Whether a file holds this already."""
+    if isinstance(content, bytes):
+        return Path(path).read_bytes() == content
+    return np.array_equal(planes.read(path), content)
 
 
 def _skip(work: Work, job: Job) -> Outcome:

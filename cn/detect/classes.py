@@ -5,13 +5,15 @@ Maps are painted in the palettes that existing ControlNets expect. Those cannot 
 """
 
 import functools
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cn import images
 from cn.conditions import ConditionInfo
 from cn.detect import labels, segmentation
 from cn.detect.loading import Network
@@ -68,7 +70,6 @@ class CocoDetector(Detector):
 class LabelDetector(WithoutNetwork):
     """Label maps of a data set, painted. Of a `kind` of its own: see `Ade20kLabels` and `CocoLabels`."""
 
-    endings: ClassVar[frozenset[str]] = frozenset({".png", ".npy"})
     from_photographs: ClassVar[bool] = False
     beside: ClassVar[str] = ".png"
     layout: str
@@ -76,7 +77,12 @@ class LabelDetector(WithoutNetwork):
     panoptic: str | None = None
     """COCO's panoptic_*.json, for that layout."""
 
-    def read(self, path: str) -> NDArray[np.uint8]:
+    @property
+    def in_threads(self) -> bool:
+        """COCO's annotations fill gigabytes, and are in memory once."""
+        return self.layout == "panoptic"
+
+    def read(self, path: str, part: int = 0) -> NDArray[np.uint8]:
         """Ids (h, w), 255 for none."""
         if self.layout == "panoptic":
             assert self.panoptic is not None
@@ -86,10 +92,27 @@ class LabelDetector(WithoutNetwork):
         return labels.READERS[self.kind][self.layout](path)
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated("labels of the data set", {"method": "from-labels", "layout": self.layout})
+        settings = {"method": "from-labels", "layout": self.layout}
+        settings |= {"panoptic": os.path.basename(self.panoptic)} if self.panoptic is not None else {}
+        return self.stated("labels of the data set", settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        return [painted(ids, PALETTES[self.kind]) for ids in images]
+        return [self._painted(ids) for ids in images]
+
+    def _painted(self, ids: NDArray[np.uint8]) -> Detection:
+        palette = PALETTES[self.kind]
+        made = painted(ids, palette)
+        if self.layout != "colours":
+            return made
+        groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(ids)]
+        meant = "; ".join(f"{first} may be {' or '.join(others)}" for first, *others in groups)
+        doubt = f"classes of one colour: {meant}" if groups else None
+        return replace(made, found={**made.found, "ambiguous": groups}, doubt=doubt)
+
+
+def label_endings(layout: str) -> frozenset[str]:
+    """What names of label files of a layout end with (lower case)."""
+    return images.SUFFIXES if layout == "colours" else frozenset({".png", ".npy"})
 
 
 class Ade20kLabels(LabelDetector):

@@ -5,8 +5,11 @@ People are float (n, 17, 3): x and y in pixels and a score, 0 for a joint that w
 
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from cn.detect.skeleton import found
 
 JOINTS: tuple[str, ...] = (
     *("nose", "left eye", "right eye", "left ear", "right ear", "left shoulder", "right shoulder"),
@@ -52,13 +55,11 @@ def draw(people: People | Sequence[People], height: int, width: int) -> NDArray[
     """Skeletons on black: uint8 (height, width, 3) RGB.
 
     Limbs in 19 colours, 6 pixels wide, with a white dot on every joint, person by person, as OpenPifPaf draws over
-    pictures. A point with score 0, or one that is not finite, is not drawn, and neither are its limbs.
+    pictures. What was not `skeleton.found` is not drawn, and neither are its limbs.
     """
-    import cv2
-
     canvas = np.zeros((height, width, 3), np.uint8)
     for body in np.asarray(people, np.float64).reshape(-1, len(JOINTS), 3):
-        there = found(body) & (np.abs(body[:, :2]) < 1e6).all(axis=-1)
+        there = found(body)
         for (start, end), colour in zip(LIMBS, COLOURS, strict=False):
             if there[start] and there[end]:
                 _draw_limb(canvas, body[start], body[end], colour)
@@ -68,8 +69,6 @@ def draw(people: People | Sequence[People], height: int, width: int) -> NDArray[
 
 
 def _draw_limb(canvas: NDArray[np.uint8], start: People, end: People, colour: tuple[int, int, int]) -> None:
-    import cv2
-
     solid = start[2] > SURE and end[2] > SURE
     for polygon in _pieces(start[:2], end[:2], solid, (canvas.shape[1], canvas.shape[0])):
         cv2.fillConvexPoly(canvas, _fixed(polygon), colour, shift=_SHIFT)
@@ -95,19 +94,6 @@ def _pieces(start: People, end: People, solid: bool, size: tuple[int, int]) -> I
 def _fixed(points: People) -> NDArray[np.int32]:
     """In sixteenths of a pixel, as OpenCV wants them."""
     return np.round(points * 2**_SHIFT).astype(np.int32)
-
-
-def found(people: People) -> NDArray[np.bool_]:
-    """Which joints there are: (…, 3) → (…)."""
-    return np.asarray((people[..., 2] > 0) & np.isfinite(people[..., :2]).all(axis=-1))
-
-
-def share_found(people: People) -> NDArray[np.float64]:
-    """The share of the 17 key points that was found of each person: (n, 17, 3) → (n,), 0..1.
-
-    §3.5 of the paper keeps pictures of which somebody has at least 0.3.
-    """
-    return found(people).mean(axis=-1)
 
 
 def to_openpose(people: People) -> NDArray[np.float64]:

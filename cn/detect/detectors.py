@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import depth, depthmap, lineart, lines, normal, scribble, soft_edge
-from cn.detect.loading import Network, by_size
+from cn.detect.loading import Network
 from cn.detect.methods import NETWORKS
-from cn.detect.protocol import Detection, Detector, WithoutNetwork, drawn, share
+from cn.detect.protocol import Detection, Detector, WithoutNetwork, by_size, drawn, share
 
 if TYPE_CHECKING:
     from cn.detect.nets.midas_blocks import DepthNetwork

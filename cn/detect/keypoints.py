@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cn.detect import skeleton
 from cn.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -199,11 +200,12 @@ def centred(images: NDArray[np.floating]) -> tuple[NDArray[np.floating], tuple[i
     return np.pad(images, padding), before
 
 
-def found_share(person: NDArray[np.floating]) -> float:
-    """The share of the 18 key points that were found, for one person (18, 3)."""
-    return float(np.mean((person[:, 2] > 0) & np.isfinite(person).all(axis=1)))
+def shows_person(people: NDArray[np.floating], size: tuple[int, int], share: float = PERSON_SHARE) -> bool:
+    """Whether at least `share` of somebody's 18 key points lie in a picture of `size` = (height, width).
 
-
-def enough(people: NDArray[np.floating] | Sequence[NDArray[np.floating]], share: float = PERSON_SHARE) -> bool:
-    """Whether somebody of the people (n, 18, 3) shows at least `share` of the key points: the paper's rule."""
-    return any(found_share(person) >= share for person in people)
+    The paper's rule for what counts as a picture with a person. `people` is (n, 18, 3), whichever way they were found.
+    """
+    bodies = np.asarray(people, np.float64).reshape(-1, len(skeleton.JOINTS), 3)
+    places = bodies[..., :2]
+    inside = ((places >= 0) & (places < np.array(size[::-1]))).all(axis=-1)
+    return bool(((skeleton.found(bodies) & inside).mean(axis=-1) >= share).any())

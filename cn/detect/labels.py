@@ -29,7 +29,7 @@ from cn.images import MAX_PIXELS
 Reader = Callable[[str | os.PathLike[str]], NDArray[np.uint8]]
 
 LEAST_SURE = 0.5
-"""A painted map in which fewer pixels than this share have a colour of the palette is taken for something else."""
+"""A painted map of which less than this share, without black, has a colour of the palette is something else."""
 
 _LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
 _GREY_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
@@ -84,22 +84,15 @@ def read_cocostuff(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 def read_painted(path: str | os.PathLike[str], palette: Palette) -> Snapped:
     """A map that was painted with `palette`, by `ids_from_colours`; any picture format will do.
 
-    Raises InputError too where most of the picture has no colour of the palette.
+    Raises InputError too where most of what is painted has no colour of the palette.
     """
     snapped = ids_from_colours(images.read(path), palette)
     if snapped.sure < LEAST_SURE:
         share = f"{100 * snapped.sure:.0f} %"
         raise InputError(
-            f"{_called(path)}: is no map in the colours of {palette.name}: only {share} of its pixels have one"
+            f"{_called(path)}: is no map in the colours of {palette.name}: only {share} of what is not black has one"
         )
     return snapped
-
-
-def check_size(path: str | os.PathLike[str], ids: NDArray[Any], size: tuple[int, int], of: str) -> None:
-    """Raises InputError unless the map read from `path` has the `size` = (h, w) of the picture called `of`."""
-    if ids.shape != tuple(size):
-        theirs, ours = f"{ids.shape[1]}×{ids.shape[0]}", f"{size[1]}×{size[0]}"
-        raise InputError(f"{path}: the map has {theirs} pixels, but {of} has {ours}")
 
 
 def _translated(
@@ -107,6 +100,8 @@ def _translated(
 ) -> NDArray[np.uint8]:
     """The numbers of a map of one channel by `table` (256,); InputError for one that is not `allowed`."""
     numbers, name = _read(path), _called(path)
+    if numbers.ndim == 3 and (numbers == numbers[..., :1]).all():
+        numbers = numbers[..., 0]  # Saved as colours by a program that knows no others.
     if numbers.ndim != 2:
         raise InputError(f"{name}: is a colour picture, where a map of one channel is expected ({meaning})")
     there = np.unique(numbers)

@@ -1,13 +1,10 @@
-"""The networks that detectors use: a file looked into once, loaded where it computes, run in batches of one size."""
+"""The networks that detectors use: a file looked into once, loaded where it computes."""
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cn import files
 from cn.detect import depth, hands, keypoints, lineart, lines, pifpaf, segmentation, soft_edge
@@ -125,20 +122,3 @@ def _one_at_a_time(network: "nn.Module") -> "nn.Module":
 
     network.forward = alone  # type: ignore[assignment]
     return network
-
-
-def by_size(
-    images: Sequence[NDArray[np.uint8]],
-    batch: int,
-    function: Callable[[NDArray[np.uint8]], Sequence[Any] | NDArray[Any]],
-) -> list[Any]:
-    """What `function` makes of stacks (n ≤ batch, h, w, 3) of the pictures that have one size, in their first order."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, image in enumerate(images):
-        groups.setdefault(image.shape, []).append(number)
-    made: dict[int, Any] = {}
-    for numbers in groups.values():
-        for start in range(0, len(numbers), batch):
-            together = numbers[start : start + batch]
-            made |= zip(together, function(np.stack([images[n] for n in together])), strict=True)
-    return [made[number] for number in range(len(images))]

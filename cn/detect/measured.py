@@ -77,7 +77,7 @@ class DiodeNormals(WithoutNetwork):
     invalid: Invalid = "flat"
     bgr: bool = False
 
-    def read(self, path: str) -> NDArray[np.float64]:
+    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Unit normals (h, w, 3), zero where they are not known."""
         try:
             return normals_from_diode(read_diode(path, channels=3), _mask_beside(path, NORMALS))
@@ -100,7 +100,7 @@ class MeasuredDepth(WithoutNetwork):
     endings: ClassVar[frozenset[str]] = planes.SUFFIXES | {DEPTH}
     from_photographs: ClassVar[bool] = False
 
-    def read(self, path: str) -> NDArray[np.float64]:
+    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Depth (h, w), 0 where it is not known."""
         return read_depth(path)
 
@@ -131,7 +131,7 @@ class MeasuredNormals(WithoutNetwork):
     invalid: Invalid = "flat"
     bgr: bool = False
 
-    def read(self, path: str) -> NDArray[np.float64]:
+    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Depth (h, w), 0 where it is not known."""
         return read_depth(path)
 

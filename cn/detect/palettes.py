@@ -1,7 +1,6 @@
 """Colours of segmentation maps: class id → RGB, as existing ControlNets expect them. The way back is `snapping`."""
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +51,15 @@ class Palette:
             having[self.void].append(NONE)
         return {colour: tuple(ids) for colour, ids in having.items() if len(ids) > 1}
 
+    def ambiguous(self, ids: NDArray[np.integer]) -> list[tuple[int, ...]]:
+        """For ids read from colours, the groups of ids of one colour that occur; the first is what is read.
+
+        That is `NONE` for what is as black as no class.
+        """
+        there = set(np.unique(ids).tolist())
+        groups = (sorted(group, key=lambda number: number != NONE) for group in self.shared().values())
+        return [tuple(group) for group in groups if group[0] in there]
+
 
 def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
     """Class ids (h, w) to colours (h, w, 3) RGB; ids outside of the table (-1, 255, …) get the void colour."""
@@ -60,34 +68,11 @@ def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
     return table[np.where(known, ids, len(palette.entries))]
 
 
-def distinct(palette: Palette, name: str, step: int = 32) -> Palette:
-    """The palette with another colour for each class that shares its own with an earlier one, or with the void.
-
-    It is the nearest one that nothing has, of those whose parts are multiples of `step` below 256; of equally near ones
-    the first in the order of red, green, blue. So the table is the same each time, and close to the given one.
-    """
-    taken = {colour for _, colour in palette.entries} | {palette.void}
-    free = np.array([colour for colour in product(range(0, 256, step), repeat=3) if colour not in taken])
-    seen = {palette.void}
-    entries = []
-    for class_name, colour in palette.entries:
-        if colour in seen:
-            nearest = int(((free - colour) ** 2).sum(axis=1).argmin())
-            red, green, blue = free[nearest].tolist()
-            colour, free = (red, green, blue), np.delete(free, nearest, axis=0)
-        seen.add(colour)
-        entries.append((class_name, colour))
-    return Palette(name, tuple(entries), palette.void)
-
-
 ADE20K = Palette("ADE20K", tuple((name, colour) for name, colour, _ in palette_ade20k.CLASSES))
 """150 classes; the id is the label of the data set less one. Road and skyscraper share a colour."""
 
 COCO_STUFF = Palette("COCO-Stuff", tuple((name, colour) for name, colour, _ in palette_coco.CLASSES))
 """171 classes, of which 17 share their colours, and handbag is as black as what has no class."""
-
-COCO_STUFF_UNIQUE = distinct(COCO_STUFF, "COCO-Stuff (unique)")
-"""The same with a colour of its own for each class: for maps that are to be turned back into ids."""
 
 
 def ids_of_coco_labels() -> NDArray[np.uint8]:
@@ -95,12 +80,4 @@ def ids_of_coco_labels() -> NDArray[np.uint8]:
     table = np.full(256, NONE, np.uint8)
     for number, (_, _, label) in enumerate(palette_coco.CLASSES):
         table[label] = number
-    return table
-
-
-def coco_labels_of_ids() -> NDArray[np.uint8]:
-    """(256,): the label 0..181 of each id 0..170, `NONE` for the rest."""
-    table = np.full(256, NONE, np.uint8)
-    for number, (_, _, label) in enumerate(palette_coco.CLASSES):
-        table[number] = label
     return table

@@ -4,6 +4,7 @@ What was found goes into records, and on request into a file beside each map, in
 UIs' editors. A picture counts as one without a person when nobody shows enough key points (the paper's rule, §3.5).
 """
 
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from cn.conditions import ConditionInfo
 from cn.detect import coco_skeleton, keypoints, pifpaf, pose_json, skeleton
 from cn.detect import hands as fingers
-from cn.detect.loading import Network, by_size
+from cn.detect.loading import Network
 from cn.detect.methods import NETWORKS
 from cn.detect.pose_json import Posed
-from cn.detect.protocol import Detection, Detector, WithoutNetwork
+from cn.detect.protocol import Detection, Detector, WithoutNetwork, by_size
 from cn.errors import InputError
 from cn.resizing import bounded_short_side_size
 
@@ -83,10 +84,9 @@ class PifPafDetector(Detector):
     def _drawn(self, people: NDArray[np.float64], height: int, width: int) -> Detection:
         bodies = coco_skeleton.to_openpose(people)
         posed = Posed(bodies, np.zeros((len(bodies), 2, 21, 3)), height, width)
-        nobody = not (coco_skeleton.share_found(people) >= self.least).any()
         if self.style == "pifpaf":
-            return replace(posed_drawn(posed), map=coco_skeleton.draw(people, height, width), empty=nobody)
-        return replace(posed_drawn(posed, self.style), empty=nobody)
+            return _detection(posed, coco_skeleton.draw(people, height, width), self.least)
+        return posed_drawn(posed, self.style, self.least)
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,27 @@ class PoseFileDetector(WithoutNetwork):
     """(height, width) for files that do not say it."""
     style: skeleton.Style = "released"
     least: float = keypoints.PERSON_SHARE
+    least_score: float | None = None
+    """What a point's score must reach; None: see `pose_json.read`."""
+    hands: bool = True
+    """Whether hands are drawn where the file has them."""
 
-    def read(self, path: str) -> Any:
-        """The one picture that a file tells of."""
-        if path == "-":
-            pictures = pose_json.parse(sys.stdin.buffer.read(), "standard input", self.canvas)
-        else:
-            pictures = pose_json.read(path, self.canvas)
-        if len(pictures) != 1:
-            raise InputError(f"{path}: tells of {len(pictures)} pictures; a map is made of a file that tells of one")
-        return pictures[0]
+    @property
+    def in_threads(self) -> bool:
+        """A file of many pictures is read once."""
+        return True
+
+    def parts(self, path: str) -> int:
+        """Pictures in a file; one that cannot be read is one that fails."""
+        try:
+            return len(_pictures(path, self.canvas, self.least_score))
+        except InputError:
+            return 1
+
+    def read(self, path: str, part: int = 0) -> Any:
+        """One of the pictures that a file tells of."""
+        posed = _pictures(path, self.canvas, self.least_score)[part]
+        return posed if self.hands else replace(posed, hands=np.zeros_like(posed.hands))
 
     def resized(self, image: Any, short_side: int) -> Any:
         """The same poses on a canvas of another size: skeletons keep the thickness that controls have seen."""
@@ -118,15 +129,28 @@ class PoseFileDetector(WithoutNetwork):
         return Posed(image.people * factor, image.hands * factor, height, width)
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated("poses from JSON", {"method": "from-json", "style": self.style})
+        settings: dict[str, Any] = {"method": "from-json", "style": self.style, "hands": self.hands}
+        settings |= {"min_score": self.least_score} if self.least_score is not None else {}
+        settings |= {"canvas": list(self.canvas[::-1])} if self.canvas is not None else {}
+        return self.stated("poses from JSON", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         return [posed_drawn(posed, self.style, self.least) for posed in images]
 
 
+# One: the files of a folder come one after the other, and the pictures of a file too.
+@functools.lru_cache(maxsize=1)
+def _pictures(path: str, canvas: tuple[int, int] | None, least: float | None) -> list[Posed]:
+    if path == "-":
+        return pose_json.parse(sys.stdin.buffer.read(), "standard input", canvas, least)
+    return pose_json.read(path, canvas, least)
+
+
 def posed_drawn(posed: Posed, style: skeleton.Style = "released", least: float = keypoints.PERSON_SHARE) -> Detection:
     """The detection of people whose key points are known; empty where none shows the share `least` of them."""
-    drawn = skeleton.draw(posed.people, posed.height, posed.width, style, posed.hands)
-    nobody = not keypoints.enough(posed.people, least)
-    text = pose_json.write([posed]).encode()
-    return Detection(drawn, pose_json.record(posed, scores=True), nobody, text)
+    return _detection(posed, skeleton.draw(posed.people, posed.height, posed.width, style, posed.hands), least)
+
+
+def _detection(posed: Posed, drawn: NDArray[np.uint8], least: float) -> Detection:
+    nobody = not keypoints.shows_person(posed.people, (posed.height, posed.width), least)
+    return Detection(drawn, pose_json.record(posed, scores=True), nobody, pose_json.write([posed]).encode())

@@ -4,7 +4,8 @@ One picture is {"people": [{"pose_keypoints_2d": [x, y, score, …], "hand_left_
 "hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}; several are a list.
 OpenPose has no canvas, and 25 points a body where its newer model was used. Some versions of the ControlNet extension
 write places as shares of the canvas. Their editors take a point only where its score is 1, so that is what is written.
-Faces and animals are passed over: nothing here draws them.
+Records of `cn detect --json`, which hold the same under "found", are read too, also a line for each picture. Faces and
+animals are passed over: nothing here draws them.
 """
 
 import json
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from cn.detect.coco_skeleton import JOINTS as COCO_JOINTS
 from cn.detect.coco_skeleton import to_openpose
-from cn.detect.skeleton import HAND_POINTS, JOINTS
+from cn.detect.skeleton import HAND_POINTS, JOINTS, found
 from cn.errors import InputError
 from cn.files import reason
 from cn.images import MAX_PIXELS
@@ -31,7 +32,13 @@ LARGEST = 64 << 20
 """Files of more bytes are refused: no picture has so many people."""
 
 SHARES_UP_TO = 2.0
-"""Places are shares of the canvas where no point of a picture exceeds this: a little beyond it, but no pixels."""
+"""Places are shares of the canvas where most of a picture's points do not exceed this: no pixels are so few."""
+
+MOST_NEGATIVE = 0.25
+"""Shares of which more than this share of the points are negative are OpenPose's -1..1, not 0..1."""
+
+BODY_SCORE, HAND_SCORE = 0.05, 0.2
+"""OpenPose also writes points that it has not seen, with lower scores than these; it does not draw them either."""
 
 _BODIES = ("pose_keypoints_2d", "pose_keypoints")
 _HANDS = (("hand_left_keypoints_2d", "hand_left_keypoints"), ("hand_right_keypoints_2d", "hand_right_keypoints"))
@@ -50,9 +57,11 @@ class Posed:
     width: int
 
 
-def read(path: Path | str, size: tuple[int, int] | None = None) -> list[Posed]:
+def read(path: Path | str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
     """The pictures of a JSON file; `size` = (height, width) is for those that do not say it.
 
+    Points with a score below `least` count as not found; by default, all with a score above 0 are taken, but of files
+    without a canvas, which OpenPose itself wrote, only what it would draw.
     Raises InputError, in one line, for what is not there or cannot be understood.
     """
     try:
@@ -62,13 +71,13 @@ def read(path: Path | str, size: tuple[int, int] | None = None) -> list[Posed]:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     if len(data) > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 20} MB are no poses")
-    return parse(data, str(path), size)
+    return parse(data, str(path), size, least)
 
 
-def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None) -> list[Posed]:
+def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
     """The same of a text; `name` is what messages call it."""
     try:
-        loaded = json.loads(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
+        loaded = _loaded(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply for poses") from None
     except ValueError as error:
@@ -76,11 +85,24 @@ def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None) -> 
     if isinstance(loaded, list):
         if not loaded:
             raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
-        return [_picture(picture, f"{name}[{number}]", size) for number, picture in enumerate(loaded)]
-    return [_picture(loaded, name, size)]
+        return [_picture(picture, f"{name}[{number}]", size, least) for number, picture in enumerate(loaded)]
+    return [_picture(loaded, name, size, least)]
 
 
-def _picture(record: Any, where: str, size: tuple[int, int] | None) -> Posed:
+def _loaded(text: str) -> Any:
+    """What JSON says; several values, a line for each, are a list."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
+            raise
+        return [json.loads(line) for line in lines]
+
+
+def _picture(record: Any, where: str, size: tuple[int, int] | None, least: float | None) -> Posed:
+    if isinstance(record, dict) and "people" not in record and isinstance(record.get("found"), dict):
+        record = record["found"]
     if not isinstance(record, dict):
         raise InputError(f'{where}: is {_kind(record)}, where a picture is an object with "people"')
     if "people" not in record and "animals" not in record:
@@ -89,31 +111,38 @@ def _picture(record: Any, where: str, size: tuple[int, int] | None) -> Posed:
     if not isinstance(listed, list | None):
         raise InputError(f"{where}: people is {_kind(listed)}, not a list")
     height, width = _canvas(record, where, size)
-    everybody = [_person(person, f"{where}: people[{number}]") for number, person in enumerate(listed or [])]
+    if least is None:
+        from_openpose = record.get("canvas_height") is None
+        scores = (BODY_SCORE, HAND_SCORE) if from_openpose else (0.0, 0.0)
+    else:
+        scores = (least, least)
+    everybody = [_person(person, f"{where}: people[{number}]", scores) for number, person in enumerate(listed or [])]
     some = [(body, hands) for body, hands in everybody if (body[:, 2] > 0).any() or (hands[..., 2] > 0).any()]
     people = np.array([body for body, _ in some]).reshape(-1, len(JOINTS), 3)
     hands = np.array([pair for _, pair in some]).reshape(-1, 2, HAND_POINTS, 3)
-    places = np.concatenate([points[points[..., 2] > 0][:, :2] for points in (people, hands)])
-    if places.size and np.abs(places).max() <= SHARES_UP_TO < max(height, width):
-        people[..., :2] *= (width, height)
-        hands[..., :2] *= (width, height)
+    for points in (people, hands):
+        _to_pixels(points, height, width, where)
     return Posed(people, hands, height, width)
 
 
+def _to_pixels(points: NDArray[np.float64], height: int, width: int, where: str) -> None:
+    """Places (…, 3) that are shares of the canvas as pixels, in place."""
+    places = points[points[..., 2] > 0][:, :2]
+    if not places.size or not np.median(np.abs(places).max(axis=1)) <= SHARES_UP_TO < max(height, width):
+        return
+    if (places < 0).any(axis=1).mean() > MOST_NEGATIVE:
+        raise InputError(f"{where}: its places go from -1 to 1; give pixels, or shares of the canvas from 0 to 1")
+    points[..., :2] *= (width, height)
+
+
 def _canvas(record: dict[str, Any], where: str, size: tuple[int, int] | None) -> tuple[int, int]:
-    sides = [record.get(name) for name in ("canvas_height", "canvas_width")]
-    if sides == [None, None]:
+    if record.get("canvas_height") is None and record.get("canvas_width") is None:
         if size is None:
-            what = "does not say how large the picture is (canvas_width, canvas_height), and no size was given"
+            what = "does not say how large the picture is (canvas_width, canvas_height); give its size (--canvas)"
             raise InputError(f"{where}: {what}")
-        return size
-    numbers = []
-    for name, side in zip(("canvas_height", "canvas_width"), sides, strict=True):
-        number = _number(side, f"{where}: {name}")
-        if number < 1 or number != int(number):
-            raise InputError(f"{where}: {name} is {side}, where a number of pixels is needed")
-        numbers.append(int(number))
-    height, width = numbers
+        height, width = size
+    else:
+        height, width = (_side(record.get(f"canvas_{name}"), f"{where}: canvas_{name}") for name in ("height", "width"))
     if height * width > MAX_PIXELS:
         raise InputError(
             f"{where}: canvas of {width}×{height} pixels is too large (at most {MAX_PIXELS // 10**6} million)"
@@ -121,20 +150,30 @@ def _canvas(record: dict[str, Any], where: str, size: tuple[int, int] | None) ->
     return height, width
 
 
-def _person(record: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _side(value: Any, where: str) -> int:
+    number = _number(value, where)
+    if number < 1 or number != int(number):
+        raise InputError(f"{where} is {value}, where a number of pixels is needed")
+    return int(number)
+
+
+def _person(record: Any, where: str, scores: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Body (18, 3) and hands (2, 21, 3); `scores` are the least that count, of each."""
     if not isinstance(record, dict):
         raise InputError(f'{where} is {_kind(record)}, where a person is an object with "pose_keypoints_2d"')
     sizes = (len(JOINTS), 25, len(COCO_JOINTS))
-    body = _points(record, _BODIES, sizes, where)
+    body = _points(record, _BODIES, sizes, where, scores[0])
     if len(body) == 25:
         body = body[list(BODY_25)]
     elif len(body) == len(COCO_JOINTS):
         body = to_openpose(body[None])[0]
-    hands = [_points(record, names, (HAND_POINTS,), where) for names in _HANDS]
+    hands = [_points(record, names, (HAND_POINTS,), where, scores[1]) for names in _HANDS]
     return body, np.stack(hands)
 
 
-def _points(record: dict[str, Any], names: Sequence[str], sizes: Sequence[int], where: str) -> NDArray[np.float64]:
+def _points(
+    record: dict[str, Any], names: Sequence[str], sizes: Sequence[int], where: str, least: float
+) -> NDArray[np.float64]:
     """(points, 3) with zeros for what was not found; as many as the first of `sizes` where nothing is there."""
     name = next((name for name in names if record.get(name) is not None), names[0])
     listed = record.get(name)
@@ -147,7 +186,7 @@ def _points(record: dict[str, Any], names: Sequence[str], sizes: Sequence[int], 
         raise InputError(f"{where}.{name} has {len(listed)} numbers, where x, y and score of {known} points are needed")
     numbers = [_number(value, f"{where}.{name}[{number}]") for number, value in enumerate(listed)]
     points = np.array(numbers).reshape(-1, 3)
-    points[points[:, 2] <= 0] = 0
+    points[(points[:, 2] <= 0) | (points[:, 2] < least)] = 0
     return points
 
 
@@ -192,8 +231,8 @@ def record(picture: Posed, scores: bool = False) -> dict[str, Any]:
 
 
 def _listed(points: NDArray[np.float64], scores: bool) -> list[float]:
-    found = (points[:, 2] > 0) & np.isfinite(points).all(axis=1)
-    values = np.where(found[:, None], points, 0.0)
+    there = found(points)
+    values = np.where(there[:, None], points, 0.0)
     if not scores:
-        values[:, 2] = found
+        values[:, 2] = there
     return [float(value) for value in values.ravel()]

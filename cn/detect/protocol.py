@@ -1,7 +1,7 @@
-"""What every detector is, so that folders can be worked through without knowing which one it is."""
+"""What every detector is, so that folders can be worked through without knowing which one it is; what many need."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +27,8 @@ class Detection:
     """Whether nothing was found, so that the map says nothing."""
     beside: bytes | NDArray[np.uint8] | None = None
     """What goes into a file of its own where that is asked for: text, or a grey picture (h, w)."""
+    doubt: str | None = None
+    """What may be wrong with it, since the image does not say."""
 
 
 class Detector(ABC):
@@ -52,7 +54,16 @@ class Detector(ABC):
         """How many images a call should get."""
         return self.network.batch if self.network else 1
 
-    def read(self, path: str) -> NDArray[Any]:
+    @property
+    def in_threads(self) -> bool:
+        """Whether all workers are threads of one process, since they share something large; else processes."""
+        return self.network is not None
+
+    def parts(self, path: str) -> int:
+        """How many pictures a file tells of; each gets a map."""
+        return 1
+
+    def read(self, path: str, part: int = 0) -> NDArray[Any]:
         """What `detect` takes, from a file ("-": standard input). Raises InputError, naming the file."""
         return images.read(path)
 
@@ -98,3 +109,20 @@ def drawn(lines: NDArray[np.uint8], name: str, shown: NDArray[np.uint8] | None =
     """
     found = share(lines >= 128)
     return Detection(lines if shown is None else shown, {name: found}, empty=not (lines >= 128).any())
+
+
+def by_size(
+    images: Sequence[NDArray[Any]],
+    batch: int,
+    function: Callable[[NDArray[Any]], Iterable[Any]],
+) -> list[Any]:
+    """What `function` makes of stacks (n ≤ batch, h, w, 3) of the pictures that have one size, in their first order."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(image.shape, []).append(number)
+    made: dict[int, Any] = {}
+    for numbers in groups.values():
+        for start in range(0, len(numbers), batch):
+            together = numbers[start : start + batch]
+            made |= zip(together, function(np.stack([images[n] for n in together])), strict=True)
+    return [made[number] for number in range(len(images))]

@@ -1,20 +1,19 @@
 """Segmentation (`ade20k`, `coco`): what class each pixel belongs to, by the published networks.
 
 Ids are uint8 (h, w): 0..149 of ADE20K, 0..170 of COCO-Stuff, `NONE` (255) where there is no class. `palettes.paint`
-makes maps of them, and `write_ids` files.
+makes maps of them.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images
-from cn.detect.palettes import NONE, ids_of_coco_labels
-from cn.errors import InputError, WeightsError
+from cn.detect.palettes import ids_of_coco_labels
+from cn.detect.protocol import by_size
+from cn.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,16 +153,6 @@ def _candidates(logits: "Tensor") -> list[int]:
     return possible.flatten(1).any(dim=1).nonzero().flatten().tolist()
 
 
-def write_ids(path: str | os.PathLike[str], ids: NDArray[np.integer], text: Mapping[str, str] | None = None) -> None:
-    """Write ids (h, w) as a grey PNG with 8 bits a pixel; whatever is not in 0..254 becomes `NONE`.
-
-    Raises InputError for another ending than .png, which would not keep the ids, and when it cannot be written.
-    """
-    if str(path) != "-" and images.format_of(path) != "PNG":
-        raise InputError(f"{path}: ids are written as .png, which keeps them as they are")
-    images.write(path, np.where((ids >= 0) & (ids < NONE), ids, NONE).astype(np.uint8), text)
-
-
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(h, w, 3) at `size`, bilinear between neighbours whatever the factor, as both networks were trained."""
     import cv2
@@ -179,27 +168,20 @@ def _classes(
     *options: bool,
 ) -> list[NDArray[np.uint8]]:
     """What the network finds in the prepared pictures, at the sizes of the pictures."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, seen in enumerate(prepared):
-        groups.setdefault(seen.shape, []).append(number)
-    found: dict[int, NDArray[np.uint8]] = {}
-    for (height, width, _), numbers in groups.items():
-        for start in range(0, len(numbers), batch):
-            together = numbers[start : start + batch]
-            logits = _run(network, np.stack([prepared[number] for number in together]), *options)
-            for number, of_one in zip(together, logits, strict=True):
-                found[number] = largest(of_one, (height, width), pictures[number].shape[:2])
-    return [found[number] for number in range(len(pictures))]
+    logits = by_size(prepared, batch, lambda together: _run(network, together, *options))
+    return [
+        largest(of_one, seen.shape[:2], picture.shape[:2])
+        for of_one, seen, picture in zip(logits, prepared, pictures, strict=True)
+    ]
 
 
 def _run(network: "UniFormerUPerNet | DeepLabV2MSC", prepared: NDArray[np.float32], *options: bool) -> "Tensor":
     """(n, h, w, 3) → logits (n, C, h', w'), float32 where the network is."""
     import torch
 
-    from cn.detect.nets import to_tensor
+    from cn.detect.nets import check_finite, to_tensor
 
     with torch.inference_mode():
         logits = network(to_tensor(prepared, network), *options).float().contiguous()
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError("this picture overflows the number format of --precision; use bf16 or fp32")
+    check_finite(logits, network)
     return logits

@@ -45,6 +45,9 @@ STICK_WIDTH = 4
 JOINT_RADIUS = 4
 LIMB_OPACITY = 0.6
 
+FARTHEST = 1e6
+"""Points farther from the canvas than this many pixels are taken for mistakes, and not drawn."""
+
 Canvas = NDArray[np.uint8]
 Keypoints = NDArray[np.floating]
 
@@ -58,8 +61,8 @@ def draw(
 ) -> Canvas:
     """Skeletons on black: uint8 (height, width, 3) RGB.
 
-    `people` is (n, 18, 3): x and y in pixels of this canvas (origin at the top left) and a score; a point with score
-    0, or one that is not finite, is not drawn, and neither are its limbs.
+    `people` is (n, 18, 3): x and y in pixels of this canvas (origin at the top left) and a score. What was not `found`
+    is not drawn, and neither are its limbs.
     `style` "released" is the drawing of the v1.0 checkpoints, the paper's: joints first, limbs laid over everything
     with 60 % opacity. "v1.1" draws limbs at 60 % brightness, each person's joints on top of them.
     Thickness does not depend on the size of the canvas: the checkpoints saw 4-pixel joints at 512 pixels.
@@ -81,28 +84,43 @@ def draw(
     # Limb by limb, over all people: where bodies cross, the order shows through the opacity.
     drawn = sorted(((limb, polygon) for body in bodies for limb, polygon in _limbs(body)), key=lambda pair: pair[0])
     for limb, polygon in drawn:
-        painted = cv2.fillConvexPoly(canvas.copy(), polygon, COLOURS[limb])
-        canvas = np.asarray(cv2.addWeighted(canvas, 1 - LIMB_OPACITY, painted, LIMB_OPACITY, 0), np.uint8)
+        _lay_over(canvas, polygon, COLOURS[limb])
     _draw_hands(canvas, pairs.reshape(-1, HAND_POINTS, 3))
     return canvas
 
 
+def found(points: Keypoints) -> NDArray[np.bool_]:
+    """Which of some points (…, 3) are there: (…). Those with a score above 0, at a place."""
+    return np.asarray((points[..., 2] > 0) & (np.abs(points[..., :2]) < FARTHEST).all(axis=-1))
+
+
+def _lay_over(canvas: Canvas, polygon: NDArray[np.int32], colour: tuple[int, int, int]) -> None:
+    """A polygon with `LIMB_OPACITY`, in place; as if the whole canvas were blended, which changes nothing elsewhere."""
+    left, top = np.maximum(polygon.min(axis=0), 0).tolist()
+    right, bottom = (polygon.max(axis=0) + 1).tolist()
+    part = canvas[top : max(bottom, 0), left : max(right, 0)]
+    if part.size:
+        painted = cv2.fillConvexPoly(part.copy(), polygon - np.array([left, top], np.int32), colour)
+        part[:] = cv2.addWeighted(part, 1 - LIMB_OPACITY, painted, LIMB_OPACITY, 0)
+
+
 def _draw_joints(canvas: Canvas, bodies: Keypoints) -> None:
     """Filled circles, joint by joint over all people, in place."""
+    there = found(bodies)
     for joint, colour in enumerate(COLOURS):
-        for body in bodies:
-            if _visible(body[joint]):
-                cv2.circle(canvas, (int(body[joint, 0]), int(body[joint, 1])), JOINT_RADIUS, colour, thickness=-1)
+        for body in bodies[there[:, joint]]:
+            cv2.circle(canvas, (int(body[joint, 0]), int(body[joint, 1])), JOINT_RADIUS, colour, thickness=-1)
 
 
 def _draw_hands(canvas: Canvas, hands: Keypoints) -> None:
     """Bones as lines, then all points as blue dots, hand by hand (n, 21, 3), in place.
 
-    As published, a point in the first row or column, or beyond, counts as not seen. (The first release also puts a
-    dot into the corner for each point that is not seen; nobody wants those.)
+    A point in the first row or column, or beyond, counts as not seen, as for the lines of the release and all of v1.1.
+    (The release puts a dot there, and one into the corner for each point that is not seen; nobody wants those.)
     """
     for hand in hands:
-        places = [(int(point[0]), int(point[1])) if _visible(point) and min(point[:2]) >= 1 else None for point in hand]
+        seen = found(hand) & (hand[:, :2] >= 1).all(axis=-1)
+        places = [(int(x), int(y)) if there else None for (x, y, _), there in zip(hand, seen, strict=True)]
         for (start, end), colour in zip(HAND_EDGES, HAND_COLOURS, strict=True):
             a, b = places[start], places[end]
             if a and b:
@@ -114,15 +132,12 @@ def _draw_hands(canvas: Canvas, hands: Keypoints) -> None:
 
 def _limbs(body: Keypoints) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """(number of the limb, ellipse polygon (k, 2)) for the limbs of one body (18, 3) whose two ends are there."""
+    there = found(body)
     for limb, (start, end) in enumerate(LIMBS):
-        if not (_visible(body[start]) and _visible(body[end])):
+        if not (there[start] and there[end]):
             continue
         (x0, y0), (x1, y1) = body[start, :2], body[end, :2]
         centre = (int((x0 + x1) / 2), int((y0 + y1) / 2))
         half_length = int(math.hypot(x0 - x1, y0 - y1) / 2)
         angle = int(math.degrees(math.atan2(y0 - y1, x0 - x1)))
         yield limb, np.asarray(cv2.ellipse2Poly(centre, (half_length, STICK_WIDTH), angle, 0, 360, 1), np.int32)
-
-
-def _visible(point: Keypoints) -> bool:
-    return bool(point[2] > 0 and np.isfinite(point[:2]).all())

@@ -23,9 +23,7 @@ class Snapped:
     ids: NDArray[np.uint8]
     """(h, w): class ids, `NONE` where there is no class."""
     sure: float
-    """The share 0..1 of the pixels whose colour is within the tolerance: low for what is no map in this palette."""
-    ambiguous: tuple[tuple[int, ...], ...]
-    """Ids that share a colour which occurs, a group for each such colour; `NONE` among them where it is black."""
+    """The share 0..1 of what is not black whose colour is within the tolerance: low for what is no map of these."""
 
 
 def ids_from_colours(image: NDArray[np.uint8], palette: Palette, tolerance: float = TOLERANCE) -> Snapped:
@@ -33,17 +31,17 @@ def ids_from_colours(image: NDArray[np.uint8], palette: Palette, tolerance: floa
 
     A pixel takes the nearest colour of the palette. Where none is within `tolerance`, as along edges that JPEG or an
     interpolation has blurred, it takes the id of the nearest pixel that has one. Of classes that share a colour the
-    first is meant, but what is as black as no class is `NONE`; `Snapped.ambiguous` says which.
+    first is meant, but what is as black as no class is `NONE`; `Palette.ambiguous` says which those are.
     """
     codes = (image[..., 0].astype(np.int32) << 16) | (image[..., 1].astype(np.int32) << 8) | image[..., 2]
     found = _meaning(codes, palette, tolerance)[codes]
     unsure = found == _UNSURE
-    share = 1 - float(unsure.mean()) if unsure.size else 1.0
+    # What is black says nothing: maps of other kinds are mostly black.
+    lit = np.count_nonzero((image > tolerance).any(axis=-1) | unsure)
+    share = 1 - np.count_nonzero(unsure) / lit if lit else 1.0
     if unsure.any():
         found = np.full_like(found, NONE) if unsure.all() else _filled(found, unsure)
-    there = set(np.unique(found).tolist())
-    groups = tuple(ids for ids in palette.shared().values() if there & set(ids))
-    return Snapped(found, share, groups)
+    return Snapped(found, share)
 
 
 def _meaning(codes: NDArray[np.int32], palette: Palette, tolerance: float) -> NDArray[np.uint8]:

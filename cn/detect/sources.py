@@ -1,35 +1,17 @@
-"""What SRC and DST on the command line mean: a list of jobs, each one file to read and one to write."""
+"""What SRC on the command line means: a file, the images of a folder or of a pattern, or standard input."""
 
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cn.errors import InputError, UsageError
 from cn.files import reason
 
-STDIN_NAME = "stdin"
 _FEW = 8
 """More endings than this are those of images."""
-
-_PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image to be turned into one map."""
-
-    source: str
-    """Path to read; "-" is standard input."""
-    output: str
-    """Path to write; "-" is standard output."""
-    key: str
-    """Path below the source folder, with "/": the same wherever that folder lies."""
-    name: str = ""
-    """What other files that belong to it are called, without ending: the output's path below DST."""
 
 
 @dataclass(frozen=True)
@@ -43,99 +25,54 @@ class Sources:
     """Whether SRC named one image, so that DST may be a file."""
     endings: frozenset[str] = frozenset()
     """What a name without its ending lacks: one of these, or what follows its last point."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """How many pictures a file tells of, where it is not one."""
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys) + sum(count - 1 for count in self.parts.values())
+
+    def divided(self, parts: Callable[[str], int]) -> "Sources":
+        """The same, when `parts` says how many pictures a file (its path) tells of; several need a folder as DST."""
+        counts = {key: parts(os.path.join(self.root, key)) for key in self.keys}
+        several = {key: count for key, count in counts.items() if count != 1}
+        names = {os.path.join(*split(key, self.endings)[:2]) for key in self.keys} if several else set()
+        for key, count in several.items():
+            folder, stem, _ = split(key, self.endings)
+            if not names.isdisjoint(os.path.join(folder, stem, f"{part:04}") for part in range(count)):
+                raise InputError(f"{key}: its pictures would have the names of other files of the folder {stem}")
+        return replace(self, single=self.single and not several, parts=several)
 
 
 def find(
-    src: str, dst: str, *, endings: frozenset[str], recursive: bool = False, stdin_paths: Iterable[str] | None = None
+    src: str,
+    *results: str,
+    endings: frozenset[str],
+    recursive: bool = False,
+    stdin_paths: Iterable[str] | None = None,
 ) -> Sources:
     """The images that `src` names: a file, a folder, a glob pattern, or "-".
 
     For "-", `stdin_paths` are the lines of standard input, or None when standard input is an image itself. Folders and
-    patterns give files whose names end with one of `endings` (lower case); hidden files, and what lies in the folder
-    `dst`, are left out. Raises InputError when there is nothing.
+    patterns give files whose names end with one of `endings` (lower case); hidden files, and what lies in one of the
+    folders `results`, are left out. Raises InputError when there is nothing.
     """
+    leave_out = frozenset(map(os.path.realpath, results))
     if src == "-":
         return Sources("", ("-",), True, endings) if stdin_paths is None else _listed(stdin_paths, endings)
     if os.path.isdir(src):
-        keys = _sorted(_walk(src, "", tuple(endings), recursive, os.path.realpath(dst)), endings)
+        keys = _sorted(_walk(src, "", tuple(endings), recursive, leave_out), endings)
         if not keys:
             deeper = "" if recursive else " (with --recursive, its sub-folders are searched too)"
             raise InputError(f"{src}: no {_sort_of_files(endings)} in this folder{deeper}")
         return Sources(src, keys, False, endings)
     if not os.path.lexists(src) and glob.has_magic(src):
-        return _matched(src, endings, os.path.realpath(dst))
+        return _matched(src, endings, leave_out)
     return Sources(os.path.dirname(src), (os.path.basename(src),), True, endings)
 
 
-def jobs(sources: Sources, dst: str) -> Iterator[Job]:
-    """One job for each image: the structure below the source folder is kept, the ending becomes .png.
-
-    `a.jpg` and `a.webp` of one folder, which would both become `a.png`, keep their endings: `a.jpg.png`, `a.webp.png`.
-    Raises UsageError where a result would replace an image that is to be read.
-    """
-    if sources.single:
-        yield _single(sources, dst)
-        return
-    if dst == "-":
-        raise UsageError("standard output takes one image; name a folder for several")
-    if os.path.exists(dst) and not os.path.isdir(dst):
-        raise InputError(f"{dst}: is a file, but a folder is needed there for several images")
-    if not os.path.exists(dst) and not dst.endswith(os.sep) and Path(dst).suffix.lower() in _PICTURE_ENDINGS:
-        raise UsageError(f"{dst}: several images need a folder; name one, or end it with {os.sep} if it is one")
-    folder, root = os.path.realpath(dst), os.path.realpath(sources.root or ".")
-    if folder == root or (
-        _inside(folder, root) and any(_inside(os.path.join(root, key), folder) for key in sources.keys)
-    ):
-        raise UsageError(f"{dst}: the results would lie among the images they are made from; name another folder")
-    taken = {key for _, group in _of_one_name(sources) for key in _several(group)}
-    for (below, stem), group in _of_one_name(sources):
-        keys = list(group)
-        for key in keys:
-            # Without its ending, unless another image of the folder would then have the same name.
-            short = os.path.join(below, stem)
-            result = key if len(keys) > 1 or short in taken else short
-            taken |= {result} if result == key else set()
-            yield Job(os.path.join(sources.root, key), os.path.join(dst, f"{result}.png"), key, result)
-
-
-def collisions(sources: Sources) -> int:
-    """How many images keep their ending in the name of the result, because another one has the same name."""
-    sizes = (sum(1 for _ in group) for _, group in _of_one_name(sources))
-    return sum(size for size in sizes if size > 1)
-
-
-def _several(group: Iterator[str]) -> list[str]:
-    keys = list(group)
-    return keys if len(keys) > 1 else []
-
-
-def _of_one_name(sources: Sources) -> Iterator[tuple[tuple[str, str], Iterator[str]]]:
-    """(folder, name without ending) and the images that have it."""
-    return groupby(sources.keys, key=lambda key: _parts(key, sources.endings)[:2])
-
-
-def _single(sources: Sources, dst: str) -> Job:
-    (key,) = sources.keys
-    source = "-" if key == "-" else os.path.join(sources.root, key)
-    name = STDIN_NAME if key == "-" else key
-    # A name without ending that is not there yet is meant as a folder: nobody wants a PNG called "maps".
-    if dst != "-" and (os.path.isdir(dst) or dst.endswith(os.sep) or not (os.path.exists(dst) or Path(dst).suffix)):
-        dst = os.path.join(dst, f"{_parts(name, sources.endings)[1]}.png")
-    if (
-        source != "-"
-        and dst != "-"
-        and os.path.exists(dst)
-        and os.path.exists(source)
-        and os.path.samefile(dst, source)
-    ):
-        raise UsageError(f"{dst}: the result would replace the image it is made from; name another file")
-    return Job(source, dst, name, Path(_parts(name, sources.endings)[1] if dst == "-" else dst).stem)
-
-
-def _walk(folder: str, below: str, endings: tuple[str, ...], recursive: bool, leave_out: str) -> Iterator[str]:
+def _walk(
+    folder: str, below: str, endings: tuple[str, ...], recursive: bool, leave_out: frozenset[str]
+) -> Iterator[str]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -146,7 +83,7 @@ def _walk(folder: str, below: str, endings: tuple[str, ...], recursive: bool, le
         mode = _mode(entry.path)
         if mode is not None and stat.S_ISDIR(mode):
             # Links to folders may lead in circles.
-            if recursive and not entry.is_symlink() and os.path.realpath(entry.path) != leave_out:
+            if recursive and not entry.is_symlink() and os.path.realpath(entry.path) not in leave_out:
                 yield from _walk(entry.path, f"{below}{entry.name}/", endings, recursive, leave_out)
         elif entry.name.lower().endswith(endings) and (mode is None or stat.S_ISREG(mode)):
             yield below + entry.name
@@ -160,11 +97,12 @@ def _mode(path: str) -> int | None:
         return None
 
 
-def _inside(path: str, folder: str) -> bool:
+def inside(path: str, folder: str) -> bool:
+    """Whether a path lies below a folder."""
     return path.startswith(os.path.join(folder, ""))
 
 
-def _matched(pattern: str, endings: frozenset[str], leave_out: str) -> Sources:
+def _matched(pattern: str, endings: frozenset[str], leave_out: frozenset[str]) -> Sources:
     """A glob pattern; `**` goes through sub-folders. The folder before the first wildcard is the root."""
     fixed: list[str] = []
     parts = pattern.split("/")
@@ -175,8 +113,8 @@ def _matched(pattern: str, endings: frozenset[str], leave_out: str) -> Sources:
     root = "/".join(fixed) or ("/" if pattern.startswith("/") else "")
     found = (path for path in glob.iglob(pattern, recursive=True) if path.lower().endswith(tuple(endings)))
     found = (path for path in found if (mode := _mode(path)) is None or stat.S_ISREG(mode))
-    if _inside(leave_out, os.path.realpath(root or ".")):
-        found = (path for path in found if not _inside(os.path.realpath(path), leave_out))
+    if below := [folder for folder in leave_out if inside(folder, os.path.realpath(root or "."))]:
+        found = (path for path in found if not any(inside(os.path.realpath(path), folder) for folder in below))
     keys = _sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), endings)
     if any(key.startswith("../") for key in keys):
         raise UsageError(f"{pattern}: '..' cannot stand behind a wildcard")
@@ -201,10 +139,10 @@ def _listed(lines: Iterable[str], endings: frozenset[str]) -> Sources:
 
 
 def _sorted(keys: Iterable[str], endings: frozenset[str]) -> list[str]:
-    return sorted(keys, key=lambda key: _parts(key, endings))
+    return sorted(keys, key=lambda key: split(key, endings))
 
 
-def _parts(key: str, endings: frozenset[str]) -> tuple[str, str, str]:
+def split(key: str, endings: frozenset[str]) -> tuple[str, str, str]:
     """Folder, name without ending, ending of a key."""
     folder, _, name = key.rpartition("/")
     lower = name.lower()

@@ -195,11 +195,3 @@ def _near(size: tuple[int, int], trained: int, multiple: int) -> tuple[int, int]
     factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
     height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
     return height, width
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`512x768` (width × height, as everywhere in this field) or `512` → (height, width)."""
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(p.isdecimal() and len(p) < 8 for p in parts):
-        raise UsageError(f"--size is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
-    return int(parts[-1]), int(parts[0])

@@ -58,9 +58,9 @@ def ade20k(
     if from_labels is not None:
         if network.is_given or swapped_channels:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.classes import Ade20kLabels
+        from cn.detect.classes import Ade20kLabels, label_endings
 
-        return Task(lambda: Ade20kLabels(from_labels), Ade20kLabels.endings, ids)
+        return Task(lambda: Ade20kLabels(from_labels), label_endings(from_labels), ids)
     chosen = network.method("ade20k", None)
 
     def detector() -> "Detector":
@@ -113,9 +113,9 @@ def coco(
     if from_labels is not None:
         if network.is_given or multi_scale:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.classes import CocoLabels
+        from cn.detect.classes import CocoLabels, label_endings
 
-        return Task(lambda: CocoLabels(from_labels, panoptic_json), CocoLabels.endings, ids)
+        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_endings(from_labels), ids)
     chosen = network.method("coco", None)
 
     def detector() -> "Detector":
@@ -130,21 +130,15 @@ def palette(
     kind: Annotated[
         Literal["ade20k", "coco"], typer.Argument(metavar="KIND", help="ade20k or coco.", show_default=False)
     ],
-    unique: Annotated[
-        bool,
-        typer.Option("--unique", help="For coco: a palette of our own in which every class has a colour of its own."),
-    ] = False,
     json: Json = False,
 ) -> None:
     """The colours of segmentation maps: id, red, green, blue, hexadecimal, class; a line each.
 
     Classes that share their colour with others are marked: a painted map does not tell them apart.
     """
-    from cn.detect.palettes import ADE20K, COCO_STUFF, COCO_STUFF_UNIQUE
+    from cn.detect.palettes import ADE20K, COCO_STUFF
 
-    if unique and kind != "coco":
-        raise UsageError("--unique is for coco")
-    chosen = COCO_STUFF_UNIQUE if unique else {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
+    chosen = {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
     shared_by = chosen.shared()
     for number, (name, colour) in enumerate(chosen.entries):
         others = [chosen.name_of(other) for other in shared_by.get(colour, ()) if other != number]

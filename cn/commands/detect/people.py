@@ -7,9 +7,11 @@ import typer
 
 from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice, method_option
 from cn.commands.detect.shared import Task, shared
+from cn.commands.options import parse_size
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
+    from cn.detect.loading import Network
     from cn.detect.protocol import Detector
     from cn.detect.skeleton import Style
 
@@ -32,8 +34,95 @@ Keypoints = Annotated[
     typer.Option(
         "--keypoints",
         metavar="FOLDER",
-        help="Also write the key points of each image to FOLDER/NAME.json, as OpenPose and the web UIs' editors do.",
+        help="Also write the key points of each image to FOLDER/NAME.json, as OpenPose and the web UIs' editors do; "
+        "like theirs, with a score of 1 for every point ([b]--json[/b] has the scores).",
         rich_help_panel=PEOPLE_PANEL,
+    ),
+]
+FromJson = Annotated[
+    bool,
+    typer.Option(
+        "--from-json",
+        help="The files are poses (.json or .jsonl of OpenPose, of a web UI's editor, of [b]--keypoints[/b] or "
+        "[b]--json[/b]): draw them. One that tells of several pictures gives a folder of maps.",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
+Canvas = Annotated[
+    str | None,
+    typer.Option(
+        "--canvas",
+        metavar="WIDTHxHEIGHT",
+        help="For --from-json: the size in pixels, where the file does not say it.",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        "--min-score",
+        metavar="SCORE",
+        min=0,
+        max=1,
+        help="For --from-json: points with a lower score are left out. Default: none; but of files that OpenPose "
+        "itself wrote, what it does not draw either (below 0.05, of hands 0.2).",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
+Hands = Annotated[
+    bool | None,
+    typer.Option(
+        "--hands/--no-hands",
+        help="Find and draw hands too, by OpenPose's hand network; the paper did not. With --from-json: hands that a "
+        "file has are drawn, unless --no-hands.",
+        rich_help_panel=PEOPLE_PANEL,
+        show_default=False,
+    ),
+]
+HandWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--hand-weights",
+        metavar="FILE",
+        help="For --hands, with any method: hand_pose_model.pth (not for commercial use). Default: the file that "
+        "[b]cn weights pull[/b] has fetched.",
+        rich_help_panel=PEOPLE_PANEL,
+    ),
+]
+AllHandScales = Annotated[
+    bool,
+    typer.Option(
+        "--all-hand-scales",
+        help="For --hands: look at each hand at four scales, as published; seven times slower than at one.",
+        rich_help_panel=PEOPLE_PANEL,
+    ),
+]
+Scale = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--scale",
+        metavar="HEIGHT",
+        min=0.1,
+        max=8,
+        help="openpose: the height at which it looks, in units of 368 pixels; repeat it for several. Default, as "
+        "released: 0.5. 1 finds smaller people, at four times the cost.",
+        rich_help_panel=PEOPLE_PANEL,
+    ),
+]
+BodyStyle = Annotated[
+    Literal["released", "v11"],
+    typer.Option(
+        "--style",
+        help="How skeletons are drawn: as the released 1.0 control saw them, or as those of 1.1 and later.",
+        rich_help_panel=PEOPLE_PANEL,
+    ),
+]
+BodyMethod = Annotated[
+    str | None,
+    method_option(
+        "openpose",
+        "openpose: the network of the paper; light: a small one, free to use; keypointrcnn: torchvision's, free to "
+        "use. Default: openpose.",
     ),
 ]
 _STYLES: "dict[str, Style]" = {"released": "released", "v11": "v1.1"}
@@ -41,71 +130,15 @@ _STYLES: "dict[str, Style]" = {"released": "released", "v11": "v1.1"}
 
 @shared
 def openpose(
-    method: Annotated[
-        str | None,
-        method_option(
-            "openpose",
-            "openpose: the network of the paper; light: a small one, free to use; keypointrcnn: torchvision's, free to "
-            "use. Default: openpose.",
-        ),
-    ] = None,
-    from_json: Annotated[
-        bool,
-        typer.Option(
-            "--from-json",
-            help="The files are poses (.json of OpenPose, of a web UI's editor, or of [b]--keypoints[/b]): draw them.",
-            rich_help_panel=METHOD_PANEL,
-        ),
-    ] = False,
-    canvas: Annotated[
-        str | None,
-        typer.Option(
-            "--canvas",
-            metavar="WIDTHxHEIGHT",
-            help="For --from-json: the size in pixels, where the file does not say it.",
-            rich_help_panel=METHOD_PANEL,
-        ),
-    ] = None,
-    hands: Annotated[
-        bool,
-        typer.Option("--hands", help="Find and draw hands too. The paper did not.", rich_help_panel=PEOPLE_PANEL),
-    ] = False,
-    hand_weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--hand-weights",
-            metavar="FILE",
-            help="For --hands: hand_pose_model.pth. Default: the file that [b]cn weights pull[/b] has fetched.",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = None,
-    all_hand_scales: Annotated[
-        bool,
-        typer.Option(
-            "--all-hand-scales",
-            help="For --hands: look at each hand at four scales, as published; seven times slower than at one.",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = False,
-    scale: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--scale",
-            min=0.1,
-            max=8,
-            help="openpose: the height at which it looks, in units of 368 pixels; repeat it for several. Default, as "
-            "released: 0.5. 1 finds smaller people, at four times the cost.",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = None,
-    style: Annotated[
-        Literal["released", "v11"],
-        typer.Option(
-            "--style",
-            help="How skeletons are drawn: as the released 1.0 control saw them, or as those of 1.1 and later.",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = "released",
+    method: BodyMethod = None,
+    from_json: FromJson = False,
+    canvas: Canvas = None,
+    min_score: MinScore = None,
+    hands: Hands = None,
+    hand_weights: HandWeights = None,
+    all_hand_scales: AllHandScales = False,
+    scale: Scale = None,
+    style: BodyStyle = "released",
     min_keypoints: MinKeypoints = 0.3,
     keypoints: Keypoints = None,
     *,
@@ -116,12 +149,16 @@ def openpose(
     OpenPose, drawn as existing pose controls expect it, or an alternative that is free to use. With [b]--json[/b] each
     record holds the people as OpenPose writes them; [b]--from-json[/b] draws such files, edited or made elsewhere.
     """
+    if from_json:
+        _no_network(method is not None or network.is_given or scale or hand_weights or all_hand_scales)
+        from cn.detect.people import PoseFileDetector
+
+        drawn = PoseFileDetector(_canvas(canvas), _STYLES[style], min_keypoints, min_score, hands is not False)
+        return Task(lambda: drawn, drawn.endings, keypoints)
+    if canvas is not None or min_score is not None:
+        raise UsageError("--canvas and --min-score are for --from-json")
     if not hands and (hand_weights is not None or all_hand_scales):
         raise UsageError("--hand-weights and --all-hand-scales are for --hands")
-    if from_json:
-        return _from_json(method, network, canvas, hands or scale, style, min_keypoints, keypoints)
-    if canvas is not None:
-        raise UsageError("--canvas is for --from-json; images have their own size")
     chosen = network.method("openpose", method)
     if scale and chosen is not None and chosen.name != "openpose":
         raise UsageError(f"--scale is for --method openpose, not {chosen.name}")
@@ -132,8 +169,7 @@ def openpose(
         from cn.detect.people import OpenPoseDetector
 
         body = network.needed("openpose", chosen)
-        if body.name == "KeypointRCNN" and body.precision != "fp32":
-            raise UsageError("--precision: Keypoint R-CNN computes in fp32 only")
+        _check_options(body, scale)
         return OpenPoseDetector(
             body,
             network.other("hands", hand_weights) if hands else None,
@@ -146,28 +182,29 @@ def openpose(
     return Task(detector, beside=keypoints)
 
 
-def _from_json(
-    method: str | None,
-    network: NetworkChoice,
-    canvas: str | None,
-    of_networks: object,
-    style: str,
-    min_keypoints: float,
-    keypoints: str | None,
-) -> Task:
-    if method is not None or network.is_given or of_networks:
-        raise UsageError("--from-json needs no network: leave out --method, --weights, --hands, --scale and the like")
-    from cn.detect.people import PoseFileDetector
-
-    size = _canvas(canvas) if canvas is not None else None
-    return Task(lambda: PoseFileDetector(size, _STYLES[style], min_keypoints), PoseFileDetector.endings, keypoints)
+def _check_options(body: "Network", scale: list[float] | None) -> None:
+    """Raises UsageError for what this network cannot do."""
+    if scale and body.name != "BodyNetwork":
+        raise UsageError("--scale is for OpenPose's own network, and these are the weights of another")
+    if body.name == "KeypointRCNN" and body.precision != "fp32":
+        raise UsageError("--precision: Keypoint R-CNN computes in fp32 only")
 
 
-def _canvas(text: str) -> tuple[int, int]:
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(p.isdecimal() and 0 < int(p) <= 16384 for p in parts if len(p) < 8) or not all(parts):
-        raise UsageError(f"--canvas is WIDTHxHEIGHT in pixels, such as 512x768, not {text!r}")
-    return int(parts[1]), int(parts[0])
+def _no_network(given: object) -> None:
+    if given:
+        raise UsageError("--from-json needs no network: leave out --method, --weights, --scale and the like")
+
+
+def _canvas(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of `--canvas`."""
+    if text is None:
+        return None
+    from cn.resizing import MAX_PIXELS
+
+    height, width = parse_size(text, "--canvas")
+    if not 0 < height * width <= MAX_PIXELS:
+        raise UsageError(f"--canvas has between one and {MAX_PIXELS // 10**6} million pixels, not {text}")
+    return height, width
 
 
 @shared

@@ -108,6 +108,8 @@ def shared(make: Callable[..., Task]) -> Callable[..., None]:
     # Typer reads the options from here.
     command.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in wanted}
+    # Rich keeps line breaks, which are those of the source: paragraphs become lines.
+    command.__doc__ = "\n\n".join(" ".join(text.split()) for text in (make.__doc__ or "").split("\n\n"))
     return command
 
 
@@ -124,11 +126,14 @@ class _Tally:
 
     counts: "Counter[str]" = field(default_factory=Counter)
     other_settings: int = 0
+    doubts: "Counter[str]" = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
     def add(self, outcome: "Outcome") -> None:
         self.counts[outcome.status] += 1
         self.other_settings += outcome.status == "skipped" and outcome.note is not None
+        if outcome.status == "written" and outcome.note is not None:
+            self.doubts[outcome.note] += 1
         if outcome.status == "failed" and len(self.failed) < _NAMED_AT_MOST:
             self.failed.append(outcome.path)
 
@@ -149,6 +154,8 @@ class _Tally:
                 f"{self.other_settings} of those already there were made with other settings; "
                 "--overwrite makes them again"
             )
+        for doubt, count in self.doubts.most_common(_NAMED_AT_MOST):
+            console.warn(f"{doubt} (in {count} maps)")
 
     def judge(self) -> None:
         """Raise what the exit code comes from: nothing, when all went well."""
@@ -174,17 +181,21 @@ def _work(
     quiet: Quiet = False,
 ) -> None:
     """Find the images, work through them, report each, and fail with the right exit code."""
-    from cn.detect import batch, effort, sources
+    from cn.detect import batch, effort, jobs, sources
     from cn.images import SUFFIXES
 
     endings = task.endings or SUFFIXES
-    found = sources.find(src, dst, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
+    results = (dst, task.beside) if task.beside is not None else (dst,)
+    found = sources.find(src, *results, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
     _say_collisions(found)
     detector = task.detector()
+    found = found.divided(detector.parts)
+    if task.beside is not None and detector.beside is not None:
+        jobs.check_beside(found, dst, task.beside, detector.beside)
     count = len(found)
     doing = batch.run(
         batch.Work(detector, overwrite, resolution, on_empty, task.beside),
-        sources.jobs(found, dst),
+        jobs.of(found, dst),
         count,
         min(workers or effort.workers(detector, count), count),
     )
@@ -206,6 +217,8 @@ def _work(
 def _say(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
     if outcome.output != "-" and (json or outcome.status == "written"):
         console.emit(outcome.record(), json)
+    if outcome.status == "written" and single and outcome.note is not None:
+        console.warn(f"{outcome.path}: {outcome.note}")
     if outcome.status == "failed":
         if single and outcome.error is not None:
             raise outcome.error
@@ -215,9 +228,9 @@ def _say(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
 
 
 def _say_collisions(found: "Sources") -> None:
-    from cn.detect import sources
+    from cn.detect import jobs
 
-    if count := sources.collisions(found):
+    if count := jobs.collisions(found):
         console.warn(f"{count} images share their name with another; their results keep the ending (a.jpg → a.jpg.png)")
 
 

@@ -90,7 +90,12 @@ def to_tensor(images: NDArray[np.generic], network: nn.Module) -> Tensor:
 
 def to_array(output: Tensor, network: nn.Module) -> NDArray[np.float32]:
     """What a network gave, as float32. Raises InputError where its number format was too narrow for its numbers."""
-    array = output.float().cpu().numpy()
-    if next(network.parameters()).dtype != torch.float32 and not np.isfinite(array).all():
+    numbers = output.float().cpu()
+    check_finite(numbers, network)
+    return numbers.numpy()
+
+
+def check_finite(output: Tensor, network: nn.Module) -> None:
+    """Raises InputError where the number format of a network was too narrow for its numbers."""
+    if next(network.parameters()).dtype != torch.float32 and not bool(torch.isfinite(output).all()):
         raise InputError("this picture overflows the number format of --precision; use bf16 or fp32")
-    return array
