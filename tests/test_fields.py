@@ -6,8 +6,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from cn.detect.fields import Fields, cubic, enlargement, smoothing
-from cn.detect.grouping import HEAT
 from cn.detect.keypoints import layer
+from cn.detect.peaks import HEAT
 from tests.model_helpers import uniform
 from tests.pose_fields import maps_of, placed
 

@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cn.detect.fields import Fields, Layer, cubic
-from cn.detect.grouping import LIGHT, LINKS, MOST_PEAKS, OPENPOSE, Bond, Peaks, decode, find_bonds, find_peaks, merged
+from cn.detect.grouping import LIGHT, OPENPOSE, decode, merged
+from cn.detect.limbs import LINKS, Bond, find_bonds
+from cn.detect.peaks import MOST_PEAKS, Peaks, find_peaks
 from tests.model_helpers import uniform
 from tests.pose_fields import maps_of, placed
+
+
+def peaks_in(fields):
+    """As OpenPose looks for them."""
+    return find_peaks(fields, sigma=3.0, strict=False, apart=0.0)
 
 
 def decoded(maps, stride=4):
@@ -56,7 +63,7 @@ def test_the_order_of_people_does_not_matter(seed, order):
 def test_mirrored_maps_give_mirrored_peaks():
     heat, _ = maps_of(some_people(3), (50, 80), 4)
     eye = np.eye(50), np.eye(80)
-    plain, mirrored = (find_peaks(Fields([Layer(h, *eye)]), OPENPOSE) for h in (heat, heat[:, :, ::-1]))
+    plain, mirrored = (peaks_in(Fields([Layer(h, *eye)])) for h in (heat, heat[:, :, ::-1]))
     for one, other in zip(plain, mirrored, strict=True):
         assert sorted(zip(one.y, one.x, strict=True)) == sorted(zip(other.y, 79 - other.x, strict=True))
 
@@ -65,7 +72,7 @@ def test_noise_is_bounded():
     noise = np.abs(uniform("noise", (19, 120, 120)).numpy())
     maps = (noise, uniform("flow", (38, 120, 120)).numpy())
     fields = Fields([Layer(noise, np.eye(120), np.eye(120))])
-    peaks = find_peaks(fields, OPENPOSE)
+    peaks = peaks_in(fields)
     assert max(len(found.x) for found in peaks) <= MOST_PEAKS
     people, scores = decoded(maps, stride=1)
     assert people.shape == (len(scores), 18, 3)
@@ -77,9 +84,9 @@ def test_of_too_many_peaks_the_highest_are_kept(monkeypatch):
     for number in range(5):
         heat[0, 20, 6 + 12 * number] = 10 + number
     fields = Fields([Layer(heat, np.eye(40), np.eye(60))])
-    assert find_peaks(fields, OPENPOSE)[0].x.tolist() == [6, 18, 30, 42, 54]
-    monkeypatch.setattr("cn.detect.grouping.MOST_PEAKS", 3)
-    found = find_peaks(fields, OPENPOSE)
+    assert peaks_in(fields)[0].x.tolist() == [6, 18, 30, 42, 54]
+    monkeypatch.setattr("cn.detect.peaks.MOST_PEAKS", 3)
+    found = peaks_in(fields)
     assert found[0].x.tolist() == [30, 42, 54]
     assert found[0].heat.tolist() == [12, 13, 14]
     assert len(found[1].x) == 0
@@ -99,7 +106,7 @@ def test_people_of_whom_the_maps_are_unsure_are_dropped(rules, kept, lost):
 def test_equal_neighbours_are_both_peaks_as_published():
     heat = np.zeros((18, 30, 30))
     heat[2, 15, 14:16] = 20
-    assert find_peaks(Fields([Layer(heat, np.eye(30), np.eye(30))]), OPENPOSE)[2].x.tolist() == [14, 15]
+    assert peaks_in(Fields([Layer(heat, np.eye(30), np.eye(30))]))[2].x.tolist() == [14, 15]
 
 
 def flow_along(*segments, size=60):
@@ -123,7 +130,7 @@ def candidates(starts, ends):
 def test_limbs_are_matched_greedily_each_end_once():
     # The first elbow lies between shoulder and second elbow: all three limbs there would be good ones.
     fields = flow_along(((20, 10, 40), 0.9), ((30, 10, 22), 0.3))
-    found = find_bonds(fields, candidates([(20, 10), (30, 10)], [(20, 22), (20, 40), (30, 22)]), OPENPOSE)
+    found = find_bonds(fields, candidates([(20, 10), (30, 10)], [(20, 22), (20, 40), (30, 22)]), False)
     assert [len(some) for some in found] == [0, 0, 2] + [0] * 16
     assert [(bond.start, bond.end) for bond in found[2]] == [(0, 0), (1, 2)], "of equal ones the first"
     assert [bond.score for bond in found[2]] == pytest.approx([0.9, 0.3])
@@ -136,11 +143,11 @@ def test_one_of_ten_points_may_fail_but_not_two(gap):
         fields = flow_along(((20, 10, 37), 1.0))
         for number in gaps:
             fields.layers[0].maps[14, 20, 10 + 3 * number] = 0
-        assert len(find_bonds(fields, candidates([(20, 10)], [(20, 37)]), OPENPOSE)[2]) == count
+        assert len(find_bonds(fields, candidates([(20, 10)], [(20, 37)]), False)[2]) == count
 
 
 def test_nothing_is_found_without_candidates():
-    assert find_bonds(flow_along(), candidates(np.zeros((0, 2), int), [(20, 22)]), OPENPOSE) == [[]] * 19
+    assert find_bonds(flow_along(), candidates(np.zeros((0, 2), int), [(20, 22)]), False) == [[]] * 19
 
 
 def bonds(**found):
