@@ -127,9 +127,11 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         return error.exit_code
     except _ClickException as error:
         return _usage(error)
-    except (typer.Abort, KeyboardInterrupt):
-        _report("interrupted", debug)
-        return ExitCode.INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt) as stop:
+        # Before a command runs, Typer makes an Abort of whatever stops it.
+        terminated = isinstance(stop, Terminated) or isinstance(stop.__context__, Terminated)
+        _report("terminated" if terminated else "interrupted", debug)
+        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     except SystemExit:
         # No code of ours exits the process; Typer and rich do so when the reader of the help text has gone away.
         return ExitCode.PIPE_CLOSED

@@ -45,6 +45,9 @@ SUFFIXES = frozenset(
 )
 """File name endings that a folder's images are found by (lower case)."""
 
+MAX_SIDE = 1_000_000
+"""PNG readers refuse longer sides."""
+
 _FORMATS = {
     "": "PNG",
     ".png": "PNG",
@@ -161,6 +164,8 @@ def encode(
     if array.dtype != np.uint8:
         raise TypeError(f"images are uint8, not {array.dtype}")
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if max(array.shape[:2]) > MAX_SIDE:
+        raise InputError(f"{array.shape[1]}×{array.shape[0]} pixels: no side may have more than {MAX_SIDE:,}")
     if format == "PNG":
         return pngtext.with_text(_png(array), text or {})
     image = Image.fromarray(np.ascontiguousarray(array))

@@ -127,3 +127,36 @@ def test_maps_say_the_same_as_their_ids(folder):
     assert cn("detect", "seg", "labels", "out", *CHALLENGE, "--ids", "ids", cwd=folder).returncode == 0
     ids = images.read(folder / "ids" / "a.png")[..., 0]
     assert np.array_equal(images.read(folder / "out" / "a.png"), paint(ids, ADE20K))
+
+
+def test_results_that_are_links_to_sources_are_refused(folder):
+    """Writing through them would replace what is read."""
+    (folder / "out").mkdir()
+    (folder / "ids").mkdir()
+    (folder / "k").mkdir()
+    Image.fromarray(LABELS).save(folder / "labels" / "b.png")
+    for link, source in {"out/a.png": "labels/a.png", "ids/b.png": "labels/b.png", "k/a.json": "poses/a.json"}.items():
+        (folder / link).symlink_to(folder / source)
+    poses(folder / "poses" / "b.json", person())
+    before = contents(folder)
+    for words in (
+        ("seg", "labels", "out", *CHALLENGE),
+        ("seg", "labels", "free", *CHALLENGE, "--ids", "ids"),
+        ("pose", "poses", "free", "--from-json", "--keypoints", "k"),
+    ):
+        done = cn("detect", *words, "--overwrite", cwd=folder)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "link" in done.stderr
+    assert contents(folder) == before
+
+
+def test_maps_that_no_reader_would_open_are_refused(tmp_path):
+    np.save(tmp_path / "wide.npy", np.zeros((1, 1_000_001), np.uint8))
+    done = cn("detect", "seg", "wide.npy", "out.png", "--from-labels", "ids", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "1,000,000" in done.stderr
+
+
+def test_a_record_and_a_map_do_not_share_standard_output(folder):
+    done = cn("detect", "pose", "poses/a.json", "-", "--from-json", "--json", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")

@@ -134,6 +134,12 @@ def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path
     again = cn("weights", "convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
     assert (again.returncode, again.stderr.count("\n")) == (3, 1)
     assert "--overwrite" in again.stderr
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "p.safetensors")
+    before = (tmp_path / "p.safetensors").read_bytes()
+    for target in ("p.safetensors", "link.safetensors"):
+        itself = cn("weights", "convert", "p.safetensors", target, "--overwrite", cwd=tmp_path)
+        assert (itself.returncode, itself.stderr.count("\n")) == (2, 1)
+    assert (tmp_path / "p.safetensors").read_bytes() == before
     other = cn("weights", "convert", weights["body"], "q.safetensors", cwd=tmp_path)
     assert other.returncode == 4
     assert "OpenPifPaf" in other.stderr
@@ -213,9 +219,10 @@ def test_bad_files_of_poses_are_one_line(content, words, what, tmp_path):
 
 def test_poses_come_through_a_pipe(tmp_path):
     data = poses(tmp_path / "a.json", person()).read_bytes()
-    done = cn("detect", "pose", "-", "a.png", "--from-json", cwd=tmp_path, stdin=data)
-    assert done.returncode == 0, done.stderr
-    assert np.array_equal(images.read(tmp_path / "a.png"), skeleton.draw([person()], 256, 256))
+    for mark in (b"", b"\xef\xbb\xbf", b" \n"):
+        done = cn("detect", "pose", "-", "a.png", "--from-json", "--overwrite", cwd=tmp_path, stdin=mark + data)
+        assert done.returncode == 0, done.stderr
+        assert np.array_equal(images.read(tmp_path / "a.png"), skeleton.draw([person()], 256, 256))
     listed = cn("detect", "pose", "-", "out", "--from-json", cwd=tmp_path, stdin=b"a.json\n")
     assert listed.stdout == "out/a.png\n"
 

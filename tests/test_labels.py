@@ -136,6 +136,16 @@ def test_a_photograph_is_no_painted_map(tmp_path):
         read_painted(saved(tmp_path / "p.png", noise), ADE20K)
 
 
+def test_what_is_far_from_any_colour_of_the_palette_has_no_class(tmp_path):
+    """Thin seams, as JPEG makes them, are closed; areas are not filled with what is beside them."""
+    painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
+    painted[:40], painted[70:76] = 255, 255
+    read = read_painted(saved(tmp_path / "m.png", painted), ADE20K)
+    assert (read.ids[:32] == NONE).all()
+    assert (read.ids[40:] == ADE20K.id_of("wall")).all()
+    assert read.sure == pytest.approx(0.54)
+
+
 @pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
 def test_maps_of_other_kinds_are_no_painted_maps(tmp_path, palette):
     """They are mostly black, which says nothing; a map that is black throughout is one of no class."""
@@ -188,7 +198,7 @@ def test_arrays_of_objects_are_refused_unopened(tmp_path, reader):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_standard_input_is_read_and_named(tmp_path, monkeypatch, reader):
-    for data, wanted in ((b"no picture", "neither a picture"), (b"", "neither a picture")):
+    for data, wanted in ((b"no picture", "is neither an image"), (b"", "is neither an image")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         with pytest.raises(InputError, match=f"^standard input: {wanted}"):
             reader("-")
@@ -221,7 +231,7 @@ def test_a_colour_picture_is_no_map_of_one_channel(tmp_path, reader):
 
 
 def test_a_map_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(labels, "MAX_PIXELS", 10)
+    monkeypatch.setattr("cn.planes.MAX_PIXELS", 10)
     with pytest.raises(InputError, match=r"m\.png.*4×3 pixels are too many"):
         read_ade20k(grey(tmp_path / "m.png", *np.zeros((3, 4))))
 

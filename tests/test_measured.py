@@ -78,7 +78,7 @@ def test_what_is_no_array_of_diode_is_refused_by_name(tmp_path):
         with pytest.raises(InputError, match=path.name) as error:
             read_diode(path, channels=3)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="is a folder"):
         read_diode(tmp_path, channels=3)
 
 
@@ -109,8 +109,8 @@ def test_what_is_no_depth_is_refused_by_name(tmp_path):
     np.save(tmp_path / "a_depth_mask.npy", np.ones((3, 4)))
     for name, what in {
         "rgb.png": "is RGB, where an image of one channel is needed",
-        "text.png": "is no image of numbers",
-        "three.npy": "has the shape (2, 3, 4)",
+        "text.png": "neither an image nor a NumPy array",
+        "three.npy": "is 2×3×4",
         "gone.tif": "no such file",
         "a_depth.npy": "is of another size",
     }.items():

@@ -144,12 +144,12 @@ def test_people_are_found_where_they_are_in_the_picture(long_edge, height, width
         assert (person[others, 2] > 0.5).all()
 
 
-def test_decoding_does_without_torch_and_opencv():
+def test_decoding_does_without_torch():
     script = """
 import sys
 import numpy as np
 from cn.detect import pifpaf, pose_growing
 pose_growing.decode(np.zeros((17, 5, 9, 9), np.float32), np.zeros((19, 8, 9, 9), np.float32))
-assert "torch" not in sys.modules and "cv2" not in sys.modules
+assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -116,6 +116,20 @@ def test_records_of_the_command_line_are_read_also_a_line_each():
         parse(json.dumps(records[0]) + "\n" + json.dumps(records[1])[:-9], "p")
 
 
+def test_more_people_than_any_crowd_has_are_refused(monkeypatch):
+    monkeypatch.setattr("cn.detect.pose_json.MOST_PEOPLE", 2)
+    assert len(only(parse(json.dumps(picture(person(), person())), "p")).people) == 2
+    with pytest.raises(InputError, match="p: has 3 people"):
+        parse(json.dumps(picture(person(), person(), person())), "p")
+
+
+def test_absurd_numbers_and_other_encodings_are_named():
+    with pytest.raises(InputError, match="p: holds a number with too many digits$"):
+        parse('{"people": [], "canvas_width": ' + "9" * 5000 + "}", "p")
+    with pytest.raises(InputError, match="p: is not UTF-8"):
+        parse(json.dumps(picture(person())).encode("utf-16"), "p")
+
+
 def test_a_given_canvas_may_be_too_large():
     with pytest.raises(InputError, match="too large"):
         parse('{"people": []}', "p", (100_000, 100_000))
@@ -251,7 +265,7 @@ def test_files(tmp_path):
     path.write_text("\ufeff" + json.dumps(picture(person())), encoding="utf-8")
     assert np.array_equal(only(read(path)).people[0], person())
     path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(InputError, match=r"poses\.json: is no JSON"):
+    with pytest.raises(InputError, match=r"poses\.json: is not UTF-8"):
         read(path)
     with pytest.raises(InputError, match=r"missing\.json: cannot be read: No such file"):
         read(tmp_path / "missing.json")

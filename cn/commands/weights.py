@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cn import console
-from cn.commands.options import Json, Overwrite, Quiet
+from cn.commands.options import Json, Quiet
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.units import bytes_text, count_text
 
@@ -138,7 +138,7 @@ def convert(
         Path, typer.Argument(metavar="SRC", help="A published .pkl file of OpenPifPaf.", show_default=False)
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The .safetensors file to write.", show_default=False)],
-    overwrite: Overwrite = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST, if it is there.")] = False,
     json: Json = False,
 ) -> None:
     """Make a safetensors file of a published OpenPifPaf network, which is a pickled module.
@@ -150,6 +150,8 @@ def convert(
 
     if target.suffix != ".safetensors":
         raise UsageError(f"{target}: name the result .safetensors")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target}: the result would replace the file it is made from; name another file")
     if target.exists() and not overwrite:
         raise InputError(f"{target}: is already there; --overwrite replaces it")
     convert_pifpaf(source, target)

@@ -21,12 +21,16 @@ from cn.detect.methods import NETWORKS
 from cn.detect.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.panoptic import PanopticLabels
 from cn.detect.protocol import Detection, Detector, WithoutNetwork
+from cn.detect.snapping import Snapped
 
 Images = Sequence[NDArray[np.uint8]]
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
 LAYOUTS = {"ade20k": (*labels.READERS["ade20k"], "colours"), "coco": (*labels.READERS["coco"], "panoptic", "colours")}
 """How label files of each kind may be laid out; "colours" are maps painted in the palette."""
+
+RECOGNISED = 0.9
+"""Painted maps of which less than this share has a colour of the palette are doubted."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,13 @@ class LabelDetector(WithoutNetwork):
         """COCO's annotations fill gigabytes, and are in memory once."""
         return self.layout == "panoptic"
 
-    def read(self, path: str, part: int = 0) -> NDArray[np.uint8]:
-        """Ids (h, w), 255 for none."""
+    def read(self, path: str, part: int = 0) -> Any:
+        """Ids (h, w), 255 for none; of painted maps, what `labels.read_painted` gives."""
         if self.layout == "panoptic":
             assert self.panoptic is not None
             return _panoptic(self.panoptic).read(path)
         if self.layout == "colours":
-            return labels.read_painted(path, PALETTES[self.kind]).ids
+            return labels.read_painted(path, PALETTES[self.kind])
         return labels.READERS[self.kind][self.layout](path)
 
     def info(self, key: str) -> ConditionInfo:
@@ -96,18 +100,9 @@ class LabelDetector(WithoutNetwork):
         settings |= {"panoptic": os.path.basename(self.panoptic)} if self.panoptic is not None else {}
         return self.stated("labels of the data set", settings)
 
-    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        return [self._painted(ids) for ids in images]
-
-    def _painted(self, ids: NDArray[np.uint8]) -> Detection:
+    def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         palette = PALETTES[self.kind]
-        made = painted(ids, palette)
-        if self.layout != "colours":
-            return made
-        groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(ids)]
-        meant = "; ".join(f"{first} may be {' or '.join(others)}" for first, *others in groups)
-        doubt = f"classes of one colour: {meant}" if groups else None
-        return replace(made, found={**made.found, "ambiguous": groups}, doubt=doubt)
+        return [_snapped(read, palette) if isinstance(read, Snapped) else painted(read, palette) for read in images]
 
 
 def label_endings(layout: str) -> frozenset[str]:
@@ -133,6 +128,17 @@ def painted(ids: NDArray[np.uint8], palette: Palette) -> Detection:
     order = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] and number != NONE]
     shares = {palette.name_of(number): round(counts[number] / ids.size, 4) for number in order}
     return Detection(paint(ids, palette), {"classes": shares}, not order, ids)
+
+
+def _snapped(read: Snapped, palette: Palette) -> Detection:
+    """The detection of a painted map, with what its colours leave open."""
+    made = painted(read.ids, palette)
+    groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(read.ids)]
+    doubts = [f"{first} may be {' or '.join(others)}, which share a colour" for first, *others in groups]
+    if read.sure < RECOGNISED:
+        doubts.append(f"{100 * (1 - read.sure):.0f} % of what is painted has no colour of {palette.name}")
+    found = {**made.found, "ambiguous": groups, "recognised": round(read.sure, 4)}
+    return replace(made, found=found, doubt="; ".join(doubts) or None)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """What SRC and DST on the command line mean together: a list of jobs, each with something to read and one to write."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -48,6 +48,11 @@ def of(sources: Sources, dst: str) -> Iterator[Job]:
         raise UsageError(f"{dst}: several images need a folder; name one, or end it with {os.sep} if it is one")
     if _among(sources, dst, ".png"):
         raise UsageError(f"{dst}: the results would lie among the images they are made from; name another folder")
+    _refuse_links(sources, (job.output for job in _each(sources, dst)))
+    yield from _each(sources, dst)
+
+
+def _each(sources: Sources, dst: str) -> Iterator[Job]:
     taken = {key for _, group in _of_one_name(sources) for key in _several(group)}
     for (below, stem), group in _of_one_name(sources):
         keys = list(group)
@@ -82,6 +87,8 @@ def check_beside(sources: Sources, dst: str, folder: str, ending: str) -> None:
         raise UsageError(f"{folder}: what is written there would lie among the files it is made from; name another one")
     elif ending == ".png" and os.path.realpath(folder) == os.path.realpath(dst):
         raise UsageError(f"{folder}: maps are written there under the same names; name another folder")
+    else:
+        _refuse_links(sources, (os.path.join(folder, f"{job.name}{ending}") for job in _each(sources, dst)))
 
 
 def _among(sources: Sources, folder: str, ending: str) -> bool:
@@ -92,6 +99,14 @@ def _among(sources: Sources, folder: str, ending: str) -> bool:
     return where == root or (
         inside(where, root) and any(inside(os.path.join(root, key), where) for key in sources.keys)
     )
+
+
+def _refuse_links(sources: Sources, results: Iterable[str]) -> None:
+    """Raises UsageError where a result that is a link leads to a source, which would be written through it."""
+    root = os.path.realpath(sources.root or ".")
+    for path in results:
+        if os.path.islink(path) and inside(os.path.realpath(path), root):
+            raise UsageError(f"{path}: is a link to what is among the files that are read; name another folder")
 
 
 def collisions(sources: Sources) -> int:

@@ -6,34 +6,24 @@ are in `panoptic`.
 """
 
 import functools
-import io
 import os
-import struct
-import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from cn import images
+from cn import images, planes
 from cn.detect import palette_ade20k, palette_coco
 from cn.detect.palettes import NONE, Palette, ids_of_coco_labels
 from cn.detect.snapping import Snapped, ids_from_colours
 from cn.errors import InputError
-from cn.files import reason
-from cn.images import MAX_PIXELS
 
 Reader = Callable[[str | os.PathLike[str]], NDArray[np.uint8]]
 
 LEAST_SURE = 0.5
 """A painted map of which less than this share, without black, has a colour of the palette is something else."""
 
-_LOSSY = frozenset({"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"})
-_GREY_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
-_NPY = b"\x93NUMPY"
 _FULL_STEP = 10
 """ADE20K's full release counts 256 objects to each step of red."""
 
@@ -60,7 +50,7 @@ def read_ade20k_full(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Objects that the challenge knows become its 150 classes, by the table of its authors, all others `NONE`. Parts of
     objects (…_parts_1.png) are coded alike and cannot be told apart: give the maps of whole objects.
     """
-    pixels, name = _read(path), _called(path)
+    pixels, name = _read(path), planes.called(path)
     if pixels.ndim != 3:
         raise InputError(f"{name}: has one channel, but maps of ADE20K's full release (…_seg.png) have three")
     if (pixels[..., 0] % _FULL_STEP).any():
@@ -88,10 +78,8 @@ def read_painted(path: str | os.PathLike[str], palette: Palette) -> Snapped:
     """
     snapped = ids_from_colours(images.read(path), palette)
     if snapped.sure < LEAST_SURE:
-        share = f"{100 * snapped.sure:.0f} %"
-        raise InputError(
-            f"{_called(path)}: is no map in the colours of {palette.name}: only {share} of what is not black has one"
-        )
+        share, name = f"{100 * snapped.sure:.0f} %", planes.called(path)
+        raise InputError(f"{name}: is no map in the colours of {palette.name}: {share} of what is not black has one")
     return snapped
 
 
@@ -99,7 +87,7 @@ def _translated(
     path: str | os.PathLike[str], table: NDArray[np.uint8], allowed: set[int], meaning: str
 ) -> NDArray[np.uint8]:
     """The numbers of a map of one channel by `table` (256,); InputError for one that is not `allowed`."""
-    numbers, name = _read(path), _called(path)
+    numbers, name = _read(path), planes.called(path)
     if numbers.ndim == 3 and (numbers == numbers[..., :1]).all():
         numbers = numbers[..., 0]  # Saved as colours by a program that knows no others.
     if numbers.ndim != 2:
@@ -121,56 +109,17 @@ def read_colour_codes(path: str | os.PathLike[str]) -> NDArray[np.int32]:
 
 def _read(path: str | os.PathLike[str]) -> NDArray[Any]:
     """The numbers as they are in the file: (h, w) of whole numbers, or (h, w, 3) uint8 of a colour picture."""
-    name = _called(path)
-    try:
-        if str(path) == "-":
-            data = sys.stdin.buffer.read()
-        else:
-            with open(path, "rb") as file:
-                data = file.read()
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{name}: is a folder, not a label map") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {reason(error)}") from error
-    return _from_npy(data, name) if data.startswith(_NPY) else _from_picture(data, name)
+    numbers = planes.read_numbers(path)
+    numbers = numbers.astype(np.uint8) if numbers.dtype == np.bool_ else numbers
+    if not np.issubdtype(numbers.dtype, np.integer) or not numbers.size or not _is_map(numbers):
+        shape = "×".join(map(str, numbers.shape)) or "one number"
+        name = planes.called(path)
+        raise InputError(f"{name}: ids are whole numbers (height × width), but this is {numbers.dtype} {shape}")
+    return numbers
 
 
-def _called(path: str | os.PathLike[str]) -> str:
-    """What errors call a file."""
-    return "standard input" if str(path) == "-" else os.fspath(path)
-
-
-def _from_npy(data: bytes, name: str) -> NDArray[Any]:
-    try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
-        raise InputError(f"{name}: the array is broken, or holds objects") from error
-    if not np.issubdtype(array.dtype, np.integer) or array.ndim != 2 or not array.size:
-        shape = "×".join(map(str, array.shape)) or "one number"
-        raise InputError(f"{name}: ids are whole numbers (h, w), but this is {array.dtype} {shape}")
-    return array
-
-
-def _from_picture(data: bytes, name: str) -> NDArray[Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                if image.format in _LOSSY:
-                    raise InputError(f"{name}: {image.format} does not keep labels as they are; give a PNG")
-                if image.width * image.height > MAX_PIXELS:
-                    size = f"{image.width}×{image.height}"
-                    raise InputError(f"{name}: {size} pixels are too many (at most {MAX_PIXELS // 10**6} million)")
-                if image.mode not in _GREY_MODES and image.mode != "RGB":
-                    raise InputError(f"{name}: is no label map: its pixels are {image.mode}")
-                # Of a picture with a colour table, the numbers are the places in the table.
-                return np.asarray(image).astype(np.uint8) if image.mode == "1" else np.array(image)
-    except UnidentifiedImageError:
-        raise InputError(f"{name}: neither a picture nor a NumPy array") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        raise InputError(f"{name}: the picture is broken or cut off ({error})") from error
+def _is_map(numbers: NDArray[Any]) -> bool:
+    return numbers.ndim == 2 or (numbers.ndim == 3 and numbers.shape[2] == 3)
 
 
 READERS: dict[str, dict[str, Reader]] = {

@@ -37,7 +37,7 @@ def read_diode(path: Path | str, *, channels: int) -> NDArray[np.float64]:
 
     Raises InputError when it is missing, damaged or of another shape. Nothing in the file is run.
     """
-    stored = planes.read_array(path)
+    stored = planes.read_numbers(path)
     if channels == 1 and stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != (3 if channels > 1 else 2) or (channels > 1 and stored.shape[2] != channels) or not stored.size:

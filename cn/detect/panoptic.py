@@ -84,7 +84,7 @@ def _small(value: dict[str, Any]) -> Any:
 
 def _load(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return json.load(file, object_hook=_small)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

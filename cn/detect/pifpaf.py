@@ -33,6 +33,10 @@ METADATA = "cn.detector"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pictures, RGB of 0..1."""
 
+LONGEST = 2048
+"""Pictures with a longer side are looked at at this size: larger ones take gigabytes, and people in them are many times
+as large as those that the networks were trained with."""
+
 PADDING = (124, 116, 104)
 """The colour around pictures: that mean in 0..255."""
 
@@ -109,13 +113,16 @@ def prepare(images: NDArray[np.uint8], long_edge: int | None = None) -> tuple[ND
     """Pictures (n, h, w, 3) RGB of one size as the network takes them, (n, h', w', 3), and where they lie in there.
 
     With `long_edge` they are resized first, bilinearly, so that their longer side has so many pixels (the networks
-    were trained with 513). Then they are padded on all four sides until both sides are multiples of 16 and one more.
+    were trained with 513); without it, that is done where there are more than `LONGEST`. Then they are padded on all
+    four sides until both sides are multiples of 16 and one more.
     """
     import cv2
 
     from cn.detect.nets.pifpaf import MULTIPLE
 
     height, width = images.shape[1:3]
+    if long_edge is None and max(height, width) > LONGEST:
+        long_edge = LONGEST
     if long_edge is not None and (height, width) != (new := _resized(height, width, long_edge)):
         pictures = [cv2.resize(image, new[::-1], interpolation=cv2.INTER_LINEAR) for image in images]
         images = np.stack(pictures).astype(np.uint8)

@@ -31,6 +31,9 @@ BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 LARGEST = 64 << 20
 """Files of more bytes are refused: no picture has so many people."""
 
+MOST_PEOPLE = 2000
+"""Pictures of more people are refused: no crowd has so many whose joints can be told apart."""
+
 SHARES_UP_TO = 2.0
 """Places are shares of the canvas where most of a picture's points do not exceed this: no pixels are so few."""
 
@@ -80,8 +83,12 @@ def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None, lea
         loaded = _loaded(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
     except RecursionError:
         raise InputError(f"{name}: is nested too deeply for poses") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: is not UTF-8, as JSON is") from None
     except ValueError as error:
-        raise InputError(f"{name}: is no JSON: {error}") from None
+        # Python's message for numbers of thousands of digits is advice for programmers.
+        what = "holds a number with too many digits" if "digits" in str(error) else f"is no JSON: {error}"
+        raise InputError(f"{name}: {what}") from None
     if isinstance(loaded, list):
         if not loaded:
             raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
@@ -110,6 +117,8 @@ def _picture(record: Any, where: str, size: tuple[int, int] | None, least: float
     listed = record.get("people")
     if not isinstance(listed, list | None):
         raise InputError(f"{where}: people is {_kind(listed)}, not a list")
+    if len(listed or []) > MOST_PEOPLE:
+        raise InputError(f"{where}: has {len(listed or [])} people, of whom {MOST_PEOPLE} at most can be drawn")
     height, width = _canvas(record, where, size)
     if least is None:
         from_openpose = record.get("canvas_height") is None

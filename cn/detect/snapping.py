@@ -10,6 +10,9 @@ from cn.detect.palettes import NONE, Palette
 TOLERANCE = 10.0
 """How far a colour may be from a palette's (Euclidean, in levels of 8 bits): what JPEG makes of flat colours."""
 
+REACH = 8.0
+"""Pixels without a colour of the palette get the id of what is at most so far away: JPEG's blocks are 8 pixels wide."""
+
 _UNSURE = 254
 """Stands for a colour that is nobody's, until its place gets the id of what is near it."""
 
@@ -30,7 +33,8 @@ def ids_from_colours(image: NDArray[np.uint8], palette: Palette, tolerance: floa
     """The class ids of a map (h, w, 3) RGB that was painted with `palette`.
 
     A pixel takes the nearest colour of the palette. Where none is within `tolerance`, as along edges that JPEG or an
-    interpolation has blurred, it takes the id of the nearest pixel that has one. Of classes that share a colour the
+    interpolation has blurred, it takes the id of the nearest pixel that has one, or `NONE` where that is farther away
+    than `REACH`. Of classes that share a colour the
     first is meant, but what is as black as no class is `NONE`; `Palette.ambiguous` says which those are.
     """
     codes = (image[..., 0].astype(np.int32) << 16) | (image[..., 1].astype(np.int32) << 8) | image[..., 2]
@@ -65,13 +69,13 @@ def _meaning(codes: NDArray[np.int32], palette: Palette, tolerance: float) -> ND
 
 
 def _filled(ids: NDArray[np.uint8], unsure: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Every unsure pixel with the id of the nearest sure one; there is at least one."""
+    """Every unsure pixel with the id of the nearest sure one, if that is near; there is at least one."""
     import cv2
 
-    _, nearest = cv2.distanceTransformWithLabels(
+    distance, nearest = cv2.distanceTransformWithLabels(
         unsure.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # OpenCV numbers the sure pixels, and says for each pixel the number of the nearest.
     meaning = np.zeros(int(nearest.max()) + 1, np.uint8)
     meaning[nearest[~unsure]] = ids[~unsure]
-    return meaning[nearest]
+    return np.where(unsure & (distance > REACH), np.uint8(NONE), meaning[nearest])

@@ -113,7 +113,8 @@ def locate(name: str, given: str | os.PathLike[str] | None = None) -> Path:
     """
     if given is not None:
         if not os.path.isfile(given):
-            raise WeightsError(f"{os.fspath(given)}: no such weights file; give the path of {find(name).file}")
+            what = "is no file" if os.path.exists(given) else "no such weights file"
+            raise WeightsError(f"{os.fspath(given)}: {what}; give the path of {find(name).file}")
         return Path(given)
     entry = find(name)
     if (found := here(entry)) is not None:

@@ -220,7 +220,7 @@ def openpifpaf(
             min=33,
             max=8192,
             help="Bring the longer side to this before the network looks; it was trained with 513. Default: the "
-            "picture's own size.",
+            "picture's own size, but at most 2048.",
             rich_help_panel=PEOPLE_PANEL,
         ),
     ] = None,

@@ -1,5 +1,6 @@
 """What all sub-commands of `cn detect` share: their common options, and the work on the images."""
 
+import codecs
 import functools
 import inspect
 import os
@@ -184,6 +185,8 @@ def _work(
     from cn.detect import batch, effort, jobs, sources
     from cn.images import SUFFIXES
 
+    if dst == "-" and json:
+        raise UsageError("--json and DST - would both write to standard output; name a file for the map")
     endings = task.endings or SUFFIXES
     results = (dst, task.beside) if task.beside is not None else (dst,)
     found = sources.find(src, *results, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
@@ -245,7 +248,8 @@ def _stdin_paths(src: str, endings: frozenset[str]) -> list[str] | None:
         raise UsageError("SRC is '-', but nothing is piped in")
     stream = cast(BufferedReader, sys.stdin.buffer)
     head = stream.peek(16)
-    if _CONTENT.match(head) or (".json" in endings and head.lstrip().startswith((b"{", b"["))):
+    is_json = head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
+    if _CONTENT.match(head) or (".json" in endings and is_json):
         return None
     data = stream.read()
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
