@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from cn import images
 from cn.checkpoints.native import save_base
 from cn.conditions import ConditionInfo
+from cn.detect.nets.hed import ControlNetHED
+from cn.detect.nets.midas_small import MidasSmall
+from cn.detect.nets.sketch import Anime2Sketch
+from tests.golden.make_detectors_edges import fill
 from tests.model_helpers import tiny_base
 
 # Networks this small are faster on one thread, and many times so when the processors are busy. Programs that the tests
@@ -29,6 +35,22 @@ def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("base") / "tiny.safetensors"
     save_base(path, tiny_base(), tokens=[0, 1, 2, 49406, 49407])
     return path
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files of three networks with made-up weights, which load as the published ones do."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "hed": fill(ControlNetHED()),
+        "midas": MidasSmall(),
+        "sketch": fill(Anime2Sketch()),
+    }
+    for name, network in networks.items():
+        halves = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+        save_file(halves, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in networks}
 
 
 def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "depth") -> Path:

@@ -9,7 +9,8 @@ from PIL import Image
 from cn import images
 from cn.detect.palettes import ADE20K, paint
 from tests.cli import cn
-from tests.test_detect_people import few, person, poses
+from tests.people_cases import few, poses
+from tests.test_skeleton import person
 
 LABELS = np.array([[0, 1, 2], [3, 4, 150]], np.uint8)
 CHALLENGE = ("--from-labels", "challenge")

@@ -1,4 +1,4 @@
-"""`cn detect openpose|openpifpaf` through the command line: maps, poses to and from JSON, the 30 % rule."""
+"""`cn detect openpose|openpifpaf` by networks: maps, hands, key points, weights, what goes together."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,23 @@ import torch
 from PIL import Image
 
 from cn import images
-from cn.conditions import ConditionInfo, get
+from cn.conditions import get
 from cn.detect import batch, coco_skeleton, jobs, keypoints, loading, pifpaf, pose_json, skeleton, sources
 from cn.detect.nets.inference import rearranged
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.nets.pifpaf import ShuffleNetV2K16
-from cn.detect.people import OpenPoseDetector, PifPafDetector, posed_drawn
+from cn.detect.people import OpenPoseDetector, PifPafDetector
 from cn.detect.pose_growing import Found
 from cn.detect.pose_json import Posed
 from cn.files import sha256
 from tests.cli import cn
+from tests.detect_cases import info_of
 from tests.golden.make_detectors_edges import fill
 from tests.golden.make_detectors_pifpaf import fill as fill_pifpaf
+from tests.people_cases import few
 from tests.pifpaf_pickles import write as write_pickle
 from tests.test_skeleton import person
-
-NO_HANDS = np.zeros((1, 2, 21, 3))
 
 
 def picture(path: Path, height: int = 64, width: int = 96) -> Path:
@@ -42,26 +42,6 @@ def weights(tmp_path_factory) -> dict[str, Path]:
         torch.save(fill(network).state_dict(), folder / f"{name}.pth")
     write_pickle(fill_pifpaf(ShuffleNetV2K16()), folder / "pifpaf.pkl")
     return {path.stem: path for path in folder.iterdir()}
-
-
-def info_of(path: Path) -> ConditionInfo:
-    info = ConditionInfo.from_text(images.read_info(path))
-    assert info is not None
-    return info
-
-
-def poses(path: Path, *people: np.ndarray, **more: object) -> Path:
-    bodies = np.array(people).reshape(-1, 18, 3)
-    record = pose_json.record(Posed(bodies, np.zeros((len(bodies), 2, 21, 3)), 256, 256))
-    path.write_text(json.dumps({**record, **more}))
-    return path
-
-
-def few(count: int) -> np.ndarray:
-    """The person with the first `count` of 18 key points."""
-    body = person()
-    body[count:] = 0
-    return body
 
 
 def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
@@ -144,161 +124,6 @@ def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path
     assert other.returncode == 4
     assert "OpenPifPaf" in other.stderr
     assert not (tmp_path / "q.safetensors").exists()
-
-
-@pytest.mark.parametrize("style", ["released", "v11"])
-def test_poses_from_json_are_drawn_as_those_that_are_detected(style, tmp_path):
-    poses(tmp_path / "a.json", person())
-    done = cn("detect", "openpose", "a.json", "a.png", "--from-json", "--style", style, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    drawn = skeleton.draw([person()], 256, 256, "v1.1" if style == "v11" else "released")
-    assert np.array_equal(images.read(tmp_path / "a.png"), drawn)
-    record = json.loads(done.stdout)
-    assert record["size"] == [256, 256]
-    assert np.allclose(np.reshape(record["found"]["people"][0]["pose_keypoints_2d"], (18, 3)), person())
-    larger = cn("detect", "openpose", "a.json", "b.png", "--from-json", "--resolution", "512", cwd=tmp_path)
-    assert larger.returncode == 0, larger.stderr
-    twice = person() * (2, 2, 1)
-    assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw([twice], 512, 512)), "as thick as ever"
-
-
-def test_what_is_written_beside_a_map_can_be_drawn_again(tmp_path):
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    poses(tmp_path / "in" / "a.json", person())
-    poses(tmp_path / "in" / "sub" / "b.json", person(), few(9))
-    words = ("--from-json", "--recursive")
-    done = cn("detect", "pose", "in", "out", *words, "--keypoints", "kept", cwd=tmp_path)
-    assert sorted(done.stdout.split()) == ["out/a.png", "out/sub/b.png"]
-    again = cn("detect", "pose", "kept", "again", *words, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    for name in ("a.png", "sub/b.png"):
-        assert np.array_equal(images.read(tmp_path / "out" / name), images.read(tmp_path / "again" / name))
-    (tmp_path / "kept" / "a.json").unlink()
-    more = cn("detect", "pose", "in", "out", *words, "--keypoints", "kept", cwd=tmp_path)
-    assert more.stderr == "out: 1 written, 1 already there\n", "a map without its key points is not done"
-    assert (tmp_path / "kept" / "a.json").exists()
-
-
-@pytest.mark.parametrize(("count", "rule", "person_there"), [(5, "0.3", False), (6, "0.3", True), (5, "0.25", True)])
-def test_a_person_shows_thirty_percent_of_the_key_points(count, rule, person_there, tmp_path):
-    poses(tmp_path / "a.json", few(count), few(2))
-    words = ("--from-json", "--on-empty", "skip", "--min-keypoints", rule)
-    done = cn("detect", "pose", "a.json", "a.png", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "a.png").exists() == person_there
-    detection = posed_drawn(Posed(np.array([few(count)]), NO_HANDS, 256, 256), least=float(rule))
-    assert detection.empty != person_there
-
-
-def test_nobody_is_kept_skipped_or_a_failure(tmp_path):
-    poses(tmp_path / "a.json")
-    for choice, code, there in (("keep", 0, True), ("skip", 0, False), ("fail", 3, False)):
-        out = f"{choice}.png"
-        words = ("--from-json", "--on-empty", choice, "--keypoints", "k")
-        done = cn("detect", "pose", "a.json", out, *words, cwd=tmp_path)
-        assert done.returncode == code
-        assert (tmp_path / out).exists() == there
-        assert (tmp_path / "k" / f"{choice}.json").exists() == there
-    assert not images.read(tmp_path / "keep.png").any()
-
-
-@pytest.mark.parametrize(
-    ("content", "words", "what"),
-    [
-        ("[]", (), "is an empty list"),
-        ('{"people": []}', (), "canvas"),
-        ("not json", (), "a.json"),
-    ],
-)
-def test_bad_files_of_poses_are_one_line(content, words, what, tmp_path):
-    (tmp_path / "a.json").write_text(content)
-    done = cn("detect", "pose", "a.json", "a.png", "--from-json", *words, cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert what in done.stderr
-
-
-def test_poses_come_through_a_pipe(tmp_path):
-    data = poses(tmp_path / "a.json", person()).read_bytes()
-    for mark in (b"", b"\xef\xbb\xbf", b" \n"):
-        done = cn("detect", "pose", "-", "a.png", "--from-json", "--overwrite", cwd=tmp_path, stdin=mark + data)
-        assert done.returncode == 0, done.stderr
-        assert np.array_equal(images.read(tmp_path / "a.png"), skeleton.draw([person()], 256, 256))
-    listed = cn("detect", "pose", "-", "out", "--from-json", cwd=tmp_path, stdin=b"a.json\n")
-    assert listed.stdout == "out/a.png\n"
-
-
-def test_a_canvas_can_be_given(tmp_path):
-    (tmp_path / "a.json").write_text('{"people": []}')
-    done = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x32", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout)["size"] == [64, 32]
-    assert info_of(tmp_path / "a.png").params["canvas"] == [64, 32]
-    again = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
-    assert "other settings" in again.stderr
-
-
-@pytest.mark.parametrize("text", ["axb", "0x9", "99999999x512", "abcdefghx512", "20000x20000", "64x64x64", ""])
-def test_what_is_no_canvas(text, tmp_path):
-    (tmp_path / "a.json").write_text('{"people": []}')
-    bad = cn("detect", "pose", "a.json", "b.png", "--from-json", f"--canvas={text}", cwd=tmp_path)
-    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1), bad.stderr
-
-
-def test_a_file_of_several_pictures_becomes_a_folder(tmp_path):
-    (tmp_path / "in").mkdir()
-    record = json.loads(poses(tmp_path / "in" / "one.json", person()).read_text())
-    several = [record, record | {"people": []}, record | {"canvas_width": 128}]
-    (tmp_path / "in" / "film.json").write_text(json.dumps(several))
-    done = cn("detect", "pose", "in", "out", "--from-json", "--json", "--keypoints", "k", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    records = {r["output"]: r for r in map(json.loads, done.stdout.splitlines())}
-    assert sorted(records) == ["out/film/0000.png", "out/film/0001.png", "out/film/0002.png", "out/one.png"]
-    assert [records[f"out/film/000{n}.png"]["size"] for n in range(3)] == [[256, 256], [256, 256], [128, 256]]
-    assert sorted(str(p.relative_to(tmp_path / "k")) for p in (tmp_path / "k").rglob("*.json")) == [
-        *(f"film/000{n}.json" for n in range(3)),
-        "one.json",
-    ]
-    again = cn("detect", "pose", "in", "out", "--from-json", "--keypoints", "k", cwd=tmp_path)
-    assert again.stderr == "out: 0 written, 4 already there\n"
-    alone = cn("detect", "pose", "in/film.json", "film.png", "--from-json", cwd=tmp_path)
-    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1), "several maps need a folder"
-
-
-def test_maps_of_a_film_replace_nobody_elses(tmp_path):
-    (tmp_path / "in" / "film").mkdir(parents=True)
-    record = json.loads(poses(tmp_path / "in" / "film" / "0001.json", person()).read_text())
-    (tmp_path / "in" / "film.json").write_text(json.dumps([record, record]))
-    done = cn("detect", "pose", "in", "out", "--from-json", "--recursive", cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert "film.json" in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_records_can_be_filtered_and_drawn_again(tmp_path):
-    for name, people in {"a": [person()], "b": [person(), few(9)]}.items():
-        poses(tmp_path / f"{name}.json", *people)
-    found = cn("detect", "pose", "-", "out", "--from-json", "--json", cwd=tmp_path, stdin=b"a.json\nb.json\n")
-    lines = sorted(found.stdout.splitlines(), key=lambda line: json.loads(line)["path"])
-    done = cn("detect", "pose", "-", "again", "--from-json", cwd=tmp_path, stdin="\n".join(lines).encode())
-    assert sorted(done.stdout.split()) == ["again/stdin/0000.png", "again/stdin/0001.png"], done.stderr
-    for number, name in enumerate("ab"):
-        drawn = images.read(tmp_path / "out" / f"{name}.png")
-        assert np.array_equal(images.read(tmp_path / "again" / "stdin" / f"000{number}.png"), drawn)
-
-
-def test_hands_of_a_file_can_be_left_out(tmp_path):
-    hands = np.concatenate([np.random.default_rng(0).uniform(20, 200, (21, 2)), np.full((21, 1), 0.5)], axis=1)
-    record = json.loads(poses(tmp_path / "a.json", person()).read_text())
-    record["people"][0]["hand_left_keypoints_2d"] = hands.ravel().tolist()
-    (tmp_path / "a.json").write_text(json.dumps(record))
-    drawn = {}
-    for name, words in {"with": (), "without": ("--no-hands",), "sure": ("--min-score", "0.6")}.items():
-        done = cn("detect", "pose", "a.json", f"{name}.png", "--from-json", *words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        drawn[name] = images.read(tmp_path / f"{name}.png")
-    assert np.array_equal(drawn["without"], skeleton.draw([person()], 256, 256))
-    assert np.array_equal(drawn["sure"], drawn["without"])
-    both = np.stack([hands, np.zeros((21, 3))])[None]
-    assert np.array_equal(drawn["with"], skeleton.draw([person()], 256, 256, hands=both))
 
 
 def test_options_that_the_weights_do_not_know_are_refused(tmp_path):

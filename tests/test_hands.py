@@ -26,7 +26,7 @@ def test_hands_are_looked_for_where_the_release_looks(name):
 @pytest.mark.parametrize(("name", "side"), made.HANDS.items())
 def test_key_points_of_hands_are_those_of_the_release(name, side):
     network = given_maps(HandNetwork, lambda x: made.hand_maps(name, x, side))
-    found = hands.decode(hands.hand_fields(network, made.picture(name, (side, side))))
+    found = hands.decode(hands.hand_fields(network, [made.picture(name, (side, side))])[0])
     assert np.array_equal(found[:, :2], made.golden(f"hands/{name}"))
     assert [x.shape[2] for x in network.seen] == [184, 368, 552, 736]
     assert np.flatnonzero(found[:, 2] == 0).tolist() == [3, 10, 17]
@@ -49,6 +49,33 @@ def test_hands_are_found_at_their_place_in_the_picture():
     found[0, 1, 7] = 0
     assert not found.any()
     assert network.seen[0].shape == (1, 3, 184, 184)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_hands_of_a_picture_go_through_the_network_together_whatever_their_sizes(batch):
+    """What is found depends on the place of each hand in its own square only."""
+    people = np.zeros((2, 18, 3))
+    people[0, [2, 3, 4]] = [(60, 100, 1), (100, 100, 1), (140, 100, 1)]
+    people[0, [5, 6, 7]] = [(60, 40, 1), (90, 40, 1), (110, 40, 1)]
+    people[1, [5, 6, 7]] = [(100, 150, 1), (140, 150, 1), (200, 150, 1)]
+    seen = []
+
+    def maps(x):
+        seen.append(len(x))
+        heat = torch.zeros(len(x), 22, 46, 46)
+        for number in range(len(x)):
+            # The brightest column of what is seen.
+            heat[number, 3, 20, int(x[number, 0].mean(dim=0).argmax()) // 8] = 20.0
+        return heat
+
+    image = np.zeros((220, 300, 3), np.uint8)
+    image[:, [130, 180]] = image[:, 120] = 255
+    network = given_maps(HandNetwork, maps)
+    found = hands.find_hands(network, image, people, (1.0,), batch)
+    alone = np.concatenate([hands.find_hands(network, image, person[None], (1.0,)) for person in people])
+    assert seen[: -(-3 // batch)] == {1: [1, 1, 1], 2: [2, 1], 8: [3]}[batch]
+    assert np.array_equal(found, alone)
+    assert (found[..., 3, 2] > 0).sum() == 3
 
 
 def test_arms_that_are_not_whole_or_too_small_have_no_hand():

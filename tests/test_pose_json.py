@@ -124,7 +124,7 @@ def test_more_people_than_any_crowd_has_are_refused(monkeypatch):
 
 
 def test_absurd_numbers_and_other_encodings_are_named():
-    with pytest.raises(InputError, match="p: holds a number with too many digits$"):
+    with pytest.raises(InputError, match=r"p: holds a number with too many digits$"):
         parse('{"people": [], "canvas_width": ' + "9" * 5000 + "}", "p")
     with pytest.raises(InputError, match="p: is not UTF-8"):
         parse(json.dumps(picture(person())).encode("utf-16"), "p")

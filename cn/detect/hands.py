@@ -7,7 +7,7 @@ is the wrist, then four for each finger from the thumb on, from the palm outward
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,34 +88,47 @@ def find_hands(
     image: NDArray[np.uint8],
     people: NDArray[np.floating],
     scales: Sequence[float] = SCALES,
+    batch: int = 1,
 ) -> NDArray[np.float64]:
-    """The hands (n, 2, 21, 3), left and right, of people (n, 18, 3) in a picture (h, w, 3) RGB; zeros where none is."""
+    """The hands (n, 2, 21, 3), left and right, of people (n, 18, 3) in a picture (h, w, 3) RGB; zeros where none is.
+
+    Up to `batch` hands go through the network together.
+    """
     hands = np.zeros((len(people), 2, 21, 3))
-    for both, person in zip(hands, people, strict=True):
-        for hand, square in zip(both, hand_squares(person, image.shape[:2]), strict=True):
-            if square is not None:
-                x, y, side = square
-                hand[:] = decode(hand_fields(network, image[y : y + side, x : x + side], scales))
-                hand[hand[:, 2] > 0, :2] += (x, y)
+    places = [
+        (hand, square)
+        for both, person in zip(hands, people, strict=True)
+        for hand, square in zip(both, hand_squares(person, image.shape[:2]), strict=True)
+        if square is not None
+    ]
+    for start in range(0, len(places), batch):
+        some = places[start : start + batch]
+        cut = [image[y : y + side, x : x + side] for _, (x, y, side) in some]
+        for (hand, (x, y, _)), heat in zip(some, hand_fields(network, cut, scales), strict=True):
+            hand[:] = decode(heat)
+            hand[hand[:, 2] > 0, :2] += (x, y)
     return hands
 
 
-def hand_fields(network: "nn.Module", square: NDArray[np.uint8], scales: Sequence[float] = SCALES) -> "Fields":
-    """The heat (22 maps) of a square picture (s, s, 3) RGB with one hand, at its own size."""
+def hand_fields(
+    network: "nn.Module", squares: Sequence[NDArray[np.uint8]], scales: Sequence[float] = SCALES
+) -> list["Fields"]:
+    """The heat (22 maps) of square pictures (s, s, 3) RGB with one hand each, at their own sizes."""
     import torch
 
     from cn.detect.fields import Fields
     from cn.detect.nets import to_array, to_tensor
 
-    size = (square.shape[0], square.shape[1])
-    layers = []
+    layers: list[list[Any]] = [[] for _ in squares]
     for scale in scales:
-        batch, seen = scaled(square[None], scale * BOX / size[0])
+        # Whatever its size, each square is seen at the same one.
+        seen = [scaled(square[None], scale * BOX / len(square)) for square in squares]
         with torch.inference_mode():
-            planes = to_tensor(batch.astype(np.float32) / 256.0 - 0.5, network)
-            heat = to_array(network(planes)[0], network)
-        layers.append(layer(heat / len(scales), seen, size))
-    return Fields(layers)
+            planes = to_tensor(np.concatenate([made for made, _ in seen]).astype(np.float32) / 256.0 - 0.5, network)
+            heats = to_array(network(planes), network)
+        for own, heat, square, (_, size) in zip(layers, heats, squares, seen, strict=True):
+            own.append(layer(heat / len(scales), size, square.shape[:2]))
+    return [Fields(own) for own in layers]
 
 
 def decode(heat: "Fields") -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ class OpenPoseDetector(Detector):
     def _drawn(self, image: NDArray[np.uint8], people: NDArray[np.float64]) -> Detection:
         found = np.zeros((len(people), 2, 21, 3))
         if self.hands is not None:
-            found = fingers.find_hands(self.hands.ready(), image, people, self.hand_scales)
+            found = fingers.find_hands(self.hands.ready(), image, people, self.hand_scales, self.hands.batch)
         return posed_drawn(Posed(people, found, *image.shape[:2]), self.style, self.least)
 
 
