@@ -2,7 +2,7 @@
 #
 # Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
 # then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, say the index of
-# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (a section of the benchmark),
+# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (sections of the benchmark),
 # JOBS (processes for the tests; each may take 3 GB).
 
 PYTHON ?= python3
@@ -42,7 +42,7 @@ format: $(VENV)/dev.stamp  ## Bring the source into its format
 weights: $(VENV)/test.stamp  ## Make the bundled weights anew (hours on a CPU; WORK=folder; run again to continue)
 	$(RUN) -m cn.recipe render $(STAGES) evaluate install --work $(WORK) --pictures 40000 --conditions 16000
 
-bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY=detect for one section)
+bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some)
 	$(RUN) tools/bench.py $(ONLY)
 
 clean:  ## Remove the environment and what demo and tools have made

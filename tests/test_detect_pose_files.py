@@ -130,6 +130,8 @@ def test_a_file_of_several_pictures_becomes_a_folder(tmp_path):
     assert again.stderr == "out: 0 written, 4 already there\n"
     alone = cn("detect", "pose", "in/film.json", "film.png", "--from-json", cwd=tmp_path)
     assert (alone.returncode, alone.stderr.count("\n")) == (2, 1), "several maps need a folder"
+    frames = cn("detect", "pose", "in/film.json", "frames", "--from-json", cwd=tmp_path)
+    assert sorted(frames.stdout.split()) == [f"frames/000{n}.png" for n in range(3)]
 
 
 def test_maps_of_a_film_replace_nobody_elses(tmp_path):
@@ -148,10 +150,13 @@ def test_records_can_be_filtered_and_drawn_again(tmp_path):
     found = cn("detect", "pose", "-", "out", "--from-json", "--json", cwd=tmp_path, stdin=b"a.json\nb.json\n")
     lines = sorted(found.stdout.splitlines(), key=lambda line: json.loads(line)["path"])
     done = cn("detect", "pose", "-", "again", "--from-json", cwd=tmp_path, stdin="\n".join(lines).encode())
-    assert sorted(done.stdout.split()) == ["again/stdin/0000.png", "again/stdin/0001.png"], done.stderr
-    for number, name in enumerate("ab"):
+    assert sorted(done.stdout.split()) == ["again/a.png", "again/b.png"], done.stderr
+    for name in "ab":
         drawn = images.read(tmp_path / "out" / f"{name}.png")
-        assert np.array_equal(images.read(tmp_path / "again" / "stdin" / f"000{number}.png"), drawn)
+        assert np.array_equal(images.read(tmp_path / "again" / f"{name}.png"), drawn)
+    (tmp_path / "kept.jsonl").write_text("\n".join(lines))
+    file = cn("detect", "pose", "kept.jsonl", "more", "--from-json", cwd=tmp_path)
+    assert sorted(file.stdout.split()) == ["more/a.png", "more/b.png"], file.stderr
 
 
 def test_hands_of_a_file_can_be_left_out(tmp_path):

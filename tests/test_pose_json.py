@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cn.detect.pose_json import Posed, parse, read, record, write
+from cn.detect.pose_files import parse, read
+from cn.detect.pose_json import Posed, record, write
 from cn.errors import InputError
 
 
@@ -114,6 +115,31 @@ def test_records_of_the_command_line_are_read_also_a_line_each():
         parse(json.dumps(records[0]) + "\n" + json.dumps({"path": "x", "status": "failed", "found": None}), "p")
     with pytest.raises(InputError, match=r"^p: is no JSON"):
         parse(json.dumps(records[0]) + "\n" + json.dumps(records[1])[:-9], "p")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        (["o/a.png", "o/sub/b.png"], ["a", "sub/b"]),
+        (["o/x.y.png", "o/x.z.png"], ["x.y", "x.z"]),
+        (["a.png", "a.png"], ["0000", "0001"]),
+        (["a.png", None], ["0000", "0001"]),
+        (["o/a.png", "o/a.jpg"], ["0000", "0001"]),
+        (["a.png", 7], ["0000", "0001"]),
+        (["a.png", "b\0.png"], ["0000", "0001"]),
+        (["/etc/a.png", "/b.png"], ["etc/a", "b"]),
+    ],
+)
+def test_pictures_are_called_as_their_maps_were(outputs, names):
+    records = [{"output": output, "found": picture(person())} for output in outputs]
+    assert [posed.name for posed in parse(json.dumps(records), "p")] == names
+
+
+def test_no_name_leads_out_of_the_folder_of_results():
+    records = [
+        {"output": output, "found": picture(person())} for output in ("../../../../../a.png", "../b.png", "c.png")
+    ]
+    assert not any(".." in posed.name or posed.name.startswith("/") for posed in parse(json.dumps(records), "p"))
 
 
 def test_more_people_than_any_crowd_has_are_refused(monkeypatch):
@@ -272,7 +298,7 @@ def test_files(tmp_path):
 
 
 def test_files_of_absurd_size_are_refused_before_they_are_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr("cn.detect.pose_json.LARGEST", 1 << 20)
+    monkeypatch.setattr("cn.detect.pose_files.LARGEST", 1 << 20)
     (tmp_path / "large.json").write_bytes(b" " * (1 << 20) + b"{}")
     with pytest.raises(InputError, match=r"large\.json: more than 1 MB"):
         read(tmp_path / "large.json")
@@ -288,7 +314,7 @@ def test_what_is_written_is_what_the_web_uis_read():
     body[:, 2] = 0.37
     body[5] = 0
     hands[0, 1] = person(1, points=21)
-    made = json.loads(write([posed([body], hands)]))
+    made = json.loads(write(posed([body], hands)))
     assert (made["canvas_width"], made["canvas_height"]) == (300, 200)
     (somebody,) = made["people"]
     assert somebody["face_keypoints_2d"] is somebody["hand_left_keypoints_2d"] is None
@@ -299,15 +325,15 @@ def test_what_is_written_is_what_the_web_uis_read():
     assert np.array_equal(np.array(somebody["hand_right_keypoints_2d"]).reshape(21, 3), hands[0, 1])
 
 
-def test_several_pictures_are_a_list_and_one_is_an_object():
-    assert [len(one["people"]) for one in json.loads(write([posed([person()]), posed([])]))] == [1, 0]
+def test_nobody_is_written_too():
+    assert json.loads(write(posed([]))) == record(posed([]))
     assert record(posed([])) == {"people": [], "canvas_height": 200, "canvas_width": 300}
 
 
 def test_points_that_are_not_finite_are_written_as_not_found():
     body = person()
     body[2, 0] = np.nan
-    assert json.loads(write([posed([body])]))["people"][0]["pose_keypoints_2d"][6:9] == [0.0, 0.0, 0.0]
+    assert json.loads(write(posed([body])))["people"][0]["pose_keypoints_2d"][6:9] == [0.0, 0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -320,7 +346,8 @@ def test_what_is_written_is_read_again(seed, count, scores):
     hands[rng.random((count, 2)) < 0.5] = 0
     if not scores:
         people[..., 2], hands[..., 2] = people[..., 2] > 0, hands[..., 2] > 0
-    again = only(parse(write([posed(people, hands)], scores), "again"))
+    made = posed(people, hands)
+    again = only(parse(json.dumps(record(made)) if scores else write(made), "again"))
     assert np.array_equal(again.people, people)
     assert np.array_equal(again.hands, hands)
     assert (again.height, again.width) == (200, 300)

@@ -1,8 +1,9 @@
 """How fast it is on this machine: one table. Run by `make bench`.
 
-Each section is a function that gives rows; SECTIONS lists them.
+Each section is a function that gives rows; SECTIONS lists them. `make bench ONLY="decoders openpose"` makes some.
 """
 
+import functools
 import json
 import os
 import platform
@@ -44,12 +45,13 @@ def help_rows() -> Iterator[Row]:
     yield Row("cn --help imports torch", "yes" if imported else "no", "no")
 
 
-def detect_rows() -> Iterator[Row]:
-    """`cn detect`: canny beside plain code, what people are decoded in, then every kind."""
+def detection_rows(name: str) -> Iterator[Row]:
+    """`cn detect`: canny beside plain code ("plain"), decoding people ("decoders"), or the ways of a kind."""
     import bench_detect as detection
 
-    for rows in (detection.canny_rows(), detection.decoder_rows(), detection.kind_rows()):
-        yield from (Row(*row) for row in rows)
+    single = {"plain": detection.canny_rows, "decoders": detection.decoder_rows}
+    rows = single[name]() if name in single else detection.kind_rows(name)
+    yield from (Row(*row) for row in rows)
 
 
 def synth_rows() -> Iterator[Row]:
@@ -128,25 +130,32 @@ def checkpoint_rows() -> Iterator[Row]:
         yield Row(f"cn inspect, {size / 1e9:.2f} GB, with its hash", f"{taken:.2f} s", "≤ 1.5 s")
 
 
-SECTIONS: tuple[Callable[[], Iterator[Row]], ...] = (
-    help_rows,
-    detect_rows,
-    synth_rows,
-    sample_rows,
-    training_rows,
-    checkpoint_rows,
+DETECTION = (
+    *("plain", "decoders", "canny", "hough", "hed", "scribble", "openpose", "openpifpaf", "ade20k", "coco", "depth"),
+    "lineart",
 )
+
+SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
+    "help": help_rows,
+    **{name: functools.partial(detection_rows, name) for name in DETECTION},
+    "synth": synth_rows,
+    "sample": sample_rows,
+    "training": training_rows,
+    "checkpoints": checkpoint_rows,
+}
 
 
 def main() -> None:
-    """All sections, or those whose names are given ("detect")."""
-    chosen = [section for section in SECTIONS if section.__name__.removesuffix("_rows") in sys.argv[1:]] or SECTIONS
+    """All sections, or those whose names are given; "detect" stands for all of detection."""
+    names = [name for word in sys.argv[1:] for name in (DETECTION if word == "detect" else (word,))] or [*SECTIONS]
+    if unknown := [name for name in names if name not in SECTIONS]:
+        sys.exit(f"no section is called {unknown[0]}; there are detect and {', '.join(SECTIONS)}")
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
         f"{platform.processor() or platform.machine()}, {processors} processors, Python {platform.python_version()}\n"
     )
-    for section in chosen:
-        for row in section():
+    for name in names:
+        for row in SECTIONS[name]():
             print(f"{row.what:<54} {row.measured:<60} {row.goal}".rstrip(), flush=True)
 
 

@@ -55,7 +55,8 @@ CASES = (
     Case("scribble, gradient", "scribble", 40, ("--method", "gradient")),
     Case("openpose, OpenPose", "openpose", 12, network="openpose:BodyNetwork"),
     Case("openpose, light", "openpose", 24, network="openpose_light:LightBodyNetwork"),
-    Case("openpifpaf, K16", "openpifpaf", 12, network="pifpaf:ShuffleNetV2K16"),
+    Case("openpifpaf, K16", "openpifpaf", 24, network="pifpaf:ShuffleNetV2K16"),
+    Case("openpifpaf, K30", "openpifpaf", 12, network="pifpaf:ShuffleNetV2K30"),
     Case("ade20k, UniFormer", "ade20k", 6, network="upernet:UniFormerUPerNet"),
     Case("coco, DeepLabV2", "coco", 6, network="deeplab:DeepLabV2MSC"),
     Case("depth, DPT-hybrid", "depth", 12, network="dpt:DPTHybrid"),
@@ -147,12 +148,13 @@ def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
     return files / whole, defaults / whole
 
 
-def kind_rows() -> Iterator[tuple[str, str, str]]:
-    """Every kind: pictures a second in a folder, seconds for one, and networks beside the plain way of running them."""
+def kind_rows(kind: str) -> Iterator[tuple[str, str, str]]:
+    """A kind: pictures a second in a folder, seconds for one, and networks beside the plain way of running them."""
+    cases = [case for case in CASES if case.kind == kind]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = photographs(folder / "photographs", max(case.count for case in CASES))
-        for case in CASES:
+        source = photographs(folder / "photographs", max(case.count for case in cases))
+        for case in cases:
             yield _row(case, folder, source)
 
 

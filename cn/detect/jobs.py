@@ -34,7 +34,7 @@ def of(sources: Sources, dst: str) -> Iterator[Job]:
     """One job for each image: the structure below the source folder is kept, the ending becomes .png.
 
     `a.jpg` and `a.webp` of one folder, which would both become `a.png`, keep their endings: `a.jpg.png`, `a.webp.png`.
-    The pictures of a file that tells of several get a folder of its name: `a/0000.png`, `a/0001.png`.
+    The pictures of a file that tells of several have names of their own (`Sources.divided`).
     Raises UsageError where a result would replace an image that is to be read.
     """
     if sources.single:
@@ -61,7 +61,7 @@ def _each(sources: Sources, dst: str) -> Iterator[Job]:
             short = os.path.join(below, stem)
             result = key if len(keys) > 1 or short in taken else short
             taken |= {result} if result == key else set()
-            yield from _of_one_file(sources, dst, key, STDIN_NAME if key == "-" else result)
+            yield from _of_one_file(sources, dst, key, result)
 
 
 def _of_one_file(sources: Sources, dst: str, key: str, result: str) -> Iterator[Job]:
@@ -69,9 +69,7 @@ def _of_one_file(sources: Sources, dst: str, key: str, result: str) -> Iterator[
     source = os.path.join(sources.root, key)
     if key not in sources.parts:
         yield Job(source, os.path.join(dst, f"{result}.png"), key, result)
-        return
-    for part in range(sources.parts[key]):
-        name = f"{result}/{part:04}"
+    for part, name in enumerate(sources.parts.get(key, ())):
         yield Job(source, os.path.join(dst, f"{name}.png"), f"{key}#{part}", name, part)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect import coco_skeleton, keypoints, pifpaf, pose_json, skeleton
+from cn.detect import coco_skeleton, keypoints, pifpaf, pose_files, pose_json, skeleton
 from cn.detect import hands as fingers
 from cn.detect.loading import Network
 from cn.detect.methods import NETWORKS
@@ -101,7 +101,7 @@ class PoseFileDetector(WithoutNetwork):
     style: skeleton.Style = "released"
     least: float = keypoints.PERSON_SHARE
     least_score: float | None = None
-    """What a point's score must reach; None: see `pose_json.read`."""
+    """What a point's score must reach; None: see `pose_files.read`."""
     hands: bool = True
     """Whether hands are drawn where the file has them."""
 
@@ -110,12 +110,13 @@ class PoseFileDetector(WithoutNetwork):
         """A file of many pictures is read once."""
         return True
 
-    def parts(self, path: str) -> int:
-        """Pictures in a file; one that cannot be read is one that fails."""
+    def parts(self, path: str) -> Sequence[str]:
+        """The pictures of a file; one that cannot be read is one that fails."""
         try:
-            return len(_pictures(path, self.canvas, self.least_score))
+            pictures = _pictures(path, self.canvas, self.least_score)
         except InputError:
-            return 1
+            return ("",)
+        return [picture.name for picture in pictures]
 
     def read(self, path: str, part: int = 0) -> Any:
         """One of the pictures that a file tells of."""
@@ -126,7 +127,7 @@ class PoseFileDetector(WithoutNetwork):
         """The same poses on a canvas of another size: skeletons keep the thickness that controls have seen."""
         height, width = bounded_short_side_size(image.height, image.width, short_side)
         factor = np.array([width / image.width, height / image.height, 1.0])
-        return Posed(image.people * factor, image.hands * factor, height, width)
+        return replace(image, people=image.people * factor, hands=image.hands * factor, height=height, width=width)
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"method": "from-json", "style": self.style, "hands": self.hands}
@@ -142,8 +143,8 @@ class PoseFileDetector(WithoutNetwork):
 @functools.lru_cache(maxsize=1)
 def _pictures(path: str, canvas: tuple[int, int] | None, least: float | None) -> list[Posed]:
     if path == "-":
-        return pose_json.parse(sys.stdin.buffer.read(), "standard input", canvas, least)
-    return pose_json.read(path, canvas, least)
+        return pose_files.parse(sys.stdin.buffer.read(), "standard input", canvas, least)
+    return pose_files.read(path, canvas, least)
 
 
 def posed_drawn(posed: Posed, style: skeleton.Style = "released", least: float = keypoints.PERSON_SHARE) -> Detection:
@@ -153,4 +154,4 @@ def posed_drawn(posed: Posed, style: skeleton.Style = "released", least: float =
 
 def _detection(posed: Posed, drawn: NDArray[np.uint8], least: float) -> Detection:
     nobody = not keypoints.shows_person(posed.people, (posed.height, posed.width), least)
-    return Detection(drawn, pose_json.record(posed, scores=True), nobody, pose_json.write([posed]).encode())
+    return Detection(drawn, pose_json.record(posed), nobody, pose_json.write(posed).encode())

@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,10 @@ from cn.detect.coco_skeleton import JOINTS as COCO_JOINTS
 from cn.detect.coco_skeleton import to_openpose
 from cn.detect.skeleton import HAND_POINTS, JOINTS, found
 from cn.errors import InputError
-from cn.files import reason
 from cn.images import MAX_PIXELS
 
 BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """Where the 18 joints are among the 25 of OpenPose's newer model, which has the middle of the hips and feet besides."""
-
-LARGEST = 64 << 20
-"""Files of more bytes are refused: no picture has so many people."""
 
 MOST_PEOPLE = 2000
 """Pictures of more people are refused: no crowd has so many whose joints can be told apart."""
@@ -58,56 +53,12 @@ class Posed:
     """(n, 2, 21, 3): left and right, zeros where there is none."""
     height: int
     width: int
+    name: str = ""
+    """What it is called among the pictures of its file: a path without ending, or its number; "" where it is alone."""
 
 
-def read(path: Path | str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
-    """The pictures of a JSON file; `size` = (height, width) is for those that do not say it.
-
-    Points with a score below `least` count as not found; by default, all with a score above 0 are taken, but of files
-    without a canvas, which OpenPose itself wrote, only what it would draw.
-    Raises InputError, in one line, for what is not there or cannot be understood.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    if len(data) > LARGEST:
-        raise InputError(f"{path}: more than {LARGEST >> 20} MB are no poses")
-    return parse(data, str(path), size, least)
-
-
-def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
-    """The same of a text; `name` is what messages call it."""
-    try:
-        loaded = _loaded(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
-    except RecursionError:
-        raise InputError(f"{name}: is nested too deeply for poses") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: is not UTF-8, as JSON is") from None
-    except ValueError as error:
-        # Python's message for numbers of thousands of digits is advice for programmers.
-        what = "holds a number with too many digits" if "digits" in str(error) else f"is no JSON: {error}"
-        raise InputError(f"{name}: {what}") from None
-    if isinstance(loaded, list):
-        if not loaded:
-            raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
-        return [_picture(picture, f"{name}[{number}]", size, least) for number, picture in enumerate(loaded)]
-    return [_picture(loaded, name, size, least)]
-
-
-def _loaded(text: str) -> Any:
-    """What JSON says; several values, a line for each, are a list."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
-            raise
-        return [json.loads(line) for line in lines]
-
-
-def _picture(record: Any, where: str, size: tuple[int, int] | None, least: float | None) -> Posed:
+def picture_of(record: Any, where: str, size: tuple[int, int] | None, least: float | None) -> Posed:
+    """The picture that an object of JSON stands for; `where` is what messages call it. See `pose_files.read`."""
     if isinstance(record, dict) and "people" not in record and isinstance(record.get("found"), dict):
         record = record["found"]
     if not isinstance(record, dict):
@@ -216,17 +167,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def write(pictures: Sequence[Posed], scores: bool = False) -> str:
-    """JSON of one picture as an object, of several as a list. `scores`: as they are, else 1 for all that was found.
-
-    The web UIs leave out points with a score below 1.
-    """
-    records = [record(picture, scores) for picture in pictures]
-    return json.dumps(records[0] if len(records) == 1 else records, allow_nan=False)
+def write(picture: Posed) -> str:
+    """A picture as JSON, with a score of 1 for all that was found: the web UIs leave out points with a lower one."""
+    return json.dumps(record(picture, scores=False), allow_nan=False)
 
 
-def record(picture: Posed, scores: bool = False) -> dict[str, Any]:
-    """The object that stands for one picture in `write`."""
+def record(picture: Posed, scores: bool = True) -> dict[str, Any]:
+    """The object that stands for a picture; `scores`: as they are, else 1 for all that was found."""
     people = [
         {
             "pose_keypoints_2d": _listed(body, scores),

@@ -59,9 +59,9 @@ class Detector(ABC):
         """Whether all workers are threads of one process, since they share something large; else processes."""
         return self.network is not None
 
-    def parts(self, path: str) -> int:
-        """How many pictures a file tells of; each gets a map."""
-        return 1
+    def parts(self, path: str) -> Sequence[str]:
+        """The pictures that a file tells of, each of which gets a map: their names, where there are several."""
+        return ("",)
 
     def read(self, path: str, part: int = 0) -> NDArray[Any]:
         """What `detect` takes, from a file ("-": standard input). Raises InputError, naming the file."""

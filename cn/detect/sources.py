@@ -25,22 +25,30 @@ class Sources:
     """Whether SRC named one image, so that DST may be a file."""
     endings: frozenset[str] = frozenset()
     """What a name without its ending lacks: one of these, or what follows its last point."""
-    parts: Mapping[str, int] = field(default_factory=dict)
-    """How many pictures a file tells of, where it is not one."""
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The names of the results of a file that tells of several pictures, as paths below DST, without ending."""
 
     def __len__(self) -> int:
-        return len(self.keys) + sum(count - 1 for count in self.parts.values())
+        return len(self.keys) + sum(len(names) - 1 for names in self.parts.values())
 
-    def divided(self, parts: Callable[[str], int]) -> "Sources":
-        """The same, when `parts` says how many pictures a file (its path) tells of; several need a folder as DST."""
-        counts = {key: parts(os.path.join(self.root, key)) for key in self.keys}
-        several = {key: count for key, count in counts.items() if count != 1}
-        names = {os.path.join(*split(key, self.endings)[:2]) for key in self.keys} if several else set()
-        for key, count in several.items():
-            folder, stem, _ = split(key, self.endings)
-            if not names.isdisjoint(os.path.join(folder, stem, f"{part:04}") for part in range(count)):
-                raise InputError(f"{key}: its pictures would have the names of other files of the folder {stem}")
-        return replace(self, single=self.single and not several, parts=several)
+    def divided(self, parts: Callable[[str], Sequence[str]]) -> "Sources":
+        """The same, when `parts` says of a file (its path) which pictures it tells of; several need a folder as DST.
+
+        Where there are other files, they get a folder of the file's name.
+        """
+        pictures = ((key, parts(os.path.join(self.root, key))) for key in self.keys)
+        several = {key: names for key, names in pictures if len(names) != 1}
+        if not several:
+            return self
+        if self.single:
+            return replace(self, single=False, parts=several)
+        taken = {os.path.join(*split(key, self.endings)[:2]) for key in self.keys}
+        for key, names in several.items():
+            folder = os.path.join(*split(key, self.endings)[:2])
+            several[key] = [os.path.join(folder, name) for name in names]
+            if not taken.isdisjoint(several[key]):
+                raise InputError(f"{key}: its pictures would have the names of other files of the folder {folder}")
+        return replace(self, parts=several)
 
 
 def find(

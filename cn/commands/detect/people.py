@@ -44,7 +44,7 @@ FromJson = Annotated[
     typer.Option(
         "--from-json",
         help="The files are poses (.json or .jsonl of OpenPose, of a web UI's editor, of [b]--keypoints[/b] or "
-        "[b]--json[/b]): draw them. One that tells of several pictures gives a folder of maps.",
+        "[b]--json[/b]): draw them. Of one that tells of several pictures each gets a map.",
         rich_help_panel=METHOD_PANEL,
     ),
 ]
