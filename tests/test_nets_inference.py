@@ -9,12 +9,16 @@ from torch import nn
 
 from cn.detect import depth, lineart, lines, soft_edge
 from cn.detect.nets.hed import ControlNetHED
-from cn.detect.nets.inference import Doubling, rearranged
+from cn.detect.nets.inference import Doubling, Pointwise, rearranged
 from cn.detect.nets.mlsd import MLSDLarge, MLSDTiny
+from cn.detect.nets.openpose_light import LightBodyNetwork
+from cn.detect.nets.pifpaf import ShuffleNetV2K16
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.nets.winograd import WinogradConv
 from tests.depth_cases import filled
 from tests.golden.make_detectors_edges import fill
+from tests.golden.make_detectors_pifpaf import fill as fill_pifpaf
+from tests.golden.make_detectors_pose import fill as fill_pose
 
 
 def off(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -52,6 +56,42 @@ def test_winograd_serves_no_other_convolution(options):
     assert not WinogradConv.serves(nn.Conv2d(512, 64, 3, padding=1))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (37, 65)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "options"), [(48, 70, {}), (64, 32, {"bias": False}), (30, 30, {"stride": 2, "groups": 3})]
+)
+def test_pointwise_is_the_convolution(size, inputs, outputs, options):
+    conv = nn.Conv2d(inputs, outputs, 1, **options)
+    assert Pointwise.serves(conv)
+    # Half of the channels of a picture whose channels come last, as ShuffleNet cuts them: not contiguous.
+    whole = torch.randn(2, 2 * inputs, *size)
+    for x in (whole[:, inputs:], whole.contiguous(memory_format=torch.channels_last)[:, inputs:]):
+        exact = copy.deepcopy(conv).double()(x.double())
+        made = Pointwise(conv)(x)
+        assert made.shape == exact.shape
+        assert off(made, exact) < 1e-5
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 3}, {"padding": 1}, {"padding": "same"}])
+def test_pointwise_serves_no_other_convolution(options):
+    assert not Pointwise.serves(nn.Conv2d(8, 8, **({"kernel_size": 1} | options)))
+
+
+def test_without_onednn_networks_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not Pointwise.serves(nn.Conv2d(8, 8, 1))
+
+
+@pytest.mark.parametrize("network", [ShuffleNetV2K16, LightBodyNetwork])
+def test_networks_of_people_give_the_same_fields(network):
+    plain = fill_pifpaf(network()) if network is ShuffleNetV2K16 else fill_pose(network())
+    fast = rearranged(copy.deepcopy(plain))
+    assert any(isinstance(module, Pointwise) for module in fast.modules())
+    x = torch.randn(1, 3, 65, 97)
+    for a, b in zip(fast(x.contiguous(memory_format=torch.channels_last)), plain(x), strict=True):
+        assert off(a, b) < 1e-5
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (7, 3)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_doubling_is_the_transposed_convolution(size, bias):
@@ -79,7 +119,7 @@ def test_norms_are_folded_where_they_follow_a_convolution_and_nowhere_else():
             module.running_var.uniform_(0.5, 2)
     x = torch.randn(2, 3, 9, 8)
     made = rearranged(copy.deepcopy(layers).eval())
-    assert [type(layer) for layer in made] == [nn.Conv2d, nn.Identity, nn.ReLU, nn.BatchNorm2d, nn.Conv2d, Louder]
+    assert [type(layer) for layer in made] == [nn.Conv2d, nn.Identity, nn.ReLU, nn.BatchNorm2d, Pointwise, Louder]
     assert off(made(x), layers.eval()(x)) < 1e-5
 
 
