@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from cn.commands.detect import surfaces
-from cn.commands.detect.lines import hough
+from cn.commands.detect.lines import canny, hough
 from cn.conditions import ConditionInfo, get
 from cn.detect import depth, lineart, lines, loading, methods, normal, scribble, soft_edge
+from cn.detect.canny import HIGH, LOW
 from cn.detect.detectors import BGR, DARK, WHITE, HedDetector, HoughDetector
 from cn.detect.nets.inference import rearranged
 from cn.errors import InputError, UsageError, WeightsError
@@ -157,6 +158,12 @@ def test_missing_weights_are_one_line_that_says_what_to_do(words, named, tmp_pat
         ("hough", "--method", "lsd", "--weights", "x.pth"),
         ("scribble", "--from-drawing", "--random"),
         ("scribble", "--from-drawing", "--method", "gradient"),
+        ("scribble", "--method", "gradient", "--seed", "1"),
+        ("canny", "--seed", "1"),
+        ("canny", "--random-thresholds", "--low", "50"),
+        ("canny", "--random-thresholds", "--high", "50"),
+        ("canny", "--low", "201"),
+        ("hough", "--method", "lsd", "--score", "0.2"),
         ("normal", "--strength", "0"),
         ("depth", "--batch-size", "0"),
     ],
@@ -222,8 +229,11 @@ def test_the_defaults_are_those_of_the_functions():
     assert 2 * np.pi == normal.STRENGTH
     assert "Default, as published for dpt-hybrid: 2π" in helps["strength"]
     assert f"Default: {normal.BACKGROUND}" in helps["background"]
-    options = {name: p.default for name, p in inspect.signature(hough).parameters.items()}
-    assert options["score"] == lines.SCORE
+    (score,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "score")
+    assert f"Default, as released: {lines.SCORE}" in score.__metadata__[0].help
+    for name, value in {"low": LOW, "high": HIGH}.items():
+        (threshold,) = (p.annotation for n, p in inspect.signature(canny).parameters.items() if n == name)
+        assert f"Default, as released: {value:g}." in threshold.__metadata__[0].help
     (shortest,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "length")
     assert f"(default {lines.LENGTH})" in shortest.__metadata__[0].help
     assert f"(default {lines.LSD_LENGTH})" in shortest.__metadata__[0].help

@@ -391,7 +391,12 @@ def test_one_of_several_fails(table, folder, capsys):
     assert captured.err.count("\n") == 2
     assert "1 of 3 files could not be had" in captured.err
     assert app.run(["weights", "pull", "c", "-q"]) == 4
-    assert capsys.readouterr().err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert app.run(["weights", "pull", "c", "-q", "--json"]) == 4
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["status"] == "failed"
+    assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

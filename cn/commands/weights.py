@@ -80,15 +80,14 @@ def pull(
     failures: list[CnError] = []
     for entry in entries:
         try:
-            record = _pull(entry, offline, quiet)
+            console.emit(_pull(entry, offline, quiet), json)
         except CnError as error:
+            if json:
+                console.emit({"name": entry.name, "file": entry.file, "status": "failed", "error": str(error)}, json)
             if len(entries) == 1:
                 raise
             failures.append(error)
             console.error(str(error))
-            record = {"name": entry.name, "file": entry.file, "status": "failed", "error": str(error)}
-        if json or "path" in record:
-            console.emit(record, json)
     if failures:
         others = "the others are here" if len(failures) < len(entries) else "none is here"
         raise WeightsError(f"{len(failures)} of {len(entries)} files could not be had; {others}")

@@ -22,13 +22,25 @@ SoftEdgeMethod = Annotated[
 @shared
 def canny(
     low: Annotated[
-        float,
-        typer.Option("--low", min=0, max=10000, help="An edge goes on down to this gradient.", rich_help_panel="Canny"),
-    ] = 100,
+        float | None,
+        typer.Option(
+            "--low",
+            min=0,
+            max=10000,
+            help="An edge goes on down to this gradient. Default, as released: 100.",
+            rich_help_panel="Canny",
+        ),
+    ] = None,
     high: Annotated[
-        float,
-        typer.Option("--high", min=0, max=10000, help="An edge begins above this gradient.", rich_help_panel="Canny"),
-    ] = 200,
+        float | None,
+        typer.Option(
+            "--high",
+            min=0,
+            max=10000,
+            help="An edge begins above this gradient. Default, as released: 200.",
+            rich_help_panel="Canny",
+        ),
+    ] = None,
     random_thresholds: Annotated[
         bool,
         typer.Option(
@@ -39,22 +51,28 @@ def canny(
         ),
     ] = False,
     seed: Annotated[
-        int,
-        typer.Option("--seed", metavar="N", min=0, help="For --random-thresholds.", rich_help_panel="Canny"),
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--seed", metavar="N", min=0, help="For --random-thresholds. Default: 0.", rich_help_panel="Canny"
+        ),
+    ] = None,
 ) -> Task:
     """Canny edges: white lines, one pixel wide, on black.
 
     Each PNG says which detector made it, and with which thresholds; [b]cn sample[/b] and [b]cn train[/b] read that.
     What is already in DST is skipped, so that an interrupted run goes on where it stopped.
     """
-    if low > high:
-        raise UsageError(f"--low {low:g} is above --high {high:g}")
+    if random_thresholds and (low is not None or high is not None):
+        raise UsageError("--random-thresholds chooses the thresholds: leave out --low and --high")
+    _seeded(seed, random_thresholds, "--random-thresholds")
+    thresholds = (100.0 if low is None else low, 200.0 if high is None else high)
+    if thresholds[0] > thresholds[1]:
+        raise UsageError(f"--low {thresholds[0]:g} is above --high {thresholds[1]:g}")
 
     def detector() -> "Detector":
         from cn.detect.canny import CannyDetector
 
-        return CannyDetector(low, high, random_thresholds, seed)
+        return CannyDetector(*thresholds, random_thresholds, seed or 0)
 
     return Task(detector)
 
@@ -65,9 +83,15 @@ def hough(
         str | None, method_option("hough", "mlsd: the network of the paper; lsd: no weights needed. Default: mlsd.")
     ] = None,
     score: Annotated[
-        float,
-        typer.Option("--score", min=0, max=1, help="mlsd: least confidence of a line.", rich_help_panel="Lines"),
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            "--score",
+            min=0,
+            max=1,
+            help="mlsd: least confidence of a line. Default, as released: 0.1.",
+            rich_help_panel="Lines",
+        ),
+    ] = None,
     length: Annotated[
         float | None,
         typer.Option(
@@ -88,11 +112,14 @@ def hough(
     a black map ([b]--on-empty[/b]).
     """
     chosen = network.method("hough", method)
+    if score is not None and chosen is not None and not chosen.networks:
+        raise UsageError(f"--score is for --method mlsd, not {chosen.name}")
 
     def detector() -> "Detector":
         from cn.detect.detectors import HoughDetector
+        from cn.detect.lines import SCORE
 
-        return HoughDetector(network.open("hough", chosen), score, length)
+        return HoughDetector(network.open("hough", chosen), SCORE if score is None else score, length)
 
     return Task(detector)
 
@@ -147,8 +174,9 @@ def scribble(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="For --random.", rich_help_panel="Scribble")
-    ] = 0,
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, help="For --random. Default: 0.", rich_help_panel="Scribble"),
+    ] = None,
     *,
     network: NetworkChoice,
 ) -> Task:
@@ -159,6 +187,7 @@ def scribble(
     """
     if from_drawing and (method is not None or random or network.is_given):
         raise UsageError("--from-drawing takes the drawing as it is: leave out --random and all that a network needs")
+    _seeded(seed, random, "--random")
     chosen = None if from_drawing else network.method("hed", method)
 
     def detector() -> "Detector":
@@ -166,7 +195,7 @@ def scribble(
 
         if from_drawing:
             return DrawingDetector()
-        return ScribbleDetector(HedDetector(network.open("hed", chosen)), random, seed)
+        return ScribbleDetector(HedDetector(network.open("hed", chosen)), random, seed or 0)
 
     return Task(detector)
 
@@ -196,3 +225,9 @@ def lineart(
         return LineartDetector(network.open("lineart", chosen), invert)
 
     return Task(detector)
+
+
+def _seeded(seed: int | None, random: bool, option: str) -> None:
+    """Raises UsageError for a seed of nothing: whoever gives one believes that something is random."""
+    if seed is not None and not random:
+        raise UsageError(f"--seed is for {option}: without it nothing is random")
