@@ -24,6 +24,9 @@ from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Termin
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
+_received: set[int] = set()
+"""The signals that have come."""
+
 _ORDER = ("detect", "dataset", "train", "sample", "convert", "convert transfer", "inspect", "weights")
 
 
@@ -127,11 +130,8 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         return error.exit_code
     except _ClickException as error:
         return _usage(error)
-    except (typer.Abort, KeyboardInterrupt) as stop:
-        # Before a command runs, Typer makes an Abort of whatever stops it.
-        terminated = isinstance(stop, Terminated) or isinstance(stop.__context__, Terminated)
-        _report("terminated" if terminated else "interrupted", debug)
-        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        return _stopped(debug)
     except SystemExit:
         # No code of ours exits the process; Typer and rich do so when the reader of the help text has gone away.
         return ExitCode.PIPE_CLOSED
@@ -139,7 +139,16 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         hint = "" if debug else "; this is a bug of ours: please report it with what --debug shows"
         _report(f"{type(error).__name__}: {error}{hint}", debug)
         return ExitCode.BUG
+    if result == ExitCode.INTERRUPTED:
+        # What stops Typer before a command runs, it turns into this number, whatever it was.
+        return _stopped(debug)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _stopped(debug: bool) -> int:
+    terminated = signal.SIGTERM in _received
+    _report("terminated" if terminated else "interrupted", debug)
+    return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
 
 
 def _report(message: str, debug: bool) -> None:
@@ -164,6 +173,7 @@ def _terminations() -> Iterator[None]:
     """SIGTERM becomes an exception in the main thread, so that state is saved just as after Ctrl-C."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
+        _received.add(number)
         raise Terminated
 
     previous = signal.signal(signal.SIGTERM, terminate)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_every_expected_failure_is_one_line_and_its_exit_code(failing, capsys, e
     assert captured.err.startswith("cn: ")
     assert str(error) in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(("received", "code"), [(set(), 130), ({signal.SIGTERM}, 143)])
+def test_what_stops_typer_before_a_command_runs_is_told_apart(monkeypatch, capsys, received, code):
+    """Typer gives a bare 130 for either."""
+    monkeypatch.setattr(app, "_received", received)
+    monkeypatch.setattr("typer.main.get_command", lambda _: SimpleNamespace(main=lambda **_: 130))
+    assert app.run(["weights", "list"]) == code
+    assert capsys.readouterr().err == ("cn: interrupted\n" if code == 130 else "cn: terminated\n")
 
 
 def test_a_bug_is_one_line_with_exit_code_1_and_debug_shows_the_traceback(failing, capsys):
