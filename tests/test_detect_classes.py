@@ -195,7 +195,7 @@ def test_classes_of_one_colour_are_doubted_aloud(tmp_path):
     assert "person may be bicycle" in one.stderr
     both = cn("detect", "coco", "in", "out", *words, cwd=tmp_path)
     assert both.returncode == 0
-    assert both.stderr.count("person may be bicycle, which share a colour (in 2 maps)") == 1
+    assert both.stderr.count("person may be bicycle, which share a colour (2 images)") == 1
     clear = cn("detect", "ade20k", "in/a.png", "c.png", "--from-labels", "colours", cwd=tmp_path)
     assert clear.returncode == 3, "these are no colours of ADE20K"
 

@@ -44,7 +44,7 @@ def test_nothing_found_is_kept_skipped_or_a_failure_as_asked(kind, tmp_path):
     Image.new("RGB", (130, 96), (120, 130, 140)).save(tmp_path / "in" / "wall.png")
     free = () if kind == "canny" else WEIGHT_FREE[kind][1:]
     kept = cn("detect", kind, "in", "kept", *free, cwd=tmp_path)
-    assert (kept.returncode, kept.stderr) == (0, "kept: 2 written\n")
+    assert (kept.returncode, kept.stderr) == (0, "kept: 2 written\nwarning: nothing was found (1 image)\n")
     assert not the_map(tmp_path / "kept" / "wall.png").any()
     skipped = cn("detect", kind, "in", "skipped", *free, "--on-empty", "skip", "--json", cwd=tmp_path)
     assert (skipped.returncode, skipped.stderr) == (0, "skipped: 1 written, 1 with nothing found (no file)\n")

@@ -28,6 +28,8 @@ from cn.resizing import bounded_short_side_size, resize
 Status = Literal["written", "skipped", "empty", "failed"]
 OnEmpty = Literal["keep", "skip", "fail"]
 
+NOTHING = "nothing was found"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -184,7 +186,7 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
         for earlier in (job.output, work.path_beside(job)) if work.overwrite else ():
             if earlier not in (None, "-") and os.path.isfile(earlier):
                 os.unlink(earlier)  # An empty map of an earlier run, and what belonged to it.
-        return Outcome(job.source, job.output, "empty", seconds, found=found, note="nothing was found")
+        return Outcome(job.source, job.output, "empty", seconds, found=found, note=NOTHING)
     start = time.perf_counter()
     try:
         text = work.info(job).to_text()
@@ -199,7 +201,8 @@ def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outco
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    return Outcome(job.source, job.output, "written", taken, size, found, detection.doubt)
+    doubt = detection.doubt or (NOTHING if detection.empty else None)
+    return Outcome(job.source, job.output, "written", taken, size, found, doubt)
 
 
 def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:

@@ -156,7 +156,7 @@ class _Tally:
                 "--overwrite makes them again"
             )
         for doubt, count in self.doubts.most_common(_NAMED_AT_MOST):
-            console.warn(f"{doubt} (in {count} maps)")
+            console.warn(f"{doubt} ({count} {'image' if count == 1 else 'images'})")
 
     def judge(self) -> None:
         """Raise what the exit code comes from: nothing, when all went well."""
