@@ -134,6 +134,26 @@ def test_a_file_of_several_pictures_becomes_a_folder(tmp_path):
     assert sorted(frames.stdout.split()) == [f"frames/000{n}.png" for n in range(3)]
 
 
+def test_a_broken_picture_spoils_no_other(tmp_path):
+    record = json.loads(poses(tmp_path / "a.json", person()).read_text())
+    lines = [{"output": f"o/{name}.png", "found": record} for name in "abc"]
+    lines[1]["found"] = None
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for src, stdin in (("all.jsonl", None), ("-", (tmp_path / "all.jsonl").read_bytes())):
+        done = cn("detect", "pose", src, "out", "--from-json", "--overwrite", cwd=tmp_path, stdin=stdin)
+        assert done.returncode == 5
+        assert sorted(done.stdout.split()) == ["out/a.png", "out/c.png"]
+        assert '[1]: has no "people"' in done.stderr
+
+
+@pytest.mark.parametrize(("text", "said"), [(b'{"persons": 3}', 'no "people"'), (b"[]", "empty list"), (b"{", "JSON")])
+def test_what_is_wrong_with_standard_input_is_said_once_and_right(text, said, tmp_path):
+    done = cn("detect", "pose", "-", "a.png", "--from-json", cwd=tmp_path, stdin=text)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert said in done.stderr
+    assert "standard input" in done.stderr
+
+
 def test_maps_of_a_film_replace_nobody_elses(tmp_path):
     (tmp_path / "in" / "film").mkdir(parents=True)
     record = json.loads(poses(tmp_path / "in" / "film" / "0001.json", person()).read_text())

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cn.detect.pose_files import parse, read
+from cn.detect import pose_files
 from cn.detect.pose_json import Posed, record, write
 from cn.errors import InputError
+
+
+def parse(text, name, size=None, least=None):
+    """All pictures of a text."""
+    poses = pose_files.parse(text, name)
+    return [poses.picture(number, size, least) for number in range(len(poses))]
+
+
+def read(path):
+    return [pose_files.open_poses(path).picture()]
 
 
 def person(seed=0, width=300, height=200, points=18):
@@ -132,14 +142,15 @@ def test_records_of_the_command_line_are_read_also_a_line_each():
 )
 def test_pictures_are_called_as_their_maps_were(outputs, names):
     records = [{"output": output, "found": picture(person())} for output in outputs]
-    assert [posed.name for posed in parse(json.dumps(records), "p")] == names
+    assert pose_files.parse(json.dumps(records), "p").names() == names
 
 
 def test_no_name_leads_out_of_the_folder_of_results():
     records = [
         {"output": output, "found": picture(person())} for output in ("../../../../../a.png", "../b.png", "c.png")
     ]
-    assert not any(".." in posed.name or posed.name.startswith("/") for posed in parse(json.dumps(records), "p"))
+    names = pose_files.parse(json.dumps(records), "p").names()
+    assert not any(".." in name or name.startswith("/") for name in names)
 
 
 def test_more_people_than_any_crowd_has_are_refused(monkeypatch):

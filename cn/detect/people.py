@@ -5,7 +5,6 @@ UIs' editors. A picture counts as one without a person when nobody shows enough 
 """
 
 import functools
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -14,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect import coco_skeleton, keypoints, pifpaf, pose_files, pose_json, skeleton
+from cn.detect import coco_skeleton, keypoints, pifpaf, pose_json, skeleton
 from cn.detect import hands as fingers
 from cn.detect.loading import Network
 from cn.detect.methods import NETWORKS
+from cn.detect.pose_files import PoseFile, open_poses
 from cn.detect.pose_json import Posed
 from cn.detect.protocol import Detection, Detector, WithoutNetwork, by_size
 from cn.errors import InputError
@@ -94,14 +94,14 @@ class PoseFileDetector(WithoutNetwork):
     """Poses from JSON, edited or made elsewhere, drawn as those that are detected."""
 
     kind: ClassVar[str] = "openpose"
-    endings: ClassVar[frozenset[str]] = frozenset({".json"})
+    endings: ClassVar[frozenset[str]] = frozenset({".json", ".jsonl"})
     beside: ClassVar[str] = ".json"
     canvas: tuple[int, int] | None = None
     """(height, width) for files that do not say it."""
     style: skeleton.Style = "released"
     least: float = keypoints.PERSON_SHARE
     least_score: float | None = None
-    """What a point's score must reach; None: see `pose_files.read`."""
+    """What a point's score must reach; None: see `PoseFile.picture`."""
     hands: bool = True
     """Whether hands are drawn where the file has them."""
 
@@ -112,15 +112,15 @@ class PoseFileDetector(WithoutNetwork):
 
     def parts(self, path: str) -> Sequence[str]:
         """The pictures of a file; one that cannot be read is one that fails."""
-        try:
-            pictures = _pictures(path, self.canvas, self.least_score)
-        except InputError:
-            return ("",)
-        return [picture.name for picture in pictures]
+        poses = _opened(path)
+        return ("",) if isinstance(poses, InputError) or len(poses) == 1 else poses.names()
 
     def read(self, path: str, part: int = 0) -> Any:
         """One of the pictures that a file tells of."""
-        posed = _pictures(path, self.canvas, self.least_score)[part]
+        poses = _opened(path)
+        if isinstance(poses, InputError):
+            raise poses
+        posed = poses.picture(part, self.canvas, self.least_score)
         return posed if self.hands else replace(posed, hands=np.zeros_like(posed.hands))
 
     def resized(self, image: Any, short_side: int) -> Any:
@@ -141,10 +141,12 @@ class PoseFileDetector(WithoutNetwork):
 
 # One: the files of a folder come one after the other, and the pictures of a file too.
 @functools.lru_cache(maxsize=1)
-def _pictures(path: str, canvas: tuple[int, int] | None, least: float | None) -> list[Posed]:
-    if path == "-":
-        return pose_files.parse(sys.stdin.buffer.read(), "standard input", canvas, least)
-    return pose_files.read(path, canvas, least)
+def _opened(path: str) -> PoseFile | InputError:
+    """The file, or why it cannot be read: standard input can be read only once."""
+    try:
+        return open_poses(path)
+    except InputError as error:
+        return error
 
 
 def posed_drawn(posed: Posed, style: skeleton.Style = "released", least: float = keypoints.PERSON_SHARE) -> Detection:

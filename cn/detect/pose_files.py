@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,60 @@ LARGEST = 64 << 20
 """Files of more bytes are refused: no picture has so many people."""
 
 
-def read(path: Path | str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
-    """The pictures of a JSON file; `size` = (height, width) is for those that do not say it.
+@dataclass(frozen=True)
+class PoseFile:
+    """What a file holds: the pictures are looked into one by one, so that one that is broken spoils no other."""
 
-    Points with a score below `least` count as not found; by default, all with a score above 0 are taken, but of files
-    without a canvas, which OpenPose itself wrote, only what it would draw.
-    Raises InputError, in one line, for what is not there or cannot be understood.
-    """
+    path: str
+    """What messages call it."""
+    records: Sequence[Any]
+    several: bool
+    """Whether it is a list, even of one."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def picture(self, number: int = 0, size: tuple[int, int] | None = None, least: float | None = None) -> Posed:
+        """One of the pictures; `size` = (height, width) is for those that do not say it.
+
+        Points with a score below `least` count as not found; by default, all with a score above 0 are taken, but of
+        files without a canvas, which OpenPose itself wrote, only what it would draw.
+        Raises InputError, in one line, for what cannot be understood.
+        """
+        where = f"{self.path}[{number}]" if self.several else self.path
+        return picture_of(self.records[number], where, size, least)
+
+    def names(self) -> list[str]:
+        """What the pictures are called: as their maps were in the run that wrote the records, else by their numbers.
+
+        Paths without ending, none of which leads out of the folder that they are put into, whatever a record says.
+        """
+        numbers = [f"{number:04}" for number in range(len(self))]
+        outputs = [record.get("output") for record in self.records if isinstance(record, dict)]
+        paths = [os.path.abspath(path) for path in outputs if isinstance(path, str) and path and "\0" not in path]
+        if len(paths) < len(self):
+            return numbers
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+        names = [os.path.splitext(os.path.relpath(path, folder))[0] for path in paths]
+        return names if len(set(names)) == len(names) else numbers
+
+
+def open_poses(path: Path | str) -> PoseFile:
+    """A JSON file ("-": standard input). Raises InputError, in one line, for what is not there or is no such file."""
+    if str(path) == "-":
+        return parse(sys.stdin.buffer.read(), "standard input")
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    if len(data) > LARGEST:
-        raise InputError(f"{path}: more than {LARGEST >> 20} MB are no poses")
-    return parse(data, str(path), size, least)
+    return parse(data, str(path))
 
 
-def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None, least: float | None = None) -> list[Posed]:
+def parse(data: bytes | str, name: str) -> PoseFile:
     """The same of a text; `name` is what messages call it."""
+    if len(data) > LARGEST:
+        raise InputError(f"{name}: more than {LARGEST >> 20} MB are no poses")
     try:
         loaded = _loaded(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
     except RecursionError:
@@ -44,12 +80,11 @@ def parse(data: bytes | str, name: str, size: tuple[int, int] | None = None, lea
         # Python's message for numbers of thousands of digits is advice for programmers.
         what = "holds a number with too many digits" if "digits" in str(error) else f"is no JSON: {error}"
         raise InputError(f"{name}: {what}") from None
-    if isinstance(loaded, list):
-        if not loaded:
-            raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
-        pictures = [picture_of(picture, f"{name}[{number}]", size, least) for number, picture in enumerate(loaded)]
-        return [replace(picture, name=called) for picture, called in zip(pictures, _names(loaded), strict=True)]
-    return [picture_of(loaded, name, size, least)]
+    if not isinstance(loaded, list):
+        return PoseFile(name, [loaded], False)
+    if not loaded:
+        raise InputError(f"{name}: is an empty list, where a list has an object for each picture")
+    return PoseFile(name, loaded, True)
 
 
 def _loaded(text: str) -> Any:
@@ -61,18 +96,3 @@ def _loaded(text: str) -> Any:
         if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
             raise
         return [json.loads(line) for line in lines]
-
-
-def _names(records: Sequence[Any]) -> list[str]:
-    """What pictures are called: as their maps were in the run that wrote the records, else by their numbers."""
-    if len(records) == 1:
-        return [""]
-    numbers = [f"{number:04}" for number in range(len(records))]
-    outputs = [record.get("output") for record in records if isinstance(record, dict)]
-    paths = [os.path.abspath(path) for path in outputs if isinstance(path, str) and path and "\0" not in path]
-    if len(paths) < len(records):
-        return numbers
-    # Without "..", whatever a record says: nothing is written outside of the folder of results.
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    names = [os.path.splitext(os.path.relpath(path, folder))[0] for path in paths]
-    return names if len(set(names)) == len(names) else numbers

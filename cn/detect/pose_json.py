@@ -53,12 +53,10 @@ class Posed:
     """(n, 2, 21, 3): left and right, zeros where there is none."""
     height: int
     width: int
-    name: str = ""
-    """What it is called among the pictures of its file: a path without ending, or its number; "" where it is alone."""
 
 
 def picture_of(record: Any, where: str, size: tuple[int, int] | None, least: float | None) -> Posed:
-    """The picture that an object of JSON stands for; `where` is what messages call it. See `pose_files.read`."""
+    """The picture that an object of JSON stands for; `where` is what messages call it. See `PoseFile.picture`."""
     if isinstance(record, dict) and "people" not in record and isinstance(record.get("found"), dict):
         record = record["found"]
     if not isinstance(record, dict):
