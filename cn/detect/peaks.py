@@ -20,6 +20,9 @@ HEAT = 0.1
 MOST_PEAKS = 200
 """Of a joint's candidates, more than anybody's crowd has: the highest are kept. Bounds time and memory for noise."""
 
+_AT_ONCE = 1 << 15
+"""Places that are looked at together: where maps are flat, there are millions."""
+
 _SLACK = 1e-5
 """Single precision finds where maxima may be; which of them are is decided in double precision."""
 
@@ -39,11 +42,10 @@ def find_peaks(heat: Fields, sigma: float, strict: bool, apart: float) -> list[P
     Row by row, or by columns where peaks are kept apart.
     """
     smooth = heat.smoothed(sigma) if sigma else heat
-    joint, y, x = _near_peaks(smooth)
-    exact = _with_neighbours(smooth, joint, y, x)
-    centre, highest = exact[0], exact[1:].max(axis=0, initial=0.0)
-    good = (centre >= HEAT) & (centre > highest) if strict else (centre > HEAT) & (centre >= highest)
-    joint, y, x = joint[good], y[good], x[good]
+    near = _near_peaks(smooth)
+    parts = [[places[i : i + _AT_ONCE] for places in near] for i in range(0, len(near[0]), _AT_ONCE)]
+    good = np.concatenate([_are_peaks(smooth, strict, *part) for part in parts] or [np.zeros(0, bool)])
+    joint, y, x = (places[good] for places in near)
     values = heat.at(joint, y, x)
     ends = np.searchsorted(joint, np.arange(len(JOINTS) + 1))
     return [_limited(Peaks(x[a:b], y[a:b], values[a:b]), apart) for a, b in pairwise(ends)]
@@ -68,6 +70,15 @@ def _near_peaks(smooth: Fields) -> tuple[NDArray[np.int64], NDArray[np.int64], N
         found.append((np.full(len(near), joint), rows[y], columns[x]))
     joints, y, x = (np.concatenate(part) for part in zip(*found, strict=True))
     return joints, y, x
+
+
+def _are_peaks(
+    smooth: Fields, strict: bool, joint: NDArray[np.integer], y: NDArray[np.integer], x: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Which of some places (n,) are maxima indeed."""
+    exact = _with_neighbours(smooth, joint, y, x)
+    centre, highest = exact[0], exact[1:].max(axis=0, initial=0.0)
+    return (centre >= HEAT) & (centre > highest) if strict else (centre > HEAT) & (centre >= highest)
 
 
 def _with_neighbours(
