@@ -164,7 +164,8 @@ def _usage(error: Any) -> int:
         error.show()
         return ExitCode.USAGE
     hint = f" (see {context.command_path} --help)" if context is not None else ""
-    console.error(f"{error.format_message().rstrip('.')}{hint}")
+    # The checks behind Typer begin some messages with the name of their error.
+    console.error(f"{error.format_message().rstrip('.').replace('Value error, ', '')}{hint}")
     return ExitCode.USAGE
 
 

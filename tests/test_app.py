@@ -61,6 +61,13 @@ def test_every_expected_failure_is_one_line_and_its_exit_code(failing, capsys, e
     assert "Traceback" not in captured.err
 
 
+def test_a_word_that_is_none_of_some_is_said_in_words_of_ours(capsys):
+    assert app.run(["detect", "palette", "ade20"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cn: Invalid value for 'KIND': 'ade20' is not one of")
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(("received", "code"), [(set(), 130), ({signal.SIGTERM}, 143)])
 def test_what_stops_typer_before_a_command_runs_is_told_apart(monkeypatch, capsys, received, code):
     """Typer gives a bare 130 for either."""
