@@ -40,7 +40,7 @@ format: $(VENV)/dev.stamp  ## Bring the source into its format
 	$(RUN) -m ruff format .
 
 weights: $(VENV)/test.stamp  ## Make the bundled weights anew (hours on a CPU; WORK=folder; run again to continue)
-	$(RUN) -m cn.recipe render $(STAGES) evaluate install --work $(WORK) --pictures 40000 --conditions 16000
+	$(RUN) -m cn.pretrain render $(STAGES) evaluate install --work $(WORK) --images 40000 --conditions 16000
 
 bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some)
 	$(RUN) tools/bench.py $(ONLY)

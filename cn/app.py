@@ -88,7 +88,7 @@ def _root(
 
 
 app.add_typer(detect.app, name="detect", help="Photographs to condition images: edges and more.")
-app.add_typer(dataset.app, name="dataset", help="Pairs of picture and condition: make them, look at them.")
+app.add_typer(dataset.app, name="dataset", help="Pairs of image and condition: make them, look at them.")
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("convert")(convert.convert)

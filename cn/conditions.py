@@ -11,7 +11,7 @@ from typing import Any, Literal
 from cn.errors import InputError, UsageError
 
 Geometry = Literal["discrete", "smooth"]
-"""How a map may be resized: "discrete" by nearest neighbour (labels, drawn colours), "smooth" by area or bilinear."""
+"""How a map may be resized: "discrete" by nearest neighbor (labels, drawn colors), "smooth" by area or bilinear."""
 
 TEXT_KEY = "cn.condition"
 """The PNG text chunk that holds a `ConditionInfo` as JSON."""
@@ -99,9 +99,9 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition(
         kind="openpose",
         title="Human pose (OpenPose)",
-        detector="OpenPose body key points; pictures with at least 30 % of a body's points",
+        detector="OpenPose body key points; images with at least 30 % of a body's points",
         geometry="discrete",
-        convention="coloured skeletons with 18 joints on black",
+        convention="colored skeletons with 18 joints on black",
         base=SD21,
         recipes=(Recipe("openpose", 200_000, "internet images with captions", 300, A100),),
         aliases=("pose",),
@@ -110,9 +110,9 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition(
         kind="openpifpaf",
         title="Human pose (OpenPifPaf)",
-        detector="OpenPifPaf key points; pictures with at least 30 % of a body's points",
+        detector="OpenPifPaf key points; images with at least 30 % of a body's points",
         geometry="discrete",
-        convention="coloured skeletons with 17 joints on black",
+        convention="colored skeletons with 17 joints on black",
         base=SD21,
         recipes=(Recipe("openpifpaf", 80_000, "internet images with captions", 400, RTX),),
     ),
@@ -170,7 +170,7 @@ CONDITIONS: tuple[Condition, ...] = (
         geometry="smooth",
         convention="white lines on black (as drawn: dark on white, with --invert)",
         base=WAIFU,
-        recipes=(Recipe("lineart", 1_000_000, "the most popular cartoon pictures with captions", 300, A100),),
+        recipes=(Recipe("lineart", 1_000_000, "the most popular cartoon images with captions", 300, A100),),
     ),
 )
 

@@ -1,7 +1,7 @@
 """What a person and a script see: results on stdout, everything else on stderr.
 
 Results are lines on stdout: a path, or a JSON object. Progress, plans and warnings are on stderr; bars only when stderr
-is a terminal. Off a terminal there are no control characters, and `NO_COLOR` is honoured. Only `cn.app` and
+is a terminal. Off a terminal there are no control characters, and `NO_COLOR` is honored. Only `cn.app` and
 `cn.commands` use this module.
 """
 

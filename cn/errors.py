@@ -3,6 +3,9 @@
 The core raises these; only `cn.app.main` turns them into one line on stderr and an exit status.
 """
 
+import contextlib
+import os
+from collections.abc import Iterator
 from enum import IntEnum
 
 
@@ -21,9 +24,31 @@ class ExitCode(IntEnum):
 
 
 class CnError(Exception):
-    """An expected failure: `str(error)` is the one line a user reads; it says what to do."""
+    """An expected failure. `str(error)` is the one line that a user reads: "PATH: WHAT", or WHAT without a path.
+
+    `what` says what is wrong and what to do; `path` is the file or folder that it is about.
+    """
 
     exit_code = ExitCode.BUG
+
+    def __init__(self, what: str = "", *, path: str | os.PathLike[str] | None = None):
+        super().__init__(what)
+        self.what = what
+        self.path = None if path is None else os.fspath(path)
+
+    def __str__(self) -> str:
+        return self.what if self.path is None else f"{self.path}: {self.what}"
+
+
+@contextlib.contextmanager
+def about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """For the one who opens a file: errors of the `with` block that name no path get this one."""
+    try:
+        yield
+    except CnError as error:
+        if error.path is None:
+            error.path = os.fspath(path)
+        raise
 
 
 class UsageError(CnError):

@@ -58,7 +58,7 @@ _FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-# Recipes in text chunks can be long; Pillow by default refuses the whole picture when one exceeds a megabyte.
+# Recipes in text chunks can be long; Pillow by default refuses the whole image when one exceeds a megabyte.
 PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
 PngImagePlugin.MAX_TEXT_MEMORY = 256 << 20
 # The size is checked below, with a message that names the file.
@@ -129,13 +129,13 @@ def write(
 ) -> None:
     """Write an image, whole or not at all; the ending says the format, PNG where there is none; `-` is stdout (PNG).
 
-    `array` is uint8: (h, w) grey, (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA. `text` becomes PNG text chunks (other
+    `array` is uint8: (h, w) gray, (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA. `text` becomes PNG text chunks (other
     formats cannot hold them). Raises InputError, naming the file, for an unknown ending and when it cannot be written.
     """
     if str(path) == "-":
         _write_stdout(encode(array, "PNG", text))
         return
-    # Not waiting for the disk: hundreds of pictures a second, each of which can be made again.
+    # Not waiting for the disk: hundreds of images a second, each of which can be made again.
     write_atomic(path, encode(array, format_of(path), text, quality=quality), durable=False)
 
 
@@ -230,7 +230,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _to_rgb(image: Image.Image) -> ImageArray:
     """uint8 (h, w, 3) of any mode that Pillow has."""
     if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_rgb(image)
+        return _deep_gray_to_rgb(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = np.asarray(image.convert("RGBA"))
         if (rgba[..., 3] == 255).all():
@@ -242,18 +242,18 @@ def _to_rgb(image: Image.Image) -> ImageArray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _deep_grey_to_rgb(image: Image.Image) -> ImageArray:
-    """Grey of 16 bits, 32 bits or floating point, (h, w), to RGB: 16 bits by 1/257.
+def _deep_gray_to_rgb(image: Image.Image) -> ImageArray:
+    """Gray of 16 bits, 32 bits or floating point, (h, w), to RGB: 16 bits by 1/257.
 
-    32-bit and float pictures do not say what their white is: up to 1 (float only), 255 (float only) or 65535 is taken
+    32-bit and float images do not say what their white is: up to 1 (float only), 255 (float only) or 65535 is taken
     for the full range, and beyond that the largest value. Negative and undefined values are black.
     """
     values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
     peak = float(values.max(initial=0.0))
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     white = next((w for w in whites if peak <= w), peak)
-    grey = np.round(values * (255.0 / white)).astype(np.uint8)
+    gray = np.round(values * (255.0 / white)).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        grey[np.asarray(image) == transparent] = 255
-    return np.repeat(grey[..., None], 3, axis=2)
+        gray[np.asarray(image) == transparent] = 255
+    return np.repeat(gray[..., None], 3, axis=2)

@@ -27,7 +27,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.generic]:
     """What was measured at each pixel, (h, w): the numbers of an image as stored (also 16 and 32 bits), or an array's.
 
     An array may have a last or first axis of one. Nothing in a file is run. Raises InputError, naming the file, when it
-    is missing, damaged, or holds several numbers or a colour for each pixel.
+    is missing, damaged, or holds several numbers or a color for each pixel.
     """
     plane = _read(path, _ONE_CHANNEL)
     if plane.ndim == 3 and 1 in (plane.shape[0], plane.shape[2]):
@@ -39,9 +39,9 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.generic]:
 
 
 def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.generic]:
-    """What a file holds as it is: an array of any shape, the (h, w) numbers or (h, w, 3) colours of an image.
+    """What a file holds as it is: an array of any shape, the (h, w) numbers or (h, w, 3) colors of an image.
 
-    "-" is standard input. Of an image with a colour table, the numbers are the places in the table. Raises InputError,
+    "-" is standard input. Of an image with a color table, the numbers are the places in the table. Raises InputError,
     naming the file, when it is missing or damaged, is of a format that does not keep numbers, or is far too large.
     """
     return _read(path, _ONE_CHANNEL | {"P", "RGB"})

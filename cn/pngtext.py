@@ -1,4 +1,4 @@
-"""The text chunks of a PNG, read and written without touching the picture: keyword → text."""
+"""The text chunks of a PNG, read and written without touching the image: keyword → text."""
 
 import struct
 import zlib

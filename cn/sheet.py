@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in rows and columns with labels, on one white (or dark) page."""
+"""Contact sheets: images in rows and columns with labels, on one white (or dark) page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _PAPER, _INK, _SHADE = (255, 255, 255), (28, 28, 30), (236, 236, 236)
 _NIGHT, _CHALK, _SLATE = (24, 24, 26), (240, 240, 240), (48, 48, 52)
@@ -15,12 +15,12 @@ _NIGHT, _CHALK, _SLATE = (24, 24, 26), (240, 240, 240), (48, 48, 52)
 
 @dataclass(frozen=True)
 class _Style:
-    """Colours, and lengths in pixels that follow from the side of a cell."""
+    """Colors, and lengths in pixels that follow from the side of a cell."""
 
     cell: int
-    paper: Colour
-    ink: Colour
-    faint: Colour
+    paper: Color
+    ink: Color
+    faint: Color
 
     @property
     def gap(self) -> int:
@@ -50,7 +50,7 @@ class _Text:
     def width(self) -> int:
         return max((round(self.font.getlength(line)) for line in self.lines), default=0)
 
-    def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, ink: Colour, anchor: str = "ma") -> None:
+    def draw(self, canvas: ImageDraw.ImageDraw, x: float, y: float, ink: Color, anchor: str = "ma") -> None:
         for number, line in enumerate(self.lines):
             canvas.text((x, y + number * self.line_height), line, font=self.font, fill=ink, anchor=anchor)
 
@@ -66,12 +66,12 @@ def grid(
     cell: int | None = None,
     dark: bool = False,
 ) -> NDArray[np.uint8]:
-    """A labelled sheet of pictures, uint8 (h, w, 3) RGB.
+    """A labeled sheet of images, uint8 (h, w, 3) RGB.
 
     `images` are uint8 (h, w), (h, w, 1) or (h, w, 3), any sizes, laid out row by row; None leaves a place empty.
-    `labels` stand under the pictures, one each. `columns` defaults to the number of column titles, else to a
+    `labels` stand under the images, one each. `columns` defaults to the number of column titles, else to a
     near-square sheet. `row_titles` stand at the left, `column_titles` on top. `cell` is the side of the square that
-    every picture is fitted into (never cut, never distorted); by default the largest side there is. Long text is
+    every image is fitted into (never cut, never distorted); by default the largest side there is. Long text is
     wrapped, and cut with "…" after a few lines. Dark ink on white paper, or with `dark` the other way round.
     """
     if not images:
@@ -159,7 +159,7 @@ def _near_square(count: int) -> int:
 
 
 def _fitted(image: NDArray[np.uint8], cell: int) -> Image.Image:
-    """The picture with its longer side at `cell`; small ones grow by whole pixels so that they stay crisp."""
+    """The image with its longer side at `cell`; small ones grow by whole pixels so that they stay crisp."""
     picture = Image.fromarray(np.ascontiguousarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image))
     picture = picture.convert("RGB")
     factor = cell / max(picture.size)
@@ -170,7 +170,7 @@ def _fitted(image: NDArray[np.uint8], cell: int) -> Image.Image:
 
 
 def _cell_sizes(pictures: Sequence[Image.Image | None], columns: int, cell: int) -> tuple[int, list[int]]:
-    """The common width of all columns, and the height of each row: no more than the pictures need."""
+    """The common width of all columns, and the height of each row: no more than the images need."""
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     width = max((picture.width for picture in pictures if picture), default=cell)
     return width, [max((picture.height for picture in row if picture), default=cell) for row in rows]

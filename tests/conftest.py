@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cn import images
-from cn.checkpoints.native import save_base
+from cn.checkpoints.write.native import save_base
 from cn.conditions import ConditionInfo
 from cn.detect.nets.hed import ControlNetHED
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.nets.sketch import Anime2Sketch
 from tests.golden.make_detectors_edges import fill
-from tests.model_helpers import tiny_base
+from tests.helpers.model_helpers import tiny_base
 
 # Networks this small are faster on one thread, and many times so when the processors are busy. Programs that the tests
 # start inherit it, so that their sums are rounded alike.
@@ -54,7 +54,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "depth") -> Path:
-    """A pair set as `cn dataset synth` leaves it, with coloured noise for pictures."""
+    """A pair set as `cn dataset synth` leaves it, with colored noise for pictures."""
     rng = np.random.default_rng(count)
     text = ConditionInfo(kind, "test").to_text() if kind else None
     lines = []
@@ -64,7 +64,7 @@ def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "de
         blocks = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8).repeat(size // 8, axis=1).repeat(size // 8, axis=2)
         images.write(folder / f"source/{i}.png", blocks[0], text)
         images.write(folder / f"target/{i}.png", blocks[1])
-        lines.append(json.dumps({"source": f"source/{i}.png", "target": f"target/{i}.png", "prompt": f"picture {i}"}))
+        lines.append(json.dumps({"source": f"source/{i}.png", "target": f"target/{i}.png", "prompt": f"image {i}"}))
     (folder / "prompt.json").write_text("\n".join(lines) + "\n")
     return folder
 

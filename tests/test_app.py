@@ -23,7 +23,7 @@ from cn.errors import (
     UsageError,
     WeightsError,
 )
-from tests.cli import PROGRAM, _environment, cn
+from tests.helpers.cli import PROGRAM, _environment, cn
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def failing(monkeypatch):
         def fail(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("cn.weights.catalogue.bundled", fail)
+        monkeypatch.setattr("cn.weights.bundled.files", fail)
 
     return install
 
@@ -145,7 +145,7 @@ def test_no_color_and_no_terminal_give_no_control_characters():
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_colour_on_a_terminal_unless_no_color(plain):
+def test_color_on_a_terminal_unless_no_color(plain):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"} | ({"NO_COLOR": "1"} if plain else {})
     if not plain:
@@ -163,11 +163,11 @@ def test_colour_on_a_terminal_unless_no_color(plain):
 def test_a_closed_pipe_ends_quietly(tmp_path):
     script = textwrap.dedent("""
         from cn import app, console
-        from cn.weights import catalogue
+        from cn.weights import bundled
         def endless(*_):
             while True:
                 console.emit("a line of output that goes on and on")
-        catalogue.bundled = endless
+        bundled.files = endless
         app.main(["weights", "list"])
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -186,7 +186,7 @@ def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, n
         import sys, time
         from pathlib import Path
         from cn import app
-        from cn.weights import catalogue
+        from cn.weights import bundled
         def work(*_):
             try:
                 print("ready", flush=True)
@@ -194,7 +194,7 @@ def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, n
             except KeyboardInterrupt:
                 Path(sys.argv[1]).write_text("saved")
                 raise
-        catalogue.bundled = work
+        bundled.files = work
         app.main(["weights", "list"])
     """)
     saved = tmp_path / "state"

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from cn.archives.archive import Archive, load_tensor, open_archive
 from cn.errors import CnError
-from tests.assembled import dict_of, program, tensor, torch_zip
-from tests.hostile import hostile_files
-from tests.hostile_pickles import executing
+from tests.helpers.assembled import dict_of, program, tensor, torch_zip
+from tests.helpers.hostile import hostile_files
+from tests.helpers.hostile_pickles import executing
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,7 +101,7 @@ def test_the_hostile_pickles_would_run(tmp_path):
     script = """
         import contextlib, pickle, sys
         from pathlib import Path
-        from tests.hostile_pickles import executing
+        from tests.helpers.hostile_pickles import executing
         for i, name in enumerate(executing(Path("x"))):
             with contextlib.suppress(Exception):
                 pickle.loads(executing(Path(sys.argv[1]) / str(i))[name])

@@ -21,7 +21,7 @@ RED, GREEN, BLUE = (250, 10, 20), (10, 250, 20), (20, 10, 250)
 
 
 def picture(height: int = 6, width: int = 8) -> np.ndarray:
-    """Three colours in the corners on grey, so that every rotation shows."""
+    """Three colors in the corners on gray, so that every rotation shows."""
     array = np.full((height, width, 3), 128, np.uint8)
     array[0, 0], array[0, -1], array[-1, 0] = RED, GREEN, BLUE
     return array
@@ -88,7 +88,7 @@ def test_transparency_lies_over_white(tmp_path):
     assert read[0, 0].tolist() == [255, 255, 255]
 
 
-def test_grey_with_alpha_and_palette_and_colour_key_transparency(tmp_path):
+def test_gray_with_alpha_and_palette_and_color_key_transparency(tmp_path):
     la = np.dstack([np.full((4, 4), 40, np.uint8), np.full((4, 4), 255, np.uint8)])
     la[0, 0, 1] = 0
     read = images.read(save(tmp_path / "la.png", Image.fromarray(la, "LA")))
@@ -106,33 +106,33 @@ def test_grey_with_alpha_and_palette_and_colour_key_transparency(tmp_path):
     read = images.read(save(tmp_path / "key.png", Image.fromarray(picture()), transparency=RED))
     assert read[0, 0].tolist() == [255] * 3
     assert read[0, -1].tolist() == list(GREEN)
-    read = images.read(save(tmp_path / "grey_key.png", Image.new("L", (2, 2), 7), transparency=7))
+    read = images.read(save(tmp_path / "gray_key.png", Image.new("L", (2, 2), 7), transparency=7))
     assert (read == 255).all()
 
 
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, extra: bytes = b"") -> bytes:
+def png(width: int, height: int, depth: int, color_type: int, rows: bytes, extra: bytes = b"") -> bytes:
     """A PNG by hand, for what Pillow cannot write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits_are_scaled_not_cut_off(tmp_path, colour_type, channels):
+@pytest.mark.parametrize(("color_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_scaled_not_cut_off(tmp_path, color_type, channels):
     values = np.linspace(0, 65535, 64 * channels).astype(">u2").reshape(8, 8, channels)
     if channels in (2, 4):
         values[..., -1] = 65535
     rows = b"".join(b"\0" + row.tobytes() for row in values)
     path = tmp_path / "deep.png"
-    path.write_bytes(png(8, 8, 16, colour_type, rows))
+    path.write_bytes(png(8, 8, 16, color_type, rows))
     expected = values[..., : 3 if channels > 2 else 1] / 257
     assert np.abs(images.read(path) - expected).max() < 1.0
 
 
-def test_sixteen_bit_grey_in_tiff_and_through_pillow(tmp_path):
+def test_sixteen_bit_gray_in_tiff_and_through_pillow(tmp_path):
     values = (np.arange(64).reshape(8, 8) * 1040).astype(np.uint16)
     for name in ("a.tif", "a.png"):
         read = images.read(save(tmp_path / name, Image.fromarray(values)))
@@ -140,7 +140,7 @@ def test_sixteen_bit_grey_in_tiff_and_through_pillow(tmp_path):
         assert np.array_equal(read[..., 0], read[..., 2])
 
 
-def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
+def test_sixteen_bit_gray_with_a_transparent_value(tmp_path):
     values = np.array([[1000, 65535]], ">u2")
     data = struct.pack(">H", 1000)
     extra = struct.pack(">I", 2) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
@@ -160,7 +160,7 @@ def test_sixteen_bit_grey_with_a_transparent_value(tmp_path):
         (np.array([[0, 500_000, 1_000_000]], np.int32), [0, 128, 255]),
     ],
 )
-def test_float_and_32_bit_pictures(tmp_path, values, expected):
+def test_float_and_32_bit_images(tmp_path, values, expected):
     read = images.read(save(tmp_path / "a.tif", Image.fromarray(values)))
     assert read[0, :, 1].tolist() == expected
 
@@ -183,7 +183,7 @@ def test_cmyk_jpegs_with_and_without_the_marker_of_adobe(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_of_an_animation_the_first_frame(tmp_path, suffix):
-    frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (8, 6), color) for color in (RED, GREEN, BLUE)]
     options = {"lossless": True} if suffix == ".webp" else {}
     path = save(tmp_path / f"a{suffix}", frames[0], save_all=True, append_images=frames[1:], duration=100, **options)
     read = images.read(path)

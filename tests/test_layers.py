@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ LEAVES = {"errors", "files", "conditions", "images", "planes", "pngtext", "resiz
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
-    "detect": {"detect", "archives", "devices"} | LEAVES,
+    "detect": {"detect", "archives", "weights", "devices"} | LEAVES,
     "weights": {"weights", "archives"} | LEAVES,
     "archives": {"archives"} | LEAVES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | LEAVES,
     "data": {"data", "detect", "scenes"} | LEAVES,
     "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights"} | LEAVES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | LEAVES,
-    "recipe": {"recipe", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"} | LEAVES,
+    "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    | LEAVES,
     "devices": {"errors"},
     **dict.fromkeys(LEAVES, LEAVES),
     "console": {"errors"},
@@ -65,6 +67,38 @@ def test_imports_go_one_way():
     assert set(MAY_IMPORT) | {"app", "commands", "__init__"} == seen, "every part of the package has its place here"
 
 
+# Inside a part: a later line may import from those before it, never the other way round.
+FLOORS = {
+    "detect": ("registry", "nets", "network", "detector", "lines", "surfaces", "pose", "segmentation", "run"),
+    "checkpoints": ("keymaps", "checkpoint", "shapes", "read", "write", "transfer"),
+}
+
+
+@pytest.mark.parametrize("part", FLOORS)
+def test_inside_a_part_imports_go_one_way(part):
+    floors = FLOORS[part]
+    rank = {name: number for number, name in enumerate(floors)}
+    for path in sorted((PACKAGE / part).rglob("*.py")):
+        own = path.relative_to(PACKAGE / part).with_suffix("").parts[0]
+        if own == "__init__":
+            continue
+        for name in imported(ast.parse(path.read_text()), path):
+            words = name.split(".")
+            if words[:2] == ["cn", part] and len(words) > 2:
+                assert rank[words[2]] <= rank[own], f"{path} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Whatever is imported anywhere in a module counts, also inside functions."""
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for _, path, _ in modules()}
+    graph = {}
+    for module, path in names.items():
+        found = {name for name in imported(ast.parse(path.read_text()), path) if name in names}
+        graph[module] = found - {module}
+    assert sum(map(len, graph.values())) > 300, "the imports are read"
+    TopologicalSorter(graph).prepare()
+
+
 def test_only_the_app_imports_commands_and_nothing_imports_the_app():
     for part, path, tree in modules():
         parts = parts_of_cn(tree, path)
@@ -76,7 +110,7 @@ def test_only_the_app_imports_commands_and_nothing_imports_the_app():
 
 def test_only_the_edge_prints_or_exits():
     for part, path, tree in modules():
-        if part in ("app", "commands", "console", "recipe"):
+        if part in ("app", "commands", "console", "pretrain"):
             continue
         calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
         names = {call.id for call in calls if isinstance(call, ast.Name)}
@@ -86,7 +120,7 @@ def test_only_the_edge_prints_or_exits():
         assert "console" not in parts_of_cn(tree, path), path
 
 
-def test_the_networks_know_no_pictures_files_or_terminals():
+def test_the_networks_know_no_images_files_or_terminals():
     for part, path, tree in modules():
         if part == "model":
             assert not {name.split(".")[0] for name in imported(tree, path)} & {"cv2", "PIL", "rich", "tqdm"}, path

@@ -19,7 +19,7 @@ from cn.train.config import TrainConfig, default_lr
 from cn.train.draws import Stream, drop_prompts, generator
 from cn.train.loss import diffusion_loss
 from cn.train.parts import assemble, make_optimizer
-from tests.model_helpers import TINY, TINY_V, fill
+from tests.helpers.model_helpers import TINY, TINY_V, fill
 
 # With as many groups as channels, a bias in front of a GroupNorm has no effect and so no gradient: use fewer.
 CONFIGS = [replace(c, unet=replace(c.unet, groups=8)) for c in (TINY, TINY_V)]

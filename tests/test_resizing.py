@@ -1,4 +1,4 @@
-"""Sizes of pictures and maps, as the released checkpoints were fed."""
+"""Sizes of images and maps, as the released checkpoints were fed."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_short_side_and_multiples_of_64(height, width, short, expected):
     assert short_side_size(height, width, short) == expected
 
 
-def test_discrete_maps_keep_their_colours_and_smooth_ones_their_mean():
+def test_discrete_maps_keep_their_colors_and_smooth_ones_their_mean():
     labels = np.kron(np.array([[3, 200], [90, 7]], np.uint8), np.ones((16, 16), np.uint8))
     for size in ((13, 21), (50, 47), (32, 32)):
         resized = images.resize(labels, size, "discrete")

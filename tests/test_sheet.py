@@ -1,4 +1,4 @@
-"""Contact sheets: every picture whole, every label readable."""
+"""Contact sheets: every image whole, every label readable."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from cn import images
 RED, GREEN, BLUE = (250, 10, 20), (10, 250, 20), (20, 10, 250)
 
 
-def test_a_sheet_holds_every_picture_untouched():
-    colours = [RED, GREEN, BLUE]
-    page = images.grid([np.full((64, 64, 3), colour, np.uint8) for colour in colours], columns=3)
-    for colour in colours:
-        places = np.argwhere((page == colour).all(axis=2))
+def test_a_sheet_holds_every_image_untouched():
+    colors = [RED, GREEN, BLUE]
+    page = images.grid([np.full((64, 64, 3), color, np.uint8) for color in colors], columns=3)
+    for color in colors:
+        places = np.argwhere((page == color).all(axis=2))
         assert len(places) == 64 * 64
         assert (np.ptp(places, axis=0) == 63).all()
     assert page[0, 0].tolist() == [255] * 3
@@ -22,25 +22,25 @@ def test_a_sheet_holds_every_picture_untouched():
 def test_titles_and_labels_take_room_and_long_ones_are_wrapped_and_cut():
     cell = np.full((96, 96, 3), RED, np.uint8)
     bare = images.grid([cell] * 4, columns=2)
-    labelled = images.grid([cell] * 4, ["a word", "two words", "", "a sentence " * 60], columns=2)
+    labeled = images.grid([cell] * 4, ["a word", "two words", "", "a sentence " * 60], columns=2)
     titled = images.grid(
         [cell] * 4, columns=2, row_titles=["one", "two"], column_titles=["a", "b"], title="All of them"
     )
-    assert labelled.shape[1] == bare.shape[1]
-    assert bare.shape[0] < labelled.shape[0] < bare.shape[0] + 200
+    assert labeled.shape[1] == bare.shape[1]
+    assert bare.shape[0] < labeled.shape[0] < bare.shape[0] + 200
     assert titled.shape[0] > bare.shape[0]
     assert titled.shape[1] > bare.shape[1]
 
 
-def test_pictures_of_different_shapes_are_fitted_never_distorted():
-    wide, high, grey = (
+def test_images_of_different_shapes_are_fitted_never_distorted():
+    wide, high, gray = (
         np.full((20, 40, 3), RED, np.uint8),
         np.full((40, 20, 3), GREEN, np.uint8),
         np.full((10, 10), 9, np.uint8),
     )
-    page = images.grid([wide, high, grey], columns=3, cell=80)
-    for colour, height, width in ((RED, 40, 80), (GREEN, 80, 40), ((9, 9, 9), 80, 80)):
-        places = np.argwhere((page == colour).all(axis=2))
+    page = images.grid([wide, high, gray], columns=3, cell=80)
+    for color, height, width in ((RED, 40, 80), (GREEN, 80, 40), ((9, 9, 9), 80, 80)):
+        places = np.argwhere((page == color).all(axis=2))
         assert (np.ptp(places, axis=0) + 1).tolist() == [height, width]
 
 

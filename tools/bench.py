@@ -59,11 +59,11 @@ def synth_rows() -> Iterator[Row]:
     count = 200
     with tempfile.TemporaryDirectory() as folder:
         taken = seconds("dataset", "synth", Path(folder, "pairs"), "--count", count, "--cond", "canny", "--workers", 2)
-    yield Row("cn dataset synth, 256×256, 2 workers", f"{count / taken:.1f} pictures/s", "≥ 20")
+    yield Row("cn dataset synth, 256×256, 2 workers", f"{count / taken:.1f} images/s", "≥ 20")
 
 
 def sample_rows() -> Iterator[Row]:
-    """One picture of 256×256 with the defaults (20 steps, guidance 9), start-up included: the median of three."""
+    """One image of 256×256 with the defaults (20 steps, guidance 9), start-up included: the median of three."""
     with tempfile.TemporaryDirectory() as folder:
         seconds("dataset", "synth", Path(folder, "pair"), "--count", 1, "--cond", "canny")
         condition = next(Path(folder, "pair", "source").iterdir())
@@ -78,7 +78,7 @@ def sample_rows() -> Iterator[Row]:
             f"{folder}/a.png",
         )
         taken = statistics.median(seconds(*words) for _ in range(3))
-        yield Row("cn sample, one picture with control", f"{taken:.1f} s", "≤ 12 s")
+        yield Row("cn sample, one image with control", f"{taken:.1f} s", "≤ 12 s")
 
 
 def training_rows() -> Iterator[Row]:

@@ -17,8 +17,8 @@ import numpy as np
 
 from cn.archives.write import Item, write_safetensors
 from cn.checkpoints.checkpoint import BASE_PARTS, Dialect, table_of
-from cn.checkpoints.convert import PREFIXES
-from cn.checkpoints.load import empty_base, shapes_of
+from cn.checkpoints.read.load import empty_base, shapes_of
+from cn.checkpoints.write.convert import PREFIXES
 from cn.model.config import PRESETS
 
 _TEXT = "cond_stage_model.transformer.text_model."

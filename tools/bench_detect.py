@@ -1,4 +1,4 @@
-"""Rows of `make bench` about `cn detect`: pictures a second, seconds for one, and how that compares.
+"""Rows of `make bench` about `cn detect`: images a second, seconds for one, and how that compares.
 
 Networks have made-up weights, since time does not depend on them.
 """
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cn.conditions import ConditionInfo
-from cn.detect import batch, jobs, sources
-from cn.detect.canny import CannyDetector
-from cn.detect.protocol import Detection, Detector, WithoutNetwork
+from cn.detect.detector import Detection, Detector, WithoutNetwork
+from cn.detect.lines.canny import CannyDetector
+from cn.detect.run import batch, inputs, jobs
 from cn.images import SUFFIXES
 
 CN = Path(sys.executable).with_name("cn")
 PLAIN = Path(__file__).with_name("bench_plain.py")
 PHOTOGRAPHS = 500
 WARM_UP = 2
-"""Pictures after which a rate is taken: the first ones wait for code that is generated for their size."""
+"""Images after which a rate is taken: the first ones wait for code that is generated for their size."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _Ready(WithoutNetwork):
 
 def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
     """Time of reading, writing over that of the whole, start-up left out: with cn's files, and Pillow's defaults."""
-    found = sources.find(str(source), "", endings=SUFFIXES)
+    found = inputs.find(str(source), "", endings=SUFFIXES)
     todo = list(jobs.of(found, str(folder / "again")))
     canny = CannyDetector()
     with_maps = {job.key: canny.detect([canny.read(job.source)], [job.key])[0].map for job in todo}
@@ -149,7 +149,7 @@ def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
 
 
 def kind_rows(kind: str) -> Iterator[tuple[str, str, str]]:
-    """A kind: pictures a second in a folder, seconds for one, and networks beside the plain way of running them."""
+    """A kind: images a second in a folder, seconds for one, and networks beside the plain way of running them."""
     cases = [case for case in CASES if case.kind == kind]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -176,7 +176,7 @@ def _row(case: Case, folder: Path, source: Path) -> tuple[str, str, str]:
         plain_rates = [_rate(plain)]
         rates.append(_rate(words))
         plain_rates.append(_rate(plain))
-        beside = f", {max(rates) / max(plain_rates):.2f} × picture by picture"
+        beside = f", {max(rates) / max(plain_rates):.2f} × image by image"
     single = [*words[:3], str(next(iter(sorted(pictures.iterdir())))), str(folder / "one.png"), *words[5:]]
     seconds = statistics.median(_seconds(single) for _ in range(3))
     return f"detect {case.name}", f"{max(rates):.3g} images/s{beside}; one: {seconds:.1f} s", "≥ 1.3 ×" * bool(beside)
@@ -188,9 +188,9 @@ def decoder_rows() -> Iterator[tuple[str, str, str]]:
 
     # The tests' fields of known people lie beside the tools in every checkout.
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from cn.detect import grouping, keypoints, pose_growing
-    from cn.detect.fields import Fields
-    from tests import pifpaf_fields, pose_fields
+    from cn.detect.pose import openpose, openpose_decoder, pifpaf_decoder
+    from cn.detect.pose.enlarged_maps import Fields
+    from tests.helpers import pifpaf_fields, pose_fields
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -200,8 +200,8 @@ def decoder_rows() -> Iterator[tuple[str, str, str]]:
     )
 
     def decode(maps: pose_fields.Maps, height: int) -> None:
-        heat, affinities = (Fields([keypoints.layer(some, (height, height), (512, 512))]) for some in maps)
-        grouping.decode(heat, affinities, grouping.OPENPOSE)
+        heat, affinities = (Fields([openpose.layer(some, (height, height), (512, 512))]) for some in maps)
+        openpose_decoder.decode(heat, affinities, openpose_decoder.OPENPOSE)
 
     for name, height in (("at scale 0.5", 184), ("at scale 1", 368)):
         maps = pose_fields.maps_of(people, (height // 8, height // 8), 512 * 8 / height)
@@ -209,7 +209,11 @@ def decoder_rows() -> Iterator[tuple[str, str, str]]:
         taken = _milliseconds(functools.partial(decode, maps, height))
         yield f"decoding ten people, OpenPose {name}", f"{taken:.1f} ms", "≤ 15 ms"
     cif, caf = pifpaf_fields.fields(pifpaf_fields.crowd())
-    yield "decoding ten people, OpenPifPaf", f"{_milliseconds(lambda: pose_growing.decode(cif, caf)):.1f} ms", "≤ 15 ms"
+    yield (
+        "decoding ten people, OpenPifPaf",
+        f"{_milliseconds(lambda: pifpaf_decoder.decode(cif, caf)):.1f} ms",
+        "≤ 15 ms",
+    )
     torch.set_num_threads(threads)
 
 
@@ -223,7 +227,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def _rate(words: list[str]) -> float:
-    """Pictures a second of a command that prints a line for each, start-up left out."""
+    """Images a second of a command that prints a line for each, start-up left out."""
     moments = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cn.checkpoints.load import open_base
+from cn.checkpoints.read.load import open_base
 from cn.model.controlnet import ControlNet
 from cn.train.loss import diffusion_loss
-from cn.weights import catalogue
+from cn.weights import bundled
 
 KINDS = ("control", "small-scale", "fine-tuning")
 BATCH_SIZE, WARMUP, STEPS = 4, 2, 8
@@ -29,7 +29,7 @@ def peak_megabytes() -> float:
 def main(kind: str) -> None:
     imports = peak_megabytes()
     torch.manual_seed(0)
-    base = open_base(catalogue.find(catalogue.BASE_NAME))
+    base = open_base(bundled.find(bundled.BASE_NAME))
     side = base.config.image_size // base.config.vae.factor
     z0, noise = torch.randn(2, BATCH_SIZE, 4, side, side)
     hint = torch.rand(BATCH_SIZE, 3, base.config.image_size, base.config.image_size)

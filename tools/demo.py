@@ -1,6 +1,6 @@
 """The main job for real, as a person would type it: detect, make a data set, sample, train. Run by `make demo`.
 
-Every command is printed before it runs. The pictures are left in demo/.
+Every command is printed before it runs. The images are left in demo/.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
         sys.exit(f"The demo stopped: `cn {error.cmd[1]}` ended with status {error.returncode}.")
     except CnError as error:
         sys.exit(f"The demo stopped: {error}")
-    print(f"\nDone in {time.monotonic() - start:.0f} seconds. The pictures:\n")
+    print(f"\nDone in {time.monotonic() - start:.0f} seconds. The images:\n")
     for path, what in pictures:
         print(f"  {path.resolve()}\n      {what}")
 
@@ -92,7 +92,7 @@ def public_photograph() -> NDArray[np.uint8]:
 
 def sample() -> tuple[Path, str]:
     """Three conditions, three prompts each, one sheet."""
-    headline("2. Pictures that follow a condition image and a prompt")
+    headline("2. Images that follow a condition image and a prompt")
     rows: list[list[NDArray[np.uint8]]] = []
     labels: list[str] = []
     for show in SHOWS:

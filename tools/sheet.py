@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn import images
-from cn.weights import published
+from cn.weights import catalog
 
 CN = Path(sys.executable).with_name("cn")
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket")
@@ -30,13 +30,13 @@ class Column:
 
     kind: str
     ways: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(published name or "", what stands under the picture, options of `cn detect`)."""
+    """(published name or "", what stands under the image, options of `cn detect`)."""
 
     def way(self) -> tuple[str, list[str]] | None:
         for name, label, options in self.ways:
             if not name:
                 return label, list(options)
-            if path := published.here(published.find(name)):
+            if path := catalog.here(catalog.find(name)):
                 return label, [*options, "--weights", str(path)]
         return None
 

@@ -48,8 +48,8 @@ _OTHERS = (
     (b"7z\xbc\xaf\x27\x1c", f"is a 7z archive; {_UNPACK}"),
     (b"Rar!", f"is a rar archive; {_UNPACK}"),
     (b"PK\5\6", "is an empty zip file"),
-    (b"\x89PNG", "is a picture, not weights"),
-    (b"\xff\xd8\xff", "is a picture, not weights"),
+    (b"\x89PNG", "is an image, not weights"),
+    (b"\xff\xd8\xff", "is an image, not weights"),
     (b"GGUF", "is a GGUF file, which is not supported; give a .safetensors file"),
     (b"\x89HDF", "is an HDF5 file, which is not supported; give a .safetensors file"),
 )

@@ -177,7 +177,7 @@ _INERT_PACKAGES = (
 """What trainers leave behind, with everything below. A dot follows: `ldm.x` and not `ldmx`."""
 
 _UNSUPPORTED = {
-    "torch._utils._rebuild_qtensor": "quantised tensors",
+    "torch._utils._rebuild_qtensor": "quantized tensors",
     "torch._utils._rebuild_sparse_tensor": "sparse tensors",
     "torch._utils._rebuild_sparse_csr_tensor": "sparse tensors",
     "torch._utils._rebuild_nested_tensor": "nested tensors",
@@ -187,7 +187,7 @@ _UNSUPPORTED = {
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": "tensors of another device",
     "torch._utils._rebuild_xla_tensor": "tensors kept as NumPy arrays",
     "torch.ComplexDoubleStorage": "complex numbers of 128 bits",
-    **{f"torch.{kind}Storage": "quantised tensors" for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")},
+    **{f"torch.{kind}Storage": "quantized tensors" for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")},
 }
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 from cn.archives.archive import Archive
 from cn.archives.entries import Entry
-from cn.checkpoints.keymap import Shape, Table
-from cn.checkpoints.tables import clip, diffusers, ldm
+from cn.checkpoints.keymaps import clip, diffusers, ldm
+from cn.checkpoints.keymaps.keymap import Shape, Table
 from cn.errors import InputError, WeightsError
 from cn.model.config import ConditionEncoderKind, Links, ModelConfig, Prediction, UNetConfig
 

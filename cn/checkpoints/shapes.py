@@ -7,7 +7,7 @@ this against the networks themselves.
 from collections.abc import Iterator
 
 from cn.checkpoints.checkpoint import ControlSpec, PartName
-from cn.checkpoints.keymap import Shape
+from cn.checkpoints.keymaps.keymap import Shape
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 
 Named = Iterator[tuple[str, Shape]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from cn.archives.entries import Entry
-from cn.checkpoints.contents import Contents, Parameter
+from cn.checkpoints.read.contents import Contents, Parameter
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.config import ModelConfig

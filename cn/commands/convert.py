@@ -13,8 +13,8 @@ from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
     from cn.checkpoints.checkpoint import Layout
-    from cn.checkpoints.contents import Contents, Only
-    from cn.checkpoints.convert import Conversion
+    from cn.checkpoints.read.contents import Contents, Only
+    from cn.checkpoints.write.convert import Conversion
 
 LAYOUTS = ("native", "ldm", "diffusers")
 _READING_PANEL = "Reading"
@@ -59,7 +59,7 @@ Pooled = Annotated[
     bool,
     typer.Option(
         "--pooled",
-        help="The control averages its residuals over the picture (ControlNet 1.1 shuffle), which only a .yaml or "
+        help="The control averages its residuals over the image (ControlNet 1.1 shuffle), which only a .yaml or "
         "config.json beside it would say.",
         rich_help_panel=_READING_PANEL,
     ),
@@ -102,14 +102,14 @@ def convert(
     folder, a ControlNet of the official release (with or without its Stable Diffusion) or of diffusers, or cn's own.
     No tensor is lost unnoticed: one that is left over or missing is an error that names it.
     """
-    from cn.checkpoints.contents import Contents
-    from cn.checkpoints.recognise import recognise
-    from cn.weights import catalogue
+    from cn.checkpoints.read.contents import Contents
+    from cn.checkpoints.read.recognize import recognize
+    from cn.weights import bundled
 
     layout = _layout(to)
     if only not in (None, "base", "control"):
         raise UsageError(f"--only is base or control, not {only!r}")
-    checkpoint = recognise(catalogue.find(src), ema=ema, variant=variant)
+    checkpoint = recognize(bundled.find(src), ema=ema, variant=variant)
     contents = Contents.of(
         checkpoint, only=cast("Only | None", only), prediction=checked_prediction(prediction), pooled=pooled
     )
@@ -134,13 +134,13 @@ def transfer(
     A file of the official release that holds its Stable Diffusion too is looked at: where its U-Net was trained along,
     that difference is reported and kept, and DST holds the base as well.
     """
-    from cn.checkpoints.contents import Contents
-    from cn.checkpoints.recognise import recognise
+    from cn.checkpoints.read.contents import Contents
+    from cn.checkpoints.read.recognize import recognize
     from cn.checkpoints.transfer import transfer as move
-    from cn.weights import catalogue
+    from cn.weights import bundled
 
     layout, said = _layout(to), checked_prediction(prediction)
-    found = [recognise(catalogue.find(name)) for name in (control, from_base, to_base)]
+    found = [recognize(bundled.find(name)) for name in (control, from_base, to_base)]
     # What a base predicts does not matter to the difference of weights; only where the base comes along it does.
     moved = move(*(Contents.of(file, prediction=said or file.prediction or "eps") for file in found))
     if moved.contents.config is not None:
@@ -171,8 +171,8 @@ def _finish(
     quiet: bool,
 ) -> None:
     """Plan, check, print the plan, write, report."""
-    from cn.checkpoints.convert import plan
-    from cn.checkpoints.deliver import check_destination, deliver
+    from cn.checkpoints.write.convert import plan
+    from cn.checkpoints.write.writer import check_destination, deliver
     from cn.files import sha256_of_all
 
     if not dst:

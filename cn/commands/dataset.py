@@ -40,7 +40,7 @@ def synth(
         bool,
         typer.Option(
             "--random-thresholds",
-            help="Canny thresholds drawn anew for each picture, as in the paper's training data.",
+            help="Canny thresholds drawn anew for each image, as in the paper's training data.",
             rich_help_panel=SET_PANEL,
         ),
     ] = False,
@@ -50,7 +50,7 @@ def synth(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Render pairs of picture and exact condition map from the built-in 3-D scenes, with captions.
+    """Render pairs of image and exact condition map from the built-in 3-D scenes, with captions.
 
     The same seed gives the same scenes at any size. Run again after an interrupt, it goes on where it stopped.
     """
@@ -86,7 +86,7 @@ def show(
     columns: Annotated[int | None, typer.Option("--columns", metavar="N", min=1, help="Pairs side by side.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Draw a contact sheet of a pair set: condition and picture side by side, the prompt below."""
+    """Draw a contact sheet of a pair set: condition and image side by side, the prompt below."""
     from cn import images
     from cn.data.records import records_file
     from cn.data.sheet import contact_sheet

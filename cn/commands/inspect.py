@@ -12,7 +12,7 @@ from cn.errors import CnError, InputError, PartialError
 from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
-    from cn.checkpoints.inspection import Report
+    from cn.checkpoints.read.inspection import Report
 
 _TITLES = {"unet": "U-Net", "vae": "VAE", "text": "text encoder", "control": "ControlNet", "all": "all"}
 _SHOWN = {"role", "config", "unet", "kind", "links", "condition_encoder", "condition_channels", "control", "format"}
@@ -60,10 +60,10 @@ def _look(path: str) -> "Report":
 
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256, path) if os.path.isfile(path) else None
-        from cn.checkpoints.inspection import inspect as look
-        from cn.weights import catalogue
+        from cn.checkpoints.read.inspection import inspect as look
+        from cn.weights import bundled
 
-        found = catalogue.find(path)
+        found = bundled.find(path)
         return look(found, hashed if str(found) == path else None)
 
 

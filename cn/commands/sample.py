@@ -13,13 +13,13 @@ from cn.model.config import DEFAULT_PROMPT
 if TYPE_CHECKING:
     import numpy as np
 
-    from cn.sample.run import Sample, Studio
-    from cn.sample.targets import Targets
+    from cn.sample.outputs import Targets
+    from cn.sample.pipeline import Sample, Studio
 
 CONTROL_PANEL, PROMPT_PANEL, SAMPLING_PANEL = "Control", "Prompt", "Sampling"
 PROMPT_MODES = ("user", "none", "default")
 _WITH_FROM = {"from_", "base", "control", "out", "grid", "overwrite", "device", "precision", "json", "quiet"}
-"""What may be said anew when a picture is made again."""
+"""What may be said anew when an image is made again."""
 
 
 def sample(
@@ -146,12 +146,12 @@ def sample(
     ] = None,
     count: Annotated[
         int,
-        typer.Option("--count", "-n", metavar="N", help="Pictures for each prompt.", rich_help_panel=SAMPLING_PANEL),
+        typer.Option("--count", "-n", metavar="N", help="Images for each prompt.", rich_help_panel=SAMPLING_PANEL),
     ] = 1,
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", metavar="S", help="Picture i has seed S + i, whatever the count.", rich_help_panel=SAMPLING_PANEL
+            "--seed", metavar="S", help="Image i has seed S + i, whatever the count.", rich_help_panel=SAMPLING_PANEL
         ),
     ] = 0,
     from_: Annotated[
@@ -159,7 +159,7 @@ def sample(
         typer.Option(
             "--from",
             metavar="PNG",
-            help="Make a picture of cn sample again, from the recipe that it carries; --base and --control say where "
+            help="Make an image of cn sample again, from the recipe that it carries; --base and --control say where "
             "its weights are now.",
             rich_help_panel=SAMPLING_PANEL,
         ),
@@ -170,13 +170,13 @@ def sample(
             "--out",
             "-o",
             metavar="PATH",
-            help="A folder, or a file for one picture (- is stdout). Default: the folder samples/.",
+            help="A folder, or a file for one image (- is stdout). Default: the folder samples/.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     grid: Annotated[
         bool,
-        typer.Option("--grid", help="Also a labelled sheet of conditions and pictures.", rich_help_panel=OUTPUT_PANEL),
+        typer.Option("--grid", help="Also a labeled sheet of conditions and pictures.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT_PANEL)
@@ -186,21 +186,21 @@ def sample(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw pictures that follow condition images and prompts.
+    """Draw images that follow condition images and prompts.
 
     cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found by itself:
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     said = checked_prediction(prediction)
-    from cn.sample import recipe
+    from cn.sample import png_metadata
+    from cn.sample.outputs import settle
+    from cn.sample.pipeline import Studio
     from cn.sample.request import SampleRequest, make_conditions, with_weights
-    from cn.sample.run import Studio
-    from cn.sample.targets import settle
 
     hashes = None
     if from_ is not None:
         _refuse_with_from(context)
-        request, hashes = recipe.from_file(from_)
+        request, hashes = png_metadata.from_file(from_)
         request = request if precision == "auto" else replace(request, precision=precision)
         request = with_weights(request, base if _is_given(context, "base") else None, control or [])
     else:
@@ -230,7 +230,7 @@ def sample(
     targets = settle(request, out, grid=grid, overwrite=overwrite)
     studio = Studio.open(request, device=device)
     if hashes is not None and set(hashes.values()) != set(studio.hashes.values()):
-        console.warn(f"{from_} was made with other weights: the picture will differ")
+        console.warn(f"{from_} was made with other weights: the image will differ")
     for doubt in [*studio.doubts(), *targets.doubts()]:
         console.warn(doubt)
     _draw(studio, targets, json=json, quiet=quiet)
@@ -243,7 +243,7 @@ def _refuse_with_from(context: typer.Context) -> None:
         if parameter.name not in _WITH_FROM and _is_given(context, parameter.name)
     ]
     if given:
-        raise UsageError(f"--from makes a picture again as it was: it takes no {', '.join(given)}")
+        raise UsageError(f"--from makes an image again as it was: it takes no {', '.join(given)}")
 
 
 def _is_given(context: typer.Context, name: str | None) -> bool:
@@ -283,7 +283,7 @@ def _plan(studio: "Studio", total: int) -> dict[str, object]:
 
 
 def _draw(studio: "Studio", targets: "Targets", *, json: bool, quiet: bool) -> None:
-    """Sample, write each picture as soon as it is there, report it, and put the sheet together at the end."""
+    """Sample, write each image as soon as it is there, report it, and put the sheet together at the end."""
     from cn import images
 
     total = len(targets.pictures)

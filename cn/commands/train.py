@@ -1,4 +1,4 @@
-"""`cn train`: a ControlNet from a base and pairs of picture and condition."""
+"""`cn train`: a ControlNet from a base and pairs of image and condition."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,7 +140,7 @@ def train(
         typer.Option(
             "--batch-size",
             metavar="N",
-            help="Pictures at once. Default: 4.",
+            help="Images at once. Default: 4.",
             rich_help_panel=TRAINING_PANEL,
         ),
     ] = None,
@@ -241,7 +241,7 @@ def train(
             "--workers",
             metavar="N",
             min=0,
-            help="Processes that render or read pictures ahead; the result does not depend on it.",
+            help="Processes that render or read images ahead; the result does not depend on it.",
             rich_help_panel=COMPUTE_PANEL,
         ),
     ] = None,

@@ -15,12 +15,12 @@ from cn.units import bytes_text, count_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cn.weights.catalogue import Weights
-    from cn.weights.published import Published
+    from cn.weights.bundled import Weights
+    from cn.weights.catalog import Published
 
 app = typer.Typer(no_args_is_help=True)
 
-_HEADING = ("NAME", "ROLE", "CONDITION", "PARAMETERS", "SIZE", "SHA-256", "HERE", "LICENCE")
+_HEADING = ("NAME", "ROLE", "CONDITION", "PARAMETERS", "SIZE", "SHA-256", "HERE", "LICENSE")
 
 
 @app.callback()
@@ -32,22 +32,22 @@ def _weights() -> None:
 def list_(json: Json = False) -> None:
     """All weights: those that come with cn, and the published networks that detectors use.
 
-    Name, role, condition, parameters, size, hash, whether it is here, licence. The names of controls work wherever
+    Name, role, condition, parameters, size, hash, whether it is here, license. The names of controls work wherever
     weights are asked for: [b]cn sample --control canny[/b]; detectors are got with [b]cn weights pull NAME[/b].
     Says "listed" where this version of cn does not have the network.
     """
-    from cn.weights import catalogue, published
+    from cn.weights import bundled, catalog
 
-    files = catalogue.bundled()
+    files = bundled.files()
     if json:
         for weights in files:
             console.emit(weights.record(), json=True)
-        for entry in published.FILES:
-            console.emit(published.record(entry), json=True)
+        for entry in catalog.FILES:
+            console.emit(catalog.record(entry), json=True)
         return
     if not files:
-        console.status(f"No weights are bundled: there is no .safetensors file in {catalogue.FOLDER}.")
-    for line in _table([*map(_bundled_row, files), *map(_published_row, published.FILES)]):
+        console.status(f"No weights are bundled: there is no .safetensors file in {bundled.FOLDER}.")
+    for line in _table([*map(_bundled_row, files), *map(_published_row, catalog.FILES)]):
         console.emit(line)
 
 
@@ -143,9 +143,9 @@ def convert(
     """Make a safetensors file of a published OpenPifPaf network, which is a pickled module.
 
     Nothing in the file is run. The tensors keep their names and bytes; the new file says what it was made from, and
-    the licence. [b]cn detect openpifpaf[/b] reads both. (Stable Diffusion and ControlNets: [b]cn convert[/b].)
+    the license. [b]cn detect openpifpaf[/b] reads both. (Stable Diffusion and ControlNets: [b]cn convert[/b].)
     """
-    from cn.detect.pifpaf import convert_pifpaf
+    from cn.detect.pose.pifpaf import convert_pifpaf
 
     if target.suffix != ".safetensors":
         raise UsageError(f"{target}: name the result .safetensors")
@@ -158,13 +158,13 @@ def convert(
 
 
 def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "list[Published]":
-    from cn.weights import published
+    from cn.weights import catalog
 
     if (bool(names) + (kind is not None) + everything) != 1:
         raise UsageError("say what to get: names, or --kind KIND, or --all (cn weights list shows the names)")
     if names:
-        return list(dict.fromkeys(published.find(name) for name in names))
-    found = list(published.FILES) if kind is None else published.of_kind(kind)
+        return list(dict.fromkeys(catalog.find(name) for name in names))
+    found = list(catalog.FILES) if kind is None else catalog.of_kind(kind)
     if not (usable := [entry for entry in found if entry.readable]):
         others = ", ".join(entry.name for entry in found)
         raise UsageError(f"this version of cn has no network for {kind}; by their names can be had: {others}")
@@ -172,9 +172,9 @@ def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "l
 
 
 def _pull(entry: "Published", offline: bool, quiet: bool) -> dict[str, Any]:
-    from cn.weights.pull import pull
+    from cn.weights.download import pull
 
-    limits = f"; licence: {entry.licence}" if entry.non_commercial else ""
+    limits = f"; license: {entry.license}" if entry.non_commercial else ""
     console.status(f"{entry.name}: {entry.file}, {entry.size_text or 'size unknown'}{limits}", quiet=quiet)
     with console.progress(entry.size or entry.size_about, entry.name, unit="B", quiet=quiet) as advance:
         shown = 0
@@ -195,30 +195,30 @@ def _pull(entry: "Published", offline: bool, quiet: bool) -> dict[str, Any]:
         "fetched": done.fetched,
         "sha256": done.sha256,
         "hash_known": done.hash_known,
-        "licence": entry.licence,
+        "license": entry.license,
     }
 
 
 def _to_verify(names: "Sequence[str]") -> "list[tuple[str, Path, Published | None]]":
-    from cn.weights import catalogue, published
+    from cn.weights import bundled, catalog
 
     if names:
         return [(name, *_place(name)) for name in names]
-    bundled: list[tuple[str, Path, Published | None]] = [
-        (file.stem, file, None) for file in sorted(catalogue.FOLDER.glob("*.safetensors"))
+    ours: list[tuple[str, Path, Published | None]] = [
+        (file.stem, file, None) for file in sorted(bundled.FOLDER.glob("*.safetensors"))
     ]
-    here = [(entry.name, found, entry) for entry in published.FILES if (found := published.here(entry)) is not None]
-    return [*bundled, *here]
+    here = [(entry.name, found, entry) for entry in catalog.FILES if (found := catalog.here(entry)) is not None]
+    return [*ours, *here]
 
 
 def _verified(name: str, path: "Path", entry: "Published | None") -> dict[str, Any]:
-    from cn.weights import catalogue, published
+    from cn.weights import bundled, catalog
 
     record: dict[str, Any] = {"name": name, "path": str(path), "status": "right", "problem": None, "sha256": None}
     try:
         if entry is None:
-            return record | {"status": "whole", "sha256": catalogue.describe(path).sha256}
-        verdict = published.check(entry, path)
+            return record | {"status": "whole", "sha256": bundled.describe(path).sha256}
+        verdict = catalog.check(entry, path)
     except CnError as error:
         return record | {"status": "wrong", "problem": str(error).removeprefix(f"{path}: ")}
     status = "wrong" if verdict.problem else "right" if verdict.hash_known else "unknown"
@@ -227,17 +227,17 @@ def _verified(name: str, path: "Path", entry: "Published | None") -> dict[str, A
 
 def _place(name: str) -> "tuple[Path, Published | None]":
     """The file of a name: a published one, or one that came with cn."""
-    from cn.weights import catalogue, published
+    from cn.weights import bundled, catalog
 
-    if (entry := published.known(name)) is not None:
-        return published.locate(name), entry
+    if (entry := catalog.known(name)) is not None:
+        return catalog.locate(name), entry
     try:
-        return catalogue.find(name), None
+        return bundled.find(name), None
     except WeightsError:
         if os.sep in name:
             raise
         # Names what is like it among the published ones.
-        return published.locate(name), published.find(name)
+        return catalog.locate(name), catalog.find(name)
 
 
 def _bundled_row(weights: "Weights") -> tuple[str, ...]:
@@ -249,17 +249,17 @@ def _bundled_row(weights: "Weights") -> tuple[str, ...]:
         bytes_text(weights.size),
         weights.sha256[:12],
         "bundled",
-        weights.licence or "-",
+        weights.license or "-",
     )
 
 
 def _published_row(entry: "Published") -> tuple[str, ...]:
-    from cn.weights import published
+    from cn.weights import catalog
 
-    here = "here" if published.here(entry) else "no" if entry.readable else "listed"
+    here = "here" if catalog.here(entry) else "no" if entry.readable else "listed"
     size = entry.size_text.replace("about ", "~") or "-"
     kinds = ",".join(entry.kinds)
-    return (entry.name, "detector", kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.licence)
+    return (entry.name, "detector", kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.license)
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

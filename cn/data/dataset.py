@@ -12,7 +12,7 @@ from cn.data.examples import Example, Source
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (B, 3, H, W) float32 in [-1, 1], hints (B, 3, H, W) float32 in [0, 1], and B prompts."""
+    """Images (B, 3, H, W) float32 in [-1, 1], hints (B, 3, H, W) float32 in [0, 1], and B prompts."""
 
     target: Tensor
     hint: Tensor

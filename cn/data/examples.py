@@ -11,7 +11,7 @@ from cn.conditions import ConditionInfo
 
 @dataclass(frozen=True)
 class Example:
-    """A picture (h, w, 3) uint8 RGB with its condition map of the same size and its prompt."""
+    """An image (h, w, 3) uint8 RGB with its condition map of the same size and its prompt."""
 
     target: NDArray[np.uint8]
     condition: NDArray[np.uint8]

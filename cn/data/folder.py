@@ -18,7 +18,7 @@ _ASPECT_TOLERANCE = 0.02
 
 
 def fit_square(image: NDArray[np.uint8], size: int, geometry: Geometry) -> NDArray[np.uint8]:
-    """The largest centred square of (h, w, 3), at size × size: nearest for discrete maps, by area for smooth ones."""
+    """The largest centered square of (h, w, 3), at size × size: nearest for discrete maps, by area for smooth ones."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -26,9 +26,9 @@ def fit_square(image: NDArray[np.uint8], size: int, geometry: Geometry) -> NDArr
 
 
 def load_pair(pair: Pair, size: int, geometry: Geometry) -> Example:
-    """Read both pictures of a pair. They may differ in size but must show the same frame.
+    """Read both images of a pair. They may differ in size but must show the same frame.
 
-    Raises InputError for a picture that is missing or broken, and for shapes that differ by more than 2 %.
+    Raises InputError for an image that is missing or broken, and for shapes that differ by more than 2 %.
     """
     condition, target = images.read(pair.source), images.read(pair.target)
     (ch, cw), (th, tw) = condition.shape[:2], target.shape[:2]
@@ -47,7 +47,7 @@ class FolderPairs:
 
     @classmethod
     def open(cls, path: Path, size: int, geometry: Geometry) -> "FolderPairs":
-        """Read the records of a set. Raises InputError for a bad line or a missing picture, naming file and line."""
+        """Read the records of a set. Raises InputError for a bad line or a missing image, naming file and line."""
         return cls(tuple(read_records(path)), size, geometry)
 
     @property

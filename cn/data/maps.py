@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo, get, scene_kinds
-from cn.detect import keypoints
-from cn.detect.canny import HIGH, LOW, canny
-from cn.detect.depthmap import depth_to_map, normals_to_map
-from cn.detect.palettes import ADE20K, paint
-from cn.detect.skeleton import draw
+from cn.detect.lines.canny import HIGH, LOW, canny
+from cn.detect.pose import people
+from cn.detect.pose.skeleton import draw
+from cn.detect.segmentation.palettes import ADE20K, paint
+from cn.detect.surfaces.encoding import depth_to_map, normals_to_map
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def condition_info(kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> 
 
 
 def shows_person(view: "View") -> bool:
-    """Whether somebody is in the picture by the paper's rule: 30 % of the 18 key points inside it and not hidden."""
+    """Whether somebody is in the image by the paper's rule: 30 % of the 18 key points inside it and not hidden."""
     seen = np.where(view.keypoints[..., 2:] == 1, view.keypoints, 0)
-    return keypoints.shows_person(seen, view.rgb.shape[:2])
+    return people.shows_person(seen, view.rgb.shape[:2])
 
 
-def _three_channels(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(grey[..., None], 3, axis=2)
+def _three_channels(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(gray[..., None], 3, axis=2)

@@ -66,14 +66,14 @@ def iterate_records(path: Path) -> Iterator[Pair]:
 
 
 def read_records(path: Path) -> list[Pair]:
-    """All pairs of a set, each with both pictures present. Raises InputError at the first line that is wrong."""
+    """All pairs of a set, each with both images present. Raises InputError at the first line that is wrong."""
     pairs = list(iterate_records(path))
     if not pairs:
         raise InputError(f"{records_file(path)}: no pairs in it")
     for pair in pairs:
         for role, image in (("source", pair.source), ("target", pair.target)):
             if not image.is_file():
-                raise InputError(f"{pair.where}: the {role} picture {image} is missing")
+                raise InputError(f"{pair.where}: the {role} image {image} is missing")
     return pairs
 
 

@@ -1,11 +1,11 @@
-"""Endless training pairs from the built-in scenes: picture, exact condition map and caption by number."""
+"""Endless training pairs from the built-in scenes: image, exact condition map and caption by number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cn.data.examples import Example, Fetched
 from cn.data.maps import condition_info, condition_map, scene_kind, shows_person
-from cn.detect.canny import HIGH, LOW, random_thresholds
+from cn.detect.lines.canny import HIGH, LOW, random_thresholds
 from cn.errors import InputError, UsageError
 
 TRAIN_SEED = 0

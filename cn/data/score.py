@@ -1,7 +1,7 @@
-"""The control score: how well pictures follow the Canny maps they were drawn from.
+"""The control score: how well images follow the Canny maps they were drawn from.
 
-F1(C, P) is the edge agreement between a given map C and the Canny map of a picture P, with a tolerance of 2 pixels.
-Over a set of conditions C_i with samples S_i and autoencoder reconstructions R_i of the true pictures,
+F1(C, P) is the edge agreement between a given map C and the Canny map of an image P, with a tolerance of 2 pixels.
+Over a set of conditions C_i with samples S_i and autoencoder reconstructions R_i of the true images,
 
     score = (mean F1(C_i, S_i) - mean F1(C_i, S_d(i))) / (mean F1(C_i, R_i) - mean F1(C_i, S_d(i)))
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cn.detect.canny import canny
+from cn.detect.lines.canny import canny
 
 TOLERANCE = 2.0
 """Pixels (Euclidean) that two edges may lie apart and still agree."""
@@ -74,7 +74,7 @@ class ControlScore:
 def derangement(count: int) -> list[int]:
     """Each index → the next, the last → the first: fixed, and nothing stays in its place. Needs at least 2."""
     if count < 2:
-        raise ValueError(f"a control score needs at least 2 pictures, not {count}")
+        raise ValueError(f"a control score needs at least 2 images, not {count}")
     return [(i + 1) % count for i in range(count)]
 
 

@@ -16,7 +16,7 @@ _GAP = 4
 
 @dataclass(frozen=True)
 class Sheet:
-    """The picture (h, w, 3) uint8, how many of how many pairs it shows, and what could not be shown."""
+    """The image (h, w, 3) uint8, how many of how many pairs it shows, and what could not be shown."""
 
     picture: NDArray[np.uint8]
     shown: int
@@ -27,7 +27,7 @@ class Sheet:
 def contact_sheet(path: Path, count: int, *, columns: int | None = None) -> Sheet:
     """Draw `count` pairs, evenly spread over the set: condition and target side by side, the prompt below.
 
-    A pair whose pictures cannot be read is shown as an empty place and named in `failures`. Raises InputError for an
+    A pair whose images cannot be read is shown as an empty place and named in `failures`. Raises InputError for an
     unreadable set, and when no pair at all can be shown.
     """
     pairs = list(iterate_records(path))

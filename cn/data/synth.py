@@ -44,7 +44,7 @@ class Synthesis:
         return record | extra
 
     def __call__(self, number: int) -> str:
-        """Render scene `number`, write its pictures, and return its prompt."""
+        """Render scene `number`, write its images, and return its prompt."""
         examples = render_examples(self.kinds, self.size, self.seed, number, random=self.random_thresholds)
         encoded: bytes | None = None
         prompt = ""
@@ -60,7 +60,7 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a set still lacks: `render` are scenes whose pictures are not there, `recorded` those that have a line."""
+    """What a set still lacks: `render` are scenes whose images are not there, `recorded` those that have a line."""
 
     render: tuple[int, ...]
     recorded: frozenset[int]
@@ -70,7 +70,7 @@ def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = F
     """Make the folders and find out what is missing of scenes `start` … `start + count - 1`.
 
     A half-written last line of an earlier run is cut off. Raises InputError if a folder holds another set, unless it is
-    to be overwritten: then its pictures and records go.
+    to be overwritten: then its images and records go.
     """
     wanted = range(start, start + count)
     missing: set[int] = set()
@@ -88,9 +88,9 @@ def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = F
 
 
 def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[int]:
-    """Render what is missing; yields the number of each scene once its pictures and its records are written.
+    """Render what is missing; yields the number of each scene once its images and its records are written.
 
-    A record is written after both its pictures, in the order of the scenes, so that a set that was begun many times has
+    A record is written after both its images, in the order of the scenes, so that a set that was begun many times has
     the same bytes as one made at once.
     """
     prompts = map_ordered(synthesis, missing.render, workers)
@@ -106,7 +106,7 @@ def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[in
 
 
 def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
-    """The scenes that have a record in a kind's set → whether both pictures are there and whole."""
+    """The scenes that have a record in a kind's set → whether both images are there and whole."""
     folder = synthesis.folder(kind)
     file = folder / RECORDS
     pairs, length = whole_records(file)
@@ -137,7 +137,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a set's records and the pictures that they name; nothing else."""
+    """Remove a set's records and the images that they name; nothing else."""
     pairs, _ = whole_records(folder / RECORDS)
     (folder / RECORDS).unlink(missing_ok=True)
     for pair in pairs:

@@ -68,7 +68,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour enlargement, then 3×3 convolution.
+    """Nearest-neighbor enlargement, then 3×3 convolution.
 
     The target size is the skip connection's where that is given, so that odd sizes come out right.
     """

@@ -37,7 +37,7 @@ def _check_widths(channels: object, groups: object) -> None:
     if not all(_is_count(width, _WIDEST) for width in channels):
         raise ValueError(f"channels are {channels!r}, and should be whole numbers from 1 to {_WIDEST}")
     if not (type(groups) is int and groups > 0) or any(width % groups for width in channels):
-        raise ValueError(f"{groups!r} normalisation groups do not divide channels of {channels}")
+        raise ValueError(f"{groups!r} normalization groups do not divide channels of {channels}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class ScheduleConfig:
     steps_offset: int = 1
     """What "leading" adds to the multiples of 1000 // n."""
     final_alpha_one: bool = False
-    """Whether a stride below level 0 ends at a clean picture, not at ᾱ_0. "trailing" always ends at a clean one."""
+    """Whether a stride below level 0 ends at a clean image, not at ᾱ_0. "trailing" always ends at a clean one."""
 
     def __post_init__(self) -> None:
         for name, choices in (("prediction", get_args(Prediction)), ("spacing", get_args(Spacing))):
@@ -204,7 +204,7 @@ class ModelConfig:
 
     @property
     def size_multiple(self) -> int:
-        """A picture's sides must be multiples of this many pixels."""
+        """An image's sides must be multiples of this many pixels."""
         return self.vae.factor * self.unet.stride
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     "leading": t = i·(1000 // n) + offset, held below 1000; each step goes 1000 // n down (as published Stable
     Diffusion, offset 1). "linspace": n timesteps from 999 to 0, "trailing_stride": n even parts from 999 down; their
     steps go 1000 // n down too (all three as diffusers). "trailing": n even parts from 999 down, each step going to
-    where the next begins, the last to a clean picture (the bundled base). A stride below level 0 ends at ᾱ_0, or at a
-    clean picture where `final_alpha_one` says so.
+    where the next begins, the last to a clean image (the bundled base). A stride below level 0 ends at ᾱ_0, or at a
+    clean image where `final_alpha_one` says so.
     Raises ValueError outside 1 … 1000.
     """
     config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod
@@ -82,5 +82,5 @@ def ddim_sample(
 
 
 def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
-    """One standard normal draw of `shape` (4, H, W) from each picture's own CPU generator → (B, 4, H, W)."""
+    """One standard normal draw of `shape` (4, H, W) from each image's own CPU generator → (B, 4, H, W)."""
     return torch.cat([torch.randn((1, *shape), generator=g) for g in generators])

@@ -1,4 +1,4 @@
-"""Conditions and prompts → pictures: what `cn sample` and the training preview both run."""
+"""Conditions and prompts → images: what `cn sample` and the training preview both run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from cn.model.guidance import ControlInput, GuidedUNet
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to be made. Its noise comes from its own seed alone."""
+    """One image to be made. Its noise comes from its own seed alone."""
 
     prompt: str
     seed: int
@@ -23,7 +23,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made: the paper's settings (§4.1: 20 DDIM steps, guidance 9) unless said otherwise."""
+    """How images are made: the paper's settings (§4.1: 20 DDIM steps, guidance 9) unless said otherwise."""
 
     height: int = 512
     width: int = 512
@@ -54,9 +54,9 @@ def generate(
     batch_size: int = 1,
     on_step: Callable[[], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield one uint8 (H, W, 3) picture per request, in order.
+    """Yield one uint8 (H, W, 3) image per request, in order.
 
-    Each control's hint is (1, 3, H, W) for all requests, or one row per request. A picture is the same in every batch:
+    Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image is the same in every batch:
     bit for bit at one `batch_size`, and to rounding between different ones. Raises ValueError if a side is not a
     multiple of 8 pixels, or a hint has another size.
     """
@@ -100,4 +100,4 @@ def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput
         raise ValueError(f"{sampling.width}×{sampling.height}: both sides must be multiples of {multiple} pixels")
     for control in controls:
         if tuple(control.hint.shape[-2:]) != (sampling.height, sampling.width):
-            raise ValueError(f"a condition of {tuple(control.hint.shape[-2:])} for a picture of another size")
+            raise ValueError(f"a condition of {tuple(control.hint.shape[-2:])} for an image of another size")

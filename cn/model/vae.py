@@ -1,4 +1,4 @@
-"""The KL autoencoder (f8, 4 channels): pictures in [-1, 1] ↔ latents of about unit deviation.
+"""The KL autoencoder (f8, 4 channels): images in [-1, 1] ↔ latents of about unit deviation.
 
 Source: LDM diffusionmodules/model.py and autoencoder.py. GroupNorm eps 1e-6 throughout.
 """
@@ -132,5 +132,5 @@ class AutoencoderKL(nn.Module):
         return Posterior(mean * self.config.scale, std * self.config.scale)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, 4, H, W) → pictures (B, 3, 8H, 8W), about [-1, 1], not clamped."""
+        """Scaled latents (B, 4, H, W) → images (B, 3, 8H, 8W), about [-1, 1], not clamped."""
         return self.decoder(self.post_quant(latents / self.config.scale))

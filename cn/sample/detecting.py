@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn import conditions
-from cn.detect.protocol import Detector
+from cn.detect.detector import Detector
 from cn.errors import InputError
-from cn.weights import published
+from cn.weights import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cn.detect.loading import Network
+    from cn.detect.network import Network
 
 
 def detect(image: NDArray[np.uint8], kind: str) -> tuple[NDArray[np.uint8], str]:
@@ -25,33 +25,39 @@ def detect(image: NDArray[np.uint8], kind: str) -> tuple[NDArray[np.uint8], str]
     found = conditions.get(kind).kind
     (detection,) = detector(found).detect([image], ["-"])
     if detection.empty:
-        raise InputError(f"--detect {kind}: nothing was found in the picture")
+        raise InputError(f"--detect {kind}: nothing was found in the image")
     made = detection.map
     return np.repeat(made[..., None], 3, axis=2) if made.ndim == 2 else made, found
 
 
 def detector(kind: str) -> Detector:
-    """The detector for one picture of this kind."""
-    from cn.detect import detectors, people
-    from cn.detect.canny import CannyDetector
-    from cn.detect.classes import Ade20kDetector, CocoDetector
+    """The detector for one image of this kind."""
+    from cn.detect.lines.canny import CannyDetector
+    from cn.detect.lines.hed import HedDetector
+    from cn.detect.lines.hough import HoughDetector
+    from cn.detect.lines.lineart import LineartDetector
+    from cn.detect.lines.scribble import ScribbleDetector
+    from cn.detect.pose.detectors import OpenPoseDetector, PifPafDetector
+    from cn.detect.segmentation.detectors import Ade20kDetector, CocoDetector
+    from cn.detect.surfaces.depth import DepthDetector
+    from cn.detect.surfaces.normal import NormalDetector
 
     if kind == "canny":
         return CannyDetector()
     if kind == "scribble":
-        return detectors.ScribbleDetector(detectors.HedDetector(_network("hed")))
+        return ScribbleDetector(HedDetector(_network("hed")))
     with_or_without: dict[str, Callable[[Network | None], Detector]] = {
-        "hough": detectors.HoughDetector,
-        "hed": detectors.HedDetector,
-        "lineart": detectors.LineartDetector,
+        "hough": HoughDetector,
+        "hed": HedDetector,
+        "lineart": LineartDetector,
     }
     if kind in with_or_without:
         return with_or_without[kind](_network(kind))
     of_network: dict[str, Callable[[Network], Detector]] = {
-        "depth": detectors.DepthDetector,
-        "normal": detectors.NormalDetector,
-        "openpose": people.OpenPoseDetector,
-        "openpifpaf": people.PifPafDetector,
+        "depth": DepthDetector,
+        "normal": NormalDetector,
+        "openpose": OpenPoseDetector,
+        "openpifpaf": PifPafDetector,
         "ade20k": Ade20kDetector,
         "coco": CocoDetector,
     }
@@ -60,13 +66,13 @@ def detector(kind: str) -> Detector:
 
 def _network(family: str) -> "Network | None":
     """The default network, where its weights are here."""
-    from cn.detect.methods import METHODS
+    from cn.detect import registry
 
-    return _needed(family) if published.here(published.find(METHODS[family][0].published)) is not None else None
+    return _needed(family) if catalog.here(catalog.find(registry.default(family).weights)) is not None else None
 
 
 def _needed(family: str) -> "Network":
-    from cn.detect.loading import Running, open_network
-    from cn.detect.methods import METHODS
+    from cn.detect import registry
+    from cn.detect.network import Running, open_network
 
-    return open_network(family, str(published.locate(METHODS[family][0].published)), Running.chosen())
+    return open_network(family, str(catalog.locate(registry.default(family).weights)), Running.chosen())

@@ -1,4 +1,4 @@
-"""A condition image of any size → the hint at the picture's size."""
+"""A condition image of any size → the hint at the image's size."""
 
 import math
 
@@ -18,7 +18,7 @@ MAX_STRETCH = 1.15
 def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], natural: tuple[int, int], name: str) -> np.ndarray:
     """The condition (h, w, 3), uint8, at `size` = (height, width).
 
-    Labels and colours take the nearest pixel, smooth maps are averaged, and thin lines keep their brightest pixel when
+    Labels and colors take the nearest pixel, smooth maps are averaged, and thin lines keep their brightest pixel when
     they get smaller. Raises InputError when its shape is another, since stretching would bend what it shows;
     `natural` is the size that this image itself would have asked for, which is always accepted.
     """
@@ -26,7 +26,7 @@ def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], natural: tup
     stretch = (height * size[1]) / (width * size[0])
     if max(stretch, 1 / stretch) > MAX_STRETCH and size != natural:
         raise InputError(
-            f"{name}: a condition of {width}×{height} pixels does not fit a picture of {size[1]}×{size[0]}; "
+            f"{name}: a condition of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
             "crop it, or give another --size"
         )
     if kind in LINES and min(height / size[0], width / size[1]) > 1:

@@ -11,13 +11,13 @@ from cn import images
 from cn.conditions import ConditionInfo
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.config import Prediction
-from cn.weights import catalogue
+from cn.weights import bundled
 
 T = TypeVar("T")
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MAX_AREA = 64
-"""A picture may have this many times the pixels that its base was trained at: beyond, hours and all memory go by."""
+"""An image may have this many times the pixels that its base was trained at: beyond, hours and all memory go by."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Everything that decides what the pictures look like; picture i of a prompt has seed `seed` + i."""
+    """Everything that decides what the images look like; image i of a prompt has seed `seed` + i."""
 
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
-    base: str = catalogue.BASE_NAME
+    base: str = bundled.BASE_NAME
     prediction: Prediction | None = None
     """What the base predicts, where its file does not say."""
     negative: str = ""
@@ -123,7 +123,7 @@ def with_weights(request: SampleRequest, base: str | None, controls: Sequence[st
     """A request that takes its weights from elsewhere: a recipe knows them by the paths that were typed at the time."""
     chosen = _spread("--control", controls, len(request.conditions))
     if controls and not request.conditions:
-        raise UsageError("--control needs a condition, and this picture was drawn without any")
+        raise UsageError("--control needs a condition, and this image was drawn without any")
     conditions = request.conditions
     if chosen:
         conditions = tuple(replace(c, control=control) for c, control in zip(conditions, chosen, strict=True))
@@ -152,7 +152,7 @@ def _read(path: str, name: str, detect: str | None) -> tuple[np.ndarray, str | N
 
 
 def _default_control(name: str, kind: str | None) -> str:
-    names = [w.name for w in catalogue.bundled() if w.role == "control"]
+    names = [w.name for w in bundled.files() if w.role == "control"]
     listed = f"bundled are: {', '.join(names)}" if names else "none are bundled"
     if kind is None:
         raise UsageError(
@@ -175,7 +175,7 @@ def an(kind: str) -> str:
 def working_size(
     image_size: tuple[int, int] | None, asked: tuple[int, int] | None, trained: int, multiple: int
 ) -> tuple[int, int]:
-    """(height, width) of the pictures: what was asked for, or else multiples of `multiple` pixels near the condition's.
+    """(height, width) of the images: what was asked for, or else multiples of `multiple` pixels near the condition's.
 
     Where the condition's short side is more than 1.5 times larger or smaller than the base was trained at, it is
     scaled to that, since a latent-diffusion model composes badly far from its own size. Raises InputError for more
@@ -184,7 +184,7 @@ def working_size(
     size = asked or _near(image_size or (trained, trained), trained, multiple)
     if size[0] * size[1] > MAX_AREA * trained**2:
         raise InputError(
-            f"a picture of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
+            f"an image of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
             f"{'give a smaller --size' if asked else 'crop the condition'}"
         )
     return size

@@ -1,4 +1,4 @@
-"""Say in natural words what a scene shows: every main thing with its colours, how they stand, the place, the light."""
+"""Say in natural words what a scene shows: every main thing with its colors, how they stand, the place, the light."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Writer:
         """Where it all stands, with the table if there is one."""
         if self.scene.table is None:
             return self.pick(w.GROUND[self.place])
-        table = f"on {article(self.scene.table.colour('body'))} table"
+        table = f"on {article(self.scene.table.color('body'))} table"
         return _join(table, self.pick(w.GROUND[self.place])) if self.chance(0.5) else table
 
     def _order(self) -> list[Item]:
@@ -87,9 +87,9 @@ class _Writer:
         return items
 
     def _one_kind(self) -> bool:
-        """Whether to speak of a set of equal things in several colours."""
+        """Whether to speak of a set of equal things in several colors."""
         kinds = {i.kind for i in self.scene.items}
-        plain = all(len(i.colours) == 1 and i.kind not in ("plant",) for i in self.scene.items)
+        plain = all(len(i.colors) == 1 and i.kind not in ("plant",) for i in self.scene.items)
         return len(kinds) == 1 and plain and self.chance(0.7)
 
     def _set_of_one_kind(self) -> str:
@@ -97,11 +97,11 @@ class _Writer:
         items = self.scene.items
         kind = items[0].kind
         number = {2: "two", 3: "three", 4: "four"}[len(items)]
-        colours = [i.colours[0][1] for i in items]
-        name = kind if self.chance(0.5) or len({*colours}) < len(colours) else ""
+        colors = [i.colors[0][1] for i in items]
+        name = kind if self.chance(0.5) or len({*colors}) < len(colors) else ""
         if name:
-            return _list([article(f"{c} {kind}") for c in colours])
-        return f"{number} {w.PLURAL.get(kind, kind + 's')}, {_list(colours)}"
+            return _list([article(f"{c} {kind}") for c in colors])
+        return f"{number} {w.PLURAL.get(kind, kind + 's')}, {_list(colors)}"
 
     def _group(self, first: Item, others: list[Item]) -> str:
         """All things in one phrase, with a relation when there are two."""
@@ -113,7 +113,7 @@ class _Writer:
         return _list([lead, *(self._describe(o) for o in others)])
 
     def _relation(self, first: Item, second: Item) -> str:
-        """How ``first`` stands to ``second``, in the picture's terms."""
+        """How ``first`` stands to ``second``, in the image's terms."""
         back = first.position[2] - second.position[2]
         options = [
             "beside",
@@ -158,7 +158,7 @@ class _Writer:
         dress = article(" ".join([*length, person.top, garment]))
         extra = self.rng.random()
         if person.hat != "none" and extra < 0.5:
-            dress += f" and {article(person.hat_colour)} {self.pick(w.HAT[person.hat])}"
+            dress += f" and {article(person.hat_color)} {self.pick(w.HAT[person.hat])}"
         elif person.garment != "dress" and extra < 0.68:
             dress += f" and {person.legs} {self.pick(w.TROUSERS)}"
         hair = f" with {w.HAIR[person.hair]}" if person.hat == "none" and self.chance(0.12) else ""
@@ -166,7 +166,7 @@ class _Writer:
         action = self.pick((w.FINITE if finite else w.ACTION)[person.pose])
         if role and not finite and self.chance(0.6):
             action = ""
-        prop = article(person.seat_colour if person.seat else person.prop_colour or "red")
+        prop = article(person.seat_color if person.seat else person.prop_color or "red")
         seat = self.pick(w.SEAT[person.seat]) if person.seat else ""
         action = action.format(c=prop, seat=seat, side=self._side(item))
         text = _join(f"{article(who)}{hair} {wears} {dress}", action)
@@ -185,19 +185,19 @@ class _Writer:
         return "to the right" if across > 0.3 else "to the left" if across < -0.3 else "ahead"
 
     def _thing(self, item: Item) -> str:
-        """A thing with the colours of its parts."""
-        colours = dict(item.colours)
-        kind = "gift" if "ribbon" in colours else item.kind
-        if kind == "tree" and colours["leaves"] == "pink" and self.chance(0.4):
+        """A thing with the colors of its parts."""
+        colors = dict(item.colors)
+        kind = "gift" if "ribbon" in colors else item.kind
+        if kind == "tree" and colors["leaves"] == "pink" and self.chance(0.4):
             return "a pink blossom tree"
         phrase = self.pick(w.THINGS[kind])
         lead, *rest = phrase.split(" with ", 1) if " with " in phrase else phrase.split(" in ", 1)
         joint = " with " if " with " in phrase else " in "
-        bare = colours | {f"{part}_bare": c for part, c in colours.items()}
+        bare = colors | {f"{part}_bare": c for part, c in colors.items()}
         text = article(lead.format(**bare))
         if rest:
-            joined = {part: article(c) for part, c in colours.items()} | {
-                f"{part}_bare": c for part, c in colours.items()
+            joined = {part: article(c) for part, c in colors.items()} | {
+                f"{part}_bare": c for part, c in colors.items()
             }
             text += joint + rest[0].format(**joined)
         return text

@@ -76,7 +76,7 @@ def ground_depth(camera: Camera, x: Array, y: Array) -> Array:
 
 def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: int, *, casters: bool = False,
           beyond_ground: bool = False) -> tuple[Array, Array]:  # fmt: skip
-    """Depth (h, w) float32 and ids (h, w) uint16 at pixel centres.
+    """Depth (h, w) float32 and ids (h, w) uint16 at pixel centers.
 
     ``casters``: only what throws a shadow. ``beyond_ground``: look through the ground from below and see only what
     rises above it.
@@ -122,7 +122,7 @@ def resample(
 ) -> tuple[Array, Array, Array, Array]:
     """Cast ``k`` more rays through each of the ``n`` pixels in ``mask``: x, y, depth and ids, each (k, n).
 
-    Only solids seen in a pixel's 3×3 neighbourhood are tried; what no neighbour sees is thinner than a pixel.
+    Only solids seen in a pixel's 3×3 neighborhood are tried; what no neighbor sees is thinner than a pixel.
     """
     row, column = np.nonzero(mask)
     x = (column + np.float32(0.5)).astype(np.float32)[None] + offsets[:, :1].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Solids with a colour and a class, and the builder that shapes them in the coordinates of the thing at hand."""
+"""Solids with a color and a class, and the builder that shapes them in the coordinates of the thing at hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .classes import CLASSES
-from .colours import LINEAR
+from .colors import LINEAR
 from .geometry import Array, Vec, frame_along, turn
 from .primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
 
@@ -24,11 +24,11 @@ class Solid:
     size: tuple[float, float, float]
     matrix: Array
     """Own space → world (3, 4)."""
-    colour: Array
+    color: Array
     """Linear RGB (3,)."""
     class_id: int
     glow: float
-    """0: lit by the light only; 1: shines with its own colour."""
+    """0: lit by the light only; 1: shines with its own color."""
     pattern: int
     owner: int
     """Which thing of the scene it belongs to; key points ask for it."""
@@ -36,7 +36,7 @@ class Solid:
 
 
 class Clay:
-    """Collects solids. Positions and sizes are in the current thing's coordinates (metres before its scale)."""
+    """Collects solids. Positions and sizes are in the current thing's coordinates (meters before its scale)."""
 
     def __init__(self) -> None:
         self.solids: list[Solid] = []
@@ -53,43 +53,43 @@ class Clay:
         """The thing's coordinates (..., 3) → world."""
         return np.asarray(points, np.float64) @ self.basis.T + self.position
 
-    def _add(self, kind: int, size: Vec, columns: Array, centre: Point, colour: str, label: str,
+    def _add(self, kind: int, size: Vec, columns: Array, center: Point, color: str, label: str,
              glow: float, pattern: int) -> None:  # fmt: skip
         """Put one solid into the world."""
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
-        matrix[:, 3] = self.world(centre)
-        solid = Solid(kind, size, matrix, LINEAR[colour], CLASSES[label], glow, pattern, self.owner, self.shadow)
+        matrix[:, 3] = self.world(center)
+        solid = Solid(kind, size, matrix, LINEAR[color], CLASSES[label], glow, pattern, self.owner, self.shadow)
         self.solids.append(solid)
 
-    def ball(self, centre: Point, radii: float | Vec, colour: str, label: str, *,
+    def ball(self, center: Point, radii: float | Vec, color: str, label: str, *,
              rotation: Array | None = None, glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
         """A sphere or ellipsoid."""
         spread = np.diag(np.broadcast_to(np.asarray(radii, np.float64), 3))
         columns = spread if rotation is None else rotation @ spread
-        self._add(SPHERE, (0.0, 0.0, 0.0), columns, centre, colour, label, glow, pattern)
+        self._add(SPHERE, (0.0, 0.0, 0.0), columns, center, color, label, glow, pattern)
 
-    def box(self, centre: Point, half: Vec, colour: str, label: str, *,
+    def box(self, center: Point, half: Vec, color: str, label: str, *,
             rotation: Array | None = None, columns: Array | None = None, glow: float = 0.0,
             pattern: int = PLAIN) -> None:  # fmt: skip
         """A box of half extents ``half``; ``columns`` (3, 3) gives the half axes outright, for slanted ones."""
         if columns is None:
             columns = np.diag(half) if rotation is None else rotation @ np.diag(half)
-        self._add(BOX, (0.0, 0.0, 0.0), columns, centre, colour, label, glow, pattern)
+        self._add(BOX, (0.0, 0.0, 0.0), columns, center, color, label, glow, pattern)
 
-    def post(self, foot: Point, top: Point, r0: float, r1: float, colour: str, label: str, *,
+    def post(self, foot: Point, top: Point, r0: float, r1: float, color: str, label: str, *,
              flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0,
              pattern: int = PLAIN) -> None:  # fmt: skip
         """A cylinder or frustum from ``foot`` (radius ``r0`` > 0) to ``top`` (``r1``), ``flat`` times as deep."""
         a, b = np.asarray(foot, np.float64), np.asarray(top, np.float64)
         length = float(np.linalg.norm(b - a))
         columns = frame_along(b - a, facing) @ np.diag([r0, length / 2, r0 * flat])
-        self._add(FRUSTUM, (r1 / r0, 0.0, 0.0), columns, (a + b) / 2, colour, label, glow, pattern)
+        self._add(FRUSTUM, (r1 / r0, 0.0, 0.0), columns, (a + b) / 2, color, label, glow, pattern)
 
-    def limb(self, start: Point, end: Point, r0: float, r1: float, colour: str, label: str, *,
+    def limb(self, start: Point, end: Point, r0: float, r1: float, color: str, label: str, *,
              flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0) -> None:  # fmt: skip
         """A rounded bar between two points; ``flat`` squeezes it along ``facing``."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         length = max(float(np.linalg.norm(b - a)), abs(r0 - r1) * 1.02 + 1e-4)
         columns = frame_along(b - a, facing) @ np.diag([1.0, 1.0, flat])
-        self._add(ROUND_CONE, (length, r0, r1), columns, a, colour, label, glow, PLAIN)
+        self._add(ROUND_CONE, (length, r0, r1), columns, a, color, label, glow, PLAIN)

@@ -1,4 +1,4 @@
-"""Named colours and the few fixed materials, as data. Values are sRGB; the renderer works in linear light."""
+"""Named colors and the few fixed materials, as data. Values are sRGB; the renderer works in linear light."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMED: dict[str, str] = {
     "grey": "#8e949c",
     "black": "#36353d",
 }
-"""The dozen colours a caption may name, far apart to the eye."""
+"""The dozen colors a caption may name, far apart to the eye."""
 
 MATERIALS: dict[str, str] = {
     "skin_a": "#f7cda8", "skin_b": "#e8ad80", "skin_c": "#b9784e", "skin_d": "#8c5738",
@@ -32,11 +32,11 @@ MATERIALS: dict[str, str] = {
     "fur_brown": "#8d5833", "fur_black": "#3a3638", "fur_white": "#efe8dd", "fur_ginger": "#f08c32",
     "stalk": "#4f9a45", "bulb": "#ffe2a0", "window": "#ffd98a", "paper": "#fbf7ea",
 }  # fmt: skip
-"""Colours that no caption names."""
+"""Colors that no caption names."""
 
 
 def linear(name: str) -> np.ndarray:
-    """A named colour or material as linear RGB (3,), 0 to 1."""
+    """A named color or material as linear RGB (3,), 0 to 1."""
     code = NAMED.get(name) or MATERIALS[name]
     srgb = np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

@@ -1,6 +1,6 @@
 """Cameras whose rays are affine in the pixel, and the small transforms that place things.
 
-World: x right, y up, z towards the viewer, metres, the ground is the plane y = 0.
+World: x right, y up, z towards the viewer, meters, the ground is the plane y = 0.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def frame_along(axis: Array, hint: Array | Vec = (0.0, 0.0, 1.0)) -> Array:
 class Camera:
     """Rays ``origin(x, y) + t · direction(x, y)``, both affine in the pixel coordinate (x right, y down).
 
-    Perspective: the origin is fixed and the direction advances 1 metre along the optical axis, so t *is* the depth.
+    Perspective: the origin is fixed and the direction advances 1 meter along the optical axis, so t *is* the depth.
     Parallel (for light): the direction is fixed and the origin moves. Rows of ``origin`` and ``direction`` are the
     constant, the change per pixel in x and the change per pixel in y: (3, 3).
     """
@@ -60,17 +60,17 @@ class Camera:
     direction: Array
     axes: Array
     """Rows: right, up, backwards (towards the viewer), (3, 3): world vectors → camera space."""
-    centre: Array
+    center: Array
     """Eye, or the middle of the light's window (3,)."""
     scale: tuple[float, float]
-    """Pixels per unit slope (perspective) or per metre (parallel), in x and in y."""
+    """Pixels per unit slope (perspective) or per meter (parallel), in x and in y."""
     middle: tuple[float, float]
     """Pixel coordinate of the optical axis."""
     perspective: bool
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """World ``points`` (..., 3) → pixel x, y and depth along the axis, each (...). Pixel centres are at k + 0.5."""
-        local = (points - self.centre) @ self.axes.T
+        """World ``points`` (..., 3) → pixel x, y and depth along the axis, each (...). Pixel centers are at k + 0.5."""
+        local = (points - self.center) @ self.axes.T
         depth = -local[..., 2]
         divisor = np.maximum(depth, 1e-6) if self.perspective else 1.0
         x = self.middle[0] + self.scale[0] * local[..., 0] / divisor
@@ -85,7 +85,7 @@ class Camera:
             origin=self.origin * flip,
             direction=self.direction * flip,
             axes=self.axes * flip,
-            centre=self.centre * flip,
+            center=self.center * flip,
         )
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -95,7 +95,7 @@ class Camera:
 
 
 def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> Camera:
-    """A perspective camera; ``fov`` (radians) spans the picture's shorter side, so any aspect keeps the subject."""
+    """A perspective camera; ``fov`` (radians) spans the image's shorter side, so any aspect keeps the subject."""
     back = unit(np.asarray(eye, np.float64) - target)
     right = unit(np.cross((0.0, 1.0, 0.0), back))
     axes = np.stack([right, np.cross(back, right), back])
@@ -108,15 +108,15 @@ def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> C
     return Camera(np.stack([eye, zero, zero]), np.stack([first, per_x, per_y]), axes, eye, (scale, scale), middle, True)
 
 
-def parallel(towards_light: Array, centre: Array, half: tuple[float, float], size: int) -> Camera:
-    """The light's camera: parallel rays over a window of half extents ``half`` metres, ``size`` texels square."""
+def parallel(towards_light: Array, center: Array, half: tuple[float, float], size: int) -> Camera:
+    """The light's camera: parallel rays over a window of half extents ``half`` meters, ``size`` texels square."""
     back = unit(towards_light)
     right = unit(np.cross((0.0, 1.0, 0.0), back))
     axes = np.stack([right, np.cross(back, right), back])
     scale = (0.5 * size / half[0], 0.5 * size / half[1])
     middle = (0.5 * size, 0.5 * size)
-    centre = np.asarray(centre, np.float64) + back * 4 * max(half)  # far enough back to see everything
+    center = np.asarray(center, np.float64) + back * 4 * max(half)  # far enough back to see everything
     per_x, per_y = axes[0] / scale[0], -axes[1] / scale[1]
-    first = centre - middle[0] * per_x - middle[1] * per_y
+    first = center - middle[0] * per_x - middle[1] * per_y
     zero = np.zeros(3)
-    return Camera(np.stack([first, per_x, per_y]), np.stack([-back, zero, zero]), axes, centre, scale, middle, False)
+    return Camera(np.stack([first, per_x, per_y]), np.stack([-back, zero, zero]), axes, center, scale, middle, False)

@@ -10,7 +10,7 @@ from .geometry import Array
 
 
 def _linear(code: str) -> Array:
-    """A colour as shown, "#rrggbb", in linear light (3,)."""
+    """A color as shown, "#rrggbb", in linear light (3,)."""
     srgb = np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     return (((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
@@ -33,11 +33,11 @@ GROUNDS: dict[str, Ground] = {
 }
 TILE_PAIRS = (("#ece0cc", "#cfa98a"), ("#e6e9ec", "#9fb4c4"), ("#efe3d6", "#c98d7c"), ("#e9ecdf", "#a3bd9a"))
 TILE = 0.62
-"""Side of a tile, metres."""
+"""Side of a tile, meters."""
 
 
 def noise(x: Array, z: Array, size: float, seed: float) -> Array:
-    """Smooth patches about ``size`` metres wide, -1 to 1: a few crossed waves."""
+    """Smooth patches about ``size`` meters wide, -1 to 1: a few crossed waves."""
     k = np.float32(2 * np.pi / (size * 2.2))
     out = np.sin(k * (x + 0.35 * z) + seed)
     out += np.sin(k * (0.45 * x - 1.1 * z) + 2.3 * seed + 1.3 * np.sin(k * 0.6 * x + seed))
@@ -46,9 +46,9 @@ def noise(x: Array, z: Array, size: float, seed: float) -> Array:
 
 
 def albedo(ground: str, seed: int, scale: float, points: Array, footprint: Array) -> Array:
-    """Linear colour (n, 3) of the ground at ``points`` (n, 3).
+    """Linear color (n, 3) of the ground at ``points`` (n, 3).
 
-    ``scale`` is the size of the scene (1: people); ``footprint`` (n,) the width in metres that a pixel covers there.
+    ``scale`` is the size of the scene (1: people); ``footprint`` (n,) the width in meters that a pixel covers there.
     """
     kind = GROUNDS[ground]
     x, z = points[:, 0] / np.float32(scale), points[:, 2] / np.float32(scale)
@@ -77,7 +77,7 @@ def albedo(ground: str, seed: int, scale: float, points: Array, footprint: Array
 
 
 def _checker(x: Array, z: Array, footprint: Array) -> Array:
-    """Chequered tiles as a mix of two tones (n,), each edge as wide as the pixel, grey where tiles are tiny."""
+    """Chequered tiles as a mix of two tones (n,), each edge as wide as the pixel, gray where tiles are tiny."""
     width = np.clip(footprint / TILE, 0.01, 1).astype(np.float32)
 
     def square(v: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What can stand in a scene, as data: sizes, colours, where it belongs."""
+"""What can stand in a scene, as data: sizes, colors, where it belongs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANY = (*LAND, "water")
 
 @dataclass(frozen=True)
 class Kind:
-    """Half extents and height in metres, the choices of colour of each part, and the grounds it may stand on."""
+    """Half extents and height in meters, the choices of color of each part, and the grounds it may stand on."""
 
     half_width: float
     half_depth: float
@@ -77,4 +77,4 @@ SKIN = ("skin_a", "skin_b", "skin_c", "skin_d")
 CHILD_SCALE = 0.78
 TABLE_TOP, TABLE_SCALE = 0.755, 0.60
 RAFT_TOP = 0.16
-"""Height of the planks that things stand on in a lake, metres."""
+"""Height of the planks that things stand on in a lake, meters."""

@@ -14,7 +14,7 @@ Rng = np.random.Generator
 
 
 def item_width(item: Item) -> float:
-    """Half the width of an item, metres."""
+    """Half the width of an item, meters."""
     return item.scale * (0.45 if item.person else k.KINDS[item.kind].half_width)
 
 
@@ -29,11 +29,11 @@ def raft(clay: Clay, scene: Scene) -> None:
     back = min(p[2] - min(w, 0.7) for w, p in reach) - 0.25
     front = max(p[2] + min(w, 0.7) for w, p in reach) + 0.25
     clay.place((0.0, 0.0, 0.0))
-    centre, half = (
+    center, half = (
         ((low + high) / 2, k.RAFT_TOP / 2, (back + front) / 2),
         ((high - low) / 2, k.RAFT_TOP / 2, (front - back) / 2),
     )
-    clay.box(centre, half, "wood", "pier", pattern=PLANKS)
+    clay.box(center, half, "wood", "pier", pattern=PLANKS)
     for x in (low + 0.06, high - 0.06):
         for z in (back + 0.06, front - 0.06):
             clay.post((x, -0.3, z), (x, k.RAFT_TOP + 0.16, z), 0.07, 0.07, "wood_dark", "pier")
@@ -108,8 +108,8 @@ def _hidden(scene: Scene, x: float, z: float, half_width: float) -> bool:
 
 def _flowers(clay: Clay, scene: Scene, rng: Rng) -> None:
     """Tiny flowers and tufts in the grass."""
-    colours = ("cream", "yellow", "pink", "red", "purple")
-    first = colours[int(rng.integers(5))]
+    colors = ("cream", "yellow", "pink", "red", "purple")
+    first = colors[int(rng.integers(5))]
     for i in range(int(rng.integers(6, 12))):
         x, z = _open_spot(scene, rng)
         if i % 3 == 2:

@@ -27,7 +27,7 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     for d, spot in zip(order, spots, strict=True):
         x = (spot - shift) * (distance - d.z) / distance
         y = 0.0 if d.floats else base
-        items.append(Item(d.kind, tuple(d.colours.items()), (float(x), y, float(d.z)), d.heading, d.scale, d.person))
+        items.append(Item(d.kind, tuple(d.colors.items()), (float(x), y, float(d.z)), d.heading, d.scale, d.person))
     has_person = any(d.person for d in order)
     pitch = np.radians(rng.uniform(5, 11) if has_person else rng.uniform(7, 13))
     aim = base + top * float(rng.uniform(0.50, 0.58))
@@ -38,7 +38,7 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     turn = float(np.radians(rng.uniform(*span))) * (1 if rng.random() < 0.5 else -1)
     if table:
         table = Item(
-            "table", table.colours, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, float(total / 2 + 0.08) / 0.72
+            "table", table.colors, (0.0, 0.0, min(d.z for d in order) * 0.5), 0.0, float(total / 2 + 0.08) / 0.72
         )
     mountains = bool(rng.random() < 0.45)
     target = (0.0, float(aim), 0.0)
@@ -100,7 +100,7 @@ def _set_back(rng: Rng, order: list[Draft], tabletop: bool) -> None:
 
 
 def _gap(left: Draft, right: Draft, gap: float) -> float:
-    """Free width between two neighbours; one well behind the other may be covered a little."""
+    """Free width between two neighbors; one well behind the other may be covered a little."""
     if abs(left.z - right.z) > 0.8 and not (left.floats or right.floats):
         return gap - 0.42 * min(left.half_width, right.half_width, 0.6)
     return gap

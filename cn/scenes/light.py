@@ -12,20 +12,20 @@ from .geometry import Array, Camera, Vec, parallel
 
 
 def rgb(code: str) -> Array:
-    """A colour as shown, "#rrggbb", as (3,) float32 from 0 to 1."""
+    """A color as shown, "#rrggbb", as (3,) float32 from 0 to 1."""
     return np.array([int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
 
 
 @dataclass(frozen=True)
 class Light:
-    """One time of day. Light colours are linear; sky colours are as shown (sRGB)."""
+    """One time of day. Light colors are linear; sky colors are as shown (sRGB)."""
 
     sun: Vec
     elevation: float
     """Of the sun or moon, degrees."""
     ambient: Vec
     bounce: Vec
-    """Light from below, in front of the ground's own colour."""
+    """Light from below, in front of the ground's own color."""
     horizon: str
     middle: str
     zenith: str
@@ -66,32 +66,32 @@ class Sky:
 
 
 def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
-    """Sky colours (n, 3) as shown, for world ``direction`` (n, 3); ``pixel`` is a pixel's size as a slope."""
+    """Sky colors (n, 3) as shown, for world ``direction`` (n, 3); ``pixel`` is a pixel's size as a slope."""
     ahead = np.maximum(-direction[:, 2], np.float32(0.05))
     u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
     low, mid, high = rgb(light.horizon), rgb(light.middle), rgb(light.zenith)
     a = np.clip(v / 0.15, 0, 1)
     b = np.clip((v - 0.07) / 0.30, 0, 1)
     a, b = (a * a * (3 - 2 * a))[:, None], (b * b * (3 - 2 * b))[:, None]
-    colour = low + (mid - low) * a
-    colour += (high - colour) * b
+    color = low + (mid - low) * a
+    color += (high - color) * b
     for x, y, radius in sky.stars.tolist():
         far = (u - x) ** 2 + (v - y) ** 2
         near = far < 9 * radius * radius
-        colour[near] += np.exp(-far[near] / (radius * radius))[:, None] * np.float32(0.8)
+        color[near] += np.exp(-far[near] / (radius * radius))[:, None] * np.float32(0.8)
     if sky.disc is not None:
         far = np.sqrt((u - sky.disc[0]) ** 2 + (v - sky.disc[1]) ** 2)
         shine = np.exp(-far / np.float32(0.16)) * np.float32(light.glow)
-        colour += (rgb(light.disc) - colour) * shine[:, None]
+        color += (rgb(light.disc) - color) * shine[:, None]
         inside = np.clip((light.disc_size - far) / pixel + 0.5, 0, 1)[:, None]
-        colour += (rgb(light.disc) - colour) * inside
+        color += (rgb(light.disc) - color) * inside
     if len(sky.puffs):
-        _paint_clouds(light, sky.puffs, u, v, colour)
-    return np.clip(colour, 0, 1)
+        _paint_clouds(light, sky.puffs, u, v, color)
+    return np.clip(color, 0, 1)
 
 
-def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, colour: Array) -> None:
-    """Blend soft, flat-bottomed clouds into ``colour`` (n, 3) in place."""
+def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, color: Array) -> None:
+    """Blend soft, flat-bottomed clouds into ``color`` (n, 3) in place."""
     top, shade = rgb(light.cloud), rgb(light.cloud_shade)
     low, high = (puffs[:, 1] - puffs[:, 3]).min() - 0.05, (puffs[:, 1] + puffs[:, 3]).max() + 0.05
     rows = np.flatnonzero((v > low) & (v < high))
@@ -110,7 +110,7 @@ def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, colour: Array)
     alpha = np.clip(body * 3.2, 0, 1)
     alpha = (alpha * alpha * (3 - 2 * alpha) * np.float32(0.92))[:, None]
     tone = shade + (top - shade) * (bright / weight)[:, None]
-    colour[rows] += (tone - colour[rows]) * alpha
+    color[rows] += (tone - color[rows]) * alpha
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,16 @@ class ShadowMap:
         right = (camera.axes[0] * camera.scale[0]).astype(np.float32)
         down = (-camera.axes[1] * camera.scale[1]).astype(np.float32)
         ahead = (-camera.axes[2]).astype(np.float32)
-        x = points @ right + np.float32(camera.middle[0] - float(camera.centre @ camera.axes[0]) * camera.scale[0])
-        y = points @ down + np.float32(camera.middle[1] + float(camera.centre @ camera.axes[1]) * camera.scale[1])
-        depth = points @ ahead + np.float32(camera.centre @ camera.axes[2])
+        x = points @ right + np.float32(camera.middle[0] - float(camera.center @ camera.axes[0]) * camera.scale[0])
+        y = points @ down + np.float32(camera.middle[1] + float(camera.center @ camera.axes[1]) * camera.scale[1])
+        depth = points @ ahead + np.float32(camera.center @ camera.axes[2])
         first, per_x, per_y = (np.float32(g) for g in self.ground)
         return x, y, depth - (first + per_x * x + per_y * y)
 
 
-def shadow_map(towards: Array, solids: list[Solid], centre: Array, radius: float, size: int, blur: int) -> ShadowMap:
-    """Look from the light at everything within ``radius`` metres of ``centre`` (3,)."""
-    camera = parallel(towards, centre, (radius, radius), size)
+def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float, size: int, blur: int) -> ShadowMap:
+    """Look from the light at everything within ``radius`` meters of ``center`` (3,)."""
+    camera = parallel(towards, center, (radius, radius), size)
     depth, _ = trace(camera, focus(camera, solids, size, size), solids, size, size, casters=True)
     fall = camera.direction[0, 1]
     ground = tuple(-camera.origin[:, 1] / fall)
@@ -172,7 +172,7 @@ def shadow_map(towards: Array, solids: list[Solid], centre: Array, radius: float
 
 
 def _box(values: Array, radius: int, axis: int) -> Array:
-    """Mean over ``2·radius + 1`` neighbours along ``axis``, edges repeated."""
+    """Mean over ``2·radius + 1`` neighbors along ``axis``, edges repeated."""
     pad = [(0, 0), (0, 0)]
     pad[axis] = (radius, radius)
     padded = np.pad(values, pad, mode="edge")

@@ -1,6 +1,6 @@
 """Models of trees, animals and whatever else grows or snows. Each stands on y = 0 around the origin and faces +z.
 
-A builder takes the clay, the named colour of each of its parts, and a generator for small variety. Metres.
+A builder takes the clay, the named color of each of its parts, and a generator for small variety. Meters.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def flower(clay: Clay, paint: Paint, rng: Rng) -> None:
     for side in (-1, 1):
         clay.ball((side * 0.16, 0.30, 0), (0.17, 0.05, 0.08), "stalk", "flower", rotation=roll(side * 0.6))
     face = tilt(-0.15)
-    centre = np.array((0.02, 0.95, 0.02))
+    center = np.array((0.02, 0.95, 0.02))
     for k in range(6):
         a = k * np.pi / 3 + 0.3
-        spot = centre + face @ (0.19 * np.cos(a), 0.19 * np.sin(a), 0)
+        spot = center + face @ (0.19 * np.cos(a), 0.19 * np.sin(a), 0)
         clay.ball(spot, (0.135, 0.105, 0.045), paint["petals"], "flower", rotation=face @ roll(a))
     heart = "brown" if paint["petals"] in ("yellow", "orange") else "yellow"
-    clay.ball(centre + face @ (0, 0, 0.035), (0.115, 0.115, 0.06), heart, "flower", rotation=face)
+    clay.ball(center + face @ (0, 0, 0.035), (0.115, 0.115, 0.06), heart, "flower", rotation=face)
 
 
 def rock(clay: Clay, paint: Paint, rng: Rng) -> None:
@@ -138,7 +138,7 @@ def dog(clay: Clay, paint: Paint, rng: Rng) -> None:
 
 
 def _fur(paint: Paint) -> str:
-    """The material for a named colour of fur."""
+    """The material for a named color of fur."""
     return {"brown": "fur_brown", "black": "fur_black", "white": "fur_white", "orange": "fur_ginger"}.get(
         paint["body"], paint["body"]
     )

@@ -1,4 +1,4 @@
-"""Colours for lists of samples: materials, light and shade, reflections, haze and the tone curve."""
+"""Colors for lists of samples: materials, light and shade, reflections, haze and the tone curve."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def towards(light: Light, scene: Scene) -> Array:
 
 @dataclass(frozen=True)
 class Painter:
-    """Colours for lists of samples."""
+    """Colors for lists of samples."""
 
     scene: Scene
     stage: Stage
@@ -32,18 +32,18 @@ class Painter:
     light: Light
     shadows: ShadowMap
     mirror: Array | None = None
-    """What a lake reflects at every pixel, (h, w, 4): colour times cover, cover."""
+    """What a lake reflects at every pixel, (h, w, 4): color times cover, cover."""
 
     def paint(self, flat: tuple[Array, Array, Array, Array], depth: Array, ids: Array) -> Array:
-        """Colours as shown (n, 3), 0 to 1, of samples: ``flat`` from ``caster.surface``, ``depth`` and ``ids`` (n,)."""
+        """Colors as shown (n, 3), 0 to 1, of samples: ``flat`` from ``caster.surface``, ``depth`` and ``ids`` (n,)."""
         points, normals, local, direction = flat
-        colour = np.empty_like(points)
+        color = np.empty_like(points)
         sky, rows = np.flatnonzero(ids == caster.SKY), np.flatnonzero(ids != caster.SKY)
         if len(sky):
-            colour[sky] = paint_sky(self.light, self.stage.sky, direction.take(sky, 0), 1 / self.camera.scale[0])
+            color[sky] = paint_sky(self.light, self.stage.sky, direction.take(sky, 0), 1 / self.camera.scale[0])
         if len(rows):
-            colour[rows] = self._lit(*(a.take(rows, 0) for a in (points, normals, local, direction, depth, ids)))
-        return colour
+            color[rows] = self._lit(*(a.take(rows, 0) for a in (points, normals, local, direction, depth, ids)))
+        return color
 
     def _lit(self, points: Array, normals: Array, local: Array, direction: Array, depth: Array, ids: Array) -> Array:
         """Shade samples that hit something: (n, 3), 0 to 1. All arguments have n rows."""
@@ -89,13 +89,13 @@ class Painter:
 
     def _materials(self, points: Array, local: Array, normals: Array, depth: Array, direction: Array, ids: Array,
                    on_ground: Array) -> tuple[Array, Array]:  # fmt: skip
-        """Linear colours (n, 3) and glow (n,)."""
+        """Linear colors (n, 3) and glow (n,)."""
         solids = self.stage.solids
-        colours = np.array([(0, 0, 0), (0, 0, 0), *(s.colour for s in solids)], np.float32)
+        colors = np.array([(0, 0, 0), (0, 0, 0), *(s.color for s in solids)], np.float32)
         here = np.flatnonzero(on_ground)
         night = self.scene.light in ("night", "dusk")
         shine = np.array([0, 0, *(s.glow if night else s.glow * 0.25 for s in solids)], np.float32)
-        paint = colours.take(ids, 0)
+        paint = colors.take(ids, 0)
         cover = depth.take(here) / np.float32(self.camera.scale[0])
         cover = cover / np.clip(np.abs(direction[:, 1].take(here)), 0.05, 1)
         paint[here] = albedo(
@@ -157,7 +157,7 @@ class Painter:
 
 
 def _decorate(pattern: int, paint: Array, p: Array, normals: Array) -> Array:
-    """A solid's quiet pattern: (n, 3) linear colours from its plain ``paint`` and own-space points ``p`` (n, 3)."""
+    """A solid's quiet pattern: (n, 3) linear colors from its plain ``paint`` and own-space points ``p`` (n, 3)."""
     if pattern == BANDS:
         band = np.abs(p[:, 1]) < 0.22
         return np.where(band[:, None], np.array((0.92, 0.90, 0.84), np.float32), paint)
@@ -174,7 +174,7 @@ def _decorate(pattern: int, paint: Array, p: Array, normals: Array) -> Array:
 
 
 def _tone(linear: Array) -> Array:
-    """Linear light (n, 3) → colours as shown: a soft shoulder, then sRGB's curve."""
+    """Linear light (n, 3) → colors as shown: a soft shoulder, then sRGB's curve."""
     soft = 1 - np.exp(-linear * np.float32(0.95))
     soft *= 1 + np.float32(0.12) * soft
     return np.sqrt(np.clip(soft, 0, 1)) ** np.float32(0.909)

@@ -76,7 +76,7 @@ SEAT_HEIGHT = 0.46
 
 @dataclass(frozen=True)
 class Person:
-    """What a person looks like; colours are names from ``colours``."""
+    """What a person looks like; colors are names from ``colors``."""
 
     who: str
     pose: str
@@ -88,12 +88,12 @@ class Person:
     skin: str
     hat: str
     """none, beanie or brim"""
-    hat_colour: str
+    hat_color: str
     mirrored: bool
     head_turn: float
-    prop_colour: str = ""
+    prop_color: str = ""
     seat: str = ""
-    seat_colour: str = ""
+    seat_color: str = ""
     wobble: tuple[float, ...] = ()
     """Small offsets for the 24 numbers of the bone directions."""
 
@@ -105,7 +105,7 @@ class Skeleton:
     joints: Array
     pelvis: Array
     torso: Array
-    head_centre: Array
+    head_center: Array
     head: Array
 
 
@@ -128,9 +128,9 @@ def skeleton(person: Person) -> Skeleton:
     legs = [_chain(hips[i], rows[2 + i].T, THIGH, SHIN) for i in (0, 1)]
 
     head = torso @ turn(person.head_turn)
-    centre = neck + torso @ (0, HEAD, 0.01)
+    center = neck + torso @ (0, HEAD, 0.01)
     face = [
-        centre + head @ p
+        center + head @ p
         for p in ((0, -0.02, 0.190), (-0.067, 0.027, 0.172), (0.067, 0.027, 0.172), (-0.187, 0, 0), (0.187, 0, 0))
     ]
     joints = np.stack([face[0], neck - torso @ (0, 0.035, 0), *arms[0], *arms[1], *legs[0], *legs[1], *face[1:]])
@@ -139,7 +139,7 @@ def skeleton(person: Person) -> Skeleton:
     else:
         rise = 0.07 - min(float(legs[0][2][1]), float(legs[1][2][1])) + pose.lift
     up = np.array((0.0, rise, 0.0))
-    return Skeleton(joints + up, up, torso, centre + up, head)
+    return Skeleton(joints + up, up, torso, center + up, head)
 
 
 def _chain(start: Array, directions: Array, first: float, second: float) -> list[Array]:
@@ -219,13 +219,13 @@ def _arms(clay: Clay, person: Person, bones: Skeleton) -> None:
 
 def _head(clay: Clay, person: Person, bones: Skeleton) -> None:
     """Head, face, hair and hat."""
-    centre, head, r = bones.head_centre, bones.head, HEAD_RADIUS
+    center, head, r = bones.head_center, bones.head, HEAD_RADIUS
 
     def at(x: float, y: float, z: float) -> Array:
         """A place in the head's own frame."""
-        return centre + head @ (x, y, z)
+        return center + head @ (x, y, z)
 
-    clay.ball(centre, (r * 0.97, r, r * 0.95), person.skin, "person", rotation=head)
+    clay.ball(center, (r * 0.97, r, r * 0.95), person.skin, "person", rotation=head)
     for side in (-1, 1):
         clay.ball(at(side * 0.067, 0.024, 0.164), (0.024, 0.033, 0.014), "eye", "person", rotation=head)
         clay.ball(at(side * 0.106, -0.048, 0.140), (0.034, 0.025, 0.012), "cheek", "person", rotation=head)
@@ -236,12 +236,12 @@ def _head(clay: Clay, person: Person, bones: Skeleton) -> None:
     if person.long_hair:
         clay.ball(at(0, -0.10, -0.092), (0.168, 0.20, 0.105), person.hair, "person", rotation=head)
     if person.hat == "beanie":
-        clay.ball(at(0, 0.100, -0.013), (r * 1.08, 0.136, r * 1.06), person.hat_colour, "person", rotation=head)
+        clay.ball(at(0, 0.100, -0.013), (r * 1.08, 0.136, r * 1.06), person.hat_color, "person", rotation=head)
         clay.ball(at(0, 0.255, -0.013), 0.056, "cream", "person")
     elif person.hat == "brim":
         up = head[:, 1]
         base = at(0, 0.106, -0.01)
-        clay.post(base, base + up * 0.030, 0.300, 0.288, person.hat_colour, "person")
-        clay.post(base, base + up * 0.180, 0.188, 0.152, person.hat_colour, "person")
+        clay.post(base, base + up * 0.030, 0.300, 0.288, person.hat_color, "person")
+        clay.post(base, base + up * 0.180, 0.188, 0.152, person.hat_color, "person")
     elif not person.long_hair:
         clay.ball(at(0.03, 0.158, 0.055), (0.12, 0.06, 0.10), person.hair, "person", rotation=head)

@@ -1,4 +1,4 @@
-"""From a described scene to its picture and its exact labels."""
+"""From a described scene to its image and its exact labels."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .scene import Scene
 from .stage import Stage, set_stage
 
 SUBSAMPLES = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])
-"""Four samples of an edge pixel, from its centre: no two in one row or column."""
+"""Four samples of an edge pixel, from its center: no two in one row or column."""
 SHADOW_SIZE, SHADOW_BLUR = 256, 3
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture with its labels; every map but ``rgb`` (antialiased) is exact at the pixel's centre."""
+    """An image with its labels; every map but ``rgb`` (antialiased) is exact at the pixel's center."""
 
     rgb: Array
     """uint8 (h, w, 3)."""
     depth: Array
-    """float32 (h, w), metres along the camera's axis, inf on the sky."""
+    """float32 (h, w), meters along the camera's axis, inf on the sky."""
     normals: Array
     """float32 (h, w, 3), unit length, x right, y up, z towards the viewer; zeros on the sky."""
     classes: Array
@@ -46,7 +46,7 @@ def render(scene: Scene, size: int | tuple[int, int] = 256) -> View:
 
 
 def _render(scene: Scene, height: int, width: int) -> View:
-    """Trace, shade, then trace and shade again more finely where the picture has edges."""
+    """Trace, shade, then trace and shade again more finely where the image has edges."""
     stage = set_stage(scene)
     solids = stage.solids
     camera = look_at(np.array(scene.eye), np.array(scene.target), scene.fov, height, width)
@@ -57,7 +57,7 @@ def _render(scene: Scene, height: int, width: int) -> View:
     normals = flat[1].reshape(height, width, 3)
 
     light = LIGHTS[scene.light]
-    shadows = shadow_map(towards(light, scene), solids, np.array(stage.centre), stage.radius, SHADOW_SIZE, SHADOW_BLUR)
+    shadows = shadow_map(towards(light, scene), solids, np.array(stage.center), stage.radius, SHADOW_SIZE, SHADOW_BLUR)
     painter = Painter(scene, stage, camera, light, shadows)
     if scene.ground == "water":
         painter = replace(painter, mirror=_mirror(painter, ids))
@@ -66,8 +66,8 @@ def _render(scene: Scene, height: int, width: int) -> View:
     if mask.any():
         fine = caster.resample(camera, lens, solids, ids, mask, SUBSAMPLES)
         fx, fy, fdepth, fids = (a.ravel() for a in fine)
-        colour = painter.paint(caster.surface(camera, solids, fx, fy, fdepth, fids), fdepth, fids)
-        rgb[mask] = colour.reshape(len(SUBSAMPLES), -1, 3).mean(0)
+        color = painter.paint(caster.surface(camera, solids, fx, fy, fdepth, fids), fdepth, fids)
+        rgb[mask] = color.reshape(len(SUBSAMPLES), -1, 3).mean(0)
 
     table = np.array([CLASSES["sky"], CLASSES[GROUNDS[scene.ground].label], *(s.class_id for s in solids)], np.uint8)
     return View(
@@ -95,7 +95,7 @@ def _mirror(painter: Painter, ids: Array) -> Array:
 
 
 def _key_points(stage: Stage, camera: Camera, depth: Array, ids: Array) -> Array:
-    """Project every joint and say whether the picture shows it: (people, 18, 3)."""
+    """Project every joint and say whether the image shows it: (people, 18, 3)."""
     out = np.zeros((len(stage.people), 18, 3), np.float32)
     owners = np.array([-1, -1, *(s.owner for s in stage.solids)])
     height, width = ids.shape

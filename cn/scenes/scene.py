@@ -1,4 +1,4 @@
-"""What a scene is: plain frozen data, from which both the picture and the caption come."""
+"""What a scene is: plain frozen data, from which both the image and the caption come."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class Item:
     """One main thing of the scene; ``kind`` is "person" or a key of ``kinds.KINDS``."""
 
     kind: str
-    colours: tuple[tuple[str, str], ...]
-    """(part, colour name) pairs."""
+    colors: tuple[tuple[str, str], ...]
+    """(part, color name) pairs."""
     position: Vec
     heading: float
     scale: float
     person: Person | None = None
 
-    def colour(self, part: str) -> str:
-        """The colour of ``part``, or an empty string."""
-        return dict(self.colours).get(part, "")
+    def color(self, part: str) -> str:
+        """The color of ``part``, or an empty string."""
+        return dict(self.colors).get(part, "")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that determines a picture."""
+    """Everything that determines an image."""
 
     seed: int
     index: int
@@ -44,7 +44,7 @@ class Scene:
     sun_turn: float
     """Where the light comes from, radians from the viewer's side towards +x."""
     half_width: float
-    """Half the width of the group, metres."""
+    """Half the width of the group, meters."""
     mountains: bool
     """Whether there are mountains beyond the hills."""
 
@@ -54,7 +54,7 @@ class Draft:
     """An item before it has a place."""
 
     kind: str
-    colours: dict[str, str]
+    colors: dict[str, str]
     heading: float
     scale: float
     half_width: float

@@ -29,7 +29,7 @@ class Posed:
 
 @dataclass(frozen=True)
 class Stage:
-    """A scene, modelled."""
+    """A scene, modeled."""
 
     solids: list[Solid]
     is_person: Array
@@ -38,13 +38,13 @@ class Stage:
     blobs: list[tuple[float, float, float, float]]
     """Soft contact shade on the ground: x, z, radius, strength."""
     lamps: list[tuple[float, float, float, float]]
-    """Warm lights: x, y, z, reach in metres."""
+    """Warm lights: x, y, z, reach in meters."""
     sky: Sky
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radius: float
     """The ball that the shadow map covers."""
     scale: float
-    """Size of the patterns: 1 for people a few metres away."""
+    """Size of the patterns: 1 for people a few meters away."""
 
 
 def set_stage(scene: Scene) -> Stage:
@@ -59,7 +59,7 @@ def set_stage(scene: Scene) -> Stage:
         if item.person is not None:
             people.append(_person(clay, item, owner))
         else:
-            BUILDERS[item.kind](clay, dict(item.colours), rng)
+            BUILDERS[item.kind](clay, dict(item.colors), rng)
         _light_up(item, lamps)
         if item.position[1] == 0 and scene.ground != "water":
             wide = 0.36 if item.person else max(k.KINDS[item.kind].half_width, k.KINDS[item.kind].half_depth) * 0.95
@@ -68,7 +68,7 @@ def set_stage(scene: Scene) -> Stage:
     if scene.table is not None:
         clay.place(scene.table.position, 0.0, 1.0)
         clay.basis = np.diag([scene.table.scale, 1.0, 1.0])
-        BUILDERS["table"](clay, dict(scene.table.colours), rng)
+        BUILDERS["table"](clay, dict(scene.table.colors), rng)
         blobs.append((0.0, scene.table.position[2], 0.8, 0.35))
     main = len(clay.solids)
     if scene.ground == "water":
@@ -92,7 +92,7 @@ def set_stage(scene: Scene) -> Stage:
 
 
 def _height(item: Item) -> float:
-    """How tall an item is, metres."""
+    """How tall an item is, meters."""
     return item.scale * (2.0 if item.person else k.KINDS[item.kind].height)
 
 
@@ -103,21 +103,21 @@ def _person(clay: Clay, item: Item, owner: int) -> Posed:
     joints = build_person(clay, person)
     rng = np.random.default_rng(0)
     if person.seat:
-        paint = {"body": person.seat_colour}
+        paint = {"body": person.seat_color}
         if person.seat == "box":
             clay.box(
-                (0, (SEAT_HEIGHT - 0.02) / 2, -0.02), (0.30, (SEAT_HEIGHT - 0.02) / 2, 0.24), person.seat_colour, "box"
+                (0, (SEAT_HEIGHT - 0.02) / 2, -0.02), (0.30, (SEAT_HEIGHT - 0.02) / 2, 0.24), person.seat_color, "box"
             )
         else:
             BUILDERS[person.seat](clay, paint, rng)
     local = (joints - clay.position) @ np.linalg.inv(clay.basis).T
     if person.pose == "holding":
         middle = (local[4] + local[7]) / 2
-        clay.ball(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_colour, "ball")
+        clay.ball(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_color, "ball")
     elif person.pose == "balloon":
         hand = local[7] if person.mirrored else local[4]
         clay.limb(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "ball")
-        balloon_head(clay, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_colour)
+        balloon_head(clay, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_color)
     reach = np.full(18, 0.21)
     reach[[0, 14, 15, 16, 17]] = 0.07
     return Posed(owner, joints, reach * item.scale)

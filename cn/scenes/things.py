@@ -1,6 +1,6 @@
-"""Models of things that people make, and the table of all builders. Each stands on y = 0 and faces +z, in metres.
+"""Models of things that people make, and the table of all builders. Each stands on y = 0 and faces +z, in meters.
 
-A builder takes the clay, the named colour of each of its parts, and a generator for small variety.
+A builder takes the clay, the named color of each of its parts, and a generator for small variety.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def house(clay: Clay, paint: Paint, rng: Rng) -> None:
     clay.box((x, high + 0.62, -0.2), (0.13, 0.34, 0.13), "stone_warm", "house")
 
 
-def _window(clay: Clay, centre: Vec, half: float) -> None:
+def _window(clay: Clay, center: Vec, half: float) -> None:
     """A lit window with a cross, on a wall that faces +z."""
-    x, y, z = centre
+    x, y, z = center
     clay.box((x, y, z), (half + 0.04, half + 0.04, 0.015), "cream", "window")
     clay.box((x, y, z), (half, half, 0.03), "window", "window", glow=0.9)
     clay.box((x, y, z), (0.02, half, 0.04), "cream", "window")
@@ -184,11 +184,11 @@ def balloon(clay: Clay, paint: Paint, rng: Rng) -> None:
     balloon_head(clay, (lean, 1.25, 0), paint["body"])
 
 
-def balloon_head(clay: Clay, centre: Vec, colour: str) -> None:
-    """The balloon itself, 0.7 m tall around ``centre``."""
-    x, y, z = centre
-    clay.limb((x, y - 0.14, z), (x, y + 0.06, z), 0.13, 0.25, colour, "ball")
-    clay.post((x, y - 0.32, z), (x, y - 0.25, z), 0.045, 0.02, colour, "ball")
+def balloon_head(clay: Clay, center: Vec, color: str) -> None:
+    """The balloon itself, 0.7 m tall around ``center``."""
+    x, y, z = center
+    clay.limb((x, y - 0.14, z), (x, y + 0.06, z), 0.13, 0.25, color, "ball")
+    clay.post((x, y - 0.32, z), (x, y - 0.25, z), 0.045, 0.02, color, "ball")
 
 
 def boat(clay: Clay, paint: Paint, rng: Rng) -> None:
@@ -226,7 +226,7 @@ def book(clay: Clay, paint: Paint, rng: Rng) -> None:
 
 
 def potted_plant(clay: Clay, paint: Paint, rng: Rng) -> None:
-    """A leafy plant in a coloured pot."""
+    """A leafy plant in a colored pot."""
     clay.post((0, 0, 0), (0, 0.36, 0), 0.17, 0.25, paint["pot"], "pot")
     clay.post((0, 0.34, 0), (0, 0.42, 0), 0.28, 0.28, paint["pot"], "pot")
     clay.ball((0, 0.42, 0), (0.24, 0.03, 0.24), "trunk", "pot")

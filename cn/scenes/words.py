@@ -1,6 +1,6 @@
 """The words of the captions: synonyms for people, clothes, poses, things, grounds and lights, as data.
 
-In a phrase, {c} is a colour with its article ("a red", "an orange"), {p} the same without.
+In a phrase, {c} is a color with its article ("a red", "an orange"), {p} the same without.
 """
 
 from __future__ import annotations

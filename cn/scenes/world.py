@@ -1,4 +1,4 @@
-"""Choose a scene: its ground and light, who and what is in it, in which colours and poses."""
+"""Choose a scene: its ground and light, who and what is in it, in which colors and poses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe(seed: int, index: int) -> Scene:
 
 
 class _Palette:
-    """Hands out colours, without repeating one in a scene while there is a choice."""
+    """Hands out colors, without repeating one in a scene while there is a choice."""
 
     def __init__(self, rng: Rng, ground: str) -> None:
         self.rng = rng
@@ -45,17 +45,17 @@ class _Palette:
     def take(self, choices: tuple[str, ...]) -> str:
         """One of ``choices``, a fresh one if there is any."""
         fresh = [c for c in choices if c not in self.used] or list(choices)
-        colour = str(fresh[int(self.rng.integers(len(fresh)))])
-        self.used.add(colour)
-        return colour
+        color = str(fresh[int(self.rng.integers(len(fresh)))])
+        self.used.add(color)
+        return color
 
 
 def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
-    """A thing in colours of its own, turned and sized at random."""
+    """A thing in colors of its own, turned and sized at random."""
     spec = k.KINDS[kind]
-    colours = {part: palette.take(choices) for part, choices in spec.parts}
+    colors = {part: palette.take(choices) for part, choices in spec.parts}
     if kind == "box" and rng.random() < 0.5:
-        colours["ribbon"] = palette.take(("white", "yellow", "red", "pink", "blue", "green"))
+        colors["ribbon"] = palette.take(("white", "yellow", "red", "pink", "blue", "green"))
     heading = float(rng.uniform(*spec.turns))
     if kind in ("car", "dog") and rng.random() < 0.5:
         heading = -heading
@@ -63,7 +63,7 @@ def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
     if kind in ("car", "dog"):
         turned = spec.half_width
     grow = scale * float(rng.uniform(0.92, 1.1))
-    return Draft(kind, colours, heading, grow, turned * grow, spec.height * grow, floats=kind == "boat")
+    return Draft(kind, colors, heading, grow, turned * grow, spec.height * grow, floats=kind == "boat")
 
 
 def _pick(rng: Rng, ground: str, weights: dict[str, float], taken: list[str]) -> str:
@@ -78,7 +78,7 @@ def _small(rng: Rng, ground: str, palette: _Palette, counts: tuple[float, ...], 
     weights = {n: s.small for n, s in k.KINDS.items()}
     if scale < 1:
         weights |= {"rock": 0, "balloon": 0, "dog": 0}
-    if rng.random() < 0.15:  # a set of one shape in several colours
+    if rng.random() < 0.15:  # a set of one shape in several colors
         kind = _pick(rng, ground, weights | {"book": 0, "rock": 0}, [])
         return [_thing(rng, kind, palette, scale) for _ in range(int(rng.integers(2, 4)))]
     names: list[str] = []
@@ -132,12 +132,12 @@ def _someone(rng: Rng, palette: _Palette) -> Draft:
         long_hair=who in ("woman", "girl") and bool(rng.random() < 0.8),
         skin=skin,
         hat=hat,
-        hat_colour=palette.take(k.BRIGHT) if hat != "none" else "",
+        hat_color=palette.take(k.BRIGHT) if hat != "none" else "",
         mirrored=bool(rng.random() < 0.5),
         head_turn=float(rng.uniform(-0.25, 0.25)),
-        prop_colour=palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
+        prop_color=palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
         seat=str(rng.choice(k.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
-        seat_colour=palette.take(k.ALL) if pose == "sitting" else "",
+        seat_color=palette.take(k.ALL) if pose == "sitting" else "",
         wobble=tuple(float(w) for w in rng.normal(0, 0.045, 24)),
     )
     heading = _facing(rng, POSES[pose].view)
@@ -149,7 +149,7 @@ def _someone(rng: Rng, palette: _Palette) -> Draft:
 
 
 def _room(person: Person) -> tuple[float, float]:
-    """Half width and height that a grown-up takes in this pose, metres."""
+    """Half width and height that a grown-up takes in this pose, meters."""
     pose = person.pose
     wide = 0.36 if pose in ("standing", "hips", "holding", "cheering") else 0.52
     if pose in ("dancing", "leaping", "pointing", "twirling"):

@@ -36,7 +36,7 @@ def _permutation(seed: int, epoch: int, count: int) -> Tensor:
 
 
 def picture_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
-    """Which pictures a micro-batch takes.
+    """Which images a micro-batch takes.
 
     From a set of `count`, each is seen once an epoch, in an order shuffled anew each time; from the endless built-in
     scenes (`count` None) each is seen once.

@@ -1,4 +1,4 @@
-"""Micro-batches ready for the loss: pictures fetched ahead and brought into latent space by the locked autoencoder.
+"""Micro-batches ready for the loss: images fetched ahead and brought into latent space by the locked autoencoder.
 
 Encoding costs more than the training step itself on a CPU, so the latents of a set that is small enough are kept.
 """
@@ -19,7 +19,7 @@ from cn.train.config import TrainConfig
 from cn.train.draws import picture_indices
 
 CACHE_BYTES = 1 << 30
-"""Memory that the encoded pictures and their conditions may take."""
+"""Memory that the encoded images and their conditions may take."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def micro_batches(
 ) -> Generator[LatentBatch, None, None]:
     """All micro-batches from step `start` on, fetched ahead by `workers` processes; broken pairs are named once.
 
-    Pictures of a cached set are encoded one at a time, so that a latent does not depend on the company it was encoded
+    Images of a cached set are encoded one at a time, so that a latent does not depend on the company it was encoded
     in: a resumed run, which encodes them anew, gets the same ones.
     """
     cached = cache_bytes(source, base, config) > 0
@@ -74,7 +74,7 @@ def micro_batches(
 
 
 def _orders(source: Source, config: TrainConfig, start: int) -> Iterator[list[int]]:
-    """The picture numbers of every micro-batch."""
+    """The image numbers of every micro-batch."""
     for step in range(start, config.steps):
         for micro in range(config.accumulate):
             yield picture_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)

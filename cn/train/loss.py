@@ -1,4 +1,4 @@
-"""The learning objective, Eq. 10: E ‖ε - ε_θ(z_t, t, c_t, c_f)‖² over pictures, noise levels and noise."""
+"""The learning objective, Eq. 10: E ‖ε - ε_θ(z_t, t, c_t, c_f)‖² over images, noise levels and noise."""
 
 import torch.nn.functional as F
 from torch import Tensor

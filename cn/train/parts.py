@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from cn.checkpoints.load import Control, check_fits
+from cn.checkpoints.read.load import Control, check_fits
 from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet

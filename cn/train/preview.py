@@ -1,4 +1,4 @@
-"""What a run can do so far, as a picture, by the same `generate` that `cn sample` runs."""
+"""What a run can do so far, as an image, by the same `generate` that `cn sample` runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _FIRST_SCENE = 2_000_000
 
 @dataclass(frozen=True)
 class Preview:
-    """The conditions and prompts that every preview of a run shows; picture i always starts from seed i."""
+    """The conditions and prompts that every preview of a run shows; image i always starts from seed i."""
 
     examples: tuple[Example, ...]
 
@@ -44,7 +44,7 @@ class Preview:
         return cls(tuple(chosen))
 
     def draw(self, parts: Parts, config: TrainConfig, stop: StopRequest) -> list[NDArray[np.uint8]] | None:
-        """One picture (size, size, 3) an example, with the paper's settings: 20 DDIM steps, guidance 9.
+        """One image (size, size, 3) an example, with the paper's settings: 20 DDIM steps, guidance 9.
 
         None when somebody asked to stop meanwhile.
         """
@@ -64,7 +64,7 @@ class Preview:
     def save(self, run: Path, pictures: Sequence[NDArray[np.uint8]], step: int) -> Path:
         """Write RUN/previews/step-000100.png: the conditions, what was drawn before training and now, the prompts.
 
-        The pictures of step 0 are kept in RUN/before.png, side by side, for the second row of all later sheets.
+        The images of step 0 are kept in RUN/before.png, side by side, for the second row of all later sheets.
         """
         path = run / "previews" / f"step-{step:06d}.png"
         make_folder(path.parent)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 
 from cn import conditions
-from cn.checkpoints.load import Control, open_base, open_control
+from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import FolderPairs
 from cn.data.maps import scene_kind
@@ -31,7 +31,7 @@ from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
 from cn.train.state import BASE, CONTROL, Metrics, State, find_state, load_optimizer, publish, save_state
 from cn.train.stop import StopRequest, stop_requests
-from cn.weights.catalogue import BASE_NAME, find, lasting
+from cn.weights.bundled import BASE_NAME, find, lasting
 
 _CHECKED_PAIRS = 256
 
@@ -124,7 +124,7 @@ def _said(config: TrainConfig) -> Prediction | None:
 
 
 def open_source(config: TrainConfig) -> Source:
-    """The run's data. Raises InputError for wrong records, pictures or kinds of map, UsageError for a reserved seed."""
+    """The run's data. Raises InputError for wrong records, images or kinds of map, UsageError for a reserved seed."""
     if not config.data:
         random = config.random_thresholds and config.cond == "canny"
         seed = check_training_seed(config.seed)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cn.checkpoints.native import save_base, save_control
+from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
 from cn.files import TEMPORARY_PREFIX, make_folder, reason, sha256
 from cn.train.config import TrainConfig

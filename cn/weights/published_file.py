@@ -27,7 +27,7 @@ class Published:
     """The conditions that it serves, its own first; or `CAPTIONS`."""
     method: str
     about: str
-    licence: str
+    license: str
     origins: tuple[str, ...]
     """URLs, tried in order."""
     size: int | None = None
@@ -45,7 +45,7 @@ class Published:
 
     @property
     def non_commercial(self) -> bool:
-        return NON_COMMERCIAL in self.licence
+        return NON_COMMERCIAL in self.license
 
     @property
     def size_text(self) -> str:

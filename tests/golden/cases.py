@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cn.model.config import Prediction
-from tests.model_helpers import TEXTS, UNETS, uniform
+from tests.helpers.model_helpers import TEXTS, UNETS, uniform
 
 PROMPTS = [
     "a professional, detailed, high-quality image",
@@ -22,7 +22,7 @@ PROMPTS = [
 
 
 def unet_inputs(layout: str) -> dict[str, Tensor]:
-    """Two pictures of 6×10 latent cells (an odd number after one halving) at an early and a late timestep."""
+    """Two images of 6×10 latent cells (an odd number after one halving) at an early and a late timestep."""
     return {
         "z": uniform("z", (2, 4, 6, 10)),
         "t": torch.tensor([981, 3]),

@@ -1,4 +1,4 @@
-"""Make `detectors_depth.npz`: what other implementations give for our weights and pictures (tests/depth_cases.py).
+"""Make `detectors_depth.npz`: what other implementations give for our weights and pictures.
 
     python -m tests.golden.make_detectors_depth CHECKOUT_OF_THE_RELEASE        (from the repository's root)
 
@@ -11,11 +11,11 @@ torch.hub) besides this environment (timm 1.0.31, torch 2.15.0, opencv 5.0.0). A
         by DPTDepthModel and MidasNet_small of annotator/midas
     dpt.transformers                 inverse depth of `square_input`, thinned
         by transformers' DPTForDepthEstimation, whose ResNet and ViT are not timm's
-    released.depth, released.normal  both maps of a 100×150 picture at short side 64, with `Stub` as network
+    released.depth, released.normal  both maps of a 100×150 image at short side 64, with `Stub` as network
         by resize_image and MidasDetector of annotator
     minimal.sizes, upper_bound.sizes (height, width) that MiDaS gives the network for each of `SIZES`
         by Resize of annotator/midas/midas/transforms.py
-    minimal.input, upper_bound.input what the network gets for a 100×150 picture at side 64, thinned
+    minimal.input, upper_bound.input what the network gets for a 100×150 image at side 64, thinned
         by Resize, NormalizeImage and PrepareForNet of the same file
 
 Every tensor of both sides must be used, else loading fails. The test runs need none of this.
@@ -30,7 +30,7 @@ import timm
 import torch
 from transformers import DPTConfig, DPTForDepthEstimation
 
-from tests import depth_cases as cases
+from tests.helpers import depth_cases as cases
 
 BLOCK = {
     "norm1": "layernorm_before",

@@ -1,4 +1,4 @@
-"""Make detectors_edges.npz: what the published line and edge annotators give for weights and pictures of ours.
+"""Make detectors_edges.npz: what the published line and edge annotators give for weights and images of ours.
 
     python -m tests.golden.make_detectors_edges AUX FIRST TIN KEYS WEIGHTS        (from the repository's root)
 
@@ -11,7 +11,7 @@ WEIGHTS  folder with mlsd_tiny_512_fp32.pth of lhwcv/mlsd_pytorch and TIN2.pth o
 
 Made with PyTorch 2.15.0, OpenCV 5.0.0, NumPy 2.4.6 and scikit-image 0.26.0, in float32 on a CPU.
 
-Weights and pictures are functions of names (`fill`, `picture`), so that only results are stored, thinned where they are
+Weights and images are functions of names (`fill`, `image`), so that only results are stored, thinned where they are
 large; the photographs are scikit-image's. Array "keys/FILE" is the list of names and shapes as text: of the files
 themselves where KEYS has them, else of the published class.
 """
@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.model_helpers import uniform
+from tests.helpers.model_helpers import uniform
 
 FILE = Path(__file__).parent / "detectors_edges.npz"
 REAL_WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
@@ -57,7 +57,7 @@ SIZES = {
 def fill(network: N) -> N:
     """Values made from names for every parameter and every running mean and variance; signals stay near 1.
 
-    First layers that see colours of 0..255, and `LAST` ones, get small weights: else sigmoids gave only 0 and 1.
+    First layers that see colors of 0..255, and `LAST` ones, get small weights: else sigmoids gave only 0 and 1.
     """
     for name, tensor in network.state_dict().items():
         if not tensor.is_floating_point():
@@ -77,7 +77,7 @@ def fill(network: N) -> N:
 
 
 def picture(name: str) -> NDArray[np.uint8]:
-    """The picture (h, w, 3) of a case: blurred noise of full contrast."""
+    """The image (h, w, 3) of a case: blurred noise of full contrast."""
     noise = uniform(f"picture of {name}", (*SIZES[name], 3)).numpy()
     smooth = cv2.GaussianBlur(noise, (0, 0), 3.0)
     return np.clip(128 + 75 * smooth / smooth.std(), 0, 255).astype(np.uint8)

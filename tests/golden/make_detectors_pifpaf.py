@@ -1,4 +1,4 @@
-"""Make detectors_pifpaf.npz: what OpenPifPaf gives for weights, pictures and fields of ours.
+"""Make detectors_pifpaf.npz: what OpenPifPaf gives for weights, images and fields of ours.
 
     python -m tests.golden.make_detectors_pifpaf SOURCE        (from the repository's root)
 
@@ -9,7 +9,7 @@ SOURCE   folder src of openpifpaf 0.13.11 (pip download openpifpaf==0.13.11 --no
 
 Made with PyTorch 2.14.1, torchvision 0.29.1, OpenCV 5.0.0 and NumPy 2.4.6, in float32 on a CPU.
 
-Weights and pictures are functions of names (`fill`, `picture`), fields those of people (`tests.pifpaf_fields`), so that
+Weights and images are functions of names (`fill`, `image`), fields those of people (`pifpaf_fields`), so that
 only results are stored, thinned where they are large, and the people. Array "keys/NETWORK" is the list of names and
 shapes of the published class as text.
 """
@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.model_helpers import uniform
-from tests.pifpaf_fields import bodies, crowd, fields, placed, scene_people, scenes_with
+from tests.helpers.model_helpers import uniform
+from tests.helpers.pifpaf_fields import bodies, crowd, fields, placed, scene_people, scenes_with
 
 FILE = Path(__file__).parent / "detectors_pifpaf.npz"
 
@@ -37,9 +37,9 @@ NETWORKS = {"k16": ("shufflenetv2k16", 4), "k16-v3": ("shufflenetv2k16", 3), "k3
 SIZE = (65, 97)
 PICTURE = (75, 122)
 LONG_EDGES = {"as it is": None, "smaller": 97, "larger": 161}
-"""Of the picture's cases: the longer side it is brought to."""
+"""Of the image's cases: the longer side it is brought to."""
 
-# Name of a case → height and width of the picture, noise of its fields.
+# Name of a case → height and width of the image, noise of its fields.
 DECODED = {
     "ten": ((513, 513), 0.06),
     "blurred": ((513, 513), 0.3),
@@ -80,7 +80,7 @@ def picture() -> NDArray[np.uint8]:
 
 
 def points() -> NDArray[np.float64]:
-    """(1, 17, 3) in what the networks see of the picture: all of them found."""
+    """(1, 17, 3) in what the networks see of the image: all of them found."""
     values = uniform("points of pifpaf", (17, 3)).double().numpy()
     return np.column_stack([60 + 30 * values[:, :2], 0.5 + 0.2 * values[:, 2]])[None]
 

@@ -8,7 +8,7 @@ KEYS     folder with lists of the published files' tensors: a line for each, nam
 
 Made with PyTorch 2.14.1, torchvision 0.29.1, OpenCV 5.0.0, NumPy 2.4.6, SciPy 1.17.1, in float32 on a CPU.
 
-Weights, pictures and maps are functions of names (`fill`, `picture`, `prepared`), so that only results are stored.
+Weights, images and maps are functions of names (`fill`, `image`, `prepared`), so that only results are stored.
 Decoders get maps instead of a network: those of a perfect network for people of the built-in scenes, and noise. Array
 "keys/FILE" is the list of names and shapes as text.
 """
@@ -27,8 +27,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.model_helpers import uniform
-from tests.pose_fields import Maps, maps_of, placed
+from tests.helpers.model_helpers import uniform
+from tests.helpers.pose_fields import Maps, maps_of, placed
 
 FILE = Path(__file__).parent / "detectors_pose.npz"
 
@@ -81,7 +81,7 @@ def fill(network: N) -> N:
 
 
 def picture(name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture (h, w, 3) of a case: blurred noise of full contrast."""
+    """The image (h, w, 3) of a case: blurred noise of full contrast."""
     smooth = cv2.GaussianBlur(uniform(f"picture of {name}", (*size, 3)).numpy(), (0, 0), 2.0)
     return np.clip(128 + 75 * smooth / smooth.std(), 0, 255).astype(np.uint8)
 
@@ -97,7 +97,7 @@ def seen(x: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def people(name: str) -> NDArray[np.float64]:
-    """Who is in the picture of a case (n, 18, 3)."""
+    """Who is in the image of a case (n, 18, 3)."""
     height, width = SIZES[name]
     if name == "ten":
         rows = [placed(n, 8 + n % 5 * 100, 12 + n // 5 * 250, 90 + 12 * n) for n in range(10)]

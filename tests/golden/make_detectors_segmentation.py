@@ -1,4 +1,4 @@
-"""Make `detectors_segmentation.npz`: what other implementations give for our weights (tests/segmentation_cases.py).
+"""Make `detectors_segmentation.npz`: what other implementations give for our weights.
 
     python -m tests.golden.make_detectors_segmentation RELEASE DEEPLAB CHALLENGE    (from the repository's root)
 
@@ -14,9 +14,9 @@ All numbers are float32 from a CPU.
     deeplab.single, deeplab.multi    the same by the second, its base alone and all of it
     uniformer.sizes, deeplab.sizes   (height, width) that the networks get for each of `SIZES`
         by mmcv's rescale_size, and by cv2.resize as in demo.py
-    uniformer.ids, uniformer.swapped class ids of `coloured_picture`, with a short side of 64 instead of 512
+    uniformer.ids, uniformer.swapped class ids of `colored_picture`, with a short side of 64 instead of 512
         by inference_segmentor of annotator/uniformer, given BGR as it was made for, and RGB as the annotator gives it
-    deeplab.input                    what the network gets for `coloured_picture`, with a long side of 96 instead of 513
+    deeplab.input                    what the network gets for `colored_picture`, with a long side of 96 instead of 513
     deeplab.labels                   the labels at that size
         by preprocessing and inference of demo.py
     ade20k.names, ade20k.palette     CLASSES of mmseg's ADE20KDataset, and get_palette("ade") as the annotator paints
@@ -35,7 +35,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests import segmentation_cases as cases
+from tests.helpers import segmentation_cases as cases
 
 
 def mmseg(checkout):
@@ -103,7 +103,7 @@ def main(release, deeplab_checkout, challenge):
     logits = theirs.model.decode_head(theirs.model.backbone(cases.network_input()))
     arrays["uniformer.logits"] = logits[cases.THINNED].numpy()
     arrays["uniformer.sizes"] = np.array(theirs.sizes, np.int32)
-    picture = cases.coloured_picture()
+    picture = cases.colored_picture()
     for name, given in (("ids", picture[..., ::-1]), ("swapped", picture)):
         arrays[f"uniformer.{name}"] = theirs.infer(theirs.model, np.ascontiguousarray(given))[0].astype(np.uint8)
     arrays["ade20k.names"] = np.array("\n".join(theirs.names))

@@ -3,7 +3,7 @@
     python -m tests.golden.make_golden          (from the repository's root)
 
 Needs both packages, which the product and its tests do not. Inputs and weights are functions of names
-(tests/model_helpers.py), so that nothing but results is stored; `names.py` says what the others call each tensor.
+(tests/helpers/model_helpers.py), so that only results are stored; `names.py` says what the others call each tensor.
 """
 
 import json
@@ -22,8 +22,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from cn.model.text import TextEncoder
 from cn.model.vae import AutoencoderKL as OurVAE
-from tests import model_helpers as helpers
 from tests.golden import cases, names
+from tests.helpers import model_helpers as helpers
 
 
 def unet_options(layout):

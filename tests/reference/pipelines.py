@@ -22,7 +22,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tests.golden.names import clip_vocabulary
-from tests.model_helpers import uniform
+from tests.helpers.model_helpers import uniform
 
 Weights = Literal["plain", "calm"]
 """Plain: every part counts alike, for comparing tensors. Calm: see `straighten`, for comparing pictures."""
@@ -39,7 +39,7 @@ class Layout:
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
     straight: float = 0.93
     rest: float = 0.05
-    """See `straighten`: chosen so that pictures use the whole range and control and prompt show in them."""
+    """See `straighten`: chosen so that images use the whole range and control and prompt show in them."""
 
 
 SD1_TEXT = {"hidden_size": 64, "num_attention_heads": 1, "num_hidden_layers": 3, "hidden_act": "quick_gelu"}
@@ -94,7 +94,7 @@ def fill(network: nn.Module, salt: str) -> Any:
 
 @torch.no_grad()
 def straighten(unet: UNet2DConditionModel, straight: float, rest: float) -> None:
-    """Make the prediction `straight` times the normalised latents, and `rest` times what the network does.
+    """Make the prediction `straight` times the normalized latents, and `rest` times what the network does.
 
     Every latent channel goes into a few feature channels, half of them negated, and by the first skip connection and
     the last block's 1×1 convolution reaches the output's norm untouched. As silu(x) - silu(-x) = x, the output

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cn.checkpoints.load import open_base, open_control
+from cn.checkpoints.read.load import open_base, open_control
 from tests.reference import forms
 from tests.reference import ldm_layout as ldm
 

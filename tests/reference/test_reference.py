@@ -1,4 +1,4 @@
-"""The reference itself: its pictures are not chaotic, so that equal implementations can be told from wrong ones."""
+"""The reference itself: its images are not chaotic, so that equal implementations can be told from wrong ones."""
 
 from functools import cache
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.reference.test_same_picture import condition
+from tests.reference.test_same_image import condition
 
 both = pytest.mark.parametrize("layout", ["sd1", "sd2", "sd2-v"])
 

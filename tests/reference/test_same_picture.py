@@ -1,4 +1,4 @@
-"""The same picture, to rounding, as diffusers' StableDiffusionControlNetPipeline draws, from the same files."""
+"""The same image, to rounding, as diffusers' StableDiffusionControlNetPipeline draws, from the same files."""
 
 import json
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cn.checkpoints.load import open_base, open_control
-from cn.checkpoints.sidecar import schedule_settings
+from cn.checkpoints.read.load import open_base, open_control
+from cn.checkpoints.read.sidecar import schedule_settings
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
@@ -32,7 +32,7 @@ class Case:
     eta: float = 0.0
     size: tuple[int, int] = (64, 64)
     prompts: tuple[str, ...] = ("a red house by the sea",)
-    negative: str = "blurry, grey"
+    negative: str = "blurry, gray"
     scale: float = 9.0
     strengths: tuple[float, ...] = (1.0,)
     controls: tuple[str, ...] = ("one", "two")
@@ -79,9 +79,9 @@ CASES = {
     "no guidance, v, noise": Case("sd2-v", scale=1.0, eta=1.0),
     "linspace": Case("sd1", steps=30, scheduler=(("timestep_spacing", "linspace"),)),
     "trailing, v": Case("sd2-v", steps=20, scheduler=(TRAILING, LEVEL_0)),
-    "trailing to a clean picture, 30 steps": Case("sd2", steps=30, scheduler=(TRAILING, CLEAN)),
+    "trailing to a clean image, 30 steps": Case("sd2", steps=30, scheduler=(TRAILING, CLEAN)),
     "from pure noise, 30 steps": Case("sd2-v", steps=30, scheduler=(*ZERO, LEVEL_0)),
-    "from pure noise to a clean picture": Case("sd2-v", steps=20, scheduler=(*ZERO, CLEAN)),
+    "from pure noise to a clean image": Case("sd2-v", steps=20, scheduler=(*ZERO, CLEAN)),
     "no offset": Case("sd2-v", steps=20, scheduler=(("steps_offset", 0),)),
     "no offset, clean, noise, 7 steps": Case("sd1", steps=7, eta=1.0, scheduler=(("steps_offset", 0), CLEAN)),
 }
@@ -155,10 +155,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_picture_is_the_one_that_diffusers_draws(shelf, name):
+def test_the_image_is_the_one_that_diffusers_draws(shelf, name):
     case = CASES[name]
     expected, drawn = reference(shelf, case), ours(shelf, case)
     assert drawn.shape == expected.shape == (len(case.prompts), *case.size, 3)
-    assert expected.std() > 20, "a picture that shows something"
+    assert expected.std() > 20, "an image that shows something"
     assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
     assert psnr(drawn, expected) >= 70

@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cn.checkpoints.load import open_base, open_control
+from cn.checkpoints.read.load import open_base, open_control
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.text import tokenize
-from tests.model_helpers import relative, uniform
+from tests.helpers.model_helpers import relative, uniform
 
 LIMITS = {torch.float32: 4e-6, torch.float64: 1e-12}
 UNET_LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}

@@ -1,4 +1,4 @@
-"""What cn writes, diffusers loads: the same tensors, and the same picture from a pipeline that we wrote."""
+"""What cn writes, diffusers loads: the same tensors, and the same image from a pipeline that we wrote."""
 
 import json
 
@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.layouts import convert, tensors
-from tests.reference.test_same_picture import condition, psnr
+from tests.helpers.layouts import convert, tensors
+from tests.reference.test_same_image import condition, psnr
 
 LAYOUTS = ("sd1", "sd2", "sd2-v")
 
@@ -65,7 +65,7 @@ def test_a_pipeline_from_an_original_file_draws_what_the_reference_draws(shelf, 
 
 @pytest.mark.parametrize("layout", ["sd1", "sd2"])
 def test_an_original_file_of_ours_is_read_by_diffusers(shelf, layout, scratch):
-    """`from_single_file` recognises it and fills its networks with the same tensors."""
+    """`from_single_file` recognizes it and fills its networks with the same tensors."""
     from diffusers import ControlNetModel, StableDiffusionPipeline
 
     folder = shelf.base_folder(layout, "calm")
@@ -81,7 +81,7 @@ def test_an_original_file_of_ours_is_read_by_diffusers(shelf, layout, scratch):
 
 @pytest.mark.parametrize("layout", ["sd1", "sd2"])
 def test_folders_come_back_as_diffusers_wrote_them(shelf, layout, scratch):
-    """Through our own layout and through the original: every tensor, and every setting that decides a picture."""
+    """Through our own layout and through the original: every tensor, and every setting that decides an image."""
     folder = shelf.base_folder(layout, "calm")
     native = convert(folder, scratch / "native.safetensors", "native")
     original = convert(folder, scratch / "original.safetensors", "ldm", prediction="eps")

@@ -11,7 +11,7 @@ from cn.commands.options import Json
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.protocol import Detector
+    from cn.detect.detector import Detector
 
 CLASSES_PANEL = "Classes"
 
@@ -20,8 +20,8 @@ Ids = Annotated[
     typer.Option(
         "--ids",
         metavar="FOLDER",
-        help="Also write the classes of each image to FOLDER/NAME.png: a grey picture of ids from 0, 255 for none. "
-        "Colours cannot be turned back into classes without loss.",
+        help="Also write the classes of each image to FOLDER/NAME.png: a gray image of ids from 0, 255 for none. "
+        "Colors cannot be turned back into classes without loss.",
         rich_help_panel=CLASSES_PANEL,
     ),
 ]
@@ -30,7 +30,7 @@ Ids = Annotated[
 @shared
 def ade20k(
     from_labels: Annotated[
-        Literal["challenge", "full", "ids", "colours"] | None,
+        Literal["challenge", "full", "ids", "colors"] | None,
         typer.Option(
             "--from-labels",
             help="The files are label maps, not photographs: of the challenge (0 none, 1–150), of the full release "
@@ -50,21 +50,21 @@ def ade20k(
     *,
     network: NetworkChoice,
 ) -> Task:
-    """Segmentation: ADE20K's 150 classes in the colours (RGB) that existing controls expect.
+    """Segmentation: ADE20K's 150 classes in the colors (RGB) that existing controls expect.
 
     UniFormer-S with UPerNet, or the data set's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
-    prints the colours. With [b]--json[/b] each record says how much of the picture each class has.
+    prints the colors. With [b]--json[/b] each record says how much of the image each class has.
     """
     if from_labels is not None:
         if network.is_given or swapped_channels:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.classes import Ade20kLabels, label_endings
+        from cn.detect.segmentation.detectors import Ade20kLabels, label_endings
 
         return Task(lambda: Ade20kLabels(from_labels), label_endings(from_labels), ids)
     chosen = network.method("ade20k", None)
 
     def detector() -> "Detector":
-        from cn.detect.classes import Ade20kDetector
+        from cn.detect.segmentation.detectors import Ade20kDetector
 
         return Ade20kDetector(network.needed("ade20k", chosen), swapped_channels)
 
@@ -74,7 +74,7 @@ def ade20k(
 @shared
 def coco(
     from_labels: Annotated[
-        Literal["stuffthingmaps", "ids", "panoptic", "colours"] | None,
+        Literal["stuffthingmaps", "ids", "panoptic", "colors"] | None,
         typer.Option(
             "--from-labels",
             help="The files are label maps, not photographs: COCO-Stuff's stuffthingmaps (0–181, 255 none), plain ids "
@@ -103,23 +103,23 @@ def coco(
     *,
     network: NetworkChoice,
 ) -> Task:
-    """Segmentation: COCO-Stuff's 171 classes in the colours (RGB) in common use.
+    """Segmentation: COCO-Stuff's 171 classes in the colors (RGB) in common use.
 
     DeepLabV2, or the data set's own labels, which the paper used ([b]--from-labels[/b]). [b]cn detect palette coco[/b]
-    prints the colours. With [b]--json[/b] each record says how much of the picture each class has.
+    prints the colors. With [b]--json[/b] each record says how much of the image each class has.
     """
     if (panoptic_json is not None) != (from_labels == "panoptic"):
         raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")
     if from_labels is not None:
         if network.is_given or multi_scale:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.classes import CocoLabels, label_endings
+        from cn.detect.segmentation.detectors import CocoLabels, label_endings
 
         return Task(lambda: CocoLabels(from_labels, panoptic_json), label_endings(from_labels), ids)
     chosen = network.method("coco", None)
 
     def detector() -> "Detector":
-        from cn.detect.classes import CocoDetector
+        from cn.detect.segmentation.detectors import CocoDetector
 
         return CocoDetector(network.needed("coco", chosen), multi_scale)
 
@@ -132,20 +132,20 @@ def palette(
     ],
     json: Json = False,
 ) -> None:
-    """The colours of segmentation maps: id, red, green, blue, hexadecimal, class; a line each.
+    """The colors of segmentation maps: id, red, green, blue, hexadecimal, class; a line each.
 
-    Classes that share their colour with others are marked: a painted map does not tell them apart.
+    Classes that share their color with others are marked: a painted map does not tell them apart.
     """
-    from cn.detect.palettes import ADE20K, COCO_STUFF
+    from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 
     chosen = {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
     shared_by = chosen.shared()
-    for number, (name, colour) in enumerate(chosen.entries):
-        others = [chosen.name_of(other) for other in shared_by.get(colour, ()) if other != number]
-        text = "#{:02x}{:02x}{:02x}".format(*colour)
+    for number, (name, color) in enumerate(chosen.entries):
+        others = [chosen.name_of(other) for other in shared_by.get(color, ()) if other != number]
+        text = "#{:02x}{:02x}{:02x}".format(*color)
         if json:
-            record = {"id": number, "name": name, "rgb": colour, "hex": text, "shared_with": others}
+            record = {"id": number, "name": name, "rgb": color, "hex": text, "shared_with": others}
             console.emit(record, json=True)
         else:
             mark = f"  (as {', '.join(others)})" if others else ""
-            console.emit(f"{number:3}  {colour[0]:3} {colour[1]:3} {colour[2]:3}  {text}  {name}{mark}")
+            console.emit(f"{number:3}  {color[0]:3} {color[1]:3} {color[2]:3}  {text}  {name}{mark}")

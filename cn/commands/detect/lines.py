@@ -9,7 +9,7 @@ from cn.commands.detect.shared import Task, shared
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.protocol import Detector
+    from cn.detect.detector import Detector
 
 SoftEdgeMethod = Annotated[
     str | None,
@@ -70,7 +70,7 @@ def canny(
         raise UsageError(f"--low {thresholds[0]:g} is above --high {thresholds[1]:g}")
 
     def detector() -> "Detector":
-        from cn.detect.canny import CannyDetector
+        from cn.detect.lines.canny import CannyDetector
 
         return CannyDetector(*thresholds, random_thresholds, seed or 0)
 
@@ -116,8 +116,7 @@ def hough(
         raise UsageError(f"--score is for --method mlsd, not {chosen.name}")
 
     def detector() -> "Detector":
-        from cn.detect.detectors import HoughDetector
-        from cn.detect.lines import SCORE
+        from cn.detect.lines.hough import SCORE, HoughDetector
 
         return HoughDetector(network.open("hough", chosen), SCORE if score is None else score, length)
 
@@ -131,14 +130,14 @@ def hed(
         bool,
         typer.Option(
             "--safe",
-            help="Three grey levels only, as ControlNet 1.1's safe preprocessors: no faint traces of the picture.",
+            help="Three gray levels only, as ControlNet 1.1's safe preprocessors: no faint traces of the picture.",
             rich_help_panel="Soft edges",
         ),
     ] = False,
     *,
     network: NetworkChoice,
 ) -> Task:
-    """Soft edges: boundaries in shades of grey, white where sure, on black.
+    """Soft edges: boundaries in shades of gray, white where sure, on black.
 
     HED in both published forms (ControlNetHED.pth, network-bsds500.pth), or TIN; [b]--method gradient[/b] needs no
     weights.
@@ -146,7 +145,7 @@ def hed(
     chosen = network.method("hed", method)
 
     def detector() -> "Detector":
-        from cn.detect.detectors import HedDetector
+        from cn.detect.lines.hed import HedDetector
 
         return HedDetector(network.open("hed", chosen), safe)
 
@@ -191,7 +190,8 @@ def scribble(
     chosen = None if from_drawing else network.method("hed", method)
 
     def detector() -> "Detector":
-        from cn.detect.detectors import DrawingDetector, HedDetector, ScribbleDetector
+        from cn.detect.lines.hed import HedDetector
+        from cn.detect.lines.scribble import DrawingDetector, ScribbleDetector
 
         if from_drawing:
             return DrawingDetector()
@@ -215,12 +215,12 @@ def lineart(
 ) -> Task:
     """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white.
 
-    Anime2Sketch, made for drawn pictures; [b]--method standard[/b] needs no weights.
+    Anime2Sketch, made for drawn images; [b]--method standard[/b] needs no weights.
     """
     chosen = network.method("lineart", method)
 
     def detector() -> "Detector":
-        from cn.detect.detectors import LineartDetector
+        from cn.detect.lines.lineart import LineartDetector
 
         return LineartDetector(network.open("lineart", chosen), invert)
 

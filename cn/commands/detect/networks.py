@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn.commands.options import COMPUTE_PANEL, Device
-from cn.detect import methods
+from cn.detect import registry
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.loading import Network
-    from cn.detect.methods import Method
+    from cn.detect.network import Network
+    from cn.detect.registry import Method
 
 METHOD_PANEL = "Method"
 
@@ -51,7 +51,7 @@ Precision = Annotated[
 
 def method_option(family: str, words: str) -> typer.models.OptionInfo:
     """`--method` of a kind, with the names that it has."""
-    listed = "|".join(method.name for method in methods.METHODS[family])
+    listed = "|".join(method.name for method in registry.methods(family))
     return typer.Option("--method", metavar=listed, help=words, rich_help_panel=METHOD_PANEL)
 
 
@@ -70,11 +70,11 @@ class NetworkChoice:
         return self != NetworkChoice(None, "auto", "auto", None)
 
     def method(self, family: str, name: str | None) -> "Method | None":
-        """The method of `methods.METHODS[family]` that was asked for; None where the weights will tell.
+        """The method of a family that was asked for; None where the weights will tell.
 
         Raises UsageError for what does not go together.
         """
-        chosen = methods.choose(family, name, self.weights is not None)
+        chosen = registry.choose(family, name, self.weights is not None)
         if chosen is not None and not chosen.networks and self.is_given:
             raise UsageError(f"--method {chosen.name} has no network: leave out --device and the like")
         return chosen
@@ -85,15 +85,15 @@ class NetworkChoice:
 
     def needed(self, family: str, method: "Method | None") -> "Network":
         """The network for a method that has one. Raises WeightsError when its weights are not here or do not serve."""
-        from cn.detect.loading import Running, open_network
-        from cn.weights import published
+        from cn.detect.network import Running, open_network
+        from cn.weights import catalog
 
         running = Running.chosen(self.device, self.precision, self.batch_size)
-        path = str(published.locate((method or methods.METHODS[family][0]).published, self.weights))
+        path = str(catalog.locate((method or registry.default(family)).weights, self.weights))
         network = open_network(family, path, running)
-        if self.weights is None and (entry := published.known(os.path.basename(path))) is not None:
-            published.check_hash(entry, path, network.sha256)
-        methods.check(method, path, network.name)
+        if self.weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
+            catalog.check_hash(entry, path, network.sha256)
+        registry.check(method, path, network.spec)
         return network
 
     def other(self, family: str, weights: Path | None) -> "Network":

@@ -11,9 +11,9 @@ from cn.commands.options import parse_size
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.loading import Network
-    from cn.detect.protocol import Detector
-    from cn.detect.skeleton import Style
+    from cn.detect.detector import Detector
+    from cn.detect.network import Network
+    from cn.detect.pose.skeleton import Style
 
 PEOPLE_PANEL = "People"
 
@@ -44,7 +44,7 @@ FromJson = Annotated[
     typer.Option(
         "--from-json",
         help="The files are poses (.json or .jsonl of OpenPose, of a web UI's editor, of [b]--keypoints[/b] or "
-        "[b]--json[/b]): draw them. Of one that tells of several pictures each gets a map.",
+        "[b]--json[/b]): draw them. Of one that tells of several images each gets a map.",
         rich_help_panel=METHOD_PANEL,
     ),
 ]
@@ -144,14 +144,14 @@ def openpose(
     *,
     network: NetworkChoice,
 ) -> Task:
-    """Human poses: skeletons of 18 joints in 18 colours (RGB) on black.
+    """Human poses: skeletons of 18 joints in 18 colors (RGB) on black.
 
     OpenPose, drawn as existing pose controls expect it, or an alternative that is free to use. With [b]--json[/b] each
     record holds the people as OpenPose writes them; [b]--from-json[/b] draws such files, edited or made elsewhere.
     """
     if from_json:
         _no_network(method is not None or network.is_given or scale or hand_weights or all_hand_scales)
-        from cn.detect.people import PoseFileDetector
+        from cn.detect.pose.detectors import PoseFileDetector
 
         drawn = PoseFileDetector(_canvas(canvas), _STYLES[style], min_keypoints, min_score, hands is not False)
         return Task(lambda: drawn, drawn.endings, keypoints)
@@ -164,9 +164,9 @@ def openpose(
         raise UsageError(f"--scale is for --method openpose, not {chosen.name}")
 
     def detector() -> "Detector":
-        from cn.detect import hands as fingers
-        from cn.detect.keypoints import SCALES
-        from cn.detect.people import OpenPoseDetector
+        from cn.detect.pose import hands as fingers
+        from cn.detect.pose.detectors import OpenPoseDetector
+        from cn.detect.pose.openpose import SCALES
 
         body = network.needed("openpose", chosen)
         _check_options(body, scale)
@@ -220,7 +220,7 @@ def openpifpaf(
             min=33,
             max=8192,
             help="Bring the longer side to this before the network looks; it was trained with 513. Default: the "
-            "picture's own size, but at most 2048.",
+            "image's own size, but at most 2048.",
             rich_help_panel=PEOPLE_PANEL,
         ),
     ] = None,
@@ -237,14 +237,14 @@ def openpifpaf(
     *,
     network: NetworkChoice,
 ) -> Task:
-    """Human poses by OpenPifPaf: skeletons of COCO's 17 joints, a colour for each limb (RGB), on black.
+    """Human poses by OpenPifPaf: skeletons of COCO's 17 joints, a color for each limb (RGB), on black.
 
     Reads the published .pkl files without running anything in them; [b]cn weights convert[/b] makes safetensors.
     """
     chosen = network.method("openpifpaf", method)
 
     def detector() -> "Detector":
-        from cn.detect.people import PifPafDetector
+        from cn.detect.pose.detectors import PifPafDetector
 
         drawn = "pifpaf" if style == "pifpaf" else _STYLES[style]
         return PifPafDetector(network.needed("openpifpaf", chosen), long_edge, drawn, min_keypoints)

@@ -21,9 +21,9 @@ from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers
 from cn.errors import InputError, PartialError, UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.batch import Outcome
-    from cn.detect.protocol import Detector
-    from cn.detect.sources import Sources
+    from cn.detect.detector import Detector
+    from cn.detect.run.batch import Outcome
+    from cn.detect.run.inputs import Sources
 
 Source = Annotated[
     str,
@@ -182,14 +182,15 @@ def _work(
     quiet: Quiet = False,
 ) -> None:
     """Find the images, work through them, report each, and fail with the right exit code."""
-    from cn.detect import batch, effort, jobs, sources
+    from cn.detect.run import batch, inputs, jobs
+    from cn.detect.run import workers as worker_count
     from cn.images import SUFFIXES
 
     if dst == "-" and json:
         raise UsageError("--json and DST - would both write to standard output; name a file for the map")
     endings = task.endings or SUFFIXES
     results = (dst, task.beside) if task.beside is not None else (dst,)
-    found = sources.find(src, *results, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
+    found = inputs.find(src, *results, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
     _say_collisions(found)
     detector = task.detector()
     found = found.divided(detector.parts)
@@ -200,7 +201,7 @@ def _work(
         batch.Work(detector, overwrite, resolution, on_empty, task.beside),
         jobs.of(found, dst),
         count,
-        min(workers or effort.workers(detector, count), count),
+        min(workers or worker_count.workers(detector, count), count),
     )
     tally = _Tally()
     try:
@@ -231,7 +232,7 @@ def _say(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
 
 
 def _say_collisions(found: "Sources") -> None:
-    from cn.detect import jobs
+    from cn.detect.run import jobs
 
     if count := jobs.collisions(found):
         console.warn(f"{count} images share their name with another; their results keep the ending (a.jpg → a.jpg.png)")

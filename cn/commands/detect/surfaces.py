@@ -10,8 +10,8 @@ from cn.commands.detect.shared import Task, shared
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.detect.depth import Way
-    from cn.detect.protocol import Detector
+    from cn.detect.detector import Detector
+    from cn.detect.surfaces.depth import Way
 
 NORMALS_PANEL = "Normals"
 
@@ -34,7 +34,7 @@ Prepare = Annotated[
     Literal["released", "midas"] | None,
     typer.Option(
         "--prepare",
-        help="How large the network sees a picture: as the apps of the released ControlNets (short side 384, multiples "
+        help="How large the network sees an image: as the apps of the released ControlNets (short side 384, multiples "
         "of 64) or as MiDaS itself. Default: released for dpt-hybrid, midas for midas-small.",
         rich_help_panel=METHOD_PANEL,
     ),
@@ -52,13 +52,13 @@ def depth(
     """
     if from_depth:
         _alone("--from-depth", method, prepare, network)
-        from cn.detect.measured import MeasuredDepth
+        from cn.detect.surfaces.ground_truth import MeasuredDepth
 
         return Task(MeasuredDepth, MeasuredDepth.endings)
     chosen = network.method("depth", method)
 
     def detector() -> "Detector":
-        from cn.detect.detectors import DepthDetector
+        from cn.detect.surfaces.depth import DepthDetector
 
         return DepthDetector(network.needed("depth", chosen), prepare)
 
@@ -112,10 +112,10 @@ def normal(
         ),
     ] = None,
     invalid: Annotated[
-        Literal["flat", "grey", "black"] | None,
+        Literal["flat", "gray", "black"] | None,
         typer.Option(
             "--invalid",
-            help="For --from-diode and --from-depth: the colour where nothing is known, (127, 127, 255), "
+            help="For --from-diode and --from-depth: the color where nothing is known, (127, 127, 255), "
             "(127, 127, 127) or (0, 0, 0). Default: flat.",
             rich_help_panel=NORMALS_PANEL,
         ),
@@ -150,14 +150,14 @@ def normal(
     _alone("--from-diode" if from_diode else "--from-depth", method, prepare, network)
     if strength is not None or background is not None:
         raise UsageError("--strength and --background are for the normals of a network; these are true ones")
-    from cn.detect.measured import DiodeNormals, MeasuredNormals
+    from cn.detect.surfaces.ground_truth import DiodeNormals, MeasuredNormals
 
-    colour = invalid or "flat"
+    color = invalid or "flat"
     if from_diode:
-        return Task(lambda: DiodeNormals(colour, bgr), DiodeNormals.endings)
+        return Task(lambda: DiodeNormals(color, bgr), DiodeNormals.endings)
     if focal is None:
         raise UsageError("--from-depth needs --focal: without a camera depth has no normals")
-    return Task(lambda: MeasuredNormals(focal, colour, bgr), MeasuredNormals.endings)
+    return Task(lambda: MeasuredNormals(focal, color, bgr), MeasuredNormals.endings)
 
 
 def _normals_of_photographs(
@@ -171,8 +171,8 @@ def _normals_of_photographs(
     chosen = network.method("depth", method)
 
     def detector() -> "Detector":
-        from cn.detect import normal
-        from cn.detect.detectors import NormalDetector
+        from cn.detect.surfaces import normal
+        from cn.detect.surfaces.normal import NormalDetector
 
         return NormalDetector(
             network.needed("depth", chosen),

@@ -13,13 +13,13 @@ DEPTHS = (3, 4, 23, 3)
 WIDTHS = (256, 512, 1024, 2048)
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
-"""Of ResNet's four layers; dilation keeps the last two at 1/8 of the picture's size."""
+"""Of ResNet's four layers; dilation keeps the last two at 1/8 of the image's size."""
 
 RATES = (6, 12, 18, 24)
 """Dilations of the four 3×3 convolutions whose results are added."""
 
 SCALES = (0.5, 0.75)
-"""The sizes, besides the picture's own, at which `MSC` looks when it is asked to."""
+"""The sizes, besides the image's own, at which `MSC` looks when it is asked to."""
 
 
 class ConvBn(nn.Module):
@@ -104,7 +104,7 @@ class DeepLabV2(nn.Sequential):
 class DeepLabV2MSC(nn.Module):
     """BGR (B, 3, H, W) of 0..255 less `mean` → logits (B, 182, h, w) of COCO-Stuff's labels, at about 1/8 of the size.
 
-    With `multi_scale` the picture is looked at in half and in three quarters of its size as well, as its authors
+    With `multi_scale` the image is looked at in half and in three quarters of its size as well, as its authors
     evaluate it, and the largest logit counts; that takes nearly twice as long.
     """
 

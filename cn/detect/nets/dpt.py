@@ -20,7 +20,7 @@ HOOKS = (8, 11)
 
 
 class ProjectReadout(nn.Module):
-    """Tells every patch about the whole picture: the class token is joined to each patch token and projected."""
+    """Tells every patch about the whole image: the class token is joined to each patch token and projected."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
 
 
 class DPTHybrid(DepthNetwork):
-    """Pictures (B, 3, H, W) in -1..1, RGB, sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
+    """Images (B, 3, H, W) in -1..1, RGB, sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
 
     mean = (0.5, 0.5, 0.5)
     deviation = (0.5, 0.5, 0.5)

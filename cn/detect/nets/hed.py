@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 CHANNELS = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)
-"""Channels and convolutions of VGG-16's five blocks; the picture is halved before each but the first."""
+"""Channels and convolutions of VGG-16's five blocks; the image is halved before each but the first."""
 
 MULTIPLE = 16
-"""What the sides of a picture must be multiples of, so that no row is lost to the four halvings."""
+"""What the sides of an image must be multiples of, so that no row is lost to the four halvings."""
 
 BSDS500_MEAN = (104.00698793, 116.66876762, 122.67891434)
 """What the original subtracts from blue, green and red."""

@@ -87,7 +87,7 @@ class Decoder(nn.Module):
 
 
 class DepthNetwork(nn.Module):
-    """Pictures (B, 3, H, W) → inverse depth (B, H, W), in a unit of the network's own; sides are multiples of 32."""
+    """Images (B, 3, H, W) → inverse depth (B, H, W), in a unit of the network's own; sides are multiples of 32."""
 
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]

@@ -34,7 +34,7 @@ class Encoder(nn.Module):
 
 
 class MidasSmall(DepthNetwork):
-    """Normalised RGB pictures (B, 3, H, W), sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
+    """Normalized RGB images (B, 3, H, W), sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
 
     mean = (0.485, 0.456, 0.406)
     deviation = (0.229, 0.224, 0.225)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MULTIPLE = 16
-"""What both sides of a picture must be multiples of."""
+"""What both sides of an image must be multiples of."""
 
 FIRST_MAP = 7
 """Of the 16 output channels, those before are leftovers of training."""
@@ -135,7 +135,7 @@ class MLSDLarge(nn.Module):
         self.block23 = _Head(64)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 4, H, W), sides multiples of 16 → (B, 9, H / 2, W / 2), of which `cn.detect.lines.decode` reads five.
+        """(B, 4, H, W), sides multiples of 16 → (B, 9, H / 2, W / 2), of which `lines.hough.decode` reads five.
 
         The planes are red, green, blue of 0..255 and a plane of ones, all divided by 127.5, less 1.
         """

@@ -1,6 +1,6 @@
 """OpenPose's networks of 2017: bodies with 18 key points, and hands with 21; layers are named as in the Caffe models.
 
-Both look at a picture through the first layers of VGG-19, at an eighth of its size, and refine their maps in six
+Both look at an image through the first layers of VGG-19, at an eighth of its size, and refine their maps in six
 stages: each sees the maps of the stage before beside those features. Source: annotator/openpose/model.py of the
 release, which has them from Hzzone/pytorch-openpose.
 """
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDE = 8
-"""Pixels of the picture for each cell of the maps; both sides of a picture must be multiples of it."""
+"""Pixels of the image for each cell of the maps; both sides of an image must be multiples of it."""
 
 KEYPOINTS, PARTS = 18, 38
 """Maps of key points that `BodyNetwork` gives, besides one for the background, and of part affinities."""
@@ -100,7 +100,7 @@ class BodyNetwork(_Stages):
 
 
 class HandNetwork(_Stages):
-    """hand_pose_model.pth: where the 21 key points of the one hand in a picture are."""
+    """hand_pose_model.pth: where the 21 key points of the one hand in an image are."""
 
     def __init__(self) -> None:
         super().__init__()

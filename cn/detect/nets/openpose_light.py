@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 STRIDE = 8
-"""Pixels of the picture for each cell of the maps."""
+"""Pixels of the image for each cell of the maps."""
 
 KEYPOINTS, PARTS = 18, 38
 

@@ -5,14 +5,15 @@ Kreiss and others, "OpenPifPaf: Composite Fields for Semantic Keypoint Detection
 of the published files (release 0.13, and 0.12 with `head_version` 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 MULTIPLE = 16
-"""Both sides of a picture must be a multiple of this and one more, so that the corners of picture and fields agree."""
+"""Both sides of an image must be a multiple of this and one more, so that the corners of image and fields agree."""
 
 STRIDE = 8
 """Pixels between two cells of the fields."""
@@ -55,7 +56,7 @@ def _pointwise(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class _ShuffleNetV2K(nn.Module):
-    """Pictures to features of a sixteenth of their size."""
+    """Images to features of a sixteenth of their size."""
 
     def __init__(self, first: int, width: int, repeats: Sequence[int], last: int):
         super().__init__()
@@ -94,7 +95,7 @@ class _CompositeField(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Enlarged, the last row and column lie outside of the picture.
         x = F.pixel_shuffle(self.conv(x), _ENLARGED)[..., :-1, :-1]
-        # Half precision cannot tell far cells from their neighbours.
+        # Half precision cannot tell far cells from their neighbors.
         x = x.float()
         x = x.unflatten(1, (self.fields, -1))
         if self.order is not None:
@@ -122,21 +123,32 @@ class _PifPaf(nn.Module):
 
         CIF (B, 17, 5, 2 a + 1, 2 b + 1): a number that is not used, confidence in 0..1, x, y, size. CAF (B, 19, 8, …):
         a number that is not used, confidence, x and y of one end, x and y of the other, sizes of both. Places and
-        sizes are in cells; a cell's centre has whole numbers.
+        sizes are in cells; a cell's center has whole numbers.
         """
         features = self.base_net(x)
         cif, caf = (head(features) for head in self.head_nets)
         return cif, caf
 
 
-class ShuffleNetV2K16(_PifPaf):
+_CAF = "head_nets.1.conv.weight"
+_CAF_ROWS_OF_VERSION_3 = 19 * 9 * 4
+
+
+class _OfHeadVersion:
+    @classmethod
+    def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
+        """With heads of version 3 or 4, as the file has them."""
+        return cls(3 if shapes[_CAF][:1] == (_CAF_ROWS_OF_VERSION_3,) else 4)  # type: ignore[call-arg]
+
+
+class ShuffleNetV2K16(_OfHeadVersion, _PifPaf):
     """shufflenetv2k16-…-cocokp-….pkl: 10.1 million parameters."""
 
     def __init__(self, head_version: int = 4) -> None:
         super().__init__(_ShuffleNetV2K(24, 348, (4, 8, 4), 1392), 1392, head_version)
 
 
-class ShuffleNetV2K30(_PifPaf):
+class ShuffleNetV2K30(_OfHeadVersion, _PifPaf):
     """shufflenetv2k30-…-cocokp-….pkl: 30 million parameters."""
 
     def __init__(self, head_version: int = 4) -> None:

@@ -1,4 +1,4 @@
-"""Anime2Sketch: a pix2pix U-Net that draws the lines of a picture.
+"""Anime2Sketch: a pix2pix U-Net that draws the lines of an image.
 
 Source: model.py of Mukosame/Anime2Sketch (netG.pth), as controlnet_aux runs it.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 MULTIPLE = 256
-"""Eight halvings: what both sides of a picture must be multiples of."""
+"""Eight halvings: what both sides of an image must be multiples of."""
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 """Channels after each halving."""

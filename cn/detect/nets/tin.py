@@ -3,6 +3,9 @@
 Source: model.py of jannctu/TIN; its weights are TIN1.pth (one stage) and TIN2.pth (two).
 """
 
+from collections.abc import Mapping
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +36,11 @@ class Enrichment(nn.Module):
 
 class TIN(nn.Module):
     """`stages` is 1 or 2, as the number in the file's name."""
+
+    @classmethod
+    def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
+        """TIN1 or TIN2, as the file is."""
+        return cls(2 if "conv2_1.weight" in shapes else 1)
 
     def __init__(self, stages: int = 2):
         super().__init__()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 320, 512)
-"""Channels of the four stages, at 1/4, 1/8, 1/16 and 1/32 of the picture's size."""
+"""Channels of the four stages, at 1/4, 1/8, 1/16 and 1/32 of the image's size."""
 
 DEPTHS = (3, 4, 8, 3)
 PATCHES = (4, 2, 2, 2)
@@ -107,7 +107,7 @@ class AttentionBlock(nn.Module):
 
 
 class UniFormer(nn.Module):
-    """Pictures (B, 3, H, W), sides of at least 32 → features at 1/4, 1/8, 1/16, 1/32 of the size, rounded down."""
+    """Images (B, 3, H, W), sides of at least 32 → features at 1/4, 1/8, 1/16, 1/32 of the size, rounded down."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,6 +124,6 @@ class UniFormer(nn.Module):
             x = self.get_submodule(f"blocks{stage}")(self.get_submodule(f"patch_embed{stage}")(x))
             norm = self.get_submodule(f"norm{stage}")
             assert isinstance(norm, nn.LayerNorm)
-            # The next stage goes on from what has not been normalised.
+            # The next stage goes on from what has not been normalized.
             features.append(over_channels(norm, x))
         return features

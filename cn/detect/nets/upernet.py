@@ -4,6 +4,9 @@ Names are those of `state_dict` in the published upernet_global_small.pth. Sourc
 configs/_base_/models/upernet_uniformer.py; Xiao et al., arXiv:1807.10221.
 """
 
+from collections.abc import Mapping
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,6 +84,11 @@ class UniFormerUPerNet(nn.Module):
     mean = (123.675, 116.28, 103.53)
     deviation = (58.395, 57.12, 57.375)
     """Of red, green and blue in 0..255."""
+
+    @classmethod
+    def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
+        """With the auxiliary head where the file has it."""
+        return cls(any(name.startswith("auxiliary_head.") for name in shapes))
 
     def __init__(self, auxiliary: bool = True) -> None:
         super().__init__()

@@ -1,0 +1,1 @@
+"""What other formats call our parameters: one template for each kind of layer."""

@@ -1,0 +1,1 @@
+"""Files and folders of weights, identified by their content and read."""

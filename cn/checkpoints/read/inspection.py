@@ -1,0 +1,223 @@
+"""What a file of weights is, told in one reading of its bytes. No torch."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import Entry, read_chunks
+from cn.archives.finite import is_finite
+from cn.checkpoints.checkpoint import TITLES, Checkpoint, PartName
+from cn.checkpoints.keymaps.keymap import Shape
+from cn.checkpoints.read.recognize import recognize
+from cn.checkpoints.read.sources import find_sources
+from cn.checkpoints.shapes import base_shapes, control_shapes
+from cn.errors import WeightsError
+from cn.files import sha256
+from cn.model.config import PRESETS, ModelConfig, UNetConfig
+
+_FEW = 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that `cn inspect` says. None and empty where a file has nothing of the kind."""
+
+    path: str
+    what: str
+    """ "a base", "a control", "a base and a control", or why cn cannot use it."""
+    usable: bool
+    layout: str | None
+    format: str
+    family: str | None
+    prediction: str | None
+    """ "eps", "v", or "not said"."""
+    condition_encoder: str | None
+    kind: str | None
+    """The condition of a control, where the file says it."""
+    links: str | None
+    parameters: Mapping[str, int]
+    """By part; "all" where the parts are not known."""
+    dtypes: Mapping[str, int]
+    """Number formats → tensors."""
+    channels: tuple[int, ...] | None
+    context_dim: int | None
+    size: int
+    """Bytes."""
+    sha256: str
+    files: int
+    metadata: Mapping[str, Any]
+    odd: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
+    """Describe a file or folder; `hashed` is a file's SHA-256, where somebody has begun to compute it.
+
+    Raises InputError when it cannot be read, WeightsError when it is missing or refused.
+    """
+    archive = open_archive(path) if not path.is_dir() else None
+    try:
+        checkpoint = recognize(path, archive=archive)
+    except WeightsError as error:
+        if archive is None:
+            raise
+        return _stranger(archive, str(error).removeprefix(f"{path}: "), hashed)
+    entries = dict(_entries(checkpoint))
+    hashes, broken = _read(checkpoint.files, entries, hashed)
+    misfits = list(_misfits(checkpoint))
+    spec, unet = checkpoint.control, _unet(checkpoint)
+    return Report(
+        path=str(path),
+        what=checkpoint.what,
+        usable=not broken and not misfits and not checkpoint.unknown,
+        layout=checkpoint.layout,
+        format=checkpoint.format,
+        family=_family(checkpoint.model, unet),
+        prediction=(checkpoint.prediction or "not said") if checkpoint.has_base else None,
+        condition_encoder=spec.condition_encoder if spec is not None else None,
+        kind=spec.kind if spec is not None else None,
+        links=spec.links if spec is not None else None,
+        parameters={part: held.parameters for part, held in checkpoint.parts.items()},
+        dtypes=_dtypes(entries),
+        channels=unet.channels,
+        context_dim=unet.context_dim,
+        size=sum(file.stat().st_size for file in checkpoint.files),
+        sha256=hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        files=len(hashes),
+        metadata=checkpoint.metadata,
+        odd=tuple(chain(misfits, _oddities(checkpoint), _broken(broken))),
+    )
+
+
+def _stranger(archive: Archive, why: str, hashed: Future[str] | None) -> Report:
+    """The report on a readable file that is neither base nor control, or one of a family that cn does not know."""
+    hashes, broken = _read((archive.path,), archive.entries, hashed)
+    total = sum(entry.elements for entry in archive.entries.values())
+    left = (f"also holds {name} ({what})" for name, what in archive.leftovers.items())
+    return Report(
+        path=str(archive.path),
+        what=why,
+        usable=False,
+        layout=None,
+        format=archive.format,
+        family=None,
+        prediction=None,
+        condition_encoder=None,
+        kind=None,
+        links=None,
+        parameters={"all": total},
+        dtypes=_dtypes(archive.entries),
+        channels=None,
+        context_dim=None,
+        size=archive.path.stat().st_size,
+        sha256=hashes[0],
+        files=1,
+        metadata=dict(archive.metadata),
+        odd=(*left, *_broken(broken)),
+    )
+
+
+def _entries(checkpoint: Checkpoint) -> Iterator[tuple[str, Entry]]:
+    for part, held in checkpoint.parts.items():
+        yield from ((f"{part}: {name}", entry) for name, entry in held.entries.items())
+
+
+def _unet(checkpoint: Checkpoint) -> UNetConfig:
+    if checkpoint.control is not None:
+        return checkpoint.control.unet
+    assert checkpoint.model is not None
+    return checkpoint.model.unet
+
+
+def _family(model: ModelConfig | None, unet: UNetConfig) -> str:
+    name = "Stable Diffusion 2" if unet.linear_projection else "Stable Diffusion 1"
+    if unet.channels == PRESETS["sd15"].unet.channels:
+        return name
+    if model is not None and model.name in PRESETS:
+        return f"cn's base {model.name!r}"
+    return f"of the shape of {name}, with other widths"
+
+
+def _dtypes(entries: Mapping[str, Entry]) -> dict[str, int]:
+    return dict(Counter(entry.dtype for entry in entries.values()).most_common())
+
+
+def _read(
+    files: tuple[Path, ...], entries: Mapping[str, Entry], hashed: Future[str] | None
+) -> tuple[list[str], list[str]]:
+    """The files' hashes, and the names of tensors that hold NaN or infinity; both at once, on two threads."""
+    with ThreadPoolExecutor(1) as pool:
+        hashes = pool.submit(lambda: [hashed.result()] if hashed else [sha256(file) for file in files])
+        broken = [name for name, entry in entries.items() if not _finite(entry)]
+        return hashes.result(), broken
+
+
+def _finite(entry: Entry) -> bool:
+    return all(is_finite(chunk, entry.dtype) for chunk in read_chunks(entry))
+
+
+def _misfits(checkpoint: Checkpoint) -> Iterator[str]:
+    """What is missing, left over or of another shape, part by part."""
+    wanted: dict[PartName, Mapping[str, Shape]] = {}
+    if checkpoint.model is not None:
+        wanted |= base_shapes(checkpoint.model)
+    if checkpoint.control is not None:
+        wanted["control"] = control_shapes(checkpoint.control)
+    for part, shapes in wanted.items():
+        try:
+            find_sources(checkpoint, part, shapes)
+        except WeightsError as error:
+            yield str(error).removeprefix(f"{checkpoint.path}: ")
+
+
+def _broken(names: list[str]) -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        yield f"holds numbers that are not finite (NaN or infinity): {', '.join(names[:_FEW])}{more}"
+
+
+def _oddities(checkpoint: Checkpoint) -> Iterator[str]:
+    if checkpoint.format != "safetensors":
+        yield "is a pickle, which other tools may run: cn convert makes a safetensors file of it"
+    if checkpoint.has_base and checkpoint.prediction is None:
+        yield "does not say whether it predicts eps or v: it needs --prediction"
+    for why, names in checkpoint.dropped.items():
+        yield f"{_tensors(len(names))} not used: {why}"
+    for name, what in checkpoint.leftovers.items():
+        yield f"also holds {name} ({what})"
+    if checkpoint.unknown:
+        yield f"holds tensors that nobody knows: {', '.join(checkpoint.unknown[:_FEW])}"
+    if any(entry.dtype in ("F16", "BF16") for name, entry in checkpoint.kept.items() if "alphas" in name):
+        yield "its noise schedule is stored in half precision; cn computes it anew"
+    mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
+    if len(set(chain(*mixed.values()))) > 1:
+        told = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
+        yield f"number formats are mixed: {', '.join(told)}"
+    if checkpoint.control is not None and _is_untrained(checkpoint):
+        yield "its zero convolutions are all zero: it has not been trained"
+    if checkpoint.control is not None and checkpoint.control.pooled:
+        yield "its residuals are averaged over the image (shuffle): it says what, not where"
+
+
+def _tensors(count: int) -> str:
+    return "1 tensor is" if count == 1 else f"{count} tensors are"
+
+
+def _floating(entries: Mapping[str, Entry]) -> Iterator[str]:
+    return (entry.dtype for entry in entries.values() if entry.is_floating)
+
+
+def _is_untrained(checkpoint: Checkpoint) -> bool:
+    """Whether the middle block's zero convolution, which every kind of training moves, still is zero."""
+    names = ("zero_middle.weight", "middle_block_out.0.weight", "controlnet_mid_block.weight")
+    found = [entry for name in names if (entry := checkpoint.parts["control"].entries.get(name))]
+    return bool(found) and not any(any(chunk) for chunk in read_chunks(found[0]))

@@ -1,1 +1,0 @@
-"""What other formats call our parameters: one template a kind of layer."""

@@ -1,0 +1,1 @@
+"""Checkpoints of any layout, written whole."""

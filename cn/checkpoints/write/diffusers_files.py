@@ -1,0 +1,207 @@
+"""The JSON and text files of a diffusers folder, made from a configuration.
+
+Field names are those of diffusers 0.42.1 and transformers 5.23; old and new versions read them alike.
+"""
+
+import gzip
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cn.checkpoints.checkpoint import ControlSpec
+from cn.checkpoints.read.infer import END_TOKEN
+from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+
+_START_TOKEN = 49406
+_VOCABULARY = 49408
+_VERSION = "0.24.0"
+"""The release whose format these files have."""
+
+
+def pipeline_files(config: ModelConfig, control: ControlSpec | None) -> dict[str, str]:
+    """Relative paths and contents of everything but the weights of a pipeline."""
+    records: dict[str, Mapping[str, Any]] = {
+        "model_index.json": _index(control is not None),
+        "unet/config.json": _unet(config),
+        "vae/config.json": _vae(config.vae, config.image_size),
+        "text_encoder/config.json": _text(config.text),
+        "scheduler/scheduler_config.json": _scheduler(config.schedule),
+    }
+    if control is not None:
+        records["controlnet/config.json"] = control_settings(control)
+    return {path: to_json(record) for path, record in records.items()} | _tokenizer(config.text)
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _index(with_control: bool) -> dict[str, Any]:
+    name = "StableDiffusionControlNetPipeline" if with_control else "StableDiffusionPipeline"
+    parts: dict[str, Any] = {"controlnet": ["diffusers", "ControlNetModel"]} if with_control else {}
+    return {
+        "_class_name": name,
+        "_diffusers_version": _VERSION,
+        **parts,
+        "feature_extractor": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+
+
+def _encoder(config: UNetConfig) -> dict[str, Any]:
+    """What a U-Net and a ControlNet have in common. `attention_head_dim` holds numbers of heads; the name is wrong."""
+    heads = [config.heads_at(width) for width in config.channels]
+    down = ["CrossAttnDownBlock2D" if i in config.attention_levels else "DownBlock2D" for i in range(len(heads))]
+    return {
+        "_diffusers_version": _VERSION,
+        "act_fn": "silu",
+        "attention_head_dim": heads[0] if len(set(heads)) == 1 else heads,
+        "block_out_channels": list(config.channels),
+        "cross_attention_dim": config.context_dim,
+        "down_block_types": down,
+        "downsample_padding": 1,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "in_channels": config.in_channels,
+        "layers_per_block": config.res_blocks,
+        "mid_block_scale_factor": 1,
+        "norm_eps": 1e-5,
+        "norm_num_groups": config.groups,
+        "transformer_layers_per_block": config.transformer_depth,
+        "use_linear_projection": config.linear_projection,
+    }
+
+
+def _unet(config: ModelConfig) -> dict[str, Any]:
+    unet = config.unet
+    levels = reversed(range(len(unet.channels)))
+    return {
+        "_class_name": "UNet2DConditionModel",
+        **_encoder(unet),
+        "center_input_sample": False,
+        "out_channels": unet.out_channels,
+        "sample_size": config.image_size // config.vae.factor,
+        "up_block_types": ["CrossAttnUpBlock2D" if i in unet.attention_levels else "UpBlock2D" for i in levels],
+    }
+
+
+def control_settings(spec: ControlSpec) -> dict[str, Any]:
+    """config.json of a ControlNet with the released condition encoder."""
+    return {
+        "_class_name": "ControlNetModel",
+        **_encoder(spec.unet),
+        "conditioning_channels": spec.condition_channels,
+        "conditioning_embedding_out_channels": [16, 32, 96, 256],
+        "controlnet_conditioning_channel_order": "rgb",
+        "global_pool_conditions": spec.pooled,
+    }
+
+
+def _vae(config: VAEConfig, image_size: int) -> dict[str, Any]:
+    levels = len(config.channels)
+    return {
+        "_class_name": "AutoencoderKL",
+        "_diffusers_version": _VERSION,
+        "act_fn": "silu",
+        "block_out_channels": list(config.channels),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "in_channels": 3,
+        "latent_channels": config.latent_channels,
+        "layers_per_block": config.res_blocks,
+        "norm_num_groups": config.groups,
+        "out_channels": 3,
+        "sample_size": image_size,
+        "scaling_factor": config.scale,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+    }
+
+
+def _text(config: TextConfig) -> dict[str, Any]:
+    """`num_hidden_layers` counts the layers that run: diffusers leaves SD 2's last one out of its files."""
+    return {
+        "architectures": ["CLIPTextModel"],
+        "attention_dropout": 0.0,
+        "bos_token_id": _START_TOKEN,
+        "eos_token_id": END_TOKEN,
+        "hidden_act": "quick_gelu" if config.quick_gelu else "gelu",
+        "hidden_size": config.width,
+        "intermediate_size": 4 * config.width,
+        "layer_norm_eps": 1e-5,
+        "max_position_embeddings": config.context_length,
+        "model_type": "clip_text_model",
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.run_layers,
+        "pad_token_id": config.pad_id,
+        "projection_dim": config.width,
+        "torch_dtype": "float32",
+        "vocab_size": config.vocab_size,
+    }
+
+
+def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
+    return {
+        "_class_name": "DDIMScheduler",
+        "_diffusers_version": _VERSION,
+        "beta_end": config.beta_end,
+        "beta_schedule": "scaled_linear",
+        "beta_start": config.beta_start,
+        "clip_sample": False,
+        "num_train_timesteps": config.steps,
+        "prediction_type": "epsilon" if config.prediction == "eps" else "v_prediction",
+        "rescale_betas_zero_snr": config.zero_terminal_snr,
+        "set_alpha_to_one": config.final_alpha_one or config.spacing == "trailing",
+        "steps_offset": config.steps_offset,
+        "timestep_spacing": "trailing" if config.spacing.startswith("trailing") else config.spacing,
+        "trained_betas": None,
+    }
+
+
+def _tokenizer(config: TextConfig) -> dict[str, str]:
+    """CLIP's vocabulary and merges in the files that transformers reads."""
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    merges = clip_merges()
+    vocabulary = [*clip_vocabulary(merges), start, end]
+    pad = end if config.pad_id == END_TOKEN else "!"
+    tokens = {"bos_token": start, "eos_token": end, "pad_token": pad, "unk_token": end}
+    settings = {
+        "add_prefix_space": False,
+        "do_lower_case": True,
+        "errors": "replace",
+        "model_max_length": config.context_length,
+        "tokenizer_class": "CLIPTokenizer",
+        **tokens,
+    }
+    return {
+        "tokenizer/vocab.json": json.dumps({token: i for i, token in enumerate(vocabulary)}, ensure_ascii=False),
+        "tokenizer/merges.txt": "\n".join(["#version: 0.2", *merges]) + "\n",
+        "tokenizer/special_tokens_map.json": to_json(tokens),
+        "tokenizer/tokenizer_config.json": to_json(settings),
+    }
+
+
+def clip_merges() -> list[str]:
+    """CLIP's 48,894 merges ("i n"), from open_clip's copy; importing open_clip would take two seconds."""
+    package = importlib.util.find_spec("open_clip")
+    assert package is not None
+    assert package.origin is not None
+    with gzip.open(Path(package.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file][1 : _VOCABULARY - 2 * 256 - 2 + 1]
+
+
+def clip_vocabulary(merges: Sequence[str]) -> list[str]:
+    """The tokens 0 … 49405: 256 bytes as characters, the same at a word's end, then what the merges make.
+
+    A byte that is a printable character stands for itself; the others are moved up behind U+0100.
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    characters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
+    return [*characters, *(f"{c}</w>" for c in characters), *("".join(merge.split()) for merge in merges)]

@@ -1,0 +1,55 @@
+"""Our own files: one safetensors file a base or a control, which says in its header what it is.
+
+The header's `cn` entry is JSON: `role` "base" or "control", the configuration, and what made it. Tensors are named
+by the networks' own parameter names. A text tower that has only ever seen some of CLIP's 49,408 tokens is stored
+with those rows and one for all others (`text.token_ids`), which saves 9 million numbers in the bundled base. Tensors
+that another layout holds and no network uses are kept as `kept.NAME`, so that a conversion back restores them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cn.archives.write import of_tensor, write_safetensors
+from cn.checkpoints.checkpoint import ControlSpec
+from cn.checkpoints.read.sources import EMBEDDING, TOKEN_IDS
+from cn.checkpoints.write.headers import base_header, control_header
+from cn.model.base import Base
+from cn.model.controlnet import ControlNet
+
+
+def save_base(path: Path, base: Base, *, half: bool = True, tokens: Sequence[int] | None = None, **meta: Any) -> None:
+    """Write a base whole or not at all. `tokens`: ids whose embeddings were trained; the others share one row."""
+    tensors = {f"{part}.{k}": v for part, net in base.networks.items() for k, v in net.state_dict().items()}
+    if tokens is not None and len(set(tokens)) < base.config.text.vocab_size:
+        ids = torch.tensor(sorted(set(tokens)))
+        others = torch.ones(base.config.text.vocab_size, dtype=torch.bool)
+        others[ids] = False
+        shared = int(others.nonzero()[0])
+        embedding = f"text.{EMBEDDING}"
+        tensors[embedding] = tensors[embedding][torch.cat([ids, torch.tensor([shared])])]
+        tensors[f"text.{TOKEN_IDS}"] = ids
+    _save(path, tensors, base_header(base.config, **meta), half)
+
+
+def save_control(
+    path: Path, model: ControlNet, *, kind: str | None, base_sha256: str, half: bool = False, **meta: Any
+) -> None:
+    """Write a control whole or not at all."""
+    spec = ControlSpec(
+        unet=model.config,
+        condition_encoder=model.condition_encoder_kind,
+        condition_channels=model.condition_channels,
+        links=model.links,
+        pooled=model.pooled,
+        kind=kind,
+        base_sha256=base_sha256,
+    )
+    _save(path, dict(model.state_dict()), control_header(spec, **meta), half)
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], half: bool) -> None:
+    write_safetensors(path, {name: of_tensor(tensor, half=half) for name, tensor in tensors.items()}, metadata)

@@ -1,0 +1,1 @@
+"""Detectors of lines: canny, hough, hed, scribble, lineart."""

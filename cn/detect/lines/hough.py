@@ -1,0 +1,128 @@
+"""Straight lines (`hough`): by M-LSD's networks, or by OpenCV's line segment detector, which needs no weights.
+
+Lines are float (k, 4): x and y of one end, x and y of the other, in pixels of the picture. Maps are uint8 (h, w):
+white lines on black.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.conditions import ConditionInfo
+from cn.detect.detector import Detection, Detector, Images, by_size
+from cn.detect.network import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SCORE, LENGTH = 0.1, 0.1
+"""What the released annotator asks of a line: confidence of its center, and length in pixels of the half-size map."""
+
+MOST_LINES = 200
+"""M-LSD looks at this many centers, the most confident ones."""
+
+LSD_LENGTH = 0.06
+"""Shortest line of the detector without weights, as a share of the image's shorter side."""
+
+
+def mlsd_lines(
+    network: "nn.Module", images: NDArray[np.uint8], score: float = SCORE, length: float = LENGTH
+) -> list[NDArray[np.float64]]:
+    """The lines of each of the images (n, h, w, 3) RGB of one size, by one of M-LSD's networks.
+
+    Any size: the network gets the image with its last row and column repeated up to a multiple of 16, and centers
+    that lie in what was added do not count. `score` and `length`: see `decode`.
+    """
+    import torch
+
+    from cn.detect.nets.arrays import pad, to_array, to_tensor
+    from cn.detect.nets.mlsd import MULTIPLE
+
+    padded = pad(images, MULTIPLE)
+    ones = np.ones((*padded.shape[:3], 1), np.uint8)
+    with torch.inference_mode():
+        planes = np.concatenate([padded, ones], axis=3).astype(np.float32) / 127.5 - 1.0
+        outputs = network(to_tensor(planes, network))[:, :, : -(-images.shape[1] // 2), : -(-images.shape[2] // 2)]
+        return [decode(torch.from_numpy(output), score, length) for output in to_array(outputs, network)]
+
+
+def decode(output: "Tensor", score: float = SCORE, length: float = LENGTH) -> NDArray[np.float64]:
+    """Lines (k, 4), the surest first, from M-LSD's output (9, h / 2, w / 2) for one image (pred_lines in utils.py).
+
+    Plane 0 is the logit of a line's center: it counts where it is the largest of its 3×3 neighbors and its sigmoid,
+    among the 200 largest, exceeds `score`. Planes 1 to 4 lead from there to both ends (x, y, x, y). A line counts when
+    it is longer than `length`. All in pixels of the output; the lines given are in pixels of the picture.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    heat = torch.sigmoid(output[0])
+    peaks = torch.where(F.max_pool2d(heat[None], 3, 1, 1)[0] == heat, heat, 0.0).flatten()
+    scores, places = peaks.topk(min(MOST_LINES, peaks.numel()))
+    ends = output[1:5].flatten(1)[:, places].T
+    long = (ends[:, :2] - ends[:, 2:]).square().sum(dim=1).sqrt() > length
+    good = long & (scores > score)
+    y, x = places // output.shape[2], places % output.shape[2]
+    lines = torch.stack([x, y, x, y], dim=1).double() + ends.double()
+    return (2.0 * lines[good]).numpy()
+
+
+def lsd_lines(image: NDArray[np.uint8], length: float = LSD_LENGTH) -> NDArray[np.float64]:
+    """The lines of an image (h, w, 3) RGB or (h, w) gray by OpenCV's LSD (von Gioi and others), the longest first.
+
+    Those shorter than `length` times the shorter side are left out.
+    """
+    import cv2
+
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else np.ascontiguousarray(image)
+    found = cv2.createLineSegmentDetector().detect(gray)[0]
+    lines = np.zeros((0, 4)) if found is None else np.asarray(found, np.float64).reshape(-1, 4)
+    lengths = np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1])
+    order = np.argsort(-lengths, kind="stable")
+    return lines[order[lengths[order] >= length * min(gray.shape)]]
+
+
+def draw_lines(lines: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Lines, one pixel wide, as a map of `size` = (height, width); ends are cut to whole pixels, as published."""
+    import cv2
+
+    canvas = np.zeros(size, np.uint8)
+    for x1, y1, x2, y2 in lines.astype(np.int64).tolist():
+        cv2.line(canvas, (x1, y1), (x2, y2), 255, 1)
+    return canvas
+
+
+@dataclass(frozen=True)
+class HoughDetector(Detector):
+    """Straight lines by M-LSD, or by OpenCV's detector where there is no network."""
+
+    kind: ClassVar[str] = "hough"
+    network: Network | None = None
+    score: float = SCORE
+    """M-LSD: least confidence of a line."""
+    length: float | None = None
+    """Shortest line; see `decode` and `lsd_lines` for the unit. None: the method's own."""
+
+    @property
+    def shortest(self) -> float:
+        return self.length if self.length is not None else LENGTH if self.network else LSD_LENGTH
+
+    def info(self, key: str) -> ConditionInfo:
+        if self.network is None:
+            return self.stated("LSD (OpenCV)", {"method": "lsd", "length": self.shortest})
+        settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
+        return self.stated(self.network.title, settings)
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        if self.network is None:
+            found = [lsd_lines(image, self.shortest) for image in images]
+        else:
+            net = self.network.ready()
+            found = by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
+        return [
+            Detection(draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
+            for some, image in zip(found, images, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""Detectors of people: networks, decoders, drawing, JSON."""

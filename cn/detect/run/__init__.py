@@ -1,0 +1,1 @@
+"""Many images to many maps: inputs, jobs, batches, workers."""

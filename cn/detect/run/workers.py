@@ -1,0 +1,41 @@
+"""How many images to work on at once, where nobody said it."""
+
+import contextlib
+import os
+
+from cn.detect.detector import Detector
+from cn.parallel import processors
+
+WORTH_A_PROCESS = 24
+"""Starting a process costs about as much as this many images do."""
+
+FEW_PROCESSORS = 2
+"""Up to this many are kept busy by one process."""
+
+GPU_THREADS = 8
+"""Threads that read and write for one GPU."""
+
+MEMORY = 1_500_000_000
+"""Bytes that a network's image may need while it is at work; most need a third of it."""
+
+
+def workers(detector: Detector, count: int) -> int:
+    """How many processes, or threads where a network computes, are worth starting for `count` images."""
+    network = detector.network
+    if network is None:
+        # One process has two threads already, and OpenCV's; on two processors more processes only start later.
+        return max(1, min(processors(), count // WORTH_A_PROCESS)) if processors() > FEW_PROCESSORS else 1
+    batches = -(-count // detector.batch_size)
+    if network.device != "cpu":
+        return max(1, min(GPU_THREADS, processors(), batches))
+    return max(1, min(processors(), batches, available_memory() // MEMORY))
+
+
+def available_memory() -> int:
+    """Bytes that can be had without swapping, as the system says it; plenty, where it does not say."""
+    with contextlib.suppress(OSError, KeyError, ValueError), open("/proc/meminfo") as file:
+        lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 1 << 40

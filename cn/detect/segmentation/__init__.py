@@ -1,0 +1,1 @@
+"""Detectors of classes: networks, label maps, palettes."""

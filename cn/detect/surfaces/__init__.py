@@ -1,0 +1,1 @@
+"""Detectors of surfaces: depth and normals, from networks and from ground truth."""

@@ -1,0 +1,93 @@
+"""Normal maps (`normal`) from a network's inverse depth, as published. (True normals: `surfaces.ground_truth`.)
+
+Maps are uint8 (h, w, 3) RGB: red for surfaces that face left, green for up, blue for the viewer; (127, 127, 255) is
+flat. That is how people store and expect them, and how `cn` writes them. The released v1.0 normal ControlNet was
+trained on the channels the other way round (BGR in): whoever feeds it reverses them first, with `reversed_channels`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.conditions import ConditionInfo
+from cn.detect.detector import Detection, Detector, Images, share
+from cn.detect.network import Network
+from cn.detect.surfaces.depth import Way, depth_by_network, depth_range, settle
+from cn.detect.surfaces.encoding import FLAT, unit_range
+from cn.errors import UsageError
+from cn.resizing import resize
+
+STRENGTH = 2 * math.pi
+BACKGROUND = 0.1
+"""Of the released annotator; the app of the released normal ControlNet sets 0.4."""
+
+
+def normal_from_depth(
+    inverse: NDArray[np.floating],
+    size: tuple[int, int] | None = None,
+    *,
+    strength: float = STRENGTH,
+    background: float = BACKGROUND,
+) -> NDArray[np.uint8]:
+    """The normal map, uint8 `size` = (h, w) × 3 RGB, of a network's inverse depth (h', w'), as published.
+
+    The normal is (∂/∂x, ∂/∂y, `strength`) by 3×3 Sobel filters, scaled to length 1 (annotator/midas). These are no
+    true normals: they depend on the network's unit of depth and on the size it works at, so a larger `strength` gives
+    flatter maps and each network wants its own; 2π was chosen for DPT-hybrid at a short side of 384. They are made at
+    that size, then brought to `size`. What is farther than the share `background` of the range, 0..1, is flat.
+    Raises UsageError unless `strength` is positive.
+    """
+    import cv2
+
+    if not strength > 0:
+        raise UsageError(f"the strength of normals is {strength}; it must be more than 0")
+
+    depth = np.ascontiguousarray(settle(inverse), np.float32)
+    x = np.asarray(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3))
+    y = np.asarray(cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
+    far = unit_range(depth) < background
+    x[far] = 0
+    y[far] = 0
+    normal = np.stack([x, y, np.full_like(x, strength)], axis=2)
+    unit = normal / np.sqrt(np.sum(normal**2, axis=2, keepdims=True))
+    colors = (unit * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
+    return resize(colors, size) if size else colors
+
+
+def reversed_channels(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A map (h, w, 3) in the channel order that the released v1.0 normal ControlNet was trained on: RGB ↔ BGR."""
+    return np.ascontiguousarray(colors[..., ::-1])
+
+
+BGR = "camera-space normals, (n + 1) / 2 as BGR: blue left, green up, red towards the viewer"
+
+
+@dataclass(frozen=True)
+class NormalDetector(Detector):
+    """Normals from MiDaS's inverse depth, RGB, or BGR as the released v1.0 control expects them."""
+
+    kind: ClassVar[str] = "normal"
+    network: Network
+    strength: float = STRENGTH
+    background: float = BACKGROUND
+    bgr: bool = False
+    way: Way | None = None
+
+    def info(self, key: str) -> ConditionInfo:
+        settings: dict[str, Any] = {"strength": round(self.strength, 6), "background": self.background}
+        settings |= {"bgr": self.bgr} | ({"prepared": self.way} if self.way else {})
+        return self.stated(f"normals from {self.network.title}", settings, BGR if self.bgr else None)
+
+    def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
+        detections = []
+        for inverse, image in zip(depth_by_network(self.network, images, self.way), images, strict=True):
+            size = image.shape[:2]
+            made = normal_from_depth(inverse, size, strength=self.strength, background=self.background)
+            flat = share((made == FLAT).all(axis=2))
+            shown = reversed_channels(made) if self.bgr else made
+            detections.append(Detection(shown, {"flat": flat} | depth_range(inverse)))
+        return detections

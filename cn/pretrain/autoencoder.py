@@ -1,0 +1,97 @@
+"""Stage "autoencoder": the VAE, whose reconstruction is the ceiling of everything after it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cn.model.config import VAEConfig
+from cn.model.vae import AutoencoderKL
+from cn.pretrain.legs import Budget, Rates, train_leg
+from cn.pretrain.pool import Pool, as_input, batch_indices
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe(Rates):
+    """Rates and the weights of the loss; `kl` is per latent value."""
+
+    batch_size: int = 16
+    warmup: int = 200
+    seed: int = 1
+    kl: float = 2e-4
+    gradient: float = 0.5
+
+
+class Trained(nn.Module):
+    """One forward pass of the whole loss, so that it can be compiled as one graph."""
+
+    def __init__(self, vae: AutoencoderKL, recipe: AutoencoderRecipe):
+        super().__init__()
+        self.vae = vae
+        self.recipe = recipe
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] and noise (B, 4, H/8, W/8) → the loss.
+
+        L1, the L1 of horizontal and vertical differences at two scales (edges are what a control is judged by), KL.
+        """
+        vae, dtype = self.vae, self.vae.quant.weight.dtype
+        mean, logvar = vae.quant(vae.encoder(x.to(dtype))).float().chunk(2, dim=1)
+        logvar = logvar.clamp(-30.0, 20.0)
+        y = vae.decode((mean + (0.5 * logvar).exp() * noise).to(dtype)).float()
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        loss = F.l1_loss(y, x)
+        for _ in range(2):
+            for dim in (-1, -2):
+                loss = loss + self.recipe.gradient * F.l1_loss(y.diff(dim=dim), x.diff(dim=dim))
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        return loss + self.recipe.kl * kl
+
+
+def train_autoencoder(
+    config: VAEConfig, pool: Pool, state: Path, budget: Budget, recipe: AutoencoderRecipe
+) -> AutoencoderKL:
+    """One leg; `state` is the file that holds everything between legs. Returns the averaged weights so far."""
+    device = pool.rgb.device
+    torch.manual_seed(recipe.seed)
+    vae = AutoencoderKL(config).to(device)
+    side = pool.rgb.shape[-1] // config.factor
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        if step % 100 == 0:
+            pool.refresh()
+        x = as_input(pool.rgb[batch_indices(pool.count, recipe.batch_size, device)])
+        noise = torch.randn((len(x), config.latent_channels, side, side), device=device)
+        return x.flip(-1) if step % 2 else x, noise
+
+    train_leg("autoencoder", Trained(vae, recipe), draw, state, budget, recipe)
+    return vae.requires_grad_(False).eval().to(memory_format=torch.contiguous_format)
+
+
+@torch.no_grad()
+def whiten(vae: AutoencoderKL, pool: Pool, pictures: int = 2048) -> None:
+    """Fold a shift and a scale per channel into the 1×1 convolutions, so that latents have mean 0 and deviation 1."""
+    count = min(pictures, pool.count)
+    means = torch.cat([vae.encode(as_input(pool.rgb[i : i + 64])).mean.float() for i in range(0, count, 64)])
+    shift, scale = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3))
+    n = len(scale)
+    assert vae.quant.bias is not None
+    assert vae.post_quant.bias is not None
+    vae.quant.weight[:n] /= scale[:, None, None, None]
+    vae.quant.bias[:n] = (vae.quant.bias[:n] - shift) / scale
+    vae.quant.bias[n:] -= 2 * scale.log()
+    vae.post_quant.bias += (vae.post_quant.weight[:, :, 0, 0] * shift).sum(dim=1)
+    vae.post_quant.weight *= scale[None, :, None, None]
+
+
+@torch.no_grad()
+def reconstruction_psnr(vae: AutoencoderKL, rgb: Tensor) -> float:
+    """Mean PSNR in dB of the decoded posterior means against uint8 images (N, 3, H, W)."""
+    values = []
+    for part in rgb.split(32):
+        x = as_input(part)
+        y = vae.decode(vae.encode(x).mean).clamp(-1, 1)
+        values.append(-10 * ((x - y) / 2).square().mean(dim=(1, 2, 3)).log10())
+    return float(torch.cat(values).mean())

@@ -1,0 +1,211 @@
+"""What the training stages share: budgets, learning rates, averaged weights, resumable state."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cn.files import open_atomic
+
+
+@dataclass
+class Budget:
+    """How far a stage goes: to `steps`, or as many as fit in `minutes` summed over all its legs.
+
+    `deadline` (of time.monotonic) ends this leg early, leaving the rest to the next. `step` and `seconds` count what
+    is done so far, in all legs.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    deadline: float = math.inf
+    step: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("a budget needs steps or minutes")
+        self._mark = time.monotonic()
+
+    def start(self) -> None:
+        """Begin counting time."""
+        self._mark = time.monotonic()
+
+    def tick(self) -> None:
+        """Count one step and the time since the last."""
+        now = time.monotonic()
+        self.step += 1
+        self.seconds += now - self._mark
+        self._mark = now
+
+    @property
+    def fraction(self) -> float:
+        """0 at the beginning, 1 when the stage is complete."""
+        by_steps = self.step / self.steps if self.steps else 0.0
+        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    @property
+    def leg_over(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def learning_rate(self, peak: float, *, warmup: int, decay_from: float) -> float:
+        """Linear warm-up over `warmup` steps, flat, then a cosine to 1 % over the last part of the budget."""
+        rate = peak * min(1.0, (self.step + 1) / warmup)
+        if self.fraction <= decay_from:
+            return rate
+        done = (self.fraction - decay_from) / (1 - decay_from)
+        return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What every stage needs to be told: the optimizer's settings and the seed."""
+
+    batch_size: int = 256
+    rate: float = 1e-3
+    warmup: int = 400
+    decay_from: float = 0.5
+    average: float = 0.999
+    seed: int = 0
+
+
+class MasterWeights:
+    """The trained parameters of a module in single precision, their averages, and the optimizer that moves them.
+
+    On a GPU the module itself computes in bfloat16 (twice as fast as automatic casting, which keeps every
+    normalization in single precision); on a CPU in single precision, and then master and module are the same tensors.
+    """
+
+    def __init__(self, module: nn.Module, rates: Rates):
+        self.module = module
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.master = list(self.parameters)
+        if self.device.type == "cuda":
+            self.master = [
+                nn.Parameter(p.detach().float().clone(memory_format=torch.contiguous_format)) for p in self.parameters
+            ]
+            module.to(torch.bfloat16)
+        self.decay = rates.average
+        self.average = [p.detach().clone() for p in self.master]
+        self.optimizer = torch.optim.AdamW(
+            self.master, lr=rates.rate, weight_decay=0.01, fused=self.device.type == "cuda"
+        )
+
+    @torch.no_grad()
+    def update(self, rate: float, step: int) -> None:
+        """One step of the optimizer from the module's gradients, which are cleared; then the averages follow."""
+        if self.master[0] is not self.parameters[0]:
+            for master, p in zip(self.master, self.parameters, strict=True):
+                master.grad = None if p.grad is None else p.grad.float().contiguous()
+                p.grad = None
+        nn.utils.clip_grad_norm_(self.master, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._publish(self.master)
+        # A short memory at the beginning, so that the first weights are soon forgotten.
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.master], weight)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Leave the averages in the module, in single precision."""
+        self.module.float()
+        self._publish(self.average)
+
+    def _publish(self, tensors: Sequence[Tensor]) -> None:
+        if tensors[0] is not self.parameters[0]:
+            torch._foreach_copy_([p.detach() for p in self.parameters], [t.detach() for t in tensors])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later leg needs; `restore` takes it."""
+        cuda = self.device.type == "cuda"
+        return {
+            "master": [p.detach() for p in self.master],
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state(),
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        for p, saved in zip(self.master, state["master"], strict=True):
+            p.copy_(saved)
+        self._publish(self.master)
+        self.average = [t.clone() for t in state["average"]]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"].cpu(), self.device)
+        else:
+            torch.set_rng_state(state["random"].cpu())
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """For passes without gradients: bfloat16 on a GPU, single precision on a CPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def train_leg(
+    name: str,
+    module: nn.Module,
+    draw: Callable[[int], tuple[Tensor, ...]],
+    state_path: Path,
+    budget: Budget,
+    rates: Rates,
+) -> None:
+    """Train the parameters of `module` that require gradients until the budget or the leg is over.
+
+    `module(*draw(step))` is the loss. `state_path` is read if there and written at the end, whole or not at all:
+    weights, averages, optimizer, step, time and random state. Leaves the averaged weights in the module.
+    """
+    torch.manual_seed(rates.seed)
+    weights = MasterWeights(module, rates)
+    if state_path.exists():
+        state = torch.load(state_path, map_location=weights.device, weights_only=True)
+        budget.step, budget.seconds = state["step"], state["seconds"]
+        weights.restore(state["weights"])
+    if weights.device.type == "cuda":
+        choose_layout(module, draw(1))
+    total, since = torch.zeros((), device=weights.device), budget.step
+    budget.start()
+    while budget.fraction < 1 and not budget.leg_over:
+        loss = module(*draw(budget.step))
+        loss.backward()
+        rate = budget.learning_rate(rates.rate, warmup=rates.warmup, decay_from=rates.decay_from)
+        weights.update(rate, budget.step)
+        budget.tick()
+        total += loss.detach()
+        if budget.step in (1, 20, 100) or budget.step % 500 == 0:
+            done = f"{name} step {budget.step} ({100 * budget.fraction:.0f} %), {budget.seconds:.1f} s"
+            print(f"{done}, loss {float(total) / (budget.step - since):.4f}", flush=True)
+            total, since = torch.zeros_like(total), budget.step
+    with open_atomic(state_path) as file:
+        torch.save({"weights": weights.state(), "step": budget.step, "seconds": budget.seconds}, file)
+    weights.finish()
+
+
+def choose_layout(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
+    """Put the convolutions' weights into the memory layout, of the two there are, in which a step takes less time."""
+    torch.backends.cudnn.benchmark = True
+    times = {}
+    for layout in (torch.channels_last, torch.contiguous_format):
+        module.to(memory_format=layout)
+        for repeat in range(8):
+            if repeat == 4:
+                torch.cuda.synchronize()
+                start = time.monotonic()
+            module(*batch).backward()
+            module.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+        times[layout] = time.monotonic() - start
+    best = min(times, key=lambda layout: times[layout])
+    module.to(memory_format=best)
+    print(f"{best}: {1000 * times[best] / 4:.1f} ms a pass, the other {1000 * max(times.values()) / 4:.1f}", flush=True)

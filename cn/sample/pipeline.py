@@ -1,0 +1,130 @@
+"""A checked request → images: load the networks, fit the conditions, sample one image after the other."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
+from cn.devices import choose_device, precision_name, sampling_dtype
+from cn.errors import InputError
+from cn.model.base import Base
+from cn.model.generate import Request, Sampling, generate, to_hint
+from cn.model.guidance import ControlInput
+from cn.model.text import token_count
+from cn.sample import png_metadata
+from cn.sample.fit import fit
+from cn.sample.request import SampleRequest, an, working_size
+from cn.weights import bundled
+
+MAX_TOKENS = 75
+"""Of a prompt, without start and end (CLIP's 77)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, uint8 (h, w, 3), with what made it and the PNG text that says so."""
+
+    image: np.ndarray
+    prompt: str
+    seed: int
+    text: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A request with its networks in memory; its size and precision are settled.
+
+    `hints` are the conditions at the images' size, uint8 (h, w, 3).
+    """
+
+    request: SampleRequest
+    base: Base
+    controls: tuple[Control, ...]
+    size: tuple[int, int]
+    hints: tuple[np.ndarray, ...]
+
+    @classmethod
+    def open(cls, request: SampleRequest, *, device: str = "auto") -> "Studio":
+        """Load what the request needs. WeightsError when something is missing or does not fit together."""
+        where = choose_device(device)
+        dtype = sampling_dtype(request.precision, where)
+        paths = [bundled.find(c.control, role="control") for c in request.conditions]
+        base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+        loaded = {path: open_control(path, where, dtype) for path in dict.fromkeys(paths)}
+        for path, control in loaded.items():
+            check_fits(control, base, str(path))
+
+        def natural(image: np.ndarray | None, asked: tuple[int, int] | None = None) -> tuple[int, int]:
+            shape = (image.shape[0], image.shape[1]) if image is not None else None
+            return working_size(shape, asked, base.config.image_size, base.config.size_multiple)
+
+        size = natural(request.conditions[0].image if request.conditions else None, request.size)
+        hints = tuple(
+            fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
+            for c, path in zip(request.conditions, paths, strict=True)
+        )
+        settled = replace(
+            request, size=size, precision=precision_name(dtype), prediction=base.config.schedule.prediction
+        )
+        return cls(settled, base, tuple(loaded[path] for path in paths), size, hints)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every weights file in use."""
+        names = [c.control for c in self.request.conditions]
+        return {"base": self.base.sha256} | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
+
+    def doubts(self) -> list[str]:
+        """What a user may want to know before the images come: mismatches that are no errors."""
+        found = []
+        for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
+            if condition.kind and control.kind and condition.kind != control.kind:
+                found.append(
+                    f"{condition.name} is {an(condition.kind)} map, but {condition.control} follows {control.kind}"
+                )
+            if control.base_sha256 not in ("", self.base.sha256, self.base.source_sha256):
+                found.append(f"{condition.control} was trained on another base of the same shapes")
+            if not hint.any():
+                found.append(f"{condition.name} is black all over: there is nothing to follow")
+        for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
+            if (tokens := token_count(prompt)) > MAX_TOKENS:
+                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are not seen")
+        return found
+
+    def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that none depends on
+        how many were asked for."""
+        r, (height, width) = self.request, self.size
+        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
+        hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
+        inputs = [
+            ControlInput(control.model, hint, c.strength, c.start, c.end)
+            for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
+        ]
+        wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
+        pictures = generate(self.base, wanted, sampling, inputs, on_step=on_step)
+        for asked in wanted:
+            with _memory(self.size, self.base.device):
+                image = next(pictures)
+            text = png_metadata.to_text(r, self.hints, asked.prompt, asked.seed, self.hashes)
+            yield Sample(image, asked.prompt, asked.seed, text)
+
+
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
+
+
+@contextlib.contextmanager
+def _memory(size: tuple[int, int], device: torch.device) -> Iterator[None]:
+    """InputError when the memory does not suffice; torch's words for it differ from device to device."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" in str(error) or "allocate memory" in str(error):
+            raise InputError(
+                f"the memory of {device} does not suffice for images of {size[1]}×{size[0]}; give a smaller --size"
+            ) from error
+        raise

@@ -1,0 +1,151 @@
+"""What weights there are: the bundled files, read from their headers without torch."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from cn import conditions
+from cn.archives.archive import open_archive
+from cn.errors import InputError, UsageError, WeightsError
+from cn.files import reason, sha256
+
+Role = Literal["base", "control", "unknown"]
+
+FOLDER = Path(__file__).parent
+"""Where the bundled files lie."""
+
+METADATA_KEY = "cn"
+"""The safetensors metadata entry in which our files say what they are, as JSON."""
+
+BASE_NAME = "base"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weights file as its header describes it."""
+
+    name: str
+    path: Path
+    role: Role
+    kind: str | None
+    """The condition that a control was trained for."""
+    base: str | None
+    """For a control: the hash of the base that it belongs to."""
+    parameters: int
+    size: int
+    """Bytes."""
+    license: str | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole file, hexadecimal; read once."""
+        return _sha256(self.path, self.path.stat().st_mtime_ns)
+
+    def record(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "kind": self.kind,
+            "base": self.base,
+            "parameters": self.parameters,
+            "size": self.size,
+            "sha256": self.sha256,
+            "license": self.license,
+            "path": str(self.path),
+        }
+
+
+def files(folder: Path = FOLDER) -> list[Weights]:
+    """The files that came with the package: the base first, then the controls by name."""
+    files = [describe(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sorted(files, key=lambda weights: (weights.role != "base", weights.name))
+
+
+def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: Role = "unknown") -> Path:
+    """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file or folder is there.
+
+    A bundled name wins over a file of that name without a folder: `./canny` means the file. In a folder of ours (a
+    training run, or a base with a control) the file of that `role` is meant; any other folder may be diffusers'.
+    Raises WeightsError, with what to do, when there is nothing.
+    """
+    text = os.fspath(name_or_path)
+    name = text if text == BASE_NAME else _kind(text)
+    if name is not None and (folder / f"{name}.safetensors").is_file():
+        return folder / f"{name}.safetensors"
+    path = Path(text)
+    try:
+        if path.is_file():
+            return path
+        if text and path.is_dir():
+            return _inside(path, role)
+        if text and path.exists():
+            raise InputError(f"{text}: is neither a file nor a folder")
+    except OSError as error:
+        raise InputError(f"{text}: cannot be read: {reason(error)}") from error
+    names = ", ".join(_names(folder, role))
+    here = f"bundled are: {names}" if names else "this installation has none bundled"
+    if path.suffix or os.sep in text:
+        raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
+    raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
+
+
+def lasting(name_or_path: str, *, role: Role = "unknown") -> str:
+    """A name that means the same from any folder: a bundled name as it is, a path from the root. Raises as `find`."""
+    bundled_file = find(name_or_path, role=role).parent == FOLDER and os.sep not in name_or_path
+    return name_or_path if bundled_file else os.path.abspath(name_or_path)
+
+
+def _inside(path: Path, role: Role) -> Path:
+    """The file that is meant in one of our folders; any other folder itself."""
+    ours = [file for name in ("base", "control") if (file := path / f"{name}.safetensors").is_file()]
+    wanted = [file for file in ours if role in ("unknown", file.stem)]
+    if ours and not wanted:
+        raise WeightsError(f"{path}: this folder has no {role}.safetensors")
+    return wanted[0] if len(wanted) == 1 else path
+
+
+def _names(folder: Path, role: Role) -> list[str]:
+    """The bundled names that can play `role`, by their file names alone, so that no broken file hides the others."""
+    names = sorted(file.stem for file in folder.glob("*.safetensors"))
+    return [name for name in names if role == "unknown" or (role == "base") == (name == BASE_NAME)]
+
+
+def describe(path: str | os.PathLike[str]) -> Weights:
+    """What a file of weights says of itself; InputError when it is none or is cut off."""
+    archive = open_archive(Path(path))
+    try:
+        metadata = json.loads(archive.metadata.get(METADATA_KEY, "{}"))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: the header of this file cannot be understood") from None
+    metadata = metadata if isinstance(metadata, dict) else {}
+    role = metadata.get("role")
+    return Weights(
+        name=Path(path).stem,
+        path=Path(path),
+        role=role if role in ("base", "control") else "unknown",
+        kind=metadata.get("kind"),
+        base=metadata.get("base_sha256") or None,
+        parameters=sum(entry.elements for entry in archive.entries.values()),
+        size=Path(path).stat().st_size,
+        license=metadata.get("license") or metadata.get("licence"),
+        metadata=metadata,
+    )
+
+
+def _kind(name: str) -> str | None:
+    """ "openpose" for "pose"; None for what is no condition."""
+    try:
+        return conditions.get(name).kind
+    except UsageError:
+        return None
+
+
+@cache
+def _sha256(path: Path, modified: int) -> str:
+    return sha256(path)

@@ -1,0 +1,343 @@
+"""Pickled weights: all that torch.save writes is read as torch reads it, and what is beside the tensors is named."""
+
+import argparse
+import datetime
+import sys
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cn.archives import pickles, torch_files
+from cn.archives.archive import Archive, load_tensor, open_archive
+from cn.errors import InputError, WeightsError
+from tests.helpers import assembled
+
+ROOT = Path(__file__).parent.parent.parent
+RELEASED = ROOT.parent / "shared" / "weights"
+
+
+def saved(value: object, path: Path, **options: object) -> Path:
+    torch.save(value, path, **options)
+    return path
+
+
+def same(archive: Archive, expected: dict[str, Tensor]) -> None:
+    assert list(archive.entries) == list(expected)
+    for name, value in expected.items():
+        ours = load_tensor(archive.entries[name])
+        assert ours.dtype == value.dtype, name
+        assert ours.shape == value.shape, name
+        assert torch.equal(bits(ours), bits(value.detach())), name
+
+
+def bits(value: Tensor) -> Tensor:
+    return value.contiguous().reshape(-1).view(torch.uint8)
+
+
+def everything(new: bool = True) -> dict[str, Tensor]:
+    """Tensors of every kind that can be in a file of weights; without `new` those that torch can read from old ones."""
+    torch.manual_seed(1)
+    plain = torch.randn(4, 6, 2)
+    kinds = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64]
+    kinds += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
+    if new:
+        kinds += [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2]
+    tensors = {str(kind): (plain * 9).abs().to(kind) for kind in kinds}
+    tied = torch.randn(5, 3)
+    return tensors | {
+        "transposed": plain.permute(2, 0, 1),
+        "every second": torch.arange(20)[::2],
+        "a part": torch.arange(20.0).view(4, 5)[1:3, 2:4],
+        "the end": torch.arange(20.0)[17:],
+        "expanded": torch.tensor([1.5, 2.5]).expand(3, 2),
+        "column": torch.randn(7, 1).t(),
+        "channels last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+        "0-d": torch.tensor(7),
+        "empty": torch.empty(0),
+        "empty rows": torch.empty(3, 0, 2, dtype=torch.float16),
+        "tied": tied,
+        "tied too": tied,
+        "tied, turned": tied.t(),
+        "parameter": nn.Parameter(torch.randn(3)),
+        "ünï.cödé 模型": torch.ones(1),
+        "n" * 5000: torch.ones(2),
+        "": torch.ones(3),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_everything_is_read_as_torch_reads_it(tmp_path, protocol, new):
+    expected = everything(new)
+    path = saved(expected, tmp_path / "a.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+    archive = open_archive(path)
+    same(archive, expected)
+    if protocol == 2:
+        # torch.load with weights_only cannot read the later protocols.
+        same(archive, torch.load(path, weights_only=True))
+    assert archive.format == ("pickle" if new else "legacy pickle")
+    assert archive.leftovers == {}
+    assert archive.metadata == {}
+    assert archive.path == path
+    strided = {name for name, entry in archive.entries.items() if entry.strides is not None}
+    assert strided == {"transposed", "every second", "a part", "expanded", "channels last", "tied, turned"}
+    assert archive.entries["tied"].offset == archive.entries["tied too"].offset
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_a_network_s_state_dict_with_its_metadata(tmp_path, new):
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Conv2d(2, 3, 1)))
+    path = saved(network.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=new)
+    same(open_archive(path), network.state_dict())
+
+
+def test_attributes_of_tensors_are_dropped(tmp_path):
+    value, parameter = torch.ones(2), nn.Parameter(torch.ones(3))
+    value.note, parameter.note = "mine", ["mine"]
+    path = saved({"a": value, "b": parameter}, tmp_path / "a.pth")
+    same(open_archive(path), {"a": value, "b": parameter.detach()})
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_nested_state_dicts_are_gone_into_and_what_is_beside_them_is_told(tmp_path, depth, new):
+    weights = {"a": torch.ones(2), "b": torch.zeros(1)}
+    value: dict = weights | {"betas": None}
+    for level in range(depth):
+        value = {"state_dict": value, f"step {level}": 840000 + level, "optimizer_states": [{"x": torch.ones(9)}]}
+    archive = open_archive(saved(value, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new))
+    same(archive, weights)
+    steps = {f"step {level}": str(840000 + level) for level in range(depth)}
+    assert archive.leftovers == {**steps, "optimizer_states": "list of 1", "betas": "None"}
+
+
+def test_a_state_dict_in_a_state_dict_in_five_is_not_looked_for(tmp_path):
+    value: dict = {"a": torch.ones(2)}
+    for _ in range(6):
+        value = {"state_dict": value}
+    archive = open_archive(saved(value, tmp_path / "a.ckpt"))
+    assert archive.entries == {}
+    assert archive.leftovers == {"state_dict": "dict of 1 (state_dict)"}
+
+
+def test_a_dictionary_within_itself_ends(tmp_path):
+    value: dict = {}
+    value["state_dict"] = value
+    assert open_archive(saved(value, tmp_path / "a.ckpt")).entries == {}
+
+
+def test_the_only_dictionary_with_tensors_is_the_weights(tmp_path):
+    weights = {"a": torch.ones(2)}
+    archive = open_archive(saved({"params_ema": weights, "epoch": 3, "other": {"x": 1}}, tmp_path / "a.pth"))
+    same(archive, weights)
+    assert archive.leftovers == {
+        "params_ema": "dict of 1 (a): the weights",
+        "epoch": "3",
+        "other": "dict of 1 (x)",
+    }
+    both = open_archive(saved({"params": weights, "params_ema": weights}, tmp_path / "b.pth"))
+    assert both.entries == {}, "which of the two is not for the reader to say"
+    assert set(both.leftovers) == {"params", "params_ema"}
+
+
+def test_keys_that_are_no_texts_become_texts(tmp_path):
+    archive = open_archive(saved({1: torch.ones(1), (2, "x"): "y", None: torch.ones(2)}, tmp_path / "a.pth"))
+    assert list(archive.entries) == ["1", "None"]
+    assert archive.leftovers == {"a tuple": "y"}
+
+
+def test_leftovers_are_described_in_a_few_words(tmp_path):
+    value = {
+        "weight": torch.ones(1),
+        "text": "a\nb\x1b[31m" + "x" * 500,
+        "float": 0.5,
+        "yes": True,
+        "long": 1 << 3000,
+        "bytes": b"123",
+        "set": {1, 2},
+        "frozen": frozenset([1]),
+        "tuple": (1, 2, 3),
+        "many": dict.fromkeys("abcde"),
+        "ordered": OrderedDict(a=1),
+        "default": defaultdict(list, {"a": [1]}),
+        "counter": Counter("aab"),
+        "deque": deque([1, 2], maxlen=5),
+        "size": torch.Size([3, 4]),
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+        "complex": 1 + 2j,
+        "a class": dict,
+        "range": range(10**12),
+        "array": bytearray(3),
+    }
+    archive = open_archive(saved(value, tmp_path / "a.pth"))
+    assert list(archive.entries) == ["weight"]
+    assert archive.leftovers.pop("text") == "a?b?[31m" + "x" * 91 + "…"
+    assert archive.leftovers == {
+        "float": "0.5",
+        "yes": "True",
+        "long": "a long number",
+        "bytes": "_codecs.encode",
+        "set": "set of 2",
+        "frozen": "set of 1",
+        "tuple": "tuple of 3",
+        "many": "dict of 5 (a, b, c, …)",
+        "ordered": "dict of 1 (a)",
+        "default": "dict of 1 (a)",
+        "counter": "dict of 2 (a, b)",
+        "deque": "list of 2",
+        "size": "tuple of 2",
+        "dtype": "torch.float16",
+        "device": "torch.device",
+        "complex": "builtins.complex",
+        "a class": "builtins.dict",
+        "range": "builtins.xrange",
+        "array": "builtins.bytearray",
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_what_trainers_leave_behind_is_only_named(tmp_path, monkeypatch, protocol, new):
+    """A checkpoint as pytorch_lightning writes it; none of its classes exists when it is read."""
+    made = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    for name in ("ModelCheckpoint", "Config"):
+        setattr(made, name, type(name, (), {"__module__": made.__name__}))
+    made.Listed = type("Listed", (list,), {"__module__": made.__name__})
+    made.Table = type("Table", (dict,), {"__module__": made.__name__})
+    config = made.Config()
+    config.inner = {"a": [made.Config()], "path": Path("/data"), "shape": np.zeros((2, 2))}
+    weights = {"model.a": torch.randn(2, 3), "model_ema.decay": torch.tensor(0.9)}
+    checkpoint = {
+        "epoch": 12,
+        "global_step": 840000,
+        "pytorch-lightning_version": "1.4.2",
+        "state_dict": weights,
+        "callbacks": {made.ModelCheckpoint: {"best_model_score": np.float32(0.25), "monitor": "loss"}},
+        "optimizer_states": [{"state": {0: {"step": 3, "exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 0.1}]}],
+        "lr_schedulers": [{"lr": np.float64(0.5)}],
+        "hyper_parameters": config,
+        "arguments": argparse.Namespace(lr=1e-4, names=["a"]),
+        "listed": made.Listed([1, 2]),
+        "table": made.Table(a=1),
+        "score": np.float64(0.5),
+        "curve": np.arange(5.0),
+        "kind": np.dtype("float32"),
+    }
+    path = saved(checkpoint, tmp_path / "a.ckpt", pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", made.__name__):
+        monkeypatch.delitem(sys.modules, name)
+    archive = open_archive(path)
+    same(archive, weights)
+    left = archive.leftovers
+    assert left["callbacks"] == "dict of 1 (pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint)"
+    assert left["hyper_parameters"] == "pytorch_lightning.callbacks.model_checkpoint.Config"
+    assert left["listed"] == "pytorch_lightning.callbacks.model_checkpoint.Listed"
+    assert left["table"] == "pytorch_lightning.callbacks.model_checkpoint.Table"
+    assert left["global_step"] == "840000"
+    assert left["arguments"] == "argparse.Namespace"
+    assert left["score"].endswith("multiarray.scalar")
+    assert left["curve"].endswith("multiarray._reconstruct")
+    assert left["kind"] == "numpy.dtype"
+    assert set(left) == set(checkpoint) - {"state_dict"}
+    assert "pytorch_lightning" not in sys.modules
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_times_and_random_states_are_only_named(tmp_path, protocol):
+    """When a run was, and where its random numbers were: old trainers keep both."""
+    now = datetime.datetime(2023, 2, 10, 12, tzinfo=datetime.UTC)
+    states = [np.random.RandomState(1), np.random.default_rng(1), np.random.Philox(1)]
+    left = {"date": now, "took": datetime.timedelta(hours=3), "random": states, "day": now.date(), "drawn": states[1]}
+    path = saved({"state_dict": {"a": torch.ones(2)}, **left}, tmp_path / "a.ckpt", pickle_protocol=protocol)
+    archive = open_archive(path)
+    same(archive, {"a": torch.ones(2)})
+    assert archive.leftovers["date"] == "datetime.datetime"
+    assert archive.leftovers["took"] == "datetime.timedelta"
+    assert archive.leftovers["drawn"] == "numpy.random._pickle.__generator_ctor"
+    assert set(archive.leftovers) == set(left)
+
+
+def a_network() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Conv2d(2, 3, 1), nn.Identity()))
+    network.register_buffer("kept", torch.ones(2))
+    network.register_buffer("not kept", torch.ones(2), persistent=False)
+    network[2][1].weight = network[2][0].weight
+    return network
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_whole_network_gives_its_state_dict(tmp_path, new):
+    network = a_network()
+    archive = open_archive(saved(network, tmp_path / "a.pt", _use_new_zipfile_serialization=new))
+    state = network.state_dict()
+    assert set(archive.entries) == set(state)
+    same(archive, {name: state[name] for name in archive.entries})
+
+
+@pytest.mark.parametrize("value", [torch.ones(2), [torch.ones(2)], 7, None, "text", (1,)], ids=str)
+def test_what_has_no_names_is_no_weights(tmp_path, value):
+    with pytest.raises(WeightsError, match="where weights are tensors by name"):
+        open_archive(saved(value, tmp_path / "a.pt"))
+
+
+@pytest.mark.parametrize("value", [torch.ones(2).to_sparse(), torch.ones(2, dtype=torch.complex128)], ids=["s", "c"])
+def test_tensors_of_unknown_kinds_are_refused_by_name(tmp_path, value):
+    with pytest.raises(WeightsError, match=r"holds (sparse tensors|complex numbers of 128 bits) \(torch\."):
+        open_archive(saved({"a": value}, tmp_path / "a.pt"))
+
+
+def test_conjugates_are_refused(tmp_path):
+    with pytest.raises(InputError, match="conjugated"):
+        open_archive(saved({"a": torch.ones(2, dtype=torch.complex64).conj()}, tmp_path / "a.pt"))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_torchscript_program_is_no_weights(tmp_path):
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match="is a TorchScript program"):
+        open_archive(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_a_pickle_may_not_be_large(tmp_path, monkeypatch, new):
+    path = saved({"a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    for module in (pickles, torch_files):
+        monkeypatch.setattr(module, "MAX_PICKLE", 120)
+    with pytest.raises(InputError, match="larger than that of any weights" if new else "its pickle is cut off"):
+        open_archive(path)
+
+
+def test_strings_of_python_2(tmp_path):
+    main = assembled.program(b"}U\1a" + assembled.tensor() + b"sU\3x\xffyK\1s")
+    path = tmp_path / "a.pth"
+    path.write_bytes(assembled.torch_zip(main))
+    archive = open_archive(path)
+    same(archive, {"a": torch.tensor([1.0, 2, 3, 4])})
+    assert archive.leftovers == {"x\\xffy": "1"}
+
+
+def test_a_view_of_an_old_storage(tmp_path):
+    view = assembled.tuple_of(assembled.text("1"), assembled.number(1), assembled.number(3))
+    of = assembled.storage("0", 4, "FloatStorage", view)
+    path = tmp_path / "a.pth"
+    path.write_bytes(assembled.legacy(assembled.program(assembled.dict_of(a=assembled.tensor((2,), offset=1, of=of)))))
+    same(open_archive(path), {"a": torch.tensor([3.0, 4.0])})
+    same(open_archive(path), torch.load(path, weights_only=True))
+
+
+@pytest.mark.parametrize("name", ["TIN2.pth", "mlsd_tiny_512_fp32.pth"])
+def test_released_files_are_read_as_torch_reads_them(name):
+    if not (RELEASED / name).is_file():
+        pytest.skip(f"{RELEASED / name} is not here")
+    expected = torch.load(RELEASED / name, weights_only=True, map_location="cpu")
+    same(open_archive(RELEASED / name), expected)

@@ -1,0 +1,254 @@
+"""`cn inspect` and `cn convert` as a person types them: what they say, their exit codes, and how fast help is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cn.checkpoints.read.inspection import inspect
+from cn.files import sha256
+from tests.helpers.cli import cn
+from tests.helpers.layouts import assert_same, convert, native_base, native_control, tensors
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base and a control in each layout."""
+    folder = tmp_path_factory.mktemp("inspect")
+    native_base(folder / "sd2.safetensors", "sd2")
+    convert(folder / "sd2.safetensors", folder / "sd2-ldm.safetensors", "ldm")
+    native_base(folder / "sd1.safetensors", "sd1")
+    convert(folder / "sd1.safetensors", folder / "sd1-ldm.safetensors", "ldm")
+    convert(folder / "sd1.safetensors", folder / "sd1-folder", "diffusers", half=True)
+    native_control(folder / "control.safetensors", "sd1")
+    convert(folder / "control.safetensors", folder / "control-ldm.safetensors", "ldm")
+    native_control(folder / "paper.safetensors", "sd1", "paper")
+    (folder / "web.safetensors").write_text("<!DOCTYPE html><html>Not found</html>")
+    return folder
+
+
+def test_a_base(room):
+    report = inspect(room / "sd2.safetensors")
+    assert (report.what, report.layout, report.format) == ("a base", "native", "safetensors")
+    assert (report.prediction, report.condition_encoder, report.usable) == ("v", None, True)
+    assert report.sha256 == sha256(room / "sd2.safetensors")
+    assert report.size == (room / "sd2.safetensors").stat().st_size
+    assert set(report.parameters) == {"unet", "vae", "text"}
+    assert sum(report.parameters.values()) == sum(t.numel() for t in tensors(room / "sd2.safetensors").values())
+    assert report.dtypes == {"F32": len(tensors(room / "sd2.safetensors"))}
+    assert report.odd == ()
+    assert report.family == "of the shape of Stable Diffusion 2, with other widths"
+
+
+def test_a_folder(room):
+    report = inspect(room / "sd1-folder")
+    assert (report.what, report.layout, report.files, report.prediction) == ("a base", "diffusers", 3, "eps")
+    assert set(report.dtypes) == {"F16"}
+    assert report.size == sum(file.stat().st_size for file in (room / "sd1-folder").rglob("*.safetensors"))
+
+
+def test_controls(room):
+    for name, encoder in (("control", "released"), ("control-ldm", "released"), ("paper", "paper")):
+        report = inspect(room / f"{name}.safetensors")
+        assert (report.what, report.condition_encoder, report.kind, report.links) == (
+            "a control",
+            encoder,
+            "canny",
+            "full",
+        )
+
+
+def test_what_is_odd(room, tmp_path):
+    content = tensors(room / "sd1-ldm.safetensors")
+    content["model.diffusion_model.out.2.bias"][0] = float("nan")
+    content["alphas_cumprod"] = content["alphas_cumprod"].half()
+    ids = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+    content |= {ids: content[ids].float(), "model_ema.decay": torch.ones(()), "mystery": torch.ones(2)}
+    content["first_stage_model.quant_conv.bias"] = content["first_stage_model.quant_conv.bias"].half()
+    torch.save({"state_dict": content, "global_step": 12}, tmp_path / "odd.ckpt")
+    report = inspect(tmp_path / "odd.ckpt")
+    assert not report.usable
+    told = "\n".join(report.odd)
+    for words in (
+        "is a pickle",
+        "1 tensor is not used: averaged weights (EMA)",
+        "also holds global_step (12)",
+        "holds tensors that nobody knows: mystery",
+        "noise schedule is stored in half precision",
+        "1 tensor is not used: position ids stored as floating-point numbers",
+        "number formats are mixed",
+        "not finite (NaN or infinity): unet: out.2.bias",
+    ):
+        assert words in told, words
+    assert len(report.odd) == 8
+
+
+def test_an_untrained_control(room, tmp_path):
+    content = tensors(room / "control-ldm.safetensors")
+    assert inspect(room / "control-ldm.safetensors").odd == ()
+    content["control_model.middle_block_out.0.weight"].zero_()
+    save_file(content, tmp_path / "c.safetensors")
+    assert inspect(tmp_path / "c.safetensors").odd == ("its zero convolutions are all zero: it has not been trained",)
+
+
+def test_a_prediction_that_is_not_said(room, tmp_path):
+    save_file(tensors(room / "sd2-ldm.safetensors"), tmp_path / "sd2.safetensors")
+    report = inspect(tmp_path / "sd2.safetensors")
+    assert report.prediction == "not said"
+    assert report.odd == ("does not say whether it predicts eps or v: it needs --prediction",)
+
+
+def test_what_is_missing(room, tmp_path):
+    content = tensors(room / "sd1-ldm.safetensors")
+    del content["first_stage_model.quant_conv.bias"]
+    save_file(content, tmp_path / "x.safetensors")
+    report = inspect(tmp_path / "x.safetensors")
+    assert not report.usable
+    assert report.odd == ("its VAE does not fit together: it lacks quant_conv.bias",)
+
+
+def test_something_else(tmp_path):
+    save_file({"a.lora_up.weight": torch.ones(2, 3)}, tmp_path / "lora.safetensors", {"ss_network_dim": "2"})
+    report = inspect(tmp_path / "lora.safetensors")
+    assert (report.what, report.usable) == ("holds neither a base nor a control; it is a LoRA", False)
+    assert (report.parameters, report.metadata) == ({"all": 6}, {"ss_network_dim": "2"})
+
+
+def test_the_command(room):
+    done = cn("inspect", room / "sd1-ldm.safetensors", room / "paper.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.split("\n\n")
+    assert first.splitlines()[0] == str(room / "sd1-ldm.safetensors")
+    for words in ("a base", "original single file (LDM)", "eps", "U-Net", sha256(room / "sd1-ldm.safetensors")):
+        assert words in first, words
+    assert "the paper's four layers (only cn can run it)" in second
+    done = cn("inspect", room / "control.safetensors", "canny", "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["kind"] for record in records] == ["canny", "canny"]
+    assert [record["condition_encoder"] for record in records] == ["released", "paper"]
+
+
+def test_several_files_of_which_some_cannot_be_read(room):
+    done = cn("inspect", room / "web.safetensors", room / "control.safetensors", room / "none.safetensors")
+    assert done.returncode == 5
+    assert "a control" in done.stdout
+    assert ["web page" in done.stderr, "none.safetensors" in done.stderr, "2 of 3" in done.stderr] == [True] * 3
+
+
+def test_nothing_in_a_file_moves_the_cursor(tmp_path):
+    save_file({"\x1b[2Jx": torch.ones(1)}, tmp_path / "x.safetensors", {"note\x1b]0;": "\x1b[31m\u202e red"})
+    done = cn("inspect", tmp_path / "x.safetensors")
+    assert done.returncode == 0
+    assert "\\x1b[31m\\u202e red" in done.stdout
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    save_file({"x": torch.ones(1)}, tmp_path / "x.safetensors", {"cn": '{"k": "\\ud800"}'})
+    done = cn("inspect", tmp_path / "x.safetensors")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "its header is damaged" in done.stderr
+
+
+def test_inspecting_loads_no_torch(room):
+    """Which takes a second and more; a file is described from its bytes."""
+    script = "import sys; from cn import app; app.run(sys.argv[1:]); print([m for m in sys.modules if m == 'torch'])"
+    words = ["inspect", str(room / "sd1-ldm.safetensors"), str(room / "sd1-folder"), "--json"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+FAILURES = [
+    (["inspect", "none.safetensors"], 4, "no such weights file"),
+    (["inspect", "web.safetensors"], 3, "web page"),
+    (["inspect"], 2, "Missing argument"),
+    (["convert", "control.safetensors"], 2, "Missing argument"),
+    (["convert", "control.safetensors", "x.safetensors", "--to", "onnx"], 2, "--to is one of native, ldm, diffusers"),
+    (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "--only is base or control"),
+    (["convert", "control.safetensors", "x.safetensors", "--only", "base"], 2, "but this is a control"),
+    (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "--prediction is eps or v"),
+    (["convert", "control.safetensors", ""], 2, "DST is empty"),
+    (["convert", "control.safetensors", "x" * 300 + ".safetensors"], 3, "File name too long"),
+    (["inspect", "x" * 300], 3, "File name too long"),
+    (["inspect", "/dev/null"], 3, "neither a file nor a folder"),
+    (["convert", "control.safetensors", "x.pth"], 2, "call it x.safetensors"),
+    (["convert", "control.safetensors", "paper.safetensors"], 3, "is there already"),
+    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "averaged"),
+    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--variant", "fp16"], 2, "this is a file"),
+    (["convert", "paper.safetensors", "x.safetensors", "--to", "ldm"], 4, "the paper's condition encoder"),
+    (["convert", "web.safetensors", "x.safetensors"], 3, "web page"),
+    (["convert", "transfer", "x.safetensors", "--control", "control.safetensors"], 2, "Missing option '--from-base'"),
+    (["sample", "--base", "sd2-bare.safetensors", "--prompt", "x"], 4, "give --prediction"),
+    (["sample", "--base", "control.safetensors"], 4, "a base was expected here, but this is a control"),
+    (["train", "--cond", "depth", "--base", "sd2-bare.safetensors", "--dry-run"], 4, "give --prediction"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "message"), FAILURES, ids=[" ".join(words)[:80] for words, *_ in FAILURES])
+def test_failures_are_one_line_and_leave_nothing(room, tmp_path, words, code, message):
+    for name in ("control.safetensors", "paper.safetensors", "web.safetensors"):
+        shutil.copy(room / name, tmp_path / name)
+    save_file(tensors(room / "sd2-ldm.safetensors"), tmp_path / "sd2-bare.safetensors")
+    before = sorted(tmp_path.iterdir())
+    done = cn(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [path for path in sorted(tmp_path.iterdir()) if path.name != "samples"] == before
+
+
+class Evil:
+    """An object that a plain pickle runs a shell command to make."""
+
+    def __init__(self, command: str):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_a_file_that_tries_to_run_something(tmp_path):
+    sentinel = tmp_path / "sentinel"
+    torch.save({"state_dict": {"a": torch.ones(1)}, "note": Evil(f"touch {sentinel}")}, tmp_path / "evil.ckpt")
+    for words in (
+        ["inspect", "evil.ckpt"],
+        ["convert", "evil.ckpt", "x.safetensors"],
+        ["sample", "--base", "evil.ckpt"],
+    ):
+        done = cn(*words, cwd=tmp_path)
+        assert done.returncode == 4, done.stderr
+        assert "system" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not sentinel.exists()
+    torch.load(tmp_path / "evil.ckpt", weights_only=False)
+    assert sentinel.exists(), "the file is as evil as it should be"
+
+
+def test_converting(room, tmp_path):
+    target = tmp_path / "new/x.safetensors"
+    words = ["convert", room / "sd1-folder", target, "--to", "ldm"]
+    done = cn(*words, "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "a base, " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    done = cn(*words)
+    assert (done.returncode, done.stdout) == (0, f"{target}\n")
+    done = cn("convert", target, tmp_path / "back", "--to", "diffusers", "--json", "--quiet")
+    record = json.loads(done.stdout)
+    assert (record["path"], record["layout"], done.stderr) == (str(tmp_path / "back"), "diffusers", "")
+    assert_same(tensors(room / "sd1-folder"), tensors(tmp_path / "back"))
+    assert cn(*words).returncode == 3
+    before = target.read_bytes()
+    assert cn(*words, "--overwrite", "--quiet").returncode == 0
+    assert target.read_bytes() == before, "the same bytes every time"
+
+
+def test_moving_a_control(room, tmp_path):
+    bases = ["--from-base", room / "sd1-ldm.safetensors", "--to-base", room / "sd1-folder"]
+    done = cn("convert", "transfer", tmp_path / "c.safetensors", "--control", room / "control-ldm.safetensors", *bases)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'c.safetensors'}\n"), done.stderr
+    report = inspect(tmp_path / "c.safetensors")
+    assert (report.what, report.metadata["base_sha256"]) == ("a control", inspect(room / "sd1-folder").sha256)

@@ -1,0 +1,227 @@
+"""Pair records, folders of pairs, scene pairs, condition maps and tensors."""
+
+import json
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from cn import images
+from cn.conditions import scene_kinds
+from cn.data.ahead import fetch_ahead, map_ordered
+from cn.data.dataset import PairDataset, collate
+from cn.data.examples import Example
+from cn.data.folder import FolderPairs, fit_square
+from cn.data.maps import condition_info, condition_map, shows_person
+from cn.data.records import iterate_records, read_records, whole_records
+from cn.data.scenes import EVAL_SEED, TRAIN_SEED, ScenePairs, check_training_seed, render_examples
+from cn.detect.lines.canny import canny
+from cn.errors import InputError, PartialError, UsageError
+from cn.scenes import describe, render
+from tests.conftest import write_pairs
+from tests.helpers.jobs import die, slow_square
+
+
+def test_records_are_read_with_their_further_keys(tmp_path):
+    data = write_pairs(tmp_path, 2)
+    line = {"source": "source/0.png", "target": "target/0.png", "prompt": "ein Häuschen 🏠", "score": 3}
+    (data / "prompt.json").write_text(json.dumps(line) + "\n\n" + json.dumps(line, ensure_ascii=False), "utf-8")
+    pairs = read_records(data)
+    assert [p.prompt for p in pairs] == ["ein Häuschen 🏠"] * 2
+    assert pairs[0].source == data / "source/0.png"
+    assert pairs[1].extra == {"score": 3}
+    assert pairs[1].where == f"{data / 'prompt.json'}:3"
+    assert read_records(data / "prompt.json") == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"source": "source/0.png", "target', r"prompt\.json:1: not a JSON object.*cut off"),
+        (b"[1]", "a JSON object is needed, not list"),
+        (b'{"source": "source/0.png", "target": "target/0.png"}', '"prompt" is missing'),
+        (b'{"source": "a.png", "target": "target/0.png", "prompt": ""}', r"the source image .*a\.png is missing"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"\n", "no pairs in it"),
+    ],
+)
+def test_wrong_records_are_named_by_file_and_line(tmp_path, text, message):
+    data = write_pairs(tmp_path, 1)
+    (data / "prompt.json").write_bytes(text)
+    with pytest.raises(InputError, match=message):
+        read_records(data)
+
+
+def test_a_folder_without_records_says_what_is_needed(tmp_path):
+    for path, message in ((tmp_path, r"no prompt\.json in it"), (tmp_path / "x", "no such file or folder")):
+        with pytest.raises(InputError, match=message):
+            list(iterate_records(path))
+
+
+def test_whole_records_leave_out_a_half_line(tmp_path):
+    file = write_pairs(tmp_path, 2) / "prompt.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"source": "sour')
+    pairs, length = whole_records(file)
+    assert (len(pairs), length) == (2, len(whole))
+    assert whole_records(tmp_path / "none") == ([], 0)
+
+
+def test_squares_keep_colors_of_discrete_maps_and_average_smooth_ones():
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, 10:50:2] = 200  # the centered square is columns 10 to 49: stripes of one pixel
+    smooth, discrete = fit_square(image, 20, "smooth"), fit_square(image, 20, "discrete")
+    assert smooth.shape == discrete.shape == (20, 20, 3)
+    assert set(np.unique(discrete)) <= {0, 200}
+    assert set(np.unique(smooth)) == {100}
+    assert set(np.unique(fit_square(image, 80, "discrete"))) == {0, 200}
+
+
+def test_pairs_of_different_sizes_meet_at_the_training_size(tmp_path):
+    data = write_pairs(tmp_path, 1)
+    gradient = np.linspace(0, 255, 128, dtype=np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
+    images.write(data / "target/0.png", gradient)
+    images.write(data / "source/0.png", gradient[::2, ::2])
+    example = FolderPairs.open(data, 64, "smooth")[0]
+    assert example.target.shape == example.condition.shape == (64, 64, 3)
+    assert np.abs(example.target.astype(int) - example.condition).max() <= 2
+
+
+def test_a_broken_pair_is_passed_over_and_many_are_an_error(tmp_path):
+    pairs = FolderPairs.open(write_pairs(tmp_path, 4), 64, "smooth")
+    (tmp_path / "source/1.png").write_text("text")
+    (tmp_path / "target/2.png").write_bytes((tmp_path / "target/2.png").read_bytes()[:100])
+    got = pairs.fetch(1)
+    assert np.array_equal(got.example.target, pairs[3].target)
+    assert ["not an image but text" in m or "broken or cut off" in m for m in got.skipped] == [True, True]
+    assert pairs.fetch(0).skipped == ()
+    for i in (0, 3):
+        (tmp_path / f"source/{i}.png").unlink()
+    with pytest.raises(InputError, match="4 pairs in a row"):
+        pairs.fetch(2)
+
+
+def test_stated_kind(tmp_path):
+    assert FolderPairs.open(write_pairs(tmp_path / "a", 1), 64, "smooth").stated_kind() == "depth"
+    assert FolderPairs.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "smooth").stated_kind() is None
+
+
+@pytest.mark.parametrize("kind", scene_kinds())
+def test_scene_pairs_are_functions_of_kind_size_seed_and_number(kind):
+    pairs = ScenePairs(kind, 64, start=2)
+    one, again, shifted = pairs[1], ScenePairs(kind, 64, start=3)[0], pairs[2]
+    assert np.array_equal(one.target, again.target)
+    assert np.array_equal(one.condition, again.condition)
+    assert one.prompt == again.prompt != ""
+    assert not np.array_equal(one.target, shifted.target)
+    assert one.target.shape == one.condition.shape == (64, 64, 3)
+    assert one.condition.any()
+    assert one.info is not None
+    assert one.info.kind == kind
+    other = ScenePairs(kind, 64, seed=EVAL_SEED, start=2)[1]
+    assert not np.array_equal(one.target, other.target)
+
+
+def test_maps_of_all_kinds_come_from_one_rendering():
+    kinds = scene_kinds()
+    together = render_examples(kinds, 64, 0, 5)
+    assert set(together) == set(kinds)
+    assert all(e.target is together["canny"].target for e in together.values())
+    assert np.array_equal(together["canny"].condition[..., 0], canny(together["canny"].target))
+    depth = together["depth"].condition
+    assert (int(depth.min()), int(depth.max())) == (0, 255)
+
+
+def test_poses_show_somebody():
+    pairs = ScenePairs("openpose", 64)
+    assert sum(all(item.person is None for item in describe(0, i).items) for i in range(12)) >= 2
+    assert all(pairs[i].condition.any() for i in range(12))
+    empty = next(i for i in range(50) if all(item.person is None for item in describe(0, i).items))
+    assert not shows_person(render(describe(0, empty), 64))
+
+
+def test_random_thresholds_differ_by_scene_and_are_written_down():
+    pairs, fixed = ScenePairs("canny", 64, random_thresholds=True), ScenePairs("canny", 64)
+    infos = [pairs[i].info for i in range(6)]
+    assert len({json.dumps(info.params) for info in infos}) > 3
+    for i, info in enumerate(infos):
+        edges = canny(fixed[i].target, info.params["low"], info.params["high"])
+        assert np.array_equal(pairs[i].condition[..., 0], edges)
+    assert fixed[0].info == condition_info("canny")
+
+
+def test_kinds_that_scenes_lack_and_the_reserved_seed_are_refused():
+    with pytest.raises(UsageError, match="no hed maps, only canny"):
+        ScenePairs("hed", 64)
+    with pytest.raises(UsageError, match="unknown condition"):
+        condition_map(render(describe(0, 0), 16), "sketch")
+    assert check_training_seed(TRAIN_SEED) == 0
+    with pytest.raises(UsageError, match="reserved"):
+        check_training_seed(EVAL_SEED)
+
+
+def test_tensors_have_the_ranges_of_the_networks():
+    target, condition = (np.full((8, 16, 3), v, np.uint8) for v in (0, 255))
+    target[0, 0, 0] = 255
+    batch = collate([Example(target, condition, "a"), Example(condition, target, "b")])
+    assert batch.target.shape == batch.hint.shape == (2, 3, 8, 16)
+    assert (batch.target.min(), batch.target.max()) == (-1, 1)
+    assert (batch.hint.min(), batch.hint.max()) == (0, 1)
+    assert batch.target[0, 0, 0, 0] == 1  # red is channel 0
+    assert batch.prompts == ["a", "b"]
+
+
+def test_map_style_dataset_works_with_torchs_loader(tmp_path):
+    dataset = PairDataset(FolderPairs.open(write_pairs(tmp_path, 3), 32, "smooth"))
+    batches = list(torch.utils.data.DataLoader(dataset, batch_size=2))
+    assert [tuple(target.shape) for target, _, _ in batches] == [(2, 3, 32, 32), (1, 3, 32, 32)]
+    assert [p for _, _, prompts in batches for p in prompts] == ["image 0", "image 1", "image 2"]
+    assert len(PairDataset(ScenePairs("canny", 32), length=5)) == 5
+    with pytest.raises(TypeError, match="length"):
+        len(PairDataset(ScenePairs("canny", 32)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ordered_results_and_errors_at_their_turn(workers):
+    got = []
+    with pytest.raises(InputError, match="six"):
+        got.extend(map_ordered(partial(slow_square, 0.01), range(9), workers))
+    assert list(map_ordered(partial(slow_square, 0.0), range(5), workers)) == [0, 1, 4, 9, 16]
+    assert got == [0, 1, 4, 9, 16, 25]
+
+
+def test_a_killed_worker_is_an_error_not_a_hang():
+    with pytest.raises(PartialError, match="worker process was killed"):
+        list(map_ordered(die, range(20), 2))
+
+
+def test_fetching_ahead_keeps_order_is_bounded_and_closes():
+    taken, closed = [], threading.Event()
+
+    def numbers():
+        try:
+            for n in range(100):
+                taken.append(n)
+                yield n
+        finally:
+            closed.set()
+
+    ahead = fetch_ahead(numbers(), 3)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    time.sleep(0.3)
+    assert len(taken) <= 2 + 3 + 1
+    ahead.close()
+    assert closed.is_set()
+
+    def failing():
+        yield 1
+        raise InputError("later")
+
+    ahead = fetch_ahead(failing(), 3)
+    assert next(ahead) == 1
+    with pytest.raises(InputError, match="later"):
+        next(ahead)
+    assert list(fetch_ahead((n for n in range(5)), 2)) == [0, 1, 2, 3, 4]

@@ -1,0 +1,321 @@
+"""Label maps of the data sets: what each number means, and what is refused."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cn import images
+from cn.detect.pose import skeleton
+from cn.detect.segmentation import labels
+from cn.detect.segmentation.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_painted
+from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, paint
+from cn.detect.segmentation.panoptic import PanopticLabels, ids_of_categories
+from cn.errors import InputError
+from tests.detect.pose.test_skeleton import person
+from tests.helpers.segmentation_cases import golden
+
+READERS = [reader for readers in labels.READERS.values() for reader in readers.values()]
+
+
+def saved(path, array, mode=None, **options):
+    """`array` as an image file; returns its path."""
+    Image.fromarray(np.asarray(array), mode).save(path, **options)
+    return path
+
+
+def gray(path, *rows):
+    return saved(path, np.array(rows, np.uint8))
+
+
+def test_plain_ids_are_what_was_written(tmp_path):
+    ids = np.array([[0, 1, 149], [255, 3, 48]], np.uint8)
+    images.write(tmp_path / "ids.png", ids)
+    read = read_ids(tmp_path / "ids.png", 150)
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, ids)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, ">u2"])
+def test_plain_ids_as_an_array(tmp_path, dtype):
+    ids = np.array([[0, 1, 149], [255, 3, 48]], dtype)
+    np.save(tmp_path / "ids.npy", ids)
+    assert np.array_equal(read_ids(tmp_path / "ids.npy", 150), ids)
+    # What is in the file counts, not its name.
+    (tmp_path / "ids.npy").rename(tmp_path / "ids.png")
+    assert np.array_equal(read_ids(tmp_path / "ids.png", 150), ids)
+
+
+def test_of_an_image_with_a_color_table_or_16_bits_the_numbers_count(tmp_path):
+    ids = np.array([[0, 1, 149], [255, 3, 48]], np.uint8)
+    image = Image.fromarray(ids, "P")
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768).astype(np.uint8).tobytes())
+    image.save(tmp_path / "table.png")
+    saved(tmp_path / "deep.png", ids.astype(np.uint16))
+    for name in ("table.png", "deep.png"):
+        assert np.array_equal(read_ids(tmp_path / name, 150), ids)
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "bits.png")
+    assert read_ids(tmp_path / "bits.png", 2).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(("number", "classes"), [(150, 150), (254, 171), (171, 171)])
+def test_ids_out_of_range_are_named(tmp_path, number, classes):
+    with pytest.raises(InputError, match=rf"m\.png.*number {number}.*0\.\.{classes - 1}"):
+        read_ids(gray(tmp_path / "m.png", [0, number]), classes)
+    np.save(tmp_path / "m.npy", np.array([[0, -1]]))
+    with pytest.raises(InputError, match=r"m\.npy.*number -1"):
+        read_ids(tmp_path / "m.npy", classes)
+
+
+def test_the_layouts_by_name(tmp_path):
+    path = gray(tmp_path / "m.png", [1, 12, 149])
+    found = {kind: {name: read(path).tolist()[0] for name, read in labels.READERS[kind].items() if name != "full"}
+             for kind in labels.READERS}  # fmt: skip
+    assert found == {
+        "ade20k": {"challenge": [0, 11, 148], "ids": [1, 12, 149]},
+        "coco": {"stuffthingmaps": [1, 11, 138], "ids": [1, 12, 149]},
+    }
+    for kind, classes in (("ade20k", 150), ("coco", 171)):
+        with pytest.raises(InputError, match=f"number {classes}"):
+            labels.READERS[kind]["ids"](gray(tmp_path / "m.png", [classes]))
+
+
+def test_the_ade20k_challenge_counts_from_one(tmp_path):
+    assert read_ade20k(gray(tmp_path / "m.png", [0, 1, 13, 150])).tolist() == [[NONE, 0, 12, 149]]
+    assert (ADE20K.names[0], ADE20K.names[12], ADE20K.names[149]) == ("wall", "person", "flag")
+    for number in (151, 255):
+        with pytest.raises(InputError, match=rf"m\.png.*number {number}.*1\.\.150"):
+            read_ade20k(gray(tmp_path / "m.png", [0, number]))
+
+
+def test_the_full_release_becomes_the_challenges_classes_by_its_authors_table(tmp_path):
+    table = golden("ade20k.objects")
+    assert len(table) == 153
+    numbers = np.arange(26 * 256).reshape(26, 256)
+    coded = np.stack([numbers // 256 * 10, numbers % 256, numbers % 7], axis=-1).astype(np.uint8)
+    found = read_ade20k_full(saved(tmp_path / "x_seg.png", coded))
+    expected = np.full(numbers.size, NONE)
+    expected[table[:, 1]] = table[:, 0] - 1
+    assert np.array_equal(found.ravel(), expected)
+    assert found.ravel()[2978] == ADE20K.id_of("wall")
+    assert found.ravel()[774] == found.ravel()[783] == ADE20K.id_of("door")
+
+
+def test_what_is_no_map_of_the_full_release_is_refused(tmp_path):
+    painted = paint(np.arange(150, dtype=np.uint8).reshape(10, 15), ADE20K)
+    with pytest.raises(InputError, match=r"painted\.png.*red.*steps of 10"):
+        read_ade20k_full(saved(tmp_path / "painted.png", painted))
+    with pytest.raises(InputError, match=r"m\.png.*one channel"):
+        read_ade20k_full(gray(tmp_path / "m.png", [0, 1]))
+
+
+def test_coco_stuff_counts_182_labels(tmp_path):
+    read = read_cocostuff(gray(tmp_path / "m.png", [0, 10, 12, 91, 181, 255, 11]))
+    assert [COCO_STUFF.names[i] if i != NONE else None for i in read[0]] == [
+        "person", "fire hydrant", "stop sign", "banner", "wood", None, None
+    ]  # fmt: skip
+    for number in (182, 254):
+        with pytest.raises(InputError, match=rf"m\.png.*number {number}.*0\.\.181"):
+            read_cocostuff(gray(tmp_path / "m.png", [0, number]))
+
+
+@pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
+@pytest.mark.parametrize("name", ["m.png", "m.jpg"])
+def test_painted_maps_are_read(tmp_path, palette, name):
+    shared = [number for group in palette.shared().values() for number in group]
+    own = [number for number in range(100) if number not in shared][:30]
+    ids = np.kron(np.array(own).reshape(5, 6), np.ones((24, 24))).astype(np.uint8)
+    saved(tmp_path / name, paint(ids, palette), quality=95)
+    assert (read_painted(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
+
+
+def test_a_photograph_is_no_painted_map(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    with pytest.raises(InputError, match=r"p\.png.*no map in the colors of ADE20K.*%"):
+        read_painted(saved(tmp_path / "p.png", noise), ADE20K)
+
+
+def test_what_is_far_from_any_color_of_the_palette_has_no_class(tmp_path):
+    """Thin seams, as JPEG makes them, are closed; areas are not filled with what is beside them."""
+    painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
+    painted[:40], painted[70:76] = 255, 255
+    read = read_painted(saved(tmp_path / "m.png", painted), ADE20K)
+    assert (read.ids[:32] == NONE).all()
+    assert (read.ids[40:] == ADE20K.id_of("wall")).all()
+    assert read.sure == pytest.approx(0.54)
+
+
+@pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
+def test_maps_of_other_kinds_are_no_painted_maps(tmp_path, palette):
+    """They are mostly black, which says nothing; a map that is black throughout is one of no class."""
+    canny = np.zeros((64, 64, 3), np.uint8)
+    canny[::9] = 255
+    for other in (skeleton.draw([person()], 256, 256), canny):
+        with pytest.raises(InputError, match=r"of what is not black"):
+            read_painted(saved(tmp_path / "o.png", other), palette)
+    assert (read_painted(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_label_map_is_refused_in_one_line(tmp_path, reader):
+    files = {
+        "missing.png": None,
+        "empty.png": b"",
+        "text.png": b"no image at all",
+        "cut.png": gray(tmp_path / "whole.png", *np.arange(64).reshape(8, 8)).read_bytes()[:-30],
+        "cut.npy": b"\x93NUMPY\x01\x00v\x00{'descr'",
+        "pickle.npy": b"\x93NUMPY\x01\x00F\x00{'descr': '|O', 'fortran_order': False, 'shape': (2, 2), }     \n",
+    }
+    for name, data in files.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError) as caught:
+            reader(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="folder"):
+        reader(tmp_path)
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_arrays_of_objects_are_refused_unopened(tmp_path, reader):
+    np.save(tmp_path / "trap.npy", np.array([[Trap(tmp_path / "sprung")]], object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"trap\.npy.*objects"):
+        reader(tmp_path / "trap.npy")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_standard_input_is_read_and_named(tmp_path, monkeypatch, reader):
+    for data, wanted in ((b"no image", "is neither an image"), (b"", "is neither an image")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(InputError, match=f"^standard input: {wanted}"):
+            reader("-")
+    colors = np.full((3, 4, 3), 7 if reader is not read_ade20k_full else 0, np.uint8)
+    data = saved(tmp_path / "m.png", colors if reader is read_ade20k_full else colors[..., 0]).read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert np.array_equal(reader("-"), reader(tmp_path / "m.png"))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_images_that_do_not_keep_labels_are_refused(tmp_path, reader):
+    saved(tmp_path / "m.jpg", np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match=r"m\.jpg.*JPEG does not keep"):
+        reader(tmp_path / "m.jpg")
+    saved(tmp_path / "m.png", np.zeros((8, 8, 4), np.uint8))
+    with pytest.raises(InputError, match=r"m\.png.*RGBA"):
+        reader(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("reader", [r for r in READERS if r is not read_ade20k_full])
+def test_a_color_image_is_no_map_of_one_channel(tmp_path, reader):
+    with pytest.raises(InputError, match=r"c\.png.*color picture.*one channel"):
+        reader(saved(tmp_path / "c.png", np.full((4, 4, 3), (0, 1, 0), np.uint8)))
+    np.save(tmp_path / "f.npy", np.zeros((4, 4), np.float32))
+    with pytest.raises(InputError, match=r"f\.npy.*float32 4×4"):
+        reader(tmp_path / "f.npy")
+    np.save(tmp_path / "d.npy", np.zeros((4, 4, 1), np.uint8))
+    with pytest.raises(InputError, match=r"d\.npy.*uint8 4×4×1"):
+        reader(tmp_path / "d.npy")
+
+
+def test_a_map_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("cn.planes.MAX_PIXELS", 10)
+    with pytest.raises(InputError, match=r"m\.png.*4×3 pixels are too many"):
+        read_ade20k(gray(tmp_path / "m.png", *np.zeros((3, 4))))
+
+
+def panoptic(folder, annotations, **more):
+    path = folder / "panoptic.json"
+    path.write_text(json.dumps({"annotations": annotations, **more}))
+    return path
+
+
+def coded_png(path, segments):
+    """A map whose pixels are segment numbers."""
+    numbers = np.array(segments)
+    return saved(path, np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], axis=-1).astype(np.uint8))
+
+
+def segment(number, category):
+    return {"id": number, "category_id": category, "iscrowd": 0, "bbox": [0, 0, 1, 1], "area": 1}
+
+
+def test_panoptic_maps_become_ids_of_coco_stuff(tmp_path):
+    segments = [segment(7, 1), segment(300, 13), segment(70_000, 184), segment(16_777_215, 199), segment(9, 183)]
+    annotations = [
+        {"image_id": 1, "file_name": "0001.png", "segments_info": segments},
+        {"image_id": 2, "file_name": "0002.png", "segments_info": [segment(7, 200)]},
+    ]
+    known = PanopticLabels(panoptic(tmp_path, annotations, categories=[{"id": 1, "name": "person", "isthing": 1}]))
+    read = known.read(coded_png(tmp_path / "0001.png", [[0, 7, 300], [70_000, 16_777_215, 9]]))
+    assert read.dtype == np.uint8
+    names = [[COCO_STUFF.names[i] if i != NONE else None for i in row] for row in read]
+    assert names == [[None, "person", "stop sign"], ["tree", "wall-other", None]]
+    other = known.read(coded_png(tmp_path / "0002.png", [[7, 7]]))
+    assert (other == COCO_STUFF.id_of("rug")).all()
+
+
+def test_every_category_of_the_panoptic_task_has_a_class():
+    table = ids_of_categories()
+    assert table.shape == (201,)
+    # 80 things and 36 kinds of stuff of their own, at their number less one; 17 merged.
+    assert COCO_STUFF.names[table[1]] == "person"
+    assert COCO_STUFF.names[table[90]] == "toothbrush"
+    assert COCO_STUFF.names[table[92]] == "banner"
+    assert COCO_STUFF.names[table[181]] == "window-other"
+    assert [COCO_STUFF.names[i].removesuffix("-other") for i in table[184:]] == [
+        "tree", "fence", "ceiling", "sky", "cabinet", "table", "floor", "pavement", "mountain", "grass", "dirt",
+        "paper", "food", "building", "rock", "wall", "rug"
+    ]  # fmt: skip
+    assert set(np.flatnonzero(table == NONE).tolist()) == {0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91, 183}
+
+
+def test_panoptic_maps_and_annotations_that_do_not_go_together(tmp_path):
+    annotation = {"image_id": 1, "file_name": "0001.png", "segments_info": [segment(7, 1), segment(8, 201)]}
+    known = PanopticLabels(panoptic(tmp_path, [annotation]))
+    with pytest.raises(InputError, match=r"0002\.png.*panoptic\.json has no annotation"):
+        known.read(coded_png(tmp_path / "0002.png", [[7]]))
+    with pytest.raises(InputError, match=r"segment 8 of 0001\.png has category 201"):
+        known.read(coded_png(tmp_path / "0001.png", [[7]]))
+    annotation["segments_info"] = [segment(7, 1)]
+    known = PanopticLabels(panoptic(tmp_path, [annotation]))
+    with pytest.raises(InputError, match=r"0001\.png.*nothing of its segment 263"):
+        known.read(coded_png(tmp_path / "0001.png", [[7, 263]]))
+    with pytest.raises(InputError, match=r"0001\.png.*one channel"):
+        known.read(gray(tmp_path / "0001.png", [7, 7]))
+    with pytest.raises(InputError, match="no such file"):
+        known.read(tmp_path / "none" / "0001.png")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"annotations": {}}', '{"annotations": [{"id": 1, "category_id": 2, "image_id": 3}]}',
+     '{"annotations": [{"file_name": "a.png"}]}', '{"annotations": [{"segments_info": []}]}',
+     '{"annotations": [{"file_name": "a.png", "segments_info": [{"id": "x", "category_id": 1}]}]}',
+     '{"annotations": [{"file_name": "a.png", "segments_info": [3]}]}', "[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_panoptic_annotation_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json: is no") as caught:
+        PanopticLabels(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_annotations_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"a\.json: no such file"):
+        PanopticLabels(tmp_path / "a.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        PanopticLabels(tmp_path)

@@ -1,0 +1,113 @@
+"""Maps that a perfect network would give for people whose key points are known, and networks that give them."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cn.detect.nets.openpose import BodyNetwork
+from cn.detect.nets.openpose_light import LightBodyNetwork
+from cn.scenes import describe, render
+
+# OpenPose's joint pairs as published (from 1), with the maps (from 19) of their part affinities.
+LINKS = [
+    [2, 3], [2, 6], [3, 4], [4, 5], [6, 7], [7, 8], [2, 9], [9, 10], [10, 11], [2, 12], [12, 13], [13, 14],
+    [2, 1], [1, 15], [15, 17], [1, 16], [16, 18], [3, 17], [6, 18],
+]  # fmt: skip
+AFFINITIES = [
+    [31, 32], [39, 40], [33, 34], [35, 36], [41, 42], [43, 44], [19, 20], [21, 22], [23, 24], [25, 26], [27, 28],
+    [29, 30], [47, 48], [49, 50], [53, 54], [51, 52], [55, 56], [37, 38], [45, 46],
+]  # fmt: skip
+
+Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def maps_of(people: NDArray, cells: tuple[int, int], cell: float, spread: float = 0.9) -> Maps:
+    """Heat (19, h, w) and part affinities (38, h, w) of people (n, 18, 3) in pixels; joints of score 0 are not there.
+
+    `cells` = (h, w) of `cell` pixels each. Heat is a Gaussian of `spread` cells, as OpenPose was trained with; an
+    affinity is the direction of the limb within a cell of it, the mean of those that cross.
+    """
+    rows, columns = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in cells), indexing="ij")
+    # The middle of cell 0 is at pixel (cell - 1) / 2.
+    places = (np.asarray(people, np.float64)[..., :2] - (cell - 1) / 2) / cell
+    heat, affinities = np.zeros((19, *cells)), np.zeros((38, *cells))
+    crossing = np.zeros((38, *cells))
+    for place, person in zip(places, people, strict=True):
+        for joint in np.flatnonzero(person[:, 2] > 0):
+            x, y = place[joint]
+            distance = (rows - y) ** 2 + (columns - x) ** 2
+            heat[joint] = np.maximum(heat[joint], np.exp(-distance / (2 * spread**2)))
+        for (a, b), channels in zip(LINKS, AFFINITIES, strict=True):
+            start, end = place[a - 1], place[b - 1]
+            length = np.hypot(*(end - start))
+            if min(person[a - 1, 2], person[b - 1, 2]) <= 0 or length < 1e-6:
+                continue
+            ux, uy = (end - start) / length
+            along = (columns - start[0]) * ux + (rows - start[1]) * uy
+            across = np.abs((columns - start[0]) * uy - (rows - start[1]) * ux)
+            near = (along > -0.5) & (along < length + 0.5) & (across < 1)
+            for channel, direction in zip(channels, (ux, uy), strict=True):
+                affinities[channel - 19] += np.where(near, direction, 0)
+                crossing[channel - 19] += near
+    heat[18] = 1 - heat[:18].max(axis=0)
+    return heat.astype(np.float32), (affinities / np.maximum(crossing, 1)).astype(np.float32)
+
+
+@cache
+def _scene(index: int) -> NDArray:
+    return render(describe(11, index), 48).keypoints.astype(np.float64)
+
+
+def somebody(number: int) -> NDArray:
+    """A person (18, 3) of the built-in scenes in a square of side 1, whole; hidden joints count as seen."""
+    seen = -1
+    for index in range(10_000):
+        for person in _scene(index):
+            size = np.ptp(person[:, :2], axis=0).max()
+            if (person[:, 2] > 0).all() and size > 16:
+                seen += 1
+                if seen == number:
+                    places = (person[:, :2] - person[:, :2].min(axis=0)) / size
+                    return np.hstack([places, np.ones((18, 1))])
+    raise AssertionError("the scenes have more people than that")
+
+
+def placed(number: int, x: float, y: float, height: float) -> NDArray:
+    """Person `number` of the scenes with the upper left corner at (x, y), `height` pixels high or wide."""
+    person = somebody(number)
+    person[:, :2] = person[:, :2] * height + (x, y)
+    return person
+
+
+def given_maps(network, maps):
+    """A network of this class that gives prepared maps, whatever it sees."""
+
+    class Given(network):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.nothing = nn.Parameter(torch.zeros(1))
+            self.seen = []
+
+        def forward(self, x):
+            self.seen.append(x)
+            return maps(x)
+
+    return Given()
+
+
+def perfect(people, size, network=BodyNetwork, looks_at=368):
+    """A perfect network for these people in an image of this size, which it sees `looks_at` pixels high."""
+    unit = size[0] / looks_at
+
+    def maps(x):
+        seen = people.copy()
+        if network is LightBodyNetwork:
+            # This one has the image in the middle of what it sees.
+            seen[..., 0] += (x.shape[3] - round(size[1] / unit)) // 2 * unit
+        both = maps_of(seen, (x.shape[2] // 8, x.shape[3] // 8), 8 * unit)
+        return tuple(torch.from_numpy(m)[None].expand(len(x), -1, -1, -1) for m in both)
+
+    return given_maps(network, maps)

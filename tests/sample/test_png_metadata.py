@@ -1,0 +1,111 @@
+"""The recipe in a sampled PNG: what goes in comes out, and a damaged one is a one-line error."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cn import images
+from cn.errors import InputError
+from cn.sample import png_metadata
+from cn.sample.request import Condition, SampleRequest
+from tests.helpers.sampling import blocks
+
+REQUEST = SampleRequest(
+    prompts=("a 🏠 – “red”\nhouse", "another"),
+    conditions=(
+        Condition(blocks(128, 128), "c.png", "canny", "canny", 0.5, 0.25, 0.75),
+        Condition(blocks(64, 64, 1), "standard input", "runs/x", None),
+    ),
+    base="base",
+    negative="blur",
+    count=3,
+    seed=7,
+    steps=5,
+    scale=3.5,
+    eta=0.5,
+    guess=True,
+    size=(64, 64),
+    precision="fp32",
+)
+HINTS = (blocks(64, 64, 2), blocks(64, 64, 1))
+HASHES = {"base": "ab", "canny": "cd", "runs/x": "ef"}
+
+
+def written(tmp_path, text):
+    images.write(tmp_path / "made.png", blocks(), text)
+    return str(tmp_path / "made.png")
+
+
+def text_of(**changes):
+    record = json.loads(png_metadata.to_text(REQUEST, HINTS, "another", 8, HASHES)[png_metadata.TEXT_KEY])
+    record |= changes
+    return {png_metadata.TEXT_KEY: json.dumps({k: v for k, v in record.items() if v is not ...})}
+
+
+def test_round_trip(tmp_path):
+    request, hashes = png_metadata.from_file(
+        written(tmp_path, png_metadata.to_text(REQUEST, HINTS, "another", 8, HASHES))
+    )
+    assert hashes == HASHES
+    assert (request.prompts, request.seed, request.count) == (("another",), 8, 1)
+    for name in ("base", "negative", "steps", "scale", "eta", "guess", "size", "precision"):
+        assert getattr(request, name) == getattr(REQUEST, name)
+    for condition, original, hint in zip(request.conditions, REQUEST.conditions, HINTS, strict=True):
+        assert np.array_equal(condition.image, hint)
+        for name in ("name", "control", "kind", "strength", "start", "end"):
+            assert getattr(condition, name) == getattr(original, name)
+
+
+def test_words_of_any_kind_survive(tmp_path):
+    path = written(tmp_path, png_metadata.to_text(REQUEST, HINTS, REQUEST.prompts[0], 7, HASHES))
+    assert png_metadata.from_file(path)[0].prompts == REQUEST.prompts[:1]
+
+
+@pytest.mark.parametrize("text", [{}, {"other": "text"}])
+def test_an_image_without_a_recipe(tmp_path, text):
+    with pytest.raises(InputError, match=r"made\.png: carries no recipe"):
+        png_metadata.from_file(written(tmp_path, text))
+
+
+def test_a_jpeg_carries_none(tmp_path):
+    images.write(tmp_path / "a.jpg", blocks(), png_metadata.to_text(REQUEST, HINTS, "x", 8, HASHES))
+    with pytest.raises(InputError, match="carries no recipe"):
+        png_metadata.from_file(str(tmp_path / "a.jpg"))
+
+
+CONDITION = {"name": "a", "control": "canny", "kind": None, "strength": 1, "start": 0, "end": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": ...},
+        {"steps": "20"},
+        {"steps": 0},
+        {"scale": None},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"prompt": ["x"]},
+        {"size": 64},
+        {"size": [64]},
+        {"size": ["64", "64"]},
+        {"size": [65, 64]},
+        {"sha256": []},
+        {"conditions": {}},
+        {"conditions": ["x"]},
+        {"conditions": [CONDITION]},
+        {"conditions": [CONDITION | {"png": "!!"}]},
+        {"conditions": [CONDITION | {"png": "aGVsbG8="}]},
+        {"conditions": [CONDITION | {"png": 3}]},
+    ],
+)
+def test_damaged_recipes(tmp_path, changes):
+    with pytest.raises(InputError, match=r"made\.png: its recipe is damaged: \S+"):
+        png_metadata.from_file(written(tmp_path, text_of(**changes)))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "null", "[" * 100_000])
+def test_what_is_no_recipe_at_all(tmp_path, content):
+    with pytest.raises(InputError, match=r"made\.png: its recipe is damaged"):
+        png_metadata.from_file(written(tmp_path, {png_metadata.TEXT_KEY: content}))

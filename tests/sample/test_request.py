@@ -1,0 +1,246 @@
+"""What `cn sample` is asked for, checked before any network is loaded: conditions, controls, sizes, targets."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cn import images
+from cn.commands.options import parse_size
+from cn.errors import CnError, InputError, UsageError, WeightsError
+from cn.sample.fit import fit
+from cn.sample.outputs import settle
+from cn.sample.request import MAX_SEED, Condition, SampleRequest, make_conditions, working_size
+from cn.weights import bundled as bundled_files
+from tests.helpers.sampling import blocks, write_condition
+
+CONDITION = Condition(blocks(), "c.png", "canny", "canny")
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """An installation that has a base, canny and openpose."""
+    folder = tmp_path / "bundled"
+    folder.mkdir()
+    for name, role in (("base", "base"), ("canny", "control"), ("openpose", "control")):
+        save_file({"w": np.ones(1, np.float32)}, folder / f"{name}.safetensors", {"cn": json.dumps({"role": role})})
+    listed = bundled_files.files(folder)
+    monkeypatch.setattr(bundled_files, "files", lambda: listed)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"steps": 0},
+        {"steps": 1001},
+        {"count": 0},
+        {"count": 10**9},
+        {"seed": -1},
+        {"seed": MAX_SEED},
+        {"scale": float("nan")},
+        {"scale": float("inf")},
+        {"eta": -0.1},
+        {"eta": float("nan")},
+        {"size": (100, 64)},
+        {"size": (64, 56)},
+        {"guess": True},
+        {"conditions": (replace(CONDITION, strength=float("nan")),)},
+        {"conditions": (replace(CONDITION, start=0.5, end=0.5),)},
+        {"conditions": (replace(CONDITION, end=float("nan")),)},
+        {"conditions": (replace(CONDITION, end=1.5),)},
+    ],
+)
+def test_values_out_of_range(given):
+    with pytest.raises(UsageError):
+        SampleRequest(("x",), **given)
+
+
+def test_values_at_the_edge_of_their_range():
+    edge = SampleRequest(("",), steps=1, scale=0.0, eta=1.0, seed=MAX_SEED - 1, size=(64, 64))
+    assert (edge.steps, edge.seed) == (1, MAX_SEED - 1)
+    window = replace(CONDITION, start=0.0, end=0.001, strength=-1.0)
+    assert SampleRequest(("x",), (window,), steps=1000, guess=True).conditions == (window,)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512x768", (768, 512)), ("64", (64, 64)), ("96X64", (64, 96))])
+def test_sizes_are_width_times_height(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x64", "64x", "axb", "-64x64", "²x64", "64x64x64", "6.4x64", "9" * 30])
+def test_what_is_no_size(text):
+    with pytest.raises(UsageError, match="WIDTHxHEIGHT"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("image", "size"),
+    [
+        (None, (256, 256)),
+        ((256, 256), (256, 256)),
+        ((512, 512), (256, 256)),  # too far from the base's own size: scaled
+        ((64, 96), (256, 384)),
+        ((384, 384), (384, 384)),  # near enough: kept
+        ((300, 200), (288, 192)),  # multiples of 32
+        ((1, 1), (256, 256)),
+    ],
+)
+def test_working_size_follows_the_condition_near_what_the_base_was_trained_at(image, size):
+    assert working_size(image, None, 256, 32) == size
+
+
+def test_a_size_that_is_asked_for_holds_and_none_is_gigantic():
+    assert working_size((512, 512), (64, 128), 256, 32) == (64, 128)
+    assert working_size(None, (2048, 2048), 256, 32) == (2048, 2048)
+    with pytest.raises(InputError, match="--size"):
+        working_size(None, (2048, 2056), 256, 32)
+    with pytest.raises(InputError, match="crop"):
+        working_size((64, 8000), None, 256, 32)
+
+
+def test_the_kth_value_belongs_to_the_kth_condition_and_one_serves_all(bundled, tmp_path):
+    paths = [str(write_condition(tmp_path / f"{kind}.png", kind)) for kind in ("canny", "openpose")]
+    first, second = make_conditions(paths, strengths=[0.5, 2.0], starts=[0.25], ends=[0.5, 0.75])
+    assert (first.control, first.kind, first.strength, first.start, first.end) == ("canny", "canny", 0.5, 0.25, 0.5)
+    assert (second.control, second.strength, second.start, second.end) == ("openpose", 2.0, 0.25, 0.75)
+    assert np.array_equal(first.image, blocks())
+    assert [c.control for c in make_conditions(paths, controls=["my.safetensors"])] == ["my.safetensors"] * 2
+    with pytest.raises(UsageError, match=r"--strength is given 3 times for 2"):
+        make_conditions(paths, strengths=[1, 2, 3])
+
+
+def test_which_control_an_image_gets(bundled, tmp_path, monkeypatch):
+    plain, normal = (write_condition(tmp_path / f"{k}.png", k) for k in (None, "normal"))
+    with pytest.raises(UsageError, match=r"--control.*canny, openpose"):
+        make_conditions([str(plain)])
+    with pytest.raises(WeightsError, match=r"is a normal map.*canny, openpose"):
+        make_conditions([str(normal)])
+    (given,) = make_conditions([str(plain)], controls=["run"])
+    assert (given.control, given.kind) == ("run", None)
+    (found,) = make_conditions([str(plain)], detect="canny")
+    assert (found.control, found.kind) == ("canny", "canny")
+    assert set(np.unique(found.image)) == {0, 255}
+    assert not np.array_equal(found.image, blocks())
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
+    with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
+        make_conditions([str(plain)], detect="depth")
+
+
+def test_weights_of_a_training_run_are_found_in_its_folder(bundled, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "control.safetensors").write_bytes(b"x")
+    assert bundled_files.find("run", bundled, role="control") == Path("run/control.safetensors")
+    with pytest.raises(WeightsError, match=r"run: this folder has no base\.safetensors"):
+        bundled_files.find("run", bundled, role="base")
+    (run / "base.safetensors").write_bytes(b"x")
+    assert bundled_files.find(run, bundled, role="base") == run / "base.safetensors"
+    (tmp_path / "canny").mkdir()
+    assert bundled_files.find("canny", bundled, role="control") == bundled / "canny.safetensors"
+    with pytest.raises(WeightsError, match="bundled are: canny, openpose;"):
+        bundled_files.find("depth", bundled, role="control")
+
+
+@pytest.mark.parametrize("option", ["controls", "strengths", "starts", "ends", "detect"])
+def test_options_of_a_condition_need_one(option):
+    with pytest.raises(UsageError, match="--cond"):
+        make_conditions([], **{option: "canny" if option == "detect" else [1.0]})
+
+
+def test_one_standard_input():
+    with pytest.raises(UsageError, match="only once"):
+        make_conditions(["-", "-"])
+
+
+def test_a_damaged_description_names_the_file(tmp_path):
+    images.write(tmp_path / "odd.png", blocks(), {"cn.condition": "{"})
+    with pytest.raises(InputError, match=r"odd\.png: "):
+        make_conditions([str(tmp_path / "odd.png")])
+
+
+def test_thin_lines_survive_when_they_get_smaller():
+    image = np.zeros((96, 96, 3), np.uint8)
+    image[10] = image[:, 41] = 255
+    size = (32, 32)
+    small = fit(image, "canny", size, size, "x")
+    expected = np.zeros((32, 32, 3), np.uint8)
+    expected[3] = expected[:, 13] = 255
+    assert np.array_equal(small, expected)
+
+
+def test_labels_keep_their_colors_and_smooth_maps_are_averaged():
+    image, size = blocks(80, 80), (64, 64)
+    labels, smooth, unknown = (fit(image, kind, size, size, "x") for kind in ("ade20k", "depth", None))
+    assert set(np.unique(labels)) == {0, 255}
+    assert len(np.unique(smooth)) > 2
+    assert np.array_equal(smooth, unknown)
+
+
+def test_a_condition_is_not_stretched():
+    natural = (256, 256)
+    with pytest.raises(InputError, match=r"c\.png: .*300×200.*256×256"):
+        fit(blocks(200, 300), "depth", (256, 256), natural=(192, 288), name="c.png")
+    with pytest.raises(InputError, match="64×128"):
+        fit(blocks(512, 512), "canny", (128, 64), natural, "c.png")
+    assert fit(blocks(64, 96), "depth", (64, 128), natural=(64, 128), name="c.png").shape == (64, 128, 3)
+    assert fit(blocks(61, 67), "depth", (64, 64), natural, "c.png").shape == (64, 64, 3)
+
+
+def test_names_of_the_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    request = SampleRequest(
+        ("a", "b"), (CONDITION, replace(CONDITION, kind=None, control="runs/mine")), count=2, seed=4
+    )
+    targets = settle(request, "out", grid=True)
+    assert targets.pictures == tuple(f"out/canny-mine-prompt{k}-seed{s}.png" for k in (1, 2) for s in (4, 5))
+    assert targets.sheet == Path("out/canny-mine-seed4-grid.png")
+    one = SampleRequest(("a",))
+    assert settle(one, None).pictures == ("samples/base-seed0.png",)
+    Path("samples/base-seed0.png").write_text("kept")
+    assert settle(one, None).pictures == ("samples/base-seed0-2.png",)
+    assert settle(one, "a.b/").pictures == ("a.b/base-seed0.png",)
+    assert settle(one, "x.jpg", grid=True).sheet == Path("x-grid.png")
+    assert "x.jpg" in settle(one, "x.jpg").doubts()[0]
+    assert settle(one, "-").doubts() == []
+
+
+def test_an_image_cannot_name_a_file_outside_the_folder(tmp_path):
+    request = SampleRequest(("a",), (replace(CONDITION, kind="../../etc/x", control="my.safetensors"),))
+    assert settle(request, str(tmp_path)).pictures == (str(tmp_path / "my-seed0.png"),)
+
+
+@pytest.mark.parametrize(
+    ("out", "count", "grid", "error"),
+    [
+        ("", 1, False, UsageError),
+        ("a.png", 2, False, UsageError),
+        ("-", 2, False, UsageError),
+        ("-", 1, True, UsageError),
+        ("a.txt", 1, False, InputError),
+        ("taken.png", 1, False, InputError),
+        ("taken.png/below", 1, False, InputError),
+    ],
+)
+def test_targets_that_cannot_be(tmp_path, monkeypatch, out, count, grid, error):
+    monkeypatch.chdir(tmp_path)
+    Path("taken.png").write_text("kept")
+    with pytest.raises(error):
+        settle(SampleRequest(("a",), count=count), out, grid=grid)
+    assert Path("taken.png").read_text() == "kept"
+    assert settle(SampleRequest(("a",)), "taken.png", overwrite=True).pictures == ("taken.png",)
+
+
+def test_a_folder_that_may_not_be_written_and_the_condition_itself(tmp_path, monkeypatch):
+    path = write_condition(tmp_path / "c.png")
+    request = SampleRequest(("a",), (replace(CONDITION, name=str(path)),))
+    with pytest.raises(UsageError, match="own condition"):
+        settle(request, str(path), overwrite=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(CnError, match="written"):
+        settle(request, str(tmp_path / "out"))

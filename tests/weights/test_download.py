@@ -1,0 +1,408 @@
+"""Getting weights, against a server on this machine: whole, interrupted, corrupted, redirected, missing, mirrored."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from cn import app
+from cn.errors import InputError, WeightsError
+from cn.weights import catalog
+from cn.weights import download as pulling
+from cn.weights.catalog import Published
+from tests.weights.test_catalog import VARIABLES
+
+CONTENT = np.random.default_rng(0).bytes(1_000_003)
+HASH = hashlib.sha256(CONTENT).hexdigest()
+PART = ".cn-net.pth.part"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.0"
+    server: "Server"
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        with contextlib.suppress(ConnectionError):  # whoever asked had enough
+            self.server.routes.get(self.path, missing)(self)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.routes: dict[str, Callable[[Handler], None]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+
+def missing(request: Handler) -> None:
+    request.send_error(404)
+
+
+def refused(request: Handler) -> None:
+    request.send_error(403)
+
+
+@dataclass
+class Sends:
+    """A file; `cuts` are how many bytes the first answers send before the connection breaks."""
+
+    content: bytes = CONTENT
+    cuts: list[int] = field(default_factory=list)
+    ranges: bool = True
+    length: bool = True
+
+    def __call__(self, request: Handler) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        start = int(asked[1]) if asked and self.ranges else 0
+        total = len(self.content)
+        if start >= total:
+            request.send_error(416)
+            return
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        if self.length:
+            request.send_header("Content-Length", str(total - start))
+        request.end_headers()
+        end = start + self.cuts.pop(0) if self.cuts else total
+        request.wfile.write(self.content[start:end])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    for name in (*VARIABLES, "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(pulling, "PAUSE", 0.0)
+    return tmp_path / "weights"
+
+
+def entry(*origins: str, size: int | None = len(CONTENT), sha256: str | None = HASH, name: str = "net") -> Published:
+    return Published(name, f"{name}.pth", ("hed",), "hed", "a net", "MIT", origins, size, None, sha256, readable=True)
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_whole_and_then_already_here(server, folder):
+    server.routes["/net.pth"] = Sends()
+    net = entry(server.url("/net.pth"))
+    seen = []
+    done = pulling.pull(net, progress=lambda done, total: seen.append((done, total)))
+    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, True)
+    assert (folder / "net.pth").read_bytes() == CONTENT
+    assert names(folder) == ["net.pth"]
+    assert seen[0] == (0, len(CONTENT))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert [a for a, _ in seen] == sorted(a for a, _ in seen)
+    assert pulling.pull(net, offline=True).fetched == 0
+    assert len(server.asked) == 1
+
+
+def test_a_broken_connection_is_taken_up_again(server, folder):
+    server.routes["/net.pth"] = Sends(cuts=[400_000, 300_000])
+    assert pulling.pull(entry(server.url("/net.pth"))).fetched == len(CONTENT)
+    assert (folder / "net.pth").read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=400000-", "bytes=700000-"]
+
+
+def test_interrupted_and_resumed_by_the_next_pull(server, folder):
+    server.routes["/net.pth"] = Sends(cuts=[400_000, 0, 0, 0])
+    net = entry(server.url("/net.pth"))
+    with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command goes on"):
+        pulling.pull(net)
+    assert names(folder) == [PART]
+    assert catalog.here(net) is None
+    seen = []
+    done = pulling.pull(net, progress=lambda done, total: seen.append(done))
+    assert done.fetched == len(CONTENT) - 400_000
+    assert seen[0] == 400_000
+    assert (folder / "net.pth").read_bytes() == CONTENT
+    assert names(folder) == ["net.pth"]
+
+
+def test_ctrl_c_keeps_what_has_come(server, folder):
+    server.routes["/net.pth"] = Sends()
+
+    def stop(done: int, total: int | None) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    net = entry(server.url("/net.pth"))
+    with pytest.raises(KeyboardInterrupt):
+        pulling.pull(net, progress=stop)
+    kept = (folder / PART).stat().st_size
+    assert 0 < kept < len(CONTENT)
+    assert pulling.pull(net).fetched == len(CONTENT) - kept
+    assert (folder / "net.pth").read_bytes() == CONTENT
+
+
+def test_a_server_that_knows_no_ranges_starts_again(server, folder):
+    server.routes["/net.pth"] = Sends(ranges=False)
+    folder.mkdir()
+    (folder / PART).write_bytes(b"x" * 1000)
+    pulling.pull(entry(server.url("/net.pth")))
+    assert server.asked[0][1] == "bytes=1000-"
+    assert (folder / "net.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kept", [b"x" * 1000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 5)])
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+def test_what_was_kept_of_another_file_is_got_anew(server, folder, kept, size):
+    server.routes["/net.pth"] = Sends()
+    folder.mkdir()
+    (folder / PART).write_bytes(kept)
+    pulling.pull(entry(server.url("/net.pth"), size=size))
+    assert (folder / "net.pth").read_bytes() == CONTENT
+    assert names(folder) == ["net.pth"]
+
+
+def test_a_finished_part_only_needs_its_place(server, folder):
+    folder.mkdir()
+    (folder / PART).write_bytes(CONTENT)
+    assert pulling.pull(entry(server.url("/net.pth"))).fetched == 0
+    assert server.asked == []
+    assert names(folder) == ["net.pth"]
+
+
+def test_a_corrupted_file_is_never_put_in_place(server, folder):
+    server.routes["/net.pth"] = Sends(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=r"net\.pth: .*SHA-256.*nothing of it is kept") as caught:
+        pulling.pull(entry(server.url("/net.pth")))
+    assert "\n" not in str(caught.value)
+    assert names(folder) == []
+
+
+def test_a_damaged_file_in_place_is_got_anew(server, folder):
+    server.routes["/net.pth"] = Sends()
+    folder.mkdir()
+    (folder / "net.pth").write_bytes(b"x" * len(CONTENT))
+    net = entry(server.url("/net.pth"))
+    with pytest.raises(WeightsError, match="damaged"):
+        pulling.pull(net, offline=True)
+    assert pulling.pull(net).fetched == len(CONTENT)
+    assert (folder / "net.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x", b"<html>sign in</html>"])
+def test_a_wrong_length_is_seen_before_anything_comes(server, folder, content):
+    server.routes["/net.pth"] = Sends(content)
+    seen = []
+    with pytest.raises(WeightsError, match=rf"offers {len(content):,} bytes, not 1,000,003"):
+        pulling.pull(entry(server.url("/net.pth")), progress=lambda done, total: seen.append(done))
+    assert seen == []
+    assert names(folder) == []
+
+
+def test_too_much_without_a_length_is_cut_off(server, folder):
+    server.routes["/net.pth"] = Sends(CONTENT + b"x" * 500_000, length=False)
+    with pytest.raises(WeightsError, match="more than the 1,000,003 bytes"):
+        pulling.pull(entry(server.url("/net.pth")))
+    assert names(folder) == []
+
+
+def test_no_length_at_all(server, folder):
+    server.routes["/net.pth"] = Sends(length=False)
+    assert pulling.pull(entry(server.url("/net.pth"), size=None)).fetched == len(CONTENT)
+
+
+def test_redirects_are_followed_when_resuming_too(server, folder):
+    def redirect(request: Handler) -> None:
+        request.send_response(302)
+        request.send_header("Location", server.url("/there"))
+        request.end_headers()
+
+    server.routes["/net.pth"] = redirect
+    server.routes["/there"] = Sends(cuts=[10_000])
+    pulling.pull(entry(server.url("/net.pth")))
+    assert (folder / "net.pth").read_bytes() == CONTENT
+    assert server.asked[-1] == ("/there", "bytes=10000-")
+
+
+@pytest.mark.parametrize(("answer", "code"), [(missing, "404"), (refused, "403")])
+def test_a_server_that_has_no_such_file(server, folder, answer, code):
+    server.routes["/net.pth"] = answer
+    with pytest.raises(WeightsError, match=rf"net\.pth: cannot be had: .*/net\.pth answers HTTP {code}"):
+        pulling.pull(entry(server.url("/net.pth")))
+    assert names(folder) == []
+    assert len(server.asked) == 1
+
+
+def test_a_busy_server_is_asked_again(server, folder):
+    answers = [lambda request: request.send_error(503), Sends()]
+    server.routes["/net.pth"] = lambda request: answers.pop(0)(request)
+    assert pulling.pull(entry(server.url("/net.pth"))).fetched == len(CONTENT)
+
+
+def test_nobody_answers(folder):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        # Bound, but nobody listens.
+        with pytest.raises(WeightsError, match="cannot be reached: Connection refused"):
+            pulling.pull(entry(f"http://127.0.0.1:{bound.getsockname()[1]}/net.pth"))
+    assert names(folder) == []
+
+
+def test_a_server_that_falls_silent(server, folder, monkeypatch):
+    monkeypatch.setattr(pulling, "TIMEOUT", 0.2)
+    wake = threading.Event()
+
+    def silent(request: Handler) -> None:
+        wake.wait(10)
+
+    server.routes["/net.pth"] = silent
+    with pytest.raises(WeightsError, match="cannot be reached: timed out"):
+        pulling.pull(entry(server.url("/net.pth")))
+    wake.set()
+
+
+def test_the_next_origin_is_tried_and_goes_on_from_the_first(server, folder):
+    server.routes["/a/net.pth"] = Sends(cuts=[250_000, 0, 0, 0])
+    server.routes["/c/net.pth"] = Sends()
+    done = pulling.pull(entry(*(server.url(f"/{origin}/net.pth") for origin in "abc")))
+    assert done.fetched == len(CONTENT) - 250_000
+    assert server.asked[-2:] == [("/b/net.pth", "bytes=250000-"), ("/c/net.pth", "bytes=250000-")]
+    assert (folder / "net.pth").read_bytes() == CONTENT
+
+
+def test_an_unpublished_hash_is_reported_and_nothing_is_resumed(server, folder):
+    server.routes["/net.pth"] = Sends()
+    folder.mkdir()
+    (folder / PART).write_bytes(CONTENT[:1000])
+    done = pulling.pull(entry(server.url("/net.pth"), size=None, sha256=None))
+    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, False)
+    assert server.asked == [("/net.pth", None)]
+
+
+def test_the_beginning_of_a_hash_is_checked(server, folder):
+    server.routes["/net.pth"] = Sends()
+    url = server.url("/net.pth")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        pulling.pull(entry(url, size=None, sha256="00000000"))
+    assert pulling.pull(entry(url, size=None, sha256=HASH[:8])).hash_known
+
+
+@pytest.mark.parametrize("how", ["option", "CN_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_never_asks(server, folder, monkeypatch, how):
+    server.routes["/net.pth"] = Sends()
+    if how != "option":
+        monkeypatch.setenv(how, "1")
+    with pytest.raises(WeightsError, match=rf"net\.pth: not here, and .*put it into {folder}"):
+        pulling.pull(entry(server.url("/net.pth")), offline=how == "option")
+    assert server.asked == []
+    assert not folder.exists()
+
+
+def test_a_mirror_is_the_only_one_asked(server, folder, monkeypatch):
+    server.routes["/mirror/net.pth"] = Sends()
+    monkeypatch.setenv("CN_MIRROR", server.url("/mirror"))
+    pulling.pull(entry(server.url("/net.pth")))
+    assert server.asked == [("/mirror/net.pth", None)]
+    monkeypatch.setenv("CN_MIRROR", f"file://{folder}")
+    with pytest.raises(WeightsError, match="no http or https address"):
+        pulling.pull(entry(server.url("/other.pth"), name="other"))
+
+
+def test_a_mirror_of_hugging_face(server, folder, monkeypatch):
+    server.routes["/a/b/resolve/main/net.pth"] = Sends()
+    monkeypatch.setenv("HF_ENDPOINT", server.url(""))
+    pulling.pull(entry("https://huggingface.co/a/b/resolve/main/net.pth"))
+    assert (folder / "net.pth").read_bytes() == CONTENT
+
+
+def test_two_at_once_do_not_write_one_file(server, folder):
+    server.routes["/net.pth"] = Sends()
+    folder.mkdir()
+    with open(folder / PART, "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(WeightsError, match="another cn is getting this file"):
+            pulling.pull(entry(server.url("/net.pth")))
+    assert server.asked == []
+
+
+def test_without_file_locks(server, folder, monkeypatch):
+    monkeypatch.setattr(pulling, "fcntl", None)
+    server.routes["/net.pth"] = Sends(cuts=[1000])
+    pulling.pull(entry(server.url("/net.pth")))
+    assert names(folder) == ["net.pth"]
+
+
+def test_a_folder_that_cannot_be_made(server, folder):
+    folder.write_text("a file")
+    with pytest.raises(InputError, match="is a file, but a folder is needed"):
+        pulling.pull(entry(server.url("/net.pth")))
+
+
+@pytest.fixture
+def table(server, monkeypatch):
+    """A catalog of three files of which the server has two."""
+    server.routes["/a.pth"] = server.routes["/b.pth"] = Sends()
+    files = tuple(entry(server.url(f"/{name}.pth"), name=name) for name in "abc")
+    monkeypatch.setattr(catalog, "FILES", files)
+    return files
+
+
+def test_the_command(table, folder, capsys):
+    assert app.run(["weights", "pull", "a", "b.pth", "a"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
+    assert app.run(["weights", "pull", "a", "--offline", "--json", "-q"]) == 0
+    captured = capsys.readouterr()
+    record = json.loads(captured.out)
+    assert (record["status"], record["fetched"], record["sha256"]) == ("here", 0, HASH)
+    assert captured.err == ""
+    assert app.run(["weights", "verify", "a", "b"]) == 0
+
+
+def test_one_of_several_fails(table, folder, capsys):
+    assert app.run(["weights", "pull", "--all", "--json"]) == 4
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["status"] for record in records] == ["pulled", "pulled", "failed"]
+    assert app.run(["weights", "pull", "--kind", "hed", "-q"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
+    assert captured.err.count("\n") == 2
+    assert "1 of 3 files could not be had" in captured.err
+    assert app.run(["weights", "pull", "c", "-q"]) == 4
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert app.run(["weights", "pull", "c", "-q", "--json"]) == 4
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["status"] == "failed"
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [([], 2), (["a", "--all"], 2), (["--kind", "hed", "--all"], 2), (["--kind", "canny"], 2), (["nonsense"], 4)],
+)
+def test_what_cannot_be_asked_for(table, capsys, words, code):
+    assert app.run(["weights", "pull", *words]) == code
+    assert capsys.readouterr().err.count("\n") == 1
