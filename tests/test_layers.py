@@ -13,7 +13,19 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-LEAVES = {"errors", "files", "conditions", "images", "planes", "pngtext", "resizing", "sheet", "parallel", "units"}
+LEAVES = {
+    "errors",
+    "options",
+    "files",
+    "conditions",
+    "images",
+    "planes",
+    "pngtext",
+    "resizing",
+    "sheet",
+    "parallel",
+    "units",
+}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
@@ -126,7 +138,7 @@ def test_the_networks_know_no_images_files_or_terminals():
             assert not {name.split(".")[0] for name in imported(tree, path)} & {"cv2", "PIL", "rich", "tqdm"}, path
 
 
-@pytest.mark.parametrize("name", ["app", "commands", "console", "conditions", "files", "errors"])
+@pytest.mark.parametrize("name", ["app", "commands", "console", "conditions", "files", "errors", "options"])
 def test_light_modules_import_nothing_heavy_at_their_top(name):
     heavy = {"torch", "cv2", "numpy", "PIL", "rich", "tqdm", "open_clip", "timm", "safetensors"}
     for part, path, tree in modules():

@@ -1,14 +1,20 @@
-"""Options that several commands share, declared once: same words, same help, same panel everywhere."""
+"""From options that a dataclass declares to the parameters of a command; and options that several commands share."""
 
-from typing import TYPE_CHECKING, Annotated, cast
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import typer
 
 from cn.errors import UsageError
+from cn.options import REQUIRED, Declared, Option, check_value, declared
 
 if TYPE_CHECKING:
     from cn.model.config import Prediction as PredictionName
 
+T = TypeVar("T")
 COMPUTE_PANEL = "Computing"
 OUTPUT_PANEL = "Output"
 
@@ -91,3 +97,135 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     if len(parts) > 2 or not all(p.isdecimal() and p.isascii() and len(p) < 8 for p in parts):
         raise UsageError(f"{option} is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
     return int(parts[-1]), int(parts[0])
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as a command: each parameter whose type is a dataclass of options becomes those options.
+
+    A parameter of type `Settings` gets an instance; one of type `Given[Settings]` gets what was given on the command
+    line by name, for commands to which "not given" matters; `Given[list[Settings]]` gets lists, because each of its
+    options may be repeated. Other parameters are Typer's own. See `cn.options` for how an option is declared.
+    """
+    plain = inspect.signature(function).parameters
+    groups = {name: group for name, p in plain.items() if (group := option_group(p.annotation)) is not None}
+
+    @functools.wraps(function)
+    def command(**words: Any) -> None:
+        for name, group in groups.items():
+            found = group.given(words)
+            words[name] = found if group.mapping else group.cls(**found)
+        function(**words)
+
+    wanted = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, p in plain.items()
+        for parameter in (groups[name].parameters() if name in groups else [p])
+    ]
+    # Typer reads the options from here.
+    command.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in wanted}
+    # Rich keeps line breaks, which are those of the source: paragraphs become lines.
+    command.__doc__ = "\n\n".join(" ".join(text.split()) for text in (function.__doc__ or "").split("\n\n"))
+    return command
+
+
+class Given(dict[str, Any], Generic[T]):
+    """Name → value of the options of a dataclass that were given on the command line."""
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """The options of one dataclass, as parameters of a command."""
+
+    cls: Any
+    mapping: bool = False
+    repeated: bool = False
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """For Typer: options first, then switches where a field has both."""
+        found = []
+        for field in declared(self.cls).values():
+            if field.option is not None:
+                found.append(self._option(field, field.option))
+            if field.switch is not None:
+                info = typer.Option(
+                    field.switch.flag, help=field.switch.help, rich_help_panel=field.switch.panel, show_default=False
+                )
+                found.append(_parameter(_switch_name(field), bool, info, False))
+        return found
+
+    def _option(self, field: Declared, option: Option) -> inspect.Parameter:
+        kind = Literal[field.choices] if field.choices else str if option.parse is not None else field.type
+        words = option.completions
+        info = typer.Option(
+            *field.flags,
+            help=_help(field, option),
+            rich_help_panel=option.panel,
+            metavar=_metavar(field, option),
+            parser=option.parse,
+            autocompletion=(lambda incomplete: [w for w in words if w.startswith(incomplete)]) if words else None,
+            show_default=False,
+        )
+        if field.default is REQUIRED and not self.mapping:
+            return _parameter(field.name, kind, info, inspect.Parameter.empty)
+        # None stands for "not given"; the default itself comes from the dataclass.
+        several: Any = list[kind] if self.repeated else kind  # type: ignore[valid-type]
+        return _parameter(field.name, several | None, info, None)
+
+    def given(self, words: dict[str, Any]) -> Given:
+        """Takes this group's options out of `words`. UsageError for a wrong value, or an option without its switch."""
+        found = Given[Any]()
+        for field in declared(self.cls).values():
+            value = words.pop(field.name) if field.option is not None else None
+            if field.switch is not None:
+                on = words.pop(_switch_name(field))
+                if value is not None and not on:
+                    raise UsageError(f"{field.label} needs {field.switch.flag}")
+                value = field.switch.value if on and value is None else value
+            if value is None or (self.repeated and not value):
+                continue
+            for one in value if self.repeated else [value]:
+                check_value(field, one, typed=True)
+            found[field.name] = value
+        return found
+
+
+def option_group(annotation: Any) -> OptionGroup | None:
+    """The options that a parameter stands for, if its type says so."""
+    mapping = get_origin(annotation) is Given
+    inner = get_args(annotation)[0] if mapping else annotation
+    repeated = get_origin(inner) is list
+    cls = get_args(inner)[0] if repeated else inner
+    return OptionGroup(cls, mapping, repeated) if is_dataclass(cls) else None
+
+
+def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+def _switch_name(field: Declared) -> str:
+    assert field.switch is not None
+    return field.switch.flag.removeprefix("--").replace("-", "_")
+
+
+def _help(field: Declared, option: Option) -> str:
+    """The help text with the default behind it."""
+    default: Any = "" if field.default in (REQUIRED, None) else field.default
+    if isinstance(default, bool):
+        # Which flag of a pair; a single flag says it by itself.
+        pair = field.flags[0].split("/")
+        default = pair[0 if default else 1] if len(pair) == 2 else ""
+    elif isinstance(default, float):
+        default = f"{default:g}"
+    elif isinstance(default, int):
+        default = f"{default:,}"
+    default = default if option.default is None else option.default
+    return f"{option.help} Default: {default}." if default != "" else option.help
+
+
+def _metavar(field: Declared, option: Option) -> str | None:
+    if option.metavar is not None or field.choices or field.type is bool:
+        return option.metavar
+    if option.min is not None and option.max is not None:
+        return f"{option.min}..{option.max}"
+    return {int: "N", float: "X"}.get(field.type, "TEXT")
