@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "archives": {"archives"} | LEAVES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | LEAVES,
     "data": {"data", "detect", "scenes"} | LEAVES,
-    "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights"} | LEAVES,
+    "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"} | LEAVES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | LEAVES,
     "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | LEAVES,

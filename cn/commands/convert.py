@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from cn import console
-from cn.commands.options import OUTPUT_PANEL, Json, Prediction, Quiet, checked_prediction
+from cn.commands.options import OUTPUT_PANEL, Json, Prediction, Quiet
 from cn.errors import UsageError
 from cn.units import bytes_text, count_text
 
@@ -110,9 +110,7 @@ def convert(
     if only not in (None, "base", "control"):
         raise UsageError(f"--only is base or control, not {only!r}")
     checkpoint = recognize(bundled.find(src), ema=ema, variant=variant)
-    contents = Contents.of(
-        checkpoint, only=cast("Only | None", only), prediction=checked_prediction(prediction), pooled=pooled
-    )
+    contents = Contents.of(checkpoint, only=cast("Only | None", only), prediction=prediction, pooled=pooled)
     _finish(contents, dst, layout, half=half, dry_run=dry_run, overwrite=overwrite, json=json, quiet=quiet)
 
 
@@ -139,7 +137,7 @@ def transfer(
     from cn.checkpoints.transfer import transfer as move
     from cn.weights import bundled
 
-    layout, said = _layout(to), checked_prediction(prediction)
+    layout, said = _layout(to), prediction
     found = [recognize(bundled.find(name)) for name in (control, from_base, to_base)]
     # What a base predicts does not matter to the difference of weights; only where the base comes along it does.
     moved = move(*(Contents.of(file, prediction=said or file.prediction or "eps") for file in found))

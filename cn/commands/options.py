@@ -4,15 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import typer
 
 from cn.errors import UsageError
+from cn.model.config import PREDICTION_HELP
 from cn.options import REQUIRED, Declared, Option, check_value, declared
-
-if TYPE_CHECKING:
-    from cn.model.config import Prediction as PredictionName
 
 T = TypeVar("T")
 COMPUTE_PANEL = "Computing"
@@ -54,14 +52,8 @@ Workers = Annotated[
     ),
 ]
 Prediction = Annotated[
-    str | None,
-    typer.Option(
-        "--prediction",
-        metavar="TYPE",
-        help="What the base's U-Net predicts, eps or v, where its file does not say (Stable Diffusion 2: those of "
-        "512 pixels eps, those of 768 v).",
-        rich_help_panel="Base",
-    ),
+    Literal["eps", "v"] | None,
+    typer.Option("--prediction", help=PREDICTION_HELP, rich_help_panel="Base"),
 ]
 Overwrite = Annotated[
     bool,
@@ -82,13 +74,6 @@ Quiet = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
-
-
-def checked_prediction(name: str | None) -> "PredictionName | None":
-    """What `--prediction` says; UsageError unless it is eps or v."""
-    if name not in (None, "eps", "v"):
-        raise UsageError(f"--prediction is eps or v, not {name!r}")
-    return cast("PredictionName | None", name)
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

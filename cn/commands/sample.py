@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn import console
-from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Prediction, Quiet, checked_prediction, parse_size
+from cn.commands.options import OUTPUT_PANEL, Device, Json, Precision, Prediction, Quiet, parse_size
 from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 
@@ -191,7 +191,7 @@ def sample(
     cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found by itself:
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
-    said = checked_prediction(prediction)
+    said = prediction
     from cn.sample import png_metadata
     from cn.sample.outputs import settle
     from cn.sample.pipeline import Studio

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Prediction = Literal["eps", "v"]
+PREDICTION_HELP = (
+    "What the base's U-Net predicts, where its file does not say (Stable Diffusion 2: eps at 512 pixels, v at 768)."
+)
 Spacing = Literal["leading", "linspace", "trailing", "trailing_stride"]
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]

@@ -1,7 +1,7 @@
 """All randomness of a training run, as pure functions of (seed, step, micro-batch).
 
-Nothing is carried from one step to the next, so a run that was killed draws on as if nothing had happened, however many
-workers load its data. All draws are made on the CPU: the same on every device.
+No random state is carried from one step to the next, so a killed run resumes with the same draws, whatever the number
+of workers. All draws are made on the CPU, so they are the same on every device.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ def _permutation(seed: int, epoch: int, count: int) -> Tensor:
     return torch.randperm(count, generator=generator(seed, epoch, 0, Stream.ORDER))
 
 
-def picture_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
-    """Which images a micro-batch takes.
+def image_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
+    """The indices of a micro-batch's images.
 
-    From a set of `count`, each is seen once an epoch, in an order shuffled anew each time; from the endless built-in
+    Of a dataset of `count` images each is seen once per epoch, in a new random order each time; of the endless built-in
     scenes (`count` None) each is seen once.
     """
     first = (step * accumulate + micro) * batch_size
@@ -55,10 +55,10 @@ def drop_prompts(prompts: Sequence[str], share: float, draw: torch.Generator) ->
 
 
 def timesteps(count: int, steps: int, draw: torch.Generator) -> Tensor:
-    """(count,) int64, uniform over the `steps` noise levels."""
+    """(count,) int64, uniform over the `steps` timesteps."""
     return torch.randint(0, steps, (count,), generator=draw)
 
 
 def noise_like(latents: Tensor, draw: torch.Generator) -> Tensor:
-    """ε of Eq. 10: standard normal, of the shape, type and device of `latents`."""
+    """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
     return torch.randn(latents.shape, generator=draw).to(latents)

@@ -1,6 +1,6 @@
-"""Micro-batches ready for the loss: images fetched ahead and brought into latent space by the locked autoencoder.
+"""Micro-batches ready for the loss: images fetched ahead and encoded to latents by the locked autoencoder.
 
-Encoding costs more than the training step itself on a CPU, so the latents of a set that is small enough are kept.
+Encoding costs more than the training step itself on a CPU, so the latents of a small enough dataset are cached.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,15 +16,15 @@ from cn.data.examples import Fetched, Source
 from cn.model.base import Base
 from cn.model.vae import Posterior
 from cn.train.config import TrainConfig
-from cn.train.draws import picture_indices
+from cn.train.draws import image_indices
 
 CACHE_BYTES = 1 << 30
-"""Memory that the encoded images and their conditions may take."""
+"""Limit for the cached latents and their conditions."""
 
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Means and deviations of latents (B, 4, h, w), hints (B, 3, 8h, 8w) uint8 in 0 … 255, and B prompts."""
+    """Means and standard deviations of latents (B, 4, h, w), hints (B, 3, 8h, 8w) uint8 in 0 … 255, and B prompts."""
 
     mean: Tensor
     std: Tensor
@@ -32,7 +32,7 @@ class LatentBatch:
     prompts: list[str]
 
     def sample(self, draw: torch.Generator) -> Tensor:
-        """z_0: one draw of the autoencoder's posterior."""
+        """z_0: one sample of the autoencoder's posterior."""
         return Posterior(self.mean, self.std).sample(draw)
 
     def hints(self) -> Tensor:
@@ -41,7 +41,7 @@ class LatentBatch:
 
 
 def cache_bytes(source: Source, base: Base, config: TrainConfig) -> int:
-    """What the latents and conditions of the whole set take, if they are kept; 0 where that would be too much."""
+    """The size of the cached latents and conditions of the whole dataset; 0 where they are too large to be cached."""
     if source.count is None:
         return 0
     cells = (config.size // base.config.vae.factor) ** 2
@@ -53,31 +53,31 @@ def cache_bytes(source: Source, base: Base, config: TrainConfig) -> int:
 def micro_batches(
     source: Source, base: Base, config: TrainConfig, start: int, *, workers: int, warn: Callable[[str], None]
 ) -> Generator[LatentBatch, None, None]:
-    """All micro-batches from step `start` on, fetched ahead by `workers` processes; broken pairs are named once.
+    """All micro-batches from step `start` on, fetched ahead by `workers` processes; broken pairs are reported once.
 
-    Images of a cached set are encoded one at a time, so that a latent does not depend on the company it was encoded
-    in: a resumed run, which encodes them anew, gets the same ones.
+    Images of a cached dataset are encoded one at a time, so that a latent does not depend on the batch composition: a
+    resumed run, which encodes them again, gets the same ones.
     """
     cached = cache_bytes(source, base, config) > 0
-    kept: dict[int, LatentBatch] = {}
+    cache: dict[int, LatentBatch] = {}
     wanted = _unseen(_orders(source, config, start)) if cached else _flat(_orders(source, config, start))
     with closing(fetch_ahead(map_ordered(source.fetch, wanted, workers), 2 * config.batch_size)) as fetched:
-        pictures = _named(fetched, warn)
+        items = _reported(fetched, warn)
         for order in _orders(source, config, start):
             if not cached:
-                yield _encode(base, [next(pictures) for _ in order])
+                yield _encode(base, [next(items) for _ in order])
                 continue
             for index in order:
-                if index not in kept:
-                    kept[index] = _encode(base, [next(pictures)])
-            yield _join([kept[index] for index in order])
+                if index not in cache:
+                    cache[index] = _encode(base, [next(items)])
+            yield _join([cache[index] for index in order])
 
 
 def _orders(source: Source, config: TrainConfig, start: int) -> Iterator[list[int]]:
-    """The image numbers of every micro-batch."""
+    """The image indices of every micro-batch."""
     for step in range(start, config.steps):
         for micro in range(config.accumulate):
-            yield picture_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
+            yield image_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
 
 
 def _flat(orders: Iterator[list[int]]) -> Iterator[int]:
@@ -93,12 +93,12 @@ def _unseen(orders: Iterator[list[int]]) -> Iterator[int]:
             yield index
 
 
-def _named(fetched: Iterator[Fetched], warn: Callable[[str], None]) -> Iterator[Fetched]:
-    told: set[str] = set()
+def _reported(fetched: Iterator[Fetched], warn: Callable[[str], None]) -> Iterator[Fetched]:
+    reported: set[str] = set()
     for item in fetched:
         for message in item.skipped:
-            if message not in told:
-                told.add(message)
+            if message not in reported:
+                reported.add(message)
                 warn(f"skipped: {message}")
         yield item
 

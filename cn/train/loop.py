@@ -1,4 +1,4 @@
-"""The training loop: draws, the loss of Eq. 10, AdamW; at intervals a saved state and a preview."""
+"""The training loop: random draws, the loss of Eq. 10, AdamW."""
 
 import math
 import time
@@ -18,12 +18,12 @@ from cn.train.loss import diffusion_loss
 from cn.train.parts import Parts
 
 SMOOTHING = 0.05
-"""Weight of a step's loss in the smoothed loss that is shown and written."""
+"""Weight of a step's loss in the smoothed loss that is shown and written to the metrics."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Step `step` (from 1) is done: its loss, the smoothed loss, the norm of its gradient, its time in seconds."""
+    """Step `step` (from 1): its loss, the smoothed loss, the norm of its gradient, its time in seconds."""
 
     step: int
     loss: float
@@ -33,7 +33,17 @@ class StepResult:
 
 
 class Listener(Protocol):
-    """Whoever shows a run to a person."""
+    """Shows a run to a person."""
+
+    def step(self, result: StepResult) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+class SilentListener:
+    """Shows nothing."""
 
     def step(self, result: StepResult) -> None: ...
 
@@ -43,12 +53,12 @@ class Listener(Protocol):
 
 
 def make_scaler(parts: Parts) -> torch.amp.GradScaler:
-    """Loss scaling, which only fp16 needs; switched off it passes everything through."""
+    """Loss scaling, which only fp16 needs; it is disabled otherwise."""
     return torch.amp.GradScaler(parts.device.type, enabled=parts.precision == "fp16")
 
 
 def batch_loss(parts: Parts, config: TrainConfig, batch: LatentBatch, step: int, micro: int) -> Tensor:
-    """Eq. 10 for one micro-batch, with the draws that belong to it; the text is encoded without a graph."""
+    """Eq. 10 for one micro-batch, with its random draws; the text is encoded without a graph."""
 
     def draw(stream: Stream) -> torch.Generator:
         return generator(config.seed, step, micro, stream)
@@ -112,8 +122,8 @@ def steps(
 
 
 def _not_finite(what: str, step: int, config: TrainConfig) -> InputError:
-    other = "" if config.precision == "fp32" else ", or start anew with --precision fp32"
+    other = "" if config.precision == "fp32" else ", or start again with --precision fp32"
     return InputError(
-        f"the {what} at step {step + 1} is not a finite number; what was saved before it is kept: "
+        f"the {what} at step {step + 1} is not a finite number; what was saved before is kept: "
         f"resume with a lower --lr{other}"
     )

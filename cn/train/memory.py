@@ -1,4 +1,4 @@
-"""How much memory a training step needs, found without any: one forward pass with fake tensors (shapes, no numbers)."""
+"""The memory that a training step needs, from one forward pass with fake tensors (shapes without values)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from cn.train.loss import diffusion_loss
 
 _FULL = 4
 _HALF_SHARE = 0.6
-"""Under autocast most kept tensors are half as large; norms and their inputs are not."""
+"""Under autocast most saved tensors are half as large; norms and their inputs are not."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes: all weights; gradients and AdamW's two moments of what is trained; what autograd keeps for one step."""
+    """Bytes: all weights; gradients and AdamW's two moments of the trained ones; what autograd saves for one step."""
 
     weights: int
     optimizer: int
@@ -33,7 +33,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEstimate:
-    """What a step of this run takes besides torch itself; the networks are never made."""
+    """The memory of one step of this run besides torch itself; the networks are never created."""
     with FakeTensorMode():
         base = Base.create(base_config).lock()
         control = ControlNet(base_config.unet, condition_encoder=config.condition_encoder, links=config.links)
@@ -51,7 +51,7 @@ def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEsti
 
 
 def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
-    """Compute the loss and add up what autograd keeps for its backward pass."""
+    """Compute the loss and add up what autograd saves for its backward pass."""
     ledger = _Ledger([*base.unet.parameters(), *control.parameters()])
     if config.checkpoint_activations:
         for network in (control, base.unet):
@@ -70,17 +70,17 @@ def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
 
 
 class _Ledger:
-    """Counts the bytes that autograd saves, each storage once; parameters are there anyway."""
+    """Counts the bytes that autograd saves, each storage once, without the parameters."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]):
-        # The tensors are held, so that no other one gets a number that is in use.
+        # Keeps the tensors alive, so that no other storage gets the same number.
         self.seen: dict[int, Tensor] = {_number(p): p for p in parameters}
         self.total = 0
         self.inside: int | None = None
         self.largest = 0
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """As autograd's pack hook: note a saved tensor."""
+        """Autograd's pack hook: count a saved tensor."""
         if _number(tensor) not in self.seen:
             self.seen[_number(tensor)] = tensor
             size = tensor.untyped_storage().nbytes()
@@ -91,12 +91,12 @@ class _Ledger:
         return tensor
 
     def enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before a checkpointed block: only its input is kept for long."""
+        """Before a checkpointed block: only its input stays saved."""
         self.total += inputs[0].numel() * inputs[0].element_size()
         self.inside = 0
 
     def leave(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """After it: what was saved inside is there again for one block at a time, during the backward pass."""
+        """After it: what was saved inside exists for one block at a time during the backward pass."""
         self.largest = max(self.largest, self.inside or 0)
         self.inside = None
 

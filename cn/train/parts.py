@@ -1,4 +1,4 @@
-"""What a run trains and what it leaves locked: the networks, the parameters, the number format, the optimizer."""
+"""What a run trains and what stays locked: networks, parameters, precision, optimizer."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Parts:
-    """The base (locked, as far as it is), the control, and by name every parameter that the optimizer moves."""
+    """The base (locked, or unlocked in part), the control, and by name every parameter that the optimizer updates."""
 
     base: Base
     control: ControlNet
@@ -34,14 +34,14 @@ class Parts:
         return self.base.device
 
     def autocast(self) -> AbstractContextManager:
-        """The context that forward passes run in: half precision where the run asks for it, else nothing."""
+        """The context that forward passes run in: half precision where configured, else none."""
         return torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:
-    """`auto` is bfloat16 on a GPU that has it, half precision with a scaled loss on one that has not, else fp32.
+    """`auto` is bf16 on a GPU that supports it, fp16 with loss scaling on any other GPU, fp32 elsewhere.
 
-    Raises UsageError for an unknown name and for fp16 without a GPU, whose kernels a CPU does not have.
+    Raises UsageError for an unknown name, and for fp16 without a GPU (a CPU has no kernels for it).
     """
     if asked == "auto":
         if device.type != "cuda":
@@ -50,7 +50,7 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
     if asked == "fp16" and device.type != "cuda":
         raise UsageError("--precision fp16 needs a CUDA device; use bf16 or fp32")
     if asked not in _DTYPES:
-        raise UsageError(f"--precision is auto, fp32, bf16 or fp16, not {asked!r}")
+        raise UsageError(f"--precision must be auto, fp32, bf16 or fp16, not {asked!r}")
     return cast(Precision, asked)
 
 
@@ -64,7 +64,7 @@ def fresh_control(base: Base, config: TrainConfig) -> ControlNet:
 def continued_control(control: Control, base: Base, config: TrainConfig) -> ControlNet:
     """A control to start from, as the paper's Hough and scribble models start from Canny's (§3.5).
 
-    Raises WeightsError where it was made for a U-Net of other shapes.
+    Raises WeightsError where it belongs to a U-Net of other shapes.
     """
     check_fits(control, base, config.init_from or "the run's control")
     control.model.links = config.links
@@ -72,10 +72,10 @@ def continued_control(control: Control, base: Base, config: TrainConfig) -> Cont
 
 
 def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
-    """Lock what stays and unlock what is trained (§3.1; §3.4 for the two special cases).
+    """Lock the base and unlock what is trained (§3.1; §3.4 for the two special cases).
 
-    Small-scale training leaves out the 12 zero convolutions of the decoder links; large-scale training adds the U-Net's
-    decoder or all of it. All weights stay in full precision; half precision is a matter of the forward pass.
+    Small-scale training leaves out the 12 zero convolutions of the decoder connections; large-scale training adds the
+    U-Net's decoder or all of it. All weights stay in full precision; only the forward pass may use half precision.
     """
     base.lock()
     control.train().requires_grad_(True)
@@ -92,7 +92,7 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
 
 
 def checkpoint_blocks(network: ControlNet | UNet) -> None:
-    """Keep only each block's input for the backward pass and compute its inside again there: memory for time."""
+    """Save only each block's input for the backward pass and recompute the rest there: less memory, more time."""
     for block in network.modules():
         if isinstance(block, Block | MiddleBlock):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What a run is about to do, in words: printed before anything is computed."""
+"""The plan of a run in words, printed before anything is computed."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cn.units import bytes_text, count_text
 
 
 def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, step: int) -> dict[str, str | None]:
-    """Name → value rows: what is trained and what not, data, steps, rate, memory, disk."""
+    """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
     base = parts.base
     trained = sum(p.numel() for p in parts.trainable.values())
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
@@ -46,7 +46,7 @@ def state_bytes(parts: Parts, config: TrainConfig) -> int:
 
 
 def check_space(run: Path, parts: Parts, config: TrainConfig) -> None:
-    """InputError unless two states fit on the disk, since a new one is complete before the old one goes."""
+    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted."""
     files.check_space(run, 2 * state_bytes(parts, config), "saving the run safely")
 
 
@@ -79,8 +79,10 @@ def _data(config: TrainConfig, pairs: int | None) -> str:
 
 def _lr_reason(base: Base, config: TrainConfig) -> str:
     if config.lr == base.config.train_lr:
-        return "the paper's" if config.lr == PAPER_LR else f"what suits the base '{base.config.name}'; the paper: 1e-05"
-    return "as given"
+        return (
+            "the paper's" if config.lr == PAPER_LR else f"suits the base '{base.config.name}'; the paper: {PAPER_LR:g}"
+        )
+    return "given"
 
 
 def _memory(estimate: MemoryEstimate, cache: int) -> str:
@@ -88,10 +90,10 @@ def _memory(estimate: MemoryEstimate, cache: int) -> str:
         "weights": estimate.weights,
         "gradients and optimizer": estimate.optimizer,
         "activations": estimate.activations,
-        "kept latents": cache,
+        "cached latents": cache,
     }
     details = ", ".join(f"{name} {bytes_text(size)}" for name, size in parts.items() if size)
-    return f"about {bytes_text(estimate.total + cache)} besides the program: {details}"
+    return f"about {bytes_text(estimate.total + cache)} in addition to the program: {details}"
 
 
 def _export_note(config: TrainConfig) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run can do so far, as an image, by the same `generate` that `cn sample` runs."""
+"""Previews: a sheet of images that the control samples so far, by the same `generate` that `cn sample` runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from cn.train.stop import StopRequest
 COUNT = 3
 BEFORE = "before.png"
 _FIRST_SCENE = 2_000_000
-"""Far from the held-out scenes that figures are computed on; here several things stand where no caption puts them."""
+"""Far from the held-out scenes that metrics are computed on; these hold several objects in uncaptioned places."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,26 @@ class Preview:
             chosen = [scenes[i] for i in range(COUNT)]
         return cls(tuple(chosen))
 
-    def draw(self, parts: Parts, config: TrainConfig, stop: StopRequest) -> list[NDArray[np.uint8]] | None:
-        """One image (size, size, 3) an example, with the paper's settings: 20 DDIM steps, guidance 9.
+    def sample(self, parts: Parts, config: TrainConfig, stop: StopRequest) -> list[NDArray[np.uint8]] | None:
+        """One image (size, size, 3) per example, with the paper's settings: 20 DDIM steps, guidance 9.
 
-        None when somebody asked to stop meanwhile.
+        None when a stop is requested meanwhile.
         """
         device, dtype = parts.device, parts.base.dtype
         hint = torch.cat([to_hint(e.condition, device, dtype) for e in self.examples])
         requests = [Request(e.prompt, seed) for seed, e in enumerate(self.examples)]
         sampling = Sampling(height=config.size, width=config.size)
         control = ControlInput(parts.control, hint)
-        pictures = []
+        sampled = []
         with parts.autocast():
-            for picture in generate(parts.base, requests, sampling, [control]):
+            for image in generate(parts.base, requests, sampling, [control]):
                 if stop:
                     return None
-                pictures.append(picture)
-        return pictures
+                sampled.append(image)
+        return sampled
 
-    def save(self, run: Path, pictures: Sequence[NDArray[np.uint8]], step: int) -> Path:
-        """Write RUN/previews/step-000100.png: the conditions, what was drawn before training and now, the prompts.
+    def save(self, run: Path, sampled: Sequence[NDArray[np.uint8]], step: int) -> Path:
+        """Write RUN/previews/step-000100.png: the conditions, the images before training and now, the prompts.
 
         The images of step 0 are kept in RUN/before.png, side by side, for the second row of all later sheets.
         """
@@ -70,13 +70,13 @@ class Preview:
         make_folder(path.parent)
         rows = {"condition": [e.condition for e in self.examples]}
         if step == 0:
-            images.write(run / BEFORE, np.concatenate(pictures, axis=1))
+            images.write(run / BEFORE, np.concatenate(sampled, axis=1))
         else:
             rows |= self._before(run)
-        rows[f"step {step:,}" if step else "before training"] = list(pictures)
+        rows[f"step {step:,}" if step else "before training"] = list(sampled)
         count = len(self.examples)
         sheet = images.grid(
-            [picture for row in rows.values() for picture in row],
+            [image for row in rows.values() for image in row],
             [""] * count * (len(rows) - 1) + [e.prompt or "(no prompt)" for e in self.examples],
             columns=count,
             row_titles=list(rows),
@@ -86,7 +86,7 @@ class Preview:
         return path
 
     def _before(self, run: Path) -> dict[str, list[NDArray[np.uint8]]]:
-        """The row of step 0; none where its file is gone, or is not of these examples."""
+        """The row of step 0; none where its file is missing, or is not of these examples."""
         try:
             strip = images.read(run / BEFORE)
         except InputError:

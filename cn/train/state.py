@@ -1,8 +1,9 @@
-"""What a run keeps on disk so that it can be killed at any instant and go on exactly.
+"""What a run keeps on disk, so that it can be killed at any instant and resume exactly.
 
-`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new one
-is complete, and only then takes its name, before the old one goes. `RUN/control.safetensors` (and `base.safetensors`
-where the base is unlocked) are further names of the newest one's files: hard links, or copies where there are none.
+`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new
+state is written under a temporary name, renamed when it is complete, and only then is the old one deleted.
+`RUN/control.safetensors` (and `base.safetensors` where the base is unlocked) are hard links to the newest state's
+files, or copies on file systems without hard links.
 """
 
 import json
@@ -62,7 +63,7 @@ def save_state(
     step = int(state["step"])
     for name, parameter in parts.trainable.items():
         if not torch.isfinite(parameter).all():
-            raise InputError(f"step {step}: the weights {name} are no longer finite numbers; they are not saved")
+            raise InputError(f"the weights {name} are no longer finite at step {step}; they are not saved")
     folder = make_folder(run / "state")
     temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -78,35 +79,35 @@ def save_state(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         why = reason(error) if isinstance(error, OSError) else str(error)
-        raise InputError(f"{folder}: the state cannot be saved: {why}; the state before it is kept") from error
+        raise InputError(f"the state cannot be saved: {why}; the previous state is kept", path=folder) from error
     publish(run, final)
     _remove_others(folder, final)
     return State(final, step, state.get("loss"), state.get("scaler") or {})
 
 
 def find_state(run: Path) -> State:
-    """The newest whole state of a run. Raises InputError where there is none."""
+    """The newest complete state of a run. Raises InputError where there is none."""
     found = [(int(match[1]), path) for path in (run / "state").glob("step-*") if (match := _NAME.fullmatch(path.name))]
     if not found:
-        raise InputError(f"{run}: nothing to resume, it has no saved state; start it again with --overwrite")
+        raise InputError("nothing to resume: it has no saved state; start it again with --overwrite", path=run)
     step, folder = max(found)
     try:
         numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
         return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {})
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: the state is damaged ({error})") from error
+        raise InputError(f"the state is damaged ({error})", path=folder) from error
 
 
 def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer) -> None:
-    """Give the optimizer its moments back, by the parameters' names.
+    """Restore the optimizer's moments, by the parameters' names.
 
-    A parameter that the state does not know (a link that was connected again) begins with fresh moments.
+    A parameter that the state does not have (a connection that was added) starts with fresh moments.
     Raises InputError when the file is broken.
     """
     try:
         tensors = load_file(state.folder / _OPTIMIZER)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{state.folder / _OPTIMIZER}: the optimizer's state is damaged ({error})") from error
+        raise InputError(f"the optimizer's state is damaged ({error})", path=state.folder / _OPTIMIZER) from error
     moments: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
@@ -116,7 +117,7 @@ def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer)
 
 
 def publish(run: Path, folder: Path) -> None:
-    """Make a state's weights the run's result: RUN/control.safetensors, whole at every instant."""
+    """Make a state's weights the run's result: RUN/control.safetensors, complete at every instant."""
     for name in (CONTROL, BASE):
         if (folder / name).exists():
             temporary = run / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
@@ -128,7 +129,7 @@ def publish(run: Path, folder: Path) -> None:
 
 
 def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -> None:
-    """The control, in full precision; before it the base where that is trained too, since the control names it."""
+    """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = parts.base.sha256
     if config.unlock != "none":
         save_base(folder / BASE, parts.base, half=False, trained_with=config.cond)
@@ -145,7 +146,7 @@ def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -
 
 
 def _optimizer_tensors(parts: Parts, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for what has had no gradient yet."""
+    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet."""
     return {
         f"{name}/{part}": value.detach().cpu().contiguous()
         for name, parameter in parts.trainable.items()
@@ -169,24 +170,24 @@ def _remove_others(folder: Path, keep: Path) -> None:
 
 
 class Metrics:
-    """`RUN/metrics.jsonl`: one line a step. A resumed run drops what was written after its state was saved."""
+    """`RUN/metrics.jsonl`: one line per step. A resumed run drops the lines written after its state was saved."""
 
-    def __init__(self, run: Path, step: int):
-        self.file = run / "metrics.jsonl"
+    def __init__(self, file: Path, step: int):
+        self.file = file
         if self.file.exists():
-            whole = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
+            complete = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
             temporary = self.file.with_name(f"{TEMPORARY_PREFIX}metrics")
-            temporary.write_bytes(b"".join(whole))
+            temporary.write_bytes(b"".join(complete))
             os.replace(temporary, self.file)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one line, at once."""
+        """Add one line and flush it."""
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(record)) + "\n")
 
 
 def _step_of(line: bytes) -> float:
-    """A line's step; infinity for one that is only half there."""
+    """A line's step; infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
     except (ValueError, KeyError, TypeError):

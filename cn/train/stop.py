@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the step at hand is finished and saved before the run ends."""
+"""Ctrl-C and SIGTERM during training: the current step is finished and saved before the run ends."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from cn.errors import ExitCode, StoppedError
 
 
 class StopRequest:
-    """Whether somebody asked to stop, and how. A second request does not wait any more (KeyboardInterrupt)."""
+    """Whether a stop was requested, and by which signal. A second request stops at once (KeyboardInterrupt)."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -34,7 +34,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Within the block, SIGINT and SIGTERM are noted instead of ending the process; only the main thread can do so."""
+    """Within the block, SIGINT and SIGTERM are recorded instead of ending the process (in the main thread only)."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -9,15 +9,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cn.train import run
+from cn.train import task as tasks
 from cn.train.loop import StepResult
-from cn.train.run import Result, Task
+from cn.train.run import Result
+from cn.train.task import Task
 
 CPU = torch.device("cpu")
 QUICK = {"batch_size": 2, "preview_every": 0, "lr": 1e-3}
 
 
 class Listener:
-    """Remembers what it is told; `at_step` may act in the middle of a run."""
+    """Records what it gets; `at_step` may act in the middle of a run."""
 
     def __init__(self, at_step: Callable[[StepResult], None] | None = None):
         self.results: list[StepResult] = []
@@ -38,13 +40,13 @@ class Listener:
 
 
 def begin(folder: Path, base: Path, data: Path | str, **given: Any) -> Task:
-    """A new run on a pair set of depth maps, or with "" on the built-in scenes."""
+    """A new run on a dataset of depth maps, or with "" on the built-in scenes."""
     options = {"cond": "depth", "base": str(base), "data": str(data), **QUICK, **given}
-    return run.begin(folder, options, CPU)
+    return tasks.begin(folder, options, CPU)
 
 
 def resume(folder: Path, *, reconnect: bool = False, **given: Any) -> Task:
-    return run.reopen(folder, given, CPU, reconnect=reconnect)
+    return tasks.reopen(folder, given, CPU, reconnect=reconnect)
 
 
 def train(task: Task, listener: Listener | None = None, workers: int = 0) -> Result:
@@ -56,5 +58,5 @@ def weights(folder: Path, name: str = "control") -> dict[str, Tensor]:
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    """Whether two sets of weights are the same, bit for bit."""
+    """Whether two sets of weights are bitwise equal."""
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

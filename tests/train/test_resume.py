@@ -1,4 +1,4 @@
-"""A run can be stopped at any instant, in any manner, and goes on exactly where it was."""
+"""A run can be stopped at any instant, in any way, and resumes exactly where it was."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def metrics(run: Path) -> list[dict]:
 
 
 def test_killed_run_resumes_bit_for_bit(tmp_path, tiny_base_file, pair_set):
-    """SIGKILL in the middle of a real process, resumed here, against a run that nothing happened to."""
+    """SIGKILL in the middle of a real process, resumed here, against a run without interruption."""
     steps, killed, whole = 400, tmp_path / "killed", tmp_path / "whole"
     words = ["train", "--cond", "depth", "--base", tiny_base_file, "--data", pair_set, "--out", killed]
     words += ["--steps", steps, "--batch-size", 2, "--lr", 1e-3, "--save-every", 3, "--preview-every", 0]
@@ -81,18 +81,18 @@ def test_second_interrupt_does_not_wait(tmp_path, tiny_base_file, pair_set):
 
 def test_stop_during_the_first_preview_takes_no_step(tmp_path, tiny_base_file, pair_set, monkeypatch):
     run, listener = tmp_path / "run", Listener()
-    drawn = Preview.draw
+    sampled = Preview.sample
 
-    def draw_and_stop(*args):
+    def sample_and_stop(*args):
         signal.raise_signal(signal.SIGINT)
-        return drawn(*args)
+        return sampled(*args)
 
-    monkeypatch.setattr(Preview, "draw", draw_and_stop)
+    monkeypatch.setattr(Preview, "sample", sample_and_stop)
     with pytest.raises(StoppedError, match="after step 0"):
         train(begin(run, tiny_base_file, pair_set, steps=2, preview_every=1), listener)
     assert listener.results == []
     assert list((run / "previews").glob("*")) == []
-    monkeypatch.setattr(Preview, "draw", drawn)
+    monkeypatch.setattr(Preview, "sample", sampled)
     task = resume(run)
     assert task.step == 0
     train(task)
@@ -109,7 +109,7 @@ def test_finished_run_has_nothing_left_to_do(tmp_path, tiny_base_file, pair_set)
     assert same(before, weights(run))
 
 
-def test_numbers_that_are_none_stop_a_run_and_keep_the_last_good_state(tmp_path, tiny_base_file, pair_set):
+def test_values_that_are_not_finite_stop_a_run_and_keep_the_last_good_state(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
     good = weights(run)
@@ -144,7 +144,7 @@ def test_only_some_options_can_change(tmp_path, tiny_base_file, pair_set):
     for given in ({"batch_size": 3}, {"seed": 5}, {"cond": "canny"}, {"links": "middle"}):
         with pytest.raises(UsageError, match="cannot change in a resumed run"):
             resume(run, **given)
-    with pytest.raises(UsageError, match="has 1 steps already"):
+    with pytest.raises(UsageError, match="already has 1 steps"):
         resume(run, steps=0)
     assert TrainConfig.load(run).steps == 1
     task = resume(run, steps=7, lr=1e-4, save_every=2, preview_every=4, batch_size=2)
@@ -165,7 +165,7 @@ def test_small_scale_then_reconnected(tmp_path, tiny_base_file, pair_set):
     train(task)
     assert all(weights(run)[name].any() for name in links)
     assert TrainConfig.load(run).links == "full"
-    with pytest.raises(UsageError, match="has its decoder links already"):
+    with pytest.raises(UsageError, match="has its decoder connections already"):
         resume(run, reconnect=True)
 
 
@@ -192,11 +192,11 @@ def test_another_base_under_the_same_name_is_refused(tmp_path, tiny_base_file, p
     data = bytearray(base.read_bytes())
     data[-1] ^= 1
     base.write_bytes(data)
-    with pytest.raises(WeightsError, match=r"not the base that .* began with"):
+    with pytest.raises(WeightsError, match=r"not the base that .* was started with"):
         resume(tmp_path / "run")
 
 
-def test_half_made_state_is_ignored(tmp_path, tiny_base_file, pair_set):
+def test_incomplete_state_is_ignored(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
     (run / "state/.cn-1-half").mkdir()

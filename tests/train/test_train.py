@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cn import app, images
+from cn import app, images, options
 from cn.checkpoints.read.load import open_base, open_control
 from cn.data.scenes import EVAL_SEED, ScenePairs
 from cn.errors import InputError, UsageError, WeightsError
@@ -15,9 +15,9 @@ from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.model.generate import Request, Sampling, generate
 from cn.train import feed, preview
-from cn.train import run as core
+from cn.train import task as tasks
 from cn.train.config import TrainConfig, default_steps
-from cn.train.draws import Stream, generator, picture_indices, timesteps
+from cn.train.draws import Stream, generator, image_indices, timesteps
 from cn.train.loop import batch_loss
 from cn.train.memory import estimate_memory
 from cn.train.parts import assemble, choose_precision, fresh_control
@@ -47,36 +47,36 @@ def test_a_run_leaves_control_metrics_previews_and_configuration(tmp_path, tiny_
     assert lines[1]["smoothed"] == pytest.approx(0.95 * lines[0]["loss"] + 0.05 * lines[1]["loss"])
     assert sorted(p.name for p in (run / "previews").iterdir()) == [f"step-{n:06d}.png" for n in (0, 2, 3)]
     first, *_, last = (images.read(run / f"previews/step-{n:06d}.png") for n in (0, 2, 3))
-    assert last.shape[0] > first.shape[0]  # one row more: before training
+    assert last.shape[0] > first.shape[0]  # one more row: before training
     assert images.read(run / "before.png").shape == (64, 64, 3)
     assert TrainConfig.load(run) == task.config
     assert [r.loss for r in listener.results] == [line["loss"] for line in lines]
     assert len(listener.notes) == 3
 
 
-def test_training_learns_its_set(tmp_path, tiny_base_file, pair_set):
+def test_training_learns_its_dataset(tmp_path, tiny_base_file, pair_set):
     listener = Listener()
     train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=60, lr=3e-3, links="full"), listener)
     losses = [r.loss for r in listener.results]
     assert np.mean(losses[-15:]) < 0.9 * np.mean(losses[:15])
 
 
-def test_preview_before_training_is_what_the_base_alone_draws(tiny_base_file, pair_set, tmp_path, monkeypatch):
+def test_preview_before_training_is_what_the_base_alone_samples(tiny_base_file, pair_set, tmp_path, monkeypatch):
     monkeypatch.setattr(preview, "COUNT", 2)
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1)
     sheet = Preview.of(task.source, task.config)
     assert len(sheet.examples) == 2
-    pictures = sheet.draw(task.parts, task.config, StopRequest())
+    sampled = sheet.sample(task.parts, task.config, StopRequest())
     requests = [Request(e.prompt, seed) for seed, e in enumerate(sheet.examples)]
     alone = list(generate(task.parts.base, requests, Sampling(64, 64)))
-    assert all(np.array_equal(a, b) for a, b in zip(pictures, alone, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(sampled, alone, strict=True))
     with torch.no_grad():
         task.parts.control.zero_middle.bias.fill_(1.0)
-    moved = sheet.draw(task.parts, task.config, StopRequest())
-    assert not any(np.array_equal(a, b) for a, b in zip(pictures, moved, strict=True))
+    moved = sheet.sample(task.parts, task.config, StopRequest())
+    assert not any(np.array_equal(a, b) for a, b in zip(sampled, moved, strict=True))
     stop = StopRequest()
     stop.receive(2)
-    assert sheet.draw(task.parts, task.config, stop) is None
+    assert sheet.sample(task.parts, task.config, stop) is None
 
 
 def test_result_does_not_depend_on_workers_or_cache(tmp_path, tiny_base_file, pair_set, monkeypatch):
@@ -146,7 +146,7 @@ def test_init_from_another_control(tmp_path, tiny_base_file, pair_set):
         begin(tmp_path / "c", tiny_base_file, pair_set, init_from=str(tiny_base_file))
 
 
-def test_broken_images_are_passed_over_and_named(tmp_path, tiny_base_file):
+def test_broken_images_are_skipped_with_a_warning(tmp_path, tiny_base_file):
     data = write_pairs(tmp_path / "pairs", 6)
     task = begin(tmp_path / "run", tiny_base_file, data, steps=6)
     (data / "source/3.png").write_text("not an image")
@@ -158,14 +158,14 @@ def test_broken_images_are_passed_over_and_named(tmp_path, tiny_base_file):
     assert (tmp_path / "run/warnings.txt").read_text().count("\n") == 1
 
 
-def test_folders_with_something_in_them_are_not_touched(tmp_path, tiny_base_file, pair_set):
+def test_folders_that_are_not_empty_are_not_touched(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=1))
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=f"go on with --resume {run}.*--overwrite"):
+    with pytest.raises(UsageError, match=f"continue with --resume {run}.*--overwrite"):
         begin(run, tiny_base_file, pair_set)
     given = {"cond": "depth", "base": str(tiny_base_file), "data": str(pair_set), "steps": 2, "preview_every": 0}
-    assert train(core.begin(run, given, CPU, overwrite=True)).step == 2
+    assert train(tasks.begin(run, given, CPU, overwrite=True)).step == 2
     assert (run / "notes.txt").read_text() == "mine"
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
 
@@ -175,13 +175,13 @@ def test_configuration_goes_through_toml(tmp_path):
     odd.save(tmp_path)
     assert TrainConfig.load(tmp_path) == odd
     for line, message in (
-        ("size = 1.5", "size = 1.5 is of the wrong type"),
-        ("checkpoint_activations = 1", "wrong type"),
+        ("size = 1.5", "--size must be a whole number, not 1.5"),
+        ("checkpoint_activations = 1", "--checkpoint-activations must be true or false, not 1"),
         ("color = 1", "unknown option 'color'"),
         ("batch_size = 0", "--batch-size must be at least 1"),
     ):
         name = line.split(" ")[0]
-        kept = [x for x in CONFIG.to_toml().splitlines() if not x.startswith(f"{name} ")]
+        kept = [x for x in options.to_toml(CONFIG).splitlines() if not x.startswith(f"{name} ")]
         (tmp_path / "config.toml").write_text("\n".join([*kept, line]))
         with pytest.raises(InputError, match=message):
             TrainConfig.load(tmp_path)
@@ -191,7 +191,7 @@ def test_configuration_goes_through_toml(tmp_path):
     "wrong",
     [{"steps": -1}, {"batch_size": 0}, {"prompt_drop": 1.5}, {"lr": 0.0}, {"lr": float("nan")}, {"seed": -1}],
 )
-def test_values_without_sense_are_refused(wrong):
+def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
         replace(CONFIG, **wrong)
 
@@ -209,12 +209,12 @@ def test_draws_are_functions_of_seed_step_and_purpose():
 
 
 def test_every_image_comes_once_an_epoch():
-    batches = [picture_indices(0, step, micro, 2, 3, 7) for step in range(7) for micro in range(2)]
+    batches = [image_indices(0, step, micro, 2, 3, 7) for step in range(7) for micro in range(2)]
     flat = [i for batch in batches for i in batch]
     epochs = [flat[i : i + 7] for i in range(0, 42, 7)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
-    assert [picture_indices(0, step, 0, 1, 3, None) for step in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    assert [image_indices(0, step, 0, 1, 3, None) for step in range(2)] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_scenes_of_training_are_never_those_of_evaluation(tmp_path, tiny_base_file):
@@ -229,7 +229,7 @@ def test_scenes_of_training_are_never_those_of_evaluation(tmp_path, tiny_base_fi
 def test_precision_and_default_steps():
     assert choose_precision("auto", CPU) == "fp32"
     assert choose_precision("bf16", CPU) == "bf16"
-    for word, message in (("fp16", "needs a CUDA device"), ("int8", "--precision is")):
+    for word, message in (("fp16", "needs a CUDA device"), ("int8", "--precision must be")):
         with pytest.raises(UsageError, match=message):
             choose_precision(word, CPU)
     assert [default_steps(PRESETS[name]) for name in ("sd15", "sd21", "scenes")] == [50_000, 50_000, 300]
@@ -295,17 +295,19 @@ def test_command_trains_and_prints_the_control(tmp_path, tiny_base_file, pair_se
     record = json.loads(capsys.readouterr().out)
     assert record == {"path": str(run / "control.safetensors"), "kind": "depth", "step": 3, "run": str(run)}
     assert cn("train", "--resume", run, "--device", "cpu") == 0
-    assert "has its 3 steps already" in capsys.readouterr().err
+    assert "already has its 3 steps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("--cond depth --unlock all", 2, "--unlock belongs to --large-scale"),
+        ("--cond depth --unlock all", 2, "--unlock needs --large-scale"),
         ("--cond depth --reconnect", 2, "--resume RUN"),
         ("--resume x --out y", 2, "no --out"),
         ("", 2, "give --cond"),
-        ("--cond depth --cond-encoder small", 2, "paper or released"),
+        ("--cond depth --batch-size 0", 2, "--batch-size must be at least 1, not 0"),
+        ("--cond depth --precision int8", 2, "'int8' is not one of"),
+        ("--cond depth --cond-encoder small", 2, "'small' is not one of 'paper', 'released'"),
         ("--cond sketch --base {base}", 2, "unknown condition"),
         ("--cond hed --base {base}", 2, "built-in scenes have no hed maps"),
         ("--cond depth --base {base} --size 60", 2, "multiple of 64"),
