@@ -20,21 +20,18 @@ from cn import __version__, console
 from cn.commands import convert, dataset, detect, inspect, sample, train, weights
 from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
 
-# Newer releases of Typer carry their own copy of Click; Typer itself leads to the base of either copy's errors.
+# Newer releases of Typer contain their own copy of Click; this is the base of its errors in either case.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 
 _received: set[int] = set()
-"""The signals that have come."""
+"""The signals that were received."""
 
 _ORDER = ("detect", "dataset", "train", "sample", "convert", "convert transfer", "inspect", "weights")
 
 
 class _Commands(TyperGroup):
-    """Lists the commands in the order of use, and turns what stops one from outside into our errors.
-
-    The latter here, before Typer turns an interrupt into a bare number.
-    """
+    """Lists the commands in the order of use, and turns interrupts into our errors before Typer sees them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
@@ -56,14 +53,14 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             raise StoppedError("interrupted; what was finished is kept") from stop
         except BrokenPipeError as closed:
-            raise OutputClosedError("nobody reads standard output any more") from closed
+            raise OutputClosedError("the reader of standard output has gone") from closed
 
 
 app = typer.Typer(
     name="cn",
     cls=_Commands,
-    help="ControlNet at a prompt: detect conditions, make data sets, train controls, sample pictures.",
-    epilog="Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 bad input, 4 weights, 5 partly done, 130/143 stopped.",
+    help="ControlNet on the command line: detect conditions, build datasets, train controls, sample images.",
+    epilog="Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 weights, 5 partly done, 130/143 stopped.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -82,13 +79,15 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error (works anywhere).")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback with every error (works in any position).")
+    ] = False,
 ) -> None:
     pass
 
 
-app.add_typer(detect.app, name="detect", help="Photographs to condition images: edges and more.")
-app.add_typer(dataset.app, name="dataset", help="Pairs of image and condition: make them, look at them.")
+app.add_typer(detect.app, name="detect", help="Condition images from photographs: edges, depth, poses and more.")
+app.add_typer(dataset.app, name="dataset", help="Datasets of image and condition pairs: build and view them.")
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("convert")(convert.convert)
@@ -100,7 +99,7 @@ app.add_typer(weights.app, name="weights", help="What weights there are, and whe
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process with the status of `cn.errors.ExitCode`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # `--debug` is accepted behind the command too, since that is where it gets added to a line that just failed.
+    # `--debug` is accepted after the command too: that is where people add it to a command line that just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     _prepare_streams()
@@ -111,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == ExitCode.PIPE_CLOSED:
         _forget_stdout()
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
-        # Somebody could not wait for threads that are in the middle of an image. They write whole files or none, and
-        # tearing the interpreter down under them would abort it.
+        # Interrupted while threads are in the middle of an image. They write complete files or none, and shutting the
+        # interpreter down under them would abort the process.
         sys.stderr.flush()
         os._exit(int(code))
     sys.exit(int(code))
@@ -133,14 +132,14 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _stopped(debug)
     except SystemExit:
-        # No code of ours exits the process; Typer and rich do so when the reader of the help text has gone away.
+        # Our code never exits the process; Typer and rich do so when the reader of the help text has gone.
         return ExitCode.PIPE_CLOSED
     except Exception as error:
-        hint = "" if debug else "; this is a bug of ours: please report it with what --debug shows"
+        hint = "" if debug else "; this is an internal error: please report it with the output of --debug"
         _report(f"{type(error).__name__}: {error}{hint}", debug)
-        return ExitCode.BUG
+        return ExitCode.INTERNAL_ERROR
     if result == ExitCode.INTERRUPTED:
-        # What stops Typer before a command runs, it turns into this number, whatever it was.
+        # Typer turns whatever stops it before a command runs into this number.
         return _stopped(debug)
     return result if isinstance(result, int) else ExitCode.OK
 
@@ -158,20 +157,20 @@ def _report(message: str, debug: bool) -> None:
 
 
 def _usage(error: Any) -> int:
-    """A mistake in the command line: one line, and where to read on. Bare `cn` and `cn detect` show their help."""
+    """An error in the command line: one line that points to the help. Bare `cn` and `cn detect` show their help."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return ExitCode.USAGE
     hint = f" (see {context.command_path} --help)" if context is not None else ""
-    # The checks behind Typer begin some messages with the name of their error.
+    # pydantic, which newer releases of Typer check with, starts some messages with the name of its error.
     console.error(f"{error.format_message().rstrip('.').replace('Value error, ', '')}{hint}")
     return ExitCode.USAGE
 
 
 @contextlib.contextmanager
 def _terminations() -> Iterator[None]:
-    """SIGTERM becomes an exception in the main thread, so that state is saved just as after Ctrl-C."""
+    """SIGTERM becomes an exception in the main thread, so that state is saved as after Ctrl-C."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         _received.add(number)
@@ -185,18 +184,18 @@ def _terminations() -> Iterator[None]:
 
 
 def _prepare_streams() -> None:
-    # Whoever closes a stream (`cn … >&-`) wants nothing from it.
+    # A closed stream (`cn … >&-`) is replaced by an empty one.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
-    # File names that are not valid UTF-8 must come out of a pipe as the bytes that went into it.
+    # File names that are not valid UTF-8 must leave a pipe as the bytes that entered it.
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")
 
 
 def _forget_stdout() -> None:
-    # The interpreter flushes stdout once more on its way out and would complain about the closed pipe.
+    # The interpreter flushes stdout once more at exit and would complain about the closed pipe.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

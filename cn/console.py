@@ -1,7 +1,7 @@
 """What a person and a script see: results on stdout, everything else on stderr.
 
-Results are lines on stdout: a path, or a JSON object. Progress, plans and warnings are on stderr; bars only when stderr
-is a terminal. Off a terminal there are no control characters, and `NO_COLOR` is honored. Only `cn.app` and
+Results are lines on stdout: a path, or a JSON object. Progress, plans and warnings go to stderr; bars only when stderr
+is a terminal. Without a terminal there are no control characters, and `NO_COLOR` is respected. Only `cn.app` and
 `cn.commands` use this module.
 """
 
@@ -10,22 +10,22 @@ import dataclasses
 import json as json_module
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import IO, Protocol
 
 from cn.errors import InputError, OutputClosedError
 
-_BOLD, _YELLOW, _RED, _DIM = "1", "33", "31", "2"
+_YELLOW, _RED = "33", "31"
 
 
 class Advance(Protocol):
-    """Moves a progress bar on by `n`; `fields` (loss=…, failed=…) are shown behind it."""
+    """Advances a progress bar by `n`; `fields` (loss=…, failed=…) are shown after it."""
 
     def __call__(self, n: int = 1, **fields: object) -> None: ...
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    """Whether a person looks at `stream` on a terminal that understands control characters."""
+    """Whether `stream` is a terminal that understands control characters."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -46,21 +46,25 @@ def error(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` with escapes for what is not printable: files' names and contents may hold what moves the cursor."""
+    """`text` with escapes for control characters, which file names and contents may hold."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def plan(title: str, rows: Mapping[str, object] | Iterable[tuple[str, object]], *, quiet: bool = False) -> None:
+def plan(title: str, rows: Mapping[str, object], *, quiet: bool = False) -> None:
     """What will be done, on stderr: a title above aligned name-value rows. A value of None leaves its row out."""
     if quiet:
         return
-    pairs = [(name, printable(str(value))) for name, value in dict(rows).items() if value is not None]
-    width = max((len(name) for name, _ in pairs), default=0)
-    lines = [_paint(title, _BOLD)]
-    for name, value in pairs:
+    shown = {name: printable(str(value)) for name, value in rows.items() if value is not None}
+    if is_terminal(sys.stderr):
+        from cn import terminal
+
+        terminal.plan(title, shown)
+        return
+    width = max(map(len, shown), default=0)
+    lines = [title]
+    for name, value in shown.items():
         first, *rest = value.splitlines() or [""]
-        lines.append(f"  {_paint(name.ljust(width), _DIM)}  {first}")
-        lines.extend(f"  {' ' * width}  {line}" for line in rest)
+        lines += [f"  {name.ljust(width)}  {first}", *(f"  {' ' * width}  {line}" for line in rest)]
     _line("\n".join(lines))
 
 
@@ -70,28 +74,16 @@ def progress(
 ) -> Iterator[Advance]:
     """A bar on stderr with rate, time left and further fields, for the length of a `with` block.
 
-    Gives a function `advance(n=1, **fields)`; numbers among the fields are shown with four digits. Nothing is drawn
-    when stderr is no terminal or `quiet` is set, and then tqdm is not even imported. `initial` is how much was done
-    before (a resumed run), so that rate and time left are those of this run.
+    Yields a function `advance(n=1, **fields)`; numbers among the fields are shown with four digits. Without a terminal,
+    or with `quiet`, nothing is drawn and rich is not imported. `initial` is how much was done before (a resumed run):
+    rate and time left are those of this run.
     """
     if quiet or not is_terminal(sys.stderr):
         yield lambda n=1, **fields: None
         return
-    from tqdm import tqdm
+    from cn import terminal
 
-    # Some terminals (a container's) claim to have no columns and rows; tqdm would believe them and draw nothing.
-    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    shape: dict[str, Any] = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
-    if unit == "B":
-        shape |= {"unit_scale": True, "unit_divisor": 1000}
-    bar = tqdm(total=total, desc=description, unit=unit, initial=initial, file=sys.stderr, smoothing=0.1, **shape)
-
-    def advance(n: int = 1, **fields: object) -> None:
-        if fields:
-            bar.set_postfix({name: _short(value) for name, value in fields.items()}, refresh=False)
-        bar.update(n)
-
-    with bar:
+    with terminal.progress_bar(total, description, unit, initial) as advance:
         yield advance
 
 
@@ -99,8 +91,8 @@ def emit(result: object, json: bool = False) -> None:
     """One result on stdout, flushed: a path or text as it is, or with `json` a record as one line of JSON.
 
     A record is a mapping or a dataclass; a plain path becomes `{"path": …}`. Without `json`, a record shows its
-    "output" or "path". Raises OutputClosedError when nobody reads stdout any more,
-    and InputError when it cannot be written (a full disk).
+    "output" or "path". Raises OutputClosedError when the reader of stdout has gone, and
+    InputError when stdout cannot be written (a full disk).
     """
     record: object = result
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
@@ -114,37 +106,31 @@ def emit(result: object, json: bool = False) -> None:
     else:
         text = str(record)
     if is_terminal(sys.stdout):
-        # A script gets names as they are; a terminal would obey what is in them.
+        # A script gets names unchanged; a terminal would execute control characters in them.
         text = printable(text)
     try:
         _write(text, sys.stdout)
     except BrokenPipeError as closed:
-        raise OutputClosedError("nobody reads standard output any more") from closed
+        raise OutputClosedError("the reader of standard output has gone") from closed
     except OSError as error:
-        raise InputError(f"standard output: cannot be written: {error.strerror}") from error
+        raise InputError(f"cannot be written: {error.strerror}", path="standard output") from error
 
 
 def _line(text: str) -> None:
-    # stderr may be gone as well (`cn … 2>&1 | head`), or full; then there is nobody left to tell.
+    # stderr may be closed as well (`cn … 2>&1 | head`), or full; then the line is lost.
     with contextlib.suppress(OSError):
         _write(text, sys.stderr)
 
 
 def _write(text: str, stream: IO[str]) -> None:
-    """Write a line, lifting a progress bar out of its way when one is being drawn."""
-    tqdm_module = sys.modules.get("tqdm")
-    if tqdm_module is not None and is_terminal(sys.stderr):
-        tqdm_module.tqdm.write(text, file=stream)
-    else:
+    """Write a line, above a progress bar if one is being drawn."""
+    terminal = sys.modules.get("cn.terminal")
+    with terminal.lifted() if terminal is not None else contextlib.nullcontext():
         stream.write(text + "\n")
-    stream.flush()
+        stream.flush()
 
 
 def _paint(text: str, code: str) -> str:
     if "NO_COLOR" in os.environ or not is_terminal(sys.stderr):
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

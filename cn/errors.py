@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     """Exit statuses of every command (part of the command line's contract)."""
 
     OK = 0
-    BUG = 1
+    INTERNAL_ERROR = 1
     USAGE = 2
     BAD_INPUT = 3
     WEIGHTS = 4
@@ -29,7 +29,7 @@ class CnError(Exception):
     `what` says what is wrong and what to do; `path` is the file or folder that it is about.
     """
 
-    exit_code = ExitCode.BUG
+    exit_code = ExitCode.INTERNAL_ERROR
 
     def __init__(self, what: str = "", *, path: str | os.PathLike[str] | None = None):
         super().__init__(what)

@@ -178,6 +178,14 @@ def from_toml(cls: type[T], text: str) -> T:
         raise InputError(error.what) from error
 
 
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """`512x768` (width × height, as everywhere in this field) or `512` → (height, width), each up to 7 digits."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and p.isascii() and len(p) < 8 for p in parts):
+        raise UsageError(f"{option} must be WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
+    return int(parts[-1]), int(parts[0])
+
+
 def _without_none(kind: Any) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         (kind,) = [member for member in get_args(kind) if member is not type(None)]
@@ -194,7 +202,9 @@ def _wrong_type(kind: Any, value: Any) -> str | None:
         return None if isinstance(value, Real) and not isinstance(value, bool) else "a number"
     if kind is str:
         return None if isinstance(value, str) else "a text"
-    if get_origin(kind) is tuple and Ellipsis not in get_args(kind):
+    if get_origin(kind) is tuple and Ellipsis in get_args(kind):
+        return None if isinstance(value, tuple) else "several values"
+    if get_origin(kind) is tuple:
         members = get_args(kind)
         fits = isinstance(value, tuple) and len(value) == len(members)
         fits = fits and not any(_wrong_type(member, part) for member, part in zip(members, value, strict=True))

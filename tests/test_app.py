@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_every_expected_failure_is_one_line_and_its_exit_code(failing, capsys, e
     assert "Traceback" not in captured.err
 
 
-def test_a_word_that_is_none_of_some_is_said_in_words_of_ours(capsys):
+def test_a_wrong_choice_is_one_line_without_the_name_of_a_library(capsys):
     assert app.run(["detect", "palette", "ade20"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("cn: Invalid value for 'KIND': 'ade20' is not one of")
@@ -69,7 +70,7 @@ def test_a_word_that_is_none_of_some_is_said_in_words_of_ours(capsys):
 
 
 @pytest.mark.parametrize(("received", "code"), [(set(), 130), ({signal.SIGTERM}, 143)])
-def test_what_stops_typer_before_a_command_runs_is_told_apart(monkeypatch, capsys, received, code):
+def test_signals_before_a_command_runs_are_distinguished(monkeypatch, capsys, received, code):
     """Typer gives a bare 130 for either."""
     monkeypatch.setattr(app, "_received", received)
     monkeypatch.setattr("typer.main.get_command", lambda _: SimpleNamespace(main=lambda **_: 130))
@@ -77,12 +78,13 @@ def test_what_stops_typer_before_a_command_runs_is_told_apart(monkeypatch, capsy
     assert capsys.readouterr().err == ("cn: interrupted\n" if code == 130 else "cn: terminated\n")
 
 
-def test_a_bug_is_one_line_with_exit_code_1_and_debug_shows_the_traceback(failing, capsys):
+def test_an_internal_error_is_one_line_with_exit_code_1_and_debug_shows_the_traceback(failing, capsys):
     failing(ZeroDivisionError("oh no"))
     assert app.run(["weights", "list"]) == 1
     short = capsys.readouterr().err
     assert short.count("\n") == 1
     assert "oh no" in short
+    assert "internal error" in short
     assert "--debug" in short
     assert app.run(["weights", "list"], debug=True) == 1
     assert "Traceback" in capsys.readouterr().err
@@ -96,7 +98,7 @@ def test_debug_shows_the_traceback_of_an_expected_failure_too(failing, capsys):
 
 @pytest.mark.parametrize("words", [["--debug", "detect", "canny", "nothing.png", "x.png"],
                                    ["detect", "canny", "nothing.png", "x.png", "--debug"]])  # fmt: skip
-def test_debug_works_before_and_behind_the_command(monkeypatch, capsys, tmp_path, words):
+def test_debug_works_before_and_after_the_command(monkeypatch, capsys, tmp_path, words):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         app.main(words)
@@ -115,7 +117,7 @@ def test_debug_works_before_and_behind_the_command(monkeypatch, capsys, tmp_path
         ["detect", "canny", "a.png", "b.png", "--low", "200", "--high", "100"],
     ],
 )
-def test_mistakes_in_the_command_line_are_one_line_and_exit_code_2(capsys, words):
+def test_errors_in_the_command_line_are_one_line_and_exit_code_2(capsys, words):
     assert app.run(words) == ExitCode.USAGE
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -221,7 +223,7 @@ def test_emit_writes_paths_and_json_lines(capsys):
     assert json.loads(lines[3]) == {"path": "out/b.png"}
 
 
-def test_emit_says_that_nobody_listens(monkeypatch):
+def test_emit_reports_a_closed_reader(monkeypatch):
     class Closed:
         def isatty(self):
             return False
@@ -266,7 +268,42 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
 @pytest.mark.parametrize(
     ("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("2>/dev/full", 0), ("<&-", 0), (">&- 2>&-", 0)]
 )
-def test_closed_and_full_streams_are_no_bug(redirection, code):
+def test_closed_and_full_streams_are_no_internal_error(redirection, code):
     line = f"{shlex.quote(sys.executable)} -m cn.app weights list {redirection}"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=_environment(None))
     assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_python_m_cn_is_the_command_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "cn", "--version"], capture_output=True, text=True, env=_environment(None), cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"cn {__version__}\n", "")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["tr"], {"train"}),
+        (["detect", "open"], {"openpose", "openpifpaf"}),
+        (["train", "--cond", "open"], {"openpose", "openpifpaf"}),
+        (["sample", "--detect", "ca"], {"canny"}),
+        (["dataset", "synth", "out", "--cond", "d"], {"depth"}),
+        (["train", "--precision", ""], {"auto", "fp32", "bf16", "fp16"}),
+    ],
+)
+def test_bash_completes_commands_and_kinds(tmp_path, words, offered):
+    """The script of `cn --install-completion`, run in bash as Tab would."""
+    program = tmp_path / "cn"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cn "$@"\n')
+    program.chmod(0o755)
+    script = subprocess.run(
+        [program], env={**_environment(None), "_CN_COMPLETE": "source_bash"}, capture_output=True, text=True
+    ).stdout
+    function = next(line.split("(")[0] for line in script.splitlines() if "()" in line)
+    typed = " ".join(shlex.quote(word) for word in ["cn", *words])
+    script += f'\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; {function} cn; printf "%s\\n" "${{COMPREPLY[@]}}"\n'
+    environment = {**_environment(None), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert set(done.stdout.split()) == offered, done.stderr

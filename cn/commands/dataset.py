@@ -1,4 +1,4 @@
-"""`cn dataset synth|show`: pair sets from the built-in scenes, and contact sheets of any pair set."""
+"""`cn dataset synth|show`: datasets from the built-in scenes, and contact sheets of any dataset."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from cn import console
 from cn.commands import options
 from cn.conditions import scene_kinds
 
-SET_PANEL = "The set"
+DATASET_PANEL = "The dataset"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for source/, target/ and prompt.json.")],
     count: Annotated[
-        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs.", rich_help_panel=SET_PANEL)
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs.", rich_help_panel=DATASET_PANEL)
     ],
     cond: Annotated[
         list[str],
@@ -26,22 +26,26 @@ def synth(
             "--cond",
             metavar="KIND",
             help=f"Condition: {', '.join(scene_kinds())} (also pose, seg). Given several times, "
-            "each kind gets a set of its own, OUT/KIND, of the same pictures.",
-            rich_help_panel=SET_PANEL,
+            "each kind gets its own dataset, OUT/KIND, of the same images.",
+            autocompletion=lambda incomplete: [kind for kind in scene_kinds() if kind.startswith(incomplete)],
+            rich_help_panel=DATASET_PANEL,
         ),
     ],
     size: Annotated[
-        int, typer.Option("--size", metavar="PIXELS", min=16, help="Side of the pictures.", rich_help_panel=SET_PANEL)
+        int,
+        typer.Option(
+            "--size", metavar="PIXELS", min=16, help="Width and height of the images.", rich_help_panel=DATASET_PANEL
+        ),
     ] = 256,
     start: Annotated[
-        int, typer.Option("--start", metavar="N", min=0, help="First scene's number.", rich_help_panel=SET_PANEL)
+        int, typer.Option("--start", metavar="N", min=0, help="First scene's number.", rich_help_panel=DATASET_PANEL)
     ] = 0,
     random_thresholds: Annotated[
         bool,
         typer.Option(
             "--random-thresholds",
-            help="Canny thresholds drawn anew for each image, as in the paper's training data.",
-            rich_help_panel=SET_PANEL,
+            help="Random Canny thresholds for each image, as in the paper's training data.",
+            rich_help_panel=DATASET_PANEL,
         ),
     ] = False,
     seed: options.Seed = 0,
@@ -52,7 +56,7 @@ def synth(
 ) -> None:
     """Render pairs of image and exact condition map from the built-in 3-D scenes, with captions.
 
-    The same seed gives the same scenes at any size. Run again after an interrupt, it goes on where it stopped.
+    The same seed gives the same scenes at any size. After an interrupt, the same command continues where it stopped.
     """
     from cn.data import synth as core
     from cn.data.maps import scene_kind
@@ -63,8 +67,8 @@ def synth(
     missing = core.prepare(synthesis, start, count, overwrite=overwrite)
     todo = len(missing.render)
     if todo < count:
-        console.status(f"{count - todo} of {count} pairs are there already", quiet=quiet)
-    # Starting a process costs about as much as rendering a dozen pictures.
+        console.status(f"{count - todo} of {count} pairs exist already", quiet=quiet)
+    # Starting a process costs about as much as rendering a dozen images.
     processes = workers or min(processors(), max(1, todo // 12))
     with console.progress(count, "rendering", unit="pair", initial=count - todo, quiet=quiet) as advance:
         for _ in core.make(synthesis, missing, workers=processes):
@@ -75,18 +79,18 @@ def synth(
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A pair set: its folder, or its prompt.json.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A dataset: its folder, or its prompt.json.")],
     out: Annotated[
         str | None,
-        typer.Argument(metavar="[OUT.png]", help="The sheet; - is stdout. Default: sheet.png in the set's folder."),
+        typer.Argument(metavar="[OUT.png]", help="The sheet; - is stdout. Default: sheet.png in the dataset's folder."),
     ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs to show, evenly spread.")
     ] = 12,
-    columns: Annotated[int | None, typer.Option("--columns", metavar="N", min=1, help="Pairs side by side.")] = None,
+    columns: Annotated[int | None, typer.Option("--columns", metavar="N", min=1, help="Pairs per row.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Draw a contact sheet of a pair set: condition and image side by side, the prompt below."""
+    """Write a contact sheet of a dataset: condition and image side by side, the prompt below."""
     from cn import images
     from cn.data.records import records_file
     from cn.data.sheet import contact_sheet

@@ -25,15 +25,6 @@ Device = Annotated[
         rich_help_panel=COMPUTE_PANEL,
     ),
 ]
-Precision = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="TYPE",
-        help="Number format: auto, fp32, bf16 or fp16.",
-        rich_help_panel=COMPUTE_PANEL,
-    ),
-]
 Seed = Annotated[
     int,
     typer.Option(
@@ -46,8 +37,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="Processes that work side by side (for networks: threads). Default: as many as there is work, processors "
-        "and memory for.",
+        help="Parallel processes (for networks: threads). Default: as many as work, CPU cores and memory allow.",
         rich_help_panel=COMPUTE_PANEL,
     ),
 ]
@@ -58,7 +48,7 @@ Prediction = Annotated[
 Overwrite = Annotated[
     bool,
     typer.Option(
-        "--overwrite", help="Make again what is already there, instead of skipping it.", rich_help_panel=OUTPUT_PANEL
+        "--overwrite", help="Recompute what already exists, instead of skipping it.", rich_help_panel=OUTPUT_PANEL
     ),
 ]
 Json = Annotated[
@@ -74,14 +64,6 @@ Quiet = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
-
-
-def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
-    """`512x768` (width × height, as everywhere in this field) or `512` → (height, width), each up to 7 digits."""
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(p.isdecimal() and p.isascii() and len(p) < 8 for p in parts):
-        raise UsageError(f"{option} is WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
-    return int(parts[-1]), int(parts[0])
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -9,25 +9,26 @@ from cn.errors import InputError
 from cn.resizing import resize
 
 LINES = frozenset({"canny", "hough"})
-"""Kinds drawn in lines one pixel wide."""
+"""Kinds with lines one pixel wide."""
 
 MAX_STRETCH = 1.15
-"""How far the sides' ratio may change unnoticed: the rounding of sides to multiples of 64 pixels needs that much."""
+"""How much the aspect ratio may change: rounding the sides to multiples of 64 pixels needs that much."""
 
 
 def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], natural: tuple[int, int], name: str) -> np.ndarray:
     """The condition (h, w, 3), uint8, at `size` = (height, width).
 
     Labels and colors take the nearest pixel, smooth maps are averaged, and thin lines keep their brightest pixel when
-    they get smaller. Raises InputError when its shape is another, since stretching would bend what it shows;
-    `natural` is the size that this image itself would have asked for, which is always accepted.
+    the image shrinks. Raises InputError for another aspect ratio, since stretching would distort the content;
+    `natural` is the size that this image alone would lead to, which is always accepted.
     """
     height, width = image.shape[:2]
     stretch = (height * size[1]) / (width * size[0])
     if max(stretch, 1 / stretch) > MAX_STRETCH and size != natural:
         raise InputError(
-            f"{name}: a condition of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
-            "crop it, or give another --size"
+            f"a condition of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
+            "crop it, or give another --size",
+            path=name,
         )
     if kind in LINES and min(height / size[0], width / size[1]) > 1:
         return _shrink_lines(image, size)

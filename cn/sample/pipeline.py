@@ -1,8 +1,10 @@
 """A checked request → images: load the networks, fit the conditions, sample one image after the other."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,16 +18,17 @@ from cn.model.guidance import ControlInput
 from cn.model.text import token_count
 from cn.sample import png_metadata
 from cn.sample.fit import fit
-from cn.sample.request import SampleRequest, an, working_size
+from cn.sample.options import PrecisionName
+from cn.sample.request import SampleRequest, with_article, working_size
 from cn.weights import bundled
 
 MAX_TOKENS = 75
-"""Of a prompt, without start and end (CLIP's 77)."""
+"""Of a prompt, without the start and end tokens (CLIP's context has 77)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 (h, w, 3), with what made it and the PNG text that says so."""
+    """One image, uint8 (h, w, 3), its prompt and seed, and the PNG text with its metadata."""
 
     image: np.ndarray
     prompt: str
@@ -34,8 +37,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Studio:
-    """A request with its networks in memory; its size and precision are settled.
+class SamplingPipeline:
+    """A request with its networks in memory, its size and precision chosen.
 
     `hints` are the conditions at the images' size, uint8 (h, w, 3).
     """
@@ -47,8 +50,8 @@ class Studio:
     hints: tuple[np.ndarray, ...]
 
     @classmethod
-    def open(cls, request: SampleRequest, *, device: str = "auto") -> "Studio":
-        """Load what the request needs. WeightsError when something is missing or does not fit together."""
+    def open(cls, request: SampleRequest, *, device: str = "auto") -> "SamplingPipeline":
+        """Load what the request needs. WeightsError when weights are missing or do not fit each other."""
         where = choose_device(device)
         dtype = sampling_dtype(request.precision, where)
         paths = [bundled.find(c.control, role="control") for c in request.conditions]
@@ -66,10 +69,9 @@ class Studio:
             fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
             for c, path in zip(request.conditions, paths, strict=True)
         )
-        settled = replace(
-            request, size=size, precision=precision_name(dtype), prediction=base.config.schedule.prediction
-        )
-        return cls(settled, base, tuple(loaded[path] for path in paths), size, hints)
+        precision = cast("PrecisionName", precision_name(dtype))
+        request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
+        return cls(request, base, tuple(loaded[path] for path in paths), size, hints)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -77,26 +79,25 @@ class Studio:
         names = [c.control for c in self.request.conditions]
         return {"base": self.base.sha256} | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
 
-    def doubts(self) -> list[str]:
-        """What a user may want to know before the images come: mismatches that are no errors."""
+    def warnings(self) -> list[str]:
+        """What a user should know before sampling starts: mismatches that are no errors."""
         found = []
         for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
             if condition.kind and control.kind and condition.kind != control.kind:
-                found.append(
-                    f"{condition.name} is {an(condition.kind)} map, but {condition.control} follows {control.kind}"
-                )
+                kind = with_article(condition.kind)
+                found.append(f"{condition.name} is {kind} map, but {condition.control} follows {control.kind}")
             if control.base_sha256 not in ("", self.base.sha256, self.base.source_sha256):
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any():
-                found.append(f"{condition.name} is black all over: there is nothing to follow")
+                found.append(f"{condition.name} is entirely black: there is nothing to follow")
         for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
             if (tokens := token_count(prompt)) > MAX_TOKENS:
-                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are not seen")
+                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored")
         return found
 
     def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
-        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that none depends on
-        how many were asked for."""
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the
+        count."""
         r, (height, width) = self.request, self.size
         sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
         hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
@@ -105,12 +106,12 @@ class Studio:
             for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
         ]
         wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
-        pictures = generate(self.base, wanted, sampling, inputs, on_step=on_step)
-        for asked in wanted:
+        sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
+        for one in wanted:
             with _memory(self.size, self.base.device):
-                image = next(pictures)
-            text = png_metadata.to_text(r, self.hints, asked.prompt, asked.seed, self.hashes)
-            yield Sample(image, asked.prompt, asked.seed, text)
+                image = next(sampled)
+            text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
+            yield Sample(image, one.prompt, one.seed, text)
 
 
 def _short(prompt: str) -> str:
@@ -119,12 +120,13 @@ def _short(prompt: str) -> str:
 
 @contextlib.contextmanager
 def _memory(size: tuple[int, int], device: torch.device) -> Iterator[None]:
-    """InputError when the memory does not suffice; torch's words for it differ from device to device."""
+    """InputError when the device runs out of memory."""
     try:
         yield
     except RuntimeError as error:
-        if "out of memory" in str(error) or "allocate memory" in str(error):
-            raise InputError(
-                f"the memory of {device} does not suffice for images of {size[1]}×{size[0]}; give a smaller --size"
-            ) from error
-        raise
+        # torch.OutOfMemoryError covers CUDA; the CPU's allocator and MPS raise a bare RuntimeError.
+        if not isinstance(error, torch.OutOfMemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        raise InputError(
+            f"{device} has too little memory for images of {size[1]}×{size[0]}; give a smaller --size"
+        ) from error

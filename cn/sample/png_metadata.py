@@ -1,7 +1,8 @@
-"""The recipe that every sampled PNG carries, so that `cn sample --from OUT.png` makes it again.
+"""The metadata that every sampled PNG carries, so that `cn sample --from OUT.png` reproduces it.
 
-The text chunk `cn.pretrain` is JSON: the prompt, all settings, the hashes of the weights, and the condition images
-themselves, at the image's size, as PNG in base 64 (a Canny map of 512×512 is about 10 kB).
+The text chunk `cn.sample` is JSON: the prompt, all options, the hashes of the weights, and the condition images
+themselves, at the image's size, as PNG in base 64 (a Canny map of 512×512 is about 10 kB). An option that an image of
+an earlier version does not name has its default.
 """
 
 import base64
@@ -11,44 +12,31 @@ from typing import Any
 
 import numpy as np
 
-from cn import __version__, images
+from cn import __version__, images, options
 from cn.errors import CnError, InputError
+from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
 
-TEXT_KEY = "cn.recipe"
-_NUMBER = (int, float)
-_PLAIN: dict[str, tuple[type, ...]] = {
-    "base": (str,),
-    "prediction": (str, type(None)),
-    "negative": (str,),
-    "steps": (int,),
-    "scale": _NUMBER,
-    "eta": _NUMBER,
-    "guess": (bool,),
-    "precision": (str,),
-}
-_CONDITION: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "control": (str,),
-    "kind": (str, type(None)),
-    "strength": _NUMBER,
-    "start": _NUMBER,
-    "end": _NUMBER,
-}
+TEXT_KEY = "cn.sample"
+_OLD_TEXT_KEY = "cn.recipe"
+"""Its name until version 0.1."""
+_STORED = [name for name in options.declared(SampleOptions) if name != "count"]
+"""An image is one of its own, whatever the count it was sampled with."""
+_STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
 
 
 def to_text(
     request: SampleRequest, hints: Sequence[np.ndarray], prompt: str, seed: int, hashes: Mapping[str, str]
 ) -> dict[str, str]:
-    """The PNG text of one image of a request whose `size` is settled.
+    """The PNG text of one image of a request whose `size` is known.
 
     `hints` are the conditions at that size, uint8 (h, w, 3); `hashes` the SHA-256 of the base ("base") and of the
     controls (by their names).
     """
-    record: dict[str, Any] = {name: getattr(request, name) for name in _PLAIN}
-    record |= {"cn": __version__, "prompt": prompt, "seed": seed, "size": request.size, "sha256": dict(hashes)}
+    record: dict[str, Any] = {name: getattr(request, name) for name in _STORED}
+    record |= {"cn": __version__, "prompt": prompt, "seed": seed, "sha256": dict(hashes)}
     record["conditions"] = [
-        {name: getattr(condition, name) for name in _CONDITION}
+        {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
         | {"png": base64.b64encode(images.encode(hint)).decode()}
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
@@ -58,42 +46,42 @@ def to_text(
 def from_file(path: str) -> tuple[SampleRequest, Mapping[str, str]]:
     """The request that made an image ("-" is standard input), and the hashes of the weights that it was made with.
 
-    Raises InputError for a file that carries no recipe or a damaged one.
+    Raises InputError for a file without this metadata, or with damaged metadata.
     """
     name = "standard input" if path == "-" else path
     _, text = images.read_with_info(path)
-    if TEXT_KEY not in text:
-        raise InputError(f"{name}: carries no recipe; only PNG files that cn sample wrote do (copies may lose it)")
-    try:
-        return _parse(json.loads(text[TEXT_KEY]))
-    except (TypeError, ValueError, RecursionError, CnError) as error:
-        raise InputError(f"{name}: its recipe is damaged: {error}") from error
-
-
-def _parse(record: object) -> tuple[SampleRequest, Mapping[str, str]]:
-    """Raises TypeError, ValueError or what SampleRequest raises when something in it is not as `to_text` wrote it."""
-    conditions = tuple(
-        Condition(
-            images.decode(base64.b64decode(_get(entry, "png", str), validate=True), "condition"),
-            **{name: _get(entry, name, *types) for name, types in _CONDITION.items()},
+    found = text.get(TEXT_KEY, text.get(_OLD_TEXT_KEY))
+    if found is None:
+        raise InputError(
+            "has no sampling metadata; only PNG files written by cn sample have it (copies may lose it)", path=name
         )
-        for entry in _get(record, "conditions", list)
-    )
-    height, width = (_get({"size": side}, "size", int) for side in _get(record, "size", list))
-    request = SampleRequest(
-        prompts=(_get(record, "prompt", str),),
-        conditions=conditions,
-        seed=_get(record, "seed", int),
-        size=(height, width),
-        **{name: _get(record, name, *types) for name, types in _PLAIN.items()},
-    )
-    return request, _get(record, "sha256", dict)
+    try:
+        return _parse(json.loads(found))
+    except (TypeError, ValueError, RecursionError, CnError) as error:
+        raise InputError(f"its sampling metadata is damaged: {error}", path=name) from error
 
 
-def _get(record: object, name: str, *types: type) -> Any:
-    """`record[name]`; TypeError unless it is there and of one of the types."""
+def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
+    """Raises TypeError, ValueError or what SampleRequest raises when something in it is not as `to_text` wrote it."""
+    conditions = tuple(_condition(entry) for entry in _get(record, "conditions", list))
+    prompt, hashes = _get(record, "prompt", str), _get(record, "sha256", dict)
+    # The identity of an image: these have no sensible default.
+    needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
+    found = {name: value for name, value in dict(record).items() if name in _STORED}
+    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,), "conditions": conditions})
+    return request, hashes
+
+
+def _condition(record: Any) -> Condition:
+    image = images.decode(base64.b64decode(_get(record, "png", str), validate=True), "condition")
+    found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
+    return options.from_values(Condition, found | {"image": image})
+
+
+def _get(record: object, name: str, kind: type) -> Any:
+    """`record[name]`; TypeError unless it is there and of this type."""
     if not isinstance(record, dict) or name not in record:
         raise TypeError(f"{name} is missing")
-    if not isinstance(record[name], types):
+    if not isinstance(record[name], kind):
         raise TypeError(f"{name} is {record[name]!r:.40}")
     return record[name]

@@ -270,16 +270,16 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
         "lineart": lineart.standard_lineart(house()),
     }
     for kind, made in expected.items():
-        (condition,) = make_conditions([str(path)], controls=["any"], detect=kind)
+        (condition,) = make_conditions([str(path)], control=["any"], detect=kind)
         assert condition.kind == kind
         assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
     with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
-        make_conditions([str(path)], controls=["any"], detect="depth")
+        make_conditions([str(path)], control=["any"], detect="depth")
     with pytest.raises(UsageError, match="unknown condition"):
-        make_conditions([str(path)], controls=["any"], detect="coffee")
+        make_conditions([str(path)], control=["any"], detect="coffee")
     Image.new("RGB", (64, 64)).save(path)
     with pytest.raises(InputError, match="nothing was found"):
-        make_conditions([str(path)], controls=["any"], detect="hough")
+        make_conditions([str(path)], control=["any"], detect="hough")
 
 
 def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):
@@ -288,6 +288,6 @@ def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path,
     file = catalog.find(registry.default("hed").weights).file
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(catalog, "here", lambda entry: made_up["hed"] if entry.file == file else None)
-    (condition,) = make_conditions([str(path)], controls=["any"], detect="hed")
+    (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
     network = open_network("hed", str(made_up["hed"]), Running.chosen())
     assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])

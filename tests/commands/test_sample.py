@@ -71,7 +71,7 @@ def test_images_do_not_depend_on_their_batch_and_can_be_made_again(sample):
     for words in (
         "Sampling",
         "run, strength 1, follows canny.png",
-        "3 of 64×64, 2 steps, guidance 9, eta 1",
+        "3 of 64×64, 2 steps, guidance 9, eta 1, seeds 5 to 7",
         "a house",
     ):
         assert words in err
@@ -85,7 +85,7 @@ def test_images_do_not_depend_on_their_batch_and_can_be_made_again(sample):
     assert Path("out/again.png").read_bytes() == made
 
 
-def test_a_recipe_with_a_large_condition_is_made_again(sample, tmp_path):
+def test_an_image_with_a_large_condition_is_reproduced(sample, tmp_path):
     write_condition(tmp_path / "large.png", height=200, width=300)
     assert sample("--cond", "large.png", "--control", "run", "--out", "out/a.png")[0] == 0
     assert images.read("out/a.png").shape == (64, 128, 3)
@@ -93,8 +93,8 @@ def test_a_recipe_with_a_large_condition_is_made_again(sample, tmp_path):
     assert Path("out/a.png").read_bytes() == Path("out/b.png").read_bytes()
 
 
-def test_an_image_is_made_again_from_weights_that_have_moved(sample, tmp_path):
-    """The recipe knows weights by the paths that were typed; --base and --control say where they are now."""
+def test_an_image_is_reproduced_from_weights_that_have_moved(sample, tmp_path):
+    """PNG metadata names weights by the paths that were given; --base and --control say where they are now."""
     assert sample(*CONTROLLED, "--out", "out/a.png")[0] == 0
     (tmp_path / "moved").mkdir()
     (tmp_path / "base.safetensors").rename(tmp_path / "moved/b.safetensors")
@@ -110,8 +110,8 @@ def test_an_image_is_made_again_from_weights_that_have_moved(sample, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["ldm", "diffusers"])
-def test_foreign_weights_draw_the_same_image(sample, tmp_path, to):
-    """A base and a control with the released condition encoder, as other tools have them."""
+def test_other_layouts_of_the_weights_sample_the_same_image(sample, tmp_path, to):
+    """A base and a control with the released condition encoder, in the layouts of other tools."""
     control = fill(ControlNet(TINY.unet, condition_encoder="released"))
     save_control(tmp_path / "c.safetensors", control, kind="canny", base_sha256="")
     names = {"b": tmp_path / "base.safetensors", "c": tmp_path / "c.safetensors"}
@@ -124,20 +124,20 @@ def test_foreign_weights_draw_the_same_image(sample, tmp_path, to):
     code, _, err = sample(*other, base=None)
     assert code == 0, err
     assert images.read("out/a.png").tolist() == images.read("out/b.png").tolist()
-    recipe = json.loads(images.read_info("out/b.png")["cn.recipe"])
-    assert (recipe["base"], recipe["prediction"]) == (f"other-b{ending}", "eps")
+    metadata = json.loads(images.read_info("out/b.png")[TEXT_KEY])
+    assert (metadata["base"], metadata["prediction"]) == (f"other-b{ending}", "eps")
 
 
-def picture(sample, *words):
+def sampled(sample, *words):
     code, _, err = sample(*words, "--out", "out/x.png", "--overwrite", "--quiet")
     assert (code, err) == (0, "")
     return images.read("out/x.png")
 
 
 def test_every_option_shows_in_the_image(sample):
-    plain = picture(sample, *CONTROLLED)
-    assert np.array_equal(plain, picture(sample, *CONTROLLED))
-    assert np.array_equal(plain, picture(sample, *CONTROLLED, "--strength", "1", "--control-end", "1"))
+    plain = sampled(sample, *CONTROLLED)
+    assert np.array_equal(plain, sampled(sample, *CONTROLLED))
+    assert np.array_equal(plain, sampled(sample, *CONTROLLED, "--strength", "1", "--control-end", "1"))
     variants = [
         ["--strength", "0.5"],
         ["--control-end", "0.5"],
@@ -151,17 +151,17 @@ def test_every_option_shows_in_the_image(sample):
         ["--precision", "bf16"],
         ["--precision", "fp16"],
     ]
-    pictures = [picture(sample, *CONTROLLED, *words) for words in variants]
-    alone = picture(sample)
-    every = [plain, alone, *pictures]
+    variations = [sampled(sample, *CONTROLLED, *words) for words in variants]
+    alone = sampled(sample)
+    every = [plain, alone, *variations]
     assert len({p.tobytes() for p in every}) == len(every)
-    assert np.array_equal(alone, picture(sample, *CONTROLLED, "--strength", "0"))
-    assert picture(sample, "--size", "128x64").shape == (64, 128, 3)
+    assert np.array_equal(alone, sampled(sample, *CONTROLLED, "--strength", "0"))
+    assert sampled(sample, "--size", "128x64").shape == (64, 128, 3)
 
 
 def test_two_controls_add_up_in_order(sample):
     both = ["--cond", "canny.png", "--cond", "openpose.png", "--control", "run"]
-    first = picture(sample, *CONTROLLED)
+    first = sampled(sample, *CONTROLLED)
     code, _, err = sample(*both, "--strength", "1", "--strength", "0", "--out", "out/two.png", "--quiet")
     assert code == 0
     assert err == "warning: openpose.png is an openpose map, but run follows canny\n"
@@ -173,7 +173,7 @@ def test_two_controls_add_up_in_order(sample):
 def test_an_image_without_kind_takes_that_of_its_control(sample):
     code, _, err = sample("--cond", "plain.png", "--control", "run", "--out", "out/x.png", "-q")
     assert (code, err) == (0, "")
-    assert np.array_equal(images.read("out/x.png"), picture(sample, *CONTROLLED))
+    assert np.array_equal(images.read("out/x.png"), sampled(sample, *CONTROLLED))
 
 
 def test_several_prompts_json_and_the_sheet(sample):
@@ -200,23 +200,23 @@ def test_prompt_modes(sample, words, prompt):
     assert json.loads(out)["prompt"] == prompt
 
 
-def test_doubts_are_warnings_even_when_quiet(sample, tmp_path):
+def test_warnings_are_shown_even_when_quiet(sample, tmp_path):
     images.write("black.png", np.zeros((64, 64, 3), np.uint8))
     code, _, err = sample("--cond", "black.png", "--control", "run", "-p", "word " * 80, "-q", "--out", "out")
     assert code == 0
     black, tokens = err.splitlines()
-    assert black == "warning: black.png is black all over: there is nothing to follow"
-    assert "has 80 tokens: those beyond 75 are not seen" in tokens
+    assert black == "warning: black.png is entirely black: there is nothing to follow"
+    assert "has 80 tokens: those beyond 75 are ignored" in tokens
     assert sample("--out", "out/a.jpg", "-q")[2].startswith("warning: out/a.jpg: only a PNG carries")
 
 
-def test_other_weights_than_the_recipes_are_named(sample, tiny_base_file, tmp_path):
+def test_other_weights_than_those_of_the_image_are_a_warning(sample, tiny_base_file, tmp_path):
     assert sample(*CONTROLLED, "--out", "out/a.png")[0] == 0
     (tmp_path / "run").unlink()
     write_control(tmp_path / "run/control.safetensors", tiny_base_file, kind="depth")
     code, _, err = sample("--from", "out/a.png", "--out", "out/b.png", "-q", base=None, quick=False)
     assert code == 0
-    assert "out/a.png was made with other weights" in err
+    assert "out/a.png was sampled with other weights" in err
 
 
 FAILURES = [
@@ -245,10 +245,10 @@ FAILURES = [
     (["--strength", "2"], 2, "--cond"),
     (["--guess"], 2, "--guess"),
     (["--prompt-mode", "none"], 2, "takes no --prompt"),
-    (["--prompt-mode", "auto"], 2, "user, none, default"),
+    (["--prompt-mode", "auto"], 2, "not one of 'user', 'none', 'default'"),
     (["--device", "abacus"], 2, "--device"),
     (["--precision", "fp8"], 2, "--precision"),
-    (["--out", "text.png"], 3, "text.png: is there already"),
+    (["--out", "text.png"], 3, "text.png: exists already"),
     (["--out", "out/x.gif"], 3, "out/x.gif: cannot write .gif images"),
     (["--out", "text.png/x.png"], 3, "text.png: is a file, but a folder is needed"),
     (["surplus"], 2, "surplus"),
@@ -262,27 +262,27 @@ def test_failures_are_one_line_and_leave_nothing(sample, words, code, message):
     assert err.startswith("cn: ")
     assert err.count("\n") == 1
     assert message in err
-    assert "bug" not in err
+    assert "internal error" not in err
     assert list(Path("out").rglob("*")) == []
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["canny.png"], 3, "carries no recipe"),
+        (["canny.png"], 3, "has no sampling metadata"),
         (["text.png"], 3, "not an image but text"),
         (["missing.png"], 3, "no such file"),
         (["canny.png", "--steps", "3", "-p", "x"], 2, "it takes no --prompt, --steps"),
         (["canny.png", "--cond", "canny.png"], 2, "it takes no --cond"),
     ],
 )
-def test_from_an_image_that_cannot_be_made_again(sample, words, code, message):
+def test_from_an_image_that_cannot_be_reproduced(sample, words, code, message):
     found, out, err = sample("--from", *words, base=None, quick=False)
     assert (found, out, err.count("\n")) == (code, "", 1)
     assert message in err
 
 
-def test_too_little_memory_is_no_bug(sample, monkeypatch):
+def test_too_little_memory_is_no_internal_error(sample, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1")
         yield
@@ -290,7 +290,7 @@ def test_too_little_memory_is_no_bug(sample, monkeypatch):
     monkeypatch.setattr(core, "generate", fail)
     code, _, err = sample("--quiet", "--out", "out/x.png")
     assert code == 3
-    assert err == "cn: the memory of cpu does not suffice for images of 64×64; give a smaller --size\n"
+    assert err == "cn: cpu has too little memory for images of 64×64; give a smaller --size\n"
 
 
 def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeypatch):
@@ -316,12 +316,12 @@ def test_pipes(room, tiny_base_file, tmp_path):
     words = ["sample", "--base", tiny_base_file, *QUICK, "--control", room / "run", "--quiet"]
     done = cn_bytes(*words, "--cond", "-", "--out", "-", stdin=(room / "canny.png").read_bytes(), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
-    picture = images.decode(done.stdout, "stdout")
-    assert picture.shape == (64, 64, 3)
+    image = images.decode(done.stdout, "stdout")
+    assert image.shape == (64, 64, 3)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recipe_from_standard_input(sample, monkeypatch):
+def test_reproducing_an_image_from_standard_input(sample, monkeypatch):
     assert sample(*CONTROLLED, "--out", "out/a.png")[0] == 0
     made = Path("out/a.png").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(made)))

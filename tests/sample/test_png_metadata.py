@@ -1,21 +1,25 @@
-"""The recipe in a sampled PNG: what goes in comes out, and a damaged one is a one-line error."""
+"""The metadata of a sampled PNG: it survives a round trip, and damaged metadata is a one-line error."""
 
 import json
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pytest
 
-from cn import images
+from cn import images, options
 from cn.errors import InputError
+from cn.options import Option
 from cn.sample import png_metadata
+from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
 from tests.helpers.sampling import blocks
 
 REQUEST = SampleRequest(
     prompts=("a 🏠 – “red”\nhouse", "another"),
     conditions=(
-        Condition(blocks(128, 128), "c.png", "canny", "canny", 0.5, 0.25, 0.75),
-        Condition(blocks(64, 64, 1), "standard input", "runs/x", None),
+        Condition(blocks(128, 128), "c.png", "canny", control="canny", strength=0.5, start=0.25, end=0.75),
+        Condition(blocks(64, 64, 1), "standard input", control="runs/x"),
     ),
     base="base",
     negative="blur",
@@ -49,11 +53,11 @@ def test_round_trip(tmp_path):
     )
     assert hashes == HASHES
     assert (request.prompts, request.seed, request.count) == (("another",), 8, 1)
-    for name in ("base", "negative", "steps", "scale", "eta", "guess", "size", "precision"):
+    for name in options.declared(SampleOptions).keys() - {"seed", "count"}:
         assert getattr(request, name) == getattr(REQUEST, name)
     for condition, original, hint in zip(request.conditions, REQUEST.conditions, HINTS, strict=True):
         assert np.array_equal(condition.image, hint)
-        for name in ("name", "control", "kind", "strength", "start", "end"):
+        for name in ("name", "kind", *options.declared(ConditionOptions)):
             assert getattr(condition, name) == getattr(original, name)
 
 
@@ -63,14 +67,14 @@ def test_words_of_any_kind_survive(tmp_path):
 
 
 @pytest.mark.parametrize("text", [{}, {"other": "text"}])
-def test_an_image_without_a_recipe(tmp_path, text):
-    with pytest.raises(InputError, match=r"made\.png: carries no recipe"):
+def test_an_image_without_metadata(tmp_path, text):
+    with pytest.raises(InputError, match=r"made\.png: has no sampling metadata"):
         png_metadata.from_file(written(tmp_path, text))
 
 
 def test_a_jpeg_carries_none(tmp_path):
     images.write(tmp_path / "a.jpg", blocks(), png_metadata.to_text(REQUEST, HINTS, "x", 8, HASHES))
-    with pytest.raises(InputError, match="carries no recipe"):
+    with pytest.raises(InputError, match="has no sampling metadata"):
         png_metadata.from_file(str(tmp_path / "a.jpg"))
 
 
@@ -80,7 +84,11 @@ CONDITION = {"name": "a", "control": "canny", "kind": None, "strength": 1, "star
 @pytest.mark.parametrize(
     "changes",
     [
-        {"steps": ...},
+        {"prompt": ...},
+        {"seed": ...},
+        {"size": ...},
+        {"sha256": ...},
+        {"conditions": ...},
         {"steps": "20"},
         {"steps": 0},
         {"scale": None},
@@ -100,12 +108,33 @@ CONDITION = {"name": "a", "control": "canny", "kind": None, "strength": 1, "star
         {"conditions": [CONDITION | {"png": 3}]},
     ],
 )
-def test_damaged_recipes(tmp_path, changes):
-    with pytest.raises(InputError, match=r"made\.png: its recipe is damaged: \S+"):
+def test_damaged_metadata(tmp_path, changes):
+    with pytest.raises(InputError, match=r"made\.png: its sampling metadata is damaged: \S+"):
         png_metadata.from_file(written(tmp_path, text_of(**changes)))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "null", "[" * 100_000])
-def test_what_is_no_recipe_at_all(tmp_path, content):
-    with pytest.raises(InputError, match=r"made\.png: its recipe is damaged"):
+def test_text_that_is_no_metadata(tmp_path, content):
+    with pytest.raises(InputError, match=r"made\.png: its sampling metadata is damaged"):
         png_metadata.from_file(written(tmp_path, {png_metadata.TEXT_KEY: content}))
+
+
+def test_images_of_earlier_versions(tmp_path):
+    """They name the chunk otherwise, and lack the options that came later, which then have their defaults."""
+    text = {"cn.recipe": text_of(eta=...)[png_metadata.TEXT_KEY]}
+    request, _ = png_metadata.from_file(written(tmp_path, text))
+    assert (request.steps, request.eta) == (REQUEST.steps, 0.0)
+
+
+def test_a_new_option_is_stored_and_restored(tmp_path, monkeypatch):
+    """The stored names are those that are declared (`_STORED` is computed from them when the module is imported)."""
+
+    @dataclass(frozen=True)
+    class Longer(SampleRequest):
+        sampler: Annotated[str, Option("The sampler.")] = "ddim"
+
+    monkeypatch.setattr(png_metadata, "_STORED", [*png_metadata._STORED, "sampler"])
+    monkeypatch.setattr(png_metadata, "SampleRequest", Longer)
+    longer = Longer(**options.values(REQUEST), sampler="euler")
+    request, _ = png_metadata.from_file(written(tmp_path, png_metadata.to_text(longer, HINTS, "x", 8, HASHES)))
+    assert request.sampler == "euler"

@@ -1,4 +1,4 @@
-"""What `cn sample` is asked for, checked before any network is loaded: conditions, controls, sizes, targets."""
+"""What `cn sample` is asked for, checked before any network is loaded: conditions, controls, sizes, paths."""
 
 import json
 import os
@@ -10,15 +10,16 @@ import pytest
 from safetensors.numpy import save_file
 
 from cn import images
-from cn.commands.options import parse_size
 from cn.errors import CnError, InputError, UsageError, WeightsError
+from cn.options import parse_size
 from cn.sample.fit import fit
-from cn.sample.outputs import settle
-from cn.sample.request import MAX_SEED, Condition, SampleRequest, make_conditions, working_size
+from cn.sample.options import MAX_SEED
+from cn.sample.output_paths import choose_paths
+from cn.sample.request import Condition, SampleRequest, make_conditions, working_size
 from cn.weights import bundled as bundled_files
 from tests.helpers.sampling import blocks, write_condition
 
-CONDITION = Condition(blocks(), "c.png", "canny", "canny")
+CONDITION = Condition(blocks(), "c.png", "canny", control="canny")
 
 
 @pytest.fixture
@@ -50,15 +51,27 @@ def bundled(tmp_path, monkeypatch):
         {"size": (100, 64)},
         {"size": (64, 56)},
         {"guess": True},
-        {"conditions": (replace(CONDITION, strength=float("nan")),)},
-        {"conditions": (replace(CONDITION, start=0.5, end=0.5),)},
-        {"conditions": (replace(CONDITION, end=float("nan")),)},
-        {"conditions": (replace(CONDITION, end=1.5),)},
+        {"precision": "fp8"},
+        {"prediction": "x"},
     ],
 )
 def test_values_out_of_range(given):
     with pytest.raises(UsageError):
         SampleRequest(("x",), **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"strength": float("nan")}, "--strength must be a finite number"),
+        ({"start": 0.5, "end": 0.5}, "--control-start 0.5 must be below --control-end 0.5"),
+        ({"end": float("nan")}, "--control-end must be a finite number"),
+        ({"end": 1.5}, "--control-end must be between 0 and 1, not 1.5"),
+    ],
+)
+def test_values_of_a_condition_out_of_range(given, message):
+    with pytest.raises(UsageError, match=message):
+        replace(CONDITION, **given)
 
 
 def test_values_at_the_edge_of_their_range():
@@ -74,7 +87,7 @@ def test_sizes_are_width_times_height(text, size):
 
 
 @pytest.mark.parametrize("text", ["", "x64", "64x", "axb", "-64x64", "²x64", "64x64x64", "6.4x64", "9" * 30])
-def test_what_is_no_size(text):
+def test_texts_that_are_no_size(text):
     with pytest.raises(UsageError, match="WIDTHxHEIGHT"):
         parse_size(text)
 
@@ -106,13 +119,13 @@ def test_a_size_that_is_asked_for_holds_and_none_is_gigantic():
 
 def test_the_kth_value_belongs_to_the_kth_condition_and_one_serves_all(bundled, tmp_path):
     paths = [str(write_condition(tmp_path / f"{kind}.png", kind)) for kind in ("canny", "openpose")]
-    first, second = make_conditions(paths, strengths=[0.5, 2.0], starts=[0.25], ends=[0.5, 0.75])
+    first, second = make_conditions(paths, strength=[0.5, 2.0], start=[0.25], end=[0.5, 0.75])
     assert (first.control, first.kind, first.strength, first.start, first.end) == ("canny", "canny", 0.5, 0.25, 0.5)
     assert (second.control, second.strength, second.start, second.end) == ("openpose", 2.0, 0.25, 0.75)
     assert np.array_equal(first.image, blocks())
-    assert [c.control for c in make_conditions(paths, controls=["my.safetensors"])] == ["my.safetensors"] * 2
+    assert [c.control for c in make_conditions(paths, control=["my.safetensors"])] == ["my.safetensors"] * 2
     with pytest.raises(UsageError, match=r"--strength is given 3 times for 2"):
-        make_conditions(paths, strengths=[1, 2, 3])
+        make_conditions(paths, strength=[1, 2, 3])
 
 
 def test_which_control_an_image_gets(bundled, tmp_path, monkeypatch):
@@ -121,7 +134,7 @@ def test_which_control_an_image_gets(bundled, tmp_path, monkeypatch):
         make_conditions([str(plain)])
     with pytest.raises(WeightsError, match=r"is a normal map.*canny, openpose"):
         make_conditions([str(normal)])
-    (given,) = make_conditions([str(plain)], controls=["run"])
+    (given,) = make_conditions([str(plain)], control=["run"])
     assert (given.control, given.kind) == ("run", None)
     (found,) = make_conditions([str(plain)], detect="canny")
     assert (found.control, found.kind) == ("canny", "canny")
@@ -147,7 +160,7 @@ def test_weights_of_a_training_run_are_found_in_its_folder(bundled, tmp_path):
         bundled_files.find("depth", bundled, role="control")
 
 
-@pytest.mark.parametrize("option", ["controls", "strengths", "starts", "ends", "detect"])
+@pytest.mark.parametrize("option", ["control", "strength", "start", "end", "detect"])
 def test_options_of_a_condition_need_one(option):
     with pytest.raises(UsageError, match="--cond"):
         make_conditions([], **{option: "canny" if option == "detect" else [1.0]})
@@ -197,22 +210,22 @@ def test_names_of_the_images(tmp_path, monkeypatch):
     request = SampleRequest(
         ("a", "b"), (CONDITION, replace(CONDITION, kind=None, control="runs/mine")), count=2, seed=4
     )
-    targets = settle(request, "out", grid=True)
-    assert targets.pictures == tuple(f"out/canny-mine-prompt{k}-seed{s}.png" for k in (1, 2) for s in (4, 5))
-    assert targets.sheet == Path("out/canny-mine-seed4-grid.png")
+    paths = choose_paths(request, "out", grid=True)
+    assert paths.images == tuple(f"out/canny-mine-prompt{k}-seed{s}.png" for k in (1, 2) for s in (4, 5))
+    assert paths.sheet == Path("out/canny-mine-seed4-grid.png")
     one = SampleRequest(("a",))
-    assert settle(one, None).pictures == ("samples/base-seed0.png",)
+    assert choose_paths(one, None).images == ("samples/base-seed0.png",)
     Path("samples/base-seed0.png").write_text("kept")
-    assert settle(one, None).pictures == ("samples/base-seed0-2.png",)
-    assert settle(one, "a.b/").pictures == ("a.b/base-seed0.png",)
-    assert settle(one, "x.jpg", grid=True).sheet == Path("x-grid.png")
-    assert "x.jpg" in settle(one, "x.jpg").doubts()[0]
-    assert settle(one, "-").doubts() == []
+    assert choose_paths(one, None).images == ("samples/base-seed0-2.png",)
+    assert choose_paths(one, "a.b/").images == ("a.b/base-seed0.png",)
+    assert choose_paths(one, "x.jpg", grid=True).sheet == Path("x-grid.png")
+    assert "x.jpg" in choose_paths(one, "x.jpg").warnings()[0]
+    assert choose_paths(one, "-").warnings() == []
 
 
 def test_an_image_cannot_name_a_file_outside_the_folder(tmp_path):
     request = SampleRequest(("a",), (replace(CONDITION, kind="../../etc/x", control="my.safetensors"),))
-    assert settle(request, str(tmp_path)).pictures == (str(tmp_path / "my-seed0.png"),)
+    assert choose_paths(request, str(tmp_path)).images == (str(tmp_path / "my-seed0.png"),)
 
 
 @pytest.mark.parametrize(
@@ -227,20 +240,20 @@ def test_an_image_cannot_name_a_file_outside_the_folder(tmp_path):
         ("taken.png/below", 1, False, InputError),
     ],
 )
-def test_targets_that_cannot_be(tmp_path, monkeypatch, out, count, grid, error):
+def test_output_paths_that_are_refused(tmp_path, monkeypatch, out, count, grid, error):
     monkeypatch.chdir(tmp_path)
     Path("taken.png").write_text("kept")
     with pytest.raises(error):
-        settle(SampleRequest(("a",), count=count), out, grid=grid)
+        choose_paths(SampleRequest(("a",), count=count), out, grid=grid)
     assert Path("taken.png").read_text() == "kept"
-    assert settle(SampleRequest(("a",)), "taken.png", overwrite=True).pictures == ("taken.png",)
+    assert choose_paths(SampleRequest(("a",)), "taken.png", overwrite=True).images == ("taken.png",)
 
 
 def test_a_folder_that_may_not_be_written_and_the_condition_itself(tmp_path, monkeypatch):
     path = write_condition(tmp_path / "c.png")
     request = SampleRequest(("a",), (replace(CONDITION, name=str(path)),))
     with pytest.raises(UsageError, match="own condition"):
-        settle(request, str(path), overwrite=True)
+        choose_paths(request, str(path), overwrite=True)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(CnError, match="written"):
-        settle(request, str(tmp_path / "out"))
+    with pytest.raises(CnError, match="not writable"):
+        choose_paths(request, str(tmp_path / "out"))

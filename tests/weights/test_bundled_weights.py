@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from cn.sample.pipeline import Studio
+from cn.sample.pipeline import SamplingPipeline
 from cn.sample.request import Condition, SampleRequest
 from cn.weights import bundled
 from tests.helpers.sampling import is_finite
@@ -34,14 +34,14 @@ def test_every_number_is_finite_and_half_precision(path):
 
 def picture(*conditions: Condition) -> np.ndarray:
     request = SampleRequest(("a red house on a meadow",), conditions, steps=4, size=(256, 256))
-    (made,) = Studio.open(request, device="cpu").samples()
+    (made,) = SamplingPipeline.open(request, device="cpu").samples()
     return made.image
 
 
 def test_an_image_follows_its_condition_and_is_the_same_every_time():
     edges = np.zeros((256, 256, 3), np.uint8)
     edges[100:200, (60, 190)] = edges[(100, 199), 60:191] = 255
-    condition = Condition(edges, "edges.png", "canny", "canny")
+    condition = Condition(edges, "edges.png", "canny", control="canny")
     controlled = picture(condition)
     assert controlled.shape == (256, 256, 3)
     assert np.array_equal(controlled, picture(condition))

@@ -7,8 +7,8 @@ import typer
 
 from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice, method_option
 from cn.commands.detect.shared import Task, shared
-from cn.commands.options import parse_size
 from cn.errors import UsageError
+from cn.options import parse_size
 
 if TYPE_CHECKING:
     from cn.detect.detector import Detector

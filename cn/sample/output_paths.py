@@ -1,4 +1,4 @@
-"""Where the images go: every path is settled, and refused if need be, before anything slow begins."""
+"""Where the images go: every path is chosen and checked before anything slow begins."""
 
 import os
 from dataclasses import dataclass
@@ -13,29 +13,31 @@ DEFAULT_FOLDER = Path("samples")
 
 
 @dataclass(frozen=True)
-class Targets:
-    """One path an image, in the order of the samples ("-" is standard output), and the sheet's."""
+class OutputPaths:
+    """One path per image, in the order of the samples ("-" is standard output), and the sheet's."""
 
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     sheet: Path | None
 
-    def doubts(self) -> list[str]:
-        """What a user may want to know before the images come."""
-        unable = [path for path in self.pictures if path != "-" and images.format_of(path) != "PNG"]
-        return [f"{path}: only a PNG carries the recipe that --from reads" for path in unable]
+    def warnings(self) -> list[str]:
+        """What a user should know before sampling starts."""
+        others = [path for path in self.images if path != "-" and images.format_of(path) != "PNG"]
+        return [f"{path}: only a PNG carries the metadata that --from reads" for path in others]
 
 
-def settle(request: SampleRequest, out: str | None, *, grid: bool = False, overwrite: bool = False) -> Targets:
+def choose_paths(
+    request: SampleRequest, out: str | None, *, grid: bool = False, overwrite: bool = False
+) -> OutputPaths:
     """The paths for `--out`: a folder, a file for one image, "-", or None for the folder samples/.
 
-    Without `out` a number is put behind the names where they are taken; otherwise InputError for what is there, unless
-    `overwrite`. InputError also where nothing can be written, UsageError for several images in one file.
+    Without `out` a number is appended to names that exist already; with it, an existing file is an InputError unless
+    `overwrite`. InputError also for a folder that is not writable, UsageError for several images in one file.
     """
     total = len(request.prompts) * request.count
     if out == "-":
         if total > 1 or grid:
             raise UsageError("--out - takes one image: no --grid, --count 1 and one --prompt")
-        return Targets(("-",), None)
+        return OutputPaths(("-",), None)
     if out is None:
         paths = _names(request, DEFAULT_FOLDER, "", grid)
         number = 1
@@ -49,11 +51,11 @@ def settle(request: SampleRequest, out: str | None, *, grid: bool = False, overw
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
     _check(paths, request, overwrite)
-    return Targets(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
+    return OutputPaths(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
 
 
 def _is_folder(out: str) -> bool:
-    # A name without ending is meant as a folder: nobody wants a PNG called "images".
+    # A name without an extension is a folder: nobody wants a PNG called "images".
     if not out:
         raise UsageError("--out is empty: give a folder, or a file for one image")
     return Path(out).is_dir() or out.endswith(os.sep) or not Path(out).suffix
@@ -61,7 +63,7 @@ def _is_folder(out: str) -> bool:
 
 def _names(request: SampleRequest, folder: Path, suffix: str, grid: bool) -> list[Path]:
     """`KIND[-prompt K]-seedN.png` for every image in order, then the sheet's name."""
-    # The kind is what an image file says: only a known one may become part of a path.
+    # The kind comes from an image file: only a known one may become part of a path.
     kinds = [
         c.kind if c.kind in conditions.KINDS else Path(c.control).stem or "control" for c in request.conditions
     ] or ["base"]
@@ -76,9 +78,9 @@ def _check(paths: list[Path], request: SampleRequest, overwrite: bool) -> None:
     for path in paths:
         images.format_of(path)
         if path.exists() and not overwrite:
-            raise InputError(f"{path}: is there already; give another --out, or --overwrite to replace it")
+            raise InputError("exists already; give another --out, or --overwrite to replace it", path=path)
         if path.exists() and any(Path(c.name).exists() and path.samefile(c.name) for c in request.conditions):
-            raise UsageError(f"{path}: the image would replace its own condition; give another --out")
+            raise UsageError("the image would replace its own condition; give another --out", path=path)
     folder = make_folder(paths[0].parent)
     if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder}: nothing may be written into this folder; give another --out")
+        raise InputError("this folder is not writable; give another --out", path=folder)

@@ -1,0 +1,104 @@
+"""What is drawn on a terminal, with rich: progress bars and plans. Imported only when stderr is a terminal."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+_active: list[Progress] = []
+"""The bars that are drawn now."""
+
+
+class Bar:
+    """A progress bar; calling it advances it."""
+
+    def __init__(self, progress: Progress, task: TaskID):
+        self._progress, self._task = progress, task
+
+    def __call__(self, n: int = 1, **fields: object) -> None:
+        shown = {"info": "  ".join(f"{name}={_short(value)}" for name, value in fields.items())} if fields else {}
+        self._progress.update(self._task, advance=n, **shown)  # type: ignore[arg-type]
+
+
+class _RateColumn(ProgressColumn):
+    """Units per second, or seconds per unit where that is above one."""
+
+    def __init__(self, unit: str):
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text(f"? {self.unit}/s", style="dim")
+        return Text(f"{speed:.2f} {self.unit}/s" if speed >= 1 else f"{1 / speed:.2f} s/{self.unit}", style="dim")
+
+
+@contextlib.contextmanager
+def progress_bar(total: int | None, description: str, unit: str, initial: int) -> Iterator[Bar]:
+    """A bar on stderr with rate, time left and further fields. `initial` units were done before it began."""
+    amount = [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), _RateColumn(unit)]
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *amount,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}", markup=False),
+        console=Console(stderr=True, highlight=False),
+        # Results go to stdout and may be in a pipe: rich must not redirect them. `lifted` makes room for lines.
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
+    bar = Bar(progress, progress.add_task(description, total=total, completed=initial, info=""))
+    _active.append(progress)
+    try:
+        with progress:
+            try:
+                yield bar
+            finally:
+                progress.live.transient = False
+    finally:
+        _active.remove(progress)
+
+
+@contextlib.contextmanager
+def lifted() -> Iterator[None]:
+    """Erases the bar for the length of a `with` block in which lines are written."""
+    for progress in _active:
+        progress.stop()
+    try:
+        yield
+    finally:
+        for progress in _active:
+            progress.start()
+
+
+def plan(title: str, rows: Mapping[str, str]) -> None:
+    """A title above name-value rows on stderr; long values wrap in their column."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(f"  {name}"), Text(value))
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
