@@ -124,7 +124,7 @@ def _line(text: str) -> None:
 
 def _write(text: str, stream: IO[str]) -> None:
     """Write a line, above a progress bar if one is being drawn."""
-    terminal = sys.modules.get("cn.terminal")
+    terminal = sys.modules.get("cn.terminal") if is_terminal(stream) else None
     with terminal.lifted() if terminal is not None else contextlib.nullcontext():
         stream.write(text + "\n")
         stream.flush()

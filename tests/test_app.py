@@ -168,7 +168,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
         from cn.weights import bundled
         def endless(*_):
             while True:
-                console.emit("a line of output that goes on and on")
+                console.emit("a line of output that never ends")
         bundled.files = endless
         app.main(["weights", "list"])
     """)

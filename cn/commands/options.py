@@ -21,7 +21,8 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        help="Where to compute: auto, cpu, cuda, cuda:N or mps. Default: auto.",
+        show_default=False,
         rich_help_panel=COMPUTE_PANEL,
     ),
 ]
@@ -109,16 +110,16 @@ class OptionGroup:
     repeated: bool = False
 
     def parameters(self) -> list[inspect.Parameter]:
-        """For Typer: options first, then switches where a field has both."""
+        """For Typer, in the order of the fields."""
         found = []
         for field in declared(self.cls).values():
-            if field.option is not None:
-                found.append(self._option(field, field.option))
             if field.switch is not None:
                 info = typer.Option(
                     field.switch.flag, help=field.switch.help, rich_help_panel=field.switch.panel, show_default=False
                 )
                 found.append(_parameter(_switch_name(field), bool, info, False))
+            if field.option is not None:
+                found.append(self._option(field, field.option))
         return found
 
     def _option(self, field: Declared, option: Option) -> inspect.Parameter:

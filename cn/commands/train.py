@@ -7,7 +7,8 @@ import typer
 
 from cn import console
 from cn.commands.options import Device, Given, Json, Quiet, with_options
-from cn.train.config import COMPUTING, MODEL, RUN, TrainConfig
+from cn.options import declared
+from cn.train.config import CHANGEABLE, COMPUTING, MODEL, RUN, TrainConfig
 
 if TYPE_CHECKING:
     from cn.train.loop import StepResult
@@ -33,8 +34,8 @@ def train(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Continue this run exactly where it was last saved. --steps, --lr, --save-every, --preview-every and "
-            "--reconnect may change.",
+            help="Continue this run exactly where it was last saved. "
+            f"{', '.join(declared(TrainConfig)[name].label for name in CHANGEABLE)} and --reconnect may change.",
             rich_help_panel=RUN,
         ),
     ] = None,

@@ -206,7 +206,7 @@ def default_steps(base: ModelConfig) -> int:
     return PAPER_STEPS if base.train_lr <= PAPER_LR else SMALL_BASE_STEPS
 
 
-CHANGEABLE = frozenset({"steps", "lr", "save_every", "preview_every"})
+CHANGEABLE = ("steps", "lr", "save_every", "preview_every")
 """What can change in a resumed run; everything else stays as it was."""
 
 

@@ -21,7 +21,7 @@ def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, s
     return {
         "trains": f"{_trained(parts, config)}: {count_text(trained)} parameters",
         "locked": _locked(base, config),
-        "links": _links(config),
+        "connections": _connections(config),
         "starts from": config.init_from or None,
         "data": _data(config, source.count),
         "steps": f"{moves} of batch {batch}",
@@ -66,7 +66,7 @@ def _locked(base: Base, config: TrainConfig) -> str:
     return f"the rest of {config.base} ({base.config.name}): {count_text(locked)} parameters"
 
 
-def _links(config: TrainConfig) -> str:
+def _connections(config: TrainConfig) -> str:
     return "middle block only (small-scale)" if config.links == "middle" else "all 12 skip connections and the middle"
 
 

@@ -1,4 +1,4 @@
-"""`cn dataset synth|show` as a person uses them."""
+"""`cn dataset synth|show` through the command line."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_set_holds_what_the_scenes_give(tmp_path, capsys):
+def test_a_dataset_holds_the_scenes(tmp_path, capsys):
     assert synth(tmp_path / "set", "--random-thresholds", "--start", 4) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'set'}\n"
     pairs = read_records(tmp_path / "set")
@@ -48,7 +48,7 @@ def test_workers_do_not_change_a_byte(tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_several_kinds_make_sets_of_the_same_images(tmp_path, capsys):
+def test_several_kinds_make_datasets_of_the_same_images(tmp_path, capsys):
     assert synth(tmp_path, "--cond", "pose", "--cond", "canny", "--json", cond="depth") == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(r["kind"], r["path"]) for r in records] == [
@@ -61,7 +61,7 @@ def test_several_kinds_make_sets_of_the_same_images(tmp_path, capsys):
         assert len({p.source.read_bytes() for p in (a, b, c)}) == 3
 
 
-def test_a_set_can_be_mended_and_extended(tmp_path, capsys):
+def test_a_dataset_can_be_repaired_and_extended(tmp_path, capsys):
     assert synth(tmp_path / "whole", count=5) == 0
     part = tmp_path / "part"
     assert synth(part, count=3) == 0
@@ -76,7 +76,7 @@ def test_a_set_can_be_mended_and_extended(tmp_path, capsys):
     assert all((part / n).stat().st_mtime_ns == t for n, t in times.items())
 
 
-def test_killed_in_the_middle_it_goes_on(tmp_path):
+def test_it_continues_after_a_kill(tmp_path):
     out = tmp_path / "set"
     process = start_cn("dataset", "synth", out, "--count", 500, "--cond", "depth", "--size", 32, "--workers", 2)
     try:
@@ -99,7 +99,7 @@ def test_killed_in_the_middle_it_goes_on(tmp_path):
     assert not [name for name in contents(out) if ".cn-" in name]
 
 
-def test_another_set_in_the_folder_is_not_mixed_in(tmp_path, capsys):
+def test_another_dataset_in_the_folder_is_not_mixed_in(tmp_path, capsys):
     assert synth(tmp_path) == 0
     before = contents(tmp_path)
     for words in (("--seed", 1), ("--size", 64), ("--random-thresholds",)):
@@ -153,7 +153,7 @@ def test_contact_sheet(tmp_path, capsys):
     assert (one[y + 256 :] < 128).any()  # the prompt below
 
 
-def test_contact_sheet_of_a_broken_set(tmp_path, capsys):
+def test_contact_sheet_of_a_broken_dataset(tmp_path, capsys):
     assert synth(tmp_path) == 0
     (tmp_path / "source/000001.png").write_text("text")
     assert cn("dataset", "show", tmp_path, tmp_path / "a.png") == 0

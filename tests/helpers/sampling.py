@@ -1,4 +1,4 @@
-"""A random control on the tiny base, condition images, and `cn sample` in this process."""
+"""A random control on the tiny base, and condition images."""
 
 from pathlib import Path
 
@@ -14,9 +14,14 @@ from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
 from tests.helpers.model_helpers import TINY, fill, tiny_base
 
+QUICK = ["--steps", "2", "--prompt", "a house"]
+"""Options of a short `cn sample`."""
+CONTROLLED = ["--cond", "canny.png", "--control", "run"]
+"""A condition and a control of the folder that the fixture `sample` runs in."""
+
 
 def write_control(path: Path, base: Path, config: ModelConfig = TINY, kind: str = "canny") -> Path:
-    """A control whose zero convolutions are not zero, so that it shows."""
+    """A control whose zero convolutions are not zero, so that it has an effect."""
     control = fill(ControlNet.from_unet(tiny_base(config).unet))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_control(path, control, kind=kind, base_sha256=sha256(base))
@@ -30,7 +35,7 @@ def blocks(height: int = 64, width: int = 64, seed: int = 0) -> NDArray[np.uint8
 
 
 def write_condition(path: Path, kind: str | None = "canny", height: int = 64, width: int = 64, seed: int = 0) -> Path:
-    """A condition image that says its kind, or does not."""
+    """A condition image that states its kind, or does not."""
     images.write(path, blocks(height, width, seed), ConditionInfo(kind, "test").to_text() if kind else None)
     return path
 

@@ -22,7 +22,7 @@ def metrics(run: Path) -> list[dict]:
 
 def test_killed_run_resumes_bit_for_bit(tmp_path, tiny_base_file, pair_set):
     """SIGKILL in the middle of a real process, resumed here, against a run without interruption."""
-    steps, killed, whole = 400, tmp_path / "killed", tmp_path / "whole"
+    steps, killed, uninterrupted = 400, tmp_path / "killed", tmp_path / "uninterrupted"
     words = ["train", "--cond", "depth", "--base", tiny_base_file, "--data", pair_set, "--out", killed]
     words += ["--steps", steps, "--batch-size", 2, "--lr", 1e-3, "--save-every", 3, "--preview-every", 0]
     process = start_cn(*words, "--workers", 0)
@@ -45,11 +45,11 @@ def test_killed_run_resumes_bit_for_bit(tmp_path, tiny_base_file, pair_set):
     train(resume(killed, steps=end), resumed, workers=2)
     assert [r.step for r in resumed.results] == list(range(reached + 1, end + 1))
 
-    train(begin(whole, tiny_base_file, pair_set, steps=end, save_every=3))
-    assert same(weights(killed), weights(whole))
-    assert same(*(weights(find_state(run).folder, "optimizer") for run in (killed, whole)))
+    train(begin(uninterrupted, tiny_base_file, pair_set, steps=end, save_every=3))
+    assert same(weights(killed), weights(uninterrupted))
+    assert same(*(weights(find_state(run).folder, "optimizer") for run in (killed, uninterrupted)))
     assert [m["step"] for m in metrics(killed)] == list(range(1, end + 1))
-    assert [m["loss"] for m in metrics(killed)] == [m["loss"] for m in metrics(whole)]
+    assert [m["loss"] for m in metrics(killed)] == [m["loss"] for m in metrics(uninterrupted)]
     assert [path.name for path in (killed / "state").iterdir()] == [f"step-{end:08d}"]
 
 
@@ -171,12 +171,12 @@ def test_small_scale_then_reconnected(tmp_path, tiny_base_file, pair_set):
 
 @pytest.mark.parametrize("unlock", ["decoder", "all"])
 def test_large_scale_leaves_and_resumes_the_base(tmp_path, tiny_base_file, pair_set, unlock):
-    run, whole = tmp_path / "run", tmp_path / "whole"
+    run, uninterrupted = tmp_path / "run", tmp_path / "uninterrupted"
     train(begin(run, tiny_base_file, pair_set, steps=2, unlock=unlock))
     train(resume(run, steps=4))
-    train(begin(whole, tiny_base_file, pair_set, steps=4, unlock=unlock))
-    assert same(weights(run), weights(whole))
-    assert same(weights(run, "base"), weights(whole, "base"))
+    train(begin(uninterrupted, tiny_base_file, pair_set, steps=4, unlock=unlock))
+    assert same(weights(run), weights(uninterrupted))
+    assert same(weights(run, "base"), weights(uninterrupted, "base"))
     task = resume(run)
     assert task.parts.base.sha256 != task.config.base_sha256
     original = begin(tmp_path / "other", tiny_base_file, pair_set, steps=0).parts.base.unet
@@ -217,11 +217,11 @@ def test_damaged_runs_are_named(tmp_path, tiny_base_file, pair_set):
         ("control.safetensors", "cut off"),
         ("numbers.json", "the state is damaged"),
     ):
-        whole = (state / name).read_bytes()
-        (state / name).write_bytes(whole[: len(whole) // 2])
+        intact = (state / name).read_bytes()
+        (state / name).write_bytes(intact[: len(intact) // 2])
         with pytest.raises(InputError, match=message):
             train(resume(run, steps=2))
-        (state / name).write_bytes(whole)
+        (state / name).write_bytes(intact)
     (run / "config.toml").write_text("cond = ")
     with pytest.raises(InputError, match=r"config\.toml: cannot be read"):
         resume(run)
