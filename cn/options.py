@@ -24,6 +24,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from cn.errors import InputError, UsageError
 
 T = TypeVar("T")
+COMPUTE_PANEL = "Computing"
+"""The panel of the help for device, precision and workers, of every command."""
 REQUIRED = dataclasses.MISSING
 """The default of a field that has none."""
 

@@ -10,10 +10,9 @@ import typer
 
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP
-from cn.options import REQUIRED, Declared, Option, check_value, declared
+from cn.options import COMPUTE_PANEL, REQUIRED, Declared, Option, check_value, declared
 
 T = TypeVar("T")
-COMPUTE_PANEL = "Computing"
 OUTPUT_PANEL = "Output"
 
 Device = Annotated[

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn import console
-from cn.commands.options import Device, Given, Json, Quiet, with_options
+from cn.commands.options import COMPUTE_PANEL, Device, Given, Json, Quiet, with_options
 from cn.options import declared
-from cn.train.config import CHANGEABLE, COMPUTING, MODEL, RUN, TrainConfig
+from cn.train.config import CHANGEABLE, MODEL, RUN, TrainConfig
 
 if TYPE_CHECKING:
     from cn.train.loop import StepResult
@@ -51,7 +51,7 @@ def train(
             metavar="N",
             min=0,
             help="Processes that render or read images ahead; the result does not depend on it.",
-            rich_help_panel=COMPUTING,
+            rich_help_panel=COMPUTE_PANEL,
         ),
     ] = None,
     json: Json = False,

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
-from cn.options import Option, parse_size
+from cn.options import COMPUTE_PANEL, Option, parse_size
 from cn.weights.bundled import BASE_NAME
 
-CONTROL, PROMPT, SAMPLING, COMPUTING = "Control", "Prompt", "Sampling", "Computing"
+CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
@@ -98,7 +98,7 @@ class SampleOptions:
     seed: Annotated[int, Option("Image i has seed S + i, whatever the count.", panel=SAMPLING, metavar="S", min=0)] = 0
     precision: Annotated[
         PrecisionName,
-        Option("Precision of the networks.", panel=COMPUTING),
+        Option("Precision of the networks.", panel=COMPUTE_PANEL),
     ] = "auto"
 
     def __post_init__(self) -> None:

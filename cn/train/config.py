@@ -9,7 +9,7 @@ from cn import conditions, errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.model.config import PREDICTION_HELP, ConditionEncoderKind, Links, ModelConfig
-from cn.options import Option, Switch
+from cn.options import COMPUTE_PANEL, Option, Switch
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Unlock = Literal["none", "decoder", "all"]
@@ -23,7 +23,7 @@ SAVE_EVERY, SMALL_BASE_SAVE_EVERY = 500, 100
 """So often that a killed run loses minutes, and so rarely that writing gigabytes does not slow it down."""
 
 FILE = "config.toml"
-DATA, MODEL, TRAINING, RUN, COMPUTING = "Data", "Model", "Training", "The run", "Computing"
+DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "The run"
 
 
 def _kind(name: str) -> str:
@@ -157,7 +157,7 @@ class TrainConfig:
         Precision,
         Option(
             "Precision of the forward and backward pass; weights and optimizer stay fp32.",
-            panel=COMPUTING,
+            panel=COMPUTE_PANEL,
             choices=("auto", "fp32", "bf16", "fp16"),
             default="auto",
         ),
@@ -166,7 +166,7 @@ class TrainConfig:
         bool,
         Option(
             "Recompute activations in the backward pass: less memory, about a third slower.",
-            panel=COMPUTING,
+            panel=COMPUTE_PANEL,
             flags=("--checkpoint-activations",),
         ),
     ] = False
