@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from cn.archives.write import Item, write_safetensors
-from cn.checkpoints.checkpoint import BASE_PARTS, Dialect, table_of
+from cn.checkpoints.checkpoint import BASE_PARTS, KeyNaming, table_of
 from cn.checkpoints.read.load import empty_base, shapes_of
-from cn.checkpoints.write.convert import PREFIXES
+from cn.checkpoints.write.plan import PREFIXES
 from cn.model.config import PRESETS
 
 _TEXT = "cond_stage_model.transformer.text_model."
@@ -32,8 +32,8 @@ def make_file(path: Path) -> None:
     numbers = (np.random.default_rng(0).standard_normal(_CHUNK) / 50).astype(np.float16)
     items: dict[str, Item] = {}
     for part in BASE_PARTS:
-        dialect: Dialect = "transformers" if part == "text" else "ldm"
-        table = table_of(part, dialect, config, None)
+        naming: KeyNaming = "transformers" if part == "text" else "ldm"
+        table = table_of(part, naming, config, None)
         prefix = _TEXT if part == "text" else PREFIXES[part]
         for ours, shape in shapes_of(networks[part]).items():
             theirs = table.translate(ours)

@@ -1,4 +1,4 @@
-"""Controls moved from one base to another: the formula, what stays, and a U-Net that was trained along."""
+"""Controls transferred to another base: the formula, what stays, and a U-Net that was trained too."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.recognize import recognize
 from cn.checkpoints.transfer import Transfer, transfer
-from cn.checkpoints.write.convert import plan
-from cn.checkpoints.write.writer import deliver
+from cn.checkpoints.write.plan import plan
+from cn.checkpoints.write.writer import write_conversion
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from tests.helpers.layouts import convert, native_base, native_control, tensors
@@ -35,13 +35,13 @@ def contents(path: Path) -> Contents:
 
 def moved(room: Path, control: Path, target: Path) -> tuple[Path, Transfer]:
     result = transfer(contents(control), contents(room / "a.safetensors"), contents(room / "b.safetensors"))
-    deliver(plan(result.contents, "native"), target)
+    write_conversion(plan(result.contents, "native"), target)
     return target, result
 
 
 def test_the_difference_of_the_bases_is_added_to_what_was_copied(room, tmp_path):
     target, result = moved(room, room / "control.safetensors", tmp_path / "c.safetensors")
-    assert (result.distance, result.trained_along) == (None, False)
+    assert (result.distance, result.base_trained) == (None, False)
     first, second = (contents(room / f"{name}.safetensors").parts["unet"] for name in "ab")
     before, after = tensors(room / "control.safetensors"), tensors(target)
     assert set(before) == set(after)
@@ -54,7 +54,7 @@ def test_the_difference_of_the_bases_is_added_to_what_was_copied(room, tmp_path)
     assert recognize(target).control.base_sha256 == sha256_of_all([room / "b.safetensors"])
 
 
-def test_back_again_gives_the_control_again(room, tmp_path):
+def test_transferring_back_gives_the_control(room, tmp_path):
     target, _ = moved(room, room / "control.safetensors", tmp_path / "c.safetensors")
     back = transfer(contents(target), contents(room / "b.safetensors"), contents(room / "a.safetensors"))
     for name, tensor in tensors(room / "control.safetensors").items():
@@ -74,12 +74,12 @@ def whole(room: Path, path: Path, shift: float) -> Path:
 
 @pytest.mark.parametrize("half", [False, True])
 def test_the_base_in_an_official_file_is_left_out_where_it_is_the_same(room, tmp_path, half):
-    """But for rounding, where the file holds half precision."""
+    """Except for rounding, where the file holds half precision."""
     official = whole(room, tmp_path / "whole.safetensors", 0.0)
     if half:
         official = convert(official, tmp_path / "half.safetensors", "ldm", half=True)
     target, result = moved(room, official, tmp_path / "c.safetensors")
-    assert not result.trained_along
+    assert not result.base_trained
     assert (result.distance > 0) == half
     assert recognize(target).what == "a control"
 
@@ -87,13 +87,13 @@ def test_the_base_in_an_official_file_is_left_out_where_it_is_the_same(room, tmp
 @pytest.mark.parametrize(("shift", "along", "name"), [(2e-5, True, "folder"), (1e-8, False, "c.safetensors")])
 def test_gentle_training_counts_in_full_precision(room, tmp_path, shift, along, name):
     _, result = moved(room, whole(room, tmp_path / "whole.safetensors", shift), tmp_path / name)
-    assert result.trained_along is along
+    assert result.base_trained is along
 
 
-def test_a_decoder_that_was_trained_along_is_reported_and_kept(room, tmp_path):
+def test_a_trained_decoder_is_reported_and_kept(room, tmp_path):
     official = whole(room, tmp_path / "whole.safetensors", 0.05)
     target, result = moved(room, official, tmp_path / "folder")
-    assert result.trained_along
+    assert result.base_trained
     assert 0.05 < result.distance < 2
     a, b, own, after = (
         contents(path).parts["unet"]
@@ -106,13 +106,13 @@ def test_a_decoder_that_was_trained_along_is_reported_and_kept(room, tmp_path):
             assert torch.equal(source.read(), contents(room / "b.safetensors").parts[part][name].read()), name
 
 
-def test_what_does_not_go_together_is_refused(room, tmp_path):
+def test_mismatched_files_are_refused(room, tmp_path):
     a, b, sd2 = (contents(room / f"{name}.safetensors") for name in ("a", "b", "sd2"))
-    with pytest.raises(WeightsError, match=r"sd2\.safetensors: its U-Net has other shapes"):
+    with pytest.raises(WeightsError, match=r"sd2\.safetensors: its U-Net differs in shape"):
         transfer(contents(room / "control.safetensors"), a, sd2)
-    with pytest.raises(WeightsError, match="a control was expected here"):
+    with pytest.raises(WeightsError, match="a control was expected"):
         transfer(b, a, b)
-    with pytest.raises(WeightsError, match=r"was made for another U-Net than .*sd2\.safetensors"):
+    with pytest.raises(WeightsError, match=r"does not match the U-Net of .*sd2\.safetensors"):
         transfer(contents(room / "control.safetensors"), sd2, sd2)
-    with pytest.raises(WeightsError, match=r"control\.safetensors: a base was expected here"):
+    with pytest.raises(WeightsError, match=r"control\.safetensors: a base was expected"):
         transfer(contents(room / "control.safetensors"), contents(room / "control.safetensors"), b)

@@ -1,4 +1,4 @@
-"""`cn inspect` and `cn convert` as a person types them: what they say, their exit codes, and how fast help is."""
+"""`cn inspect`, `cn convert` and `cn transfer`: their output, exit codes and failures."""
 
 import json
 import os
@@ -42,8 +42,8 @@ def test_a_base(room):
     assert set(report.parameters) == {"unet", "vae", "text"}
     assert sum(report.parameters.values()) == sum(t.numel() for t in tensors(room / "sd2.safetensors").values())
     assert report.dtypes == {"F32": len(tensors(room / "sd2.safetensors"))}
-    assert report.odd == ()
-    assert report.family == "of the shape of Stable Diffusion 2, with other widths"
+    assert report.warnings == ()
+    assert report.family == "Stable Diffusion 2 with other channels"
 
 
 def test_a_folder(room):
@@ -64,44 +64,46 @@ def test_controls(room):
         )
 
 
-def test_what_is_odd(room, tmp_path):
+def test_warnings(room, tmp_path):
     content = tensors(room / "sd1-ldm.safetensors")
     content["model.diffusion_model.out.2.bias"][0] = float("nan")
     content["alphas_cumprod"] = content["alphas_cumprod"].half()
     ids = "cond_stage_model.transformer.text_model.embeddings.position_ids"
     content |= {ids: content[ids].float(), "model_ema.decay": torch.ones(()), "mystery": torch.ones(2)}
     content["first_stage_model.quant_conv.bias"] = content["first_stage_model.quant_conv.bias"].half()
-    torch.save({"state_dict": content, "global_step": 12}, tmp_path / "odd.ckpt")
-    report = inspect(tmp_path / "odd.ckpt")
+    torch.save({"state_dict": content, "global_step": 12}, tmp_path / "warnings.ckpt")
+    report = inspect(tmp_path / "warnings.ckpt")
     assert not report.usable
-    told = "\n".join(report.odd)
+    text = "\n".join(report.warnings)
     for words in (
         "is a pickle",
-        "1 tensor is not used: averaged weights (EMA)",
+        "1 tensor is not used: EMA weights",
         "also holds global_step (12)",
-        "holds tensors that nobody knows: mystery",
+        "unrecognized tensors: mystery",
         "noise schedule is stored in half precision",
         "1 tensor is not used: position ids stored as floating-point numbers",
-        "number formats are mixed",
+        "mixed dtypes",
         "not finite (NaN or infinity): unet: out.2.bias",
     ):
-        assert words in told, words
-    assert len(report.odd) == 8
+        assert words in text, words
+    assert len(report.warnings) == 8
 
 
 def test_an_untrained_control(room, tmp_path):
     content = tensors(room / "control-ldm.safetensors")
-    assert inspect(room / "control-ldm.safetensors").odd == ()
+    assert inspect(room / "control-ldm.safetensors").warnings == ()
     content["control_model.middle_block_out.0.weight"].zero_()
     save_file(content, tmp_path / "c.safetensors")
-    assert inspect(tmp_path / "c.safetensors").odd == ("its zero convolutions are all zero: it has not been trained",)
+    assert inspect(tmp_path / "c.safetensors").warnings == (
+        "its zero convolutions are all zero: it has not been trained",
+    )
 
 
-def test_a_prediction_that_is_not_said(room, tmp_path):
+def test_a_prediction_that_is_not_stated(room, tmp_path):
     save_file(tensors(room / "sd2-ldm.safetensors"), tmp_path / "sd2.safetensors")
     report = inspect(tmp_path / "sd2.safetensors")
-    assert report.prediction == "not said"
-    assert report.odd == ("does not say whether it predicts eps or v: it needs --prediction",)
+    assert report.prediction == "not stated"
+    assert report.warnings == ("does not say whether it predicts eps or v: it needs --prediction",)
 
 
 def test_what_is_missing(room, tmp_path):
@@ -110,7 +112,7 @@ def test_what_is_missing(room, tmp_path):
     save_file(content, tmp_path / "x.safetensors")
     report = inspect(tmp_path / "x.safetensors")
     assert not report.usable
-    assert report.odd == ("its VAE does not fit together: it lacks quant_conv.bias",)
+    assert report.warnings == ("the tensors of its VAE do not match: missing quant_conv.bias",)
 
 
 def test_something_else(tmp_path):
@@ -127,14 +129,14 @@ def test_the_command(room):
     assert first.splitlines()[0] == str(room / "sd1-ldm.safetensors")
     for words in ("a base", "original single file (LDM)", "eps", "U-Net", sha256(room / "sd1-ldm.safetensors")):
         assert words in first, words
-    assert "the paper's four layers (only cn can run it)" in second
+    assert "the paper's, four layers (only cn can run it)" in second
     done = cn("inspect", room / "control.safetensors", "canny", "--json")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["kind"] for record in records] == ["canny", "canny"]
     assert [record["condition_encoder"] for record in records] == ["released", "paper"]
 
 
-def test_several_files_of_which_some_cannot_be_read(room):
+def test_several_files_some_of_them_unreadable(room):
     done = cn("inspect", room / "web.safetensors", room / "control.safetensors", room / "none.safetensors")
     assert done.returncode == 5
     assert "a control" in done.stdout
@@ -154,7 +156,7 @@ def test_nothing_in_a_file_moves_the_cursor(tmp_path):
 
 
 def test_inspecting_loads_no_torch(room):
-    """Which takes a second and more; a file is described from its bytes."""
+    """Importing torch would take a second; a file is described from its bytes."""
     script = "import sys; from cn import app; app.run(sys.argv[1:]); print([m for m in sys.modules if m == 'torch'])"
     words = ["inspect", str(room / "sd1-ldm.safetensors"), str(room / "sd1-folder"), "--json"]
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
@@ -166,23 +168,29 @@ FAILURES = [
     (["inspect", "web.safetensors"], 3, "web page"),
     (["inspect"], 2, "Missing argument"),
     (["convert", "control.safetensors"], 2, "Missing argument"),
-    (["convert", "control.safetensors", "x.safetensors", "--to", "onnx"], 2, "--to is one of native, ldm, diffusers"),
-    (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "--only is base or control"),
+    (
+        ["convert", "control.safetensors", "x.safetensors", "--to", "onnx"],
+        2,
+        "'onnx' is not one of 'native'",
+    ),
+    (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "'vae' is not one of 'base', 'control'"),
     (["convert", "control.safetensors", "x.safetensors", "--only", "base"], 2, "but this is a control"),
     (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "--prediction is eps or v"),
-    (["convert", "control.safetensors", ""], 2, "DST is empty"),
+    (["convert", "control.safetensors", ""], 2, "the destination is empty"),
     (["convert", "control.safetensors", "x" * 300 + ".safetensors"], 3, "File name too long"),
     (["inspect", "x" * 300], 3, "File name too long"),
     (["inspect", "/dev/null"], 3, "neither a file nor a folder"),
-    (["convert", "control.safetensors", "x.pth"], 2, "call it x.safetensors"),
-    (["convert", "control.safetensors", "paper.safetensors"], 3, "is there already"),
-    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "averaged"),
+    (["convert", "control.safetensors", "x.pth"], 2, "name it x.safetensors"),
+    (["convert", "control.safetensors", "paper.safetensors"], 3, "already exists"),
+    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "has no EMA weights"),
     (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--variant", "fp16"], 2, "this is a file"),
     (["convert", "paper.safetensors", "x.safetensors", "--to", "ldm"], 4, "the paper's condition encoder"),
     (["convert", "web.safetensors", "x.safetensors"], 3, "web page"),
-    (["convert", "transfer", "x.safetensors", "--control", "control.safetensors"], 2, "Missing option '--from-base'"),
+    (["transfer", "x.safetensors", "--control", "control.safetensors"], 2, "Missing option '--from-base'"),
+    (["convert", "transfer", "x.safetensors", "--control", "c"], 2, "cn convert transfer is now cn transfer OUT"),
+    (["weights", "convert", "a.pkl", "x.safetensors", "--overwrite"], 2, "cn weights convert is now cn convert"),
     (["sample", "--base", "sd2-bare.safetensors", "--prompt", "x"], 4, "give --prediction"),
-    (["sample", "--base", "control.safetensors"], 4, "a base was expected here, but this is a control"),
+    (["sample", "--base", "control.safetensors"], 4, "a base was expected, but this is a control"),
     (["train", "--cond", "depth", "--base", "sd2-bare.safetensors", "--dry-run"], 4, "give --prediction"),
 ]
 
@@ -201,7 +209,7 @@ def test_failures_are_one_line_and_leave_nothing(room, tmp_path, words, code, me
 
 
 class Evil:
-    """An object that a plain pickle runs a shell command to make."""
+    """An object whose plain pickle runs a shell command when it is loaded."""
 
     def __init__(self, command: str):
         self.command = command
@@ -224,7 +232,7 @@ def test_a_file_that_tries_to_run_something(tmp_path):
         assert len(done.stderr.splitlines()) == 1
     assert not sentinel.exists()
     torch.load(tmp_path / "evil.ckpt", weights_only=False)
-    assert sentinel.exists(), "the file is as evil as it should be"
+    assert sentinel.exists(), "torch.load would have run it"
 
 
 def test_converting(room, tmp_path):
@@ -246,9 +254,16 @@ def test_converting(room, tmp_path):
     assert target.read_bytes() == before, "the same bytes every time"
 
 
-def test_moving_a_control(room, tmp_path):
+def test_transferring_a_control(room, tmp_path):
     bases = ["--from-base", room / "sd1-ldm.safetensors", "--to-base", room / "sd1-folder"]
-    done = cn("convert", "transfer", tmp_path / "c.safetensors", "--control", room / "control-ldm.safetensors", *bases)
+    done = cn("transfer", tmp_path / "c.safetensors", "--control", room / "control-ldm.safetensors", *bases)
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'c.safetensors'}\n"), done.stderr
     report = inspect(tmp_path / "c.safetensors")
     assert (report.what, report.metadata["base_sha256"]) == ("a control", inspect(room / "sd1-folder").sha256)
+
+
+def test_a_file_or_folder_called_transfer_is_converted(room, tmp_path):
+    """Also by the old form of `cn transfer`, which had options that tell them apart."""
+    shutil.copytree(room / "sd1-folder", tmp_path / "transfer")
+    done = cn("convert", "transfer", "x.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "x.safetensors\n"), done.stderr

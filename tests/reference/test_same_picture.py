@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cn.checkpoints.read.diffusers_settings import schedule_settings
 from cn.checkpoints.read.load import open_base, open_control
-from cn.checkpoints.read.sidecar import schedule_settings
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
