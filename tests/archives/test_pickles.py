@@ -1,4 +1,4 @@
-"""Pickled weights: all that torch.save writes is read as torch reads it, and what is beside the tensors is named."""
+"""Pickled weights: everything torch.save writes is read as torch reads it; everything but tensors is described."""
 
 import argparse
 import datetime
@@ -63,7 +63,7 @@ def everything(new: bool = True) -> dict[str, Tensor]:
         "empty rows": torch.empty(3, 0, 2, dtype=torch.float16),
         "tied": tied,
         "tied too": tied,
-        "tied, turned": tied.t(),
+        "tied, transposed": tied.t(),
         "parameter": nn.Parameter(torch.randn(3)),
         "ünï.cödé 模型": torch.ones(1),
         "n" * 5000: torch.ones(2),
@@ -86,7 +86,7 @@ def test_everything_is_read_as_torch_reads_it(tmp_path, protocol, new):
     assert archive.metadata == {}
     assert archive.path == path
     strided = {name for name, entry in archive.entries.items() if entry.strides is not None}
-    assert strided == {"transposed", "every second", "a part", "expanded", "channels last", "tied, turned"}
+    assert strided == {"transposed", "every second", "a part", "expanded", "channels last", "tied, transposed"}
     assert archive.entries["tied"].offset == archive.entries["tied too"].offset
 
 
@@ -106,7 +106,7 @@ def test_attributes_of_tensors_are_dropped(tmp_path):
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_nested_state_dicts_are_gone_into_and_what_is_beside_them_is_told(tmp_path, depth, new):
+def test_nested_state_dicts_are_followed_and_other_values_described(tmp_path, depth, new):
     weights = {"a": torch.ones(2), "b": torch.zeros(1)}
     value: dict = weights | {"betas": None}
     for level in range(depth):
@@ -152,7 +152,7 @@ def test_keys_that_are_no_texts_become_texts(tmp_path):
     assert archive.extras == {"a tuple": "y"}
 
 
-def test_leftovers_are_described_in_a_few_words(tmp_path):
+def test_other_values_are_described_in_a_few_words(tmp_path):
     value = {
         "weight": torch.ones(1),
         "text": "a\nb\x1b[31m" + "x" * 500,

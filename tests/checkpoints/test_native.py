@@ -42,11 +42,11 @@ def control_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def assert_same(ours: nn.Module, other: nn.Module, *, half: bool = False) -> None:
-    ours_state, other_state = ours.state_dict(), other.state_dict()
-    assert list(ours_state) == list(other_state)
+def assert_same(loaded: nn.Module, other: nn.Module, *, half: bool = False) -> None:
+    loaded_state, other_state = loaded.state_dict(), other.state_dict()
+    assert list(loaded_state) == list(other_state)
     for name, value in other_state.items():
-        assert torch.equal(ours_state[name], value.half().float() if half else value), name
+        assert torch.equal(loaded_state[name], value.half().float() if half else value), name
 
 
 def header(path: Path) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_wrong_role(base_file: Path, control_file: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {METADATA_KEY: "[]"}, {METADATA_KEY: "{}"}])
-def test_somebody_elses_safetensors(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_safetensors_of_other_tools(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     """An intact safetensors file that cn did not write."""
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, path, metadata)

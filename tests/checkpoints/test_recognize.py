@@ -19,7 +19,7 @@ from tests.helpers.layouts import SMALL, convert, native_base, native_control, r
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base and a control of each family and layout."""
     folder = tmp_path_factory.mktemp("recognize")
     for name in ("sd1", "sd2"):
@@ -47,25 +47,25 @@ RELATED = {
 
 @pytest.mark.parametrize("name", RELATED)
 @pytest.mark.parametrize("base", ["sd1", "sd2"])
-def test_a_related_model_with_all_parts_of_a_base(tmp_path, room, name, base):
+def test_a_related_model_with_all_parts_of_a_base(tmp_path, files, name, base):
     marks, words = RELATED[name]
-    content = tensors(room / f"{base}-ldm.safetensors") | {mark: torch.zeros(2) for mark in marks}
+    content = tensors(files / f"{base}-ldm.safetensors") | {mark: torch.zeros(2) for mark in marks}
     save_file(content, tmp_path / "x.safetensors")
     message = refusal(tmp_path / "x.safetensors", words)
     report = inspect(tmp_path / "x.safetensors")
     assert (report.usable, f"{tmp_path / 'x.safetensors'}: {report.what}") == (False, message)
 
 
-def test_a_whole_sdxl_file_has_no_stable_diffusion_1_text_encoder(tmp_path, room):
-    content = {n: t for n, t in tensors(room / "sd2-ldm.safetensors").items() if not n.startswith("cond_stage_model.")}
+def test_a_whole_sdxl_file_has_no_stable_diffusion_1_text_encoder(tmp_path, files):
+    content = {n: t for n, t in tensors(files / "sd2-ldm.safetensors").items() if not n.startswith("cond_stage_model.")}
     content |= {f"{U_NET}label_emb.0.0.weight": torch.zeros(2), "conditioner.embedders.1.model.x": torch.zeros(2)}
     save_file(content, tmp_path / "x.safetensors")
     refusal(tmp_path / "x.safetensors", "is made for Stable Diffusion XL")
 
 
 @pytest.mark.parametrize("mark", ["add_embedding.linear_1.weight", "class_embedding.linear_1.weight"])
-def test_a_related_model_in_a_folder(tmp_path, room, mark):
-    shutil.copytree(room / "sd2-folder", tmp_path / "x")
+def test_a_related_model_in_a_folder(tmp_path, files, mark):
+    shutil.copytree(files / "sd2-folder", tmp_path / "x")
     weights = tmp_path / "x/unet/diffusion_pytorch_model.safetensors"
     save_file(load_file(weights) | {mark: torch.zeros(2)}, weights)
     refusal(tmp_path / "x", "Stable Diffusion XL")
@@ -79,8 +79,8 @@ CONTROLS = {
 
 
 @pytest.mark.parametrize("mark", CONTROLS)
-def test_a_control_of_a_related_model(tmp_path, room, mark):
-    shutil.copytree(room / "control-folder", tmp_path / "x")
+def test_a_control_of_a_related_model(tmp_path, files, mark):
+    shutil.copytree(files / "control-folder", tmp_path / "x")
     weights = tmp_path / "x/diffusion_pytorch_model.safetensors"
     save_file(load_file(weights) | {mark: torch.zeros(2)}, weights)
     refusal(tmp_path / "x", CONTROLS[mark], load=open_control)
@@ -88,15 +88,15 @@ def test_a_control_of_a_related_model(tmp_path, room, mark):
     assert not inspect(weights).usable
 
 
-def test_an_original_control_of_a_related_model(tmp_path, room):
-    content = tensors(room / "control-ldm.safetensors")
+def test_an_original_control_of_a_related_model(tmp_path, files):
+    content = tensors(files / "control-ldm.safetensors")
     save_file(content | {"control_model.label_emb.0.0.weight": torch.zeros(2)}, tmp_path / "x.safetensors")
     refusal(tmp_path / "x.safetensors", "Stable Diffusion XL", load=open_control)
 
 
 @pytest.mark.parametrize("prefix", ["", "diffusion_model."])
-def test_a_bare_u_net(tmp_path, room, prefix):
-    content = tensors(room / "sd1-ldm.safetensors")
+def test_a_bare_u_net(tmp_path, files, prefix):
+    content = tensors(files / "sd1-ldm.safetensors")
     bare = {prefix + n.removeprefix(U_NET): t for n, t in content.items() if n.startswith(U_NET)}
     save_file(bare, tmp_path / "x.safetensors")
     refusal(tmp_path / "x.safetensors", "it is only a U-Net")
@@ -112,8 +112,8 @@ def test_a_lllite(tmp_path):
 # Parts that do not fit together.
 
 
-def test_other_latents_than_the_autoencoder_s(tmp_path, room):
-    content = tensors(room / "sd1-ldm.safetensors")
+def test_other_latents_than_the_autoencoder_s(tmp_path, files):
+    content = tensors(files / "sd1-ldm.safetensors")
     content[f"{U_NET}input_blocks.0.0.weight"] = torch.zeros(32, 12, 3, 3)
     save_file(content, tmp_path / "x.safetensors")
     refusal(tmp_path / "x.safetensors", "its U-Net has 12 input and 4 output channels, but its VAE's latents have 4")
@@ -158,17 +158,17 @@ def test_a_control_from_a_folder_fits_a_base_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(("family", "gelu", "pad"), [("sd1", True, 49407), ("sd2", False, 0)])
-def test_missing_text_settings_are_those_of_the_family(tmp_path, room, family, gelu, pad):
-    folder = shutil.copytree(room / f"{family}-folder", tmp_path / "x")
+def test_missing_text_settings_are_those_of_the_family(tmp_path, files, family, gelu, pad):
+    folder = shutil.copytree(files / f"{family}-folder", tmp_path / "x")
     (folder / "text_encoder/config.json").unlink()
     shutil.rmtree(folder / "tokenizer")
     text = recognize(folder).model.text
     assert (text.quick_gelu, text.pad_id) == (gelu, pad)
-    assert text == recognize(room / f"{family}-folder").model.text
+    assert text == recognize(files / f"{family}-folder").model.text
 
 
-def test_a_variant_of_the_u_net_alone(tmp_path, room):
-    folder = shutil.copytree(room / "sd1-folder", tmp_path / "x")
+def test_a_variant_of_the_u_net_alone(tmp_path, files):
+    folder = shutil.copytree(files / "sd1-folder", tmp_path / "x")
     refusal(folder, "none of its parts has weights of variant fp16", load=lambda p: recognize(p, variant="fp16"))
     plain = folder / "unet/diffusion_pytorch_model.safetensors"
     plain.rename(folder / "unet/diffusion_pytorch_model.fp16.safetensors")
@@ -181,8 +181,8 @@ def test_a_variant_of_the_u_net_alone(tmp_path, room):
     assert found.metadata["variant"] == "fp16; not available for vae, text_encoder"
 
 
-def test_missing_weights_are_named(tmp_path, room):
-    folder = shutil.copytree(room / "sd1-folder", tmp_path / "x")
+def test_missing_weights_are_named(tmp_path, files):
+    folder = shutil.copytree(files / "sd1-folder", tmp_path / "x")
     (folder / "text_encoder/model.safetensors").unlink()
     refusal(folder, "text_encoder: has no weights (model.safetensors or pytorch_model.bin)")
 

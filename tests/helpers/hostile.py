@@ -1,4 +1,4 @@
-"""Hostile and broken files of weights of every kind, with what the readers have to say about each."""
+"""Hostile and damaged files of weights of every format, with the error expected for each."""
 
 import pickle
 import struct
@@ -31,7 +31,7 @@ from tests.helpers.hostile_pickles import executing, hostile_pickles, refused_na
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file, the error's class that it must give, and words that its message must hold."""
+    """A file, the class of the expected error, and words of its message."""
 
     name: str
     data: bytes
@@ -40,7 +40,7 @@ class Hostile:
 
 
 def hostile_files(sentinel: Path) -> Iterator[Hostile]:
-    """Every hostile and broken file, with what the reader has to say about it."""
+    """Every hostile and damaged file, with the expected error."""
     ways: dict[str, Callable[[bytes], bytes]] = {"zip": torch_zip, "legacy": partial(legacy, keys=()), "bare": bytes}
     for name, data in executing(sentinel).items():
         for way, wrap in ways.items():
@@ -94,7 +94,7 @@ def _legacy_files() -> Iterator[Hostile]:
 
 
 def _zip_files(evil: bytes) -> Iterator[Hostile]:
-    """Zip files that show different readers different things, and broken ones."""
+    """Zip files that different readers read differently, and damaged ones."""
     good = program(dict_of(a=tensor()))
     numbers = struct.pack("<4f", 1, 2, 3, 4)
     whole = torch_zip(good)
@@ -158,7 +158,7 @@ def _other_local_method(data: bytes) -> bytes:
 
 
 def _part_in_part() -> bytes:
-    """A part whose own header and bytes lie within another part's."""
+    """A part whose header and bytes are inside another part."""
     name, data = b"a/data/1", b"1234"
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, zlib.crc32(data), 4, 4, len(name), 0) + name + data
     whole = zipped({"a/data.pkl": program(b"}"), "a/data/0": local, "a/data/1": data})

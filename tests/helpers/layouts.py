@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cn.checkpoints.checkpoint import Layout
+from cn.checkpoints.layouts import Layout
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import open_base
 from cn.checkpoints.read.recognize import recognize
@@ -88,7 +88,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    """The same names, number formats and numbers, bit for bit."""
+    """The same names, dtypes and numbers, bit for bit."""
     assert set(a) == set(b)
     for name, tensor in a.items():
         assert tensor.dtype == b[name].dtype, name
