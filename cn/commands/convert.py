@@ -6,8 +6,8 @@ import typer
 
 from cn import console
 from cn.checkpoints.layouts import Role
-from cn.commands.checkpoints import Destination, DryRun, Half, Output, Replace, To, write_contents
-from cn.commands.options import Json, Prediction, Quiet, checked_prediction
+from cn.commands.checkpoints import Output, destination, write_contents
+from cn.commands.options import Json, Prediction, Quiet, checked_prediction, with_options
 from cn.errors import UsageError, WeightsError
 from cn.units import bytes_text
 
@@ -55,20 +55,20 @@ def _moved(option: str) -> object:
     return typer.Option(option, hidden=True, help="See cn transfer.")
 
 
+@with_options
 def convert(
     src: Annotated[
         str, typer.Argument(metavar="SRC", help="A file, a diffusers folder, or a bundled name.", show_default=False)
     ],
-    dst: Destination,
-    to: To = "native",
+    dst: Annotated[
+        str, typer.Argument(metavar="DST", help="A .safetensors file; for diffusers a folder.", show_default=False)
+    ],
+    output: Output,
     only: Only = None,
     prediction: Prediction = None,
     pooled: Pooled = False,
     ema: Ema = False,
     variant: Variant = None,
-    half: Half = False,
-    dry_run: DryRun = False,
-    overwrite: Replace = False,
     json: Json = False,
     quiet: Quiet = False,
     control: Annotated[str | None, _moved("--control")] = None,
@@ -91,24 +91,18 @@ def convert(
 
     if (control, from_base, to_base) != (None, None, None):
         raise UsageError("cn convert transfer is now cn transfer OUT --control C --from-base A --to-base B")
-    output = Output(dst, dry_run, overwrite, json, quiet)
     path = bundled.find(src)
     archive = None if path.is_dir() else open_archive(path)
     if archive is not None and _holds_pifpaf(archive):
-        changed: dict[str, object] = {
-            "--to": to != "native",
-            "--only": only,
-            "--prediction": prediction,
-            "--pooled": pooled,
-        }
-        changed |= {"--ema": ema, "--variant": variant, "--half": half}
+        changed: dict[str, object] = {"--to": output.to != "native", "--half": output.half, "--only": only}
+        changed |= {"--prediction": prediction, "--pooled": pooled, "--ema": ema, "--variant": variant}
         if inapplicable := [option for option, value in changed.items() if value]:
             raise UsageError(f"{', '.join(inapplicable)}: not for OpenPifPaf networks, such as {path}")
-        _convert_pifpaf(archive, output)
+        _convert_pifpaf(archive, dst, output, json=json, quiet=quiet)
         return
     checkpoint = recognize(path, archive=archive, ema=ema, variant=variant)
     contents = Contents.of(checkpoint, only=only, prediction=checked_prediction(prediction), pooled=pooled)
-    write_contents(contents, to, output, half=half)
+    write_contents(contents, dst, output, json=json, quiet=quiet)
 
 
 def _holds_pifpaf(archive: "Archive") -> bool:
@@ -121,21 +115,21 @@ def _holds_pifpaf(archive: "Archive") -> bool:
     return network is not None
 
 
-def _convert_pifpaf(archive: "Archive", output: Output) -> None:
+def _convert_pifpaf(archive: "Archive", path: str, output: Output, *, json: bool, quiet: bool) -> None:
     from cn.checkpoints.write.plan import Conversion
     from cn.checkpoints.write.plan import Output as File
     from cn.checkpoints.write.writer import check_destination, write_conversion
     from cn.detect.pose.pifpaf import safetensors_of
 
-    destination = output.destination
-    if destination.exists() and destination.samefile(archive.path):
-        raise UsageError("would replace the file it is made from; give another name", path=destination)
+    target = destination(path)
+    if target.exists() and target.samefile(archive.path):
+        raise UsageError("would replace the file it is made from; give another name", path=target)
     conversion = Conversion((File("", *safetensors_of(archive)),))
-    check_destination(conversion, destination, "native", overwrite=output.overwrite)
-    rows = {"from": f"{archive.path} (OpenPifPaf)", "to": f"{destination}, {bytes_text(conversion.size)}"}
-    console.plan("Converting", rows, quiet=output.quiet)
+    check_destination(conversion, target, "native", overwrite=output.overwrite)
+    rows = {"from": f"{archive.path} (OpenPifPaf)", "to": f"{target}, {bytes_text(conversion.size)}"}
+    console.plan("Converting", rows, quiet=quiet)
     if not output.dry_run:
-        write_conversion(conversion, destination)
-    if output.json or not output.dry_run:
-        record = {"path": output.path, "layout": "openpifpaf", "from": str(archive.path), "size": conversion.size}
-        console.emit(record | {"written": not output.dry_run, "notes": []}, output.json)
+        write_conversion(conversion, target)
+    if json or not output.dry_run:
+        record = {"path": path, "layout": "openpifpaf", "from": str(archive.path), "size": conversion.size}
+        console.emit(record | {"written": not output.dry_run, "notes": []}, json)

@@ -5,14 +5,15 @@ from typing import Annotated
 import typer
 
 from cn import console
-from cn.commands.checkpoints import DryRun, Half, Output, Replace, To, write_contents
-from cn.commands.options import Json, Prediction, Quiet, checked_prediction
+from cn.commands.checkpoints import Output, write_contents
+from cn.commands.options import Json, Prediction, Quiet, checked_prediction, with_options
 
 
 def _weights(option: str, help_text: str) -> object:
     return typer.Option(option, metavar="NAME|PATH", help=help_text, show_default=False, rich_help_panel="Weights")
 
 
+@with_options
 def transfer(
     out: Annotated[
         str, typer.Argument(metavar="OUT", help="A .safetensors file; for diffusers a folder.", show_default=False)
@@ -20,11 +21,8 @@ def transfer(
     control: Annotated[str, _weights("--control", "The ControlNet to transfer.")],
     from_base: Annotated[str, _weights("--from-base", "The base that it was trained on.")],
     to_base: Annotated[str, _weights("--to-base", "The base that it will be used with.")],
-    to: To = "native",
+    output: Output,
     prediction: Prediction = None,
-    half: Half = False,
-    dry_run: DryRun = False,
-    overwrite: Replace = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,4 +48,4 @@ def transfer(
             f"{control}: the relative distance of its own U-Net from {from_base} is {moved.distance:.1e}: {what}",
             quiet=quiet,
         )
-    write_contents(moved.contents, to, Output(out, dry_run, overwrite, json, quiet), half=half)
+    write_contents(moved.contents, out, output, json=json, quiet=quiet)
