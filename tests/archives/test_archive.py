@@ -20,7 +20,6 @@ from torch import Tensor
 from cn.archives.archive import Archive, open_archive
 from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, Entry, load_tensor, read_chunks
 from cn.errors import CnError, InputError, WeightsError
-from cn.text import shown
 from tests.helpers.assembled import safetensors
 
 ROOT = Path(__file__).parent.parent.parent
@@ -346,10 +345,3 @@ def test_views_that_are_contiguous_have_no_strides(tmp_path):
     for value in (row[1:2], row[:, :].view(12)[3:], row.view(3, 1, 4), torch.randn(1, 5).t().t(), row[:0].t()):
         assert stored(tmp_path, value).strides is None
     assert stored(tmp_path, row[:, :2]).strides == (4, 1)
-
-
-def test_names_are_shown_on_one_line():
-    assert shown("a\nb\x1b\u202e\ud800") == "a?b???"
-    assert shown("é模") == "é模"
-    assert shown("x" * 100) == "x" * 100
-    assert shown("x" * 101) == "x" * 99 + "…"
