@@ -7,7 +7,7 @@ import typer
 from cn import console
 from cn.checkpoints.layouts import Role
 from cn.commands.checkpoints import Output, destination, write_contents
-from cn.commands.options import Json, Prediction, Quiet, checked_prediction, with_options
+from cn.commands.options import Json, Prediction, Quiet, with_options
 from cn.errors import UsageError, WeightsError
 from cn.units import bytes_text
 
@@ -101,7 +101,7 @@ def convert(
         _convert_pifpaf(archive, dst, output, json=json, quiet=quiet)
         return
     checkpoint = recognize(path, archive=archive, ema=ema, variant=variant)
-    contents = Contents.of(checkpoint, only=only, prediction=checked_prediction(prediction), pooled=pooled)
+    contents = Contents.of(checkpoint, only=only, prediction=prediction, pooled=pooled)
     write_contents(contents, dst, output, json=json, quiet=quiet)
 
 

@@ -6,7 +6,7 @@ import typer
 
 from cn import console
 from cn.commands.checkpoints import Output, write_contents
-from cn.commands.options import Json, Prediction, Quiet, checked_prediction, with_options
+from cn.commands.options import Json, Prediction, Quiet, with_options
 
 
 def _weights(option: str, help_text: str) -> object:
@@ -36,12 +36,11 @@ def transfer(
     from cn.checkpoints.transfer import transfer as move
     from cn.weights import bundled
 
-    given = checked_prediction(prediction)
     found = [recognize(bundled.find(name)) for name in (control, from_base, to_base)]
     # The difference of weights does not depend on the prediction; it matters only where a base is written.
-    moved = move(*(Contents.of(file, prediction=given or file.prediction or "eps") for file in found))
+    moved = move(*(Contents.of(file, prediction=prediction or file.prediction or "eps") for file in found))
     if moved.contents.config is not None:
-        found[2].config(given)
+        found[2].config(prediction)
     if moved.distance is not None:
         what = "it was trained too, so the base is written as well" if moved.base_trained else "it is left out"
         console.status(

@@ -175,7 +175,7 @@ FAILURES = [
     ),
     (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "'vae' is not one of 'base', 'control'"),
     (["convert", "control.safetensors", "x.safetensors", "--only", "base"], 2, "but this is a control"),
-    (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "--prediction is eps or v"),
+    (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "'x0' is not one of 'eps', 'v'"),
     (["convert", "control.safetensors", ""], 2, "the destination is empty"),
     (["convert", "control.safetensors", "x" * 300 + ".safetensors"], 3, "File name too long"),
     (["inspect", "x" * 300], 3, "File name too long"),
