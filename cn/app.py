@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from cn import __version__, console
-from cn.commands import convert, dataset, detect, inspect, sample, train, weights
+from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
 from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
 
 # Newer releases of Typer contain their own copy of Click; this is the base of its errors in either case.
@@ -27,7 +27,7 @@ _ClickException: Any = typer.BadParameter.__mro__[2]
 _received: set[int] = set()
 """The signals that were received."""
 
-_ORDER = ("detect", "dataset", "train", "sample", "convert", "convert transfer", "inspect", "weights")
+_ORDER = ("detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights")
 
 
 class _Commands(TyperGroup):
@@ -35,13 +35,6 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """A command may have a name of two words, beside one that is called by the first word alone."""
-        name = " ".join(args[:2])
-        if len(args) > 1 and name in self.commands:
-            return name, self.commands[name], args[2:]
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -91,7 +84,7 @@ app.add_typer(dataset.app, name="dataset", help="Datasets of image and condition
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("convert")(convert.convert)
-app.command("convert transfer")(convert.transfer)
+app.command("transfer")(transfer.transfer)
 app.command("inspect")(inspect.inspect)
 app.add_typer(weights.app, name="weights", help="What weights there are, and where they come from.")
 

@@ -4,7 +4,8 @@ import torch
 
 from cn.errors import UsageError
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The words of `--precision`."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,14 +35,14 @@ def sampling_dtype(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
-    if name not in _DTYPES:
+    if name not in DTYPES:
         raise UsageError(f"--precision is auto, fp32, bf16 or fp16, not {name!r}")
     if name == "fp32" and device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
-    return _DTYPES[name]
+    return DTYPES[name]
 
 
 def precision_name(dtype: torch.dtype) -> str:
     """`--precision`'s word for a number format of `sampling_dtype`."""
-    return next(name for name, known in _DTYPES.items() if known == dtype)
+    return next(name for name, known in DTYPES.items() if known == dtype)

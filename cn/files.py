@@ -42,8 +42,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def sha256_of_all(paths: Sequence[str | os.PathLike[str]]) -> str:
-    """Of one file its hash; of several that of their hashes in order."""
-    hashes = [sha256(path) for path in paths]
+    """One hash for several files: see `combined_sha256`."""
+    return combined_sha256([sha256(path) for path in paths])
+
+
+def combined_sha256(hashes: Sequence[str]) -> str:
+    """A single hash as it is; several as the SHA-256 of their hexadecimal digits in order."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

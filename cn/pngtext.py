@@ -1,4 +1,7 @@
-"""The text chunks of a PNG, read and written without touching the image: keyword → text."""
+"""The text chunks of a PNG, read and written without touching the image: keyword → text.
+
+Why not Pillow: it adds text only by encoding the pixels again, and finds text after the pixels only by decoding them.
+"""
 
 import struct
 import zlib

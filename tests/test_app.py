@@ -137,7 +137,7 @@ def test_version_and_help_go_to_stdout(capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     listed = [line.split()[1] for line in captured.out.splitlines() if line.startswith("│ ") and line[2].isalpha()]
-    assert listed == ["detect", "dataset", "train", "sample", "convert", "convert", "inspect", "weights"]
+    assert listed == ["detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights"]
 
 
 def test_no_color_and_no_terminal_give_no_control_characters():

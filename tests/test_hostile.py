@@ -17,7 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cn.archives.archive import Archive, load_tensor, open_archive
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import load_tensor
 from cn.errors import CnError
 from tests.helpers.assembled import dict_of, program, tensor, torch_zip
 from tests.helpers.hostile import hostile_files

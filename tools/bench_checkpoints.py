@@ -1,6 +1,6 @@
-"""What converting and inspecting a full-size Stable Diffusion 1.5 costs, against a plain copy: see `make bench`.
+"""Measure converting and inspecting a full-size Stable Diffusion 1.5 against a plain copy: see `make bench`.
 
-The file is made here, of random numbers in half precision in the published layout (2.13 GB).
+The file is generated: random numbers in half precision in the published layout (2.13 GB).
 """
 
 import hashlib
@@ -16,25 +16,24 @@ from pathlib import Path
 import numpy as np
 
 from cn.archives.write import Item, write_safetensors
-from cn.checkpoints.checkpoint import BASE_PARTS, Dialect, table_of
+from cn.checkpoints.checkpoint import table_of
+from cn.checkpoints.layouts import BASE_PARTS, LDM_PREFIXES, LDM_TEXT_PREFIXES, KeyNaming
 from cn.checkpoints.read.load import empty_base, shapes_of
-from cn.checkpoints.write.convert import PREFIXES
 from cn.model.config import PRESETS
 
-_TEXT = "cond_stage_model.transformer.text_model."
 _CHUNK = 1 << 20
 
 
 def make_file(path: Path) -> None:
-    """A Stable Diffusion 1.5 of random weights as one original file."""
+    """Write a Stable Diffusion 1.5 with random weights as one original file."""
     config = PRESETS["sd15"]
     networks = empty_base(config).networks
     numbers = (np.random.default_rng(0).standard_normal(_CHUNK) / 50).astype(np.float16)
     items: dict[str, Item] = {}
     for part in BASE_PARTS:
-        dialect: Dialect = "transformers" if part == "text" else "ldm"
-        table = table_of(part, dialect, config, None)
-        prefix = _TEXT if part == "text" else PREFIXES[part]
+        naming: KeyNaming = "transformers" if part == "text" else "ldm"
+        table = table_of(part, naming, config, None)
+        prefix = LDM_PREFIXES[part] + LDM_TEXT_PREFIXES.get(naming, "")
         for ours, shape in shapes_of(networks[part]).items():
             theirs = table.translate(ours)
             piece = (shape[0] // len(theirs), *shape[1:])
@@ -51,7 +50,7 @@ def _chunks(numbers: np.ndarray, shape: tuple[int, ...]) -> Iterator[memoryview]
 
 
 def copy_and_hash(source: Path, target: Path) -> float:
-    """Seconds that a plain copy that reaches the disk takes, and hashing the source."""
+    """Seconds for a plain copy, synced to disk, and hashing the source."""
     start = time.perf_counter()
     shutil.copyfile(source, target)
     with open(target, "rb+") as file:
@@ -62,7 +61,7 @@ def copy_and_hash(source: Path, target: Path) -> float:
 
 
 def measured(*words: object) -> tuple[float, int]:
-    """Seconds and peak memory in bytes of one `cn` command, start-up included; it has to succeed."""
+    """Seconds and peak memory in bytes of one `cn` command, including start-up; it must succeed."""
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE); "

@@ -1,1 +1,4 @@
-"""Files of tensors: described in an instant, read safely, written whole. What they are for is not known here."""
+"""Files of tensors: described from their headers, read without running anything, written atomically.
+
+Nothing here knows what the tensors are for.
+"""

@@ -1,6 +1,6 @@
-"""Opening a file of weights of any kind, known by its first bytes: what tensors it holds and where they lie.
+"""Open a file of weights, identified by its first bytes: which tensors it holds and where their bytes are.
 
-Nothing in the file is run, no tensor is read, and neither torch nor NumPy is imported, so this takes an instant.
+Nothing in the file is run, no tensor is read, and neither torch nor NumPy is imported: opening takes milliseconds.
 """
 
 import os
@@ -12,19 +12,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from cn.archives.entries import ITEM_SIZES, Entry, load_tensor, read_chunks
+from cn.archives.entries import Entry
 from cn.archives.safetensors_header import MAX_HEADER, read_safetensors
 from cn.archives.torch_contents import tensors_of
 from cn.archives.torch_files import read_legacy, read_zip
-from cn.errors import InputError, WeightsError
+from cn.errors import InputError, WeightsError, about
 from cn.files import reason
-
-__all__ = ["ITEM_SIZES", "Archive", "Entry", "load_tensor", "open_archive", "read_chunks"]
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A file of tensors as its header or pickle describes it."""
+    """A file of tensors as described by its header or pickle."""
 
     path: Path
     format: str
@@ -33,13 +31,13 @@ class Archive:
     """By name, in the file's order."""
     metadata: dict[str, str]
     """The __metadata__ of a safetensors file; {} for pickles."""
-    leftovers: dict[str, str]
-    """What a pickle holds besides the tensors: name → a short description, as "global_step" → "840000"."""
+    extras: dict[str, str]
+    """What a pickle holds besides the tensors: name → a short description, such as "global_step" → "840000"."""
 
 
 _HEAD = 512
-_UNPACK = "unpack it and give the file in it"
-_OTHERS = (
+_UNPACK = "unpack it and give the file inside"
+_OTHER_FORMATS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
     (b"\x1f\x8b", f"is a gzip archive; {_UNPACK}"),
     (b"BZh", f"is a bzip2 archive; {_UNPACK}"),
@@ -57,24 +55,27 @@ _WEB_PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 
 
 def open_archive(path: Path | str) -> Archive:
-    """What is in the file of weights `path`, whatever its name.
+    """The contents of a file of weights, whatever its name.
 
-    Raises WeightsError when there is no such file, or it holds no named tensors, or it tries to run something;
-    InputError when it is damaged, cut off, or something else.
+    Raises WeightsError when the file does not exist, holds no named tensors, or tries to run something; InputError
+    when it is damaged, cut off, or not a file of weights.
     """
     path = Path(path)
     try:
-        # Looked at before it is opened: opening a pipe would wait for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise InputError(f"{path}: is {'a folder' if path.is_dir() else 'no file'}; give a file of weights")
-        with open(path, "rb") as file:
-            return _read(file, path, os.fstat(file.fileno()).st_size)
+        with about(path):
+            # Checked before opening: opening a pipe would block.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                kind = "a folder" if path.is_dir() else "not a regular file"
+                raise InputError(f"is {kind}; give a file of weights")
+            with open(path, "rb") as file:
+                return _read(file, path, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
+        raise WeightsError("no such file", path=path) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=path) from error
     except ValueError:
-        raise InputError(f"{str(path)!r}: cannot be the name of a file") from None
+        # Names with a NUL byte.
+        raise InputError(f"{str(path)!r} is not a valid file name") from None
 
 
 def _read(file: BinaryIO, path: Path, size: int) -> Archive:
@@ -84,19 +85,19 @@ def _read(file: BinaryIO, path: Path, size: int) -> Archive:
         entries, metadata = read_safetensors(file, path, size)
         return Archive(path, "safetensors", entries, metadata, {})
     if head.startswith(b"PK\3\4"):
-        entries, leftovers = tensors_of(read_zip(file, path, size), path)
-        return Archive(path, "pickle", entries, {}, leftovers)
+        entries, extras = tensors_of(read_zip(file, size), path)
+        return Archive(path, "pickle", entries, {}, extras)
     if head[:1] == b"\x80" or _is_text_pickle(head):
-        entries, leftovers = tensors_of(read_legacy(file, path, size), path)
-        return Archive(path, "legacy pickle", entries, {}, leftovers)
-    raise _no_weights(head, path, size)
+        entries, extras = tensors_of(read_legacy(file, size), path)
+        return Archive(path, "legacy pickle", entries, {}, extras)
+    raise _not_weights(head, size)
 
 
 def _begins_safetensors(head: bytes) -> bool:
-    """Whether a file with these first bytes is a safetensors file, if perhaps a damaged one.
+    """Whether a file with these first bytes is a safetensors file, perhaps a damaged one.
 
-    Its ninth byte opens the header. The length before it may itself begin like a pickle, but not like anything that
-    a pickle goes on with: its upper bytes are zeros.
+    Its ninth byte opens the header. The header's length, in the eight bytes before, may begin like a pickle; its upper
+    bytes are zeros, and no pickle continues with zeros.
     """
     if head[8:9] != b"{":
         return False
@@ -104,22 +105,22 @@ def _begins_safetensors(head: bytes) -> bool:
 
 
 def _is_text_pickle(head: bytes) -> bool:
-    """Whether these bytes begin with a whole pickle of the oldest protocols, which have no mark of their own."""
+    """Whether these bytes begin with a complete pickle of protocol 0 or 1, which have no signature."""
     try:
         return [code.name for code, _, _ in pickletools.genops(BytesIO(head))][-1:] == ["STOP"]
     except (ValueError, struct.error):
         return False
 
 
-def _no_weights(head: bytes, path: Path, size: int) -> InputError:
-    """What the file is that is no weights."""
+def _not_weights(head: bytes, size: int) -> InputError:
+    """The error for a file that is not weights, saying what it is instead."""
     if not size:
-        return InputError(f"{path}: is empty")
-    for start, what in _OTHERS:
+        return InputError("is empty")
+    for start, what in _OTHER_FORMATS:
         if head.startswith(start):
-            return InputError(f"{path}: {what}")
+            return InputError(what)
     if head.lstrip().lower().startswith(_WEB_PAGES):
-        return InputError(f"{path}: is a web page; download the file itself")
+        return InputError("is a web page; download the file itself")
     if head[257:262] == b"ustar":
-        return InputError(f"{path}: is a tar archive, as torch 0.1 wrote them; save it again with a newer torch")
-    return InputError(f"{path}: is no file of weights: neither safetensors nor what torch.save writes")
+        return InputError("is a tar archive, as torch 0.1 wrote them; save it again with a newer torch")
+    return InputError("is not a file of weights: neither safetensors nor written by torch.save")

@@ -1,6 +1,6 @@
-"""One tensor in a file, and how its numbers are reached: mapped into memory or read in pieces.
+"""One tensor in a file, and access to its numbers: mapped into memory or read in chunks.
 
-Nothing is imported from torch until a tensor is asked for, so that files are described in an instant.
+torch is imported only when a tensor is loaded, so that describing a file stays fast.
 """
 
 import math
@@ -52,14 +52,14 @@ _MAX_BYTES = 1 << 62
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor in a file: what it is and where its bytes lie."""
+    """One tensor in a file: its dtype, its shape and where its bytes are."""
 
     dtype: str
-    """As safetensors names it: one of `ITEM_SIZES`."""
+    """By its safetensors name: a key of `ITEM_SIZES`."""
     shape: tuple[int, ...]
     path: Path
     offset: int
-    """Of the first byte of element 0, from the file's start."""
+    """The position in the file of the first byte of element 0."""
     strides: tuple[int, ...] | None = None
     """In elements; None: contiguous, in C order."""
 
@@ -77,22 +77,22 @@ class Entry:
         return self.dtype.startswith(("F", "BF"))
 
 
-def sane_shape(shape: Sequence[int], item_size: int) -> bool:
-    """Whether torch can have a tensor of this shape at all: no overflow, and not more than 64 dimensions."""
+def is_valid_shape(shape: Sequence[int], item_size: int) -> bool:
+    """Whether torch can represent a tensor of this shape: no overflow, at most 64 dimensions."""
     if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < _MAX_BYTES for n in shape):
         return False
     return math.prod(n for n in shape if n) * item_size < _MAX_BYTES
 
 
-def reach(shape: Sequence[int], strides: Sequence[int]) -> int:
-    """Elements from the first to the last one of a view, both included; 0 for an empty tensor."""
+def span(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """How many elements of its storage a view spans, first to last inclusive; 0 for an empty tensor."""
     if 0 in shape:
         return 0
     return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 
 def contiguous_strides(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether the elements of a view follow each other in C order; the strides of single rows say nothing."""
+    """Whether the elements of a view are contiguous in C order; strides of dimensions of size 1 do not matter."""
     expected = 1
     for n, stride in zip(reversed(shape), reversed(strides), strict=True):
         if n > 1 and stride != expected:
@@ -102,24 +102,24 @@ def contiguous_strides(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 def load_tensor(entry: Entry) -> "Tensor":
-    """The CPU tensor of the stored dtype, mapped from the file: nothing is read until its numbers are used.
+    """The CPU tensor in its stored dtype, memory-mapped: nothing is read until its numbers are used.
 
-    Writing into it changes memory only, never the file. All tensors of one file that are alive share one mapping,
-    which goes when the last of them does.
-    Raises InputError when the file has gone or is shorter than it was.
+    Writing into it changes memory only, never the file. All live tensors of one file share one mapping, which is
+    released with the last of them.
+    Raises InputError when the file is gone or has become shorter.
     """
     import torch
 
     dtype = getattr(torch, TORCH_NAMES[entry.dtype])
     if not entry.elements:
         return torch.empty(entry.shape, dtype=dtype)
-    count = entry.elements if entry.strides is None else reach(entry.shape, entry.strides)
+    count = entry.elements if entry.strides is None else span(entry.shape, entry.strides)
     item = ITEM_SIZES[entry.dtype]
     mapped = _mapped(entry.path)
     if entry.offset + count * item > len(mapped):
-        raise InputError(f"{entry.path}: has become shorter while it was in use")
+        raise InputError("has become shorter while it was in use", path=entry.path)
     if entry.offset % item:
-        # Other writers do not always align; torch's kernels may not be given such addresses, so this one is copied.
+        # Not every writer aligns tensors, and torch's kernels need aligned addresses: copy this one.
         raw = torch.frombuffer(mapped, dtype=torch.uint8, count=count * item, offset=entry.offset)
         flat = raw.clone().view(dtype)
     else:
@@ -128,10 +128,10 @@ def load_tensor(entry: Entry) -> "Tensor":
 
 
 def read_chunks(entry: Entry, size: int = 16 << 20) -> Iterator[memoryview]:
-    """The tensor's little-endian bytes in C order, `size` or fewer at a time, for copying and hashing.
+    """The tensor's little-endian bytes in C order, at most `size` at a time, for copying and hashing.
 
-    Each piece is good until the next is asked for: one buffer serves them all. A contiguous entry needs no torch.
-    Raises InputError when the file cannot be read or is shorter than it was.
+    Each chunk is valid until the next one is requested: all share one buffer. A contiguous entry needs no torch.
+    Raises InputError when the file cannot be read or has become shorter.
     """
     if entry.strides is not None:
         yield from _strided_chunks(entry, size)
@@ -144,11 +144,11 @@ def read_chunks(entry: Entry, size: int = 16 << 20) -> Iterator[memoryview]:
             while left:
                 count = file.readinto(buffer[: min(size, left)])
                 if not count:
-                    raise InputError(f"{entry.path}: has become shorter while it was in use")
+                    raise InputError("has become shorter while it was in use", path=entry.path)
                 yield buffer[:count]
                 left -= count
     except OSError as error:
-        raise InputError(f"{entry.path}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=entry.path) from error
 
 
 def _strided_chunks(entry: Entry, size: int) -> Iterator[memoryview]:
@@ -163,11 +163,11 @@ _MAPPINGS: WeakValueDictionary[tuple[int, ...], mmap.mmap] = WeakValueDictionary
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """A private, writable mapping of the whole file, shared while anybody uses it."""
+    """A private, writable mapping of the whole file, shared as long as it is in use."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            # A file that was replaced under the same name is another file.
+            # The key changes when the file is replaced by another of the same name.
             key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             mapped = _MAPPINGS.get(key)
             if mapped is None:
@@ -175,11 +175,4 @@ def _mapped(path: Path) -> mmap.mmap:
             return mapped
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is empty"
-        raise InputError(f"{path}: cannot be read: {why}") from error
-
-
-def shown(text: object, limit: int = 100) -> str:
-    """A name out of a file, fit for one line on a terminal: shortened, with nothing unprintable in it."""
-    word = str(text)[: limit + 1]
-    word = "".join(c if c.isprintable() else "?" for c in word)
-    return word if len(word) <= limit else word[: limit - 1] + "…"
+        raise InputError(f"cannot be read: {why}", path=path) from error

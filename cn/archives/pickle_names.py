@@ -1,23 +1,23 @@
-"""What the names in a pickle stand for: inert values of our own, or a refusal.
+"""What a name in a pickle stands for: an inert value, or an error.
 
 A pickle names functions and classes, and a plain unpickler imports and calls them. Here a name is only looked up in
-these tables. A few build tensors' descriptions and containers; what trainers leave behind becomes a placeholder;
-anything else is refused. Nothing is imported, resolved or run for any of them.
+the tables below: a few build descriptions of tensors and containers, those that trainers save become placeholders,
+and anything else is refused. Nothing is ever imported, resolved or run.
 Source of the builders' arguments: torch/_utils.py, torch/_tensor.py and torch/_weights_only_unpickler.py.
 """
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, reach, sane_shape, shown
+from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, is_valid_shape, span
 from cn.archives.pickle_values import Global, Members, Storage, StoredTensor, as_key, broken
 from cn.errors import WeightsError
+from cn.text import shown
 
 _MAX_NAME = 500
 _MAX_REPEATED = 1 << 24
-"""Elements of a view that repeats its storage, as `expand` makes them: it takes memory once it is copied."""
+"""Elements of a view that repeats its storage, as `expand` makes: copying such a view takes memory."""
 
 
 def _dict(pairs: Any = ()) -> dict:
@@ -63,7 +63,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor
 def _tensor_v2(
     storage: Any, offset: Any, shape: Any, strides: Any, grad: Any, hooks: Any, marks: Any = None
 ) -> StoredTensor:
-    # The marks say that a tensor is to be conjugated or negated when it is read: never so with weights.
+    # `marks` asks for a tensor to be conjugated or negated when read, which weights never need.
     if type(marks) is dict and any(marks.values()):
         raise broken("a tensor is stored conjugated or negated")
     return _tensor(storage, offset, shape, strides)
@@ -79,16 +79,16 @@ def _tensor_v3(
 
 def _parameter(data: Any, grad: Any = None, hooks: Any = None, state: Any = None) -> StoredTensor:
     if type(data) is not StoredTensor:
-        raise broken("a parameter is no tensor")
+        raise broken("a parameter is not a tensor")
     return data
 
 
 def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> StoredTensor:
-    """A tensor with attributes of its own, which are dropped."""
+    """A tensor with extra attributes, which are dropped."""
     if type(function) is not Global or function.make not in (_tensor, _tensor_v2, _tensor_v3, _parameter):
-        raise broken("a tensor is made in an unknown way")
+        raise broken("a tensor is built in an unknown way")
     if type(arguments) is not tuple or len(arguments) > 8:
-        raise broken("a tensor is made in an unknown way")
+        raise broken("a tensor is built in an unknown way")
     return function.make(*arguments)
 
 
@@ -96,12 +96,12 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str) -> St
     if type(storage) is not Storage:
         raise broken("a tensor has no storage")
     item = ITEM_SIZES[dtype]
-    if not isinstance(shape, list | tuple) or not isinstance(strides, list | tuple) or not sane_shape(shape, item):
-        raise broken("a tensor has no possible shape")
+    if not isinstance(shape, list | tuple) or not isinstance(strides, list | tuple) or not is_valid_shape(shape, item):
+        raise broken("a tensor has an impossible shape")
     if len(strides) != len(shape) or any(type(n) is not int or not 0 <= n < 1 << 62 for n in (offset, *strides)):
         raise broken("a tensor's strides or offset are impossible")
     available = storage.elements * ITEM_SIZES[storage.dtype] // item
-    if offset + reach(shape, strides) > available:
+    if offset + span(shape, strides) > available:
         raise broken("a tensor reaches beyond its storage")
     elements = math.prod(shape)
     if elements > max(available, _MAX_REPEATED):
@@ -174,7 +174,7 @@ _INERT_PACKAGES = (
     *("diffusers", "transformers", "accelerate", "deepspeed", "argparse", "pathlib", "typing", "enum"),
     *("torch.optim", "torch.nn.modules", "openpifpaf.network", "openpifpaf.headmeta"),
 )
-"""What trainers leave behind, with everything below. A dot follows: `ldm.x` and not `ldmx`."""
+"""Packages whose objects trainers save, including their submodules: `ldm.x` but not `ldmx`."""
 
 _UNSUPPORTED = {
     "torch._utils._rebuild_qtensor": "quantized tensors",
@@ -193,13 +193,13 @@ _UNSUPPORTED = {
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
-def look_up(module: str, name: str, path: Path) -> Global:
-    """What `module.name` stands for in the pickle of the file `path`.
+def look_up(module: str, name: str) -> Global:
+    """What `module.name` stands for in a pickle of weights. Dots in `name` are never followed.
 
-    Raises WeightsError, naming it, when weights have no use for it. Dots in `name` are never followed.
+    Raises WeightsError, with the name, when no weights need it.
     """
     if len(module) + len(name) > _MAX_NAME:
-        raise broken("it has a name without end")
+        raise broken("it has an overlong name")
     module = _PYTHON_2.get(module, module)
     full = f"{module}.{name}"
     if full in _BUILDERS:
@@ -211,7 +211,5 @@ def look_up(module: str, name: str, path: Path) -> Global:
     if full in _INERT or any(module == package or module.startswith(f"{package}.") for package in _INERT_PACKAGES):
         return Global(full)
     if full in _UNSUPPORTED:
-        raise WeightsError(f"{path}: holds {_UNSUPPORTED[full]} ({full}), which are not supported here")
-    raise WeightsError(
-        f"{path}: this file asks to run {shown(full)}, which no weights need: refused, and nothing was run"
-    )
+        raise WeightsError(f"holds {_UNSUPPORTED[full]} ({full}), which are not supported")
+    raise WeightsError(f"this file asks to run {shown(full)}, which no weights need: refused, and nothing was run")

@@ -1,4 +1,4 @@
-"""The values that come out of a pickle: descriptions of tensors, and inert stand-ins for everything else."""
+"""The values read from a pickle: descriptions of tensors, and inert placeholders for everything else."""
 
 import pickle
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from cn.errors import InputError
 
 
 class Global:
-    """A name in a pickle. `make` builds what a call of it gives; without it a call gives a `Placeholder`."""
+    """A name in a pickle. Calling it gives the result of `make`, or a `Placeholder` where that is None."""
 
     __slots__ = ("dtype", "make", "name", "storage")
 
@@ -26,7 +26,7 @@ class Global:
 
 
 class Placeholder:
-    """An object of a class that is not loaded. It remembers the state it was given, and does nothing."""
+    """An object of a class that is never loaded; it only stores the state it was given."""
 
     __slots__ = ("kind", "state")
 
@@ -39,13 +39,13 @@ class Placeholder:
 
 
 class Members(list):
-    """A set's members, unhashed: hashing nested tuples out of a hostile file can take for ever."""
+    """The members of a set, unhashed: hashing nested tuples from a hostile file can take unlimited time."""
 
     __slots__ = ()
 
 
 class Blob:
-    """The bytes of one storage in the file. `offset` is None until it is known where they lie."""
+    """The bytes of one storage in the file. `offset` is None until their position is known."""
 
     __slots__ = ("nbytes", "offset")
 
@@ -79,11 +79,11 @@ class StoredTensor:
         self.dtype = dtype
 
     def entry(self, path: Path) -> Entry:
-        """Where the tensor lies in the file `path`; InputError when the file does not hold its numbers."""
+        """The tensor's place in the file `path`; InputError when the file does not hold its numbers."""
         blob = self.storage.blob
         if blob.offset is None:
             if blob.nbytes:
-                raise InputError(f"{path}: damaged: the numbers of a tensor are missing")
+                raise InputError("damaged: the numbers of a tensor are missing")
             return Entry(self.dtype, self.shape, path, 0)
         empty = 0 in self.shape
         offset = blob.offset + self.storage.start + (0 if empty else self.offset * ITEM_SIZES[self.dtype])
@@ -92,11 +92,12 @@ class StoredTensor:
 
 
 def broken(what: str) -> pickle.UnpicklingError:
+    """The error for a malformed pickle; `unpickle` turns it into an InputError."""
     return pickle.UnpicklingError(what)
 
 
 def as_key(value: Any) -> Any:
-    """`value` as a dictionary takes it: itself where hashing it is cheap, else something that stands for it."""
+    """A dictionary key for `value`: the value itself where hashing it is cheap, otherwise a placeholder."""
     if type(value) is int and value.bit_length() > 64:
         return Placeholder(Global("a long number"))
     if value is None or type(value) in (str, bytes, bool, int, float, Global, Placeholder):

@@ -1,24 +1,25 @@
-"""Reading pickles without running anything: a restricted unpickler that builds descriptions and placeholders.
+"""Read pickles without running anything: a restricted unpickler that builds descriptions and placeholders.
 
-A pickle is a program for a small machine with a stack. Ours runs only the instructions that make plain values. What
-would import, call or change objects looks a name up in `pickle_names` instead, and gives something inert.
+A pickle is a program for a small stack machine. This one runs only the instructions that make plain values; those
+that would import, call or change objects look up a name in `pickle_names` and give something inert.
+Why not torch.load(weights_only=True): it imports torch, reads every tensor, and refuses checkpoints that hold a
+trainer's objects; fickling and picklescan judge pickles but do not read tensors from them.
 """
 
 import pickle
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from cn.archives.entries import shown
 from cn.archives.pickle_names import look_up
 from cn.archives.pickle_values import Global, Members, Placeholder, Storage, StoredTensor, as_key, broken
 from cn.errors import InputError, WeightsError
+from cn.text import shown
 
 MAX_PICKLE = 256 << 20
 """Bytes. A pickle holds the tensors' names and shapes, not their numbers."""
 MAX_STEPS = 1_000_000
-"""Instructions, each of which can make an object of some 100 bytes. A training checkpoint of SD needs 150,000."""
+"""Instructions; each can make an object of about 100 bytes. A training checkpoint of SD needs 150,000."""
 _MAX_LINE = 1 << 20
 _MAX_ARGUMENTS = 10
 
@@ -29,29 +30,29 @@ _PLAIN = (
     *("TUPLE3", "EMPTY_LIST", "LIST", "EMPTY_DICT", "POP", "POP_MARK", "DUP", "MARK", "GET", "BINGET"),
     *("LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL", "BINPERSID"),
 )
-"""Instructions that are harmless as Python's own unpickler has them."""
+"""Instructions whose implementation in Python's own unpickler is harmless."""
 
 StorageMaker = Callable[[str, str, int, Any], Storage]
-"""dtype, key, number of elements and (in old files) which view → the storage."""
+"""dtype, key, number of elements and (in legacy files) the view → the storage."""
 
 
-def unpickle(file: BinaryIO, size: int, path: Path, storage: StorageMaker | None = None) -> Any:
-    """The object pickled at the position of `file`, which ends up behind it; `size` bytes may be read.
+def unpickle(file: BinaryIO, size: int, storage: StorageMaker | None = None) -> Any:
+    """The object pickled at the current position of `file`, reading at most `size` bytes.
 
-    Tensors are `StoredTensor`s, and objects of unknown classes `Placeholder`s; both can be anywhere in it, and so can
-    cycles. `storage` is asked for every storage; without it there must be none.
-    Raises WeightsError when the pickle asks for a name that no weights need, InputError when it is damaged.
+    Tensors become `StoredTensor`s and objects of unknown classes `Placeholder`s, anywhere in it; cycles are possible.
+    `storage` is called for every storage; without it, a storage is an error.
+    Raises WeightsError when the pickle names something that no weights need, InputError when it is damaged.
     """
     try:
-        return _Unpickler(_Reader(file, min(size, MAX_PICKLE)), path, storage).load()
+        return _Unpickler(_Reader(file, min(size, MAX_PICKLE)), storage).load()
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: damaged: {shown(error)}") from None
+        raise InputError(f"damaged: {shown(error)}") from None
     except (ValueError, TypeError, LookupError, OverflowError, struct.error):
-        raise InputError(f"{path}: damaged: its pickle makes no sense") from None
+        raise InputError("damaged: its pickle is invalid") from None
 
 
 class _Reader:
-    """A part of a file from which no more is read than there is, however much a hostile pickle asks for."""
+    """Part of a file; never reads beyond it, however much a hostile pickle asks for."""
 
     def __init__(self, file: BinaryIO, left: int):
         self._file = file
@@ -73,9 +74,9 @@ class _Reader:
         return line
 
 
-# The unpickler written in Python, although that in C is faster: the latter trusts a file's memo indexes, so that one
-# LONG_BINPUT of five bytes makes it allocate gigabytes, and its instructions cannot be replaced. Here the memo is a
-# dictionary, and the table of instructions is our own.
+# Python's unpickler rather than the faster one in C: the latter trusts memo indexes, so that one LONG_BINPUT of five
+# bytes makes it allocate gigabytes, and its instructions cannot be replaced. Here the memo is a dictionary, and the
+# table of instructions is restricted.
 class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         getattr(pickle, code)[0]: pickle._Unpickler.dispatch[getattr(pickle, code)[0]] for code in _PLAIN
@@ -83,11 +84,10 @@ class _Unpickler(pickle._Unpickler):
 
     pop_mark: Callable[[], list[Any]]
 
-    def __init__(self, reader: _Reader, path: Path, storage: StorageMaker | None):
-        # Strings of Python 2 may be in any encoding: such a byte is shown, never an error.
+    def __init__(self, reader: _Reader, storage: StorageMaker | None):
+        # Strings of Python 2 may be in any encoding: undecodable bytes are escaped, never an error.
         super().__init__(reader, encoding="utf-8", errors="backslashreplace")
         self._reader = reader
-        self._path = path
         self._storage = storage
         self._copied = 0
         self._names: dict[tuple[str, str], Global] = {}
@@ -105,12 +105,12 @@ class _Unpickler(pickle._Unpickler):
             if handler is None:
                 raise broken(f"its pickle holds the instruction {code!r}, which no weights need")
             handler(self)
-        raise broken("its pickle is longer than that of any weights")
+        raise broken("its pickle is longer than any of weights")
 
     def find_class(self, module: str, name: str) -> Global:
         key = (module, name)
         if key not in self._names:
-            self._names[key] = look_up(module, name, self._path)
+            self._names[key] = look_up(module, name)
         return self._names[key]
 
     def persistent_load(self, pid: Any) -> Any:
@@ -128,34 +128,34 @@ class _Unpickler(pickle._Unpickler):
         return self._storage(kind.dtype, key, elements, view)
 
     def _call(self, function: Any, arguments: Any) -> Any:
-        """What a call in the pickle gives. Nothing is called but the builders of `pickle_names`."""
+        """The result of a call in the pickle. Only the builders of `pickle_names` are ever called."""
         if type(function) is not Global or type(arguments) is not tuple:
-            raise broken("its pickle calls what is no function")
+            raise broken("its pickle calls something that is not a function")
         if function.make is None:
             return Placeholder(function)
         if len(arguments) > _MAX_ARGUMENTS:
             raise broken(f"{function} has too many arguments")
-        # Builders may copy a container, and the same one may be given to them again and again.
+        # Builders may copy a container, and a pickle may pass the same one repeatedly.
         self._copied += sum(len(a) for a in arguments if isinstance(a, list | tuple | dict))
         if self._copied > MAX_STEPS:
-            raise broken("its pickle copies more than that of any weights")
+            raise broken("its pickle copies more than any of weights")
         return function.make(*arguments)
 
     def load_frame(self) -> None:
-        # Frames are hints for reading ahead; the reader below needs none.
+        # Frames are hints for reading ahead, which this reader does not use.
         self.read(8)
 
     dispatch[pickle.FRAME[0]] = load_frame
 
     def load_extension(self) -> None:
-        raise WeightsError(f"{self._path}: this file asks for a pickle extension, which no weights need: refused")
+        raise WeightsError("this file asks for a pickle extension, which no weights need: refused")
 
     dispatch[pickle.EXT1[0]] = load_extension
     dispatch[pickle.EXT2[0]] = load_extension
     dispatch[pickle.EXT4[0]] = load_extension
 
     def load_bytearray8(self) -> None:
-        # Python's own makes the array before it looks whether there are so many bytes.
+        # Python's own allocates the array before checking that there are enough bytes.
         self.append(self.read(struct.unpack("<Q", self.read(8))[0]))
 
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
@@ -186,7 +186,7 @@ class _Unpickler(pickle._Unpickler):
         if isinstance(target, list):
             target.extend(items)
         elif type(target) is not Placeholder:
-            raise broken("its pickle appends to what is no list")
+            raise broken("its pickle appends to something that is not a list")
 
     def load_dict(self) -> None:
         items = self.pop_mark()
@@ -211,7 +211,7 @@ class _Unpickler(pickle._Unpickler):
         if type(target) is dict:
             target.update(zip(map(as_key, items[::2]), items[1::2], strict=True))
         elif type(target) is not Placeholder:
-            raise broken("its pickle sets items of what is no dictionary")
+            raise broken("its pickle sets items of something that is not a dictionary")
 
     def load_reduce(self) -> None:
         arguments = self.stack.pop()
@@ -246,6 +246,6 @@ class _Unpickler(pickle._Unpickler):
         if type(target) is Placeholder:
             target.state = state
         elif not isinstance(target, dict | list | StoredTensor):
-            raise broken("its pickle gives a state to what has none")
+            raise broken("its pickle sets the state of something that has none")
 
     dispatch[pickle.BUILD[0]] = load_build

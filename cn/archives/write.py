@@ -1,4 +1,7 @@
-"""Writing safetensors files piece by piece: never more than one tensor in memory, and whole or not at all."""
+"""Write safetensors files tensor by tensor, atomically, with at most one tensor in memory.
+
+Why not safetensors' save_file: it needs all tensors in memory, cannot copy bytes from file to file, and checks nothing.
+"""
 
 import json
 import math
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HALF_OF = {"F32": "F16", "F64": "F16", "BF16": "F16"}
-"""What `--half` makes of each number format; all others stay."""
+"""The dtype that `--half` writes for each dtype; all others stay."""
 
 _ARRAYS = {"float32": "F32", "int64": "I64"}
 _SAFETENSORS_NAMES = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
@@ -28,12 +31,12 @@ _SAFETENSORS_NAMES = {torch_name: name for name, torch_name in TORCH_NAMES.items
 
 @dataclass(frozen=True)
 class Item:
-    """One tensor to be written: its format, its shape, and its bytes when they are asked for."""
+    """One tensor to be written: its dtype, its shape, and a function that gives its bytes."""
 
     dtype: str
     shape: tuple[int, ...]
     chunks: Callable[[], Iterable[memoryview]]
-    origin: str = ""
+    origin: Path | None = None
     """The file that it comes from, for messages."""
 
     @property
@@ -47,13 +50,14 @@ def write_safetensors(
     metadata: Mapping[str, str],
     *,
     on_bytes: Callable[[int], None] | None = None,
-    settle: Callable[[str], str] | None = None,
+    patch_metadata: Callable[[str], str] | None = None,
 ) -> None:
-    """Write tensors, the widest numbers first and then by name, so that all lie aligned and the bytes are always alike.
+    """Write tensors, the widest dtypes first and then by name: all are aligned and the bytes are reproducible.
 
-    `on_bytes` hears how many bytes have been written. `settle` gets each metadata text when all tensors are written,
-    and gives what shall stand there, of the same length: for what is only known then. Raises InputError for a tensor
-    that holds NaN or infinity, and when the file cannot be written; nothing is left behind then.
+    `on_bytes` is called with the number of bytes of each write. `patch_metadata` is called with each metadata value
+    after the last tensor and returns its replacement, of the same length: for what is only known then.
+    Raises InputError for a tensor that holds NaN or infinity, and when the file cannot be written; nothing is left
+    behind then.
     """
     order = sorted(items, key=lambda name: (-ITEM_SIZES[items[name].dtype], name))
     with open_atomic(path) as file:
@@ -62,22 +66,22 @@ def write_safetensors(
             written = 0
             for chunk in items[name].chunks():
                 if not is_finite(chunk, items[name].dtype):
-                    raise InputError(_not_finite(name, items[name]))
+                    raise _not_finite(name, items[name])
                 file.write(chunk)
                 written += len(chunk)
                 if on_bytes is not None:
                     on_bytes(len(chunk))
             if written != items[name].nbytes:
-                raise InputError(f"{items[name].origin}: changed while it was read ({name})")
-        if settle is not None:
+                raise InputError(f"changed while it was read ({name})", path=items[name].origin)
+        if patch_metadata is not None:
+            patched = {key: patch_metadata(value) for key, value in metadata.items()}
             file.seek(0)
-            file.write(_header({name: items[name] for name in order}, {k: settle(v) for k, v in metadata.items()}))
+            file.write(_header({name: items[name] for name in order}, patched))
 
 
-def _not_finite(name: str, item: Item) -> str:
+def _not_finite(name: str, item: Item) -> InputError:
     large = ", or too large for half precision" if item.dtype == "F16" else ""
-    source = f"{item.origin}: " if item.origin else ""
-    return f"{source}{name} holds numbers that are not finite{large}: nothing was written"
+    return InputError(f"{name} holds numbers that are not finite{large}: nothing was written", path=item.origin)
 
 
 def _header(items: Mapping[str, Item], metadata: Mapping[str, str]) -> bytes:
@@ -96,16 +100,16 @@ def _header(items: Mapping[str, Item], metadata: Mapping[str, str]) -> bytes:
 
 
 def file_size(items: Mapping[str, Item], metadata: Mapping[str, str]) -> int:
-    """Bytes that `write_safetensors` will write."""
+    """The size in bytes of the file that `write_safetensors` will write."""
     return len(_header(items, metadata)) + sum(item.nbytes for item in items.values())
 
 
 def copied(entries: Sequence[Entry], shape: tuple[int, ...], *, half: bool = False) -> Item:
-    """A tensor as it is stored, or rounded to half precision; several entries come one behind the other."""
+    """A stored tensor, unchanged or rounded to half precision; several entries are concatenated."""
     dtype = entries[0].dtype
     written = HALF_OF.get(dtype, dtype) if half else dtype
     convert = _halved if written != dtype else _same
-    return Item(written, shape, lambda: _copy(entries, convert), str(entries[0].path))
+    return Item(written, shape, lambda: _copy(entries, convert), entries[0].path)
 
 
 def _copy(entries: Sequence[Entry], convert: Callable[[memoryview, str], memoryview]) -> Iterator[memoryview]:
@@ -119,7 +123,7 @@ def _same(chunk: memoryview, dtype: str) -> memoryview:
 
 
 def _halved(chunk: memoryview, dtype: str) -> memoryview:
-    """Little-endian numbers of a wider (or bfloat16) format → float16, rounded half to even; too large: infinity."""
+    """Little-endian float32, float64 or bfloat16 → float16, rounded half to even; infinity where too large."""
     if dtype == "BF16":
         numbers = (np.frombuffer(chunk, "<u2").astype("<u4") << 16).view("<f4")
     else:
@@ -134,8 +138,8 @@ def of_array(array: NDArray) -> Item:
     return Item(_ARRAYS[array.dtype.name], array.shape, lambda: [flat.view(np.uint8).data])
 
 
-def computed(dtype: str, shape: tuple[int, ...], read: Callable[[], "Tensor"], origin: str = "") -> Item:
-    """A tensor that is read, and changed to `dtype`, only when its turn comes."""
+def computed(dtype: str, shape: tuple[int, ...], read: Callable[[], "Tensor"], origin: Path | None = None) -> Item:
+    """A tensor that is read, and converted to `dtype`, only when it is written."""
     return Item(dtype, shape, lambda: [_bytes(read(), dtype)], origin)
 
 
@@ -146,7 +150,7 @@ def of_tensor(tensor: "Tensor", *, half: bool = False) -> Item:
 
 
 def dtype_name(tensor: "Tensor") -> str:
-    """The number format as safetensors names it."""
+    """The safetensors name of a tensor's dtype."""
     return _SAFETENSORS_NAMES[str(tensor.dtype).removeprefix("torch.")]
 
 

@@ -1,18 +1,18 @@
-"""The table of contents of a zip file, read strictly: every part lies where its two headers agree that it lies.
+"""The directory of a zip file, read strictly: the two headers of every part must agree on its place.
 
-Python's zipfile follows the central directory only, takes the last of parts with one name, and makes a kilobyte of
-objects for every 46 bytes of it. Weights come from strangers, so here doubled names, overlaps, headers that disagree
-and encryption are errors. Source: PKWARE's APPNOTE 6.3.
+Why not zipfile: it follows the central directory only, takes the last of several parts with one name, gives no
+offset of a part's bytes, and allocates a kilobyte for every 46 bytes of directory. Weights come from untrusted
+sources, so duplicate names, overlaps, contradictory headers and encryption are errors here.
+Source: PKWARE's APPNOTE 6.3.
 """
 
 import struct
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from cn.archives.entries import shown
 from cn.errors import InputError, WeightsError
+from cn.text import shown
 
 _MAX_PARTS = 100_000
 _MAX_DIRECTORY = 32 << 20
@@ -27,7 +27,7 @@ _WIDE = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Part:
-    """One part: `size` bytes from `offset` on, both in bytes of the zip file."""
+    """One part: `size` bytes of the zip file, from `offset`."""
 
     offset: int
     size: int
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Record:
-    """A line of the central directory."""
+    """A record of the central directory."""
 
     name: str
     raw_name: bytes
@@ -45,40 +45,40 @@ class _Record:
     method: int
 
 
-def read_parts(file: BinaryIO, path: Path, size: int) -> dict[str, Part]:
+def read_parts(file: BinaryIO, size: int) -> dict[str, Part]:
     """The parts of a zip file of `size` bytes, by name, in the order of its directory.
 
-    Raises InputError when the file is damaged, cut off or encrypted, and WeightsError when it contradicts
-    itself: such a file shows different things to different readers.
+    Raises InputError when the file is damaged, cut off or encrypted, and WeightsError when it contradicts itself:
+    different readers would see different contents.
     """
     try:
-        start, length, count = _directory(file, path, size)
+        start, length, count = _directory(file, size)
         file.seek(start)
-        records = _records(file.read(length), count, path)
+        records = _records(file.read(length), count)
     except struct.error:
-        raise InputError(f"{path}: damaged: its zip directory makes no sense") from None
+        raise InputError("damaged: its zip directory is invalid") from None
     located: dict[str, Part] = {}
     end = 0
     for record in sorted(records, key=lambda r: r.header):
-        part = _locate(file, record, path)
+        part = _locate(file, record)
         if record.header < end or part.offset + part.size > start:
-            raise WeightsError(f"{path}: two parts of this zip file overlap: refused")
+            raise WeightsError("two parts of this zip file overlap: refused")
         end = part.offset + part.size
         located[record.name] = part
     return {record.name: located[record.name] for record in records}
 
 
-def _directory(file: BinaryIO, path: Path, size: int) -> tuple[int, int, int]:
-    """Where the central directory starts, its length in bytes and the number of its lines."""
+def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
+    """The start of the central directory, its length in bytes and its number of records."""
     tail_start = max(0, size - _END.size - 0xFFFF)
     file.seek(tail_start)
     tail = file.read(size - tail_start)
     at = tail.rfind(b"PK\5\6")
     if at < 0:
-        raise InputError(f"{path}: cut off: the end of this zip file is missing")
+        raise InputError("cut off: the end of this zip file is missing")
     _, disk, first_disk, _, count, length, start, comment = _END.unpack_from(tail, at)
     if at + _END.size + comment != len(tail):
-        raise InputError(f"{path}: damaged: something follows this zip file's end")
+        raise InputError("damaged: there is data after the end of this zip file")
     end = tail_start + at
     if end >= _END64_LOCATOR.size:
         file.seek(end - _END64_LOCATOR.size)
@@ -88,11 +88,11 @@ def _directory(file: BinaryIO, path: Path, size: int) -> tuple[int, int, int]:
             mark, _, _, _, disk, first_disk, _, count, length, start = _END64.unpack(file.read(_END64.size))
             end = where if mark == b"PK\6\6" else -1
     if disk or first_disk or count > _MAX_PARTS or length > _MAX_DIRECTORY or start + length > end:
-        raise InputError(f"{path}: damaged: its zip directory makes no sense")
+        raise InputError("damaged: its zip directory is invalid")
     return start, length, count
 
 
-def _records(data: bytes, count: int, path: Path) -> list[_Record]:
+def _records(data: bytes, count: int) -> list[_Record]:
     records = []
     at = 0
     for _ in range(count):
@@ -103,21 +103,21 @@ def _records(data: bytes, count: int, path: Path) -> list[_Record]:
         raw_name, extra = data[at : at + name_length], data[at + name_length : at + name_length + extra_length]
         at += name_length + extra_length + comment_length
         if mark != b"PK\1\2" or at > len(data):
-            raise InputError(f"{path}: damaged: its zip directory makes no sense")
+            raise InputError("damaged: its zip directory is invalid")
         size, packed, header = _widened(extra, (size, packed, header))
         if flags & _ENCRYPTED:
-            raise InputError(f"{path}: is an encrypted zip file; decrypt it first")
+            raise InputError("is an encrypted zip file; decrypt it first")
         if not method and packed != size:
-            raise InputError(f"{path}: damaged: its zip directory makes no sense")
+            raise InputError("damaged: its zip directory is invalid")
         records.append(_Record(raw_name.decode("utf-8", "backslashreplace"), raw_name, header, packed, method))
     for name, times in Counter(record.name for record in records).items():
         if times > 1:
-            raise WeightsError(f"{path}: {shown(name)} is in this zip file {times} times: refused")
+            raise WeightsError(f"{shown(name)} is in this zip file {times} times: refused")
     return records
 
 
 def _widened(extra: bytes, values: tuple[int, int, int]) -> tuple[int, ...]:
-    """Sizes and offset, those that did not fit into 32 bits from the zip64 extra field; struct.error without it."""
+    """Sizes and offset; those beyond 32 bits come from the zip64 extra field (struct.error where it is missing)."""
     at = 0
     wide = b""
     while at + 4 <= len(extra):
@@ -133,12 +133,12 @@ def _widened(extra: bytes, values: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _locate(file: BinaryIO, record: _Record, path: Path) -> Part:
-    """Where a part's bytes lie, by its local header, which must name the same part."""
+def _locate(file: BinaryIO, record: _Record) -> Part:
+    """The place of a part's bytes, by its local header, which must name the same part."""
     file.seek(record.header)
     data = file.read(_LOCAL.size + len(record.raw_name))
     if len(data) < _LOCAL.size or data[:4] != b"PK\3\4":
-        raise InputError(f"{path}: damaged: a part of this zip file is not where its directory says")
+        raise InputError("damaged: a part of this zip file is not where its directory says")
     _, _, flags, method, *_, name_length, extra_length = _LOCAL.unpack_from(data)
     if (
         data[_LOCAL.size :] != record.raw_name
@@ -146,5 +146,5 @@ def _locate(file: BinaryIO, record: _Record, path: Path) -> Part:
         or method != record.method
         or flags & _ENCRYPTED
     ):
-        raise WeightsError(f"{path}: the directory of this zip file contradicts its contents: refused")
+        raise WeightsError("the directory of this zip file contradicts its contents: refused")
     return Part(record.header + _LOCAL.size + name_length + extra_length, record.size, bool(method))

@@ -1,4 +1,5 @@
-"""Files ↔ models: recognize by content, map the names, read safely, write whole.
+"""Checkpoints of bases and controls in every layout: identified by content, read safely, converted, written.
 
-`load` reads any layout into networks, `native` writes our own files, `convert` and `inspection` serve the commands.
+`read.load` reads any layout into networks, `write.native` writes cn's own files, `write.plan` and `write.writer`
+convert between layouts, `transfer` moves a control to another base, and `read.inspection` describes a file.
 """

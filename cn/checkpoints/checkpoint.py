@@ -1,39 +1,28 @@
-"""What a file or folder of weights holds, described without reading a single number. No torch."""
+"""The description of a file or folder of weights, made without reading any tensor. No torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from cn.archives.archive import Archive
 from cn.archives.entries import Entry
 from cn.checkpoints.keymaps import clip, diffusers, ldm
 from cn.checkpoints.keymaps.keymap import Shape, Table
-from cn.errors import InputError, WeightsError
+from cn.checkpoints.layouts import KeyNaming, Layout, PartName
+from cn.errors import WeightsError
 from cn.model.config import ConditionEncoderKind, Links, ModelConfig, Prediction, UNetConfig
-
-Layout = Literal["native", "ldm", "diffusers"]
-PartName = Literal["unet", "vae", "text", "control"]
-Dialect = Literal["native", "ldm", "diffusers", "transformers", "open_clip"]
-
-HEADER = "cn"
-"""The safetensors metadata entry in which our files say what they are, as JSON."""
 
 _SAME = Table({"{name}": "{name}"})
 
 _SD2_V_SIZE = 768
-"""Pixels a side at which the published v-prediction models were trained."""
-
-BASE_PARTS: tuple[PartName, ...] = ("unet", "vae", "text")
-TITLES: Mapping[PartName, str] = {"unet": "U-Net", "vae": "VAE", "text": "text encoder", "control": "ControlNet"}
+"""Image size in pixels at which the published v-prediction models were trained."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network's tensors, by the names of `dialect` (without the file's prefix)."""
+    """One network's tensors, by their names in `naming` (without the file's prefix)."""
 
-    dialect: Dialect
+    naming: KeyNaming
     entries: Mapping[str, Entry]
 
     @property
@@ -47,22 +36,22 @@ class Part:
 
 @dataclass(frozen=True)
 class ControlSpec:
-    """What a ControlNet is, besides its U-Net's configuration."""
+    """A ControlNet's description: its U-Net's configuration and everything else that defines it."""
 
     unet: UNetConfig
     condition_encoder: ConditionEncoderKind = "released"
     condition_channels: int = 3
     links: Links = "full"
     pooled: bool = False
-    """Residuals are averaged over all cells (ControlNet 1.1 "shuffle": global_average_pooling)."""
+    """Residuals are averaged over the image (ControlNet 1.1 "shuffle": global_average_pooling)."""
     reversed_channels: bool = False
-    """Takes its condition as BGR (diffusers: controlnet_conditioning_channel_order)."""
+    """The condition is BGR (diffusers: controlnet_conditioning_channel_order)."""
     kind: str | None = None
     base_sha256: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "ControlSpec":
-        """From our own header. LookupError, TypeError, ValueError or AttributeError where it is damaged."""
+        """From the header of cn's own files; LookupError, TypeError, ValueError, AttributeError where it is damaged."""
         return cls(
             unet=ModelConfig.from_dict({"name": "", "unet": record["unet"]}).unet,
             condition_encoder=_one_of(record, "condition_encoder", *get_args(ConditionEncoderKind)),
@@ -83,21 +72,21 @@ def _one_of(record: Mapping[str, Any], name: str, *allowed: Any) -> Any:
 
 def _condition_channels(value: Any) -> int:
     if type(value) is not int or not 0 < value <= 1024:
-        raise ValueError(f"condition_channels is {value!r}, and should be a small whole number")
+        raise ValueError(f"condition_channels is {value!r}, and should be a whole number from 1 to 1024")
     return value
 
 
 def text_in(record: Mapping[str, Any], name: str) -> str:
-    """A text from our own header, "" where it has none; ValueError where something else stands there."""
+    """A string from the header of cn's own files, "" where it is missing; ValueError for any other value."""
     value = record.get(name)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}, and should be a text")
+        raise ValueError(f"{name} is {value!r}, and should be a string")
     return value or ""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A base, a control or both, in whichever layout; what a reader needs and what a person wants to know."""
+    """A base, a control or both, in any layout: what loading needs and what `cn inspect` reports."""
 
     path: Path
     layout: Layout
@@ -105,21 +94,21 @@ class Checkpoint:
     """How the tensors are stored: "safetensors", "pickle", …"""
     parts: Mapping[PartName, Part]
     model: ModelConfig | None = None
-    """The base's configuration, where the base is here; its prediction holds only if `prediction` says so too."""
+    """The configuration of the base, if there is one; its prediction is valid only where `prediction` is set."""
     prediction: Prediction | None = None
-    """What is known of the base's prediction; None: the file does not say, and it may be either."""
+    """The base's prediction; None where the file does not say."""
     control: ControlSpec | None = None
     kept: Mapping[str, Entry] = field(default_factory=dict)
-    """Tensors that belong to the layout but to no network (noise schedule, position ids), by their full names."""
+    """Tensors of the layout that belong to no network (noise schedule, position ids), by their full names."""
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names of tensors that are left out on purpose, by the reason."""
+    """Names of tensors that are left out on purpose, by reason."""
     unknown: tuple[str, ...] = ()
-    """Names of tensors that nobody knows."""
+    """Names of unrecognized tensors."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    leftovers: Mapping[str, str] = field(default_factory=dict)
-    """What else a pickle holds (optimizer, epoch), described."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """What a pickle holds besides tensors (optimizer, epoch): name → a short description."""
     files: tuple[Path, ...] = ()
-    """All files that were read, for the hash."""
+    """All files that it consists of, for the hash."""
 
     @property
     def has_base(self) -> bool:
@@ -131,7 +120,7 @@ class Checkpoint:
 
     @property
     def has_header(self) -> bool:
-        """Whether cn wrote it: its metadata is what `headers` makes."""
+        """Whether cn wrote it: its metadata is a header of `cn.checkpoints.write.headers`."""
         return "role" in self.metadata or "exported" in self.metadata
 
     @property
@@ -141,46 +130,36 @@ class Checkpoint:
         return " and ".join(words)
 
     def config(self, prediction: Prediction | None = None) -> ModelConfig:
-        """The base's configuration with its prediction settled; WeightsError where neither file nor caller says it."""
+        """The base's configuration, its prediction from the argument or the file; WeightsError where neither says."""
         if self.model is None:
-            raise WeightsError(f"{self.path}: a base was expected here, but this is {self.what}")
-        settled = prediction or self.prediction
-        if settled is None:
+            raise WeightsError(f"a base was expected, but this is {self.what}", path=self.path)
+        predicts = prediction or self.prediction
+        if predicts is None:
             raise WeightsError(
-                f"{self.path}: a Stable Diffusion 2 file does not say what its U-Net predicts: give --prediction eps "
-                "(the models of 512 pixels) or --prediction v (those of 768), or put its .yaml beside it"
+                "a Stable Diffusion 2 file does not say what its U-Net predicts: give --prediction eps (models of "
+                "512 pixels) or --prediction v (models of 768 pixels), or put its .yaml into the same folder",
+                path=self.path,
             )
         published = self.layout == "ldm" and self.model.unet.linear_projection and "config" not in self.metadata
-        size = _SD2_V_SIZE if published and settled == "v" else self.model.image_size
+        size = _SD2_V_SIZE if published and predicts == "v" else self.model.image_size
         try:
-            schedule = replace(self.model.schedule, prediction=settled)
+            schedule = replace(self.model.schedule, prediction=predicts)
         except ValueError as error:
-            raise WeightsError(f"{self.path}: it cannot predict {settled}: {error}") from None
+            raise WeightsError(f"it cannot predict {predicts}: {error}", path=self.path) from None
         return replace(self.model, image_size=size, schedule=schedule)
 
     def table(self, part: PartName) -> Table:
         """The key map of one of its parts."""
-        return table_of(part, self.parts[part].dialect, self.model, self.control)
+        return table_of(part, self.parts[part].naming, self.model, self.control)
 
 
-def header_of(archive: Archive) -> dict[str, Any]:
-    """What a file of ours says of itself; {} for others. InputError where that is damaged."""
-    try:
-        header = json.loads(archive.metadata.get(HEADER, "{}"))
-        # Numbers that JSON does not have and halves of characters pass the reader, but could not be told to anyone.
-        json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{archive.path}: its header is damaged: {error}") from None
-    return header if isinstance(header, dict) else {}
-
-
-def table_of(part: PartName, dialect: Dialect, model: ModelConfig | None, control: ControlSpec | None) -> Table:
-    """The key map of a network in a dialect; the configuration must be there that the part belongs to."""
-    if dialect == "native":
+def table_of(part: PartName, naming: KeyNaming, model: ModelConfig | None, control: ControlSpec | None) -> Table:
+    """The key map of a network in a naming; `model` or `control`, whichever it belongs to, must be given."""
+    if naming == "native":
         return _SAME
     if part == "text":
-        return clip.open_clip() if dialect == "open_clip" else clip.transformers()
-    tables = ldm if dialect == "ldm" else diffusers
+        return clip.open_clip() if naming == "open_clip" else clip.transformers()
+    tables = ldm if naming == "ldm" else diffusers
     if part == "control":
         assert control is not None
         return tables.control(control.unet)

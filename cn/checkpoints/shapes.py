@@ -1,23 +1,24 @@
 """The names and shapes of every parameter of our networks, from a configuration alone.
 
-So that files are checked and converted without loading torch, which takes longer than most of the work. A test holds
-this against the networks themselves.
+With these, files are checked and converted without importing torch, which would take longer than most of the work. A
+test compares them with the networks.
 """
 
 from collections.abc import Iterator
 
-from cn.checkpoints.checkpoint import ControlSpec, PartName
+from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.keymaps.keymap import Shape
+from cn.checkpoints.layouts import PartName
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 
 Named = Iterator[tuple[str, Shape]]
 
-# Widths and kernels of the two condition encoders: cn/model/condition_encoder.py.
+# Channels, kernel and last kernel of the two condition encoders: see cn/model/condition_encoder.py.
 _ENCODERS = {"paper": ((16, 32, 64, 128), 4, 1), "released": ((16, 16, 32, 32, 96, 96, 256), 3, 3)}
 
 
 def base_shapes(config: ModelConfig) -> dict[PartName, dict[str, Shape]]:
-    """By part, our names → shapes."""
+    """By part: our names → shapes."""
     return {"unet": dict(_unet(config.unet)), "vae": dict(_vae(config.vae)), "text": dict(_text(config.text))}
 
 
@@ -27,7 +28,7 @@ def control_shapes(spec: ControlSpec) -> dict[str, Shape]:
 
 
 def _layer(name: str, *weight: int) -> Named:
-    """A layer with a bias for each of its outputs."""
+    """A layer with a weight of this shape and a bias."""
     yield f"{name}.weight", weight
     yield f"{name}.bias", weight[:1]
 
@@ -62,7 +63,7 @@ def _transformer(name: str, width: int, config: UNetConfig) -> Named:
 
 
 def _skips(config: UNetConfig) -> list[int]:
-    """The widths of the encoder's features, first to last."""
+    """The channels of the encoder's skip connections, first to last."""
     widths = [config.channels[0]]
     for level, width in enumerate(config.channels):
         widths += [width] * (config.res_blocks + (level < len(config.strides)))

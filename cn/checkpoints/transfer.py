@@ -1,7 +1,7 @@
-"""A control for another base: the difference between the bases is added to what was copied from the first.
+"""Move a control to another base by adding the difference between the bases to the copied parameters.
 
-control' = control + (B - A), for every parameter that the control has from the U-Net's encoder; the condition encoder
-and the zero convolutions stay. Source: the official release, tool_transfer_control.py.
+control' = control + (B - A) for every parameter that the control copied from the U-Net's encoder; the condition
+encoder and the zero convolutions stay. Source: the official release, tool_transfer_control.py.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from cn.files import sha256_of_all
 from cn.model.config import ModelConfig
 
 _ROUNDING = {"F64": 1e-6, "F32": 1e-6, "F16": 1e-3, "BF16": 8e-3}
-"""‖difference‖ / ‖weights‖ that rounding to a number format alone may make (2^-11 and 2^-8 each), with room."""
+"""Upper bounds of ‖difference‖ / ‖weights‖ from rounding to a dtype alone (2^-11 for F16, 2^-8 for BF16)."""
 
 
 @dataclass(frozen=True)
 class Moved:
-    """One parameter plus the difference of two others, in float32, rounded to its own format at the end."""
+    """One parameter plus the difference of two others, computed in float32, rounded to its own dtype."""
 
     own: Parameter
     minus: Parameter
@@ -46,40 +46,42 @@ class Moved:
 
 @dataclass(frozen=True)
 class Transfer:
-    """The result, and how far the base inside the control's file was from the base it began with (None: has none)."""
+    """The result, and whether the control's file holds a base that was trained too."""
 
     contents: Contents
     distance: float | None = None
-    """The larger of ‖own - A‖ / ‖A‖ of the U-Net's encoder and of its decoder."""
-    trained_along: bool = False
-    """Whether that is more than rounding: the file's U-Net was trained too, and comes along."""
+    """‖own - A‖ / ‖A‖ of the U-Net in the control's file (the larger of encoder and decoder); None without one."""
+    base_trained: bool = False
+    """Whether the distance exceeds rounding: that U-Net was trained too and is moved as well."""
 
 
 def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Transfer:
-    """Move a control, and a U-Net that was trained along with it, from one base to another of the same shapes.
+    """Move a control, and a U-Net that was trained with it, from one base to another of the same shapes.
 
-    Raises WeightsError when the three do not go together.
+    Raises WeightsError when the three do not match.
     """
     for base in (from_base, to_base):
         if base.config is None:
-            raise WeightsError(f"{base.path}: a base was expected here, but this is a control")
+            raise WeightsError("a base was expected, but this is a control", path=base.path)
     first, second = from_base.parts["unet"], to_base.parts["unet"]
     _check_same(from_base, to_base)
     if control.control is None:
-        raise WeightsError(f"{control.path}: a control was expected here, but this is a base")
+        raise WeightsError("a control was expected, but this is a base", path=control.path)
     own = control.parts["control"]
     copied = [name for name in own if name.startswith("encoder.")]
     if missing := [name for name in copied if name not in first or first[name].shape != own[name].shape]:
-        raise WeightsError(f"{control.path}: was made for another U-Net than {from_base.path} ({missing[0]} differs)")
+        raise WeightsError(f"does not match the U-Net of {from_base.path} ({missing[0]} differs)", path=control.path)
     moved: dict[str, Parameter] = dict(own)
     moved |= {name: Moved(own[name], first[name], second[name]) for name in copied}
     hashes = {"from_base": sha256_of_all(from_base.files), "to_base": sha256_of_all(to_base.files)}
     spec = replace(control.control, base_sha256=hashes["to_base"])
-    told = {**control.metadata, "transferred": hashes}
+    metadata = {**control.metadata, "transferred": hashes}
     notes = control.notes
     if control.control.base_sha256 not in ("", hashes["from_base"], from_base.metadata.get("source_sha256")):
-        notes = (*notes, f"the control says that it was trained on another base than {from_base.path}")
-    result = replace(control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=told, notes=notes)
+        notes = (*notes, f"according to its metadata, the control was trained on another base than {from_base.path}")
+    result = replace(
+        control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=metadata, notes=notes
+    )
     if "unet" not in control.parts:
         return Transfer(result)
     own_unet = control.parts["unet"]
@@ -115,4 +117,4 @@ def _check_same(first: Contents, second: Contents) -> None:
         return config.unet if config is not None else None
 
     if comparable(first.config) != comparable(second.config):
-        raise WeightsError(f"{second.path}: its U-Net has other shapes than that of {first.path}: nothing can be moved")
+        raise WeightsError(f"its U-Net differs in shape from that of {first.path}: cannot transfer", path=second.path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cn import console
+from cn.checkpoints.layouts import TITLES
 from cn.commands.options import Json
 from cn.errors import CnError, InputError, PartialError
 from cn.units import bytes_text, count_text
@@ -14,9 +15,8 @@ from cn.units import bytes_text, count_text
 if TYPE_CHECKING:
     from cn.checkpoints.read.inspection import Report
 
-_TITLES = {"unet": "U-Net", "vae": "VAE", "text": "text encoder", "control": "ControlNet", "all": "all"}
 _SHOWN = {"role", "config", "unet", "kind", "links", "condition_encoder", "condition_channels", "control", "format"}
-"""Metadata that has a row of its own."""
+"""Metadata entries that have a row of their own."""
 _LAYOUTS = {"native": "cn's own", "ldm": "original single file (LDM)", "diffusers": "diffusers"}
 
 
@@ -29,9 +29,9 @@ def inspect(
     ],
     json: Json = False,
 ) -> None:
-    """Say what weights are, by their content: layout, family, parts, number formats, hash, and what is odd.
+    """Describe weights by their content: layout, family, parts, dtypes, hash, and warnings.
 
-    Nothing that a file holds is ever run: a pickle that tries is refused by name.
+    No code in a file is ever run: a pickle that tries to is refused.
     """
     failures: list[CnError] = []
     for number, path in enumerate(paths):
@@ -55,7 +55,7 @@ def inspect(
 
 
 def _look(path: str) -> "Report":
-    """The report on a file or folder. Hashing takes longest, so that begins before anything else is even imported."""
+    """The report on a file or folder. Hashing takes longest and starts before the other imports."""
     from cn.files import sha256
 
     with ThreadPoolExecutor(1) as pool:
@@ -76,32 +76,29 @@ def _lines(report: "Report") -> list[str]:
 
 
 def _rows(report: "Report") -> list[tuple[str, str | None]]:
-    parts = [f"{_TITLES[part]} {count_text(number)}" for part, number in report.parameters.items()]
+    parts = [f"{TITLES.get(part, part)} {count_text(number)}" for part, number in report.parameters.items()]
     several = f" in {report.files} files" if report.files > 1 else ""
     rows: list[tuple[str, str | None]] = [
         ("what", report.what),
         ("layout", f"{_LAYOUTS[report.layout]}, {report.format}" if report.layout else report.format),
         ("family", report.family),
         ("predicts", report.prediction),
-        ("condition", report.kind or ("not said" if report.condition_encoder else None)),
+        ("condition", report.kind or ("not stated" if report.condition_encoder else None)),
         ("encoder", _encoder(report)),
         ("channels", ", ".join(map(str, report.channels)) if report.channels else None),
         ("text", f"width {report.context_dim}" if report.context_dim else None),
         ("parameters", ", ".join(parts)),
-        ("numbers", ", ".join(f"{dtype} ({count})" for dtype, count in report.dtypes.items())),
+        ("dtypes", ", ".join(f"{dtype} ({count})" for dtype, count in report.dtypes.items())),
         ("size", f"{bytes_text(report.size)}{several}"),
         ("sha-256", report.sha256),
     ]
-    told = [f"{name}: {_short(value)}" for name, value in report.metadata.items() if name not in _SHOWN]
-    rows += [("metadata" if not k else "", text) for k, text in enumerate(told)]
-    return rows + [("odd" if not k else "", text) for k, text in enumerate(report.odd)]
+    metadata = [f"{name}: {_short(value)}" for name, value in report.metadata.items() if name not in _SHOWN]
+    rows += [("metadata" if not k else "", text) for k, text in enumerate(metadata)]
+    return rows + [("warnings" if not k else "", text) for k, text in enumerate(report.warnings)]
 
 
 def _encoder(report: "Report") -> str | None:
-    words = {
-        "paper": "the paper's four layers (only cn can run it)",
-        "released": "the released eight layers",
-    }
+    words = {"paper": "the paper's, four layers (only cn can run it)", "released": "the released one, eight layers"}
     links = "; linked to the middle block only" if report.links == "middle" else ""
     return words[report.condition_encoder] + links if report.condition_encoder else None
 

@@ -9,7 +9,7 @@ import typer
 
 from cn import console
 from cn.commands.options import Json, Quiet
-from cn.errors import CnError, InputError, UsageError, WeightsError
+from cn.errors import CnError, UsageError, WeightsError
 from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
@@ -131,30 +131,10 @@ def path(
     console.emit({"name": name, "path": str(_place(name)[0])}, json)
 
 
-@app.command()
-def convert(
-    source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A published .pkl file of OpenPifPaf.", show_default=False)
-    ],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="The .safetensors file to write.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST, if it is there.")] = False,
-    json: Json = False,
-) -> None:
-    """Make a safetensors file of a published OpenPifPaf network, which is a pickled module.
-
-    Nothing in the file is run. The tensors keep their names and bytes; the new file says what it was made from, and
-    the license. [b]cn detect openpifpaf[/b] reads both. (Stable Diffusion and ControlNets: [b]cn convert[/b].)
-    """
-    from cn.detect.pose.pifpaf import convert_pifpaf
-
-    if target.suffix != ".safetensors":
-        raise UsageError(f"{target}: name the result .safetensors")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{target}: the result would replace the file it is made from; name another file")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target}: is already there; --overwrite replaces it")
-    convert_pifpaf(source, target)
-    console.emit({"path": str(target), "source": str(source)}, json)
+@app.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def convert() -> None:
+    """Now part of [b]cn convert[/b]."""
+    raise UsageError("cn weights convert is now cn convert SRC DST")
 
 
 def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "list[Published]":

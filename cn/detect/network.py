@@ -98,14 +98,14 @@ def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
 
     from cn.detect.nets.cpu import rearranged
     from cn.detect.nets.loading import open_net
+    from cn.devices import DTYPES
 
-    dtypes: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     network = open_net(family, path)
     if device == "cpu" and precision == "fp32":
         return rearranged(network)
     # Some of cuDNN's convolutions add up in any order, and would give other last bits each time.
     torch.backends.cudnn.deterministic = True
-    return _one_at_a_time(network.to(device, dtypes[precision]))
+    return _one_at_a_time(network.to(device, DTYPES[precision]))
 
 
 def _one_at_a_time(network: "nn.Module") -> "nn.Module":

@@ -17,6 +17,10 @@ Spacing = Literal["leading", "linspace", "trailing", "trailing_stride"]
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]
 
+START_TOKEN, END_TOKEN = 49406, 49407
+"""The last two of CLIP's tokens."""
+VOCABULARY_SIZE = 49408
+
 DEFAULT_PROMPT = "a professional, detailed, high-quality image"
 """Section 4.1 (2): the prompt for when nothing is known of the content."""
 
@@ -135,8 +139,8 @@ class TextConfig:
     layers: int = 12
     run_layers: int = 12
     quick_gelu: bool = True
-    pad_id: int = 49407
-    vocab_size: int = 49408
+    pad_id: int = END_TOKEN
+    vocab_size: int = VOCABULARY_SIZE
     context_length: int = 77
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cn.model.base import Base
+from cn.model.config import END_TOKEN, START_TOKEN
 from cn.model.schedule import Schedule
 from cn.pretrain.latents import Latents, unknown_token
 from cn.pretrain.legs import Budget, Rates, train_leg
@@ -40,7 +41,7 @@ class Trained(nn.Module):
 
 def damage_prompts(tokens: Tensor, empty: Tensor, unknown: int, recipe: DenoiserRecipe) -> Tensor:
     """(B, 77) ids: a share of the prompts emptied, a share of the words made unknown."""
-    words = (tokens != 49406) & (tokens != 49407) & (tokens != 0)
+    words = (tokens != START_TOKEN) & (tokens != END_TOKEN) & (tokens != 0)
     lost = words & (torch.rand(tokens.shape, device=tokens.device) < recipe.unknown)
     tokens = torch.where(lost, torch.full_like(tokens, unknown), tokens)
     dropped = torch.rand((len(tokens), 1), device=tokens.device) < recipe.prompt_drop

@@ -10,14 +10,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from cn.checkpoints.read.load import Control, check_fits
+from cn.devices import DTYPES
 from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
 from cn.train.config import Precision, TrainConfig
 from cn.train.draws import Stream, generator
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Parts:
 
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in: half precision where configured, else none."""
-        return torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
+        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:

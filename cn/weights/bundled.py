@@ -1,6 +1,5 @@
 """What weights there are: the bundled files, read from their headers without torch."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from cn import conditions
 from cn.archives.archive import open_archive
+from cn.archives.metadata import decode
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import reason, sha256
 
@@ -17,9 +17,6 @@ Role = Literal["base", "control", "unknown"]
 
 FOLDER = Path(__file__).parent
 """Where the bundled files lie."""
-
-METADATA_KEY = "cn"
-"""The safetensors metadata entry in which our files say what they are, as JSON."""
 
 BASE_NAME = "base"
 
@@ -119,11 +116,7 @@ def _names(folder: Path, role: Role) -> list[str]:
 def describe(path: str | os.PathLike[str]) -> Weights:
     """What a file of weights says of itself; InputError when it is none or is cut off."""
     archive = open_archive(Path(path))
-    try:
-        metadata = json.loads(archive.metadata.get(METADATA_KEY, "{}"))
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}: the header of this file cannot be understood") from None
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = decode(archive)
     role = metadata.get("role")
     return Weights(
         name=Path(path).stem,

@@ -1,4 +1,4 @@
-"""Pickled weights: all that torch.save writes is read as torch reads it, and what is beside the tensors is named."""
+"""Pickled weights: everything torch.save writes is read as torch reads it; everything but tensors is described."""
 
 import argparse
 import datetime
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cn.archives import pickles, torch_files
-from cn.archives.archive import Archive, load_tensor, open_archive
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import load_tensor
 from cn.errors import InputError, WeightsError
 from tests.helpers import assembled
 
@@ -62,7 +63,7 @@ def everything(new: bool = True) -> dict[str, Tensor]:
         "empty rows": torch.empty(3, 0, 2, dtype=torch.float16),
         "tied": tied,
         "tied too": tied,
-        "tied, turned": tied.t(),
+        "tied, transposed": tied.t(),
         "parameter": nn.Parameter(torch.randn(3)),
         "ünï.cödé 模型": torch.ones(1),
         "n" * 5000: torch.ones(2),
@@ -81,11 +82,11 @@ def test_everything_is_read_as_torch_reads_it(tmp_path, protocol, new):
         # torch.load with weights_only cannot read the later protocols.
         same(archive, torch.load(path, weights_only=True))
     assert archive.format == ("pickle" if new else "legacy pickle")
-    assert archive.leftovers == {}
+    assert archive.extras == {}
     assert archive.metadata == {}
     assert archive.path == path
     strided = {name for name, entry in archive.entries.items() if entry.strides is not None}
-    assert strided == {"transposed", "every second", "a part", "expanded", "channels last", "tied, turned"}
+    assert strided == {"transposed", "every second", "a part", "expanded", "channels last", "tied, transposed"}
     assert archive.entries["tied"].offset == archive.entries["tied too"].offset
 
 
@@ -105,7 +106,7 @@ def test_attributes_of_tensors_are_dropped(tmp_path):
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_nested_state_dicts_are_gone_into_and_what_is_beside_them_is_told(tmp_path, depth, new):
+def test_nested_state_dicts_are_followed_and_other_values_described(tmp_path, depth, new):
     weights = {"a": torch.ones(2), "b": torch.zeros(1)}
     value: dict = weights | {"betas": None}
     for level in range(depth):
@@ -113,7 +114,7 @@ def test_nested_state_dicts_are_gone_into_and_what_is_beside_them_is_told(tmp_pa
     archive = open_archive(saved(value, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new))
     same(archive, weights)
     steps = {f"step {level}": str(840000 + level) for level in range(depth)}
-    assert archive.leftovers == {**steps, "optimizer_states": "list of 1", "betas": "None"}
+    assert archive.extras == {**steps, "optimizer_states": "list of 1", "betas": "None"}
 
 
 def test_a_state_dict_in_a_state_dict_in_five_is_not_looked_for(tmp_path):
@@ -122,7 +123,7 @@ def test_a_state_dict_in_a_state_dict_in_five_is_not_looked_for(tmp_path):
         value = {"state_dict": value}
     archive = open_archive(saved(value, tmp_path / "a.ckpt"))
     assert archive.entries == {}
-    assert archive.leftovers == {"state_dict": "dict of 1 (state_dict)"}
+    assert archive.extras == {"state_dict": "dict of 1 (state_dict)"}
 
 
 def test_a_dictionary_within_itself_ends(tmp_path):
@@ -135,23 +136,23 @@ def test_the_only_dictionary_with_tensors_is_the_weights(tmp_path):
     weights = {"a": torch.ones(2)}
     archive = open_archive(saved({"params_ema": weights, "epoch": 3, "other": {"x": 1}}, tmp_path / "a.pth"))
     same(archive, weights)
-    assert archive.leftovers == {
+    assert archive.extras == {
         "params_ema": "dict of 1 (a): the weights",
         "epoch": "3",
         "other": "dict of 1 (x)",
     }
     both = open_archive(saved({"params": weights, "params_ema": weights}, tmp_path / "b.pth"))
     assert both.entries == {}, "which of the two is not for the reader to say"
-    assert set(both.leftovers) == {"params", "params_ema"}
+    assert set(both.extras) == {"params", "params_ema"}
 
 
 def test_keys_that_are_no_texts_become_texts(tmp_path):
     archive = open_archive(saved({1: torch.ones(1), (2, "x"): "y", None: torch.ones(2)}, tmp_path / "a.pth"))
     assert list(archive.entries) == ["1", "None"]
-    assert archive.leftovers == {"a tuple": "y"}
+    assert archive.extras == {"a tuple": "y"}
 
 
-def test_leftovers_are_described_in_a_few_words(tmp_path):
+def test_other_values_are_described_in_a_few_words(tmp_path):
     value = {
         "weight": torch.ones(1),
         "text": "a\nb\x1b[31m" + "x" * 500,
@@ -177,8 +178,8 @@ def test_leftovers_are_described_in_a_few_words(tmp_path):
     }
     archive = open_archive(saved(value, tmp_path / "a.pth"))
     assert list(archive.entries) == ["weight"]
-    assert archive.leftovers.pop("text") == "a?b?[31m" + "x" * 91 + "…"
-    assert archive.leftovers == {
+    assert archive.extras.pop("text") == "a?b?[31m" + "x" * 91 + "…"
+    assert archive.extras == {
         "float": "0.5",
         "yes": "True",
         "long": "a long number",
@@ -237,7 +238,7 @@ def test_what_trainers_leave_behind_is_only_named(tmp_path, monkeypatch, protoco
         monkeypatch.delitem(sys.modules, name)
     archive = open_archive(path)
     same(archive, weights)
-    left = archive.leftovers
+    left = archive.extras
     assert left["callbacks"] == "dict of 1 (pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint)"
     assert left["hyper_parameters"] == "pytorch_lightning.callbacks.model_checkpoint.Config"
     assert left["listed"] == "pytorch_lightning.callbacks.model_checkpoint.Listed"
@@ -260,10 +261,10 @@ def test_times_and_random_states_are_only_named(tmp_path, protocol):
     path = saved({"state_dict": {"a": torch.ones(2)}, **left}, tmp_path / "a.ckpt", pickle_protocol=protocol)
     archive = open_archive(path)
     same(archive, {"a": torch.ones(2)})
-    assert archive.leftovers["date"] == "datetime.datetime"
-    assert archive.leftovers["took"] == "datetime.timedelta"
-    assert archive.leftovers["drawn"] == "numpy.random._pickle.__generator_ctor"
-    assert set(archive.leftovers) == set(left)
+    assert archive.extras["date"] == "datetime.datetime"
+    assert archive.extras["took"] == "datetime.timedelta"
+    assert archive.extras["drawn"] == "numpy.random._pickle.__generator_ctor"
+    assert set(archive.extras) == set(left)
 
 
 def a_network() -> nn.Module:
@@ -286,7 +287,7 @@ def test_a_whole_network_gives_its_state_dict(tmp_path, new):
 
 @pytest.mark.parametrize("value", [torch.ones(2), [torch.ones(2)], 7, None, "text", (1,)], ids=str)
 def test_what_has_no_names_is_no_weights(tmp_path, value):
-    with pytest.raises(WeightsError, match="where weights are tensors by name"):
+    with pytest.raises(WeightsError, match="weights are tensors by name"):
         open_archive(saved(value, tmp_path / "a.pt"))
 
 
@@ -323,7 +324,7 @@ def test_strings_of_python_2(tmp_path):
     path.write_bytes(assembled.torch_zip(main))
     archive = open_archive(path)
     same(archive, {"a": torch.tensor([1.0, 2, 3, 4])})
-    assert archive.leftovers == {"x\\xffy": "1"}
+    assert archive.extras == {"x\\xffy": "1"}
 
 
 def test_a_view_of_an_old_storage(tmp_path):

@@ -1,4 +1,4 @@
-"""Conversion: round trips bit for bit, the exact published names at full size, and refusals that say why."""
+"""Conversion: exact round trips, the published names at full size, and errors that give the reason."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import empty_base, empty_control, open_base, open_control, shapes_of
 from cn.checkpoints.read.recognize import recognize
-from cn.checkpoints.write.convert import plan
-from cn.checkpoints.write.writer import check_destination, deliver
+from cn.checkpoints.write.plan import plan
+from cn.checkpoints.write.writer import check_destination, write_conversion
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.model.config import PRESETS, ModelConfig
 from tests.golden.keys import keys
@@ -34,7 +34,7 @@ FAMILIES = list(CONFIGS)
 
 @dataclass(frozen=True)
 class Shaped:
-    """A parameter that has a shape and no numbers."""
+    """A parameter with a shape but no numbers."""
 
     shape: tuple[int, ...]
     dtype: str = "F32"
@@ -98,12 +98,12 @@ def test_round_trip_through_the_original_layout(tmp_path, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_round_trip_through_diffusers(tmp_path, family):
-    """SD 2's last text layer never runs, and diffusers has no place for it: a copy of the one before comes back."""
+    """SD 2's last text layer never runs, and diffusers does not store it: a copy of the one before comes back."""
     source = native_base(tmp_path / "a.safetensors", family)
     folder = convert(source, tmp_path / "folder", "diffusers")
     back = convert(folder, tmp_path / "b.safetensors", "native")
-    idle = {name for name in tensors(source) if ".resblocks.2." in name} if family == "sd2" else set()
-    assert_same({name: t for name, t in tensors(source).items() if name not in idle}, tensors(back))
+    unused = {name for name in tensors(source) if ".resblocks.2." in name} if family == "sd2" else set()
+    assert_same({name: t for name, t in tensors(source).items() if name not in unused}, tensors(back))
     assert_same(tensors(folder), tensors(convert(back, tmp_path / "again", "diffusers")))
     original = convert(folder, tmp_path / "c.safetensors", "ldm")
     assert_same(tensors(folder), tensors(convert(original, tmp_path / "third", "diffusers")))
@@ -119,13 +119,13 @@ def test_round_trip_of_a_control(tmp_path, family, to):
     back = convert(middle, tmp_path / "c.safetensors", "native")
     assert_same(tensors(source), tensors(back))
     found = open_control(middle)
-    assert (found.kind, found.base_sha256) == ("canny", "abc"), "what the file says of itself goes along"
+    assert (found.kind, found.base_sha256) == ("canny", "abc"), "metadata is kept"
     for name, parameter in control(family).state_dict().items():
         assert torch.equal(parameter, found.model.state_dict()[name]), name
 
 
 def test_a_base_and_a_control_in_one_file_and_apart(tmp_path):
-    """ControlNet 1.0's form: split into our two files, put together again, and taken apart by --only."""
+    """The form of ControlNet 1.0: split into two native files, joined again, and separated by --only."""
     (tmp_path / "both").mkdir()
     native_base(tmp_path / "both/base.safetensors", "sd1")
     native_control(tmp_path / "both/control.safetensors", "sd1")
@@ -144,7 +144,7 @@ def test_a_base_and_a_control_in_one_file_and_apart(tmp_path):
     assert json.loads((both / "model_index.json").read_text())["_class_name"] == "StableDiffusionControlNetPipeline"
     assert_same(tensors(convert(both, tmp_path / "f.safetensors", "ldm")), tensors(whole))
     assert_same(tensors(convert(folder, tmp_path / "h.safetensors", "ldm")), tensors(whole))
-    with pytest.raises(UsageError, match="a base and a control make a folder"):
+    with pytest.raises(UsageError, match="a base and a control are written as a folder"):
         convert(whole, tmp_path / "g.safetensors", "native")
 
 
@@ -184,7 +184,7 @@ def test_numbers_that_are_not_finite_are_never_written(tmp_path, value, to):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_other_layouts_have_no_place_for(tmp_path):
+def test_what_other_layouts_cannot_store(tmp_path):
     paper = native_control(tmp_path / "paper.safetensors", "sd1", "paper")
     for to in ("ldm", "diffusers"):
         with pytest.raises(WeightsError, match=r"paper\.safetensors: has the paper's .*--cond-encoder"):
@@ -195,8 +195,8 @@ def test_what_other_layouts_have_no_place_for(tmp_path):
     assert list(tmp_path.iterdir()) == [paper]
 
 
-def test_our_own_files_stay_what_they_are(tmp_path):
-    """The bundled base keeps its few token rows and what its header says."""
+def test_converting_to_the_same_layout_changes_nothing(tmp_path):
+    """The bundled base keeps its shortened token embedding and its header."""
     source = Path(__file__).parent.parent.parent / "cn/weights/base.safetensors"
     copy = convert(source, tmp_path / "b.safetensors", "native")
     assert_same(tensors(source), tensors(copy))
@@ -209,8 +209,8 @@ def test_our_own_files_stay_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_the_text_layer_that_does_not_run_is_told_by_its_company(tmp_path, marked):
-    """Files made from diffusers folders hold the layers that run and no projection: all of them run."""
+def test_the_unused_text_layer_is_identified_by_other_tensors(tmp_path, marked):
+    """In files made from diffusers folders, which lack the projection, all layers run."""
     source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
     content = tensors(source)
     if not marked:
@@ -220,15 +220,15 @@ def test_the_text_layer_that_does_not_run_is_told_by_its_company(tmp_path, marke
     assert (text.layers, text.run_layers) == ((3, 2) if marked else (3, 3))
 
 
-def test_what_a_pruned_file_lacks_is_written_anew(tmp_path):
-    """And what a merge has under odd names or in odd formats comes out as the official code asks for it."""
+def test_tensors_missing_from_a_pruned_file_are_recomputed(tmp_path):
+    """Unusual names and dtypes of merged models are written as the official code requires."""
     source = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
     whole = tensors(source)
-    odd = {n: t for n, t in whole.items() if "." in n}
+    merged = {n: t for n, t in whole.items() if "." in n}
     ids = "cond_stage_model.transformer.text_model.embeddings.position_ids"
-    odd = {n.replace("text_model.", ""): t for n, t in odd.items() if n != ids}
-    odd[ids.replace("text_model.", "")] = whole[ids].half()
-    save_file(odd, tmp_path / "c.safetensors", {"modelspec.license": "somebody's"})
+    merged = {n.replace("text_model.", ""): t for n, t in merged.items() if n != ids}
+    merged[ids.replace("text_model.", "")] = whole[ids].half()
+    save_file(merged, tmp_path / "c.safetensors", {"modelspec.license": "somebody's"})
     back = convert(tmp_path / "c.safetensors", tmp_path / "d.safetensors", "ldm")
     assert_same(tensors(back), whole)
     with safe_open(back, "pt") as file:
@@ -236,26 +236,26 @@ def test_what_a_pruned_file_lacks_is_written_anew(tmp_path):
     assert header["source_metadata"] == {"modelspec.license": "somebody's"}
     notes = Contents.of(recognize(tmp_path / "c.safetensors")).notes
     assert notes == (f"left out 1 tensor ({ids.replace('text_model.', '')}): "
-                     "position ids stored as floating-point numbers; they are counted anew",)  # fmt: skip
+                     "position ids stored as floating-point numbers, which are recomputed",)  # fmt: skip
 
 
-def test_a_pooled_control_is_told_once_and_stays_so(tmp_path):
-    """Nothing in a shuffle control's tensors shows it: its yaml does, or --pooled."""
+def test_a_pooled_control_stays_pooled(tmp_path):
+    """A shuffle control's tensors do not show it: its yaml does, or --pooled."""
     source = convert(native_control(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
     bare = tmp_path / "bare.safetensors"
     save_file(load_file(source), bare)
     assert not open_control(bare).model.pooled
-    told = convert(bare, tmp_path / "c.safetensors", "native", pooled=True)
-    assert open_control(told).model.pooled
-    assert open_control(convert(told, tmp_path / "d", "diffusers")).model.pooled
-    assert open_control(convert(told, tmp_path / "e.safetensors", "ldm")).model.pooled
+    pooled = convert(bare, tmp_path / "c.safetensors", "native", pooled=True)
+    assert open_control(pooled).model.pooled
+    assert open_control(convert(pooled, tmp_path / "d", "diffusers")).model.pooled
+    assert open_control(convert(pooled, tmp_path / "e.safetensors", "ldm")).model.pooled
     bare.with_suffix(".yaml").write_text("model: {params: {global_average_pooling: true, only_mid_control: false}}")
     assert open_control(bare).model.pooled
     with pytest.raises(UsageError, match="--pooled is for controls"):
         convert(native_base(tmp_path / "f.safetensors", "sd1"), tmp_path / "g.safetensors", "native", pooled=True)
 
 
-def test_a_prediction_that_no_file_says_has_to_be_given(tmp_path):
+def test_a_prediction_that_no_file_says_must_be_given(tmp_path):
     source = convert(native_base(tmp_path / "a.safetensors", "sd2"), tmp_path / "b.safetensors", "ldm")
     bare = tmp_path / "bare.safetensors"
     save_file(load_file(source), bare)
@@ -269,11 +269,11 @@ def test_a_prediction_that_no_file_says_has_to_be_given(tmp_path):
     save_file(load_file(source), bare)
     bare.with_suffix(".yaml").write_text("model: {params: {parameterization: v, timesteps: 1000}}")
     assert open_base(bare).config.schedule.prediction == "v"
-    assert open_base(source).config == base("sd2").config, "our own export says it"
+    assert open_base(source).config == base("sd2").config, "cn's own export says it"
 
 
-def test_averaged_weights_on_request(tmp_path):
-    """They stand under names without dots, beside the plain ones, which are taken otherwise."""
+def test_ema_weights_on_request(tmp_path):
+    """They have names without dots, next to the plain ones, which are the default."""
     source = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
     content = tensors(source)
     unet = {n.removeprefix("model."): t for n, t in content.items() if n.startswith("model.diffusion_model.")}
@@ -285,13 +285,13 @@ def test_averaged_weights_on_request(tmp_path):
         assert torch.equal(averaged[f"model.{name}"], unet[name] + 1), name
     notes = Contents.of(recognize(tmp_path / "c.safetensors", ema=True)).notes
     assert len(notes) == 1
-    assert "the plain weights of the U-Net; the averaged ones (EMA) are taken" in notes[0]
-    with pytest.raises(WeightsError, match="has no averaged weights"):
+    assert "the plain weights of the U-Net, replaced by the EMA weights" in notes[0]
+    with pytest.raises(WeightsError, match="has no EMA weights"):
         recognize(source, ema=True)
 
 
 def test_a_control_with_pieces_of_a_base_is_a_control(tmp_path):
-    """And what is left out is told; a whole base beside it would have been taken along."""
+    """What is left out is reported; a complete base in the same file would have been converted too."""
     base_file = convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm")
     control_file = convert(native_control(tmp_path / "c.safetensors", "sd1"), tmp_path / "d.safetensors", "ldm")
     pieces = {n: t for n, t in tensors(base_file).items() if n.startswith(("first_stage", "betas"))}
@@ -300,7 +300,7 @@ def test_a_control_with_pieces_of_a_base_is_a_control(tmp_path):
     assert found.what == "a control"
     notes = "\n".join(Contents.of(found).notes)
     assert "tensors (first_stage_model." in notes
-    assert "left out 1 tensor (betas): they belong to a base, which is not here" in notes
+    assert "left out 1 tensor (betas): they belong to a base, which is missing" in notes
     assert_same(tensors(convert(tmp_path / "e.safetensors", tmp_path / "f.safetensors", "ldm")), tensors(control_file))
 
 
@@ -310,7 +310,7 @@ def test_weights_are_floating_point_numbers(tmp_path):
     with safe_open(path, "pt") as file:
         header = file.metadata()
     for change, kind, message in (
-        (lambda t: t.to(torch.int8), WeightsError, r"zero_middle\.bias is I8, and weights are floating-point"),
+        (lambda t: t.to(torch.int8), WeightsError, r"zero_middle\.bias is I8, but weights are floating-point"),
         (lambda t: torch.full_like(t, float("nan")).to(torch.float8_e4m3fn), InputError, "holds numbers"),
         (lambda t: torch.full_like(t, float("inf")).to(torch.float8_e5m2), InputError, "holds numbers"),
     ):
@@ -321,17 +321,17 @@ def test_weights_are_floating_point_numbers(tmp_path):
             convert(path, tmp_path / "b.safetensors", "native")
 
 
-OFFENDERS = [
-    (lambda t: t.pop("model.diffusion_model.out.2.bias"), "its U-Net does not fit together: it lacks out.2.bias"),
-    (lambda t: t.update({"model.diffusion_model.extra": torch.zeros(1)}), "nothing takes extra"),
-    (lambda t: t.update({"strange.thing": torch.zeros(1)}), "nothing takes its tensors strange.thing"),
-    (lambda t: t.update({"first_stage_model.quant_conv.bias": torch.zeros(3)}), "quant_conv.bias is 3 and should be 8"),
-    (lambda t: [t.pop(n) for n in list(t) if n.startswith("first_stage")], "has a U-Net but no autoencoder"),
+MISMATCHES = [
+    (lambda t: t.pop("model.diffusion_model.out.2.bias"), "the tensors of its U-Net do not match: missing out.2.bias"),
+    (lambda t: t.update({"model.diffusion_model.extra": torch.zeros(1)}), "unexpected extra"),
+    (lambda t: t.update({"strange.thing": torch.zeros(1)}), "unrecognized tensors: strange.thing"),
+    (lambda t: t.update({"first_stage_model.quant_conv.bias": torch.zeros(3)}), "quant_conv.bias is 3, should be 8"),
+    (lambda t: [t.pop(n) for n in list(t) if n.startswith("first_stage")], "has a U-Net but no VAE"),
     (lambda t: [t.pop(n) for n in list(t) if n.startswith("cond_stage")], "no text encoder"),
 ]
 
 
-@pytest.mark.parametrize(("change", "message"), OFFENDERS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("change", "message"), MISMATCHES, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_tensor_is_accounted_for(tmp_path, change, message):
     content = tensors(convert(native_base(tmp_path / "a.safetensors", "sd1"), tmp_path / "b.safetensors", "ldm"))
     change(content)
@@ -343,7 +343,7 @@ def test_every_tensor_is_accounted_for(tmp_path, change, message):
     assert str(caught.value).startswith(str(tmp_path / "c.safetensors"))
 
 
-def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
+def test_existing_files_are_never_lost(tmp_path, monkeypatch):
     source = native_control(tmp_path / "a.safetensors", "sd1")
     conversion = plan(Contents.of(recognize(source)), "diffusers")
 
@@ -362,19 +362,19 @@ def test_nothing_in_the_way_is_harmed(tmp_path, monkeypatch):
     (tmp_path / "mine/config.json").write_text("{}")
     (tmp_path / "mine/model.safetensors").write_bytes(b"")
     refused(tmp_path / "mine", InputError, r"holds model\.safetensors, which would be lost", overwrite=True)
-    refused(tmp_path / "photos", UsageError, r"call it photos\.safetensors", single=True)
-    refused(tmp_path / "x.ckpt", UsageError, r"call it x\.safetensors", single=True)
+    refused(tmp_path / "photos", UsageError, r"name it photos\.safetensors", single=True)
+    refused(tmp_path / "x.ckpt", UsageError, r"name it x\.safetensors", single=True)
     refused(tmp_path / "x.safetensors", UsageError, "is a folder")
-    refused(source, InputError, "is there already", single=True)
+    refused(source, InputError, "already exists", single=True)
     monkeypatch.chdir(tmp_path / "photos")
-    refused(Path("."), UsageError, "the working directory cannot be replaced", overwrite=True)
-    refused(tmp_path, UsageError, "nor what is above it", overwrite=True)
+    refused(Path("."), UsageError, "the working directory and its parents cannot be replaced", overwrite=True)
+    refused(tmp_path, UsageError, "the working directory and its parents cannot be replaced", overwrite=True)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     refused(tmp_path / "new", InputError, "1,000 bytes free, but the new folder takes")
     assert (tmp_path / "photos/dog.jpg").read_bytes() == b"dog"
 
 
-def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
+def test_a_folder_is_replaced_atomically(tmp_path, monkeypatch):
     source, target = native_control(tmp_path / "a.safetensors", "sd1"), tmp_path / "folder"
     convert(source, target, "diffusers")
     before = tensors(target)
@@ -386,10 +386,10 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("cn.checkpoints.write.writer.write_atomic", fail)
         with pytest.raises(KeyboardInterrupt):
-            deliver(broken, target)
+            write_conversion(broken, target)
     assert_same(tensors(target), before)
     assert sorted(tmp_path.iterdir()) == [source, target]
     (target / "config.json").write_text("{}")
-    deliver(broken, target)
+    write_conversion(broken, target)
     assert json.loads((target / "config.json").read_text())["_class_name"] == "ControlNetModel"
     assert sorted(tmp_path.iterdir()) == [source, target]

@@ -1,4 +1,4 @@
-"""Checkpoints whose descriptions are damaged: one line that names the file, never a traceback."""
+"""Checkpoints with damaged descriptions: one line that names the file, never a traceback."""
 
 import copy
 import json
@@ -47,7 +47,7 @@ VALUES = st.sampled_from(
 
 
 def places(value: Any, here: tuple = ()) -> list[tuple]:
-    """The way to every value in nested dictionaries and lists."""
+    """The path to every value in nested dictionaries and lists."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [here] + [place for key, item in inside for place in places(item, (*here, key))]
 
@@ -57,12 +57,12 @@ def damaged(draw: st.DrawFn, content: Any) -> Any:
     """JSON with one or two values replaced, left out or put in."""
     content = {"": json.loads(json.dumps(content))}
     for _ in range(draw(st.integers(1, 2))):
-        *way, last = draw(st.sampled_from(places(content)[1:]))
+        *path, last = draw(st.sampled_from(places(content)[1:]))
         holder = content
-        for key in way:
+        for key in path:
             holder = holder[key]
         how = draw(st.sampled_from(["replace", "replace", "replace", "remove", "add"]))
-        if how == "remove" and way:
+        if how == "remove" and path:
             del holder[last]
         elif how == "add" and isinstance(holder[last], dict):
             holder[last][draw(st.sampled_from(["", "x", "a\nb", "control", "config", "role"]))] = draw(VALUES)
@@ -87,19 +87,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.with_name("diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     parts = {"params": {"num_heads": -1, "num_head_channels": 64}}
     params = {"parameterization": "v", "scale_factor": 0.2, "unet_config": parts, "timesteps": 1000}
-    beside = {"model": {"params": params | {"linear_start": 0.001, "linear_end": 0.01, "only_mid_control": False}}}
+    sidecar = {"model": {"params": params | {"linear_start": 0.001, "linear_end": 0.01, "only_mid_control": False}}}
     for name in ("base-ldm", "control-ldm"):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(beside))
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(sidecar))
     return folder
 
 
 def with_header(path: Path, change: Callable[[Any], Any]) -> bytes:
-    """A safetensors file with what cn says in its header changed; a text stays as it is."""
+    """A safetensors file with cn's header changed; a string is written as it is."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    told = change(json.loads(header["__metadata__"]["cn"]))
-    header["__metadata__"]["cn"] = told if isinstance(told, str) else json.dumps(told)
+    header_text = change(json.loads(header["__metadata__"]["cn"]))
+    header["__metadata__"]["cn"] = header_text if isinstance(header_text, str) else json.dumps(header_text)
     changed = json.dumps(header).encode()
     return len(changed).to_bytes(8, "little") + changed + data[8 + length :]
 
@@ -135,9 +135,9 @@ def test_damaged_descriptions_give_a_checkpoint_or_one_line(small, data):
     before = file.read_bytes()
     checkpoint = small / file.relative_to(small).parts[0]
     if raw := data.draw(st.sampled_from([*[""] * 30, *RAW])):
-        changed = with_header(file, lambda told: raw) if file.suffix == ".safetensors" else raw.encode()
+        changed = with_header(file, lambda header: raw) if file.suffix == ".safetensors" else raw.encode()
     elif file.suffix == ".safetensors":
-        changed = with_header(file, lambda told: data.draw(damaged(told)))
+        changed = with_header(file, lambda header: data.draw(damaged(header)))
     elif file.suffix == ".yaml":
         changed = yaml.safe_dump(data.draw(damaged(yaml.safe_load(before)))).encode()
     else:
@@ -150,27 +150,39 @@ def test_damaged_descriptions_give_a_checkpoint_or_one_line(small, data):
 
 
 HEADERS = [
-    ("base-ldm", lambda told: told | {"config": 5}, "its description is not one that this version of cn reads"),
-    ("base-ldm", lambda told: told["config"]["unet"].update(groups=7), "7 normalization groups do not divide channels"),
-    ("base-ldm", lambda told: told["config"]["unet"].update(channels=[10, 10]), "do not divide channels of (10, 10)"),
-    ("base", lambda told: told["config"]["unet"].update(groups=7), "7 normalization groups do not divide channels"),
-    ("base", lambda told: told["config"]["vae"].update(channels=[16, 16]), "32 normalization groups do not divide"),
-    ("base", lambda told: told["config"]["vae"].update(scale="x"), "scale is 'x', and should be a number above 0"),
-    ("base", lambda told: told["config"]["text"].update(heads="a"), "heads is 'a', and should be a whole number"),
-    ("base", lambda told: told["config"]["unet"].update(res_blocks=10**9), "res_blocks is 1000000000, and should be"),
-    ("base", lambda told: told["config"].update(name=[1]), "its name is [1]"),
-    ("control-ldm", lambda told: told | {"control": {}}, "it lacks 'unet'"),
-    ("control", lambda told: told | {"links": "left"}, "links is 'left', and should be full or middle"),
-    ("control", lambda told: told | {"condition_encoder": [1]}, "condition_encoder is [1], and should be paper or"),
-    ("control", lambda told: told | {"kind": 5}, "kind is 5, and should be a text"),
-    ("control-folder/diffusion_pytorch_model", lambda told: told | {"control": 5}, "its description is not one"),
+    ("base-ldm", lambda h: h | {"config": 5}, "its description is not valid in this version of cn"),
+    (
+        "base-ldm",
+        lambda h: h["config"]["unet"].update(groups=7),
+        "7 normalization groups do not divide channels",
+    ),
+    (
+        "base-ldm",
+        lambda h: h["config"]["unet"].update(channels=[10, 10]),
+        "do not divide channels of (10, 10)",
+    ),
+    ("base", lambda h: h["config"]["unet"].update(groups=7), "7 normalization groups do not divide channels"),
+    ("base", lambda h: h["config"]["vae"].update(channels=[16, 16]), "32 normalization groups do not divide"),
+    ("base", lambda h: h["config"]["vae"].update(scale="x"), "scale is 'x', and should be a number above 0"),
+    ("base", lambda h: h["config"]["text"].update(heads="a"), "heads is 'a', and should be a whole number"),
+    (
+        "base",
+        lambda h: h["config"]["unet"].update(res_blocks=10**9),
+        "res_blocks is 1000000000, and should be",
+    ),
+    ("base", lambda h: h["config"].update(name=[1]), "its name is [1]"),
+    ("control-ldm", lambda h: h | {"control": {}}, "'unet' is missing"),
+    ("control", lambda h: h | {"links": "left"}, "links is 'left', and should be full or middle"),
+    ("control", lambda h: h | {"condition_encoder": [1]}, "condition_encoder is [1], and should be paper or"),
+    ("control", lambda h: h | {"kind": 5}, "kind is 5, and should be a string"),
+    ("control-folder/diffusion_pytorch_model", lambda h: h | {"control": 5}, "its description is not valid"),
 ]
 
 
 @pytest.mark.parametrize(("name", "change", "words"), HEADERS)
 def test_impossible_headers(tmp_path, small, name, change, words):
     path = tmp_path / "x.safetensors"
-    path.write_bytes(with_header(small / f"{name}.safetensors", lambda told: change(told) or told))
+    path.write_bytes(with_header(small / f"{name}.safetensors", lambda header: change(header) or header))
     load = open_control if "control" in name else open_base
     assert refusal(path, words, load=load).startswith(f"{path}: ")
     assert not inspect(path).usable
@@ -201,8 +213,8 @@ SETTINGS = [
     ),
     ("text_encoder/config.json", {"layer_norm_eps": 1e-6}, WeightsError, "layer_norm_eps is 1e-06; CLIP has 1e-05"),
     ("text_encoder/config.json", {"use_attention_mask": True}, WeightsError, "use_attention_mask is True; CLIP has"),
-    ("text_encoder/config.json", {"hidden_act": [1]}, WeightsError, "its activation is [1]"),
-    ("tokenizer/special_tokens_map.json", {"pad_token": [1]}, WeightsError, "pads prompts with [1]"),
+    ("text_encoder/config.json", {"hidden_act": [1]}, WeightsError, "hidden_act is [1]"),
+    ("tokenizer/special_tokens_map.json", {"pad_token": [1]}, WeightsError, "pad_token is [1]"),
     ("unet/diffusion_pytorch_model.safetensors.index.json", {"weight_map": {}}, InputError, "has no weight_map"),
     (
         "unet/diffusion_pytorch_model.safetensors.index.json",
@@ -220,7 +232,7 @@ SETTINGS = [
         "unet/diffusion_pytorch_model.safetensors.index.json",
         {"weight_map": {"a": "\n"}},
         InputError,
-        "that no folder has",
+        "unprintable name",
     ),
 ]
 

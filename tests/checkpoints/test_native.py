@@ -1,4 +1,4 @@
-"""Our own checkpoint files: nothing changes on the way, and a bad file is one line that names it."""
+"""cn's own checkpoint files: exact round trips, and one-line errors that name the file."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cn.checkpoints.checkpoint import HEADER
+from cn.archives.metadata import METADATA_KEY
 from cn.checkpoints.read import sources
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.checkpoints.write.native import save_base, save_control
@@ -42,20 +42,20 @@ def control_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def assert_same(ours: nn.Module, other: nn.Module, *, half: bool = False) -> None:
-    ours_state, other_state = ours.state_dict(), other.state_dict()
-    assert list(ours_state) == list(other_state)
+def assert_same(loaded: nn.Module, other: nn.Module, *, half: bool = False) -> None:
+    loaded_state, other_state = loaded.state_dict(), other.state_dict()
+    assert list(loaded_state) == list(other_state)
     for name, value in other_state.items():
-        assert torch.equal(ours_state[name], value.half().float() if half else value), name
+        assert torch.equal(loaded_state[name], value.half().float() if half else value), name
 
 
 def header(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()[HEADER])
+        return json.loads(file.metadata()[METADATA_KEY])
 
 
 def failure(kind: type[CnError], path: Path, load=open_base) -> str:
-    """The one line that a failed load says; it names the file."""
+    """The one-line message of a failed load, which names the file."""
     with pytest.raises(CnError) as caught:
         load(path)
     assert type(caught.value) is kind
@@ -66,10 +66,10 @@ def failure(kind: type[CnError], path: Path, load=open_base) -> str:
 
 
 def rewritten(source: Path, path: Path, change) -> Path:
-    """A copy of a file of ours after `change(header, tensors)`."""
+    """A copy of a file of cn's own after `change(header, tensors)`."""
     tensors, text = load_file(source), header(source)
     change(text, tensors)
-    save_file(tensors, path, {HEADER: json.dumps(text)})
+    save_file(tensors, path, {METADATA_KEY: json.dumps(text)})
     return path
 
 
@@ -189,22 +189,22 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_wrong_role(base_file: Path, control_file: Path) -> None:
     """A base is not a control, and the message says what the file is."""
-    assert failure(WeightsError, control_file).endswith("a base was expected here, but this is a control")
-    assert failure(WeightsError, base_file, open_control).endswith("a control was expected here, but this is a base")
+    assert failure(WeightsError, control_file).endswith("a base was expected, but this is a control")
+    assert failure(WeightsError, base_file, open_control).endswith("a control was expected, but this is a base")
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {HEADER: "[]"}, {HEADER: "{}"}])
-def test_somebody_elses_safetensors(tmp_path: Path, metadata: dict[str, str] | None) -> None:
-    """A whole safetensors file that is not ours."""
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {METADATA_KEY: "[]"}, {METADATA_KEY: "{}"}])
+def test_safetensors_of_other_tools(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    """An intact safetensors file that cn did not write."""
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, path, metadata)
     assert "holds neither a base nor a control" in failure(WeightsError, path)
 
 
-def test_header_that_is_no_json(tmp_path: Path) -> None:
+def test_header_that_is_invalid_json(tmp_path: Path) -> None:
     """A damaged header is broken input."""
     path = tmp_path / "base.safetensors"
-    save_file({"a": torch.zeros(2)}, path, {HEADER: "{role"})
+    save_file({"a": torch.zeros(2)}, path, {METADATA_KEY: "{role"})
     failure(InputError, path)
 
 
@@ -221,7 +221,7 @@ def test_header_that_is_no_json(tmp_path: Path) -> None:
     ],
 )
 def test_description_of_a_base(tmp_path: Path, base_file: Path, change) -> None:
-    """Unknown, contradictory or missing settings, token rows that cannot be placed: another version's weights."""
+    """Unknown, contradictory or missing settings, and token rows that match no token."""
     path = rewritten(base_file, tmp_path / "base.safetensors", change)
     assert "description" in failure(WeightsError, path)
 
@@ -237,7 +237,7 @@ def test_description_of_a_base(tmp_path: Path, base_file: Path, change) -> None:
 def test_description_of_a_control(tmp_path: Path, control_file: Path, change) -> None:
     """The same for a control."""
     path = rewritten(control_file, tmp_path / "control.safetensors", change)
-    assert "its description is not one that this version of cn reads" in failure(WeightsError, path, open_control)
+    assert "its description is not valid in this version of cn" in failure(WeightsError, path, open_control)
 
 
 @pytest.mark.parametrize(
@@ -252,14 +252,16 @@ def test_description_of_a_control(tmp_path: Path, control_file: Path, change) ->
 def test_tensors_must_fit_the_description(tmp_path: Path, control_file: Path, change) -> None:
     """A missing, a surplus and a misshapen tensor, and a description of other widths."""
     path = rewritten(control_file, tmp_path / "control.safetensors", change)
-    assert "does not fit together" in failure(WeightsError, path, open_control)
+    assert "do not match" in failure(WeightsError, path, open_control)
 
 
 def test_surplus_tensor_in_a_base(tmp_path: Path, base_file: Path) -> None:
     """Nothing in a base goes unused, whatever its prefix."""
     for name in ("unet.surplus", "surplus"):
         path = rewritten(base_file, tmp_path / "b.safetensors", lambda h, t, n=name: t.update({n: torch.zeros(1)}))
-        assert failure(WeightsError, path).endswith((f"nothing takes {name.split('.')[-1]}", f"its tensors {name}"))
+        assert failure(WeightsError, path).endswith(
+            (f"unexpected {name.split('.')[-1]}", f"unrecognized tensors: {name}")
+        )
 
 
 def test_control_for_another_base() -> None:
@@ -275,9 +277,7 @@ def test_control_for_another_base() -> None:
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_writing_is_whole_or_not_at_all(
-    tmp_path: Path, control_file: Path, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_writing_is_atomic(tmp_path: Path, control_file: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     """When the disk fills up, the old file stays as it was and nothing else is left behind."""
     path = tmp_path / "control.safetensors"
     path.write_bytes(control_file.read_bytes())
@@ -294,7 +294,7 @@ def test_writing_is_whole_or_not_at_all(
 
 
 def test_writing_into_no_folder(tmp_path: Path) -> None:
-    """A missing folder is the user's to mend."""
+    """A missing folder is bad input."""
     path = tmp_path / "none" / "base.safetensors"
     with pytest.raises(InputError, match="none") as caught:
         save_base(path, tiny_base())

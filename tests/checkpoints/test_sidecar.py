@@ -1,4 +1,4 @@
-"""The files beside the weights: a .yaml of the original code, the JSON files of a diffusers folder."""
+"""Sidecar files: a .yaml of the original code, the JSON files of a diffusers folder."""
 
 import json
 import re
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cn.checkpoints.read.sidecar import read_json, read_yaml, text_settings, unet_settings, vae_settings
+from cn.checkpoints.read.diffusers_settings import text_settings, unet_settings, vae_settings
+from cn.checkpoints.read.original_yaml import read_yaml
+from cn.checkpoints.read.settings import read_json
 from cn.errors import CnError, InputError, WeightsError
 from cn.model.config import TextConfig
 
@@ -15,8 +17,8 @@ SD1 = TextConfig()
 SD2 = TextConfig(width=1024, heads=16, layers=23, run_layers=23)
 
 
-def beside(folder: Path, text: str) -> Path:
-    """The weights that this .yaml lies beside."""
+def sidecar(folder: Path, text: str) -> Path:
+    """Write a .yaml, and return the path of its weights."""
     (folder / "x.yaml").write_text(text)
     return folder / "x.safetensors"
 
@@ -31,13 +33,13 @@ def fails(kind: type[CnError], path: Path, words: str, read) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_what_a_yaml_says(tmp_path):
+def test_settings_of_a_yaml(tmp_path):
     heads = {"num_heads": -1, "num_head_channels": 32}
-    found = read_yaml(beside(tmp_path, params(heads, parameterization="v", scale_factor=0.2, linear_end=0.02)))
+    found = read_yaml(sidecar(tmp_path, params(heads, parameterization="v", scale_factor=0.2, linear_end=0.02)))
     assert (found.prediction, found.scale, found.schedule) == ("v", 0.2, {"beta_end": 0.02})
     assert found.heads_of((32,)) == {"heads": None, "head_dim": 32}
-    assert read_yaml(beside(tmp_path, params({"num_heads": 4}))).heads_of((32,)) == {"heads": 4, "head_dim": None}
-    assert read_yaml(beside(tmp_path, params(parameterization="eps"))).heads_of((32,)) == {}
+    assert read_yaml(sidecar(tmp_path, params({"num_heads": 4}))).heads_of((32,)) == {"heads": 4, "head_dim": None}
+    assert read_yaml(sidecar(tmp_path, params(parameterization="eps"))).heads_of((32,)) == {}
     assert read_yaml(tmp_path / "y.safetensors").prediction is None
 
 
@@ -46,20 +48,20 @@ def test_what_a_yaml_says(tmp_path):
     ["[" * 20000, "2001-99-99", "!!int ''", "!!bool x", "!!timestamp x", "a: *b", "\0", "{a", "? [a]\n: b", "1:99:e"],
     ids=lambda text: text[:9],
 )
-def test_a_yaml_that_is_none(tmp_path, text):
-    """Whatever the library raises, it becomes one line; a text that is YAML says nothing."""
-    weights = beside(tmp_path, text)
+def test_an_invalid_yaml(tmp_path, text):
+    """Whatever the library raises becomes one line; valid YAML without settings is ignored."""
+    weights = sidecar(tmp_path, text)
     if text == "1:99:e":
         assert read_yaml(weights).prediction is None
     else:
-        fails(InputError, tmp_path / "x.yaml", "cannot be read as YAML", lambda: read_yaml(weights))
+        fails(InputError, tmp_path / "x.yaml", "invalid YAML", lambda: read_yaml(weights))
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
-        (params(parameterization=["v"]), WeightsError, "predicts ['v']; cn knows eps and v"),
-        (params(parameterization="x0"), WeightsError, "predicts x0; cn knows eps and v"),
+        (params(parameterization=["v"]), WeightsError, "parameterization is ['v']; cn supports eps and v"),
+        (params(parameterization="x0"), WeightsError, "parameterization is x0; cn supports eps and v"),
         (params(scale_factor="big"), InputError, "scale_factor is 'big', and should be a number above 0"),
         (params(linear_end=float("inf")), InputError, "linear_end is inf, and should be a number above 0"),
         (params(timesteps=10.5), InputError, "timesteps is 10.5, and should be a whole number above 0"),
@@ -67,8 +69,8 @@ def test_a_yaml_that_is_none(tmp_path, text):
         (params({"num_head_channels": True}), InputError, "num_head_channels is True"),
     ],
 )
-def test_a_yaml_that_cannot_be(tmp_path, text, kind, words):
-    weights = beside(tmp_path, text)
+def test_a_yaml_with_impossible_values(tmp_path, text, kind, words):
+    weights = sidecar(tmp_path, text)
     fails(kind, tmp_path / "x.yaml", words, lambda: read_yaml(weights))
 
 
@@ -79,7 +81,7 @@ def written(path: Path, **content: object) -> Path:
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100000, "5", '{"a": ' + "9" * 5000 + "}", "{'a': 1}"])
-def test_json_that_is_none(tmp_path, text):
+def test_invalid_json(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     fails(InputError, tmp_path / "x.json", "JSON", lambda: read_json(tmp_path / "x.json"))
     assert read_json(tmp_path / "missing.json") == {}
@@ -98,8 +100,8 @@ def test_heads_of_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
-        ({"attention_head_dim": [5, 10, 20]}, WeightsError, "does not go with 2 levels"),
-        ({"attention_head_dim": [5, "a"]}, WeightsError, "does not go with 2 levels"),
+        ({"attention_head_dim": [5, 10, 20]}, WeightsError, "does not match 2 levels"),
+        ({"attention_head_dim": [5, "a"]}, WeightsError, "does not match 2 levels"),
         ({"attention_head_dim": [5, 8]}, WeightsError, "neither the number nor the width"),
         ({"attention_head_dim": 0}, InputError, "attention_head_dim is 0, and should be a whole number"),
         ({"num_attention_heads": "8"}, InputError, "num_attention_heads is '8'"),
@@ -107,7 +109,7 @@ def test_heads_of_a_folder(tmp_path):
         ({"freq_shift": 1}, WeightsError, "freq_shift is 1; Stable Diffusion has 0"),
     ],
 )
-def test_a_u_net_that_cannot_be(tmp_path, settings, kind, words):
+def test_impossible_settings_of_a_u_net(tmp_path, settings, kind, words):
     path = written(tmp_path / "config.json", **settings)
     fails(kind, path, words, lambda: unet_settings(path, (320, 640)))
 
@@ -135,7 +137,7 @@ def test_settings_of_an_autoencoder(tmp_path):
     ],
 )
 def test_text_settings(tmp_path, config, tokenizer, sd2, expected):
-    """A missing file is the family's; what a file does not say is what transformers takes it to be."""
+    """Defaults for a missing file are the family's; defaults for a missing setting are those of transformers."""
     path = tmp_path / "text_encoder/config.json"
     if config is not None:
         written(path, **config)
@@ -146,7 +148,7 @@ def test_text_settings(tmp_path, config, tokenizer, sd2, expected):
 
 
 def test_a_text_encoder_of_other_layers(tmp_path):
-    """transformers builds the layers that the file says, and complains of the others."""
+    """transformers builds as many layers as the file says, and rejects others."""
     path = written(tmp_path / "text_encoder/config.json", num_hidden_layers=12, layer_norm_eps=1e-5)
     assert text_settings(SD1, path, tmp_path, sd2=False).run_layers == 12
     fails(WeightsError, path, "is 12; but its weights have 23", lambda: text_settings(SD2, path, tmp_path, sd2=True))

@@ -110,24 +110,30 @@ def test_pifpaf_draws_its_own_skeletons_or_openposes(weights, tmp_path, monkeypa
 
 def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path):
     picture(tmp_path / "a.png")
-    done = cn("weights", "convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
+    done = cn("convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "p.safetensors\n")
     for name, file in {"pickle": weights["pifpaf"], "safetensors": "p.safetensors"}.items():
         assert cn("detect", "openpifpaf", "a.png", f"{name}.png", "--weights", file, cwd=tmp_path).returncode == 0
     assert np.array_equal(images.read(tmp_path / "pickle.png"), images.read(tmp_path / "safetensors.png"))
-    again = cn("weights", "convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
+    again = cn("convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
     assert (again.returncode, again.stderr.count("\n")) == (3, 1)
     assert "--overwrite" in again.stderr
     (tmp_path / "link.safetensors").symlink_to(tmp_path / "p.safetensors")
     before = (tmp_path / "p.safetensors").read_bytes()
     for target in ("p.safetensors", "link.safetensors"):
-        itself = cn("weights", "convert", "p.safetensors", target, "--overwrite", cwd=tmp_path)
+        itself = cn("convert", "p.safetensors", target, "--overwrite", cwd=tmp_path)
         assert (itself.returncode, itself.stderr.count("\n")) == (2, 1)
     assert (tmp_path / "p.safetensors").read_bytes() == before
-    other = cn("weights", "convert", weights["body"], "q.safetensors", cwd=tmp_path)
+    other = cn("convert", weights["body"], "q.safetensors", cwd=tmp_path)
     assert other.returncode == 4
-    assert "give shufflenetv2k" in other.stderr
+    assert "holds OpenPose, a detector's network" in other.stderr
     assert not (tmp_path / "q.safetensors").exists()
+    inapplicable = cn("convert", "p.safetensors", "r.safetensors", "--half", "--to", "ldm", cwd=tmp_path)
+    assert (inapplicable.returncode, inapplicable.stderr.count("\n")) == (2, 1)
+    assert "--to, --half: not for OpenPifPaf networks" in inapplicable.stderr
+    planned = cn("convert", "p.safetensors", "r.safetensors", "--dry-run", cwd=tmp_path)
+    assert (planned.returncode, planned.stdout) == (0, "")
+    assert not (tmp_path / "r.safetensors").exists()
 
 
 def test_options_that_the_weights_do_not_know_are_refused(tmp_path):

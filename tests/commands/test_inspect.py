@@ -1,4 +1,4 @@
-"""`cn inspect` and `cn convert` as a person types them: what they say, their exit codes, and how fast help is."""
+"""`cn inspect`, `cn convert` and `cn transfer`: their output, exit codes and failures."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.helpers.layouts import assert_same, convert, native_base, native_cont
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base and a control in each layout."""
     folder = tmp_path_factory.mktemp("inspect")
     native_base(folder / "sd2.safetensors", "sd2")
@@ -33,29 +33,29 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_base(room):
-    report = inspect(room / "sd2.safetensors")
+def test_a_base(files):
+    report = inspect(files / "sd2.safetensors")
     assert (report.what, report.layout, report.format) == ("a base", "native", "safetensors")
     assert (report.prediction, report.condition_encoder, report.usable) == ("v", None, True)
-    assert report.sha256 == sha256(room / "sd2.safetensors")
-    assert report.size == (room / "sd2.safetensors").stat().st_size
+    assert report.sha256 == sha256(files / "sd2.safetensors")
+    assert report.size == (files / "sd2.safetensors").stat().st_size
     assert set(report.parameters) == {"unet", "vae", "text"}
-    assert sum(report.parameters.values()) == sum(t.numel() for t in tensors(room / "sd2.safetensors").values())
-    assert report.dtypes == {"F32": len(tensors(room / "sd2.safetensors"))}
-    assert report.odd == ()
-    assert report.family == "of the shape of Stable Diffusion 2, with other widths"
+    assert sum(report.parameters.values()) == sum(t.numel() for t in tensors(files / "sd2.safetensors").values())
+    assert report.dtypes == {"F32": len(tensors(files / "sd2.safetensors"))}
+    assert report.warnings == ()
+    assert report.family == "Stable Diffusion 2 with other channels"
 
 
-def test_a_folder(room):
-    report = inspect(room / "sd1-folder")
+def test_a_folder(files):
+    report = inspect(files / "sd1-folder")
     assert (report.what, report.layout, report.files, report.prediction) == ("a base", "diffusers", 3, "eps")
     assert set(report.dtypes) == {"F16"}
-    assert report.size == sum(file.stat().st_size for file in (room / "sd1-folder").rglob("*.safetensors"))
+    assert report.size == sum(file.stat().st_size for file in (files / "sd1-folder").rglob("*.safetensors"))
 
 
-def test_controls(room):
+def test_controls(files):
     for name, encoder in (("control", "released"), ("control-ldm", "released"), ("paper", "paper")):
-        report = inspect(room / f"{name}.safetensors")
+        report = inspect(files / f"{name}.safetensors")
         assert (report.what, report.condition_encoder, report.kind, report.links) == (
             "a control",
             encoder,
@@ -64,53 +64,55 @@ def test_controls(room):
         )
 
 
-def test_what_is_odd(room, tmp_path):
-    content = tensors(room / "sd1-ldm.safetensors")
+def test_warnings(files, tmp_path):
+    content = tensors(files / "sd1-ldm.safetensors")
     content["model.diffusion_model.out.2.bias"][0] = float("nan")
     content["alphas_cumprod"] = content["alphas_cumprod"].half()
     ids = "cond_stage_model.transformer.text_model.embeddings.position_ids"
     content |= {ids: content[ids].float(), "model_ema.decay": torch.ones(()), "mystery": torch.ones(2)}
     content["first_stage_model.quant_conv.bias"] = content["first_stage_model.quant_conv.bias"].half()
-    torch.save({"state_dict": content, "global_step": 12}, tmp_path / "odd.ckpt")
-    report = inspect(tmp_path / "odd.ckpt")
+    torch.save({"state_dict": content, "global_step": 12}, tmp_path / "warnings.ckpt")
+    report = inspect(tmp_path / "warnings.ckpt")
     assert not report.usable
-    told = "\n".join(report.odd)
+    text = "\n".join(report.warnings)
     for words in (
         "is a pickle",
-        "1 tensor is not used: averaged weights (EMA)",
+        "1 tensor is not used: EMA weights",
         "also holds global_step (12)",
-        "holds tensors that nobody knows: mystery",
+        "unrecognized tensors: mystery",
         "noise schedule is stored in half precision",
         "1 tensor is not used: position ids stored as floating-point numbers",
-        "number formats are mixed",
+        "mixed dtypes",
         "not finite (NaN or infinity): unet: out.2.bias",
     ):
-        assert words in told, words
-    assert len(report.odd) == 8
+        assert words in text, words
+    assert len(report.warnings) == 8
 
 
-def test_an_untrained_control(room, tmp_path):
-    content = tensors(room / "control-ldm.safetensors")
-    assert inspect(room / "control-ldm.safetensors").odd == ()
+def test_an_untrained_control(files, tmp_path):
+    content = tensors(files / "control-ldm.safetensors")
+    assert inspect(files / "control-ldm.safetensors").warnings == ()
     content["control_model.middle_block_out.0.weight"].zero_()
     save_file(content, tmp_path / "c.safetensors")
-    assert inspect(tmp_path / "c.safetensors").odd == ("its zero convolutions are all zero: it has not been trained",)
+    assert inspect(tmp_path / "c.safetensors").warnings == (
+        "its zero convolutions are all zero: it has not been trained",
+    )
 
 
-def test_a_prediction_that_is_not_said(room, tmp_path):
-    save_file(tensors(room / "sd2-ldm.safetensors"), tmp_path / "sd2.safetensors")
+def test_a_prediction_that_is_not_stated(files, tmp_path):
+    save_file(tensors(files / "sd2-ldm.safetensors"), tmp_path / "sd2.safetensors")
     report = inspect(tmp_path / "sd2.safetensors")
-    assert report.prediction == "not said"
-    assert report.odd == ("does not say whether it predicts eps or v: it needs --prediction",)
+    assert report.prediction == "not stated"
+    assert report.warnings == ("does not say whether it predicts eps or v: it needs --prediction",)
 
 
-def test_what_is_missing(room, tmp_path):
-    content = tensors(room / "sd1-ldm.safetensors")
+def test_what_is_missing(files, tmp_path):
+    content = tensors(files / "sd1-ldm.safetensors")
     del content["first_stage_model.quant_conv.bias"]
     save_file(content, tmp_path / "x.safetensors")
     report = inspect(tmp_path / "x.safetensors")
     assert not report.usable
-    assert report.odd == ("its VAE does not fit together: it lacks quant_conv.bias",)
+    assert report.warnings == ("the tensors of its VAE do not match: missing quant_conv.bias",)
 
 
 def test_something_else(tmp_path):
@@ -120,22 +122,22 @@ def test_something_else(tmp_path):
     assert (report.parameters, report.metadata) == ({"all": 6}, {"ss_network_dim": "2"})
 
 
-def test_the_command(room):
-    done = cn("inspect", room / "sd1-ldm.safetensors", room / "paper.safetensors")
+def test_the_command(files):
+    done = cn("inspect", files / "sd1-ldm.safetensors", files / "paper.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     first, second = done.stdout.split("\n\n")
-    assert first.splitlines()[0] == str(room / "sd1-ldm.safetensors")
-    for words in ("a base", "original single file (LDM)", "eps", "U-Net", sha256(room / "sd1-ldm.safetensors")):
+    assert first.splitlines()[0] == str(files / "sd1-ldm.safetensors")
+    for words in ("a base", "original single file (LDM)", "eps", "U-Net", sha256(files / "sd1-ldm.safetensors")):
         assert words in first, words
-    assert "the paper's four layers (only cn can run it)" in second
-    done = cn("inspect", room / "control.safetensors", "canny", "--json")
+    assert "the paper's, four layers (only cn can run it)" in second
+    done = cn("inspect", files / "control.safetensors", "canny", "--json")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["kind"] for record in records] == ["canny", "canny"]
     assert [record["condition_encoder"] for record in records] == ["released", "paper"]
 
 
-def test_several_files_of_which_some_cannot_be_read(room):
-    done = cn("inspect", room / "web.safetensors", room / "control.safetensors", room / "none.safetensors")
+def test_several_files_some_of_them_unreadable(files):
+    done = cn("inspect", files / "web.safetensors", files / "control.safetensors", files / "none.safetensors")
     assert done.returncode == 5
     assert "a control" in done.stdout
     assert ["web page" in done.stderr, "none.safetensors" in done.stderr, "2 of 3" in done.stderr] == [True] * 3
@@ -153,10 +155,10 @@ def test_nothing_in_a_file_moves_the_cursor(tmp_path):
     assert "its header is damaged" in done.stderr
 
 
-def test_inspecting_loads_no_torch(room):
-    """Which takes a second and more; a file is described from its bytes."""
+def test_inspecting_loads_no_torch(files):
+    """Importing torch would take a second; a file is described from its bytes."""
     script = "import sys; from cn import app; app.run(sys.argv[1:]); print([m for m in sys.modules if m == 'torch'])"
-    words = ["inspect", str(room / "sd1-ldm.safetensors"), str(room / "sd1-folder"), "--json"]
+    words = ["inspect", str(files / "sd1-ldm.safetensors"), str(files / "sd1-folder"), "--json"]
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -166,32 +168,38 @@ FAILURES = [
     (["inspect", "web.safetensors"], 3, "web page"),
     (["inspect"], 2, "Missing argument"),
     (["convert", "control.safetensors"], 2, "Missing argument"),
-    (["convert", "control.safetensors", "x.safetensors", "--to", "onnx"], 2, "--to is one of native, ldm, diffusers"),
-    (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "--only is base or control"),
+    (
+        ["convert", "control.safetensors", "x.safetensors", "--to", "onnx"],
+        2,
+        "'onnx' is not one of 'native'",
+    ),
+    (["convert", "control.safetensors", "x.safetensors", "--only", "vae"], 2, "'vae' is not one of 'base', 'control'"),
     (["convert", "control.safetensors", "x.safetensors", "--only", "base"], 2, "but this is a control"),
-    (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "--prediction is eps or v"),
-    (["convert", "control.safetensors", ""], 2, "DST is empty"),
+    (["convert", "control.safetensors", "x.safetensors", "--prediction", "x0"], 2, "'x0' is not one of 'eps', 'v'"),
+    (["convert", "control.safetensors", ""], 2, "the destination is empty"),
     (["convert", "control.safetensors", "x" * 300 + ".safetensors"], 3, "File name too long"),
     (["inspect", "x" * 300], 3, "File name too long"),
     (["inspect", "/dev/null"], 3, "neither a file nor a folder"),
-    (["convert", "control.safetensors", "x.pth"], 2, "call it x.safetensors"),
-    (["convert", "control.safetensors", "paper.safetensors"], 3, "is there already"),
-    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "averaged"),
+    (["convert", "control.safetensors", "x.pth"], 2, "name it x.safetensors"),
+    (["convert", "control.safetensors", "paper.safetensors"], 3, "already exists"),
+    (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--ema"], 4, "has no EMA weights"),
     (["convert", "control.safetensors", "nowhere/x/y.safetensors", "--variant", "fp16"], 2, "this is a file"),
     (["convert", "paper.safetensors", "x.safetensors", "--to", "ldm"], 4, "the paper's condition encoder"),
     (["convert", "web.safetensors", "x.safetensors"], 3, "web page"),
-    (["convert", "transfer", "x.safetensors", "--control", "control.safetensors"], 2, "Missing option '--from-base'"),
+    (["transfer", "x.safetensors", "--control", "control.safetensors"], 2, "Missing option '--from-base'"),
+    (["convert", "transfer", "x.safetensors", "--control", "c"], 2, "cn convert transfer is now cn transfer OUT"),
+    (["weights", "convert", "a.pkl", "x.safetensors", "--overwrite"], 2, "cn weights convert is now cn convert"),
     (["sample", "--base", "sd2-bare.safetensors", "--prompt", "x"], 4, "give --prediction"),
-    (["sample", "--base", "control.safetensors"], 4, "a base was expected here, but this is a control"),
+    (["sample", "--base", "control.safetensors"], 4, "a base was expected, but this is a control"),
     (["train", "--cond", "depth", "--base", "sd2-bare.safetensors", "--dry-run"], 4, "give --prediction"),
 ]
 
 
 @pytest.mark.parametrize(("words", "code", "message"), FAILURES, ids=[" ".join(words)[:80] for words, *_ in FAILURES])
-def test_failures_are_one_line_and_leave_nothing(room, tmp_path, words, code, message):
+def test_failures_are_one_line_and_leave_nothing(files, tmp_path, words, code, message):
     for name in ("control.safetensors", "paper.safetensors", "web.safetensors"):
-        shutil.copy(room / name, tmp_path / name)
-    save_file(tensors(room / "sd2-ldm.safetensors"), tmp_path / "sd2-bare.safetensors")
+        shutil.copy(files / name, tmp_path / name)
+    save_file(tensors(files / "sd2-ldm.safetensors"), tmp_path / "sd2-bare.safetensors")
     before = sorted(tmp_path.iterdir())
     done = cn(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
@@ -201,7 +209,7 @@ def test_failures_are_one_line_and_leave_nothing(room, tmp_path, words, code, me
 
 
 class Evil:
-    """An object that a plain pickle runs a shell command to make."""
+    """An object whose plain pickle runs a shell command when it is loaded."""
 
     def __init__(self, command: str):
         self.command = command
@@ -224,12 +232,12 @@ def test_a_file_that_tries_to_run_something(tmp_path):
         assert len(done.stderr.splitlines()) == 1
     assert not sentinel.exists()
     torch.load(tmp_path / "evil.ckpt", weights_only=False)
-    assert sentinel.exists(), "the file is as evil as it should be"
+    assert sentinel.exists(), "torch.load would have run it"
 
 
-def test_converting(room, tmp_path):
+def test_converting(files, tmp_path):
     target = tmp_path / "new/x.safetensors"
-    words = ["convert", room / "sd1-folder", target, "--to", "ldm"]
+    words = ["convert", files / "sd1-folder", target, "--to", "ldm"]
     done = cn(*words, "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
     assert "a base, " in done.stderr
@@ -239,16 +247,23 @@ def test_converting(room, tmp_path):
     done = cn("convert", target, tmp_path / "back", "--to", "diffusers", "--json", "--quiet")
     record = json.loads(done.stdout)
     assert (record["path"], record["layout"], done.stderr) == (str(tmp_path / "back"), "diffusers", "")
-    assert_same(tensors(room / "sd1-folder"), tensors(tmp_path / "back"))
+    assert_same(tensors(files / "sd1-folder"), tensors(tmp_path / "back"))
     assert cn(*words).returncode == 3
     before = target.read_bytes()
     assert cn(*words, "--overwrite", "--quiet").returncode == 0
     assert target.read_bytes() == before, "the same bytes every time"
 
 
-def test_moving_a_control(room, tmp_path):
-    bases = ["--from-base", room / "sd1-ldm.safetensors", "--to-base", room / "sd1-folder"]
-    done = cn("convert", "transfer", tmp_path / "c.safetensors", "--control", room / "control-ldm.safetensors", *bases)
+def test_transferring_a_control(files, tmp_path):
+    bases = ["--from-base", files / "sd1-ldm.safetensors", "--to-base", files / "sd1-folder"]
+    done = cn("transfer", tmp_path / "c.safetensors", "--control", files / "control-ldm.safetensors", *bases)
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'c.safetensors'}\n"), done.stderr
     report = inspect(tmp_path / "c.safetensors")
-    assert (report.what, report.metadata["base_sha256"]) == ("a control", inspect(room / "sd1-folder").sha256)
+    assert (report.what, report.metadata["base_sha256"]) == ("a control", inspect(files / "sd1-folder").sha256)
+
+
+def test_a_file_or_folder_called_transfer_is_converted(files, tmp_path):
+    """Also by the old form of `cn transfer`, which had options that tell them apart."""
+    shutil.copytree(files / "sd1-folder", tmp_path / "transfer")
+    done = cn("convert", "transfer", "x.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "x.safetensors\n"), done.stderr

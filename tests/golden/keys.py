@@ -15,11 +15,9 @@ def _groups() -> dict[str, dict[str, list[int]]]:
     return json.loads(lzma.decompress(FILE.read_bytes()))
 
 
-def groups() -> list[str]:
-    """ "ldm/sd15", "control/sd15", "diffusers/sd15/unet", "…/controlnet", "…/vae", "…/text_encoder", and of sd21."""
-    return list(_groups())
-
-
 def keys(group: str) -> Keys:
-    """One group: the name of each tensor → its shape."""
+    """The name of each tensor of a group → its shape.
+
+    Groups: "ldm/sd15", "control/sd15", "diffusers/sd15/unet", "…/controlnet", "…/vae", "…/text_encoder", and of sd21.
+    """
     return {name: tuple(shape) for name, shape in _groups()[group].items()}

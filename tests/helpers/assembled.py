@@ -10,7 +10,7 @@ from collections.abc import Mapping
 MAGIC = 0x1950A86A20F9469CFC6C
 MACHINE = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 
-# Assembling pickles. Every function gives the instructions that leave one value on the stack.
+# Assembling pickles. Every function returns instructions that push one value on the stack.
 
 
 def text(value: str) -> bytes:
@@ -71,7 +71,7 @@ def zipped(parts: Mapping[str, bytes] | list[tuple[str, bytes]], compression: in
 
 
 def torch_zip(main: bytes, **more: bytes) -> bytes:
-    """As torch.save writes it, with one storage of four floats; `more`: parts in place of these and beside them."""
+    """As torch.save writes it, with one storage of four floats; `more` replaces or adds parts."""
     parts = {"data.pkl": main, "byteorder": b"little", "data/0": struct.pack("<4f", 1, 2, 3, 4), "version": b"3\n"}
     return zipped({f"archive/{name}": data for name, data in (parts | more).items()})
 

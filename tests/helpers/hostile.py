@@ -1,4 +1,4 @@
-"""Hostile and broken files of weights of every kind, with what the readers have to say about each."""
+"""Hostile and damaged files of weights of every format, with the error expected for each."""
 
 import pickle
 import struct
@@ -31,7 +31,7 @@ from tests.helpers.hostile_pickles import executing, hostile_pickles, refused_na
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file, the error's class that it must give, and words that its message must hold."""
+    """A file, the class of the expected error, and words of its message."""
 
     name: str
     data: bytes
@@ -40,16 +40,16 @@ class Hostile:
 
 
 def hostile_files(sentinel: Path) -> Iterator[Hostile]:
-    """Every hostile and broken file, with what the reader has to say about it."""
+    """Every hostile and damaged file, with the expected error."""
     ways: dict[str, Callable[[bytes], bytes]] = {"zip": torch_zip, "legacy": partial(legacy, keys=()), "bare": bytes}
     for name, data in executing(sentinel).items():
         for way, wrap in ways.items():
             # This one stays a name under pathlib, and so a placeholder where weights should be.
-            words = "where weights are" if "dots" in name else "refused, and nothing was run"
+            words = "weights are tensors by name" if "dots" in name else "refused, and nothing was run"
             if way == "bare" and "dots" in name:
-                yield Hostile(f"{name}, bare", data, "InputError", "not one that torch.save wrote")
+                yield Hostile(f"{name}, bare", data, "InputError", "not written by torch.save")
             elif way == "bare" and data[:1] != b"\x80" and len(data) > 512:
-                yield Hostile(f"{name}, bare", data, "InputError", "no file of weights")
+                yield Hostile(f"{name}, bare", data, "InputError", "not a file of weights")
             else:
                 yield Hostile(f"{name}, {way}", wrap(data), "WeightsError", words)
     for module, name in refused_names():
@@ -76,25 +76,25 @@ def _legacy_files() -> Iterator[Hostile]:
         "storage twice": (legacy(good, keys=("0", "0"), numbers=numbers * 2), "twice"),
         "keys of numbers": (legacy(good, keys=[[1]]), "no list"),
         "no keys": (legacy(good, keys=7), "no list"),
-        "wrong count": (legacy(good, numbers=struct.pack("<q4f", 5, 1, 2, 3, 4)), "another size"),
-        "negative count": (legacy(good, numbers=struct.pack("<q4f", -4, 1, 2, 3, 4)), "another size"),
+        "wrong count": (legacy(good, numbers=struct.pack("<q4f", 5, 1, 2, 3, 4)), "differs from its tensors"),
+        "negative count": (legacy(good, numbers=struct.pack("<q4f", -4, 1, 2, 3, 4)), "differs from its tensors"),
         "view too long": (legacy(program(tensor((3,), of=storage("0", 4, "FloatStorage", view)))), "beyond"),
-        "view of nonsense": (legacy(program(tensor(of=storage("0", 4, "FloatStorage", b"K\1")))), "no sense"),
+        "view of nonsense": (legacy(program(tensor(of=storage("0", 4, "FloatStorage", b"K\1")))), "is invalid"),
         "big endian": (
             b"".join(pickle.dumps(v, 2) for v in (MAGIC, 1001, MACHINE | {"little_endian": False})) + good,
             "big-endian",
         ),
         "other protocol": (pickle.dumps(MAGIC, 2) + pickle.dumps(1000, 2) + pickle.dumps(MACHINE, 2), "begin"),
         "ends after the magic": (pickle.dumps(MAGIC, 2), "cut off"),
-        "plain pickle": (pickle.dumps({"a": [1, 2]}, 4), "not one that torch.save wrote"),
-        "text pickle": (pickle.dumps({"a": [1, 2]}, 0), "not one that torch.save wrote"),
+        "plain pickle": (pickle.dumps({"a": [1, 2]}, 4), "not written by torch.save"),
+        "text pickle": (pickle.dumps({"a": [1, 2]}, 0), "not written by torch.save"),
     }
     for name, (data, words) in cases.items():
         yield Hostile(f"{name}, legacy", data, "InputError", words)
 
 
 def _zip_files(evil: bytes) -> Iterator[Hostile]:
-    """Zip files that show different readers different things, and broken ones."""
+    """Zip files that different readers read differently, and damaged ones."""
     good = program(dict_of(a=tensor()))
     numbers = struct.pack("<4f", 1, 2, 3, 4)
     whole = torch_zip(good)
@@ -102,7 +102,10 @@ def _zip_files(evil: bytes) -> Iterator[Hostile]:
     tricks = {
         "evil data.pkl last": (zipped([("a/data.pkl", good), ("a/data.pkl", evil), ("a/data/0", numbers)]), "2 times"),
         "evil data.pkl first": (zipped([("a/data.pkl", evil), ("a/data.pkl", good), ("a/data/0", numbers)]), "2 times"),
-        "two folders": (zipped([("a/data.pkl", good), ("b/data.pkl", evil), ("a/data/0", numbers)]), "2 times"),
+        "two folders": (
+            zipped([("a/data.pkl", good), ("b/data.pkl", evil), ("a/data/0", numbers)]),
+            "data.pkl files",
+        ),
         "zip in data.pkl": (torch_zip(inner), "another archive"),
         "gzip in data.pkl": (torch_zip(b"\x1f\x8b\x08" + bytes(20)), "another archive"),
         "tar in data.pkl": (torch_zip(bytes(257) + b"ustar" + bytes(300)), "another archive"),
@@ -125,9 +128,9 @@ def _zip_files(evil: bytes) -> Iterator[Hostile]:
         "big endian zip": (torch_zip(good, byteorder=b"big"), "big-endian"),
         "zip without end": (whole[:-22], "cut off"),
         "zip cut in half": (whole[: len(whole) // 2], "cut off"),
-        "zip with a tail": (whole + b"x", "something follows"),
-        "directory elsewhere": (whole[:-6] + struct.pack("<LH", 1 << 31, 0), "no sense"),
-        "parts without end": (whole[:-12] + struct.pack("<HLLH", 65535, 0, 0, 0), "no sense"),
+        "zip with a tail": (whole + b"x", "data after the end"),
+        "directory elsewhere": (whole[:-6] + struct.pack("<LH", 1 << 31, 0), "is invalid"),
+        "parts without end": (whole[:-12] + struct.pack("<HLLH", 65535, 0, 0, 0), "is invalid"),
         "empty zip": (zipped({}), "empty zip"),
         "storage of other size": (torch_zip(good, **{"data/0": numbers + b"x"}), "claims 4 F32"),
     }
@@ -155,7 +158,7 @@ def _other_local_method(data: bytes) -> bytes:
 
 
 def _part_in_part() -> bytes:
-    """A part whose own header and bytes lie within another part's."""
+    """A part whose header and bytes are inside another part."""
     name, data = b"a/data/1", b"1234"
     local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, zlib.crc32(data), 4, 4, len(name), 0) + name + data
     whole = zipped({"a/data.pkl": program(b"}"), "a/data/0": local, "a/data/1": data})
@@ -176,15 +179,15 @@ def _other_files() -> Iterator[Hostile]:
     cases = {
         "empty": (b"", "is empty"),
         "one byte": (b"\x80", "cut off"),
-        "noise": (bytes(range(255, 100, -1)) * 9, "no file of weights"),
-        "prose": (b"config\nmodel\n\nThis is no file of weights.\n" * 9, "no file of weights"),
+        "noise": (bytes(range(255, 100, -1)) * 9, "not a file of weights"),
+        "prose": (b"config\nmodel\n\nThis is no file of weights.\n" * 9, "not a file of weights"),
         "web page": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
         "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n", "git lfs pull"),
         "gzip": (b"\x1f\x8b\x08\0" + bytes(30), "gzip"),
         "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(30), "7z"),
         "rar": (b"Rar!\x1a\x07\0" + bytes(30), "rar"),
         "tar": (b"storages".ljust(257, b"\0") + b"ustar" + bytes(300), "tar archive"),
-        "picture": (b"\x89PNG\r\n\x1a\n" + bytes(30), "picture"),
+        "image": (b"\x89PNG\r\n\x1a\n" + bytes(30), "image"),
     }
     for name, (data, words) in cases.items():
         yield Hostile(name, data, "InputError", words)
@@ -199,7 +202,7 @@ def _safetensors_files() -> Iterator[Hostile]:
         "header without end": (safetensors("{" + one() + "}", length=1 << 62), "claims to be"),
         "header of 100 MB and one": (safetensors("{" + one() + "}", length=100_000_001), "claims to be"),
         "numbers cut": (safetensors("{" + one() + "}", bytes(7)), "cut off"),
-        "too many numbers": (safetensors("{" + one() + "}", bytes(9)), "speaks of"),
+        "too many numbers": (safetensors("{" + one() + "}", bytes(9)), "its header describes"),
         "no JSON": (safetensors("{" + one()), "header"),
         "not UTF-8": (safetensors(b'{"\xff":1}', b""), "header"),
         "half a surrogate": (safetensors("{" + one(name="\\ud800") + "}"), "header"),
@@ -215,23 +218,23 @@ def _safetensors_files() -> Iterator[Hostile]:
         "metadata as text": (safetensors('{"__metadata__":"",' + one() + "}"), "__metadata__"),
         "unknown dtype": (safetensors("{" + one('"F31"') + "}"), "F31"),
         "dtype of a number": (safetensors("{" + one("7") + "}"), "not supported"),
-        "negative shape": (safetensors("{" + one(shape="[-2]") + "}"), "no size"),
-        "fractional shape": (safetensors("{" + one(shape="[2.0]") + "}"), "no size"),
-        "true shape": (safetensors("{" + one(shape="[true,2]") + "}"), "no possible shape"),
-        "endless shape": (safetensors("{" + one(shape="[9999999999999999999,2]") + "}"), "no possible shape"),
-        "more digits than Python reads": (safetensors("{" + one(shape=f"[{'9' * 5000}]") + "}"), "no size"),
-        "overflowing shape": (safetensors("{" + one(shape="[4294967296,4294967296,2]") + "}"), "no possible shape"),
+        "negative shape": (safetensors("{" + one(shape="[-2]") + "}"), "is not a size"),
+        "fractional shape": (safetensors("{" + one(shape="[2.0]") + "}"), "is not a size"),
+        "true shape": (safetensors("{" + one(shape="[true,2]") + "}"), "impossible shape"),
+        "endless shape": (safetensors("{" + one(shape="[9999999999999999999,2]") + "}"), "impossible shape"),
+        "more digits than Python reads": (safetensors("{" + one(shape=f"[{'9' * 5000}]") + "}"), "is not a size"),
+        "overflowing shape": (safetensors("{" + one(shape="[4294967296,4294967296,2]") + "}"), "impossible shape"),
         "shape too large": (safetensors("{" + one(shape="[3]") + "}"), "needs 12 bytes"),
         "offsets backwards": (safetensors("{" + one(offsets="[8,0]") + "}"), "needs 8 bytes"),
-        "three offsets": (safetensors("{" + one(offsets="[0,4,8]") + "}"), "no place"),
-        "offset of minus zero": (safetensors("{" + one(offsets="[-0,8]") + "}"), "no size"),
-        "beyond the end": (safetensors("{" + one(offsets="[8,16]") + "}"), "hole"),
+        "three offsets": (safetensors("{" + one(offsets="[0,4,8]") + "}"), "invalid data_offsets"),
+        "offset of minus zero": (safetensors("{" + one(offsets="[-0,8]") + "}"), "is not a size"),
+        "beyond the end": (safetensors("{" + one(offsets="[8,16]") + "}"), "gap"),
         "overlapping": (safetensors("{" + one() + "," + one(name="b") + "}"), "overlaps"),
-        "hole": (safetensors("{" + one(shape="[1]", offsets="[4,8]") + "}"), "hole"),
+        "gap": (safetensors("{" + one(shape="[1]", offsets="[4,8]") + "}"), "gap"),
         "unknown field": (safetensors('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}'), "described"),
         "no table": (safetensors('{"a":[1]}'), "described"),
         "one line only": (safetensors('{"a\\nb":[1]}'), "a?b"),
-        "commas without end": (safetensors('{"a":[' + "[]," * 6_000_000 + "[]]}"), "more than any"),
+        "commas without end": (safetensors('{"a":[' + "[]," * 6_000_000 + "[]]}"), "more tensors than any"),
     }
     for name, (data, words) in cases.items():
         yield Hostile(f"{name}, safetensors", data, "InputError", words)

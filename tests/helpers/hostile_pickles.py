@@ -1,6 +1,6 @@
-"""Pickles that would run something, and pickles that would hurt, mislead or break a reader.
+"""Pickles that would run code, and pickles that would exhaust, mislead or crash a reader.
 
-What would run makes a file appear (`touch SENTINEL`) and does nothing else.
+The code only creates a file (`touch SENTINEL`).
 """
 
 import shlex
@@ -48,7 +48,7 @@ def executing(sentinel: Path) -> dict[str, bytes]:
         "protocol 0": f"cos\nsystem\n(S{command!r}\ntR.".encode(),
         "in a frame": program(b"\x95" + struct.pack("<Q", 1 << 20) + call(system, text(command)), 4) + bytes(1 << 20),
         "result thrown away": program(call(system, text(command)) + b"0" + dict_of(a=b"K\1")),
-        "beside good values": program(dict_of(state_dict=b"}", epoch=b"K\1", x=call(system, text(command)))),
+        "next to harmless values": program(dict_of(state_dict=b"}", epoch=b"K\1", x=call(system, text(command)))),
         "as a key": program(b"}" + call(system, text(command)) + b"K\1s"),
         "in a set": program(b"\x8f(" + call(system, text(command)) + b"\x90", 4),
         "in an argument": program(call(named("collections", "OrderedDict"), call(system, text(command)))),
@@ -91,7 +91,7 @@ def refused_names() -> Iterator[tuple[str, str]]:
 
 
 def hostile_pickles() -> Iterator[tuple[str, bytes, str, str]]:
-    """Pickles that run nothing but would hurt, mislead or break: name, bytes, error, words of the message."""
+    """Pickles that run nothing but would exhaust, mislead or crash: name, bytes, error, words of the message."""
     damaged = "damaged"
 
     def broken(name: str, value: bytes, words: str = damaged, protocol: int = 2) -> tuple[str, bytes, str, str]:
@@ -158,7 +158,7 @@ def hostile_pickles() -> Iterator[tuple[str, bytes, str, str]]:
     yield broken("tensor made by a size", call(made, named("torch", "Size"), b"N", b"))\x86", b"N"))
     yield broken("size of a list", call(named("torch", "Size"), b"]"))
     yield broken("dictionary of numbers", call(named("collections", "OrderedDict"), b"](K\1K\2e"))
-    yield broken("odd dictionary", b"}(K\1K\2K\3u")
+    yield broken("dictionary of three items", b"}(K\1K\2K\3u")
     yield broken("append to a number", b"K\1K\2a")
     yield broken("items of a list", b"]K\1K\2s")
     yield broken("name without end", named("argparse", "x" * 600))

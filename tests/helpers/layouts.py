@@ -1,7 +1,6 @@
 """Small bases and controls in every layout, from weights that are functions of names."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cn.checkpoints.checkpoint import Layout
+from cn.checkpoints.layouts import Layout
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import open_base
 from cn.checkpoints.read.recognize import recognize
-from cn.checkpoints.write.convert import plan
 from cn.checkpoints.write.native import save_base, save_control
-from cn.checkpoints.write.writer import check_destination, deliver
+from cn.checkpoints.write.plan import plan
+from cn.checkpoints.write.writer import check_destination, write_conversion
 from cn.errors import CnError, WeightsError
 from cn.model.base import Base
-from cn.model.config import ModelConfig, Prediction, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from cn.model.controlnet import ControlNet
 from tests.helpers.model_helpers import fill
 
@@ -76,7 +75,7 @@ def convert(source: Path, target: Path, to: Layout, *, half: bool = False, **opt
     reading = {name: options.pop(name) for name in ("ema", "variant") if name in options}
     conversion = plan(Contents.of(recognize(source, **reading), **options), to, half=half)
     check_destination(conversion, target, to, overwrite=False)
-    deliver(conversion, target)
+    write_conversion(conversion, target)
     return target
 
 
@@ -89,15 +88,11 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    """The same names, number formats and numbers, bit for bit."""
+    """The same names, dtypes and numbers, bit for bit."""
     assert set(a) == set(b)
     for name, tensor in a.items():
         assert tensor.dtype == b[name].dtype, name
         assert torch.equal(tensor, b[name]), name
-
-
-def with_prediction(config: ModelConfig, prediction: Prediction) -> ModelConfig:
-    return replace(config, schedule=replace(config.schedule, prediction=prediction))
 
 
 SMALL = ModelConfig(

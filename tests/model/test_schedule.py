@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cn.checkpoints.read.sidecar import schedule_settings
+from cn.checkpoints.read.diffusers_settings import schedule_settings
 from cn.checkpoints.write.diffusers_files import pipeline_files
-from cn.checkpoints.write.exportable import check_expressible
+from cn.checkpoints.write.exportable import check_exportable
 from cn.errors import WeightsError
 from cn.model.config import PRESETS, ModelConfig, ScheduleConfig
 from cn.model.schedule import Schedule, zero_terminal_snr
@@ -177,12 +177,12 @@ def test_settings_of_a_folder(tmp_path: Path, settings: dict[str, object], confi
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"clip_sample": True}, "clip_sample would cut off what Stable Diffusion's latents hold; set it to false"),
-        ({"thresholding": True}, "thresholding would cut off"),
-        ({"timestep_spacing": "even"}, "timestep_spacing is 'even'; cn knows leading, linspace and trailing"),
-        ({"timestep_spacing": ["leading"]}, "cn knows leading, linspace and trailing"),
-        ({"prediction_type": "sample"}, "predicts 'sample'"),
-        ({"prediction_type": []}, "predicts '..'"),
+        ({"clip_sample": True}, "clip_sample would clip Stable Diffusion's latents; set it to false"),
+        ({"thresholding": True}, "thresholding would clip"),
+        ({"timestep_spacing": "even"}, "timestep_spacing is 'even'; cn supports leading, linspace, trailing"),
+        ({"timestep_spacing": ["leading"]}, "cn supports leading, linspace, trailing"),
+        ({"prediction_type": "sample"}, "prediction_type is 'sample'"),
+        ({"prediction_type": []}, "prediction_type is '..'"),
         ({"trained_betas": [0.1]}, "only the scaled-linear noise schedule"),
         ({"beta_schedule": "linear"}, "only the scaled-linear noise schedule"),
         ({"beta_start": "x"}, "beta_start is 'x', and should be a number"),
@@ -217,7 +217,7 @@ def test_settings_round_trip(tmp_path: Path, config: ScheduleConfig) -> None:
     model = ModelConfig("some", schedule=config)
     written = json.loads(pipeline_files(model, None)["scheduler/scheduler_config.json"])
     assert schedule_settings(settings_file(tmp_path, **written)) == config
-    assert check_expressible(model, None, "diffusers") == []
+    assert check_exportable(model, None, "diffusers") == []
 
 
 def test_what_other_layouts_do_not_hold(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_what_other_layouts_do_not_hold(tmp_path: Path) -> None:
     linked = ModelConfig("some", schedule=ScheduleConfig(spacing="trailing"))
     written = json.loads(pipeline_files(linked, None)["scheduler/scheduler_config.json"])
     assert schedule_settings(settings_file(tmp_path, **written)) == replace(STRIDE, final_alpha_one=True)
-    assert "do not divide 1000" in " ".join(check_expressible(linked, None, "diffusers"))
+    assert "do not divide 1000" in " ".join(check_exportable(linked, None, "diffusers"))
     for schedule in (linked.schedule, STRIDE, replace(LEADING, steps_offset=0), replace(LEADING, final_alpha_one=True)):
-        losses = " ".join(check_expressible(ModelConfig("some", schedule=schedule), None, "ldm"))
-        assert "does not hold the sampler's settings" in losses
-    assert check_expressible(ModelConfig("some"), None, "ldm") == []
+        losses = " ".join(check_exportable(ModelConfig("some", schedule=schedule), None, "ldm"))
+        assert "does not store sampler settings" in losses
+    assert check_exportable(ModelConfig("some"), None, "ldm") == []

@@ -171,7 +171,7 @@ def base_state(unet: State, vae: State, text: State) -> dict[str, Tensor]:
 
 
 def ema_junk(unet: State) -> dict[str, Tensor]:
-    """What training leaves beside the weights: their averages under names without dots, which nobody is to read."""
+    """What training adds to the weights: EMA weights under names without dots, which must not be read."""
     junk = {f"model_ema.{('diffusion_model.' + unet_name(k)).replace('.', '')}": v + 1 for k, v in unet.items()}
     return junk | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(470000)}
 
@@ -180,13 +180,13 @@ def half(state: State) -> dict[str, Tensor]:
     return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def write(path: Path, state: State, **beside: Any) -> Path:
+def write(path: Path, state: State, **extras: Any) -> Path:
     """Save by the ending: `.safetensors`; `.ckpt` {"state_dict": …, "global_step": …}; `.pth` the tensors alone."""
     own = {k: v.contiguous() for k, v in state.items()}
     if path.suffix == ".safetensors":
         save_file({k: v.clone() for k, v in own.items()}, path)
     elif path.suffix == ".ckpt":
-        torch.save({"state_dict": own, "global_step": 840000, "epoch": 24, **beside}, path)
+        torch.save({"state_dict": own, "global_step": 840000, "epoch": 24, **extras}, path)
     else:
         torch.save(own, path)
     return path

@@ -25,7 +25,7 @@ from tests.golden.names import clip_vocabulary
 from tests.helpers.model_helpers import uniform
 
 Weights = Literal["plain", "calm"]
-"""Plain: every part counts alike, for comparing tensors. Calm: see `straighten`, for comparing pictures."""
+"""Plain: every part has equal weight, for comparing tensors. Calm: see `straighten`, for comparing images."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def tokenizer(layout: str) -> CLIPTokenizer:
 def _scheduler(layout: Layout) -> PNDMScheduler | DDIMScheduler:
     """As the published scheduler_config.json: the class is PNDM for SD 1.5, DDIM for SD 2.1.
 
-    PNDM does not know `clip_sample`, but the files hold it, for whoever makes another sampler of them.
+    PNDM does not have `clip_sample`, but the published files hold it for other samplers.
     """
     kind = PNDMScheduler if layout.prediction == "epsilon" else DDIMScheduler
     return kind.from_config(SCHEDULER | {"prediction_type": layout.prediction})
@@ -188,11 +188,11 @@ def controlled(
     pipeline with a control does not put back a steps_offset of 1.
     """
     # As in a file, all count: from_config leaves out those that it remembers to be a class's defaults.
-    told = {name: value for name, value in base.scheduler.config.items() if name != "_use_default_values"}
+    published = {name: value for name, value in base.scheduler.config.items() if name != "_use_default_values"}
     pipe = StableDiffusionControlNetPipeline(
         **{k: v for k, v in base.components.items() if k not in ("scheduler", "image_encoder")},
         controlnet=list(controls) if len(controls) > 1 else controls[0],
-        scheduler=DDIMScheduler.from_config(told | dict(settings or {})),
+        scheduler=DDIMScheduler.from_config(published | dict(settings or {})),
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)

@@ -67,7 +67,7 @@ def test_half_and_full_precision_side_by_side(shelf, scratch):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["model.ckpt", "model.pth", "model.safetensors"])
-def test_original_file_with_averages_beside_the_weights(shelf, layout, name, scratch):
+def test_original_file_with_ema_weights(shelf, layout, name, scratch):
     """The plain weights are taken, as diffusers and the official release do, never `model_ema.*`."""
     state = shelf.base_state(layout) | ldm.ema_junk(shelf.base(layout).unet.state_dict())
     assert_base(shelf, layout, ldm.write(scratch / name, state))

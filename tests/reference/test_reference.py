@@ -1,4 +1,4 @@
-"""The reference itself: its images are not chaotic, so that equal implementations can be told from wrong ones."""
+"""The reference itself: its images are not chaotic, so that equal and wrong implementations can be distinguished."""
 
 from functools import cache
 from typing import Any
@@ -21,7 +21,7 @@ def draw(
     generator = torch.Generator().manual_seed(5)
     latents = torch.randn((1, 4, 8, 8), generator=generator)
     latents = latents + shift * torch.randn(latents.shape, generator=generator)
-    picture = pipe(
+    image = pipe(
         prompt,
         image=Image.fromarray(condition(hint, (64, 64))),
         num_inference_steps=20,
@@ -29,7 +29,7 @@ def draw(
         guidance_scale=9.0,
         latents=latents,
     ).images[0]
-    return np.asarray(picture).astype(int)
+    return np.asarray(image).astype(int)
 
 
 @both

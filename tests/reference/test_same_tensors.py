@@ -101,8 +101,8 @@ def test_every_residual_of_a_control_and_the_controlled_prediction_are_the_same(
 @torch.inference_mode()
 def test_the_autoencoder_encodes_and_decodes_the_same(shelf, case):
     (theirs, _), (base, _) = reference(shelf, case.layout, case.dtype), ours(shelf, case)
-    pictures, latents, scale = case.input("pictures", 2, 3, 72, 88).tanh(), case.input("latents", 2, 4, 9, 11), 0.18215
-    expected, posterior = theirs.vae.encode(pictures).latent_dist, base.vae.encode(pictures)
+    images, latents, scale = case.input("pictures", 2, 3, 72, 88).tanh(), case.input("latents", 2, 4, 9, 11), 0.18215
+    expected, posterior = theirs.vae.encode(images).latent_dist, base.vae.encode(images)
     assert relative(posterior.mean, expected.mean * scale) <= case.limit
     assert relative(posterior.std, expected.std * scale) <= case.limit
     assert relative(base.vae.decode(latents), theirs.vae.decode(latents / scale).sample) <= case.limit

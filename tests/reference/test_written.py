@@ -1,4 +1,4 @@
-"""What cn writes, diffusers loads: the same tensors, and the same image from a pipeline that we wrote."""
+"""What cn writes, diffusers loads: the same tensors, and the same image from a pipeline that cn wrote."""
 
 import json
 
@@ -27,16 +27,16 @@ def draw(pipe, base):
 
     pipe.scheduler = DDIMScheduler.from_config(base.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    image = Image.fromarray(condition(0, (64, 96)))
-    (picture,) = pipe(
-        "a red house!", image=image, num_inference_steps=5, generator=torch.Generator().manual_seed(3)
+    condition_image = Image.fromarray(condition(0, (64, 96)))
+    (image,) = pipe(
+        "a red house!", image=condition_image, num_inference_steps=5, generator=torch.Generator().manual_seed(3)
     ).images
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_pipeline_from_an_original_file_draws_what_the_reference_draws(shelf, layout, scratch):
-    """An official file of the first release → a folder of ours → StableDiffusionControlNetPipeline."""
+    """An official file of the first release → a diffusers folder written by cn → StableDiffusionControlNetPipeline."""
     from diffusers import StableDiffusionControlNetPipeline
 
     state = shelf.base_state(layout, "calm") | shelf.control_state(layout, "calm")
@@ -58,7 +58,7 @@ def test_a_pipeline_from_an_original_file_draws_what_the_reference_draws(shelf, 
     assert pipe.scheduler.config["prediction_type"] == ("v_prediction" if layout == "sd2-v" else "epsilon")
     drawn, expected = draw(pipe, pipe), draw(shelf.pipelines.controlled(base, [control]), base)
     assert expected.std() > 20
-    # The same numbers, but read from a file they lie elsewhere in memory, and sums are rounded in another order.
+    # The same numbers at other memory alignments: sums are rounded in another order.
     assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
     assert psnr(drawn, expected) >= 70
 
@@ -73,15 +73,15 @@ def test_an_original_file_of_ours_is_read_by_diffusers(shelf, layout, scratch):
     pipe = StableDiffusionPipeline.from_single_file(str(base), config=str(folder), local_files_only=True)
     for part in ("unet", "vae", "text_encoder"):
         assert_same(getattr(pipe, part), getattr(shelf.base(layout, "calm"), part))
-    beside = shelf.control_folder(layout, "calm")
-    control = convert(beside, scratch / "control.safetensors", "ldm")
-    loaded = ControlNetModel.from_single_file(str(control), config=str(beside), local_files_only=True)
+    folder = shelf.control_folder(layout, "calm")
+    control = convert(folder, scratch / "control.safetensors", "ldm")
+    loaded = ControlNetModel.from_single_file(str(control), config=str(folder), local_files_only=True)
     assert_same(loaded, shelf.control(layout, "calm"))
 
 
 @pytest.mark.parametrize("layout", ["sd1", "sd2"])
 def test_folders_come_back_as_diffusers_wrote_them(shelf, layout, scratch):
-    """Through our own layout and through the original: every tensor, and every setting that decides an image."""
+    """Through cn's own layout and through the original: every tensor, and every setting that affects images."""
     folder = shelf.base_folder(layout, "calm")
     native = convert(folder, scratch / "native.safetensors", "native")
     original = convert(folder, scratch / "original.safetensors", "ldm", prediction="eps")

@@ -1,1 +1,1 @@
-"""What other formats call our parameters: one template for each kind of layer."""
+"""The names of our parameters in other formats: one template for each kind of layer."""

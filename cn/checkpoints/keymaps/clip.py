@@ -1,4 +1,4 @@
-"""CLIP's text tower: transformers keeps queries, keys and values apart, open_clip (as we do) in one matrix.
+"""CLIP's text tower: transformers stores queries, keys and values separately, open_clip (like cn) in one matrix.
 
 Source: CLIPTextModel of transformers 5.23 without its prefix `text_model.`; TextTransformer of open_clip 3.3.
 """

@@ -52,7 +52,7 @@ VAE = {
     "decoder.blocks.{n}.{res}": "decoder.up_blocks.{level}.resnets.{index}.{res}",
 }
 OLD_VAE_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""What the published folders of SD 1.5 and 2.x call the VAE's attention, and what diffusers calls it since 0.18."""
+"""Names of the VAE's attention in the published folders of SD 1.5 and 2.x → in diffusers since 0.18."""
 
 
 def unet(config: UNetConfig) -> Table:
@@ -68,8 +68,8 @@ def vae(config: VAEConfig) -> Table:
     return Table(VAE, {"res": RES, "attention": VAE_ATTENTION}, vae_places(config))
 
 
-def modern(name: str) -> str:
-    """The name that today's diffusers gives a tensor of an older VAE folder."""
+def current_name(name: str) -> str:
+    """The current diffusers name of a tensor from an older VAE folder."""
     for old, new in OLD_VAE_ATTENTION.items():
         name = name.replace(old, new)
     return name

@@ -1,14 +1,16 @@
-"""Key maps as templates: what a format calls each of our parameters, and the check that nothing is left over.
+"""Key maps as templates: the name of each of our parameters in another format, and the check that all tensors match.
 
-A rule such as `encoder.blocks.{n}.res.{res}` → `input_blocks.{n}.0.{res}` stands for every residual block of the
-encoder: `{n}` is a number, `{res}` a name that the vocabulary of that title translates, and `.weight` or `.bias` follow
-unchanged. Only this direction is written down; the inverse is derived from the names that a network really has.
+A rule such as `encoder.blocks.{n}.res.{res}` → `input_blocks.{n}.0.{res}` covers every residual block of the encoder:
+`{n}` is a number, `{res}` a name that the vocabulary "res" translates, and `.weight` or `.bias` follow unchanged. Only
+this direction is written down; the inverse is derived from the names of a network's parameters.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+
+from cn.text import first_names
 
 Shape = tuple[int, ...]
 Rules = Mapping[str, str | tuple[str, ...]]
@@ -34,8 +36,8 @@ def _compile(rules: Rules, tail: str) -> list[tuple[re.Pattern[str], tuple[str, 
 class Table:
     """The rules of one network in one format, tried in order.
 
-    `words` are the vocabularies of the fields that stand for names; `places` compute further fields from `{n}`, by the
-    first part of our name ("encoder", "decoder", …).
+    `words` are the vocabularies of fields that hold names; `places` compute further fields from `{n}`, by the first
+    component of our name ("encoder", "decoder", …).
     """
 
     rules: Rules
@@ -51,7 +53,7 @@ class Table:
         return {title: _compile(words, "") for title, words in self.words.items()}
 
     def translate(self, name: str) -> tuple[str, ...]:
-        """Their name for our parameter; several where they keep it in pieces (to be joined along dimension 0).
+        """The other format's name of our parameter; several where it is split along dimension 0.
 
         Raises KeyError for a name that no rule covers.
         """
@@ -76,7 +78,7 @@ class Table:
         raise KeyError(text)
 
     def names(self, ours: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Our names → theirs; ValueError if two of ours would share one of theirs."""
+        """Our names → theirs; ValueError if two of ours would get the same name."""
         found = {name: self.translate(name) for name in ours}
         theirs = [name for pieces in found.values() for name in pieces]
         if len(set(theirs)) != len(theirs):
@@ -86,44 +88,35 @@ class Table:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why tensors and a network do not belong together; all tensors are called by the file's names."""
+    """Why tensors do not fit a network; all names are those in the file."""
 
     missing: Sequence[str] = ()
     unexpected: Sequence[str] = ()
     shapes: Sequence[str] = ()
-    """ "NAME is 320×4 and should be 320×8"."""
+    """ "NAME is 320×4, should be 320×8"."""
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.unexpected or self.shapes)
 
     def __str__(self) -> str:
-        return "; ".join(_some(words, names) for words, names in self._lists() if names)
-
-    def _lists(self) -> Iterator[tuple[str, Sequence[str]]]:
-        yield "it lacks", self.missing
-        yield "nothing takes", self.unexpected
-        yield "of another shape:", self.shapes
-
-
-def _some(words: str, names: Sequence[str], count: int = 3) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return f"{words} {', '.join(names[:count])}{more}"
+        lists = {"missing": self.missing, "unexpected": self.unexpected, "wrong shape:": self.shapes}
+        return "; ".join(f"{words} {first_names(names)}" for words, names in lists.items() if names)
 
 
 def match(names: Mapping[str, tuple[str, ...]], wanted: Mapping[str, Shape], given: Mapping[str, Shape]) -> Mismatch:
-    """Whether the tensors `given` (their names) fill a network of parameters `wanted` (ours) exactly."""
+    """Compare the tensors of a file, `given` (their names), with the parameters of a network, `wanted` (our names)."""
     pieces = {theirs for ours in wanted for theirs in names[ours]}
     shapes = []
     for ours, shape in wanted.items():
         found = [given[theirs] for theirs in names[ours] if theirs in given]
         if len(found) == len(names[ours]) and not _fits(found, shape):
-            told = " + ".join(_dimensions(s) for s in found)
-            shapes.append(f"{names[ours][0]} is {told} and should be {_dimensions(shape)}")
+            found_shape = " + ".join(_dimensions(s) for s in found)
+            shapes.append(f"{names[ours][0]} is {found_shape}, should be {_dimensions(shape)}")
     return Mismatch(sorted(pieces - set(given)), sorted(set(given) - pieces), shapes)
 
 
 def _fits(pieces: Sequence[Shape], shape: Shape) -> bool:
-    """A 1×1 convolution and a linear layer are the same numbers; so they are the same shape here."""
+    """Whether pieces form a shape; a 1×1 convolution and a linear layer count as the same shape."""
     if any(len(piece) == 0 for piece in pieces):
         return list(pieces) == [shape]
     joined = (sum(piece[0] for piece in pieces), *pieces[0][1:])
@@ -136,4 +129,4 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def _dimensions(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "a single number"
+    return "×".join(map(str, shape)) or "a scalar"

@@ -1,7 +1,7 @@
 """The original single-file layout (CompVis, Stability AI, the official ControlNet): our names → its names.
 
 Source: state dicts of LatentDiffusion (ldm/models/diffusion/ddpm.py) and ControlLDM (cldm/cldm.py). Prefixes such as
-`model.diffusion_model.` are left to whoever splits a file into its parts.
+`model.diffusion_model.` are not part of these names: see `cn.checkpoints.layouts`.
 """
 
 from cn.checkpoints.keymaps.keymap import Table

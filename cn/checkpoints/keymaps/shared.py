@@ -1,4 +1,4 @@
-"""The names on which the original layout and diffusers agree, and where block n lies in a stack of levels."""
+"""Names that the original layout and diffusers have in common, and the place of block n in a stack of levels."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,7 +22,7 @@ TRANSFORMER = {
 def unet_places(config: UNetConfig) -> dict[str, Place]:
     """Block n of the encoder (the input convolution is 0) and of the decoder → its level and its index there.
 
-    `after` is how many layers of the original decoder block come before its upsampling.
+    `after` counts the layers before the upsampling in a block of the original decoder.
     """
     per = config.res_blocks + 1
     top = len(config.channels) - 1
@@ -37,7 +37,7 @@ def unet_places(config: UNetConfig) -> dict[str, Place]:
 
 
 def vae_places(config: VAEConfig) -> dict[str, Place]:
-    """As `unet_places`; `below` counts the decoder's levels from the image, as the original layout does."""
+    """As `unet_places`; `below` is the decoder's level counted from the image, as in the original layout."""
     down, up = config.res_blocks + 1, config.res_blocks + 2
     top = len(config.channels) - 1
     return {

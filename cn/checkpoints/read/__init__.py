@@ -1,1 +1,1 @@
-"""Files and folders of weights, identified by their content and read."""
+"""Identify files and folders of weights by their content, and read them."""

@@ -1,23 +1,22 @@
-"""A checkpoint whose every tensor has found its place: all parameters by our names, ready to be read or written."""
+"""A checkpoint in which every tensor is accounted for: all parameters by our names, ready to be loaded or written."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cn.archives.entries import Entry
-from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, Layout, PartName
+from cn.checkpoints.checkpoint import Checkpoint, ControlSpec
 from cn.checkpoints.keymaps.keymap import Shape
-from cn.checkpoints.read.sources import find_sources, refuse_unknown
+from cn.checkpoints.layouts import BASE_PARTS, Layout, PartName, Role
+from cn.checkpoints.read.sources import find_sources, reject_unknown
 from cn.checkpoints.shapes import base_shapes, control_shapes
 from cn.errors import UsageError
 from cn.model.config import ModelConfig, Prediction
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Only = Literal["base", "control"]
 
 
 class Parameter(Protocol):
@@ -31,15 +30,15 @@ class Parameter(Protocol):
 
     @property
     def stored(self) -> tuple[Entry, ...]:
-        """Its pieces along dimension 0, where their bytes lie in a file as they are; else nothing."""
+        """Its pieces along dimension 0 if a file holds their bytes unchanged; otherwise empty."""
 
     def read(self) -> "Tensor":
-        """The whole tensor, in its stored number format."""
+        """The whole tensor, in its stored dtype."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A base, a control or both, with nothing left over."""
+    """A base, a control or both, with every parameter present."""
 
     path: Path
     layout: Layout
@@ -48,53 +47,64 @@ class Contents:
     control: ControlSpec | None
     kept: Mapping[str, Entry]
     notes: tuple[str, ...] = ()
-    """What was left out, for a person to read."""
+    """Messages about what was left out or assumed."""
     files: tuple[Path, ...] = ()
     """All files that it is read from, for the hash."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the file says of itself (license, training), which goes on with it."""
+    """The file's own metadata (license, training), which is kept on conversion."""
 
     @classmethod
     def of(
         cls,
         checkpoint: Checkpoint,
         *,
-        only: Only | None = None,
+        only: Role | None = None,
         prediction: Prediction | None = None,
         pooled: bool = False,
     ) -> "Contents":
-        """Find the place of every tensor of a checkpoint, or `only` of its base or control.
+        """Locate every tensor of a checkpoint, or with `only` those of its base or its control.
 
-        `pooled` says of a control what its file does not: that its residuals are averaged over the picture.
+        `pooled` states that a control's residuals are averaged over the image, which its file may not say.
 
-        Raises WeightsError that names the first offenders where something is missing, left over or of another shape,
-        UsageError when what is asked for is not there.
+        Raises WeightsError with the names of the first tensors that are missing, unexpected or of the wrong shape,
+        UsageError when the part that is asked for does not exist.
         """
-        refuse_unknown(checkpoint)
+        reject_unknown(checkpoint)
         config = checkpoint.config(prediction) if checkpoint.has_base and only != "control" else None
         spec = checkpoint.control if only != "base" else None
         if config is None and spec is None:
-            raise UsageError(f"{checkpoint.path}: --only {only}, but this is {checkpoint.what}")
+            raise UsageError(f"--only {only}, but this is {checkpoint.what}", path=checkpoint.path)
         if pooled and spec is None:
-            raise UsageError(f"{checkpoint.path}: --pooled is for controls, and this is {checkpoint.what}")
+            raise UsageError(f"--pooled is for controls, but this is {checkpoint.what}", path=checkpoint.path)
         parts: dict[PartName, Mapping[str, Parameter]] = {}
         if config is not None:
             shapes = base_shapes(config)
             parts |= {part: find_sources(checkpoint, part, shapes[part]) for part in BASE_PARTS}
         notes = list(_left_out(checkpoint))
         if config is not None and checkpoint.prediction not in (None, config.schedule.prediction):
-            notes.append(f"its file says {checkpoint.prediction}; it is taken to predict {prediction}, as asked")
+            notes.append(f"the file says {checkpoint.prediction}, overridden by --prediction {prediction}")
         if only is not None and checkpoint.has_base and checkpoint.has_control:
-            notes.append(f"left out the {'control' if only == 'base' else 'base'}, as asked")
+            notes.append(f"left out the {'control' if only == 'base' else 'base'}, as requested")
         if spec is not None:
             parts["control"] = find_sources(checkpoint, "control", control_shapes(spec))
             if spec.reversed_channels:
-                notes.append("the control takes its condition as BGR: its first layer is turned round to take RGB")
+                notes.append("the control takes BGR conditions: its first layer is reordered to take RGB")
             spec = replace(spec, reversed_channels=False, pooled=spec.pooled or pooled)
         kept = checkpoint.kept if config is not None else {}
         foreign = {k: v for k, v in checkpoint.metadata.items() if k != "format" and not checkpoint.has_header}
-        told = {"source_metadata": foreign} if foreign else dict(checkpoint.metadata) if checkpoint.has_header else {}
-        return cls(checkpoint.path, checkpoint.layout, parts, config, spec, kept, tuple(notes), checkpoint.files, told)
+        own = dict(checkpoint.metadata) if checkpoint.has_header else {}
+        metadata = {"source_metadata": foreign} if foreign else own
+        return cls(
+            path=checkpoint.path,
+            layout=checkpoint.layout,
+            parts=parts,
+            config=config,
+            control=spec,
+            kept=kept,
+            notes=tuple(notes),
+            files=checkpoint.files,
+            metadata=metadata,
+        )
 
     @property
     def parameters(self) -> int:
@@ -103,7 +113,7 @@ class Contents:
 
 def _left_out(checkpoint: Checkpoint) -> list[str]:
     notes = [f"left out {_count(names)}: {why}" for why, names in checkpoint.dropped.items()]
-    return notes + [f"left out {name} ({what})" for name, what in checkpoint.leftovers.items()]
+    return notes + [f"left out {name} ({what})" for name, what in checkpoint.extras.items()]
 
 
 def _count(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""diffusers folders: a pipeline (unet, vae, text_encoder, scheduler, maybe controlnet) or a ControlNet by itself."""
+"""diffusers folders: a pipeline (unet, vae, text_encoder, scheduler, optionally controlnet) or a single ControlNet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from cn.archives.archive import Archive, open_archive
-from cn.archives.entries import Entry, shown
-from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, PartName, header_of, text_in
-from cn.checkpoints.keymaps.diffusers import modern
-from cn.checkpoints.read import infer, sidecar
-from cn.errors import InputError, WeightsError
+from cn.archives.entries import Entry
+from cn.archives.metadata import decode
+from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, text_in
+from cn.checkpoints.keymaps.diffusers import current_name
+from cn.checkpoints.layouts import BASE_PARTS, DIFFUSERS_FOLDERS, NETWORK_STEM, TEXT_STEM, PartName
+from cn.checkpoints.read import diffusers_settings, infer
+from cn.checkpoints.read.settings import read_json
+from cn.errors import InputError, WeightsError, about
 from cn.model.config import ModelConfig, UNetConfig
+from cn.text import shown
 
-_FOLDERS: Mapping[str, PartName] = {"unet": "unet", "vae": "vae", "text_encoder": "text", "controlnet": "control"}
-_STEM = "diffusion_pytorch_model"
+_TEXT_PICKLE_STEM = "pytorch_model"
 _SCHEDULER = "scheduler/scheduler_config.json"
 VARIANTS = ("", "fp16", "bf16", "non_ema")
-"""The kinds of weights that a folder may hold side by side, the best first."""
+"""The variants of weights that a folder may hold, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -31,45 +34,50 @@ class Folder:
 
 
 def open_folder(path: Path, variant: str | None = None) -> Folder:
-    """Find and open the weights of a diffusers folder; a `variant` such as "fp16" is taken where several are there.
+    """Find and open the weights of a diffusers folder; `variant` ("fp16") selects one of several.
 
-    A part that lacks the variant is taken plain, as folders often hold it of the U-Net alone. Raises InputError for
-    damaged files, WeightsError where something is missing or the pipeline is of another family.
+    Parts without that variant are read from their plain files, since many folders have it for the U-Net only. Raises
+    InputError for damaged files, WeightsError where something is missing or the pipeline is of another family.
     """
-    index = sidecar.read_json(path / "model_index.json")
-    config = sidecar.read_json(path / "config.json")
+    with about(path):
+        return _open_folder(path, variant)
+
+
+def _open_folder(path: Path, variant: str | None) -> Folder:
+    index = read_json(path / "model_index.json")
+    config = read_json(path / "config.json")
     if config.get("_class_name") == "ControlNetModel" or (config and not index and (path / "config.json").is_file()):
         return _open_control(path, config, variant)
     if not (path / "unet").is_dir():
-        raise WeightsError(f"{path}: {_not_a_pipeline(path, index)}")
+        raise WeightsError(_not_a_pipeline(path, index))
     if (path / "text_encoder_2").is_dir():
-        raise WeightsError(f"{path}: holds a Stable Diffusion XL model, which cn does not know")
+        raise WeightsError("holds a Stable Diffusion XL model, which cn does not support")
     if (path / "controlnet_1").is_dir():
-        raise WeightsError(f"{path}: holds several controls; give the folder of one of them")
-    if missing := [folder for folder, name in _FOLDERS.items() if name != "control" and not (path / folder).is_dir()]:
-        raise WeightsError(f"{path}: has no folder {missing[0]}/, which a base needs")
-    folders = [folder for folder in _FOLDERS if (path / folder).is_dir()]
-    found = {folder: _find(path / folder, variant) for folder in folders}
+        raise WeightsError("holds several controls; give the folder of one of them")
+    if missing := [DIFFUSERS_FOLDERS[p] for p in BASE_PARTS if not (path / DIFFUSERS_FOLDERS[p]).is_dir()]:
+        raise WeightsError(f"has no folder {missing[0]}/, which a base needs")
+    folders = {part: path / name for part, name in DIFFUSERS_FOLDERS.items() if (path / name).is_dir()}
+    found = {part: _find(folder, variant) for part, folder in folders.items()}
     metadata = {"class": shown(index.get("_class_name", ""))} if index else {}
-    if variant is not None and (plain := [folder for folder in folders if not found[folder]]):
+    if variant is not None and (plain := [folder.name for part, folder in folders.items() if not found[part]]):
         if len(plain) == len(folders):
-            raise WeightsError(f"{path}: none of its parts has weights of variant {variant}")
-        metadata["variant"] = f"{variant}; plain for want of it: {', '.join(plain)}"
-    archives = {_FOLDERS[folder]: found[folder] or _archives(path / folder) for folder in folders}
+            raise WeightsError(f"none of its parts has weights of variant {variant}")
+        metadata["variant"] = f"{variant}; not available for {', '.join(plain)}"
+    archives = {part: found[part] or _archives(folder) for part, folder in folders.items()}
     return Folder(path, archives, metadata)
 
 
 def describe(folder: Folder) -> Checkpoint:
-    """What a folder is. WeightsError for another family, InputError for damaged settings.
+    """The description of a folder. WeightsError for another family, InputError for damaged settings.
 
-    Damaged settings may raise ValueError and its like too, and messages may lack the folder's name: see `recognize`.
+    Damaged settings may also raise ValueError and the like, and errors may lack the path: see `recognize`.
     """
     path, archives = folder.path, folder.archives
     if "unet" not in archives:
         return _control(path, archives["control"], path / "config.json")
     parts = {name: _part(name, files) for name, files in archives.items()}
     model = _model(path, parts)
-    silent = model.unet.linear_projection and not (path / _SCHEDULER).is_file()
+    unstated = model.unet.linear_projection and not (path / _SCHEDULER).is_file()
     control = None
     if "control" in parts:
         control = _spec(parts["control"], path / "controlnet/config.json", archives["control"][0])
@@ -79,7 +87,7 @@ def describe(folder: Folder) -> Checkpoint:
         format=archives["unet"][0].format,
         parts=parts,
         model=model,
-        prediction=None if silent else model.schedule.prediction,
+        prediction=None if unstated else model.schedule.prediction,
         control=control,
         metadata=folder.metadata,
         files=tuple(archive.path for files in archives.values() for archive in files),
@@ -87,15 +95,15 @@ def describe(folder: Folder) -> Checkpoint:
 
 
 def control_file(archive: Archive) -> Checkpoint:
-    """A diffusers ControlNet in a single file; its config.json is read where it lies beside it."""
+    """A diffusers ControlNet in a single file, with the config.json next to it, if there is one."""
     settings = archive.path.with_name("config.json")
-    return _control(archive.path, [archive], settings if "cross_attention_dim" in sidecar.read_json(settings) else None)
+    return _control(archive.path, [archive], settings if "cross_attention_dim" in read_json(settings) else None)
 
 
 def _open_control(path: Path, config: Mapping[str, Any], variant: str | None) -> Folder:
     kind = config.get("_class_name", "an unnamed class")
     if kind != "ControlNetModel":
-        raise WeightsError(f"{path}: its config.json is that of {shown(kind)}; cn reads pipelines and ControlNetModel")
+        raise WeightsError(f"its config.json is of {shown(kind)}; cn reads pipelines and ControlNetModel")
     return Folder(path, {"control": _archives(path, variant)}, {})
 
 
@@ -114,10 +122,10 @@ def _control(path: Path, archives: list[Archive], settings: Path | None) -> Chec
 
 def _not_a_pipeline(path: Path, index: Mapping[str, Any]) -> str:
     if (path / "transformer").is_dir() or (path / "prior").is_dir():
-        return f"holds a {shown(index.get('_class_name', 'pipeline'))}, which is no Stable Diffusion 1 or 2"
+        return f"holds a {shown(index.get('_class_name', 'pipeline'))}, which is not Stable Diffusion 1 or 2"
     if not any(path.iterdir()):
         return "is an empty folder"
-    return "is no folder of weights that cn knows (a diffusers folder has a model_index.json or a config.json)"
+    return "is not a folder of weights (a diffusers folder has a model_index.json or a config.json)"
 
 
 def _archives(folder: Path, variant: str | None = None) -> list[Archive]:
@@ -125,13 +133,18 @@ def _archives(folder: Path, variant: str | None = None) -> list[Archive]:
     if found := _find(folder, variant):
         return found
     of = f" of variant {variant}" if variant else ""
-    safetensors, pickle = ("model", "pytorch_model") if folder.name == "text_encoder" else (_STEM, _STEM)
-    raise WeightsError(f"{folder}: has no weights{of} ({safetensors}.safetensors or {pickle}.bin)")
+    safetensors, pickle = (TEXT_STEM, _TEXT_PICKLE_STEM) if _is_text(folder) else (NETWORK_STEM, NETWORK_STEM)
+    raise WeightsError(f"has no weights{of} ({safetensors}.safetensors or {pickle}.bin)", path=folder)
+
+
+def _is_text(folder: Path) -> bool:
+    return folder.name == DIFFUSERS_FOLDERS["text"]
 
 
 def _find(folder: Path, variant: str | None) -> list[Archive]:
     """One file, or the shards that an index lists; .safetensors before .bin. Empty where the folder has no weights."""
-    stems = ["model", "pytorch_model", _STEM] if folder.name == "text_encoder" else [_STEM, "model", "pytorch_model"]
+    text = [TEXT_STEM, _TEXT_PICKLE_STEM]
+    stems = [*text, NETWORK_STEM] if _is_text(folder) else [NETWORK_STEM, *text]
     for kind in (variant,) if variant is not None else VARIANTS:
         for name in stems:
             for suffix in ("safetensors", "bin"):
@@ -145,27 +158,28 @@ def _find(folder: Path, variant: str | None) -> list[Archive]:
 
 def _shards(index: Path) -> list[Archive]:
     """The shards of an index; each tensor must be where the index says. InputError or WeightsError otherwise."""
-    weights = sidecar.read_json(index).get("weight_map")
-    if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
-        raise InputError(f"{index}: has no weight_map of names to files")
-    names = sorted(set(weights.values()))
-    if outside := [name for name in names if Path(name).name != name or not name or name == ".."]:
-        raise InputError(f"{index}: speaks of a file outside its folder: {shown(outside[0])}")
-    if odd := [name for name in names if not name.isprintable()]:
-        raise InputError(f"{index}: speaks of a file that no folder has: {shown(odd[0])}")
-    archives = [open_archive(index.with_name(name)) for name in names]
-    found = {name: archive.path.name for archive in archives for name in archive.entries}
-    if wrong := [name for name, file in weights.items() if found.get(name) != file]:
-        raise InputError(f"{index}: {shown(wrong[0])} is not in {weights[wrong[0]]}, as the index says")
-    return archives
+    with about(index):
+        weights = read_json(index).get("weight_map")
+        if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
+            raise InputError("has no weight_map of names to files")
+        names = sorted(set(weights.values()))
+        if outside := [name for name in names if Path(name).name != name or not name or name == ".."]:
+            raise InputError(f"refers to a file outside its folder: {shown(outside[0])}")
+        if unprintable := [name for name in names if not name.isprintable()]:
+            raise InputError(f"refers to a file with an unprintable name: {shown(unprintable[0])}")
+        archives = [open_archive(index.with_name(name)) for name in names]
+        found = {name: archive.path.name for archive in archives for name in archive.entries}
+        if wrong := [name for name, file in weights.items() if found.get(name) != file]:
+            raise InputError(f"{shown(wrong[0])} is not in {weights[wrong[0]]}, as the index says")
+        return archives
 
 
 def _part(name: PartName, archives: list[Archive]) -> Part:
     entries: dict[str, Entry] = {key: entry for archive in archives for key, entry in archive.entries.items()}
     if name == "vae":
-        entries = {modern(key): entry for key, entry in entries.items()}
+        entries = {current_name(key): entry for key, entry in entries.items()}
     if name == "text":
-        # The position ids are 0 … 76 in every file, and a projection is not used for the cross-attention.
+        # The position ids are 0 … 76 in every file, and cross-attention does not use the projection.
         entries = {
             key.removeprefix("text_model."): entry
             for key, entry in entries.items()
@@ -176,37 +190,37 @@ def _part(name: PartName, archives: list[Archive]) -> Part:
 
 
 def _spec(part: Part, settings: Path | None, archive: Archive) -> ControlSpec:
-    """From the shapes, from config.json, and from what cn says in a file that it has written."""
-    config: Mapping[str, Any] = sidecar.read_json(settings) if settings is not None else {}
-    told = header_of(archive).get("control", {})
+    """From the shapes, from config.json, and from cn's own header where cn wrote the file."""
+    config: Mapping[str, Any] = read_json(settings) if settings is not None else {}
+    header = decode(archive).get("control", {})
     return ControlSpec(
         unet=_unet(part, settings),
         condition_channels=infer.condition_channels(part.shapes, "diffusers"),
         pooled=config.get("global_pool_conditions") is True,
         reversed_channels=config.get("controlnet_conditioning_channel_order") == "bgr",
-        kind=text_in(told, "kind") or None,
-        base_sha256=text_in(told, "base_sha256"),
+        kind=text_in(header, "kind") or None,
+        base_sha256=text_in(header, "base_sha256"),
     )
 
 
 def _unet(part: Part, settings: Path | None) -> UNetConfig:
     if settings is None:
         return infer.unet_config(part.shapes, "diffusers")
-    return infer.unet_config(part.shapes, "diffusers", partial(sidecar.unet_settings, settings))
+    return infer.unet_config(part.shapes, "diffusers", partial(diffusers_settings.unet_settings, settings))
 
 
 def _model(path: Path, parts: Mapping[PartName, Part]) -> ModelConfig:
     unet = _unet(parts["unet"], path / "unet/config.json")
-    vae = infer.vae_config(parts["vae"].shapes, "diffusers", sidecar.vae_settings(path / "vae/config.json"))
+    vae = infer.vae_config(parts["vae"].shapes, "diffusers", diffusers_settings.vae_settings(path / "vae/config.json"))
     text = infer.text_config(parts["text"].shapes, "transformers")
-    sample = sidecar.read_json(path / "unet/config.json").get("sample_size")
+    sample = read_json(path / "unet/config.json").get("sample_size")
     return ModelConfig(
         name="sd2" if unet.linear_projection else "sd1",
         unet=unet,
         vae=vae,
-        text=sidecar.text_settings(
+        text=diffusers_settings.text_settings(
             text, path / "text_encoder/config.json", path / "tokenizer", sd2=unet.linear_projection
         ),
-        schedule=sidecar.schedule_settings(path / _SCHEDULER),
+        schedule=diffusers_settings.schedule_settings(path / _SCHEDULER),
         image_size=sample * vae.factor if type(sample) is int and sample > 0 else 512,
     )

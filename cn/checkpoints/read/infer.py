@@ -1,7 +1,7 @@
-"""Configurations read off the shapes of tensors, so that narrow, wide and unusual models load too.
+"""Infer configurations from the shapes of tensors, so that models of unusual sizes load too.
 
-Shapes do not tell the number of attention heads: SD 1 has 8 everywhere, SD 2 has heads of width 64, and the two are
-told apart by their projections (1×1 convolutions or linear layers). Text towers have heads of width 64.
+Shapes do not show the number of attention heads: SD 1 has 8 everywhere, SD 2 has heads of width 64, and their
+projections (1×1 convolutions or linear layers) distinguish the two. Text towers have heads of width 64.
 """
 
 import itertools
@@ -10,23 +10,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cn.archives.entries import shown
 from cn.checkpoints.keymaps.keymap import Shape
 from cn.errors import WeightsError
-from cn.model.config import TextConfig, UNetConfig, VAEConfig
+from cn.model.config import END_TOKEN, TextConfig, UNetConfig, VAEConfig
+from cn.text import shown
 
 Shapes = Mapping[str, Shape]
-Told = Callable[[tuple[int, ...]], Mapping[str, Any]]
-"""The channels of the levels → what a file beside the weights says of a configuration's other fields."""
+Settings = Callable[[tuple[int, ...]], Mapping[str, Any]]
+"""The channels of the levels → fields of the configuration that a sidecar file sets."""
 
-END_TOKEN = 49407
 _SD1_HEADS, _SD2_HEAD_DIM, _TEXT_HEAD_DIM = 8, 64, 64
 
 _OPENCLIP_H = (1024, 24)
-"""Width and layers of the whole tower that SD 2 was trained with."""
+"""Width and layers of the complete text tower that SD 2 was trained with."""
 
-FAMILIES = {9: "an inpainting model", 8: "an InstructPix2Pix model", 5: "a depth-to-image model", 7: "an upscaler"}
-"""Relatives of Stable Diffusion by the input channels of their U-Net."""
+_BY_CHANNELS = {
+    9: "an inpainting model",
+    8: "an InstructPix2Pix model",
+    5: "a depth-to-image model",
+    7: "an upscaler",
+}
+"""Models related to Stable Diffusion, by the input channels of their U-Net."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,18 @@ class _Level:
     """The prefix of its first transformer."""
 
 
-def _nothing(channels: tuple[int, ...]) -> Mapping[str, Any]:
+def _no_settings(channels: tuple[int, ...]) -> Mapping[str, Any]:
     return {}
 
 
-def unet_config(shapes: Shapes, dialect: str, told: Told = _nothing) -> UNetConfig:
-    """The U-Net's (or ControlNet's) configuration from the tensors of its encoder; `told` goes before guesses.
+def unet_config(shapes: Shapes, naming: str, settings: Settings = _no_settings) -> UNetConfig:
+    """The U-Net's (or ControlNet's) configuration from the tensors of its encoder; `settings` override guesses.
 
-    Raises WeightsError for relatives that take more than latents, and where the encoder is not to be made out,
-    ValueError where heads and groups do not go with the channels.
+    Raises WeightsError for related models that take more than latents, and where the encoder is not recognized,
+    ValueError where heads or groups do not divide the channels.
     """
-    refuse_relatives(shapes)
-    ldm = dialect == "ldm"
+    reject_related_models(shapes)
+    ldm = naming == "ldm"
     try:
         first = shapes["input_blocks.0.0.weight" if ldm else "conv_in.weight"]
         levels = list(_ldm_levels(shapes) if ldm else _diffusers_levels(shapes))
@@ -61,11 +65,13 @@ def unet_config(shapes: Shapes, dialect: str, told: Told = _nothing) -> UNetConf
         linear = len(shapes[f"{prefix}.proj_in.weight"]) == 2
         out = shapes.get("out.2.weight" if ldm else "conv_out.weight", (first[1],))
     except (KeyError, IndexError):
-        raise WeightsError("its U-Net is not one of Stable Diffusion's kind: the encoder cannot be made out") from None
-    if first[1] in FAMILIES:
-        raise WeightsError(f"is {FAMILIES[first[1]]} (its U-Net takes {first[1]} channels); cn reads those that take 4")
+        raise WeightsError("its U-Net is not one of Stable Diffusion: the encoder is not recognized") from None
+    if first[1] in _BY_CHANNELS:
+        raise WeightsError(
+            f"is {_BY_CHANNELS[first[1]]} (its U-Net takes {first[1]} channels); cn reads those that take 4"
+        )
     if len({level.res_blocks for level in levels}) != 1:
-        raise WeightsError("its U-Net has levels of different depths, which no Stable Diffusion has")
+        raise WeightsError("its U-Net has levels of different depths, unlike any Stable Diffusion")
     channels = tuple(level.width for level in levels)
     guessed = {"heads": None if linear else _SD1_HEADS, "head_dim": _SD2_HEAD_DIM if linear else None}
     return UNetConfig(
@@ -78,12 +84,12 @@ def unet_config(shapes: Shapes, dialect: str, told: Told = _nothing) -> UNetConf
         transformer_depth=_count(shapes, inner + ".{}.norm1.weight"),
         context_dim=context,
         linear_projection=linear,
-        **guessed | dict(told(channels)),
+        **guessed | dict(settings(channels)),
     )
 
 
 def _ldm_levels(shapes: Shapes) -> list[_Level]:
-    """The encoder's levels, told apart by the downsampling between them."""
+    """The encoder's levels, separated by downsampling."""
     levels, current = [], []
     for n in itertools.count(1):
         if f"input_blocks.{n}.0.in_layers.2.weight" in shapes:
@@ -115,27 +121,28 @@ def _diffusers_levels(shapes: Shapes) -> list[_Level]:
     return levels
 
 
-def vae_config(shapes: Shapes, dialect: str, told: Mapping[str, Any] | None = None) -> VAEConfig:
-    """The autoencoder's configuration; the scale of its latents is Stable Diffusion's unless `told`."""
-    conv = "encoder.down.{}.block.0.conv1" if dialect == "ldm" else "encoder.down_blocks.{}.resnets.0.conv1"
-    deep = "encoder.down.0.block.{}.conv1" if dialect == "ldm" else "encoder.down_blocks.0.resnets.{}.conv1"
+def vae_config(shapes: Shapes, naming: str, settings: Mapping[str, Any] | None = None) -> VAEConfig:
+    """The VAE's configuration; the scale of its latents is Stable Diffusion's unless `settings` set it."""
+    conv = "encoder.down.{}.block.0.conv1" if naming == "ldm" else "encoder.down_blocks.{}.resnets.0.conv1"
+    deep = "encoder.down.0.block.{}.conv1" if naming == "ldm" else "encoder.down_blocks.0.resnets.{}.conv1"
     try:
         levels = _count(shapes, f"{conv}.weight")
         channels = tuple(shapes[f"{conv.format(level)}.weight"][0] for level in range(levels))
         latents = shapes["post_quant_conv.weight"][0]
     except (KeyError, IndexError):
-        raise WeightsError("its autoencoder is not one of Stable Diffusion's kind") from None
+        raise WeightsError("its VAE is not one of Stable Diffusion") from None
     deepest = _count(shapes, f"{deep}.weight")
-    return VAEConfig(channels=channels, res_blocks=deepest, latent_channels=latents, **(told or {}))
+    return VAEConfig(channels=channels, res_blocks=deepest, latent_channels=latents, **(settings or {}))
 
 
-def text_config(shapes: Shapes, dialect: str, *, whole_clip: bool = False) -> TextConfig:
-    """The text tower's configuration. WeightsError as above.
+def text_config(shapes: Shapes, naming: str, *, full_clip: bool = False) -> TextConfig:
+    """The text tower's configuration. WeightsError for anything but a CLIP text tower.
 
-    SD 2 runs all layers of OpenCLIP's tower but the last. The published files hold that one too, and so does any that
-    has the rest of CLIP's text part (`whole_clip`: projection, temperature); files made from diffusers folders lack it.
+    SD 2 runs all layers of OpenCLIP's tower but the last. The published files also hold the last one, and so does any
+    file with the rest of CLIP's text part (`full_clip`: projection, temperature); files made from diffusers folders
+    do not.
     """
-    original = dialect == "open_clip"
+    original = naming == "open_clip"
     layer = "transformer.resblocks.{}.ln_1.weight" if original else "encoder.layers.{}.layer_norm1.weight"
     token, position = (
         ("token_embedding.weight", "positional_embedding")
@@ -147,14 +154,14 @@ def text_config(shapes: Shapes, dialect: str, *, whole_clip: bool = False) -> Te
     except (KeyError, ValueError, IndexError):
         raise WeightsError("its text encoder is not a CLIP text tower") from None
     layers = _count(shapes, layer)
-    idle = original and (whole_clip or (width, layers) == _OPENCLIP_H)
-    if width % _TEXT_HEAD_DIM or layers < 1 + idle:
+    unused = original and (full_clip or (width, layers) == _OPENCLIP_H)
+    if width % _TEXT_HEAD_DIM or layers < 1 + unused:
         raise WeightsError(f"its text encoder (width {width}, {layers} layers) is not a CLIP text tower")
     return TextConfig(
         width=width,
         heads=width // _TEXT_HEAD_DIM,
         layers=layers,
-        run_layers=layers - idle,
+        run_layers=layers - unused,
         quick_gelu=not original,
         pad_id=0 if original else END_TOKEN,
         vocab_size=vocabulary,
@@ -162,61 +169,64 @@ def text_config(shapes: Shapes, dialect: str, *, whole_clip: bool = False) -> Te
     )
 
 
-def condition_channels(shapes: Shapes, dialect: str) -> int:
+def condition_channels(shapes: Shapes, naming: str) -> int:
     """How many channels a ControlNet's condition has (3 for images)."""
-    name = "input_hint_block.0.weight" if dialect == "ldm" else "controlnet_cond_embedding.conv_in.weight"
+    name = "input_hint_block.0.weight" if naming == "ldm" else "controlnet_cond_embedding.conv_in.weight"
     if len(shape := shapes.get(name, ())) != 4:
-        raise WeightsError("its condition encoder is not that of the published ControlNets")
+        raise WeightsError("its condition encoder is not the one of the published ControlNets")
     return shape[1]
 
 
 def _count(shapes: Shapes, template: str) -> int:
-    """How many of template.format(0), template.format(1), … are there without a gap."""
+    """How many of template.format(0), template.format(1), … exist, up to the first gap."""
     return next(n for n in itertools.count() if template.format(n) not in shapes)
 
 
-_RELATIVES: tuple[tuple[str, str], ...] = (
+_RELATED_MODELS: tuple[tuple[str, str], ...] = (
     (r"low_scale_model\.", "an upscaler of Stable Diffusion 2"),
-    (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model, which takes images for prompts"),
-    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks|motion_modules)\.", "a video model or a part of one"),
+    (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model, which takes images as prompts"),
+    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks|motion_modules)\.", "a video model or part of one"),
     (r"(.*\.)?(task_embedding$|control_add_embedding\.)", "a ControlNet-Union of Stable Diffusion XL"),
     (r"conditioner\.|(.*\.)?add_embedding\.", "made for Stable Diffusion XL"),
-    (r"(.*\.)?(label_emb|class_embedding)\.", "of a model that takes more than prompts (Stable Diffusion XL, unCLIP)"),
-    (r"(.*\.)?lllite_", "a ControlNet-LLLite, which is no ControlNet of the paper's kind"),
+    (r"(.*\.)?(label_emb|class_embedding)\.", "a model with inputs other than prompts (Stable Diffusion XL, unCLIP)"),
+    (r"(.*\.)?lllite_", "a ControlNet-LLLite, which has another architecture than the paper's ControlNet"),
 )
-"""Names that betray a relative of Stable Diffusion whose other names are the same, the most telling first."""
+"""Tensor names that identify related models whose other names are Stable Diffusion's, the most specific first."""
 
 
-def refuse_relatives(names: Iterable[str]) -> None:
-    """WeightsError for weights of a relative of Stable Diffusion 1 and 2 that cn does not know."""
+def reject_related_models(names: Iterable[str]) -> None:
+    """WeightsError for weights of related models that cn does not support."""
     listed = list(names)
-    for pattern, what in _RELATIVES:
+    for pattern, what in _RELATED_MODELS:
         matches = re.compile(pattern).match
         if any(map(matches, listed)):
-            raise WeightsError(f"is {what}; cn knows Stable Diffusion 1 and 2")
+            raise WeightsError(f"is {what}; cn supports Stable Diffusion 1 and 2")
 
 
-_STRANGERS: tuple[tuple[str, str], ...] = (
-    (r".*(joint_blocks|double_blocks|single_blocks)\.", "a diffusion transformer (SD 3, FLUX or alike)"),
-    (r"lora_controlnet$", "a ControlLoRA, which is no ControlNet by itself"),
-    (r"difference$", "a difference file of the web UI: a ControlNet less its base; it needs that base added"),
+_UNRECOGNIZED: tuple[tuple[str, str], ...] = (
+    (r".*(joint_blocks|double_blocks|single_blocks)\.", "a diffusion transformer (SD 3, FLUX or similar)"),
+    (r"lora_controlnet$", "a ControlLoRA, which needs the base it was made from"),
+    (r"difference$", "a difference file of the web UI: a ControlNet minus its base, which must be added to it"),
     (r".*(lora_up|lora_down|lora_A|lora_B|lora\.up|lora\.down)\.", "a LoRA"),
     (r".*hada_w1", "a LyCORIS adapter"),
     (r"(adapter\.)?body\.\d+\.", "a T2I-Adapter"),
     (r"(image_proj|ip_adapter)\.", "an IP-Adapter"),
     (r"(string_to_param|emb_params|clip_l$)", "a textual inversion embedding"),
-    (r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.", "an autoencoder (VAE) alone"),
-    (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "a text encoder alone"),
-    (r"(down_blocks|up_blocks|mid_block)\.", "one part of a diffusers folder; give the folder above it"),
-    (r"cond_stage_model\.", "a text encoder alone"),
-    (r"((model\.)?diffusion_model\.)?(input|middle|output)_blocks?\.", "a U-Net alone, and a base has more"),
+    (r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.", "only a VAE"),
+    (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "only a text encoder"),
+    (r"(down_blocks|up_blocks|mid_block)\.", "one part of a diffusers folder; give the parent folder"),
+    (r"cond_stage_model\.", "only a text encoder"),
+    (
+        r"((model\.)?diffusion_model\.)?(input|middle|output)_blocks?\.",
+        "only a U-Net, without VAE and text encoder",
+    ),
 )
 
 
-def stranger(names: Mapping[str, object] | list[str]) -> str:
-    """What a file is that holds neither a base nor a control, by its tensors' names."""
-    for pattern, what in _STRANGERS:
+def describe_unrecognized(names: Mapping[str, object] | list[str]) -> str:
+    """What an unrecognized file is, by its tensors' names."""
+    for pattern, what in _UNRECOGNIZED:
         if any(re.match(pattern, name) for name in names):
             return what
     example = next(iter(names), None)
-    return "unknown to cn" + (f" (its first tensor is called {shown(example)})" if example else ": it holds no tensors")
+    return f"unknown to cn (its first tensor is {shown(example)})" if example else "empty: it holds no tensors"

@@ -1,6 +1,5 @@
-"""What a file of weights is, told in one reading of its bytes. No torch."""
+"""The report of `cn inspect` on a file or folder of weights, from one pass over its bytes. No torch."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,21 +11,23 @@ from typing import Any
 from cn.archives.archive import Archive, open_archive
 from cn.archives.entries import Entry, read_chunks
 from cn.archives.finite import is_finite
-from cn.checkpoints.checkpoint import TITLES, Checkpoint, PartName
+from cn.checkpoints.checkpoint import Checkpoint
 from cn.checkpoints.keymaps.keymap import Shape
+from cn.checkpoints.layouts import TITLES, PartName
 from cn.checkpoints.read.recognize import recognize
 from cn.checkpoints.read.sources import find_sources
 from cn.checkpoints.shapes import base_shapes, control_shapes
 from cn.errors import WeightsError
-from cn.files import sha256
+from cn.files import combined_sha256, sha256
 from cn.model.config import PRESETS, ModelConfig, UNetConfig
+from cn.text import first_names
 
-_FEW = 5
+_MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that `cn inspect` says. None and empty where a file has nothing of the kind."""
+    """Everything that `cn inspect` reports; None or empty where it does not apply."""
 
     path: str
     what: str
@@ -36,15 +37,15 @@ class Report:
     format: str
     family: str | None
     prediction: str | None
-    """ "eps", "v", or "not said"."""
+    """ "eps", "v", or "not stated"."""
     condition_encoder: str | None
     kind: str | None
-    """The condition of a control, where the file says it."""
+    """The condition of a control, if the file says it."""
     links: str | None
     parameters: Mapping[str, int]
-    """By part; "all" where the parts are not known."""
+    """By part; under "all" for an unrecognized file."""
     dtypes: Mapping[str, int]
-    """Number formats → tensors."""
+    """dtype → number of tensors."""
     channels: tuple[int, ...] | None
     context_dim: int | None
     size: int
@@ -52,7 +53,7 @@ class Report:
     sha256: str
     files: int
     metadata: Mapping[str, Any]
-    odd: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -60,7 +61,7 @@ class Report:
 
 
 def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
-    """Describe a file or folder; `hashed` is a file's SHA-256, where somebody has begun to compute it.
+    """Describe a file or folder; `hashed` is a file's SHA-256, if it is being computed already.
 
     Raises InputError when it cannot be read, WeightsError when it is missing or refused.
     """
@@ -70,19 +71,20 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
     except WeightsError as error:
         if archive is None:
             raise
-        return _stranger(archive, str(error).removeprefix(f"{path}: "), hashed)
+        # An error about a sidecar keeps its path.
+        return _unrecognized(archive, error.what if error.path == str(path) else str(error), hashed)
     entries = dict(_entries(checkpoint))
     hashes, broken = _read(checkpoint.files, entries, hashed)
-    misfits = list(_misfits(checkpoint))
+    mismatches = list(_mismatches(checkpoint))
     spec, unet = checkpoint.control, _unet(checkpoint)
     return Report(
         path=str(path),
         what=checkpoint.what,
-        usable=not broken and not misfits and not checkpoint.unknown,
+        usable=not broken and not mismatches and not checkpoint.unknown,
         layout=checkpoint.layout,
         format=checkpoint.format,
         family=_family(checkpoint.model, unet),
-        prediction=(checkpoint.prediction or "not said") if checkpoint.has_base else None,
+        prediction=(checkpoint.prediction or "not stated") if checkpoint.has_base else None,
         condition_encoder=spec.condition_encoder if spec is not None else None,
         kind=spec.kind if spec is not None else None,
         links=spec.links if spec is not None else None,
@@ -91,18 +93,18 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
         channels=unet.channels,
         context_dim=unet.context_dim,
         size=sum(file.stat().st_size for file in checkpoint.files),
-        sha256=hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        sha256=combined_sha256(hashes),
         files=len(hashes),
         metadata=checkpoint.metadata,
-        odd=tuple(chain(misfits, _oddities(checkpoint), _broken(broken))),
+        warnings=tuple(chain(mismatches, _warnings(checkpoint), _broken(broken))),
     )
 
 
-def _stranger(archive: Archive, why: str, hashed: Future[str] | None) -> Report:
-    """The report on a readable file that is neither base nor control, or one of a family that cn does not know."""
+def _unrecognized(archive: Archive, why: str, hashed: Future[str] | None) -> Report:
+    """The report on a readable file that is neither a base nor a control, or of an unsupported family."""
     hashes, broken = _read((archive.path,), archive.entries, hashed)
     total = sum(entry.elements for entry in archive.entries.values())
-    left = (f"also holds {name} ({what})" for name, what in archive.leftovers.items())
+    left = (f"also holds {name} ({what})" for name, what in archive.extras.items())
     return Report(
         path=str(archive.path),
         what=why,
@@ -122,7 +124,7 @@ def _stranger(archive: Archive, why: str, hashed: Future[str] | None) -> Report:
         sha256=hashes[0],
         files=1,
         metadata=dict(archive.metadata),
-        odd=(*left, *_broken(broken)),
+        warnings=(*left, *_broken(broken)),
     )
 
 
@@ -144,7 +146,7 @@ def _family(model: ModelConfig | None, unet: UNetConfig) -> str:
         return name
     if model is not None and model.name in PRESETS:
         return f"cn's base {model.name!r}"
-    return f"of the shape of {name}, with other widths"
+    return f"{name} with other channels"
 
 
 def _dtypes(entries: Mapping[str, Entry]) -> dict[str, int]:
@@ -154,7 +156,7 @@ def _dtypes(entries: Mapping[str, Entry]) -> dict[str, int]:
 def _read(
     files: tuple[Path, ...], entries: Mapping[str, Entry], hashed: Future[str] | None
 ) -> tuple[list[str], list[str]]:
-    """The files' hashes, and the names of tensors that hold NaN or infinity; both at once, on two threads."""
+    """The files' hashes and the names of tensors with NaN or infinity, computed on two threads."""
     with ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(lambda: [hashed.result()] if hashed else [sha256(file) for file in files])
         broken = [name for name, entry in entries.items() if not _finite(entry)]
@@ -165,8 +167,8 @@ def _finite(entry: Entry) -> bool:
     return all(is_finite(chunk, entry.dtype) for chunk in read_chunks(entry))
 
 
-def _misfits(checkpoint: Checkpoint) -> Iterator[str]:
-    """What is missing, left over or of another shape, part by part."""
+def _mismatches(checkpoint: Checkpoint) -> Iterator[str]:
+    """Missing, unexpected and misshapen tensors, part by part."""
     wanted: dict[PartName, Mapping[str, Shape]] = {}
     if checkpoint.model is not None:
         wanted |= base_shapes(checkpoint.model)
@@ -176,36 +178,35 @@ def _misfits(checkpoint: Checkpoint) -> Iterator[str]:
         try:
             find_sources(checkpoint, part, shapes)
         except WeightsError as error:
-            yield str(error).removeprefix(f"{checkpoint.path}: ")
+            yield error.what
 
 
 def _broken(names: list[str]) -> Iterator[str]:
     if names:
-        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-        yield f"holds numbers that are not finite (NaN or infinity): {', '.join(names[:_FEW])}{more}"
+        yield f"holds numbers that are not finite (NaN or infinity): {first_names(names, _MAX_NAMES)}"
 
 
-def _oddities(checkpoint: Checkpoint) -> Iterator[str]:
+def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
     if checkpoint.format != "safetensors":
-        yield "is a pickle, which other tools may run: cn convert makes a safetensors file of it"
+        yield "is a pickle, which may run code in other tools: cn convert makes a safetensors file of it"
     if checkpoint.has_base and checkpoint.prediction is None:
         yield "does not say whether it predicts eps or v: it needs --prediction"
     for why, names in checkpoint.dropped.items():
         yield f"{_tensors(len(names))} not used: {why}"
-    for name, what in checkpoint.leftovers.items():
+    for name, what in checkpoint.extras.items():
         yield f"also holds {name} ({what})"
     if checkpoint.unknown:
-        yield f"holds tensors that nobody knows: {', '.join(checkpoint.unknown[:_FEW])}"
+        yield f"unrecognized tensors: {first_names(checkpoint.unknown, _MAX_NAMES)}"
     if any(entry.dtype in ("F16", "BF16") for name, entry in checkpoint.kept.items() if "alphas" in name):
-        yield "its noise schedule is stored in half precision; cn computes it anew"
+        yield "its noise schedule is stored in half precision; cn recomputes it"
     mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
     if len(set(chain(*mixed.values()))) > 1:
-        told = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
-        yield f"number formats are mixed: {', '.join(told)}"
+        dtypes = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
+        yield f"mixed dtypes: {', '.join(dtypes)}"
     if checkpoint.control is not None and _is_untrained(checkpoint):
         yield "its zero convolutions are all zero: it has not been trained"
     if checkpoint.control is not None and checkpoint.control.pooled:
-        yield "its residuals are averaged over the image (shuffle): it says what, not where"
+        yield "its residuals are averaged over the image (shuffle): it controls content, not layout"
 
 
 def _tensors(count: int) -> str:
@@ -217,7 +218,7 @@ def _floating(entries: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def _is_untrained(checkpoint: Checkpoint) -> bool:
-    """Whether the middle block's zero convolution, which every kind of training moves, still is zero."""
+    """Whether the middle block's zero convolution, which all training changes, is still zero."""
     names = ("zero_middle.weight", "middle_block_out.0.weight", "controlnet_mid_block.weight")
     found = [entry for name in names if (entry := checkpoint.parts["control"].entries.get(name))]
     return bool(found) and not any(any(chunk) for chunk in read_chunks(found[0]))

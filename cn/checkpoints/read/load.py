@@ -1,4 +1,4 @@
-"""Any file or folder of weights → networks in memory."""
+"""Load networks from any file or folder of weights."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from cn.checkpoints.checkpoint import BASE_PARTS, Checkpoint, ControlSpec, PartName
+from cn.checkpoints.checkpoint import Checkpoint, ControlSpec
 from cn.checkpoints.keymaps.keymap import Shape
+from cn.checkpoints.layouts import BASE_PARTS, PartName
 from cn.checkpoints.read.recognize import recognize
-from cn.checkpoints.read.sources import check_finite, find_sources, refuse_unknown
+from cn.checkpoints.read.sources import check_finite, find_sources, reject_unknown
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.base import Base
@@ -22,7 +23,7 @@ from cn.model.controlnet import ControlNet
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet in memory with what its file says: the condition's kind, the base it was trained on."""
+    """A ControlNet in memory with its file's metadata: the condition's kind, the base it was trained on."""
 
     model: ControlNet
     kind: str | None
@@ -38,15 +39,15 @@ def open_base(
     *,
     prediction: Prediction | None = None,
 ) -> Base:
-    """Read a base in any layout and lock it; `prediction` for files that do not say it.
+    """Load a base from any layout and lock it; `prediction` is for files that do not say it.
 
-    Raises InputError if a file is broken, WeightsError if it is something else or does not fit together.
+    Raises InputError if a file is damaged, WeightsError if it is not a base or its tensors do not match.
     """
     checkpoint = recognize(Path(path))
     if not checkpoint.has_base:
-        raise WeightsError(f"{path}: a base was expected here, but this is {checkpoint.what}")
+        raise WeightsError(f"a base was expected, but this is {checkpoint.what}", path=path)
     base = empty_base(checkpoint.config(prediction))
-    refuse_unknown(checkpoint)
+    reject_unknown(checkpoint)
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256_of_all, checkpoint.files)
         for part in BASE_PARTS:
@@ -56,15 +57,15 @@ def open_base(
 
 
 def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
-    """Read a control in any layout, in evaluation mode; of a file that holds a base too, only the control.
+    """Load a control from any layout, in evaluation mode; a base in the same file is ignored.
 
-    Raises InputError if a file is broken, WeightsError if it is something else or does not fit together.
+    Raises InputError if a file is damaged, WeightsError if it is not a control or its tensors do not match.
     """
     checkpoint = recognize(Path(path))
     spec = checkpoint.control
     if spec is None:
-        raise WeightsError(f"{path}: a control was expected here, but this is {checkpoint.what}")
-    refuse_unknown(checkpoint)
+        raise WeightsError(f"a control was expected, but this is {checkpoint.what}", path=path)
+    reject_unknown(checkpoint)
     model = empty_control(spec, Path(path))
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256_of_all, checkpoint.files)
@@ -73,12 +74,12 @@ def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
 
 
 def empty_base(config: ModelConfig) -> Base:
-    """The networks on the meta device: names and shapes without numbers."""
+    """The networks on the meta device: names and shapes without memory for the numbers."""
     return Base.create(config, "meta")
 
 
 def empty_control(spec: ControlSpec, path: Path) -> ControlNet:
-    """As `empty_base`; WeightsError for a description that no ControlNet can have."""
+    """As `empty_base`; WeightsError for an impossible description."""
     try:
         with torch.device("meta"):
             return ControlNet(
@@ -89,7 +90,7 @@ def empty_control(spec: ControlSpec, path: Path) -> ControlNet:
                 pooled=spec.pooled,
             )
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path}: its description is not one that this version of cn reads ({error})") from error
+        raise WeightsError(f"its description is not valid in this version of cn ({error})", path=path) from error
 
 
 def shapes_of(network: nn.Module) -> dict[str, Shape]:
@@ -103,34 +104,34 @@ def _fill(
     for name, source in find_sources(checkpoint, part, shapes_of(network)).items():
         stored = source.read()
         check_finite(checkpoint, name, stored, source.dtype)
-        # A copy, even of what is float32 already: in the file's own memory numbers lie at odd addresses, where the
-        # processor's kernels round in another order, and a resumed run would differ from one without a break.
+        # Copied even where it is float32 already: tensors in a mapped file are not aligned, the CPU's kernels then add
+        # in another order, and a resumed run would differ from an uninterrupted one.
         tensors[name] = stored.to(device, dtype, copy=True)
     network.load_state_dict(tensors, strict=True, assign=True)
 
 
 def check_fits(control: Control, base: Base, name: str) -> None:
-    """WeightsError when a control was made for a U-Net of other shapes than the base's, or for no pictures."""
-    if (channels := control.model.condition_channels) != _PICTURE_CHANNELS:
+    """WeightsError when a control was made for a U-Net of other shapes than the base's, or does not take images."""
+    if (channels := control.model.condition_channels) != _IMAGE_CHANNELS:
         raise WeightsError(
-            f"{name}: this control takes conditions of {channels} channels, and the conditions given here are "
-            f"images of {_PICTURE_CHANNELS}"
+            f"this control takes conditions of {channels} channels, but images have {_IMAGE_CHANNELS}", path=name
         )
     ours, theirs = base.config.unet, control.model.config
     for words, of in _DIFFERENCES:
         if of(ours) != of(theirs):
             raise WeightsError(
-                f"{name}: this control was made for another base than {base.config.name!r}: it has "
-                f"{words} {of(theirs)}, the base {of(ours)}; give the base it was trained on with --base"
+                f"this control was made for another base than {base.config.name!r}: it has "
+                f"{words} {of(theirs)}, the base {of(ours)}; give the base it was trained on with --base",
+                path=name,
             )
 
 
 def _heads(config: UNetConfig) -> tuple[int, ...]:
-    """How many, level by level and in the middle: a number and a width may say the same."""
+    """Their number at each level and in the middle; configurations may give a number or a width."""
     return tuple(config.heads_at(width) for width in config.attention_widths)
 
 
-_PICTURE_CHANNELS = 3
+_IMAGE_CHANNELS = 3
 _DIFFERENCES: tuple[tuple[str, Callable[[UNetConfig], object]], ...] = (
     ("text of width", lambda config: config.context_dim),
     ("channels", lambda config: config.channels),
@@ -143,4 +144,4 @@ _DIFFERENCES: tuple[tuple[str, Callable[[UNetConfig], object]], ...] = (
     ("latent channels", lambda config: config.in_channels),
     ("normalization groups", lambda config: config.groups),
 )
-"""All of a U-Net that a control shares."""
+"""What a control and its base's U-Net must have in common."""

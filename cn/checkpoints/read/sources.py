@@ -1,4 +1,4 @@
-"""Our parameters, each with the place in a file that it comes from: checked as a whole, read one by one."""
+"""Where each of our parameters is stored in a checkpoint: checked together, read one by one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,29 +8,31 @@ import numpy as np
 
 from cn.archives.entries import Entry, load_tensor, read_chunks
 from cn.archives.finite import is_finite
-from cn.checkpoints.checkpoint import TITLES, Checkpoint, Part, PartName
+from cn.checkpoints.checkpoint import Checkpoint, Part
 from cn.checkpoints.keymaps.keymap import Shape, match
+from cn.checkpoints.layouts import TITLES, PartName
 from cn.errors import InputError, WeightsError
+from cn.text import first_names
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EMBEDDING, TOKEN_IDS = "tower.token_embedding.weight", "token_ids"
-"""A text tower of ours may hold the rows of some tokens and one for all others: see `native`."""
+"""cn's own files may hold embeddings for some tokens and one row for all others: see `write.native`."""
 
 FIRST_CONVOLUTION = "condition_encoder.layers.0.weight"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One parameter: its pieces in the file (to be joined along dimension 0) and the shape that it has with us."""
+    """One parameter: its pieces in the file (concatenated along dimension 0) and its shape in our network."""
 
     pieces: tuple[Entry, ...]
     shape: Shape
     token_ids: Entry | None = None
-    """Which tokens the rows belong to; the last row stands for all others."""
+    """The tokens that the rows belong to; the last row is for all others."""
     reversed_channels: bool = False
-    """The file's condition is BGR: its input channels are turned round."""
+    """The file's condition is BGR: the input channels are reversed."""
 
     @property
     def dtype(self) -> str:
@@ -38,18 +40,18 @@ class Source:
 
     @property
     def stored(self) -> tuple[Entry, ...]:
-        """The pieces, where their bytes are the parameter's as they lie in the file; else nothing."""
+        """The pieces if the file holds their bytes unchanged; otherwise empty."""
         changed = self.token_ids is not None or self.reversed_channels or any(p.strides for p in self.pieces)
         mixed = len({piece.dtype for piece in self.pieces}) > 1
         return () if changed or mixed else self.pieces
 
     @property
     def rows(self) -> Entry | None:
-        """The rows of some tokens and of all others, where the file holds no more."""
+        """The shortened embedding, if the file holds rows for some tokens only."""
         return self.pieces[0] if self.token_ids is not None else None
 
     def read(self) -> "Tensor":
-        """The tensor in its stored number format, mapped from the file where that is possible."""
+        """The tensor in its stored dtype, memory-mapped where possible."""
         import torch
 
         tensors = [load_tensor(piece) for piece in self.pieces]
@@ -60,14 +62,14 @@ class Source:
 
 
 def find_sources(checkpoint: Checkpoint, part: PartName, wanted: Mapping[str, Shape]) -> dict[str, Source]:
-    """Where each parameter of a network (our names and shapes) lies in a checkpoint.
+    """The source of each parameter of a network, given our names and shapes.
 
-    Raises WeightsError that names the first offenders unless every tensor of the part has a taker, every parameter a
-    tensor, and all shapes agree.
+    Raises WeightsError, with the names of the first mismatches, unless every tensor of the part is used, every
+    parameter has a tensor, and all shapes agree.
     """
     held = checkpoint.parts[part]
     names = checkpoint.table(part).names(wanted)
-    token_ids = held.entries.get(TOKEN_IDS) if held.dialect == "native" else None
+    token_ids = held.entries.get(TOKEN_IDS) if held.naming == "native" else None
     shapes = {name: shape for name, shape in held.shapes.items() if name != TOKEN_IDS}
     if token_ids is not None:
         _check_tokens(checkpoint, held, token_ids, wanted[EMBEDDING])
@@ -75,19 +77,19 @@ def find_sources(checkpoint: Checkpoint, part: PartName, wanted: Mapping[str, Sh
     else:
         wanted_here = dict(wanted)
     if mismatch := match(names, wanted_here, shapes):
-        raise WeightsError(f"{checkpoint.path}: its {TITLES[part]} does not fit together: {mismatch}")
+        raise WeightsError(f"the tensors of its {TITLES[part]} do not match: {mismatch}", path=checkpoint.path)
     for name in (theirs for ours in wanted for theirs in names[ours]):
         if not held.entries[name].is_floating:
-            kind = held.entries[name].dtype
-            raise WeightsError(f"{checkpoint.path}: {name} is {kind}, and weights are floating-point numbers")
+            dtype = held.entries[name].dtype
+            raise WeightsError(f"{name} is {dtype}, but weights are floating-point numbers", path=checkpoint.path)
     control = checkpoint.control
-    turned = part == "control" and control is not None and control.reversed_channels
+    reversed_ = part == "control" and control is not None and control.reversed_channels
     return {
         ours: Source(
             tuple(held.entries[theirs] for theirs in names[ours]),
             tuple(shape),
             token_ids if ours == EMBEDDING else None,
-            turned and ours == FIRST_CONVOLUTION,
+            reversed_ and ours == FIRST_CONVOLUTION,
         )
         for ours, shape in wanted.items()
     }
@@ -100,20 +102,18 @@ def _check_tokens(checkpoint: Checkpoint, held: Part, token_ids: Entry, shape: S
         ids = np.frombuffer(b"".join(bytes(chunk) for chunk in read_chunks(token_ids)), "<i8").tolist()
     fits = rows is not None and rows.shape == (len(ids) + 1, shape[1])
     if not fits or not ids or len(set(ids)) != len(ids) or not 0 <= min(ids) <= max(ids) < shape[0]:
-        raise WeightsError(f"{checkpoint.path}: its token rows do not fit its description")
+        raise WeightsError("its token rows do not match its description", path=checkpoint.path)
 
 
-def refuse_unknown(checkpoint: Checkpoint) -> None:
-    """WeightsError for tensors that nobody knows: the model may be another than it seems."""
+def reject_unknown(checkpoint: Checkpoint) -> None:
+    """WeightsError for unrecognized tensors: the model may be a different one than it seems."""
     if checkpoint.unknown:
-        more = f" and {len(checkpoint.unknown) - 3} more" if len(checkpoint.unknown) > 3 else ""
-        named = ", ".join(checkpoint.unknown[:3])
-        raise WeightsError(f"{checkpoint.path}: nothing takes its tensors {named}{more}")
+        raise WeightsError(f"unrecognized tensors: {first_names(checkpoint.unknown)}", path=checkpoint.path)
 
 
 def check_finite(checkpoint: Checkpoint, name: str, tensor: "Tensor", dtype: str) -> None:
-    """InputError when a tensor that was read holds NaN or infinity: such weights draw black pictures."""
+    """InputError when a tensor that was read holds NaN or infinity: such weights make black images."""
     import torch
 
     if not is_finite(tensor.contiguous().view(torch.uint8).numpy(), dtype):
-        raise InputError(f"{checkpoint.path}: its weights are broken: {name} holds numbers that are not finite")
+        raise InputError(f"its weights are broken: {name} holds numbers that are not finite", path=checkpoint.path)

@@ -1,1 +1,1 @@
-"""Checkpoints of any layout, written whole."""
+"""Plan and write conversions of checkpoints, and cn's own files."""

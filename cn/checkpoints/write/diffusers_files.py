@@ -1,6 +1,6 @@
 """The JSON and text files of a diffusers folder, made from a configuration.
 
-Field names are those of diffusers 0.42.1 and transformers 5.23; old and new versions read them alike.
+Field names are those of diffusers 0.42.1 and transformers 5.23; older and newer versions read them too.
 """
 
 import gzip
@@ -11,17 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from cn.checkpoints.checkpoint import ControlSpec
-from cn.checkpoints.read.infer import END_TOKEN
-from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from cn.checkpoints.layouts import DIFFUSERS_PREDICTIONS, DIFFUSERS_SPACINGS
+from cn.model.config import (
+    END_TOKEN,
+    START_TOKEN,
+    VOCABULARY_SIZE,
+    ModelConfig,
+    ScheduleConfig,
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+)
 
-_START_TOKEN = 49406
-_VOCABULARY = 49408
 _VERSION = "0.24.0"
-"""The release whose format these files have."""
+"""The release of diffusers whose format these files have."""
 
 
 def pipeline_files(config: ModelConfig, control: ControlSpec | None) -> dict[str, str]:
-    """Relative paths and contents of everything but the weights of a pipeline."""
+    """Relative path → content of every file of a pipeline but its weights."""
     records: dict[str, Mapping[str, Any]] = {
         "model_index.json": _index(control is not None),
         "unet/config.json": _unet(config),
@@ -57,7 +64,7 @@ def _index(with_control: bool) -> dict[str, Any]:
 
 
 def _encoder(config: UNetConfig) -> dict[str, Any]:
-    """What a U-Net and a ControlNet have in common. `attention_head_dim` holds numbers of heads; the name is wrong."""
+    """Settings common to a U-Net and a ControlNet. `attention_head_dim` is the number of heads, despite its name."""
     heads = [config.heads_at(width) for width in config.channels]
     down = ["CrossAttnDownBlock2D" if i in config.attention_levels else "DownBlock2D" for i in range(len(heads))]
     return {
@@ -125,11 +132,11 @@ def _vae(config: VAEConfig, image_size: int) -> dict[str, Any]:
 
 
 def _text(config: TextConfig) -> dict[str, Any]:
-    """`num_hidden_layers` counts the layers that run: diffusers leaves SD 2's last one out of its files."""
+    """`num_hidden_layers` counts the layers that run: diffusers' files lack SD 2's last layer."""
     return {
         "architectures": ["CLIPTextModel"],
         "attention_dropout": 0.0,
-        "bos_token_id": _START_TOKEN,
+        "bos_token_id": START_TOKEN,
         "eos_token_id": END_TOKEN,
         "hidden_act": "quick_gelu" if config.quick_gelu else "gelu",
         "hidden_size": config.width,
@@ -147,6 +154,8 @@ def _text(config: TextConfig) -> dict[str, Any]:
 
 
 def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
+    # "trailing", which diffusers does not have, becomes the closest that it has: see `exportable`.
+    spacings = {ours: theirs for theirs, ours in DIFFUSERS_SPACINGS.items()}
     return {
         "_class_name": "DDIMScheduler",
         "_diffusers_version": _VERSION,
@@ -155,11 +164,11 @@ def _scheduler(config: ScheduleConfig) -> dict[str, Any]:
         "beta_start": config.beta_start,
         "clip_sample": False,
         "num_train_timesteps": config.steps,
-        "prediction_type": "epsilon" if config.prediction == "eps" else "v_prediction",
+        "prediction_type": DIFFUSERS_PREDICTIONS[config.prediction],
         "rescale_betas_zero_snr": config.zero_terminal_snr,
         "set_alpha_to_one": config.final_alpha_one or config.spacing == "trailing",
         "steps_offset": config.steps_offset,
-        "timestep_spacing": "trailing" if config.spacing.startswith("trailing") else config.spacing,
+        "timestep_spacing": spacings.get(config.spacing, "trailing"),
         "trained_betas": None,
     }
 
@@ -188,18 +197,18 @@ def _tokenizer(config: TextConfig) -> dict[str, str]:
 
 
 def clip_merges() -> list[str]:
-    """CLIP's 48,894 merges ("i n"), from open_clip's copy; importing open_clip would take two seconds."""
+    """CLIP's 48,894 merges ("i n"), from open_clip's data file, without importing open_clip (two seconds)."""
     package = importlib.util.find_spec("open_clip")
     assert package is not None
     assert package.origin is not None
     with gzip.open(Path(package.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file][1 : _VOCABULARY - 2 * 256 - 2 + 1]
+        return [line.rstrip("\n") for line in file][1 : VOCABULARY_SIZE - 2 * 256 - 2 + 1]
 
 
 def clip_vocabulary(merges: Sequence[str]) -> list[str]:
-    """The tokens 0 … 49405: 256 bytes as characters, the same at a word's end, then what the merges make.
+    """The tokens 0 … 49405: 256 bytes as characters, the same at the end of a word, then the merges.
 
-    A byte that is a printable character stands for itself; the others are moved up behind U+0100.
+    A byte that is a printable character stands for itself; the others are mapped to U+0100 and above.
     """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]

@@ -1,19 +1,19 @@
-"""What the layouts of other tools have no place for."""
+"""What other tools' layouts cannot store."""
 
 from collections.abc import Iterator
 
-from cn.checkpoints.checkpoint import ControlSpec, Layout
-from cn.checkpoints.read.infer import END_TOKEN
+from cn.checkpoints.checkpoint import ControlSpec
+from cn.checkpoints.layouts import Layout
 from cn.errors import WeightsError
-from cn.model.config import ModelConfig, UNetConfig
+from cn.model.config import END_TOKEN, ModelConfig, UNetConfig
 
 _TOOLS = {"ldm": "the original layout", "diffusers": "diffusers"}
 
 
-def check_expressible(config: ModelConfig | None, control: ControlSpec | None, to: Layout) -> list[str]:
-    """What gets lost on the way to a layout, for a person to read; nothing for our own.
+def check_exportable(config: ModelConfig | None, control: ControlSpec | None, to: Layout) -> list[str]:
+    """Messages about what gets lost in a layout; empty for cn's own.
 
-    Raises WeightsError, with the reason and what to do, for a model that the layout cannot hold at all.
+    Raises WeightsError, with the reason and what to do, for a model that the layout cannot store at all.
     """
     if to == "native":
         return []
@@ -30,8 +30,8 @@ def check_expressible(config: ModelConfig | None, control: ControlSpec | None, t
 def _check_control(control: ControlSpec, to: Layout) -> None:
     if control.condition_encoder == "paper":
         raise WeightsError(
-            f"has the paper's condition encoder of four layers, which {_TOOLS[to]} has no place for, and "
-            "no other tool could run it; keep it as it is, or train one to share with --cond-encoder released"
+            f"has the paper's condition encoder of four layers, which {_TOOLS[to]} cannot store and no other tool can "
+            "run; keep it in cn's layout, or train a control for other tools with --cond-encoder released"
         )
     _check_unet(control.unet, to)
 
@@ -39,43 +39,43 @@ def _check_control(control: ControlSpec, to: Layout) -> None:
 def _check_unet(unet: UNetConfig, to: Layout) -> None:
     if set(unet.strides) != {2}:
         raise WeightsError(
-            f"its U-Net halves with strides {', '.join(map(str, unet.strides))}, where {_TOOLS[to]} knows only 2; "
-            "models on cn's bundled base stay in cn's own layout"
+            f"its U-Net has strides {', '.join(map(str, unet.strides))}, but {_TOOLS[to]} supports only 2; "
+            "models based on cn's bundled base can only be stored in cn's own layout"
         )
     if to == "ldm" and unet.groups != 32:
-        raise WeightsError(f"its U-Net normalizes in {unet.groups} groups, where the original layout knows only 32")
+        raise WeightsError(f"its U-Net has {unet.groups} normalization groups, the original layout supports only 32")
 
 
 def _control_losses(control: ControlSpec, to: Layout) -> Iterator[str]:
     if control.links == "middle":
-        yield f"{_TOOLS[to]} has no word for a link to the middle block only; the other zero convolutions must be zero"
+        yield f"{_TOOLS[to]} cannot store a link to the middle block only; the other zero convolutions must be zero"
     if control.pooled and to == "ldm":
-        yield "the original layout does not say that residuals are averaged over the image: name the file *_shuffle"
+        yield "the original layout does not store that residuals are averaged over the image: name the file *_shuffle"
     if control.condition_channels != 3:
-        yield f"its condition has {control.condition_channels} channels, where other tools mostly expect 3"
+        yield f"its condition has {control.condition_channels} channels; most other tools expect 3"
 
 
 def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
     unet, text, schedule = config.unet, config.text, config.schedule
     usual = unet.head_dim == 64 if unet.linear_projection else unet.heads == 8
     if to == "ldm" and not usual:
-        yield "the original layout does not say how many attention heads there are: other tools need a .yaml that does"
+        yield "the original layout does not store the number of attention heads: other tools need a .yaml that does"
     family = (False, 0) if unet.linear_projection else (True, END_TOKEN)
     if to == "ldm" and (text.quick_gelu, text.pad_id) != family:
-        yield "its text encoder is not the one that goes with its U-Net: other tools will run it otherwise"
+        yield "its text encoder is not the usual one for its U-Net: other tools will run it differently"
     sampler = schedule.zero_terminal_snr, schedule.spacing, schedule.steps_offset, schedule.final_alpha_one
     if to == "ldm" and sampler != (False, "leading", 1, False):
-        yield "the original layout does not hold the sampler's settings (zero terminal SNR, timesteps, the last step)"
+        yield "the original layout does not store sampler settings (zero terminal SNR, timesteps, the last step)"
     if to == "ldm" and schedule.prediction == "v":
-        yield "that it predicts v is in the file's metadata; tools that do not read that need a .yaml beside it"
+        yield "that it predicts v is in the file's metadata; tools that do not read it need a .yaml next to the file"
     if to == "diffusers" and schedule.spacing == "trailing":
         yield (
-            "a step that ends where the next begins is no setting of diffusers: numbers of steps that do not divide "
-            f"{schedule.steps} will draw another image"
+            "diffusers has no setting for cn's trailing timesteps: numbers of steps that do not divide "
+            f"{schedule.steps} will give another image"
         )
     if schedule.guidance_rescale:
-        yield f"guidance rescale {schedule.guidance_rescale:g} is a setting that {_TOOLS[to]} does not hold"
+        yield f"{_TOOLS[to]} does not store the setting guidance rescale {schedule.guidance_rescale:g}"
     if to == "ldm" and unet.linear_projection and text.layers == text.run_layers:
-        yield "the original layout has one more text layer, which never runs: it holds a copy of the last"
+        yield "the original layout has one more text layer, which never runs: a copy of the last one is written there"
     if to == "diffusers" and text.layers > text.run_layers:
-        yield "left out: the text encoder's last layer and projection, which never run and diffusers has no place for"
+        yield "left out the text encoder's last layer and projection, which never run and diffusers does not store"

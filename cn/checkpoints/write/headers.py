@@ -1,22 +1,21 @@
-"""What our own files say of themselves. No torch."""
+"""The headers of cn's own files. No torch."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cn.checkpoints.checkpoint import HEADER, ControlSpec
+from cn.archives.metadata import encode
+from cn.checkpoints.checkpoint import ControlSpec
 from cn.model.config import ModelConfig
 
 
 def base_header(config: ModelConfig, **meta: Any) -> dict[str, str]:
-    """The metadata of a base's file."""
-    return _metadata({"role": "base", "config": config.to_dict(), **meta})
+    """The metadata of a base's file; `meta` are further entries, JSON-ready."""
+    return encode({"role": "base", "config": config.to_dict(), **meta})
 
 
 def control_header(spec: ControlSpec, **meta: Any) -> dict[str, str]:
-    """The metadata of a control's file."""
-    return _metadata({"role": "control", **control_record(spec), **meta})
+    """The metadata of a control's file; `meta` as for `base_header`."""
+    return encode({"role": "control", **control_record(spec), **meta})
 
 
 def control_record(spec: ControlSpec) -> dict[str, Any]:
@@ -30,7 +29,3 @@ def control_record(spec: ControlSpec) -> dict[str, Any]:
         "base_sha256": spec.base_sha256,
     }
     return record | ({"pooled": True} if spec.pooled else {})
-
-
-def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
-    return {HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}

@@ -1,9 +1,9 @@
-"""Our own files: one safetensors file a base or a control, which says in its header what it is.
+"""Write cn's own files: one safetensors file per base or control, with a header that describes it.
 
-The header's `cn` entry is JSON: `role` "base" or "control", the configuration, and what made it. Tensors are named
-by the networks' own parameter names. A text tower that has only ever seen some of CLIP's 49,408 tokens is stored
-with those rows and one for all others (`text.token_ids`), which saves 9 million numbers in the bundled base. Tensors
-that another layout holds and no network uses are kept as `kept.NAME`, so that a conversion back restores them.
+The metadata entry `cn` is JSON: `role` "base" or "control", the configuration, and the file's origin. Tensors have the
+names of the networks' parameters. A text tower that was trained on some of CLIP's 49,408 tokens is stored with their
+embeddings and one shared by all others (`text.token_ids`), which saves 9 million numbers in the bundled base. Tensors
+of other layouts that no network uses are stored as `kept.NAME`, so that converting back restores them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from cn.model.controlnet import ControlNet
 
 
 def save_base(path: Path, base: Base, *, half: bool = True, tokens: Sequence[int] | None = None, **meta: Any) -> None:
-    """Write a base whole or not at all. `tokens`: ids whose embeddings were trained; the others share one row."""
+    """Write a base atomically. `tokens`: ids whose embeddings were trained; all others share one row."""
     tensors = {f"{part}.{k}": v for part, net in base.networks.items() for k, v in net.state_dict().items()}
     if tokens is not None and len(set(tokens)) < base.config.text.vocab_size:
         ids = torch.tensor(sorted(set(tokens)))
@@ -38,7 +38,7 @@ def save_base(path: Path, base: Base, *, half: bool = True, tokens: Sequence[int
 def save_control(
     path: Path, model: ControlNet, *, kind: str | None, base_sha256: str, half: bool = False, **meta: Any
 ) -> None:
-    """Write a control whole or not at all."""
+    """Write a control atomically."""
     spec = ControlSpec(
         unet=model.config,
         condition_encoder=model.condition_encoder_kind,

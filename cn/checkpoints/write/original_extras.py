@@ -1,11 +1,12 @@
-"""What an original single file holds besides the networks, computed anew: the noise schedule, unused text tensors.
+"""Compute what an original single file holds besides the networks: the noise schedule, unused text tensors.
 
-The official code loads strictly, so these must be there; no number in them matters to an image.
+The official code loads strictly, so these must exist; their values do not affect images.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cn.checkpoints.layouts import LDM_PREFIXES, LDM_TEXT_PREFIXES
 from cn.model.config import ModelConfig, ScheduleConfig
 
 
@@ -35,15 +36,16 @@ def schedule_buffers(config: ScheduleConfig) -> dict[str, NDArray]:
 
 
 def unused_text(config: ModelConfig) -> dict[str, NDArray]:
-    """Tensors of the text encoder that no image depends on, by their full names.
+    """Tensors of the text encoder that do not affect images, by their full names.
 
     SD 1: the position ids 0 … 76. SD 2: the projection (here the identity) and CLIP's temperature.
     """
     text = config.text
     if not config.unet.linear_projection:
         positions = np.arange(text.context_length, dtype=np.int64).reshape(1, -1)
-        return {"cond_stage_model.transformer.text_model.embeddings.position_ids": positions}
+        return {f"{LDM_PREFIXES['text']}{LDM_TEXT_PREFIXES['transformers']}embeddings.position_ids": positions}
+    prefix = LDM_PREFIXES["text"] + LDM_TEXT_PREFIXES["open_clip"]
     return {
-        "cond_stage_model.model.text_projection": np.eye(text.width, dtype=np.float32),
-        "cond_stage_model.model.logit_scale": np.log(np.float32(100)).reshape(()),
+        f"{prefix}text_projection": np.eye(text.width, dtype=np.float32),
+        f"{prefix}logit_scale": np.log(np.float32(100)).reshape(()),
     }

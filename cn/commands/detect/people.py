@@ -239,7 +239,7 @@ def openpifpaf(
 ) -> Task:
     """Human poses by OpenPifPaf: skeletons of COCO's 17 joints, a color for each limb (RGB), on black.
 
-    Reads the published .pkl files without running anything in them; [b]cn weights convert[/b] makes safetensors.
+    Reads the published .pkl files without running anything in them; [b]cn convert[/b] makes safetensors.
     """
     chosen = network.method("openpifpaf", method)
 

@@ -13,14 +13,13 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from cn.archives.archive import Archive, load_tensor, open_archive
-from cn.archives.entries import shown
+from cn.archives.archive import Archive, open_archive
+from cn.archives.entries import load_tensor
 from cn.detect import registry
 from cn.errors import InputError, WeightsError
+from cn.text import first_names, shown
 
 N = TypeVar("N", bound=nn.Module)
-
-_NAMED_AT_MOST = 3
 
 
 def open_net(family: str, source: Archive | Path | str) -> nn.Module:
@@ -72,12 +71,12 @@ def load(make: Callable[[], N], source: Archive | Path | str, rename: Callable[[
         network = make()
     wanted = network.state_dict()
     if missing := [name for name in wanted if name not in entries]:
-        raise _mismatch(archive, f"it lacks {_some(missing)}")
+        raise _mismatch(archive, f"it lacks {first_names(missing)}")
     if unknown := [name for name in entries if name not in wanted]:
-        raise _mismatch(archive, f"nothing takes {_some(unknown)}")
+        raise _mismatch(archive, f"nothing takes {first_names(unknown)}")
     shapes = [(name, entries[name].shape, tuple(tensor.shape)) for name, tensor in wanted.items()]
     if odd := [f"{name} {theirs} instead of {ours}" for name, theirs, ours in shapes if theirs != ours]:
-        raise _mismatch(archive, f"it has {_some(odd)}")
+        raise _mismatch(archive, f"it has {first_names(odd)}")
     state = {}
     for name, tensor in wanted.items():
         stored = load_tensor(entries[name])
@@ -92,10 +91,3 @@ def load(make: Callable[[], N], source: Archive | Path | str, rename: Callable[[
 
 def _mismatch(archive: Archive, what: str) -> WeightsError:
     return WeightsError(f"{archive.path}: these are not the weights of this network: {what}")
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    listed = list(names)
-    more = f" and {len(listed) - _NAMED_AT_MOST} more" if len(listed) > _NAMED_AT_MOST else ""
-    return ", ".join(shown(name, 200) for name in listed[:_NAMED_AT_MOST]) + more

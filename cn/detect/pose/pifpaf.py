@@ -4,9 +4,7 @@ The published files are whole networks in pickles. They are read without running
 safetensors once and for all; their license (AGPL-3.0) stays with them.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +14,9 @@ from cn.detect.pose.pifpaf_decoder import Found, decode
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from cn.archives.archive import Archive
+    from cn.archives.write import Item
 
 
 METADATA = "cn.detector"
@@ -32,20 +33,19 @@ PADDING = (124, 116, 104)
 """The color around images: that mean in 0..255."""
 
 
-def convert_pifpaf(path: Path | str, out: Path | str) -> None:
-    """Write the tensors of a published file as safetensors, unchanged and named alike.
+def safetensors_of(archive: "Archive") -> "tuple[dict[str, Item], dict[str, str]]":
+    """The tensors of a published file, unchanged and with the same names, and the metadata of a safetensors file.
 
-    The new file tells the network, the name and hash of the file it was made from, and the license. Raises what
-    `open_net` raises, and InputError when `out` cannot be written.
+    The metadata holds the network, the license, and the name and hash of the published file. Raises what `open_net`
+    raises.
     """
     from cn import files
-    from cn.archives.archive import open_archive
-    from cn.archives.write import copied, write_safetensors
+    from cn.archives.metadata import encode
+    from cn.archives.write import copied
     from cn.detect import registry
     from cn.detect.nets.loading import open_net
     from cn.weights import catalog
 
-    archive = open_archive(path)
     spec = registry.spec_of(type(open_net("openpifpaf", archive)).__name__)
     made_from = {
         "kind": "openpifpaf",
@@ -55,8 +55,7 @@ def convert_pifpaf(path: Path | str, out: Path | str) -> None:
         "license": catalog.find(spec.weights[0]).license,
     }
     items = {name: copied([entry], entry.shape) for name, entry in archive.entries.items()}
-    text = json.dumps(made_from, ensure_ascii=False, sort_keys=True)
-    write_safetensors(Path(out), items, {"format": "pt", METADATA: text})
+    return items, {"format": "pt"} | encode(made_from, METADATA)
 
 
 @dataclass(frozen=True)

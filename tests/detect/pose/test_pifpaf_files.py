@@ -13,10 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cn.archives.archive import load_tensor, open_archive
+from cn.archives.archive import open_archive
+from cn.archives.entries import load_tensor
+from cn.archives.write import write_safetensors
 from cn.detect.nets.loading import open_net
 from cn.detect.nets.pifpaf import ShuffleNetV2K16, ShuffleNetV2K30, _PifPaf, _ShuffleNetV2K
-from cn.detect.pose.pifpaf import METADATA, convert_pifpaf
+from cn.detect.pose.pifpaf import METADATA, safetensors_of
 from cn.errors import InputError, WeightsError
 from cn.files import sha256
 from cn.weights import catalog
@@ -43,6 +45,10 @@ def same(ours, theirs):
     state, expected = ours.state_dict(), theirs.state_dict()
     assert list(state) == list(expected)
     assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def convert_pifpaf(path, out):
+    write_safetensors(out, *safetensors_of(open_archive(path)))
 
 
 def refused(path, error=WeightsError):
@@ -72,7 +78,7 @@ def test_the_archive_s_names_are_those_of_the_published_state_dict(published):
     assert set(archive.entries) == set(expected)
     for name, entry in archive.entries.items():
         assert torch.equal(load_tensor(entry), expected[name]), name
-    assert archive.leftovers == {
+    assert archive.extras == {
         "model": "openpifpaf.network.nets.Shell: the weights",
         "epoch": "250",
         "meta": "dict of 1 (args)",
@@ -204,7 +210,7 @@ def test_the_only_network_in_a_dictionary_is_the_weights(tmp_path, zipped):
     torch.save({"epoch": 3, "net": made, "lr": 0.1}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
     archive = open_archive(tmp_path / "a.pt")
     assert set(archive.entries) == set(made.state_dict())
-    assert archive.leftovers == {
+    assert archive.extras == {
         "epoch": "3",
         "net": "torch.nn.modules.container.Sequential: the weights",
         "lr": "0.1",
@@ -216,7 +222,7 @@ def test_with_other_weights_beside_it_a_network_is_only_named(tmp_path, more):
     torch.save({"net": small(), **more}, tmp_path / "a.pt")
     archive = open_archive(tmp_path / "a.pt")
     assert set(archive.entries) == ({"a"} if "ema" not in more else set())
-    assert archive.leftovers["net"] == "torch.nn.modules.container.Sequential"
+    assert archive.extras["net"] == "torch.nn.modules.container.Sequential"
 
 
 # Conversion

@@ -1,4 +1,4 @@
-"""The same image, to rounding, as diffusers' StableDiffusionControlNetPipeline draws, from the same files."""
+"""The same image, to rounding, as diffusers' StableDiffusionControlNetPipeline makes, from the same files."""
 
 import json
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cn.checkpoints.read.diffusers_settings import schedule_settings
 from cn.checkpoints.read.load import open_base, open_control
-from cn.checkpoints.read.sidecar import schedule_settings
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
@@ -24,7 +24,7 @@ UNICODE = "naïve café in 東京, at 12:45 🙂 — l'été"
 
 @dataclass(frozen=True)
 class Case:
-    """One run of both; `files` says whether ours reads diffusers' folders or the original single files."""
+    """One run of both; `files` says whether cn reads diffusers' folders or the original single files."""
 
     layout: str
     files: str = "folder"
@@ -60,8 +60,8 @@ CASES = {
     "v, noise at every step": Case("sd2-v", eta=1.0),
     "upright": Case("sd1", "file", size=(96, 64)),
     "wide": Case("sd2", size=(64, 96)),
-    "odd latents": Case("sd1", size=(72, 88)),
-    "odd latents, v, noise": Case("sd2-v", size=(88, 72), eta=1.0),
+    "latents of odd size": Case("sd1", size=(72, 88)),
+    "latents of odd size, v, noise": Case("sd2-v", size=(88, 72), eta=1.0),
     "three in a batch": Case("sd1", prompts=("a red house", "", "two boats"), size=(72, 88)),
     "two in a batch, noise": Case("sd2", prompts=("a red house", "a tree"), eta=1.0),
     "half strength": Case("sd1", "file", strengths=(0.5,)),
@@ -88,7 +88,7 @@ CASES = {
 
 
 def condition(number: int, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W, 3): rectangles of noise; each number is another picture."""
+    """uint8 (H, W, 3): rectangles of noise; one image for each number."""
     rng = np.random.default_rng(number)
     cells = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
     return cells.repeat(8, axis=0).repeat(8, axis=1)
@@ -99,11 +99,11 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
     several, count = len(case.strengths) > 1, len(case.prompts)
     controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
     pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls, dict(case.scheduler))
-    images = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
-    pictures = pipe(
+    conditions = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
+    images = pipe(
         list(case.prompts),
         negative_prompt=[case.negative] * count,
-        image=images if several else images[0],
+        image=conditions if several else conditions[0],
         num_inference_steps=case.steps,
         guidance_scale=case.scale,
         eta=case.eta,
@@ -112,7 +112,7 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
         control_guidance_end=case.window[1],
         generator=[torch.Generator().manual_seed(case.seed + i) for i in range(count)],
     ).images
-    return np.stack([np.asarray(picture) for picture in pictures])
+    return np.stack([np.asarray(image) for image in images])
 
 
 @cache
@@ -149,7 +149,7 @@ def ours(shelf: Any, case: Case) -> np.ndarray:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels, of uint8 pictures."""
+    """PSNR of uint8 images, in decibels."""
     error = np.mean((a.astype(float) - b.astype(float)) ** 2)
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
@@ -159,6 +159,6 @@ def test_the_image_is_the_one_that_diffusers_draws(shelf, name):
     case = CASES[name]
     expected, drawn = reference(shelf, case), ours(shelf, case)
     assert drawn.shape == expected.shape == (len(case.prompts), *case.size, 3)
-    assert expected.std() > 20, "an image that shows something"
+    assert expected.std() > 20, "not a uniform image"
     assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
     assert psnr(drawn, expected) >= 70

@@ -1,0 +1,41 @@
+"""Read settings files and check their values."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cn.errors import InputError
+from cn.text import shown
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} if the file does not exist, InputError if it holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"invalid JSON ({shown(error, 200)})", path=path) from None
+    if not isinstance(content, dict):
+        raise InputError("a JSON object was expected", path=path)
+    return content
+
+
+def number(settings: Mapping[str, Any], name: str) -> float | None:
+    """A number above 0, None where it is not set; InputError for anything else."""
+    value = settings.get(name)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise InputError(f"{name} is {shown(repr(value))}, and should be a number above 0")
+    return float(value)
+
+
+def whole_number(settings: Mapping[str, Any], name: str) -> int | None:
+    """As `number` for whole numbers."""
+    value = settings.get(name)
+    if value is not None and (type(value) is not int or value < 1):
+        raise InputError(f"{name} is {shown(repr(value))}, and should be a whole number above 0")
+    return value

@@ -1,0 +1,91 @@
+"""What `cn convert` and `cn transfer` share: the options on their output, and writing it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cn import console
+from cn.checkpoints.layouts import Layout
+from cn.commands.options import OUTPUT_PANEL
+from cn.errors import UsageError
+from cn.options import Option
+from cn.units import bytes_text, count_text
+
+if TYPE_CHECKING:
+    from cn.checkpoints.read.contents import Contents
+    from cn.checkpoints.write.plan import Conversion
+
+_UNKNOWN_HASH = "?" * 64
+
+Destination = Annotated[
+    str, typer.Argument(metavar="DST", help="A .safetensors file; for diffusers a folder.", show_default=False)
+]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The options on what is written."""
+
+    to: Annotated[
+        Layout,
+        Option(
+            "The layout: cn's own, the original single file (for web UIs, ComfyUI, the official code) or diffusers.",
+            panel=OUTPUT_PANEL,
+        ),
+    ] = "native"
+    half: Annotated[bool, Option("Write half precision (F16).", panel=OUTPUT_PANEL)] = False
+    dry_run: Annotated[bool, Option("Check everything and print the plan; write nothing.", panel=OUTPUT_PANEL)] = False
+    overwrite: Annotated[bool, Option("Replace the destination if it exists.", panel=OUTPUT_PANEL)] = False
+
+
+def destination(path: str) -> Path:
+    """UsageError for an empty path."""
+    if not path:
+        raise UsageError("the destination is empty: give the name of a file, or of a folder for diffusers")
+    return Path(path)
+
+
+def write_contents(contents: "Contents", path: str, output: Output, *, json: bool, quiet: bool) -> None:
+    """Convert `contents`: plan, check, print the plan, write, report."""
+    from cn.checkpoints.write.plan import plan
+    from cn.checkpoints.write.writer import check_destination, write_conversion
+    from cn.files import sha256_of_all
+
+    target, to = destination(path), output.to
+    conversion = plan(contents, to, half=output.half)
+    check_destination(conversion, target, to, overwrite=output.overwrite)
+    console.plan("Converting", _plan_rows(contents, conversion, target, to), quiet=quiet)
+    record = {"path": path, "layout": to, "from": str(contents.path), "size": conversion.size}
+    record |= {"written": not output.dry_run, "parameters": contents.parameters, "notes": list(conversion.notes)}
+    if output.dry_run:
+        if json:
+            console.emit(record, json=True)
+        return
+    # The source is hashed while it is copied; the hash then replaces its placeholder in the metadata.
+    conversion = plan(contents, to, half=output.half, source_sha256=_UNKNOWN_HASH)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        console.progress(conversion.size, "writing", unit="B", quiet=quiet) as advance,
+    ):
+        hashed = pool.submit(sha256_of_all, contents.files)
+        write_conversion(
+            conversion,
+            target,
+            on_bytes=advance,
+            patch_metadata=lambda text: text.replace(_UNKNOWN_HASH, hashed.result()),
+        )
+    console.emit(record, json=json)
+
+
+def _plan_rows(contents: "Contents", conversion: "Conversion", target: Path, to: str) -> dict[str, str | None]:
+    parts = " and ".join(["a base"] * (contents.config is not None) + ["a control"] * (contents.control is not None))
+    files = f" in {len(conversion.outputs)} files" if conversion.is_folder else ""
+    return {
+        "from": f"{contents.path} ({contents.layout})",
+        "to": f"{target} ({to}), {bytes_text(conversion.size)}{files}",
+        "holds": f"{parts}, {count_text(contents.parameters)} parameters",
+        "note": "\n".join(conversion.notes) or None,
+    }
