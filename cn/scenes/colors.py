@@ -1,7 +1,5 @@
 """Named colors and the few fixed materials, as data. Values are sRGB; the renderer works in linear light."""
 
-from __future__ import annotations
-
 import numpy as np
 
 NAMED: dict[str, str] = {
@@ -18,20 +16,54 @@ NAMED: dict[str, str] = {
     "grey": "#8e949c",
     "black": "#36353d",
 }
-"""The dozen colors a caption may name, far apart to the eye."""
+"""The twelve colors that a caption may name, easy to tell apart."""
 
 MATERIALS: dict[str, str] = {
-    "skin_a": "#f7cda8", "skin_b": "#e8ad80", "skin_c": "#b9784e", "skin_d": "#8c5738",
-    "hair_black": "#2b2321", "hair_brown": "#6b3f22", "hair_blond": "#e2b552", "hair_ginger": "#c8602a",
-    "hair_grey": "#b9b4ae", "eye": "#241c1c", "mouth": "#a33d3a", "cheek": "#ee9a88",
-    "wood": "#a9733f", "wood_dark": "#7a4d2a", "leaf": "#57a83c", "leaf_dark": "#2f7d46", "fir": "#2c7350",
-    "palm": "#5fb04a", "trunk": "#80542f", "stone": "#9a9a9c", "stone_warm": "#b3a08b", "metal": "#5b616b",
-    "dark": "#33343c", "tyre": "#2d2e34", "hub": "#c9ccd1", "glass": "#a9d3ea", "cream": "#f7ead0",
-    "snow": "#f4f7fb", "carrot": "#f0812a", "coal": "#2a2a30", "hill_a": "#7fb35a", "hill_b": "#5d9a58",
-    "dune": "#e0c182", "mountain": "#7d8796", "mountain_warm": "#9a8478", "snow_hill": "#e6eef6",
-    "fur_brown": "#8d5833", "fur_black": "#3a3638", "fur_white": "#efe8dd", "fur_ginger": "#f08c32",
-    "stalk": "#4f9a45", "bulb": "#ffe2a0", "window": "#ffd98a", "paper": "#fbf7ea",
-}  # fmt: skip
+    "skin_a": "#f7cda8",
+    "skin_b": "#e8ad80",
+    "skin_c": "#b9784e",
+    "skin_d": "#8c5738",
+    "hair_black": "#2b2321",
+    "hair_brown": "#6b3f22",
+    "hair_blond": "#e2b552",
+    "hair_ginger": "#c8602a",
+    "hair_grey": "#b9b4ae",
+    "eye": "#241c1c",
+    "mouth": "#a33d3a",
+    "cheek": "#ee9a88",
+    "wood": "#a9733f",
+    "wood_dark": "#7a4d2a",
+    "leaf": "#57a83c",
+    "leaf_dark": "#2f7d46",
+    "fir": "#2c7350",
+    "palm": "#5fb04a",
+    "trunk": "#80542f",
+    "stone": "#9a9a9c",
+    "stone_warm": "#b3a08b",
+    "metal": "#5b616b",
+    "dark": "#33343c",
+    "tyre": "#2d2e34",
+    "hub": "#c9ccd1",
+    "glass": "#a9d3ea",
+    "cream": "#f7ead0",
+    "snow": "#f4f7fb",
+    "carrot": "#f0812a",
+    "coal": "#2a2a30",
+    "hill_a": "#7fb35a",
+    "hill_b": "#5d9a58",
+    "dune": "#e0c182",
+    "mountain": "#7d8796",
+    "mountain_warm": "#9a8478",
+    "snow_hill": "#e6eef6",
+    "fur_brown": "#8d5833",
+    "fur_black": "#3a3638",
+    "fur_white": "#efe8dd",
+    "fur_ginger": "#f08c32",
+    "stalk": "#4f9a45",
+    "bulb": "#ffe2a0",
+    "window": "#ffd98a",
+    "paper": "#fbf7ea",
+}
 """Colors that no caption names."""
 
 
