@@ -118,7 +118,7 @@ def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
                 f"{folder} already holds another set ({pair.where} is not of these settings); "
                 f"choose another folder, or --overwrite it"
             )
-        done[number] = images.is_whole_png(pair.source) and images.is_whole_png(pair.target)
+        done[number] = images.is_complete_png(pair.source) and images.is_complete_png(pair.target)
     if file.exists() and file.stat().st_size > length:
         with file.open("r+b") as stream:
             stream.truncate(length)

@@ -13,14 +13,13 @@ from cn.checkpoints.read.load import Control
 from cn.data.maps import condition_map
 from cn.data.score import control_score
 from cn.files import write_atomic
-from cn.images import write
+from cn.images import grid, write
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput
 from cn.pretrain.autoencoder import reconstruction_psnr
 from cn.pretrain.pool import as_input
 from cn.scenes import caption, describe, render
-from cn.sheet import grid
 
 
 class HeldOut:
