@@ -92,12 +92,12 @@ def show(
 ) -> None:
     """Write a contact sheet of a dataset: condition and image side by side, the prompt below."""
     from cn import images
+    from cn.data.contact_sheet import contact_sheet
     from cn.data.records import records_file
-    from cn.data.sheet import contact_sheet
 
     sheet = contact_sheet(path, count, columns=columns)
     target = out or str(records_file(path).parent / "sheet.png")
-    images.write(target, sheet.picture)
+    images.write(target, sheet.image)
     for message in sheet.failures:
         console.warn(message)
     if target != "-":
