@@ -19,7 +19,7 @@ def check_precision(name: str) -> Precision:
     for precision in get_args(Precision):
         if name == precision:
             return precision
-    raise UsageError(f"--precision must be one of {', '.join(get_args(PrecisionChoice))}, not {name!r}")
+    raise UsageError(f"--precision must be auto, fp32, bf16 or fp16, not {name!r}")
 
 
 def dtype_of(precision: str) -> "torch.dtype":

@@ -60,7 +60,7 @@ def synth(
     """
     from cn.data import synth as core
     from cn.data.maps import scene_kind
-    from cn.parallel import processors
+    from cn.parallel import available_cpus
 
     kinds = tuple(dict.fromkeys(scene_kind(kind) for kind in cond))
     synthesis = core.Synthesis(out, kinds, size, seed, random_thresholds and "canny" in kinds)
@@ -69,7 +69,7 @@ def synth(
     if todo < count:
         console.status(f"{count - todo} of {count} pairs exist already", quiet=quiet)
     # Starting a process costs about as much as rendering a dozen images.
-    processes = workers or min(processors(), max(1, todo // 12))
+    processes = workers or min(available_cpus(), max(1, todo // 12))
     with console.progress(count, "rendering", unit="pair", initial=count - todo, quiet=quiet) as advance:
         for _ in core.make(synthesis, missing, workers=processes):
             advance()

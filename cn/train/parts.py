@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
 
 import torch
 from torch import nn
@@ -14,10 +13,9 @@ from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
-from cn.train.config import Precision, TrainConfig
+from cn.precision import Precision, check_precision, dtype_of
+from cn.train.config import TrainConfig
 from cn.train.draws import Stream, generator
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Parts:
 
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in: half precision where configured, else none."""
-        return torch.autocast(self.device.type, _DTYPES[self.precision], enabled=self.precision != "fp32")
+        return torch.autocast(self.device.type, dtype_of(self.precision), enabled=self.precision != "fp32")
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:
@@ -49,9 +47,7 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     if asked == "fp16" and device.type != "cuda":
         raise UsageError("--precision fp16 needs a CUDA device; use bf16 or fp32")
-    if asked not in _DTYPES:
-        raise UsageError(f"--precision must be auto, fp32, bf16 or fp16, not {asked!r}")
-    return cast(Precision, asked)
+    return check_precision(asked)
 
 
 def fresh_control(base: Base, config: TrainConfig) -> ControlNet:
