@@ -4,7 +4,7 @@ import os
 
 __version__ = "0.1.0"
 
-# OpenMP's threads wait by spinning unless told otherwise, and a thread that spins keeps the one that it waits for off a
-# busy processor: beside another process on the same two cores an image took a hundred times longer. Read when torch is
-# first imported; whoever sets the variable keeps their choice.
+# By default OpenMP's threads wait by spinning, which keeps other threads off a busy CPU: with another process on the
+# same two cores an image took a hundred times longer. Torch reads this when it is first imported; a value that is
+# already set is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,8 +1,8 @@
-"""Work spread over processes that cannot take each other down, nor outlive us; or over threads of this one.
+"""Mapping a function over items in worker processes or threads.
 
-Python's own pools hang or leave orphans when a worker, or the parent, is killed. Here each worker has one pipe: when we
-go away, in whatever manner, its pipe closes and it ends after the item it is at; when it dies, its pipe closes and only
-the item it was at is lost.
+By hand, because the pools of the standard library hang or leave orphans when a worker or the parent is killed. Here
+each worker has one pipe. When the parent ends, however that happens, the pipe closes and the worker ends after its
+current item; when a worker dies, the pipe closes and only its current item is lost.
 """
 
 import multiprocessing
@@ -20,9 +20,9 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 _AHEAD = 2
-"""Items given to a worker at a time: the next one waits in the pipe while it works, so that it never idles."""
-_PATIENCE = 20.0
-"""Seconds that a worker has for finishing its item when we stop."""
+"""Items sent to a worker at a time: the next one waits in the pipe, so that the worker never idles."""
+_STOP_SECONDS = 20.0
+"""How long a worker may take to finish its current item when the iteration ends."""
 
 
 class WorkerDiedError(RuntimeError):
@@ -31,7 +31,7 @@ class WorkerDiedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Done(Generic[Item, Value]):
-    """What became of an item: a value, or the exception that `function` raised, or a WorkerDiedError."""
+    """The result of an item: a value, or the exception that `function` raised, or a WorkerDiedError."""
 
     item: Item
     value: Value | None = None
@@ -45,18 +45,18 @@ class _Worker:
     given: deque[Any] = field(default_factory=deque)
 
 
-def processors() -> int:
-    """The number of processors that this process may use."""
+def available_cpus() -> int:
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_unordered(
     function: Callable[[Item], Value], items: Iterable[Item], workers: int
 ) -> Iterator[Done[Item, Value]]:
-    """`function` applied to each item in `workers` fresh processes; results in the order in which they are ready.
+    """Apply `function` to each item in `workers` new processes; results come in the order of completion.
 
-    `function` and items are pickled. `items` is read as results are taken, never far ahead. Ctrl-C is left to the
-    parent: when the iteration is abandoned, the workers finish the item they are at, so that what they write is whole.
+    `function` and items are pickled. `items` is read as results are taken, never far ahead. Workers ignore Ctrl-C: when
+    the parent abandons the iteration, they finish their current item, so that no file is left incomplete.
     """
     context = multiprocessing.get_context("spawn")
 
@@ -108,7 +108,7 @@ def _give(worker: _Worker, item: Any) -> None:
     try:
         worker.connection.send(item)
     except (BrokenPipeError, ConnectionResetError):
-        # It has died; the closed pipe is noticed, and the items are given out again, when results are collected.
+        # The worker has died: its items are sent to another one when results are collected.
         return
 
 
@@ -116,15 +116,15 @@ def _stop(pool: list[_Worker]) -> None:
     for worker in pool:
         worker.connection.close()
     for worker in pool:
-        worker.process.join(_PATIENCE)
+        worker.process.join(_STOP_SECONDS)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
-    """The life of a worker: items come in, values go out, until the pipe closes."""
-    # Ctrl-C and `kill` reach the whole group; the parent decides when to stop, and a half-done item is finished first.
+    """The loop of a worker process: receive items and send results until the pipe closes."""
+    # Ctrl-C and `kill` reach the whole process group, but the parent decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
@@ -146,10 +146,10 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
 def map_threads(
     function: Callable[[Item], Value], items: Iterable[Item], threads: int, prepare: Callable[[], None] | None = None
 ) -> Iterator[Done[Item, Value]]:
-    """`function` applied to each item in threads of this process; results in the order of the items.
+    """Apply `function` to each item in threads of this process; results come in the order of the items.
 
-    For work that lets go of the interpreter: files, OpenCV, torch. `items` is read as results are taken, never far
-    ahead. `prepare` is called once in each thread. When the iteration is abandoned, threads finish what they are at.
+    For work that releases the GIL: files, OpenCV, torch. `items` is read as results are taken, never far
+    ahead. `prepare` is called once in each thread. When the iteration is abandoned, threads finish their current item.
     """
     source, pending = iter(items), deque[tuple[Item, Future[Value]]]()
     pool = ThreadPoolExecutor(threads, "map", prepare or _nothing)
@@ -160,7 +160,7 @@ def map_threads(
             if not pending:
                 return
             item, future = pending.popleft()
-            # What is no Exception (an interpreter going down) is raised by result().
+            # Other BaseExceptions (the interpreter shutting down) are raised by result().
             failed = isinstance(error := future.exception(), Exception)
             yield Done(item, error=error) if failed else Done(item, future.result())  # type: ignore[arg-type]
     finally:

@@ -1,12 +1,13 @@
-"""The words of `--device` and `--precision`."""
+"""The values of `--device` and `--precision`."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from cn.devices import choose_device, precision_name, sampling_dtype
+from cn.devices import choose_device, sampling_dtype
 from cn.errors import UsageError
+from cn.precision import precision_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -26,28 +27,28 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("has", "chosen"), [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": 1}, "cuda"), ({"cuda": 1, "mps": True}, "cuda")]
 )
-def test_auto_is_the_best_there_is(machine, has, chosen):
+def test_auto_is_the_best_available(machine, has, chosen):
     machine(**has)
     assert choose_device("auto") == torch.device(chosen)
 
 
-def test_devices_that_are_there(machine):
+def test_available_devices(machine):
     machine(cuda=2, mps=True)
     for name in ("cpu", "cuda", "cuda:1", "mps"):
         assert choose_device(name) == torch.device(name)
 
 
 @pytest.mark.parametrize(("name", "cuda"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2), ("mps", 1)])
-def test_devices_that_are_not_there(machine, name, cuda):
+def test_unavailable_devices(machine, name, cuda):
     machine(cuda=cuda)
     with pytest.raises(UsageError, match=f"--device {name}: this machine has"):
         choose_device(name)
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "meta", "cuda:x", "xpu", "AUTO"])
-def test_words_that_are_no_device(machine, name):
+def test_invalid_devices(machine, name):
     machine(cuda=1)
-    with pytest.raises(UsageError, match="--device is auto, cpu"):
+    with pytest.raises(UsageError, match="--device must be auto, cpu"):
         choose_device(name)
 
 
@@ -56,7 +57,7 @@ def test_precision():
     assert sampling_dtype("auto", CUDA) == torch.float16
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         assert sampling_dtype(name, CPU) == sampling_dtype(name, CUDA) == dtype
-        assert precision_name(dtype) == name
+        assert precision_of(dtype) == name
     with pytest.raises(UsageError, match="--precision"):
         sampling_dtype("fp8", CPU)
 

@@ -13,20 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-LEAVES = {
-    "errors",
-    "options",
-    "files",
-    "conditions",
-    "images",
-    "planes",
-    "pngtext",
-    "resizing",
-    "sheet",
-    "parallel",
-    "text",
-    "units",
-}
+LEAVES = {"errors", "options", "files", "conditions", "images", "parallel", "precision", "text", "units"}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
@@ -39,7 +26,7 @@ MAY_IMPORT = {
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | LEAVES,
     "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | LEAVES,
-    "devices": {"errors"},
+    "devices": {"errors", "precision"},
     **dict.fromkeys(LEAVES, LEAVES),
     "console": {"errors", "terminal"},
     "terminal": set(),

@@ -199,7 +199,7 @@ def _optimized(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
 
 
 def test_section_3_3_half_of_the_prompts_are_dropped() -> None:
-    """Counted over 2,000 draws of batches of two: 2,000 of 4,000, within four deviations of a fair coin."""
+    """Counted over 2,000 draws of batches of two: 2,000 of 4,000, within four standard deviations of a fair coin."""
     share = TrainConfig(cond="depth", base="", base_sha256="", size=64, steps=1, lr=1.0).prompt_drop
     assert share == 0.5
     prompts = ["a red house", "a dancer"]

@@ -1,6 +1,6 @@
-"""One kind of training step on the bundled base, in a process of its own so that its peak memory can be told.
+"""One kind of training step on the bundled base, in its own process so that its peak memory can be measured.
 
-`python tools/bench_step.py KIND` prints JSON: steps a second, megabytes above what imports take. KINDS are below.
+`python tools/bench_step.py KIND` prints JSON: steps per second, and megabytes above those that the imports take.
 """
 
 import json

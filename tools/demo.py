@@ -1,4 +1,4 @@
-"""The main job for real, as a person would type it: detect, make a data set, sample, train. Run by `make demo`.
+"""The main commands for real: detect, build a dataset, sample, train. Run by `make demo`.
 
 Every command is printed before it runs. The images are left in demo/.
 """
@@ -25,7 +25,7 @@ CN = Path(sys.executable).with_name("cn")
 
 @dataclass(frozen=True)
 class Show:
-    """One row of the grid of samples: a built-in scene gives the condition, three prompts are drawn over it."""
+    """One row of the grid of samples: a built-in scene gives the condition, which is sampled with three prompts."""
 
     kind: str
     scene: int
@@ -59,13 +59,13 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     try:
-        pictures = [detect(arguments.photo), sample(), train()]
+        sheets = [detect(arguments.photo), sample(), train()]
     except subprocess.CalledProcessError as error:
         sys.exit(f"The demo stopped: `cn {error.cmd[1]}` ended with status {error.returncode}.")
     except CnError as error:
         sys.exit(f"The demo stopped: {error}")
     print(f"\nDone in {time.monotonic() - start:.0f} seconds. The images:\n")
-    for path, what in pictures:
+    for path, what in sheets:
         print(f"  {path.resolve()}\n      {what}")
 
 
@@ -120,14 +120,14 @@ def sample() -> tuple[Path, str]:
         labels += ["", *prompts]
     sheet = FOLDER / "2-samples.png"
     titles = ["condition", "its own caption", "another prompt", "yet another"]
-    flat = [picture for row in rows for picture in row]
+    flat = [image for row in rows for image in row]
     images.write(sheet, images.grid(flat, labels, row_titles=[show.kind for show in SHOWS], column_titles=titles))
     return sheet, "what ControlNets make of edges, depth and poses, three prompts each"
 
 
 def train() -> tuple[Path, str]:
-    """A ControlNet from nothing: what it does before and after a short training."""
-    headline("3. A ControlNet, trained from nothing on the built-in scenes")
+    """A ControlNet trained from scratch: its samples before and after a short training."""
+    headline("3. A ControlNet, trained from scratch on the built-in scenes")
     run = FOLDER / "run"
     cn("train", *TRAINING, "--out", run, "--preview-every", 1_000_000)
     sheet = FOLDER / "3-training.png"
@@ -136,7 +136,7 @@ def train() -> tuple[Path, str]:
 
 
 def cn(*words: object) -> list[str]:
-    """Run one `cn` command, showing it first and its results as they come; gives the lines of its stdout."""
+    """Run one `cn` command, showing it first and its results as they come; returns the lines of its stdout."""
     command = [str(CN), *map(str, words)]
     print(f"\n$ cn {shlex.join(command[1:])}", flush=True)
     lines = []

@@ -60,7 +60,7 @@ def synth(
     """
     from cn.data import synth as core
     from cn.data.maps import scene_kind
-    from cn.parallel import processors
+    from cn.parallel import available_cpus
 
     kinds = tuple(dict.fromkeys(scene_kind(kind) for kind in cond))
     synthesis = core.Synthesis(out, kinds, size, seed, random_thresholds and "canny" in kinds)
@@ -69,7 +69,7 @@ def synth(
     if todo < count:
         console.status(f"{count - todo} of {count} pairs exist already", quiet=quiet)
     # Starting a process costs about as much as rendering a dozen images.
-    processes = workers or min(processors(), max(1, todo // 12))
+    processes = workers or min(available_cpus(), max(1, todo // 12))
     with console.progress(count, "rendering", unit="pair", initial=count - todo, quiet=quiet) as advance:
         for _ in core.make(synthesis, missing, workers=processes):
             advance()
@@ -92,12 +92,12 @@ def show(
 ) -> None:
     """Write a contact sheet of a dataset: condition and image side by side, the prompt below."""
     from cn import images
+    from cn.data.contact_sheet import contact_sheet
     from cn.data.records import records_file
-    from cn.data.sheet import contact_sheet
 
     sheet = contact_sheet(path, count, columns=columns)
     target = out or str(records_file(path).parent / "sheet.png")
-    images.write(target, sheet.picture)
+    images.write(target, sheet.image)
     for message in sheet.failures:
         console.warn(message)
     if target != "-":

@@ -1,1 +1,1 @@
-"""Pairs of condition and image with their prompts: read from folders or rendered from the built-in scenes."""
+"""Training data (image, condition map, prompt): read from folders or rendered from the built-in scenes."""

@@ -1,4 +1,4 @@
-"""Results in order from several processes, and a background thread that fetches them ahead of whoever needs them."""
+"""Results in order from several processes, and a background thread that prefetches them."""
 
 import queue
 import threading
@@ -16,10 +16,10 @@ Value = TypeVar("Value")
 
 
 def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], workers: int) -> Generator[Value, None, None]:
-    """Yield function(item) for each item, in order, computed by `workers` processes; with 0 or 1 in this one.
+    """Yield function(item) for each item, in order, computed by `workers` processes, or in this process with 0 or 1.
 
-    An exception of `function` is raised here, at its item's turn. Raises PartialError when a worker dies. Closing the
-    generator stops the workers.
+    An exception of `function` is raised here when it is its item's turn. Raises PartialError when a worker dies.
+    Closing the generator stops the workers.
     """
     if workers <= 1:
         yield from map(function, items)
@@ -52,9 +52,9 @@ _END = object()
 
 
 def fetch_ahead(values: Generator[Value, None, None], length: int) -> Generator[Value, None, None]:
-    """The same values, at most `length` of them taken ahead by a background thread.
+    """The same values, at most `length` of them prefetched by a background thread.
 
-    Exceptions of `values` are raised here, at their turn. Closing this generator closes `values` too.
+    Exceptions of `values` are raised here when it is their turn. Closing this generator closes `values` too.
     """
     slots: queue.Queue[Any] = queue.Queue(length)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""What every source of training data gives: an example, and how one is fetched when some of a set are broken."""
+"""What every source of training data provides: examples by number, skipping broken ones."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,18 +21,18 @@ class Example:
 
 @dataclass(frozen=True)
 class Fetched:
-    """An example, and what had to be passed over to get it: one message a broken pair."""
+    """An example, and one message for each broken pair that was skipped to get it."""
 
     example: Example
     skipped: tuple[str, ...] = ()
 
 
 class Source(Protocol):
-    """Examples by number; `count` is None for an endless source. Picklable, free of torch, the same everywhere."""
+    """Examples by number; `count` is None for an endless source. Picklable, without torch, and deterministic."""
 
     @property
     def count(self) -> int | None: ...
 
     def fetch(self, index: int) -> Fetched:
-        """The example of this number, or the next whole one of the set. Raises InputError when there is none."""
+        """Example `index`, or the next intact one of the dataset. Raises InputError when there is none."""
         ...

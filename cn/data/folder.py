@@ -1,4 +1,4 @@
-"""Training pairs from a folder with `prompt.json`, brought to the training size."""
+"""Training pairs from a folder with `prompt.json`, resized to the training size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ from cn.data.examples import Example, Fetched
 from cn.data.records import Pair, read_records
 from cn.errors import InputError
 
-MOST_SKIPPED = 50
-"""So many broken pairs in a row mean that the set as a whole is broken."""
+MAX_SKIPPED = 50
+"""After so many broken pairs in a row, the dataset as a whole counts as broken."""
 _ASPECT_TOLERANCE = 0.02
 
 
 def fit_square(image: NDArray[np.uint8], size: int, geometry: Geometry) -> NDArray[np.uint8]:
-    """The largest centered square of (h, w, 3), at size × size: nearest for discrete maps, by area for smooth ones."""
+    """The largest centered square of (h, w, 3), resized to size × size according to `geometry`."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -33,21 +33,21 @@ def load_pair(pair: Pair, size: int, geometry: Geometry) -> Example:
     condition, target = images.read(pair.source), images.read(pair.target)
     (ch, cw), (th, tw) = condition.shape[:2], target.shape[:2]
     if abs((cw * th) / (ch * tw) - 1) > _ASPECT_TOLERANCE:
-        raise InputError(f"{pair.where}: source is {cw}×{ch} and target {tw}×{th}: not the same frame")
+        raise InputError(f"source is {cw}×{ch} and target {tw}×{th}: not the same frame", path=pair.where)
     return Example(fit_square(target, size, "smooth"), fit_square(condition, size, geometry), pair.prompt)
 
 
 @dataclass(frozen=True)
-class FolderPairs:
-    """The pairs of one set, at size × size pixels; maps are resized as their `geometry` demands."""
+class FolderDataset:
+    """The pairs of one dataset, at size × size pixels; maps are resized according to their `geometry`."""
 
     pairs: tuple[Pair, ...]
     size: int
     geometry: Geometry
 
     @classmethod
-    def open(cls, path: Path, size: int, geometry: Geometry) -> "FolderPairs":
-        """Read the records of a set. Raises InputError for a bad line or a missing image, naming file and line."""
+    def open(cls, path: Path, size: int, geometry: Geometry) -> "FolderDataset":
+        """Read the records of a dataset. Raises InputError, with file and line, for invalid lines or missing images."""
         return cls(tuple(read_records(path)), size, geometry)
 
     @property
@@ -58,16 +58,16 @@ class FolderPairs:
         return load_pair(self.pairs[index], self.size, self.geometry)
 
     def fetch(self, index: int) -> Fetched:
-        """Pair `index`, or the next one that is whole: one bad file does not end a long run."""
+        """Pair `index`, or the next intact one: a broken file does not end a long run."""
         skipped: list[str] = []
-        for step in range(min(self.count, MOST_SKIPPED)):
+        for step in range(min(self.count, MAX_SKIPPED)):
             try:
                 return Fetched(self[(index + step) % self.count], tuple(skipped))
             except InputError as error:
                 skipped.append(str(error))
-        raise InputError(f"{len(skipped)} pairs in a row cannot be used; the last: {skipped[-1]}")
+        raise InputError(f"{len(skipped)} pairs in a row are broken; the last: {skipped[-1]}")
 
     def stated_kind(self) -> str | None:
-        """The condition's kind that the first map says of itself, if it says any."""
+        """The condition kind in the first map's metadata, if there is one."""
         info = ConditionInfo.from_text(images.read_info(self.pairs[0].source))
         return info.kind if info is not None else None

@@ -1,4 +1,4 @@
-"""From a rendered view with its exact labels to condition maps, through the same drawing code as the detectors use."""
+"""Condition maps of rendered views from their exact labels, drawn by the same code as the detectors' results."""
 
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def scene_kind(name: str) -> str:
-    """The kind of this name or alias, if the built-in scenes have exact maps of it; UsageError otherwise."""
+    """The kind of this name or alias; UsageError if the built-in scenes have no exact maps of it."""
     condition = get(name)
     if not condition.scenes:
         raise UsageError(
             f"the built-in scenes have no {condition.kind} maps, only {', '.join(scene_kinds())}; "
-            f"give pairs of your own for {condition.kind}"
+            f"use a dataset of your own for {condition.kind}"
         )
     return condition.kind
 
@@ -39,12 +39,12 @@ def condition_map(view: "View", kind: str, thresholds: tuple[float, float] = (LO
         return normals_to_map(view.normals)
     if kind == "openpose":
         return draw(view.keypoints, *view.rgb.shape[:2])
-    # Scenes count ADE20K's classes from 1, palettes from 0.
+    # Scenes number ADE20K's classes from 1, palettes from 0.
     return paint(view.classes.astype(np.int16) - 1, ADE20K)
 
 
 def condition_info(kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> ConditionInfo:
-    """What a scene's map says of itself: Canny's edges are detected, everything else is exact."""
+    """The metadata of a scene's map: Canny edges are detected, all other maps are exact."""
     kind = scene_kind(kind)
     convention = {"convention": get(kind).convention}
     if kind == "canny":
@@ -53,7 +53,7 @@ def condition_info(kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> 
 
 
 def shows_person(view: "View") -> bool:
-    """Whether somebody is in the image by the paper's rule: 30 % of the 18 key points inside it and not hidden."""
+    """Whether the image shows a person by the paper's rule: 30 % of the 18 keypoints inside it and not hidden."""
     seen = np.where(view.keypoints[..., 2:] == 1, view.keypoints, 0)
     return people.shows_person(seen, view.rgb.shape[:2])
 

@@ -1,4 +1,4 @@
-"""Endless training pairs from the built-in scenes: image, exact condition map and caption by number."""
+"""Endless training data from the built-in scenes: image, exact condition map and caption by number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _RETRIES = 64
 
 
 def check_training_seed(seed: int) -> int:
-    """`seed`, unless it is the one that held-out scenes are made with (UsageError)."""
+    """`seed`; UsageError if it is the seed of the held-out scenes."""
     if seed == EVAL_SEED:
         raise UsageError(f"seed {EVAL_SEED} is reserved for held-out scenes; choose another")
     return seed
@@ -29,9 +29,9 @@ def render_examples(
 ) -> dict[str, Example]:
     """Render scene `number` once, with a map of each of the `kinds`; size × size pixels.
 
-    With `random`, Canny's thresholds are drawn anew for every scene, as in the paper's training data (§3.5). If a pose
-    is among the kinds and the scene shows nobody, the next of a fixed row of further scenes takes its place (the
-    paper's rule: 30 % of a body's key points). A pure function of its arguments.
+    With `random`, Canny's thresholds are drawn for each scene, as in the paper's training data (§3.5). If openpose is
+    among the kinds and the scene shows no person (the paper's rule: 30 % of a body's keypoints), the next of a fixed
+    series of further scenes takes its place. A pure function of its arguments.
     """
     from cn.scenes import caption, describe, render
 
@@ -51,7 +51,7 @@ def render_examples(
 
 
 @dataclass(frozen=True)
-class ScenePairs:
+class SceneDataset:
     """Scene `start + i` of `seed` as example i, with a map of one kind, size × size pixels; `count` None never ends."""
 
     kind: str
@@ -70,4 +70,5 @@ class ScenePairs:
         ]
 
     def fetch(self, index: int) -> Fetched:
+        """Example `index`; scenes are never broken."""
         return Fetched(self[index])

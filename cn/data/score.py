@@ -1,4 +1,4 @@
-"""The control score: how well images follow the Canny maps they were drawn from.
+"""The control score: how well images follow the Canny maps they were sampled with.
 
 F1(C, P) is the edge agreement between a given map C and the Canny map of an image P, with a tolerance of 2 pixels.
 Over a set of conditions C_i with samples S_i and autoencoder reconstructions R_i of the true images,
@@ -6,7 +6,7 @@ Over a set of conditions C_i with samples S_i and autoencoder reconstructions R_
     score = (mean F1(C_i, S_i) - mean F1(C_i, S_d(i))) / (mean F1(C_i, R_i) - mean F1(C_i, S_d(i)))
 
 where d is a derangement (no sample meets its own condition). 0: the condition is ignored; 1: it is followed as well as
-the autoencoder can show.
+the autoencoder allows.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cn.detect.lines.canny import canny
 
 TOLERANCE = 2.0
-"""Pixels (Euclidean) that two edges may lie apart and still agree."""
+"""Pixels (Euclidean): edges no farther apart agree."""
 
 Image = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ def edge_f1(given: Image, found: Image, tolerance: float = TOLERANCE) -> float:
     """F1 of two edge maps (h, w[, 3]) of one size, 0 … 1.
 
     Precision is the share of found edge pixels within `tolerance` pixels of a given one, recall the share of given ones
-    within reach of a found one. Two empty maps agree (1); one empty map agrees with nothing (0).
+    near a found one. Two empty maps agree (1); one empty map agrees with nothing (0).
     Raises ValueError when the sizes differ.
     """
     if given.shape[:2] != found.shape[:2]:
@@ -57,7 +57,7 @@ def edge_f1(given: Image, found: Image, tolerance: float = TOLERANCE) -> float:
 
 @dataclass(frozen=True)
 class ControlScore:
-    """The three mean F1 values and the score that they make, over `count` pictures."""
+    """The three mean F1 values over `count` images, and their score."""
 
     samples: float
     mismatched: float
@@ -72,7 +72,7 @@ class ControlScore:
 
 
 def derangement(count: int) -> list[int]:
-    """Each index → the next, the last → the first: fixed, and nothing stays in its place. Needs at least 2."""
+    """Each index → the next, the last → the first: no index stays in place. Needs at least 2."""
     if count < 2:
         raise ValueError(f"a control score needs at least 2 images, not {count}")
     return [(i + 1) % count for i in range(count)]
@@ -81,15 +81,15 @@ def derangement(count: int) -> list[int]:
 def control_score(
     conditions: Sequence[Image], samples: Sequence[Image], reconstructions: Sequence[Image]
 ) -> ControlScore:
-    """The control score of `samples`, drawn from the Canny maps `conditions`.
+    """The control score of `samples`, sampled with the Canny maps `conditions`.
 
     All are uint8 of one size: conditions (h, w[, 3]) white on black; samples and reconstructions (h, w, 3) RGB, whose
     edges are found here with the Canny detector's default thresholds. Raises ValueError for sets of unequal length.
     """
     if not len(conditions) == len(samples) == len(reconstructions):
-        raise ValueError("conditions, samples and reconstructions must be equally many")
+        raise ValueError("conditions, samples and reconstructions must be equal in number")
     partner = derangement(len(conditions))
-    edges = [canny(picture) for picture in samples]
+    edges = [canny(image) for image in samples]
     return ControlScore(
         samples=float(np.mean([edge_f1(c, e) for c, e in zip(conditions, edges, strict=True)])),
         mismatched=float(np.mean([edge_f1(c, edges[j]) for c, j in zip(conditions, partner, strict=True)])),

@@ -1,4 +1,4 @@
-"""Pair sets from the built-in scenes: rendered by worker processes, resumable, the same bytes every time."""
+"""Datasets from the built-in scenes: rendered by worker processes, resumable and reproducible byte for byte."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 from cn import images
 from cn.data.ahead import map_ordered
-from cn.data.records import RECORDS, Pair, format_line, whole_records
+from cn.data.records import RECORDS, Pair, complete_records, format_line
 from cn.data.scenes import render_examples
 from cn.errors import InputError
 from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, make_folder, write_atomic
@@ -16,9 +16,9 @@ from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, make_folder, write_atom
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What is made: scenes of `seed` with maps of the `kinds`, size × size pixels. Calling it makes one scene's files.
+    """What to render: scenes of `seed` with maps of the `kinds`, size × size pixels. A call renders one scene's files.
 
-    One kind makes `out` itself a pair set; several make one a kind, `out`/KIND, of the same pictures.
+    With one kind, `out` is the dataset; with several, there is one dataset per kind, `out`/KIND, of the same images.
     """
 
     out: Path
@@ -28,14 +28,16 @@ class Synthesis:
     random_thresholds: bool = False
 
     def folder(self, kind: str) -> Path:
+        """The dataset of one kind."""
         return self.out if len(self.kinds) == 1 else self.out / kind
 
     @property
     def folders(self) -> list[Path]:
+        """The datasets of all kinds."""
         return [self.folder(kind) for kind in self.kinds]
 
     def record(self, kind: str, number: int) -> dict[str, Any]:
-        """What a line of `prompt.json` says besides the prompt."""
+        """A line of `prompt.json` without the prompt."""
         name = f"{number:06d}.png"
         record = {"source": f"source/{name}", "target": f"target/{name}"}
         extra: dict[str, Any] = {"kind": kind, "seed": self.seed, "scene": number, "size": self.size}
@@ -60,17 +62,17 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a set still lacks: `render` are scenes whose images are not there, `recorded` those that have a line."""
+    """What a dataset still lacks: `render` are the scenes without images, `recorded` those that have a line."""
 
     render: tuple[int, ...]
     recorded: frozenset[int]
 
 
 def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = False) -> Missing:
-    """Make the folders and find out what is missing of scenes `start` … `start + count - 1`.
+    """Create the folders and find out which of the scenes `start` … `start + count - 1` are missing.
 
-    A half-written last line of an earlier run is cut off. Raises InputError if a folder holds another set, unless it is
-    to be overwritten: then its images and records go.
+    An incomplete last line of an earlier run is removed. Raises InputError if a folder holds another dataset; with
+    `overwrite` that one's images and records are removed instead.
     """
     wanted = range(start, start + count)
     missing: set[int] = set()
@@ -88,10 +90,10 @@ def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = F
 
 
 def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[int]:
-    """Render what is missing; yields the number of each scene once its images and its records are written.
+    """Render the missing scenes; yields the number of each once its images and records are written.
 
-    A record is written after both its images, in the order of the scenes, so that a set that was begun many times has
-    the same bytes as one made at once.
+    A record is written after both its images, in the order of the scenes, so that a dataset that was resumed many times
+    has the same bytes as one rendered at once.
     """
     prompts = map_ordered(synthesis, missing.render, workers)
     with contextlib.ExitStack() as stack:
@@ -106,19 +108,20 @@ def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[in
 
 
 def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
-    """The scenes that have a record in a kind's set → whether both images are there and whole."""
+    """The scenes that have a record in a kind's dataset → whether both images are complete."""
     folder = synthesis.folder(kind)
     file = folder / RECORDS
-    pairs, length = whole_records(file)
+    pairs, length = complete_records(file)
     done = {}
     for pair in pairs:
         number = pair.extra.get("scene")
         if not isinstance(number, int) or _record(pair, folder) != synthesis.record(kind, number):
             raise InputError(
-                f"{folder} already holds another set ({pair.where} is not of these settings); "
-                f"choose another folder, or --overwrite it"
+                f"already holds another dataset ({pair.where} has other settings); "
+                "choose another folder, or --overwrite it",
+                path=folder,
             )
-        done[number] = images.is_whole_png(pair.source) and images.is_whole_png(pair.target)
+        done[number] = images.is_complete_png(pair.source) and images.is_complete_png(pair.target)
     if file.exists() and file.stat().st_size > length:
         with file.open("r+b") as stream:
             stream.truncate(length)
@@ -131,14 +134,14 @@ def _record(pair: Pair, folder: Path) -> dict[str, Any]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove half-written files that a killed run left behind."""
+    """Remove temporary files that a killed run left behind."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:
-    """Remove a set's records and the images that they name; nothing else."""
-    pairs, _ = whole_records(folder / RECORDS)
+    """Remove a dataset's records and the images that they name, and nothing else."""
+    pairs, _ = complete_records(folder / RECORDS)
     (folder / RECORDS).unlink(missing_ok=True)
     for pair in pairs:
         for path in (pair.source, pair.target):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cn import files
 from cn.detect import registry
+from cn.precision import dtype_of, precision_of
 
 if TYPE_CHECKING:
     import torch
@@ -35,11 +36,11 @@ class Running:
 
         Raises UsageError for a device that is not here, or words that are none.
         """
-        from cn.devices import choose_device, precision_name, sampling_dtype
+        from cn.devices import choose_device, sampling_dtype
 
         where = choose_device(device)
         dtype = sampling_dtype("fp32" if precision == "auto" else precision, where)
-        return cls(str(where), precision_name(dtype), batch or (1 if where.type == "cpu" else GPU_BATCH))
+        return cls(str(where), precision_of(dtype), batch or (1 if where.type == "cpu" else GPU_BATCH))
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,13 @@ def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
 
     from cn.detect.nets.cpu import rearranged
     from cn.detect.nets.loading import open_net
-    from cn.devices import DTYPES
 
     network = open_net(family, path)
     if device == "cpu" and precision == "fp32":
         return rearranged(network)
     # Some of cuDNN's convolutions add up in any order, and would give other last bits each time.
     torch.backends.cudnn.deterministic = True
-    return _one_at_a_time(network.to(device, DTYPES[precision]))
+    return _one_at_a_time(network.to(device, dtype_of(precision)))
 
 
 def _one_at_a_time(network: "nn.Module") -> "nn.Module":

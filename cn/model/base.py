@@ -1,4 +1,4 @@
-"""A whole base model in memory: the three networks and their configuration."""
+"""A base model in memory: the three networks and their configuration."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from cn.model.vae import AutoencoderKL
 class Base:
     """The locked copy.
 
-    `sha256` identifies the file it came from ("" when it was made in memory), `source_sha256` the file that this one
+    `sha256` identifies the file it came from ("" when it was created in memory), `source_sha256` the file that this one
     was converted from.
     """
 
@@ -28,12 +28,13 @@ class Base:
 
     @classmethod
     def create(cls, config: ModelConfig, device: torch.device | str = "cpu") -> "Base":
-        """Fresh networks of the configured sizes with torch's initial weights (none on the meta device)."""
+        """New networks of the configured sizes with torch's initial weights (none on the meta device)."""
         with torch.device(device):
             return cls(config, UNet(config.unet), AutoencoderKL(config.vae), TextEncoder(config.text))
 
     @property
     def schedule(self) -> Schedule:
+        """The noise schedule of the configuration."""
         return Schedule(self.config.schedule)
 
     @property

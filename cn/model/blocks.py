@@ -1,4 +1,4 @@
-"""The convolutional parts: time embedding, residual block, the changes of resolution.
+"""The convolutional blocks: time embedding, residual block, down- and upsampling.
 
 Shapes: (B, C, H, W) feature maps, (B, 4·C0) time embeddings. Source: LDM openaimodel.py and util.py.
 """
@@ -35,7 +35,7 @@ class TimeEmbedding(nn.Module):
 class ResBlock(nn.Module):
     """norm, SiLU, conv, + time embedding, norm, SiLU, conv, + input (through 1×1 where the width changes).
 
-    `time_dim` None makes the autoencoder's block, which knows no time.
+    `time_dim` None is the autoencoder's block, which has no time embedding.
     """
 
     def __init__(self, inputs: int, outputs: int, time_dim: int | None, *, groups: int = 32, eps: float = 1e-5):
@@ -57,7 +57,7 @@ class ResBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """3×3 convolution of the given stride, padded alike on all sides (the autoencoder pads right and below only)."""
+    """3×3 convolution of the given stride, padded equally on all sides (the autoencoder pads right and below only)."""
 
     def __init__(self, channels: int, stride: int = 2):
         super().__init__()
@@ -70,7 +70,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Nearest-neighbor enlargement, then 3×3 convolution.
 
-    The target size is the skip connection's where that is given, so that odd sizes come out right.
+    `size` is the skip connection's, so that odd sizes match.
     """
 
     def __init__(self, channels: int, stride: int = 2):
@@ -87,7 +87,7 @@ class Upsample(nn.Module):
 
 
 def zero_convolution(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
-    """Z of Eq. 2: a convolution whose weight and bias begin as zeros (1×1 but in the released condition encoder)."""
+    """Z of Eq. 2: a convolution whose weight and bias start at zero (1×1 except in the released condition encoder)."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.zeros_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """E of Eq. 9: from an image-space condition to the U-Net's first feature map.
 
-Both encoders end in a zero convolution (`zero`), so that a fresh ControlNet adds exactly nothing (Eq. 3).
+Both encoders end in a zero convolution (`zero`), so that an untrained ControlNet adds exactly zero (Eq. 3).
 """
 
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from cn.model.blocks import zero_convolution
 class PaperConditionEncoder(nn.Module):
     """The paper's four layers (§3.2): 4×4 kernels, channels 16, 32, 64, 128, ReLU, Gaussian weights; then Z.
 
-    The text gives every layer stride 2, which would take 512 to 32, yet asks for 64×64: the last layer has stride 1.
+    The paper states stride 2 for every layer, which takes 512 to 32, but needs 64×64: here the last layer has stride 1.
     """
 
     channels = (16, 32, 64, 128)

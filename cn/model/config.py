@@ -1,6 +1,6 @@
-"""Every size and choice that tells one latent-diffusion model from another, and the presets.
+"""The configuration of latent-diffusion models (all sizes and variants), and the presets.
 
-The networks take plain parameters; nothing else in the package knows what "SD 1.5" means.
+Only this module knows the sizes of a named model such as "SD 1.5".
 Sources: v1-inference.yaml, v2-inference.yaml and v2-inference-v.yaml of the published models.
 """
 
@@ -22,27 +22,27 @@ START_TOKEN, END_TOKEN = 49406, 49407
 VOCABULARY_SIZE = 49408
 
 DEFAULT_PROMPT = "a professional, detailed, high-quality image"
-"""Section 4.1 (2): the prompt for when nothing is known of the content."""
+"""The prompt when nothing is known about the content (§4.1, case 2)."""
 
-_WIDEST, _DEEPEST, _LONGEST = 1 << 20, 32, 128
-"""Far beyond any model: numbers without bounds would take all memory before a tensor is looked at."""
-
-
-def _is_count(value: object, most: int) -> bool:
-    return type(value) is int and 0 < value <= most
+_MAX_WIDTH, _MAX_DEPTH, _MAX_LAYERS = 1 << 20, 32, 128
+"""Far beyond any model: unbounded sizes in a file would take all memory before a tensor is read."""
 
 
-def _check_counts(config: object, most: int, *names: str) -> None:
+def _is_count(value: object, maximum: int) -> bool:
+    return type(value) is int and 0 < value <= maximum
+
+
+def _check_counts(config: object, maximum: int, *names: str) -> None:
     for name in names:
-        if not _is_count(value := getattr(config, name), most):
-            raise ValueError(f"{name} is {value!r}, and should be a whole number from 1 to {most}")
+        if not _is_count(value := getattr(config, name), maximum):
+            raise ValueError(f"{name} is {value!r}, and should be a whole number from 1 to {maximum}")
 
 
 def _check_widths(channels: object, groups: object) -> None:
-    if not isinstance(channels, tuple) or not 0 < len(channels) <= _DEEPEST:
+    if not isinstance(channels, tuple) or not 0 < len(channels) <= _MAX_DEPTH:
         raise ValueError(f"channels are {channels!r}, and should be a list of whole numbers")
-    if not all(_is_count(width, _WIDEST) for width in channels):
-        raise ValueError(f"channels are {channels!r}, and should be whole numbers from 1 to {_WIDEST}")
+    if not all(_is_count(width, _MAX_WIDTH) for width in channels):
+        raise ValueError(f"channels are {channels!r}, and should be whole numbers from 1 to {_MAX_WIDTH}")
     if not (type(groups) is int and groups > 0) or any(width % groups for width in channels):
         raise ValueError(f"{groups!r} normalization groups do not divide channels of {channels}")
 
@@ -65,11 +65,11 @@ class UNetConfig:
     groups: int = 32
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what no U-Net can have: files say these things, and files may be damaged."""
+        """Raises ValueError for impossible values: they may come from a damaged file."""
         _check_widths(self.channels, self.groups)
-        _check_counts(self, _DEEPEST, "res_blocks", "transformer_depth")
-        _check_counts(self, _WIDEST, "in_channels", "out_channels", "context_dim")
-        if not isinstance(self.strides, tuple) or not all(_is_count(stride, _DEEPEST) for stride in self.strides):
+        _check_counts(self, _MAX_DEPTH, "res_blocks", "transformer_depth")
+        _check_counts(self, _MAX_WIDTH, "in_channels", "out_channels", "context_dim")
+        if not isinstance(self.strides, tuple) or not all(_is_count(stride, _MAX_DEPTH) for stride in self.strides):
             raise ValueError(f"strides are {self.strides!r}, and should be whole numbers")
         if len(self.strides) != len(self.channels) - 1:
             raise ValueError(f"{len(self.channels)} levels need {len(self.channels) - 1} strides, not {self.strides}")
@@ -80,7 +80,7 @@ class UNetConfig:
             raise ValueError(f"attention_levels are {self.attention_levels!r}, but there are {len(levels)} levels")
         if (self.heads is None) == (self.head_dim is None):
             raise ValueError("set exactly one of heads and head_dim")
-        _check_counts(self, _WIDEST, "heads" if self.heads is not None else "head_dim")
+        _check_counts(self, _MAX_WIDTH, "heads" if self.heads is not None else "head_dim")
         if not isinstance(self.linear_projection, bool):
             raise ValueError(f"linear_projection is {self.linear_projection!r}, and should be true or false")
         for width in self.attention_widths:
@@ -90,7 +90,7 @@ class UNetConfig:
 
     @property
     def stride(self) -> int:
-        """How many latent cells a side one cell of the middle block covers (8 for SD)."""
+        """The side, in latent cells, of one cell of the middle block (8 for SD)."""
         total = 1
         for s in self.strides:
             total *= s
@@ -98,7 +98,7 @@ class UNetConfig:
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
-        """The channels of its transformers, level by level and in the middle."""
+        """The channels of the transformers, level by level and in the middle block."""
         return (*(self.channels[level] for level in self.attention_levels), self.channels[-1])
 
     def heads_at(self, width: int) -> int:
@@ -108,7 +108,7 @@ class UNetConfig:
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """The KL autoencoder (f8: three halvings, four latent channels)."""
+    """The KL autoencoder (f8: three downsamplings, four latent channels)."""
 
     channels: tuple[int, ...] = (128, 256, 512, 512)
     res_blocks: int = 2
@@ -117,10 +117,10 @@ class VAEConfig:
     groups: int = 32
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what no autoencoder can have."""
+        """Raises ValueError for impossible values."""
         _check_widths(self.channels, self.groups)
-        _check_counts(self, _DEEPEST, "res_blocks")
-        _check_counts(self, _WIDEST, "latent_channels")
+        _check_counts(self, _MAX_DEPTH, "res_blocks")
+        _check_counts(self, _MAX_WIDTH, "latent_channels")
         if type(self.scale) not in (int, float) or not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale!r}, and should be a number above 0")
 
@@ -132,7 +132,7 @@ class VAEConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """CLIP's text tower. `run_layers` < `layers` is SD 2's penultimate layer; `pad_id` fills after the end token."""
+    """CLIP's text encoder. `run_layers` < `layers` is SD 2's penultimate layer; `pad_id` pads prompts."""
 
     width: int = 768
     heads: int = 12
@@ -144,9 +144,9 @@ class TextConfig:
     context_length: int = 77
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what no text tower can have."""
-        _check_counts(self, _WIDEST, "width", "heads", "vocab_size", "context_length")
-        _check_counts(self, _LONGEST, "layers", "run_layers")
+        """Raises ValueError for impossible values."""
+        _check_counts(self, _MAX_WIDTH, "width", "heads", "vocab_size", "context_length")
+        _check_counts(self, _MAX_LAYERS, "layers", "run_layers")
         if self.width % self.heads:
             raise ValueError(f"{self.width} channels cannot be divided into {self.heads} heads")
         if self.run_layers > self.layers:
@@ -154,14 +154,14 @@ class TextConfig:
         if not isinstance(self.quick_gelu, bool):
             raise ValueError(f"quick_gelu is {self.quick_gelu!r}, and should be true or false")
         if type(self.pad_id) is not int or self.pad_id < 0:
-            raise ValueError(f"pad_id is {self.pad_id!r}, and should be a token's number")
+            raise ValueError(f"pad_id is {self.pad_id!r}, and should be a token id")
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
     """Noise levels: scaled-linear betas; optionally rescaled to end in pure noise (Lin et al. 2023, Algorithm 1).
 
-    `spacing` is how a run of n steps goes through them; see `ddim_steps`. A wrong type or value raises ValueError.
+    `spacing` selects the timesteps of a run of n steps; see `ddim_steps`. A wrong type or value raises ValueError.
     """
 
     steps: int = 1000
@@ -172,9 +172,9 @@ class ScheduleConfig:
     spacing: Spacing = "leading"
     guidance_rescale: float = 0.0
     steps_offset: int = 1
-    """What "leading" adds to the multiples of 1000 // n."""
+    """The offset that "leading" adds to the multiples of 1000 // n."""
     final_alpha_one: bool = False
-    """Whether a stride below level 0 ends at a clean image, not at ᾱ_0. "trailing" always ends at a clean one."""
+    """Whether a step below timestep 0 ends at a clean image instead of ᾱ_0. "trailing" always ends at a clean image."""
 
     def __post_init__(self) -> None:
         for name, choices in (("prediction", get_args(Prediction)), ("spacing", get_args(Spacing))):
@@ -183,14 +183,14 @@ class ScheduleConfig:
         for name in ("zero_terminal_snr", "final_alpha_one"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, and should be true or false")
-        _check_counts(self, _WIDEST, "steps")
+        _check_counts(self, _MAX_WIDTH, "steps")
         if type(self.steps_offset) is not int or not 0 <= self.steps_offset < self.steps:
             raise ValueError(f"steps_offset is {self.steps_offset!r}, not a whole number from 0 to {self.steps - 1}")
         for name in ("beta_start", "beta_end", "guidance_rescale"):
             if type(getattr(self, name)) not in (int, float):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, and should be a number")
         if not 0 < self.beta_start <= self.beta_end < 1:
-            raise ValueError(f"betas go up from above 0 to below 1, not from {self.beta_start} to {self.beta_end}")
+            raise ValueError(f"betas must increase within 0 to 1, not from {self.beta_start} to {self.beta_end}")
         if not 0 <= self.guidance_rescale <= 1:
             raise ValueError(f"guidance_rescale is {self.guidance_rescale}, not a number from 0 to 1")
         if self.zero_terminal_snr and (self.prediction != "v" or self.spacing == "leading"):
@@ -199,7 +199,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A whole base model. `image_size` is the side it was trained at, in pixels; `train_lr` suits its width."""
+    """A base model. `image_size` is the side of its training images in pixels; `train_lr` the default learning rate."""
 
     name: str
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -242,7 +242,7 @@ PRESETS: dict[str, ModelConfig] = {
         name="sd21-v", unet=_SD2_UNET, text=_SD2_TEXT, schedule=ScheduleConfig(prediction="v"), image_size=768
     ),
     # The bundled base. Strides 2, 2, 1 leave the middle block 8×8 cells at 256 pixels, as Stable Diffusion's has
-    # at 512: with 2×2 cells a control through the middle alone (small-scale training) had nothing to hold on to.
+    # at 512: with 2×2 cells a control of the middle block alone (small-scale training) has too little resolution.
     "scenes": ModelConfig(
         name="scenes",
         unet=UNetConfig(

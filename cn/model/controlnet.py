@@ -1,4 +1,4 @@
-"""ControlNet: a trainable copy of the U-Net's encoder and middle block, tied in by zero convolutions (§3.1, §3.2)."""
+"""ControlNet: a trainable copy of the U-Net's encoder and middle block, connected by zero convolutions (§3.1, §3.2)."""
 
 import copy
 
@@ -12,12 +12,12 @@ from cn.model.unet import Encoder, UNet
 
 
 class ControlNet(nn.Module):
-    """z_t, t, c_t and the condition c_i → 13 residuals: one a skip connection and one for the middle block.
+    """z_t, t, c_t and the condition c_i → 13 residuals: one per skip connection and one for the middle block.
 
     `links` "middle" is small-scale training (§3.4): only the middle's residual is computed. The other zero
-    convolutions are kept, untouched, so that connecting them again later starts from zeros, as the paper does.
-    `pooled` averages each residual over all cells, so that the condition says what but not where (ControlNet 1.1's
-    "shuffle": global_average_pooling).
+    convolutions are kept unchanged, so that reconnecting them later starts from zeros, as in the paper.
+    `pooled` averages each residual over all cells, so that the condition determines content but not position
+    (ControlNet 1.1's "shuffle": global_average_pooling).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ControlNet(nn.Module):
     def from_unet(
         cls, unet: UNet, *, condition_encoder: ConditionEncoderKind = "paper", links: Links = "full"
     ) -> "ControlNet":
-        """Clone the encoder's weights Θ into the trainable copy Θ_c; the U-Net itself is left as it is."""
+        """Clone the encoder's weights Θ into the trainable copy Θ_c; the U-Net itself does not change."""
         if unet.encoder.time_embedding.linear_1.weight.is_meta:
             with torch.device("meta"):
                 return cls(unet.config, condition_encoder=condition_encoder, links=links)

@@ -24,9 +24,9 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
 
     "leading": t = i·(1000 // n) + offset, held below 1000; each step goes 1000 // n down (as published Stable
     Diffusion, offset 1). "linspace": n timesteps from 999 to 0, "trailing_stride": n even parts from 999 down; their
-    steps go 1000 // n down too (all three as diffusers). "trailing": n even parts from 999 down, each step going to
-    where the next begins, the last to a clean image (the bundled base). A stride below level 0 ends at ᾱ_0, or at a
-    clean image where `final_alpha_one` says so.
+    steps go 1000 // n down too (all three as diffusers). "trailing": n even parts from 999 down, each step ending
+    where the next begins, the last at a clean image (the bundled base). A step below timestep 0 ends at ᾱ_0, or at a
+    clean image with `final_alpha_one`.
     Raises ValueError outside 1 … 1000.
     """
     config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod
@@ -40,7 +40,7 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     elif config.spacing == "linspace":
         times = [round(i * (total - 1) / (n - 1)) if n > 1 else 0 for i in reversed(range(n))]
     else:
-        # Where n does not divide 1000, rounding decides the ties (n = 48): the part is rounded once, as diffusers' is.
+        # The stride is rounded once, as in diffusers: this decides ties where n does not divide 1000 (n = 48).
         part = total - (total - total / n)
         times = [round(total - i * part) - 1 for i in range(n)]
     if config.spacing == "trailing":
@@ -72,7 +72,7 @@ def ddim_sample(
 ) -> Iterator[Tensor]:
     """Yield the latents (B, 4, H, W) after each of the `n` steps; `predict(z, step)` is the guided network.
 
-    With `eta` > 0 noise is drawn at every step, the last too, from the generator of each picture.
+    With `eta` > 0, noise is drawn at every step including the last, from each image's own generator.
     """
     for step in ddim_steps(schedule, n):
         prediction = predict(z, step)

@@ -1,4 +1,4 @@
-"""Conditions and prompts → images: what `cn sample` and the training preview both run."""
+"""Conditions and prompts → images, for `cn sample` and the previews of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from cn.model.guidance import ControlInput, GuidedUNet
 
 @dataclass(frozen=True)
 class Request:
-    """One image to be made. Its noise comes from its own seed alone."""
+    """One image to sample. Its noise depends on its own seed alone."""
 
     prompt: str
     seed: int
@@ -23,7 +23,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are made: the paper's settings (§4.1: 20 DDIM steps, guidance 9) unless said otherwise."""
+    """Settings of sampling; the defaults are the paper's (§4.1: 20 DDIM steps, guidance scale 9)."""
 
     height: int = 512
     width: int = 512
@@ -56,9 +56,9 @@ def generate(
 ) -> Iterator[np.ndarray]:
     """Yield one uint8 (H, W, 3) image per request, in order.
 
-    Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image is the same in every batch:
-    bit for bit at one `batch_size`, and to rounding between different ones. Raises ValueError if a side is not a
-    multiple of 8 pixels, or a hint has another size.
+    Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
+    composition: bit for bit at one `batch_size`, and up to rounding between different ones.
+    Raises ValueError if a side is not a multiple of 8 pixels, or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
     for first in range(0, len(requests), batch_size):

@@ -1,4 +1,4 @@
-"""Steering the prediction: classifier-free guidance, control strength, control window, guess mode."""
+"""Classifier-free guidance, control strength, control window, guess mode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ GUESS_DECAY = 0.825
 
 @dataclass(frozen=True)
 class ControlInput:
-    """A ControlNet at work: its condition (B, 3, 8H, 8W) in [0, 1], strength, and the share of steps it acts in."""
+    """A ControlNet, its condition (B, 3, 8H, 8W) in [0, 1], its strength, and the range of steps it is active in."""
 
     model: ControlNet
     hint: Tensor
@@ -27,13 +27,13 @@ class ControlInput:
     start: float = 0.0
     end: float = 1.0
 
-    def acts(self, step: Step, steps: int) -> bool:
-        """Whether the control is on at this step (diffusers' rule: kept iff start ≤ i/n and (i+1)/n ≤ end)."""
+    def is_active(self, step: Step, steps: int) -> bool:
+        """Whether the control is active at this step (diffusers' rule: kept iff start ≤ i/n and (i+1)/n ≤ end)."""
         return not (step.index / steps < self.start or (step.index + 1) / steps > self.end)
 
 
 def classifier_free_guidance(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> Tensor:
-    """u + s·(c - u); `rescale` φ draws its deviation back to that of c (Lin et al. 2023, Eq. 15 and 16)."""
+    """u + s·(c - u); `rescale` φ mixes in the result with the std of c (Lin et al. 2023, Eq. 15 and 16)."""
     guided = uncond + scale * (cond - uncond)
     if rescale == 0:
         return guided
@@ -43,14 +43,14 @@ def classifier_free_guidance(uncond: Tensor, cond: Tensor, scale: float, rescale
 
 
 def residual_scales(count: int, strength: float, guess: bool) -> list[float]:
-    """The factor of each residual: `strength`, in guess mode falling off towards the first skip."""
+    """The factor of each residual: `strength`, which in guess mode decreases towards the first skip connection."""
     return [strength * (GUESS_DECAY ** (count - 1 - i) if guess else 1.0) for i in range(count)]
 
 
 def control_residuals(
     controls: Sequence[ControlInput], z: Tensor, t: Tensor, text: Tensor, *, guess: bool = False
 ) -> Residuals | None:
-    """The sum over all controls of their scaled residuals (13), or None where there is nothing to add."""
+    """The sum of all controls' 13 scaled residuals, or None without controls."""
     total: Residuals | None = None
     for control in controls:
         residuals = control.model(z, t, text, control.hint)
@@ -73,11 +73,11 @@ def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 @dataclass(frozen=True)
 class GuidedUNet:
-    """The network as the sampler sees it: U-Net, controls and guidance in one call `(z, step) -> prediction`.
+    """U-Net, controls and guidance as one function `(z, step) -> prediction` for the sampler.
 
-    With guidance, the unconditional and the conditional half run as one batch; at scale 1 there is no second half.
-    In guess mode the unconditional half gets no control, otherwise both halves get the same. A pooled control never
-    reaches the unconditional half (official release 1.1: gradio_shuffle.py), at full strength.
+    With guidance, the unconditional and the conditional half run as one batch; at scale 1 there is only the
+    conditional one. In guess mode the unconditional half gets no control, otherwise both halves get the same. A pooled
+    control is applied to the conditional half only, at full strength (official release 1.1: gradio_shuffle.py).
     """
 
     unet: UNet
@@ -91,7 +91,7 @@ class GuidedUNet:
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
         t = torch.full((z.shape[0],), step.t, device=z.device)
-        active = [c for c in self.controls if c.acts(step, self.steps)]
+        active = [c for c in self.controls if c.is_active(step, self.steps)]
         if self.scale == 1:
             return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
         zz, tt, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])

@@ -1,4 +1,4 @@
-"""The forward process: how much signal is left at each of the 1000 noise levels, and what the network predicts."""
+"""The forward process: the noise schedule, and the target of the network's prediction."""
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ def _shaped(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
 
 
 class Schedule:
-    """ᾱ_t of a scaled-linear schedule, in float32, computed and never read from a file (half-precision
-    checkpoints carry it rounded)."""
+    """ᾱ_t of a scaled-linear schedule in float32.
+
+    It is always computed and never read from a file, because fp16 checkpoints hold it rounded.
+    """
 
     def __init__(self, config: ScheduleConfig):
         self.config = config
@@ -33,14 +35,14 @@ class Schedule:
         return a.sqrt() * z0 + (1 - a).sqrt() * noise
 
     def target(self, z0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network should say at z_t: ε (Eq. 10), or v = √ᾱ ε - √(1-ᾱ) z_0 (Salimans & Ho 2022)."""
+        """The target of the prediction at z_t: ε (Eq. 10), or v = √ᾱ ε - √(1-ᾱ) z_0 (Salimans & Ho 2022)."""
         if self.config.prediction == "eps":
             return noise
         a = _shaped(self.alphas_cumprod, t, z0)
         return a.sqrt() * noise - (1 - a).sqrt() * z0
 
     def split(self, prediction: Tensor, z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-        """The network's output at ᾱ = alpha → (z_0, ε) that it implies."""
+        """The (z_0, ε) that the network's prediction at ᾱ = alpha implies."""
         signal, sigma = alpha**0.5, (1 - alpha) ** 0.5
         if self.config.prediction == "eps":
             return (z - sigma * prediction) / signal, prediction

@@ -1,4 +1,4 @@
-"""CLIP's text tower, from open_clip: prompts → (B, 77, C) for the cross-attention."""
+"""CLIP's text encoder, from open_clip: prompts → (B, 77, C) for the cross-attention."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +17,7 @@ def _tokenizer() -> SimpleTokenizer:
 
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
-    """(B, 77) int64: start, at most 75 tokens, end, then `pad_id` (49407 for SD 1, 0 for SD 2); more is cut off."""
+    """(B, 77) int64: start, at most 75 tokens, end, then `pad_id` (49407 for SD 1, 0 for SD 2); cut off after that."""
     tokenizer = _tokenizer()
     tokens = tokenizer(list(prompts), context_length=config.context_length)
     after_end = (tokens == tokenizer.eot_token_id).int().cumsum(dim=1) - (tokens == tokenizer.eot_token_id).int()
@@ -25,12 +25,12 @@ def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
 
 
 def token_count(prompt: str) -> int:
-    """Tokens of a prompt without start and end; beyond 75 they are not seen."""
+    """The number of tokens of a prompt without start and end; those beyond 75 are ignored."""
     return len(_tokenizer().encode(prompt))
 
 
 class TextEncoder(nn.Module):
-    """The tower up to `run_layers` blocks, then the final LayerNorm; no pooling, no projection, no padding mask."""
+    """The first `run_layers` blocks, then the final LayerNorm; no pooling, no projection, no padding mask."""
 
     def __init__(self, config: TextConfig):
         super().__init__()
@@ -45,7 +45,7 @@ class TextEncoder(nn.Module):
             proj_type="none",
             output_dim=0,
         )
-        self.tower.attn_mask = None  # made in forward: a buffer that no file holds would be lost on the meta device
+        self.tower.attn_mask = None  # created in forward: a buffer that no file holds would be lost on the meta device
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 77) token ids → (B, 77, width)."""

@@ -30,7 +30,7 @@ def _transformer(config: UNetConfig, width: int) -> SpatialTransformer:
 
 
 class Block(nn.Module):
-    """One main block: ResBlock, then a transformer and a change of resolution where it has them."""
+    """One main block: ResBlock, then optionally a transformer and an upsampling."""
 
     def __init__(self, res: ResBlock, attention: SpatialTransformer | None = None, upsample: Upsample | None = None):
         super().__init__()
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Latents (B, 4, H, W), timesteps (B,), text (B, 77, C) → the 12 features, the middle's, the time embedding.
 
-        `hint` (B, C0, H, W) is added after the input convolution: where a ControlNet takes in its condition.
+        `hint` (B, C0, H, W) is the encoded condition of a ControlNet, added after the input convolution.
         """
         emb = self.time_embedding(t)
         features: list[Tensor] = []
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """ε_θ(z_t, t, c_t) of Eq. 10, or its v-prediction form; `control` brings in c_f."""
+    """ε_θ(z_t, t, c_t) of Eq. 10, or its v-prediction form; `control` is c_f."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
@@ -143,8 +143,8 @@ class UNet(nn.Module):
     def forward(self, z: Tensor, t: Tensor, text: Tensor, control: Control | None = None) -> Tensor:
         """(B, 4, H, W), (B,), (B, 77, C) and 13 residuals → (B, 4, H, W).
 
-        The residuals go onto the skips and the middle's output: the encoder itself never sees the condition, so
-        while it is locked autograd keeps no graph of it (§3.2).
+        The residuals are added to the skips and the middle block's output. The encoder itself does not depend on the
+        condition, so while it is locked, autograd keeps no graph of it (§3.2).
         """
         skips, x, emb = self.encoder(z, t, text)
         if control is not None:

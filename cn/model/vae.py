@@ -1,4 +1,4 @@
-"""The KL autoencoder (f8, 4 channels): images in [-1, 1] ↔ latents of about unit deviation.
+"""The KL autoencoder (f8, 4 channels): images in [-1, 1] ↔ latents of about unit standard deviation.
 
 Source: LDM diffusionmodules/model.py and autoencoder.py. GroupNorm eps 1e-6 throughout.
 """
@@ -22,7 +22,7 @@ class Posterior:
     std: Tensor
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One draw; the noise comes from the generator's device, so that a CPU seed means the same everywhere."""
+        """One sample; the noise is drawn on the generator's device, so that a CPU seed gives the same everywhere."""
         device = generator.device if generator is not None else self.mean.device
         noise = torch.randn(self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype)
         return self.mean + self.std * noise.to(self.mean.device)

@@ -1,6 +1,6 @@
-"""How the bundled weights are made: from nothing, on the built-in scenes, in legs that can be stopped and resumed.
+"""Pretraining of the bundled weights: from scratch, on the built-in scenes, in sessions that can resume.
 
-    render → autoencoder → denoiser (U-Net and text tower) → control canny | depth | openpose → evaluate → pack
+    render → autoencoder → denoiser (U-Net and text encoder) → control-canny | -depth | -openpose → evaluate → install
 
-`python -m cn.pretrain STAGE --work DIR` runs one leg of one stage; `make weights` runs them all.
+`python -m cn.pretrain STAGE … --work DIR` runs the named stages; `make weights` runs them all.
 """

@@ -1,4 +1,4 @@
-"""Stage "autoencoder": the VAE, whose reconstruction is the ceiling of everything after it."""
+"""Stage "autoencoder": the VAE, whose reconstruction quality limits everything after it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from cn.model.config import VAEConfig
 from cn.model.vae import AutoencoderKL
-from cn.pretrain.legs import Budget, Rates, train_leg
 from cn.pretrain.pool import Pool, as_input, batch_indices
+from cn.pretrain.session import Budget, StageConfig, train_session
 
 
 @dataclass(frozen=True)
-class AutoencoderRecipe(Rates):
-    """Rates and the weights of the loss; `kl` is per latent value."""
+class AutoencoderConfig(StageConfig):
+    """Settings of the stage, with the weights of the loss terms; `kl` is per latent value."""
 
     batch_size: int = 16
     warmup: int = 200
@@ -24,18 +24,18 @@ class AutoencoderRecipe(Rates):
     gradient: float = 0.5
 
 
-class Trained(nn.Module):
+class AutoencoderLoss(nn.Module):
     """One forward pass of the whole loss, so that it can be compiled as one graph."""
 
-    def __init__(self, vae: AutoencoderKL, recipe: AutoencoderRecipe):
+    def __init__(self, vae: AutoencoderKL, settings: AutoencoderConfig):
         super().__init__()
         self.vae = vae
-        self.recipe = recipe
+        self.settings = settings
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1] and noise (B, 4, H/8, W/8) → the loss.
 
-        L1, the L1 of horizontal and vertical differences at two scales (edges are what a control is judged by), KL.
+        L1, the L1 of horizontal and vertical differences at two scales (controls are judged by edges), KL.
         """
         vae, dtype = self.vae, self.vae.quant.weight.dtype
         mean, logvar = vae.quant(vae.encoder(x.to(dtype))).float().chunk(2, dim=1)
@@ -45,35 +45,35 @@ class Trained(nn.Module):
         loss = F.l1_loss(y, x)
         for _ in range(2):
             for dim in (-1, -2):
-                loss = loss + self.recipe.gradient * F.l1_loss(y.diff(dim=dim), x.diff(dim=dim))
+                loss = loss + self.settings.gradient * F.l1_loss(y.diff(dim=dim), x.diff(dim=dim))
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        return loss + self.recipe.kl * kl
+        return loss + self.settings.kl * kl
 
 
 def train_autoencoder(
-    config: VAEConfig, pool: Pool, state: Path, budget: Budget, recipe: AutoencoderRecipe
+    config: VAEConfig, pool: Pool, state: Path, budget: Budget, settings: AutoencoderConfig
 ) -> AutoencoderKL:
-    """One leg; `state` is the file that holds everything between legs. Returns the averaged weights so far."""
+    """One training session; `state` is the file that sessions resume from. Returns the EMA of the weights so far."""
     device = pool.rgb.device
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     vae = AutoencoderKL(config).to(device)
     side = pool.rgb.shape[-1] // config.factor
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         if step % 100 == 0:
             pool.refresh()
-        x = as_input(pool.rgb[batch_indices(pool.count, recipe.batch_size, device)])
+        x = as_input(pool.rgb[batch_indices(pool.count, settings.batch_size, device)])
         noise = torch.randn((len(x), config.latent_channels, side, side), device=device)
         return x.flip(-1) if step % 2 else x, noise
 
-    train_leg("autoencoder", Trained(vae, recipe), draw, state, budget, recipe)
+    train_session("autoencoder", AutoencoderLoss(vae, settings), draw, state, budget, settings)
     return vae.requires_grad_(False).eval().to(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()
-def whiten(vae: AutoencoderKL, pool: Pool, pictures: int = 2048) -> None:
-    """Fold a shift and a scale per channel into the 1×1 convolutions, so that latents have mean 0 and deviation 1."""
-    count = min(pictures, pool.count)
+def whiten(vae: AutoencoderKL, pool: Pool, images: int = 2048) -> None:
+    """Fold a shift and a scale per channel into the 1×1 convolutions, so that latents have mean 0 and std 1."""
+    count = min(images, pool.count)
     means = torch.cat([vae.encode(as_input(pool.rgb[i : i + 64])).mean.float() for i in range(0, count, 64)])
     shift, scale = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3))
     n = len(scale)

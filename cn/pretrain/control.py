@@ -1,4 +1,4 @@
-"""Stage "control": one ControlNet on the finished base, by the paper's method (§3.3) at the pool's pace."""
+"""Stage "control": one ControlNet on the finished base, trained by the paper's method (§3.3)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +9,22 @@ from torch import Tensor, nn
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.pretrain.latents import Latents
-from cn.pretrain.legs import Budget, Rates, train_leg
+from cn.pretrain.session import Budget, StageConfig, train_session
 from cn.train.loss import diffusion_loss
 
 
 @dataclass(frozen=True)
-class ControlRecipe(Rates):
-    """Half of the prompts dropped, as in the paper; rates for a base of ten million parameters."""
+class ControlConfig(StageConfig):
+    """Half of the prompts are dropped, as in the paper; the learning rate suits a base of ten million parameters."""
 
     batch_size: int = 64
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     warmup: int = 100
     seed: int = 3
     prompt_drop: float = 0.5
 
 
-class Trained(nn.Module):
+class ControlLoss(nn.Module):
     """The whole loss of Eq. 10 as one graph; only the ControlNet's parameters require gradients."""
 
     def __init__(self, base: Base, control: ControlNet):
@@ -46,29 +46,29 @@ def train_control(
     count: int,
     state: Path,
     budget: Budget,
-    recipe: ControlRecipe,
+    settings: ControlConfig,
     start: ControlNet | None = None,
 ) -> ControlNet:
-    """One leg on the first `count` scenes of the pool (for poses on those with people).
+    """One training session on the first `count` scenes of the pool (for poses, on those with people).
 
-    Where there is no `state` yet it begins with the weights of `start`, or with a fresh copy of the base's encoder.
+    Without a `state` it starts from the weights of `start`, or from a new copy of the base's encoder.
     """
     device = latents.mean.device
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(settings.seed)
     control = (start or ControlNet.from_unet(base.unet)).to(device).train().requires_grad_(True)
     hints = latents.pool.hints(kind, count)
     usable = [i for i in range(len(hints)) if kind != "openpose" or latents.pool.person[i]]
     rows, empty = torch.tensor(usable, device=device), latents.empty_prompt
 
     def draw(step: int) -> tuple[Tensor, ...]:
-        index = rows[torch.randint(0, len(rows), (recipe.batch_size,), device=device)]
+        index = rows[torch.randint(0, len(rows), (settings.batch_size,), device=device)]
         z0 = latents.draw(index)
         hint = hints[index].float().div(255).expand(-1, 3, -1, -1)
-        dropped = torch.rand((len(index), 1), device=device) < recipe.prompt_drop
+        dropped = torch.rand((len(index), 1), device=device) < settings.prompt_drop
         with torch.no_grad():
             text = base.text(torch.where(dropped, empty, latents.tokens[index]))
         t = torch.randint(0, base.schedule.steps, (len(index),), device=device)
         return z0, hint, text, t, torch.randn_like(z0)
 
-    train_leg(f"control {kind}", Trained(base, control), draw, state, budget, recipe)
+    train_session(f"control {kind}", ControlLoss(base, control), draw, state, budget, settings)
     return control.requires_grad_(False).eval()

@@ -1,4 +1,4 @@
-"""Stage "evaluate": figures and images on scenes that no training has seen, and the report beside the weights."""
+"""Stage "evaluate": scores and sample images on held-out scenes, and the report that is kept with the weights."""
 
 import json
 import platform
@@ -13,14 +13,13 @@ from cn.checkpoints.read.load import Control
 from cn.data.maps import condition_map
 from cn.data.score import control_score
 from cn.files import write_atomic
-from cn.images import write
+from cn.images import grid, write
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput
 from cn.pretrain.autoencoder import reconstruction_psnr
 from cn.pretrain.pool import as_input
 from cn.scenes import caption, describe, render
-from cn.sheet import grid
 
 
 class HeldOut:
@@ -61,10 +60,10 @@ def evaluate(
     reconstructions = list(np.concatenate(decoded))
     figures: dict[str, Any] = {"psnr_db": round(reconstruction_psnr(base.vae, rgb), 2), "scenes": len(rgb)}
     edges = held_out.conditions("canny")
-    columns = {"picture": [v.rgb for v in held_out.views], "autoencoder": reconstructions}
+    columns = {"image": [v.rgb for v in held_out.views], "autoencoder": reconstructions}
     for control in [None, *controls]:
-        pictures = sample_all(base, held_out, held_out.captions, control, batch_size)
-        score = control_score(edges, pictures, reconstructions)
+        samples = sample_all(base, held_out, held_out.captions, control, batch_size)
+        score = control_score(edges, samples, reconstructions)
         name = control.kind if control is not None and control.kind else "prompt alone"
         figures[name] = {
             "control_score": round(score.score, 3),
@@ -74,7 +73,7 @@ def evaluate(
         }
         if control is not None:
             columns[f"{name} map"] = held_out.conditions(name)
-        columns[name] = pictures
+        columns[name] = samples
         print(name, figures[name], flush=True)
     for first in range(0, min(len(rgb), 24), 8):
         rows = [column[i] for i in range(first, min(first + 8, len(rgb))) for column in columns.values()]
@@ -83,7 +82,7 @@ def evaluate(
 
 
 def hardware(device: torch.device) -> str:
-    """What computed: the GPU's name, or the processor's with the number of threads."""
+    """The GPU's name, or the CPU's with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
     names = [line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
@@ -95,7 +94,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def write_report(path: Path, figures: dict[str, Any], stages: dict[str, Any], device: torch.device) -> None:
-    """The small JSON report that goes with the weights: what was trained for how long, where, and how good it is."""
+    """Write the JSON report of the weights: steps, training time and hardware of each stage, and scores."""
     report = {
         "date": datetime.now(UTC).date().isoformat(),
         "evaluated_on": hardware(device),

@@ -1,4 +1,4 @@
-"""The pool as the diffusion model sees it: latents and token ids, in the memory of the training device."""
+"""The pool encoded for the diffusion model: latents and token ids, in the memory of the training device."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,13 @@ from cn.files import open_atomic
 from cn.model.config import TextConfig
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
-from cn.pretrain.legs import autocast
 from cn.pretrain.pool import Pool, as_input
+from cn.pretrain.session import autocast
 
 
 @dataclass
 class Latents:
-    """`mean`, `std` (N, 4, h, w) half precision and `tokens` (N, 77) int32, of which the first `count` are filled."""
+    """`mean`, `std` (N, 4, h, w) fp16 and `tokens` (N, 77) int32, of which the first `count` are filled."""
 
     pool: Pool
     vae: AutoencoderKL
@@ -36,13 +36,13 @@ class Latents:
         return cls(pool, vae, text, mean, std, tokens)
 
     def save(self, path: Path) -> None:
-        """Keep what has been encoded for the next leg."""
+        """Save what has been encoded, for the next session."""
         kept = {name: getattr(self, name)[: self.count].cpu() for name in ("mean", "std", "tokens")}
         with open_atomic(path, durable=False) as file:
             torch.save(kept, file)
 
     def load(self, path: Path) -> None:
-        """Take back what an earlier leg has kept."""
+        """Load what an earlier session has saved."""
         kept = torch.load(path, map_location=self.mean.device, weights_only=True)
         self.count = min(len(kept["mean"]), len(self.mean))
         for name, values in kept.items():
@@ -50,9 +50,9 @@ class Latents:
 
     @torch.no_grad()
     def refresh(self) -> int:
-        """Encode what the pool has gained; returns how many images there are."""
+        """Encode the images that the pool has gained; returns the number of encoded images."""
         self.pool.refresh()
-        # A processor's caches hold the feature maps of a few images only: with 64 it took half as long again.
+        # A CPU's caches hold the feature maps of a few images only: a batch of 64 took 1.5 times as long.
         batch_size = 64 if self.mean.device.type == "cuda" else 2
         while self.count < self.pool.count:
             part = slice(self.count, min(self.count + batch_size, self.pool.count))
@@ -64,7 +64,7 @@ class Latents:
         return self.count
 
     def draw(self, index: Tensor) -> Tensor:
-        """Latents (B, 4, h, w) float32, drawn from the posteriors of these pictures."""
+        """Latents (B, 4, h, w) float32, drawn from the posteriors of these images."""
         mean = self.mean[index].float()
         return mean + self.std[index].float() * torch.randn_like(mean)
 

@@ -1,4 +1,4 @@
-"""A pool of rendered scenes on disk, written by worker processes while the training already reads it."""
+"""A pool of rendered scenes on disk, written by worker processes while training already reads it."""
 
 import json
 import multiprocessing
@@ -24,31 +24,31 @@ KINDS = ("canny", "depth", "openpose")
 def render_shard(folder: Path, seed: int, number: int, size: int, conditions: int) -> None:
     """Render scenes [SHARD·number, SHARD·(number+1)) and, for scenes below `conditions`, their condition maps.
 
-    The JSON file is written last, so a shard whose JSON exists is whole.
+    The JSON file is written last, so a shard whose JSON file exists is complete.
     """
     target = folder / f"{number:06d}.json"
     if target.exists():
         return
-    pictures: dict[str, list[np.ndarray]] = {"rgb": []}
+    arrays: dict[str, list[np.ndarray]] = {"rgb": []}
     records = []
     for index in range(number * SHARD, (number + 1) * SHARD):
         scene = describe(seed, index)
         view = render(scene, size)
-        pictures["rgb"].append(view.rgb)
+        arrays["rgb"].append(view.rgb)
         if index < conditions:
             thresholds = random_thresholds(seed, str(index))
             for kind in KINDS:
                 condition = condition_map(view, kind, thresholds)
-                pictures.setdefault(kind, []).append(condition if kind == "openpose" else condition[..., :1])
+                arrays.setdefault(kind, []).append(condition if kind == "openpose" else condition[..., :1])
         records.append({"caption": caption(scene), "person": shows_person(view)})
-    for name, images in pictures.items():
+    for name, images in arrays.items():
         with open_atomic(folder / f"{number:06d}.{name}.npy", durable=False) as file:
             np.save(file, np.stack(images))
     write_atomic(target, json.dumps(records).encode(), durable=False)
 
 
 def render_pool(folder: Path, *, seed: int, count: int, conditions: int, size: int, workers: int) -> None:
-    """Render `count` scenes (rounded up to whole shards) with `workers` processes; what is there is kept."""
+    """Render `count` scenes (rounded up to full shards) with `workers` processes; existing shards are kept."""
     make_folder(folder)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     jobs = [(folder, seed, number, size, conditions) for number in range(-(-count // SHARD))]
@@ -69,18 +69,18 @@ class Pool:
 
     @classmethod
     def open(cls, folder: Path, capacity: int, size: int, device: torch.device) -> "Pool":
-        """Room for `capacity` images, filled with what is there already."""
+        """Memory for `capacity` images, filled with those rendered so far."""
         capacity = -(-capacity // SHARD) * SHARD
         pool = cls(folder, torch.empty((capacity, 3, size, size), dtype=torch.uint8, device=device), [], [])
         pool.refresh()
         return pool
 
     def refresh(self) -> int:
-        """Take in what has been rendered since, shard by shard in order; returns how many images there are."""
+        """Load what has been rendered since, shard by shard in order; returns the number of images."""
         while self.count < len(self.rgb) and (self.folder / f"{self.shards:06d}.json").exists():
             records = json.loads((self.folder / f"{self.shards:06d}.json").read_text())
-            pictures = torch.from_numpy(np.load(self.folder / f"{self.shards:06d}.rgb.npy"))
-            self.rgb[self.count : self.count + SHARD] = pictures.to(self.rgb.device).permute(0, 3, 1, 2)
+            arrays = torch.from_numpy(np.load(self.folder / f"{self.shards:06d}.rgb.npy"))
+            self.rgb[self.count : self.count + SHARD] = arrays.to(self.rgb.device).permute(0, 3, 1, 2)
             self.captions += [r["caption"] for r in records]
             self.person += [r["person"] for r in records]
             self.count += SHARD
@@ -88,7 +88,7 @@ class Pool:
         return self.count
 
     def wait(self, count: int) -> None:
-        """Block until at least `count` images are there."""
+        """Block until at least `count` images are rendered."""
         while self.refresh() < min(count, len(self.rgb)):
             time.sleep(0.5)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from cn import conditions
 from cn.errors import InputError
-from cn.resizing import resize
+from cn.images.resizing import resize
 
 LINES = frozenset({"canny", "hough"})
 """Kinds with lines one pixel wide."""

@@ -4,16 +4,16 @@ No torch and no NumPy, so that help is instant.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
 from cn.options import COMPUTE_PANEL, Option, parse_size
+from cn.precision import PrecisionChoice
 from cn.weights.bundled import BASE_NAME
 
 CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
-PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
@@ -97,7 +97,7 @@ class SampleOptions:
     ] = 1
     seed: Annotated[int, Option("Image i has seed S + i, whatever the count.", panel=SAMPLING, metavar="S", min=0)] = 0
     precision: Annotated[
-        PrecisionName,
+        PrecisionChoice,
         Option("Precision of the networks.", panel=COMPUTE_PANEL),
     ] = "auto"
 

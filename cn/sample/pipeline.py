@@ -4,21 +4,20 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import torch
 
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
-from cn.devices import choose_device, precision_name, sampling_dtype
+from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 from cn.model.text import token_count
+from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit
-from cn.sample.options import PrecisionName
 from cn.sample.request import SampleRequest, with_article, working_size
 from cn.weights import bundled
 
@@ -69,8 +68,7 @@ class SamplingPipeline:
             fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
             for c, path in zip(request.conditions, paths, strict=True)
         )
-        precision = cast("PrecisionName", precision_name(dtype))
-        request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
+        request = replace(request, size=size, precision=precision_of(dtype), prediction=base.config.schedule.prediction)
         return cls(request, base, tuple(loaded[path] for path in paths), size, hints)
 
     @property

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cn import images
+from cn.images import grid as make_sheet
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.pipeline import Sample, SamplingPipeline
 from cn.sample.request import SampleRequest
-from cn.sheet import grid as make_sheet
 
 
 @dataclass(frozen=True)

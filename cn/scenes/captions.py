@@ -1,33 +1,31 @@
-"""Say in natural words what a scene shows: every main thing with its colors, how they stand, the place, the light."""
-
-from __future__ import annotations
+"""Captions of scenes: every main thing with its colors, the relations between them, the place and the light."""
 
 import numpy as np
 
-from . import words as w
-from .scene import Item, Scene
+from cn.scenes import vocabulary as words
+from cn.scenes.scene import Item, Scene
 
-LONGEST = 45
-"""Words; a longer caption is phrased anew."""
+MAX_WORDS = 45
+"""A longer caption is generated again."""
 
 
 def caption(scene: Scene) -> str:
-    """One caption (at most 45 words), the same for the same scene, phrased in one of many ways."""
+    """One caption (at most 45 words), phrased in one of many ways, but always the same for the same scene."""
     writer = _Writer(scene)
     for _ in range(8):
         text = writer.write()
-        if len(text.split()) <= LONGEST:
+        if len(text.split()) <= MAX_WORDS:
             break
     return text
 
 
 def article(phrase: str) -> str:
-    """``phrase`` with "a" or "an"."""
+    """`phrase` with "a" or "an"."""
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 class _Writer:
-    """Writes about one scene with its own random stream."""
+    """Writes captions of one scene with a random stream of its own."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -37,26 +35,26 @@ class _Writer:
         self.names: dict[int, str] = {}
 
     def chance(self, share: float) -> bool:
-        """True in ``share`` of the cases."""
+        """True in `share` of the cases."""
         return bool(self.rng.random() < share)
 
     def pick(self, options: tuple[str, ...]) -> str:
-        """One of ``options``."""
+        """One of `options`."""
         return str(options[int(self.rng.integers(len(options)))])
 
     def write(self) -> str:
-        """Choose what to leave out, then a sentence."""
+        """Choose what to leave out, then the form of the sentence."""
         drop = self.rng.random()
         ground = "" if drop < 0.08 else self._ground()
-        light = "" if 0.08 <= drop < 0.16 else self.pick(w.LIGHT[self.scene.light])
+        light = "" if 0.08 <= drop < 0.16 else self.pick(words.LIGHT[self.scene.light])
         first, *others = self._order()
         style = self.rng.random()
         if len(self.scene.items) > 1 and self._one_kind():
             return _join(self._set_of_one_kind(), ground, light)
         if style < 0.14 and light:
-            return f"{self.pick(w.MOOD[self.scene.light])}: {_join(self._group(first, others), ground)}"
+            return f"{self.pick(words.MOOD[self.scene.light])}: {_join(self._group(first, others), ground)}"
         if style < 0.26 and ground and not self.scene.table:
-            place = _join(self.pick(w.PLACE[self.place]), light)
+            place = _join(self.pick(words.PLACE[self.place]), light)
             return f"{place} with {self._group(first, others)}"
         if style < 0.38 and light:
             return f"{light}, {_join(self._group(first, others), ground)}"
@@ -73,11 +71,11 @@ class _Writer:
         return text
 
     def _ground(self) -> str:
-        """Where it all stands, with the table if there is one."""
+        """The place, with the table if there is one."""
         if self.scene.table is None:
-            return self.pick(w.GROUND[self.place])
+            return self.pick(words.GROUND[self.place])
         table = f"on {article(self.scene.table.color('body'))} table"
-        return _join(table, self.pick(w.GROUND[self.place])) if self.chance(0.5) else table
+        return _join(table, self.pick(words.GROUND[self.place])) if self.chance(0.5) else table
 
     def _order(self) -> list[Item]:
         """People first, then from left to right; sometimes the big things first."""
@@ -93,7 +91,7 @@ class _Writer:
         return len(kinds) == 1 and plain and self.chance(0.7)
 
     def _set_of_one_kind(self) -> str:
-        """ "three cones, red, blue and green" or each by itself."""
+        """ "three cones, red, blue and green" or each with its own article."""
         items = self.scene.items
         kind = items[0].kind
         number = {2: "two", 3: "three", 4: "four"}[len(items)]
@@ -101,7 +99,7 @@ class _Writer:
         name = kind if self.chance(0.5) or len({*colors}) < len(colors) else ""
         if name:
             return _list([article(f"{c} {kind}") for c in colors])
-        return f"{number} {w.PLURAL.get(kind, kind + 's')}, {_list(colors)}"
+        return f"{number} {words.PLURAL.get(kind, kind + 's')}, {_list(colors)}"
 
     def _group(self, first: Item, others: list[Item]) -> str:
         """All things in one phrase, with a relation when there are two."""
@@ -113,7 +111,7 @@ class _Writer:
         return _list([lead, *(self._describe(o) for o in others)])
 
     def _relation(self, first: Item, second: Item) -> str:
-        """How ``first`` stands to ``second``, in the image's terms."""
+        """How `first` stands to `second`, in the image's terms."""
         back = first.position[2] - second.position[2]
         options = [
             "beside",
@@ -131,7 +129,7 @@ class _Writer:
         """A second clause that places the other things around the first: ", a red car beside her"."""
         if not others:
             return ""
-        them = w.PRONOUN.get(self.names.get(id(first), ""), "them" if first.person else "it")
+        them = words.PRONOUN.get(self.names.get(id(first), ""), "them" if first.person else "it")
         named = _list([self._describe(o) for o in others])
         behind = all(first.position[2] - o.position[2] > 0.8 for o in others)
         left = all(o.position[0] < first.position[0] for o in others)
@@ -151,23 +149,23 @@ class _Writer:
         """A person: word, clothes, what they do, sometimes hat, hair, trousers or view."""
         person = item.person
         assert person is not None
-        role = person.pose in w.ROLES and self.chance(0.28)
-        who = self.pick(w.ROLES[person.pose]) if role else self.pick(w.WHO[person.who])
+        role = person.pose in words.ROLES and self.chance(0.28)
+        who = self.pick(words.ROLES[person.pose]) if role else self.pick(words.WHO[person.who])
         self.names[id(item)] = who
-        *length, garment = self.pick(w.GARMENT[person.garment]).split()
+        *length, garment = self.pick(words.GARMENT[person.garment]).split()
         dress = article(" ".join([*length, person.top, garment]))
         extra = self.rng.random()
         if person.hat != "none" and extra < 0.5:
-            dress += f" and {article(person.hat_color)} {self.pick(w.HAT[person.hat])}"
+            dress += f" and {article(person.hat_color)} {self.pick(words.HAT[person.hat])}"
         elif person.garment != "dress" and extra < 0.68:
-            dress += f" and {person.legs} {self.pick(w.TROUSERS)}"
-        hair = f" with {w.HAIR[person.hair]}" if person.hat == "none" and self.chance(0.12) else ""
+            dress += f" and {person.legs} {self.pick(words.TROUSERS)}"
+        hair = f" with {words.HAIR[person.hair]}" if person.hat == "none" and self.chance(0.12) else ""
         wears = self.pick(("in", "in", "in", "wearing"))
-        action = self.pick((w.FINITE if finite else w.ACTION)[person.pose])
+        action = self.pick((words.FINITE if finite else words.ACTION)[person.pose])
         if role and not finite and self.chance(0.6):
             action = ""
         prop = article(person.seat_color if person.seat else person.prop_color or "red")
-        seat = self.pick(w.SEAT[person.seat]) if person.seat else ""
+        seat = self.pick(words.SEAT[person.seat]) if person.seat else ""
         action = action.format(c=prop, seat=seat, side=self._side(item))
         text = _join(f"{article(who)}{hair} {wears} {dress}", action)
         facing = abs(item.heading)
@@ -178,7 +176,7 @@ class _Writer:
         return text
 
     def _side(self, item: Item) -> str:
-        """Where a pointing arm points in the picture."""
+        """Where a pointing arm points in the image."""
         assert item.person is not None
         arm = 1.0 if item.person.mirrored else -1.0
         across = arm * np.cos(item.heading) + 0.25 * np.sin(item.heading)
@@ -190,7 +188,7 @@ class _Writer:
         kind = "gift" if "ribbon" in colors else item.kind
         if kind == "tree" and colors["leaves"] == "pink" and self.chance(0.4):
             return "a pink blossom tree"
-        phrase = self.pick(w.THINGS[kind])
+        phrase = self.pick(words.THINGS[kind])
         lead, *rest = phrase.split(" with ", 1) if " with " in phrase else phrase.split(" in ", 1)
         joint = " with " if " with " in phrase else " in "
         bare = colors | {f"{part}_bare": c for part, c in colors.items()}
@@ -209,7 +207,7 @@ def _join(*parts: str) -> str:
 
 
 def _list(parts: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """`a`, `a and b`, `a, b and c`."""
     if len(parts) == 1:
         return parts[0]
     return ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -3,42 +3,41 @@
 World: x right, y up, z towards the viewer, meters, the ground is the plane y = 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 Vec = tuple[float, float, float]
 Array = np.ndarray
+Rng = np.random.Generator
 
 
 def unit(vector: Array | Vec) -> Array:
-    """``vector`` (3,) scaled to length 1."""
+    """`vector` (3,) scaled to length 1."""
     v = np.asarray(vector, np.float64)
     return v / max(float(np.linalg.norm(v)), 1e-12)
 
 
 def turn(yaw: float) -> Array:
-    """Rotation about the vertical (3, 3): ``yaw`` radians take +z towards +x."""
+    """Rotation about the vertical (3, 3): `yaw` radians take +z towards +x."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def tilt(pitch: float) -> Array:
-    """Rotation about x (3, 3): positive ``pitch`` leans +y towards +z."""
+    """Rotation about x (3, 3): positive `pitch` leans +y towards +z."""
     c, s = np.cos(pitch), np.sin(pitch)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
 
 def roll(angle: float) -> Array:
-    """Rotation about z (3, 3): positive ``angle`` takes +x towards +y."""
+    """Rotation about z (3, 3): positive `angle` takes +x towards +y."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
 def frame_along(axis: Array, hint: Array | Vec = (0.0, 0.0, 1.0)) -> Array:
-    """A rotation (3, 3) whose second column is ``axis`` and whose third is as near ``hint`` as it can be."""
+    """A rotation (3, 3) whose second column is `axis` and whose third is as near `hint` as it can be."""
     y = unit(axis)
     x = np.cross(y, np.asarray(hint, np.float64))
     if np.linalg.norm(x) < 1e-6:
@@ -49,10 +48,10 @@ def frame_along(axis: Array, hint: Array | Vec = (0.0, 0.0, 1.0)) -> Array:
 
 @dataclass(frozen=True)
 class Camera:
-    """Rays ``origin(x, y) + t · direction(x, y)``, both affine in the pixel coordinate (x right, y down).
+    """Rays `origin(x, y) + t · direction(x, y)`, both affine in the pixel coordinate (x right, y down).
 
     Perspective: the origin is fixed and the direction advances 1 meter along the optical axis, so t *is* the depth.
-    Parallel (for light): the direction is fixed and the origin moves. Rows of ``origin`` and ``direction`` are the
+    Parallel (for light): the direction is fixed and the origin moves. Rows of `origin` and `direction` are the
     constant, the change per pixel in x and the change per pixel in y: (3, 3).
     """
 
@@ -69,7 +68,7 @@ class Camera:
     perspective: bool
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """World ``points`` (..., 3) → pixel x, y and depth along the axis, each (...). Pixel centers are at k + 0.5."""
+        """World `points` (..., 3) → pixel x, y and depth along the axis, each (...). Pixel centers are at k + 0.5."""
         local = (points - self.center) @ self.axes.T
         depth = -local[..., 2]
         divisor = np.maximum(depth, 1e-6) if self.perspective else 1.0
@@ -77,7 +76,7 @@ class Camera:
         y = self.middle[1] - self.scale[1] * local[..., 1] / divisor
         return x, y, depth
 
-    def mirrored(self) -> Camera:
+    def mirrored(self) -> "Camera":
         """The same camera below the plane y = 0, as a calm lake shows it."""
         flip = np.array((1.0, -1.0, 1.0))
         return replace(
@@ -89,13 +88,13 @@ class Camera:
         )
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Origins and directions (n, 3) in float32 for pixel coordinates ``x``, ``y`` (n,)."""
+        """Origins and directions (n, 3) in float32 for pixel coordinates `x`, `y` (n,)."""
         basis = np.stack([np.ones_like(x), x, y], axis=-1).astype(np.float32)
         return basis @ self.origin.astype(np.float32), basis @ self.direction.astype(np.float32)
 
 
-def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> Camera:
-    """A perspective camera; ``fov`` (radians) spans the image's shorter side, so any aspect keeps the subject."""
+def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> "Camera":
+    """A perspective camera; `fov` (radians) spans the image's shorter side, so any aspect keeps the subject."""
     back = unit(np.asarray(eye, np.float64) - target)
     right = unit(np.cross((0.0, 1.0, 0.0), back))
     axes = np.stack([right, np.cross(back, right), back])
@@ -108,8 +107,8 @@ def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> C
     return Camera(np.stack([eye, zero, zero]), np.stack([first, per_x, per_y]), axes, eye, (scale, scale), middle, True)
 
 
-def parallel(towards_light: Array, center: Array, half: tuple[float, float], size: int) -> Camera:
-    """The light's camera: parallel rays over a window of half extents ``half`` meters, ``size`` texels square."""
+def parallel(towards_light: Array, center: Array, half: tuple[float, float], size: int) -> "Camera":
+    """The light's camera: parallel rays over a window of half extents `half` meters, `size` texels square."""
     back = unit(towards_light)
     right = unit(np.cross((0.0, 1.0, 0.0), back))
     axes = np.stack([right, np.cross(back, right), back])

@@ -1,12 +1,10 @@
-"""What covers the plane y = 0: calm two-tone patterns, filtered so that they never shimmer."""
-
-from __future__ import annotations
+"""What covers the plane y = 0: two-tone patterns, filtered against aliasing."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Array
+from cn.scenes.geometry import Array
 
 
 def _linear(code: str) -> Array:
@@ -37,7 +35,7 @@ TILE = 0.62
 
 
 def noise(x: Array, z: Array, size: float, seed: float) -> Array:
-    """Smooth patches about ``size`` meters wide, -1 to 1: a few crossed waves."""
+    """Smooth patches about `size` meters wide, -1 to 1: a few crossed waves."""
     k = np.float32(2 * np.pi / (size * 2.2))
     out = np.sin(k * (x + 0.35 * z) + seed)
     out += np.sin(k * (0.45 * x - 1.1 * z) + 2.3 * seed + 1.3 * np.sin(k * 0.6 * x + seed))
@@ -46,9 +44,9 @@ def noise(x: Array, z: Array, size: float, seed: float) -> Array:
 
 
 def albedo(ground: str, seed: int, scale: float, points: Array, footprint: Array) -> Array:
-    """Linear color (n, 3) of the ground at ``points`` (n, 3).
+    """Linear color (n, 3) of the ground at `points` (n, 3).
 
-    ``scale`` is the size of the scene (1: people); ``footprint`` (n,) the width in meters that a pixel covers there.
+    `scale` is the size of the scene (1: people); `footprint` (n,) the width in meters that a pixel covers there.
     """
     kind = GROUNDS[ground]
     x, z = points[:, 0] / np.float32(scale), points[:, 2] / np.float32(scale)

@@ -1,11 +1,14 @@
-"""What can stand in a scene, as data: sizes, colors, where it belongs."""
-
-from __future__ import annotations
+"""What can stand in a scene, as data: sizes, colors, and the grounds it may stand on."""
 
 from dataclasses import dataclass
 
 ALL = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "grey", "black")
 BRIGHT = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "white")
+WALLS = ("grey", "white", "brown", "pink", "yellow", "orange")
+LEAVES = ("green", "green", "green", "orange", "red", "yellow", "pink")
+TOP_HATS = ("black", "red", "blue", "purple", "green", "brown")
+CATS = ("orange", "black", "white", "grey", "brown")
+DOGS = ("brown", "black", "white", "grey", "orange")
 LAND = ("meadow", "sand", "snow", "tiles")
 ANY = (*LAND, "water")
 
@@ -20,24 +23,21 @@ class Kind:
     parts: tuple[tuple[str, tuple[str, ...]], ...]
     grounds: tuple[str, ...]
     big: float
-    """How often beside people and big things; 0: never."""
+    """Relative frequency among people and big things; 0: never."""
     small: float
-    """How often among small things and on tables; 0: never."""
+    """Relative frequency among small things and on tables; 0: never."""
     turns: tuple[float, float] = (-0.6, 0.6)
     """Range of headings."""
 
 
 KINDS: dict[str, Kind] = {
     "house": Kind(1.15, 1.0, 2.1, (("walls", ALL[:11]), ("roof", ALL)), LAND, 3.6, 0, (-0.75, 0.75)),
-    "tower": Kind(0.82, 0.8, 2.75, (("walls", ("grey", "white", "brown", "pink", "yellow", "orange")), ("roof",
-        BRIGHT[:8])), LAND, 2.1, 0),
-    "tree": Kind(0.95, 0.9, 2.7, (("leaves", ("green", "green", "green", "orange", "red", "yellow", "pink")),), LAND,
-        2.8, 0, (-3, 3)),
+    "tower": Kind(0.82, 0.8, 2.75, (("walls", WALLS), ("roof", BRIGHT[:8])), LAND, 2.1, 0),
+    "tree": Kind(0.95, 0.9, 2.7, (("leaves", LEAVES),), LAND, 2.8, 0, (-3, 3)),
     "fir": Kind(0.8, 0.8, 2.55, (("leaves", ("green", "green", "teal")),), ("meadow", "snow", "tiles"), 1.9, 0),
     "palm": Kind(0.95, 0.9, 2.4, (), ("sand", "water"), 2.6, 0, (-0.3, 0.3)),
     "car": Kind(1.15, 0.6, 1.2, (("body", ALL),), LAND, 3.4, 0, (0.95, 2.0)),
-    "snowman": Kind(0.6, 0.5, 1.9, (("scarf", BRIGHT[:8]), ("hat", ("black", "red", "blue", "purple", "green",
-        "brown"))), ("snow",), 8, 0),
+    "snowman": Kind(0.6, 0.5, 1.9, (("scarf", BRIGHT[:8]), ("hat", TOP_HATS)), ("snow",), 8, 0),
     "table": Kind(0.75, 0.5, 0.78, (("body", ALL),), ANY, 1.2, 0, (-0.4, 0.4)),
     "chair": Kind(0.3, 0.3, 1.02, (("body", ALL),), ANY, 1.0, 0, (-0.9, 0.9)),
     "bench": Kind(0.75, 0.3, 0.92, (("body", ALL),), ANY, 1.3, 0, (-0.5, 0.5)),
@@ -53,24 +53,39 @@ KINDS: dict[str, Kind] = {
     "rock": Kind(0.55, 0.4, 0.55, (), LAND, 0.5, 0.2),
     "boat": Kind(0.78, 0.35, 2.05, (("hull", ALL), ("sail", BRIGHT)), ("water",), 9, 0, (-0.4, 0.4)),
     "rocket": Kind(0.62, 0.62, 2.02, (("body", ALL[:11]), ("fins", BRIGHT[:8])), ANY, 1.3, 0, (-0.5, 0.5)),
-    "cat": Kind(0.4, 0.35, 0.93, (("body", ("orange", "black", "white", "grey", "brown")),), ANY, 1.1, 0.8, (-0.7,
-        0.7)),
-    "dog": Kind(0.64, 0.6, 0.98, (("body", ("brown", "black", "white", "grey", "orange")),), ANY, 1.6, 0.6, (0.5, 1.3)),
+    "cat": Kind(0.4, 0.35, 0.93, (("body", CATS),), ANY, 1.1, 0.8, (-0.7, 0.7)),
+    "dog": Kind(0.64, 0.6, 0.98, (("body", DOGS),), ANY, 1.6, 0.6, (0.5, 1.3)),
     "book": Kind(0.36, 0.27, 0.18, (("body", ALL),), ANY, 0, 1.5, (-0.6, 0.6)),
     "plant": Kind(0.36, 0.36, 1.02, (("pot", ALL),), ANY, 0.4, 1.3),
-}  # fmt: skip
+}
 
 TALL = ("house", "tower", "tree", "fir", "palm", "car", "rocket", "street lamp")
 """Things that may stand well behind the others."""
 
 SEATS = ("chair", "bench", "box")
 WHO = ("man", "woman", "boy", "girl")
-GARMENTS = {"man": ("coat", "jacket", "jumper", "shirt"), "woman": ("coat", "dress", "jumper", "jacket", "dress"),
-            "boy": ("coat", "jacket", "jumper", "shirt"), "girl": ("coat", "dress", "dress", "jumper")}  # fmt: skip
-POSE_WEIGHTS = {"standing": 1.5, "hips": 0.8, "waving": 1.4, "walking": 1.6, "running": 1.4, "dancing": 1.1,
+GARMENTS = {
+    "man": ("coat", "jacket", "jumper", "shirt"),
+    "woman": ("coat", "dress", "jumper", "jacket", "dress"),
+    "boy": ("coat", "jacket", "jumper", "shirt"),
+    "girl": ("coat", "dress", "dress", "jumper"),
+}
+POSE_WEIGHTS = {
+    "standing": 1.5,
+    "hips": 0.8,
+    "waving": 1.4,
+    "walking": 1.6,
+    "running": 1.4,
+    "dancing": 1.1,
     "twirling": 0.8,
-                "jumping": 0.7, "leaping": 0.6, "cheering": 1.3, "pointing": 1.1, "sitting": 1.6, "holding": 1.1,
-                "balloon": 0.9}  # fmt: skip
+    "jumping": 0.7,
+    "leaping": 0.6,
+    "cheering": 1.3,
+    "pointing": 1.1,
+    "sitting": 1.6,
+    "holding": 1.1,
+    "balloon": 0.9,
+}
 TROUSERS = ("blue", "black", "grey", "brown", "white", "green", "purple")
 HAIR = ("hair_black", "hair_brown", "hair_blond", "hair_ginger", "hair_grey")
 SKIN = ("skin_a", "skin_b", "skin_c", "skin_d")

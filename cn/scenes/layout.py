@@ -1,21 +1,18 @@
 """Where everything stands and how the camera frames it."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from . import kinds as k
-from .scene import Draft, Item, Scene
-
-Rng = np.random.Generator
+from cn.scenes import kinds
+from cn.scenes.geometry import Rng
+from cn.scenes.scene import Draft, Item, Scene
 
 
 def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: list[Draft], table: Item | None) -> Scene:
-    """Give every draft a place and set up the camera."""
+    """Place every draft and set up the camera."""
     order = _keep_large([drafts[i] for i in rng.permutation(len(drafts))])
     fov = float(np.radians(rng.uniform(36, 42)))
     half_view = np.tan(fov / 2)
-    base = k.TABLE_TOP if table else (k.RAFT_TOP if ground == "water" else 0.0)
+    base = kinds.TABLE_TOP if table else (kinds.RAFT_TOP if ground == "water" else 0.0)
     unit_size = max(d.height for d in order)
     _set_back(rng, order, table is not None)
     gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
@@ -45,12 +42,14 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     return Scene(seed, index, ground, light, tuple(items), table, eye, target, fov, turn, float(total / 2), mountains)
 
 
-def _frame(order: list[Draft], gaps: list[float], half_view: float, fill: float, bulge: float, base: float,
-           tabletop: bool) -> tuple[list[float], float, float, float, float]:  # fmt: skip
-    """Line everything up as the camera sees it and find the distance from which it fills the picture.
+def _frame(
+    order: list[Draft], gaps: list[float], half_view: float, fill: float, bulge: float, base: float, tabletop: bool
+) -> tuple[list[float], float, float, float, float]:
+    """Line everything up as the camera sees it and find the distance from which it fills the image.
 
-    Perspective makes room depend on distance and distance on room, so a few rounds settle both. Returns the places
-    from left to right (seen in the plane z = 0), their full width, the width and height to frame, and the distance.
+    The room that things need depends on the distance and the distance on the room, so both are found by iteration.
+    Returns the places from left to right (seen in the plane z = 0), their full width, the width and height to frame,
+    and the distance.
     """
     distance = 3.0 * max(d.height for d in order)
     for _ in range(4):
@@ -89,7 +88,7 @@ def _set_back(rng: Rng, order: list[Draft], tabletop: bool) -> None:
             d.z = 0.0
         elif tabletop:
             d.z = float(rng.uniform(-0.10, 0.06))
-        elif d.kind in k.TALL and any(o.kind not in k.TALL for o in order):
+        elif d.kind in kinds.TALL and any(o.kind not in kinds.TALL for o in order):
             d.z = -float(rng.uniform(0.9, 1.9))
         elif d.floats:
             d.z = -float(rng.uniform(1.3, 2.0))

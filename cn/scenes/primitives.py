@@ -1,15 +1,13 @@
-"""The four solids everything is made of: closed-form ray intersections and normals, in each solid's own space.
+"""The four solids that all models consist of: closed-form ray intersections and normals, in object space.
 
 SPHERE      x² + y² + z² ≤ 1
 BOX         |x|, |y|, |z| ≤ 1
-FRUSTUM     |y| ≤ 1, radius 1 at the bottom and ``a`` at the top (1: cylinder, 0: cone)
-ROUND_CONE  the hull of two spheres, radius ``b`` at the origin and ``c`` at (0, a, 0) (b = c: capsule)
+FRUSTUM     |y| ≤ 1, radius 1 at the bottom and `a` at the top (1: cylinder, 0: cone)
+ROUND_CONE  the hull of two spheres, radius `b` at the origin and `c` at (0, a, 0) (b = c: capsule)
 
 Rays are triples of broadcastable arrays or scalars, so that one code serves a grid of pixels, a list of samples and
-parallel light. A miss is NaN, which loses every comparison ``t < depth`` by itself.
+parallel light. A miss is NaN, for which every comparison `t < depth` is false.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -86,7 +84,7 @@ HITS = (hit_sphere, hit_box, hit_frustum, hit_round_cone)
 
 
 def normal(kind: int, p: Array, size: Size) -> Array:
-    """Outward normals (n, 3) in the solid's space, not of unit length, at surface points ``p`` (n, 3)."""
+    """Outward normals (n, 3) in object space, not of unit length, at surface points `p` (n, 3)."""
     if kind == SPHERE:
         return p
     if kind == BOX:
@@ -112,7 +110,7 @@ def normal(kind: int, p: Array, size: Size) -> Array:
 
 
 def corners(kind: int, size: Size) -> Array:
-    """The 8 corners (8, 3) of a box around the solid, in its own space."""
+    """The 8 corners (8, 3) of a box around the solid, in object space."""
     low, high = np.full(3, -1.0), np.full(3, 1.0)
     if kind == FRUSTUM:
         high[[0, 2]] = max(1.0, size[0])

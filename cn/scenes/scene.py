@@ -1,16 +1,14 @@
 """What a scene is: plain frozen data, from which both the image and the caption come."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from .geometry import Vec
-from .people import Person
+from cn.scenes.geometry import Vec
+from cn.scenes.models.people import Person
 
 
 @dataclass(frozen=True)
 class Item:
-    """One main thing of the scene; ``kind`` is "person" or a key of ``kinds.KINDS``."""
+    """One main thing of the scene; `kind` is "person" or a key of `kinds.KINDS`."""
 
     kind: str
     colors: tuple[tuple[str, str], ...]
@@ -21,7 +19,7 @@ class Item:
     person: Person | None = None
 
     def color(self, part: str) -> str:
-        """The color of ``part``, or an empty string."""
+        """The color of `part`, or an empty string."""
         return dict(self.colors).get(part, "")
 
 

@@ -1,22 +1,20 @@
-"""Choose a scene: its ground and light, who and what is in it, in which colors and poses."""
-
-from __future__ import annotations
+"""Choose a scene: its ground and light, its people and things, their colors and poses."""
 
 import numpy as np
 
-from . import kinds as k
-from .layout import compose
-from .people import POSES, Person
-from .scene import Draft, Item, Scene
+from cn.scenes import kinds
+from cn.scenes.geometry import Rng
+from cn.scenes.layout import compose
+from cn.scenes.models.people import Person
+from cn.scenes.models.poses import POSES
+from cn.scenes.scene import Draft, Item, Scene
 
 GROUND_NAMES = ("meadow", "sand", "snow", "tiles", "water")
 LIGHT_NAMES = ("morning", "noon", "dusk", "night")
 
-Rng = np.random.Generator
-
 
 def describe(seed: int, index: int) -> Scene:
-    """Scene number ``index`` of the world ``seed``; depends on nothing else."""
+    """Scene number `index` of the world `seed`; depends on nothing else."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     ground = str(rng.choice(GROUND_NAMES))
     light = str(rng.choice(LIGHT_NAMES))
@@ -24,8 +22,8 @@ def describe(seed: int, index: int) -> Scene:
     draw = rng.random()
     table = None
     if draw < 0.12 and ground != "water":
-        drafts = _small(rng, ground, palette, (0.3, 0.45, 0.25), k.TABLE_SCALE)
-        table = Item("table", (("body", palette.take(k.ALL)),), (0.0, 0.0, 0.0), 0.0, 1.0)
+        drafts = _small(rng, ground, palette, (0.3, 0.45, 0.25), kinds.TABLE_SCALE)
+        table = Item("table", (("body", palette.take(kinds.ALL)),), (0.0, 0.0, 0.0), 0.0, 1.0)
     elif draw < 0.25:
         drafts = _small(rng, ground, palette, (0.35, 0.40, 0.25), 1.0)
     elif draw < 0.75:
@@ -36,14 +34,14 @@ def describe(seed: int, index: int) -> Scene:
 
 
 class _Palette:
-    """Hands out colors, without repeating one in a scene while there is a choice."""
+    """Draws colors, without repeating one in a scene while there is a choice."""
 
     def __init__(self, rng: Rng, ground: str) -> None:
         self.rng = rng
         self.used: set[str] = {"white"} if ground == "snow" else set()
 
     def take(self, choices: tuple[str, ...]) -> str:
-        """One of ``choices``, a fresh one if there is any."""
+        """One of `choices`, an unused one if there is any."""
         fresh = [c for c in choices if c not in self.used] or list(choices)
         color = str(fresh[int(self.rng.integers(len(fresh)))])
         self.used.add(color)
@@ -52,7 +50,7 @@ class _Palette:
 
 def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
     """A thing in colors of its own, turned and sized at random."""
-    spec = k.KINDS[kind]
+    spec = kinds.KINDS[kind]
     colors = {part: palette.take(choices) for part, choices in spec.parts}
     if kind == "box" and rng.random() < 0.5:
         colors["ribbon"] = palette.take(("white", "yellow", "red", "pink", "blue", "green"))
@@ -67,15 +65,15 @@ def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
 
 
 def _pick(rng: Rng, ground: str, weights: dict[str, float], taken: list[str]) -> str:
-    """One kind that belongs on ``ground`` and is not taken yet, by weight."""
-    names = [n for n, w in weights.items() if w > 0 and ground in k.KINDS[n].grounds and n not in taken]
+    """One kind that belongs on `ground` and is not taken yet, by weight."""
+    names = [n for n, w in weights.items() if w > 0 and ground in kinds.KINDS[n].grounds and n not in taken]
     share = np.array([weights[n] for n in names])
     return str(rng.choice(names, p=share / share.sum()))
 
 
 def _small(rng: Rng, ground: str, palette: _Palette, counts: tuple[float, ...], scale: float) -> list[Draft]:
     """One to three small things."""
-    weights = {n: s.small for n, s in k.KINDS.items()}
+    weights = {n: s.small for n, s in kinds.KINDS.items()}
     if scale < 1:
         weights |= {"rock": 0, "balloon": 0, "dog": 0}
     if rng.random() < 0.15:  # a set of one shape in several colors
@@ -89,7 +87,7 @@ def _small(rng: Rng, ground: str, palette: _Palette, counts: tuple[float, ...], 
 
 def _big(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
     """One to three big things without people."""
-    weights = {n: s.big for n, s in k.KINDS.items()}
+    weights = {n: s.big for n, s in kinds.KINDS.items()}
     names: list[str] = []
     for _ in range(1 + int(rng.choice(3, p=(0.38, 0.42, 0.20)))):
         names.append(_pick(rng, ground, weights, names))
@@ -103,25 +101,25 @@ def _with_people(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
     others = int(rng.choice(3, p=(0.32, 0.49, 0.19) if people == 1 else (0.55, 0.45, 0.0)))
     names: list[str] = []
     for _ in range(others):
-        names.append(_pick(rng, ground, {n: s.big for n, s in k.KINDS.items()}, names))
+        names.append(_pick(rng, ground, {n: s.big for n, s in kinds.KINDS.items()}, names))
     return drafts + [_thing(rng, n, palette) for n in names]
 
 
 def _someone(rng: Rng, palette: _Palette) -> Draft:
     """A person with clothes, pose and the way they face."""
-    who = str(rng.choice(k.WHO))
-    names = tuple(k.POSE_WEIGHTS)
-    share = np.array([k.POSE_WEIGHTS[n] for n in names])
+    who = str(rng.choice(kinds.WHO))
+    names = tuple(kinds.POSE_WEIGHTS)
+    share = np.array([kinds.POSE_WEIGHTS[n] for n in names])
     pose = str(rng.choice(names, p=share / share.sum()))
-    garment = str(rng.choice(k.GARMENTS[who]))
-    top = palette.take(k.ALL)
+    garment = str(rng.choice(kinds.GARMENTS[who]))
+    top = palette.take(kinds.ALL)
     hat = str(rng.choice(("none", "beanie", "brim"), p=(0.58, 0.24, 0.18)))
-    skin = str(rng.choice(k.SKIN))
+    skin = str(rng.choice(kinds.SKIN))
     if top == "brown":
         skin = "skin_a"  # cloth must not be taken for skin
-    legs = [c for c in k.TROUSERS if c != top and not (c == "brown" and skin in ("skin_c", "skin_d"))]
+    legs = [c for c in kinds.TROUSERS if c != top and not (c == "brown" and skin in ("skin_c", "skin_d"))]
     cloth = str(rng.choice(legs))
-    hair = str(rng.choice(k.HAIR[:4] if who in ("boy", "girl") else k.HAIR))
+    hair = str(rng.choice(kinds.HAIR[:4] if who in ("boy", "girl") else kinds.HAIR))
     person = Person(
         who=who,
         pose=pose,
@@ -132,18 +130,18 @@ def _someone(rng: Rng, palette: _Palette) -> Draft:
         long_hair=who in ("woman", "girl") and bool(rng.random() < 0.8),
         skin=skin,
         hat=hat,
-        hat_color=palette.take(k.BRIGHT) if hat != "none" else "",
+        hat_color=palette.take(kinds.BRIGHT) if hat != "none" else "",
         mirrored=bool(rng.random() < 0.5),
         head_turn=float(rng.uniform(-0.25, 0.25)),
-        prop_color=palette.take(k.BRIGHT) if pose in ("holding", "balloon") else "",
-        seat=str(rng.choice(k.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
-        seat_color=palette.take(k.ALL) if pose == "sitting" else "",
+        prop_color=palette.take(kinds.BRIGHT) if pose in ("holding", "balloon") else "",
+        seat=str(rng.choice(kinds.SEATS, p=(0.4, 0.35, 0.25))) if pose == "sitting" else "",
+        seat_color=palette.take(kinds.ALL) if pose == "sitting" else "",
         wobble=tuple(float(w) for w in rng.normal(0, 0.045, 24)),
     )
     heading = _facing(rng, POSES[pose].view)
     if pose == "holding" and abs(heading) > 2:
         heading -= np.pi * np.sign(heading)  # the ball must be seen
-    scale = (k.CHILD_SCALE if who in ("boy", "girl") else 1.0) * float(rng.uniform(0.95, 1.05))
+    scale = (kinds.CHILD_SCALE if who in ("boy", "girl") else 1.0) * float(rng.uniform(0.95, 1.05))
     half_width, height = _room(person)
     return Draft("person", {}, heading, scale, half_width * scale, height * scale, person)
 

@@ -10,8 +10,8 @@ from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.model.config import PREDICTION_HELP, ConditionEncoderKind, Links, ModelConfig
 from cn.options import COMPUTE_PANEL, Option, Switch
+from cn.precision import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 Unlock = Literal["none", "decoder", "all"]
 
 PAPER_LR = 1e-5

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cn.data.ahead import fetch_ahead, map_ordered
-from cn.data.dataset import collate
+from cn.data.batch import collate
 from cn.data.examples import Fetched, Source
 from cn.model.base import Base
 from cn.model.vae import Posterior

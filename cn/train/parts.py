@@ -3,19 +3,18 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from cn.checkpoints.read.load import Control, check_fits
-from cn.devices import DTYPES
 from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
-from cn.train.config import Precision, TrainConfig
+from cn.precision import Precision, check_precision, dtype_of
+from cn.train.config import TrainConfig
 from cn.train.draws import Stream, generator
 
 
@@ -34,7 +33,7 @@ class Parts:
 
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in: half precision where configured, else none."""
-        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+        return torch.autocast(self.device.type, dtype_of(self.precision), enabled=self.precision != "fp32")
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:
@@ -48,7 +47,7 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     if asked == "fp16" and device.type != "cuda":
         raise UsageError("--precision fp16 needs a CUDA device; use bf16 or fp32")
-    return cast(Precision, asked)
+    return check_precision(asked)
 
 
 def fresh_control(base: Base, config: TrainConfig) -> ControlNet:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cn import images
 from cn.data.examples import Example, Source
-from cn.data.folder import FolderPairs
-from cn.data.scenes import EVAL_SEED, ScenePairs
+from cn.data.folder import FolderDataset
+from cn.data.scenes import EVAL_SEED, SceneDataset
 from cn.errors import InputError
 from cn.files import make_folder
 from cn.model.generate import Request, Sampling, generate, to_hint
@@ -35,11 +35,11 @@ class Preview:
     @classmethod
     def of(cls, source: Source, config: TrainConfig) -> "Preview":
         """For a folder, its pairs spread evenly; for the built-in scenes, held-out ones."""
-        if isinstance(source, FolderPairs):
+        if isinstance(source, FolderDataset):
             count = min(COUNT, source.count)
             chosen = [source.fetch(i * source.count // count).example for i in range(count)]
         else:
-            scenes = ScenePairs(config.cond, config.size, EVAL_SEED, _FIRST_SCENE)
+            scenes = SceneDataset(config.cond, config.size, EVAL_SEED, _FIRST_SCENE)
             chosen = [scenes[i] for i in range(COUNT)]
         return cls(tuple(chosen))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cn.errors import InputError
 from cn.files import make_folder, reason
-from cn.parallel import processors
+from cn.parallel import available_cpus
 from cn.train.config import FILE
 from cn.train.feed import micro_batches
 from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, steps
@@ -49,7 +49,7 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
     kept.
     """
     run, config = task.run, task.config
-    workers = min(2, processors()) if workers is None else workers
+    workers = min(2, available_cpus()) if workers is None else workers
     check_space(run, task.parts, config)
     with stop_requests() as stop, _writing(run):
         recorder = _Recorder(task, listener or SilentListener(), stop)

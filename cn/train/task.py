@@ -10,9 +10,9 @@ import torch
 from cn import conditions
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
-from cn.data.folder import FolderPairs
+from cn.data.folder import FolderDataset
 from cn.data.maps import scene_kind
-from cn.data.scenes import ScenePairs, check_training_seed
+from cn.data.scenes import SceneDataset, check_training_seed
 from cn.devices import choose_device
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.config import Prediction
@@ -137,8 +137,8 @@ def open_source(config: TrainConfig) -> Source:
     if not config.data:
         random = config.random_thresholds and config.cond == "canny"
         seed = check_training_seed(config.seed)
-        return ScenePairs(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
-    pairs = FolderPairs.open(Path(config.data), config.size, conditions.get(config.cond).geometry)
+        return SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
+    pairs = FolderDataset.open(Path(config.data), config.size, conditions.get(config.cond).geometry)
     stated = pairs.stated_kind()
     if stated not in (None, config.cond):
         raise UsageError(f"{config.data} holds {stated} maps, not {config.cond}; give --cond {stated}")

@@ -12,7 +12,7 @@ import pytest
 from cn import app, images
 from cn.conditions import ConditionInfo
 from cn.data.records import read_records
-from cn.data.scenes import ScenePairs
+from cn.data.scenes import SceneDataset
 from tests.helpers.cli import cn_bytes, start_cn
 
 
@@ -33,7 +33,7 @@ def test_a_dataset_holds_the_scenes(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'set'}\n"
     pairs = read_records(tmp_path / "set")
     assert [p.source.name for p in pairs] == ["000004.png", "000005.png", "000006.png"]
-    scenes = ScenePairs("canny", 32, start=4, random_thresholds=True)
+    scenes = SceneDataset("canny", 32, start=4, random_thresholds=True)
     for i, pair in enumerate(pairs):
         assert np.array_equal(images.read(pair.target), scenes[i].target)
         assert np.array_equal(images.read(pair.source), scenes[i].condition)
@@ -104,7 +104,7 @@ def test_another_dataset_in_the_folder_is_not_mixed_in(tmp_path, capsys):
     before = contents(tmp_path)
     for words in (("--seed", 1), ("--size", 64), ("--random-thresholds",)):
         assert synth(tmp_path, *words) == 3
-        assert "already holds another set" in capsys.readouterr().err
+        assert "already holds another dataset" in capsys.readouterr().err
     assert contents(tmp_path) == before
     (tmp_path / "mine.txt").write_text("mine")
     assert synth(tmp_path, "--overwrite", count=2, cond="depth") == 0
@@ -144,7 +144,7 @@ def test_contact_sheet(tmp_path, capsys):
     assert cn("dataset", "show", tmp_path / "prompt.json", tmp_path / "one.png", "--count", 1) == 0
     three, one = images.read(tmp_path / "sheet.png"), images.read(tmp_path / "one.png")
     assert three.shape[1] > 2.5 * one.shape[1]
-    pair = ScenePairs("canny", 256)[0]
+    pair = SceneDataset("canny", 256)[0]
     strip = np.full((256, 4, 3), 255, np.uint8)
     cell = np.concatenate([pair.condition, strip, pair.target], axis=1)
     places = [(y, x) for y in range(80) for x in range(80)]

@@ -208,4 +208,4 @@ def test_a_second_interrupt_ends_a_network_at_once_and_leaves_whole_files(tmp_pa
     assert process.returncode == 130, errors
     assert b"terminate" not in errors
     out = tmp_path / "out"
-    assert all(images.is_whole_png(path) for path in out.glob("*.png"))
+    assert all(images.is_complete_png(path) for path in out.glob("*.png"))

@@ -104,7 +104,7 @@ def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeyp
     assert (code, out) == (3, "out/base-seed0.png\n")
     assert err == "cn: out/base-seed1.png: cannot be written: No such file or directory\n"
     assert [p.name for p in Path("kept").iterdir()] == ["base-seed0.png"]
-    assert images.is_whole_png("kept/base-seed0.png")
+    assert images.is_complete_png("kept/base-seed0.png")
 
 
 def test_pipes(sampling_folder, tiny_base_file, tmp_path):
@@ -138,7 +138,7 @@ def test_a_full_standard_output_is_one_line(sample, monkeypatch, capsys, out):
         full.close()
     assert code == 3
     assert capsys.readouterr().err == "cn: standard output: cannot be written: No space left on device\n"
-    assert out == "-" or images.is_whole_png(out)
+    assert out == "-" or images.is_complete_png(out)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -74,7 +74,7 @@ def test_bad_pairs_are_refused_before_training(tmp_path, tiny_base_file, capsys)
 
     refused(lambda d: (d / "source/1.png").unlink(), "prompt.json:2: the source image")
     refused(lambda d: (d / "target/2.png").write_text("some text"), "2.png: not an image but text")
-    refused(lambda d: (d / "prompt.json").write_text('{"source": "a.p'), "prompt.json:1: not a JSON object")
+    refused(lambda d: (d / "prompt.json").write_text('{"source": "a.p'), "prompt.json:1: invalid JSON")
     refused(
         lambda d: images.write(d / "source/0.png", np.zeros((64, 32, 3), np.uint8)),
         "prompt.json:1: source is 32×64 and target 64×64",

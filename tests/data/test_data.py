@@ -1,28 +1,26 @@
-"""Pair records, folders of pairs, scene pairs, condition maps and tensors."""
+"""Dataset records, folders, scenes, condition maps and batches."""
 
 import json
 import threading
-import time
 from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
 from cn import images
 from cn.conditions import scene_kinds
 from cn.data.ahead import fetch_ahead, map_ordered
-from cn.data.dataset import PairDataset, collate
+from cn.data.batch import collate
 from cn.data.examples import Example
-from cn.data.folder import FolderPairs, fit_square
+from cn.data.folder import FolderDataset, fit_square
 from cn.data.maps import condition_info, condition_map, shows_person
-from cn.data.records import iterate_records, read_records, whole_records
-from cn.data.scenes import EVAL_SEED, TRAIN_SEED, ScenePairs, check_training_seed, render_examples
+from cn.data.records import complete_records, iterate_records, read_records
+from cn.data.scenes import EVAL_SEED, TRAIN_SEED, SceneDataset, check_training_seed, render_examples
 from cn.detect.lines.canny import canny
 from cn.errors import InputError, PartialError, UsageError
 from cn.scenes import describe, render
 from tests.conftest import write_pairs
-from tests.helpers.jobs import die, slow_square
+from tests.helpers.jobs import die, square_out_of_order
 
 
 def test_records_are_read_with_their_further_keys(tmp_path):
@@ -40,8 +38,8 @@ def test_records_are_read_with_their_further_keys(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"source": "source/0.png", "target', r"prompt\.json:1: not a JSON object.*cut off"),
-        (b"[1]", "a JSON object is needed, not list"),
+        (b'{"source": "source/0.png", "target', r"prompt\.json:1: invalid JSON.*cut off"),
+        (b"[1]", "expected a JSON object, not list"),
         (b'{"source": "source/0.png", "target": "target/0.png"}', '"prompt" is missing'),
         (b'{"source": "a.png", "target": "target/0.png", "prompt": ""}', r"the source image .*a\.png is missing"),
         (b"\xff\xfe", "not UTF-8"),
@@ -61,13 +59,13 @@ def test_a_folder_without_records_says_what_is_needed(tmp_path):
             list(iterate_records(path))
 
 
-def test_whole_records_leave_out_a_half_line(tmp_path):
+def test_complete_records_leave_out_an_incomplete_line(tmp_path):
     file = write_pairs(tmp_path, 2) / "prompt.json"
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"source": "sour')
-    pairs, length = whole_records(file)
+    pairs, length = complete_records(file)
     assert (len(pairs), length) == (2, len(whole))
-    assert whole_records(tmp_path / "none") == ([], 0)
+    assert complete_records(tmp_path / "none") == ([], 0)
 
 
 def test_squares_keep_colors_of_discrete_maps_and_average_smooth_ones():
@@ -85,13 +83,13 @@ def test_pairs_of_different_sizes_meet_at_the_training_size(tmp_path):
     gradient = np.linspace(0, 255, 128, dtype=np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
     images.write(data / "target/0.png", gradient)
     images.write(data / "source/0.png", gradient[::2, ::2])
-    example = FolderPairs.open(data, 64, "smooth")[0]
+    example = FolderDataset.open(data, 64, "smooth")[0]
     assert example.target.shape == example.condition.shape == (64, 64, 3)
     assert np.abs(example.target.astype(int) - example.condition).max() <= 2
 
 
-def test_a_broken_pair_is_passed_over_and_many_are_an_error(tmp_path):
-    pairs = FolderPairs.open(write_pairs(tmp_path, 4), 64, "smooth")
+def test_a_broken_pair_is_skipped_and_many_are_an_error(tmp_path):
+    pairs = FolderDataset.open(write_pairs(tmp_path, 4), 64, "smooth")
     (tmp_path / "source/1.png").write_text("text")
     (tmp_path / "target/2.png").write_bytes((tmp_path / "target/2.png").read_bytes()[:100])
     got = pairs.fetch(1)
@@ -105,14 +103,14 @@ def test_a_broken_pair_is_passed_over_and_many_are_an_error(tmp_path):
 
 
 def test_stated_kind(tmp_path):
-    assert FolderPairs.open(write_pairs(tmp_path / "a", 1), 64, "smooth").stated_kind() == "depth"
-    assert FolderPairs.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "smooth").stated_kind() is None
+    assert FolderDataset.open(write_pairs(tmp_path / "a", 1), 64, "smooth").stated_kind() == "depth"
+    assert FolderDataset.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "smooth").stated_kind() is None
 
 
 @pytest.mark.parametrize("kind", scene_kinds())
 def test_scene_pairs_are_functions_of_kind_size_seed_and_number(kind):
-    pairs = ScenePairs(kind, 64, start=2)
-    one, again, shifted = pairs[1], ScenePairs(kind, 64, start=3)[0], pairs[2]
+    pairs = SceneDataset(kind, 64, start=2)
+    one, again, shifted = pairs[1], SceneDataset(kind, 64, start=3)[0], pairs[2]
     assert np.array_equal(one.target, again.target)
     assert np.array_equal(one.condition, again.condition)
     assert one.prompt == again.prompt != ""
@@ -121,7 +119,7 @@ def test_scene_pairs_are_functions_of_kind_size_seed_and_number(kind):
     assert one.condition.any()
     assert one.info is not None
     assert one.info.kind == kind
-    other = ScenePairs(kind, 64, seed=EVAL_SEED, start=2)[1]
+    other = SceneDataset(kind, 64, seed=EVAL_SEED, start=2)[1]
     assert not np.array_equal(one.target, other.target)
 
 
@@ -136,7 +134,7 @@ def test_maps_of_all_kinds_come_from_one_rendering():
 
 
 def test_poses_show_somebody():
-    pairs = ScenePairs("openpose", 64)
+    pairs = SceneDataset("openpose", 64)
     assert sum(all(item.person is None for item in describe(0, i).items) for i in range(12)) >= 2
     assert all(pairs[i].condition.any() for i in range(12))
     empty = next(i for i in range(50) if all(item.person is None for item in describe(0, i).items))
@@ -144,7 +142,7 @@ def test_poses_show_somebody():
 
 
 def test_random_thresholds_differ_by_scene_and_are_written_down():
-    pairs, fixed = ScenePairs("canny", 64, random_thresholds=True), ScenePairs("canny", 64)
+    pairs, fixed = SceneDataset("canny", 64, random_thresholds=True), SceneDataset("canny", 64)
     infos = [pairs[i].info for i in range(6)]
     assert len({json.dumps(info.params) for info in infos}) > 3
     for i, info in enumerate(infos):
@@ -155,7 +153,7 @@ def test_random_thresholds_differ_by_scene_and_are_written_down():
 
 def test_kinds_that_scenes_lack_and_the_reserved_seed_are_refused():
     with pytest.raises(UsageError, match="no hed maps, only canny"):
-        ScenePairs("hed", 64)
+        SceneDataset("hed", 64)
     with pytest.raises(UsageError, match="unknown condition"):
         condition_map(render(describe(0, 0), 16), "sketch")
     assert check_training_seed(TRAIN_SEED) == 0
@@ -174,22 +172,12 @@ def test_tensors_have_the_ranges_of_the_networks():
     assert batch.prompts == ["a", "b"]
 
 
-def test_map_style_dataset_works_with_torchs_loader(tmp_path):
-    dataset = PairDataset(FolderPairs.open(write_pairs(tmp_path, 3), 32, "smooth"))
-    batches = list(torch.utils.data.DataLoader(dataset, batch_size=2))
-    assert [tuple(target.shape) for target, _, _ in batches] == [(2, 3, 32, 32), (1, 3, 32, 32)]
-    assert [p for _, _, prompts in batches for p in prompts] == ["image 0", "image 1", "image 2"]
-    assert len(PairDataset(ScenePairs("canny", 32), length=5)) == 5
-    with pytest.raises(TypeError, match="length"):
-        len(PairDataset(ScenePairs("canny", 32)))
-
-
 @pytest.mark.parametrize("workers", [0, 2])
-def test_ordered_results_and_errors_at_their_turn(workers):
+def test_ordered_results_and_errors_at_their_turn(tmp_path, workers):
     got = []
     with pytest.raises(InputError, match="six"):
-        got.extend(map_ordered(partial(slow_square, 0.01), range(9), workers))
-    assert list(map_ordered(partial(slow_square, 0.0), range(5), workers)) == [0, 1, 4, 9, 16]
+        got.extend(map_ordered(partial(square_out_of_order, tmp_path if workers else None), range(9), workers))
+    assert list(map_ordered(partial(square_out_of_order, None), range(5), workers)) == [0, 1, 4, 9, 16]
     assert got == [0, 1, 4, 9, 16, 25]
 
 
@@ -199,21 +187,23 @@ def test_a_killed_worker_is_an_error_not_a_hang():
 
 
 def test_fetching_ahead_keeps_order_is_bounded_and_closes():
-    taken, closed = [], threading.Event()
+    taken, full, closed = [], threading.Event(), threading.Event()
 
     def numbers():
         try:
             for n in range(100):
                 taken.append(n)
+                if len(taken) == 2 + 3 + 1:  # two used, three in the queue, one in hand
+                    full.set()
                 yield n
         finally:
             closed.set()
 
     ahead = fetch_ahead(numbers(), 3)
     assert [next(ahead), next(ahead)] == [0, 1]
-    time.sleep(0.3)
-    assert len(taken) <= 2 + 3 + 1
+    assert full.wait(60)
     ahead.close()
+    assert len(taken) == 2 + 3 + 1
     assert closed.is_set()
 
     def failing():

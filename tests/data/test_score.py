@@ -50,26 +50,26 @@ def test_empty_maps():
 
 def squares(count: int) -> list[np.ndarray]:
     """Images (64, 64, 3) of one bright square each, all in different places."""
-    pictures = []
+    images = []
     for i in range(count):
-        picture = np.full((64, 64, 3), 30, np.uint8)
+        image = np.full((64, 64, 3), 30, np.uint8)
         x, y = 4 + 14 * (i % 4), 4 + 30 * (i // 4)
-        picture[y : y + 11, x : x + 11] = 220
-        pictures.append(picture)
-    return pictures
+        image[y : y + 11, x : x + 11] = 220
+        images.append(image)
+    return images
 
 
 def test_score_is_one_for_the_ceiling_and_zero_for_anything_else():
-    pictures = squares(6)
-    conditions = [canny(p) for p in pictures]
+    images = squares(6)
+    conditions = [canny(p) for p in images]
     assert all(c.any() for c in conditions)
-    perfect = control_score(conditions, pictures, pictures)
+    perfect = control_score(conditions, images, images)
     assert (perfect.samples, perfect.reconstructions, perfect.score, perfect.count) == (1, 1, 1, 6)
     assert perfect.mismatched < 0.2
-    same = [pictures[0]] * 6
-    assert control_score(conditions, same, pictures).score == pytest.approx(0, abs=1e-6)
-    halves = [p if i % 2 else same[0] for i, p in enumerate(pictures)]
-    assert 0.3 < control_score(conditions, halves, pictures).score < 0.9
+    same = [images[0]] * 6
+    assert control_score(conditions, same, images).score == pytest.approx(0, abs=1e-6)
+    halves = [p if i % 2 else same[0] for i, p in enumerate(images)]
+    assert 0.3 < control_score(conditions, halves, images).score < 0.9
 
 
 def test_score_formula_and_limits():
@@ -77,8 +77,8 @@ def test_score_formula_and_limits():
     assert np.isnan(ControlScore(samples=0.5, mismatched=0.7, reconstructions=0.7, count=9).score)
     assert sorted(derangement(5)) == list(range(5))
     assert all(i != j for i, j in enumerate(derangement(5)))
-    pictures = squares(2)
+    images = squares(2)
     with pytest.raises(ValueError, match="at least 2"):
-        control_score([canny(pictures[0])], pictures[:1], pictures[:1])
-    with pytest.raises(ValueError, match="equally many"):
-        control_score([canny(pictures[0])], pictures, pictures)
+        control_score([canny(images[0])], images[:1], images[:1])
+    with pytest.raises(ValueError, match="equal in number"):
+        control_score([canny(images[0])], images, images)

@@ -53,14 +53,14 @@ TINY_V = ModelConfig(
 
 
 def uniform(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Numbers of unit deviation that depend on the name and the shape only, on every machine."""
+    """Numbers of unit standard deviation that depend on the name and the shape only, on every machine."""
     draws = np.random.Generator(np.random.PCG64(crc32(name.encode()))).random(shape)
     return torch.from_numpy((draws - 0.5) * 12**0.5).float()
 
 
 @torch.no_grad()
 def fill(network: N) -> N:
-    """Give every parameter, zero convolutions too, a value made from its name; deviations keep signals near 1."""
+    """Give every parameter, zero convolutions too, a value made from its name; scales keep signals near 1."""
     for name, p in network.named_parameters():
         value = uniform(name, tuple(p.shape))
         if p.ndim > 1:

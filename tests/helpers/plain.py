@@ -184,7 +184,7 @@ def vae_moments(w: Weights, c: VAEConfig, images: Tensor) -> tuple[Tensor, Tenso
 
 
 def vae_decode(w: Weights, c: VAEConfig, z: Tensor) -> Tensor:
-    """Unscaled latents → pictures."""
+    """Unscaled latents → images."""
     d, number = part(w, "decoder."), 0
     x = vae_middle(part(d, "middle."), conv(part(d, "conv_in."), conv(part(w, "post_quant."), z)), c.groups)
     for level in reversed(range(len(c.channels))):

@@ -36,7 +36,7 @@ def test_layers_of_the_paper() -> None:
 
 
 def test_gaussian_weights_of_the_paper() -> None:
-    """Weights are Gaussian of deviation √(2/fan-in), so that ReLU keeps the signal's size; biases are zero."""
+    """Weights are Gaussian of standard deviation √(2/fan-in), so that ReLU keeps the signal's size; biases are zero."""
     torch.manual_seed(5)
     encoder = PaperConditionEncoder(32)
     for layer in encoder.layers:

@@ -136,25 +136,25 @@ def test_eta_one_is_the_posterior_variance() -> None:
         assert float(ddim_step(schedule, zero, zero, Step(0, t, a, b), 0.0, None)) == 0
 
 
-def gaussian(schedule: Schedule, mean: float, deviation: float) -> Callable[[Tensor, Step], Tensor]:
-    """The best possible network when the data are N(mean, deviation²): E[ε | z_t], or E[v | z_t]."""
+def gaussian(schedule: Schedule, mean: float, std: float) -> Callable[[Tensor, Step], Tensor]:
+    """The best possible network when the data are N(mean, std²): E[ε | z_t], or E[v | z_t]."""
 
     def predict(z: Tensor, step: Step) -> Tensor:
         a = step.alpha
-        variance = a * deviation**2 + 1 - a
+        variance = a * std**2 + 1 - a
         eps = (1 - a) ** 0.5 * (z - a**0.5 * mean) / variance
-        z0 = mean + a**0.5 * deviation**2 * (z - a**0.5 * mean) / variance
+        z0 = mean + a**0.5 * std**2 * (z - a**0.5 * mean) / variance
         return eps if schedule.config.prediction == "eps" else a**0.5 * eps - (1 - a) ** 0.5 * z0
 
     return predict
 
 
-def closed_form(schedule: Schedule, z: Tensor, n: int, mean: float, deviation: float) -> Tensor:
+def closed_form(schedule: Schedule, z: Tensor, n: int, mean: float, std: float) -> Tensor:
     """For Gaussian data a step maps z - √ᾱ·mean to itself times (√(ᾱᾱ')·s² + √((1-ᾱ)(1-ᾱ'))) / (ᾱs² + 1-ᾱ)."""
     factor, steps = 1.0, ddim_steps(schedule, n)
     for s in steps:
         a, b = s.alpha, s.alpha_prev
-        factor *= ((a * b) ** 0.5 * deviation**2 + ((1 - a) * (1 - b)) ** 0.5) / (a * deviation**2 + 1 - a)
+        factor *= ((a * b) ** 0.5 * std**2 + ((1 - a) * (1 - b)) ** 0.5) / (a * std**2 + 1 - a)
     return steps[-1].alpha_prev ** 0.5 * mean + factor * (z.double() - steps[0].alpha ** 0.5 * mean)
 
 
@@ -168,7 +168,7 @@ def test_gaussian_data(name: str, n: int) -> None:
 
 
 def test_many_steps_give_the_data() -> None:
-    """From pure noise, 1000 steps reach mean 0.7 and deviation 0.4 of the data; the error falls with the steps."""
+    """From pure noise, 1000 steps reach mean 0.7 and std 0.4 of the data; the error falls with the steps."""
     schedule, z = Schedule(CONFIGS["zero"]), torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1))
     errors = []
     for n in (10, 100, 1000):
@@ -180,7 +180,7 @@ def test_many_steps_give_the_data() -> None:
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])
 def test_eta_keeps_the_marginal(eta: float) -> None:
-    """When all data are one number, each level's deviation is √(1-ᾱ) for every eta: noise replaces what is removed."""
+    """When all data are one number, each level's std is √(1-ᾱ) for every eta: noise replaces what is removed."""
     schedule = Schedule(CONFIGS["v"])
     steps = ddim_steps(schedule, 10)
     a = steps[0].alpha

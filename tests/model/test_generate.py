@@ -19,7 +19,7 @@ REQUESTS = [Request("a cat", 3), Request("a red house", 4, negative="blue"), Req
 SMALL = Sampling(height=40, width=56, steps=3)  # 5×7 latent cells: no stride divides them
 
 
-def pictures(requests, sampling=SMALL, controls=(), **options) -> list[np.ndarray]:
+def sampled(requests, sampling=SMALL, controls=(), **options) -> list[np.ndarray]:
     return list(generate(BASE, requests, sampling, controls, **options))
 
 
@@ -83,7 +83,7 @@ def test_is_its_parts() -> None:
         z = torch.randn(1, 4, 5, 7, generator=generators[0])
         *_, z = ddim_sample(BASE.schedule, network, z, 3, eta=0.5, generators=generators)
         expected = to_images(BASE.vae.decode(z))[0]
-    (ours,) = pictures([request], sampling, [side])
+    (ours,) = sampled([request], sampling, [side])
     assert ours.shape == (40, 56, 3)
     assert np.array_equal(ours, expected)
 
@@ -92,19 +92,19 @@ def test_is_its_parts() -> None:
 def test_an_image_does_not_depend_on_the_others(eta: float) -> None:
     """At batch size 1 each of three images has the bytes that it has alone, and images differ."""
     sampling = replace(SMALL, eta=eta)
-    together = pictures(REQUESTS, sampling, [control_input()])
-    alone = [pictures([r], sampling, [control_input()])[0] for r in REQUESTS]
+    together = sampled(REQUESTS, sampling, [control_input()])
+    alone = [sampled([r], sampling, [control_input()])[0] for r in REQUESTS]
     assert [p.tobytes() for p in together] == [p.tobytes() for p in alone]
     assert len({p.tobytes() for p in together}) == 3
-    backwards = pictures(REQUESTS[::-1], sampling, [control_input()])
+    backwards = sampled(REQUESTS[::-1], sampling, [control_input()])
     assert [p.tobytes() for p in backwards[::-1]] == [p.tobytes() for p in together]
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 8])
 def test_batches_agree(batch_size: int) -> None:
     """In larger batches images are the same but for rounding, the last batch being smaller or not."""
-    one = pictures(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)])
-    many = pictures(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)], batch_size=batch_size)
+    one = sampled(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)])
+    many = sampled(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)], batch_size=batch_size)
     assert len(many) == 3
     for a, b in zip(one, many, strict=True):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -113,30 +113,30 @@ def test_batches_agree(batch_size: int) -> None:
 def test_one_hint_for_all_or_one_each() -> None:
     """A single row serves every request; with a row each, every request takes its own."""
     rows = control_input(3)
-    ours = pictures(REQUESTS, SMALL, [rows])
+    ours = sampled(REQUESTS, SMALL, [rows])
     for i, request in enumerate(REQUESTS):
-        alone = pictures([request], SMALL, [replace(rows, hint=rows.hint[i : i + 1])])
+        alone = sampled([request], SMALL, [replace(rows, hint=rows.hint[i : i + 1])])
         assert np.array_equal(ours[i], alone[0])
-    shared = pictures(REQUESTS, SMALL, [replace(rows, hint=rows.hint[:1])])
+    shared = sampled(REQUESTS, SMALL, [replace(rows, hint=rows.hint[:1])])
     assert np.array_equal(shared[0], ours[0])
     assert not np.array_equal(shared[1], ours[1])
 
 
 def test_every_setting_matters() -> None:
-    """Each of seed, prompt, negative prompt, steps, scale, eta, guess mode and control changes the picture."""
+    """Each of seed, prompt, negative prompt, steps, scale, eta, guess mode and control changes the image."""
     side = [control_input()]
-    base = pictures([Request("a cat", 3)], SMALL, side)[0].tobytes()
+    base = sampled([Request("a cat", 3)], SMALL, side)[0].tobytes()
     others = [
-        pictures([Request("a cat", 4)], SMALL, side),
-        pictures([Request("a dog", 3)], SMALL, side),
-        pictures([Request("a cat", 3, negative="gray")], SMALL, side),
-        pictures([Request("a cat", 3)], replace(SMALL, steps=4), side),
-        pictures([Request("a cat", 3)], replace(SMALL, scale=4.0), side),
-        pictures([Request("a cat", 3)], replace(SMALL, scale=1.0), side),
-        pictures([Request("a cat", 3)], replace(SMALL, eta=1.0), side),
-        pictures([Request("a cat", 3)], replace(SMALL, guess=True), side),
-        pictures([Request("a cat", 3)], SMALL, [*side, *side]),
-        pictures([Request("a cat", 3)], SMALL),
+        sampled([Request("a cat", 4)], SMALL, side),
+        sampled([Request("a dog", 3)], SMALL, side),
+        sampled([Request("a cat", 3, negative="gray")], SMALL, side),
+        sampled([Request("a cat", 3)], replace(SMALL, steps=4), side),
+        sampled([Request("a cat", 3)], replace(SMALL, scale=4.0), side),
+        sampled([Request("a cat", 3)], replace(SMALL, scale=1.0), side),
+        sampled([Request("a cat", 3)], replace(SMALL, eta=1.0), side),
+        sampled([Request("a cat", 3)], replace(SMALL, guess=True), side),
+        sampled([Request("a cat", 3)], SMALL, [*side, *side]),
+        sampled([Request("a cat", 3)], SMALL),
     ]
     made = [base, *(p[0].tobytes() for p in others)]
     assert len(set(made)) == len(made)
@@ -147,7 +147,7 @@ def test_scale_one_ignores_the_negative_prompt() -> None:
     sizes: list[int] = []
     handle = BASE.unet.register_forward_pre_hook(lambda net, args: sizes.append(len(args[0])))
     try:
-        one, other = (pictures([Request("a cat", 3, n)], replace(SMALL, scale=1.0))[0] for n in ("", "gray"))
+        one, other = (sampled([Request("a cat", 3, n)], replace(SMALL, scale=1.0))[0] for n in ("", "gray"))
     finally:
         handle.remove()
     assert np.array_equal(one, other)
@@ -158,27 +158,27 @@ def test_steps_are_reported() -> None:
     """`on_step` is called once a step of every batch, and an image is yielded before the next is begun."""
     seen: list[str] = []
     for _ in generate(BASE, REQUESTS, SMALL, batch_size=2, on_step=lambda: seen.append("step")):
-        seen.append("picture")
-    assert seen == ["step"] * 3 + ["picture"] * 2 + ["step"] * 3 + ["picture"]
+        seen.append("image")
+    assert seen == ["step"] * 3 + ["image"] * 2 + ["step"] * 3 + ["image"]
 
 
 @pytest.mark.parametrize(("height", "width"), [(44, 56), (40, 50), (0, 56), (40, -8), (4, 4)])
 def test_wrong_size(height: int, width: int) -> None:
     """Sides must be positive multiples of 8."""
     with pytest.raises(ValueError, match="multiples of 8 pixels"):
-        pictures(REQUESTS, replace(SMALL, height=height, width=width))
+        sampled(REQUESTS, replace(SMALL, height=height, width=width))
 
 
 def test_condition_of_another_size() -> None:
     """The condition has the image's size."""
     with pytest.raises(ValueError, match="another size"):
-        pictures(REQUESTS, replace(SMALL, height=56, width=40), [control_input()])
+        sampled(REQUESTS, replace(SMALL, height=56, width=40), [control_input()])
 
 
 def test_wrong_steps() -> None:
     """The number of steps is checked."""
     with pytest.raises(ValueError, match="between 1 and 1000"):
-        pictures(REQUESTS, replace(SMALL, steps=0))
+        sampled(REQUESTS, replace(SMALL, steps=0))
 
 
 def test_bundled_kind_of_base() -> None:
@@ -203,6 +203,6 @@ def test_nothing_tracks_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     net = fill(ControlNet(TINY.unet))
     assert torch.is_grad_enabled()
     assert all(p.requires_grad for p in net.parameters())
-    pictures(REQUESTS[:1], SMALL, [ControlInput(net, uniform("hint", (1, 3, 40, 56)).sigmoid())])
+    sampled(REQUESTS[:1], SMALL, [ControlInput(net, uniform("hint", (1, 3, 40, 56)).sigmoid())])
     assert seen == [False]
     assert torch.is_grad_enabled()

@@ -57,7 +57,7 @@ def test_formula() -> None:
 
 
 def test_rescale() -> None:
-    """φ mixes in the same guided image brought to c's deviation, each image by itself."""
+    """φ mixes in the same guided image rescaled to c's standard std, for each image."""
     u, c = uniform("u", (2, 4, 3, 3)).double(), uniform("c", (2, 4, 3, 3)).double()
     c[1] *= 5
     plain = classifier_free_guidance(u, c, 9.0)
@@ -135,7 +135,7 @@ def test_residual_scales() -> None:
 def test_window(n: int, start: float, end: float, kept: range) -> None:
     """A control acts in step i if start ≤ i/n and (i+1)/n ≤ end."""
     window = ControlInput(CONTROL, HINT, start=start, end=end)
-    assert [i for i in range(n) if window.acts(Step(i, 0, 0.5, 0.6), n)] == list(kept)
+    assert [i for i in range(n) if window.is_active(Step(i, 0, 0.5, 0.6), n)] == list(kept)
 
 
 def test_control_outside_its_window_is_not_run() -> None:
@@ -176,7 +176,7 @@ def test_two_controls_sum() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_middle_links_beside_full_links(order: int) -> None:
+def test_middle_links_next_to_full_links(order: int) -> None:
     """A small-scale control adds to the middle only; the other's skips stay; two of them keep no skips."""
     small = ControlNet(UNETS["sd1"], condition_encoder="released", links="middle").double().eval()
     small.load_state_dict(CONTROL.state_dict())
@@ -231,7 +231,7 @@ def test_pooled_control_acts_on_one_half(pooled: ControlInput, guess: bool) -> N
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("guess", [False, True])
-def test_pooled_beside_full(pooled: ControlInput, guess: bool, order: int) -> None:
+def test_pooled_next_to_full(pooled: ControlInput, guess: bool, order: int) -> None:
     """The full control acts on both halves, or faded on the conditional one alone; the pooled one is added there."""
     fades = [0.9 * (0.825 ** (12 - i) if guess else 1.0) for i in range(13)]
     full = [[f * r for f, r in zip(fades, CONTROL(Z, T, text, HINT), strict=True)] for text in (UNCOND, COND)]
@@ -243,7 +243,7 @@ def test_pooled_beside_full(pooled: ControlInput, guess: bool, order: int) -> No
 
 
 def test_pooled_control_outside_its_window(pooled: ControlInput) -> None:
-    """It leaves like any other, and a full one beside it stays."""
+    """It leaves like any other, and a full one next to it stays."""
     late = replace(pooled, start=0.2)  # step 3 of 20 is at 0.15
     assert torch.equal(guided(late), guided())
     assert relative(guided(control_input(), late), guided(control_input())) < EXACT

@@ -131,9 +131,9 @@ def test_split_inverts_the_target(config: ScheduleConfig, level: int) -> None:
 def test_wrong_values(name: str, values: list[object]) -> None:
     """Types and ranges are checked where a configuration is made; the message names the field."""
     for value in values:
-        with pytest.raises(ValueError, match="betas go up|" + name):
+        with pytest.raises(ValueError, match="betas must increase|" + name):
             ScheduleConfig(**{name: value})
-        with pytest.raises(ValueError, match="betas go up|" + name):
+        with pytest.raises(ValueError, match="betas must increase|" + name):
             ModelConfig.from_dict({"name": "", "schedule": {name: value}})
 
 

@@ -101,7 +101,7 @@ def test_attention(heads: int, context_dim: int | None) -> None:
 
 
 def test_feed_forward_uses_the_exact_gelu() -> None:
-    """value·GELU(gate) with the error function: the tanh approximation is told apart."""
+    """value·GELU(gate) with the error function: the tanh approximation is detected."""
     layer, x = fill(FeedForward(16)), 2 * uniform("x", (2, 5, 16))
     w = plain.weights(layer)
     value, gate = plain.linear(plain.part(w, "inner."), x.double()).chunk(2, -1)

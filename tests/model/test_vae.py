@@ -42,7 +42,7 @@ def test_factor_eight_and_four_channels(preset: str) -> None:
 
 
 def test_halving_pads_right_and_below() -> None:
-    """Padding (0, 1, 0, 1): padding alike on all sides is told apart."""
+    """Padding (0, 1, 0, 1): padding alike on all sides is detected."""
     layer, x = fill(HalvingConv(8)), uniform("x", (1, 8, 6, 4))
     w = plain.part(plain.weights(layer), "conv.")
     assert relative(layer(x), plain.conv(w, x.double(), 2, pad=(0, 1))) < 1e-6
@@ -62,7 +62,7 @@ def test_attention(scale: float) -> None:
 
 
 def test_encode_in_plain_formulas(vae: AutoencoderKL) -> None:
-    """Mean and deviation exp(logvar/2), both scaled; sides 24 and 40 give 3×5 cells."""
+    """Mean and standard deviation exp(logvar/2), both scaled; sides 24 and 40 give 3×5 cells."""
     images = uniform("images", (2, 3, 24, 40)).tanh().double()
     posterior, (mean, logvar) = vae.encode(images), plain.vae_moments(plain.weights(vae), VAE, images)
     assert relative(posterior.mean, 0.18215 * mean) < EXACT

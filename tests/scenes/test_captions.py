@@ -1,30 +1,28 @@
 """Captions: true, complete, varied."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
-from cn.scenes.colors import NAMED
 
 from cn.scenes import Scene, caption, describe
-from cn.scenes import words as w
+from cn.scenes import vocabulary as words
+from cn.scenes.colors import NAMED
 
 FIXED = r"(red|brown|black|grey) hair|grey rock|green meadow|clear blue sky|orange evening sky|green plant"
 """Colors that belong to no part of a thing."""
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[Scene, str]]:
+def captioned() -> list[tuple[Scene, str]]:
     return [(scene, caption(scene)) for scene in (describe(21, i) for i in range(1200))]
 
 
-def test_the_same_scene_is_told_the_same_way():
+def test_the_same_scene_gets_the_same_caption():
     assert [caption(describe(4, i)) for i in range(20)] == [caption(describe(4, i)) for i in range(20)]
 
 
-def test_every_main_thing_is_named_with_its_colors(told: list[tuple[Scene, str]]):
-    for scene, text in told:
+def test_every_main_thing_is_named_with_its_colors(captioned: list[tuple[Scene, str]]):
+    for scene, text in captioned:
         for item in scene.items:
             for _, color in item.colors:
                 assert color in text, text
@@ -34,11 +32,15 @@ def test_every_main_thing_is_named_with_its_colors(told: list[tuple[Scene, str]]
                     assert color in text, text
 
 
-def test_no_color_is_invented(told: list[tuple[Scene, str]]):
-    for scene, text in told:
+def test_no_color_is_invented(captioned: list[tuple[Scene, str]]):
+    for scene, text in captioned:
         known = {c for i in scene.items for _, c in i.colors}
-        known |= {c for i in scene.items if i.person for c in (
-            i.person.top, i.person.legs, i.person.hat_color, i.person.prop_color, i.person.seat_color)}  # fmt: skip
+        known |= {
+            c
+            for i in scene.items
+            if i.person
+            for c in (i.person.top, i.person.legs, i.person.hat_color, i.person.prop_color, i.person.seat_color)
+        }
         if scene.table:
             known |= {c for _, c in scene.table.colors}
         text = re.sub(
@@ -50,8 +52,8 @@ def test_no_color_is_invented(told: list[tuple[Scene, str]]):
         assert spoken <= known, text
 
 
-def test_captions_are_many_and_short(told: list[tuple[Scene, str]]):
-    texts = [text for _, text in told]
+def test_captions_are_many_and_short(captioned: list[tuple[Scene, str]]):
+    texts = [text for _, text in captioned]
     assert len(set(texts)) > 1150
     lengths = [len(t.split()) for t in texts]
     assert max(lengths) <= 45
@@ -60,41 +62,41 @@ def test_captions_are_many_and_short(told: list[tuple[Scene, str]]):
     assert len(shapes) > 900
 
 
-def test_light_and_ground_are_mostly_told(told: list[tuple[Scene, str]]):
-    lights = {k: (*w.LIGHT[k], *w.MOOD[k]) for k in w.LIGHT}
-    told_light = [any(p in text for p in lights[scene.light]) for scene, text in told]
-    assert 0.85 < sum(told_light) / len(told) < 0.97
-    for scene, text in told:
-        for other, phrases in w.LIGHT.items():
+def test_light_and_ground_are_mostly_mentioned(captioned: list[tuple[Scene, str]]):
+    lights = {k: (*words.LIGHT[k], *words.MOOD[k]) for k in words.LIGHT}
+    mentions_light = [any(p in text for p in lights[scene.light]) for scene, text in captioned]
+    assert 0.85 < sum(mentions_light) / len(captioned) < 0.97
+    for scene, text in captioned:
+        for other, phrases in words.LIGHT.items():
             if other != scene.light:
                 assert not any(text.endswith(p) for p in phrases), text
 
 
-def test_articles(told: list[tuple[Scene, str]]):
-    for _, text in told:
+def test_articles(captioned: list[tuple[Scene, str]]):
+    for _, text in captioned:
         assert not re.search(r"\ba [aeio]", text), text
         assert not re.search(r"\ban [^aeiou]", text), text
         assert "  " not in text
         assert not re.search(r"[{}]", text), text
 
 
-def test_left_and_right_are_true(told: list[tuple[Scene, str]]):
+def test_left_and_right_are_true(captioned: list[tuple[Scene, str]]):
     checked = 0
-    for scene, text in told:
+    for scene, text in captioned:
         found = re.search(r"to the (left|right) of", text)
         if found and len(scene.items) == 2 and not all(i.person for i in scene.items):
             first, second = scene.items
-            words = {"fir": "fir|pine", "cat": "cat|kitten", "dog": "dog|puppy", "rock": "rock|boulder"}
+            synonyms = {"fir": "fir|pine", "cat": "cat|kitten", "dog": "dog|puppy", "rock": "rock|boulder"}
             if (
                 first.person
                 or second.person
                 or first.kind == second.kind
-                or (first.kind not in words and second.kind not in words)
+                or (first.kind not in synonyms and second.kind not in synonyms)
             ):
                 continue
-            named = first if first.kind in words else second
+            named = first if first.kind in synonyms else second
             other = second if named is first else first
-            leads = re.search(words[named.kind], text[: found.start()]) is not None
+            leads = re.search(synonyms[named.kind], text[: found.start()]) is not None
             subject, reference = (named, other) if leads else (other, named)
             assert (subject.position[0] < reference.position[0]) == (found.group(1) == "left"), text
             checked += 1

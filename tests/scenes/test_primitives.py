@@ -1,13 +1,11 @@
 """Every closed-form intersection against a march along the ray through the solid's definition."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from cn.scenes.clay import Clay
+from cn.scenes.builder import Builder
 from cn.scenes.geometry import frame_along, look_at, parallel, roll, tilt, turn
-from cn.scenes.light import shadow_map
+from cn.scenes.lighting import shadow_map
 from cn.scenes.primitives import BOX, FRUSTUM, HITS, ROUND_CONE, SPHERE, Size, corners, normal
 
 SOLIDS: list[tuple[int, Size]] = [
@@ -56,8 +54,11 @@ def test_first_hit_is_where_a_march_enters(kind: int, size: Size):
     reach = 8 / np.linalg.norm(direction, axis=1)
     steps = np.linspace(0, 1, 2001)[None] * reach[:, None]
     within = np.concatenate(
-        [inside(kind, size, start[a : a + 50, None] + steps[a : a + 50, :, None] * direction[a : a + 50, None])
-         for a in range(0, 200, 50)])  # fmt: skip
+        [
+            inside(kind, size, start[a : a + 50, None] + steps[a : a + 50, :, None] * direction[a : a + 50, None])
+            for a in range(0, 200, 50)
+        ]
+    )
     marched = np.where(within.any(1), np.take_along_axis(steps, within.argmax(1)[:, None], 1)[:, 0], np.nan)
     both = np.isfinite(t) & np.isfinite(marched)
     assert both.sum() > 30
@@ -121,10 +122,10 @@ def test_parallel_light_projects_along_itself():
 
 
 def test_shadows_fall_where_the_light_is_stopped_and_nowhere_else():
-    clay = Clay()
-    clay.ball((0.0, 1.0, 0.0), 0.5, "red", "ball")
+    build = Builder()
+    build.ellipsoid((0.0, 1.0, 0.0), 0.5, "red", "ball")
     with np.errstate(invalid="ignore"):  # a miss is NaN
-        shadows = shadow_map(np.array([0.0, 1.0, 0.0]) + 1e-3, clay.solids, np.zeros(3), 2.0, 128, 2)
+        shadows = shadow_map(np.array([0.0, 1.0, 0.0]) + 1e-3, build.solids, np.zeros(3), 2.0, 128, 2)
     ground = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [1.2, 0.0, 0.0], [-1.0, 0.0, 1.0]], np.float32)
     lit = shadows.lit(ground)
     assert (lit[:2] < 0.02).all()

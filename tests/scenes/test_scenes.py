@@ -1,7 +1,5 @@
 """The built-in world: deterministic, exact labels, any size."""
 
-from __future__ import annotations
-
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -19,7 +17,7 @@ SKY, PERSON = CLASSES["sky"], CLASSES["person"]
 
 @pytest.fixture(scope="module")
 def views() -> list[tuple[Scene, View]]:
-    """Some scenes with their pictures."""
+    """Some scenes with their images."""
     return [(scene, render(scene, SIZE)) for scene in (describe(11, i) for i in range(40))]
 
 
@@ -67,7 +65,7 @@ def test_any_size(size: int | tuple[int, int]):
 
 @pytest.mark.parametrize("size", [0, (0, 5), (5, -1)])
 def test_no_image_without_pixels(size: int | tuple[int, int]):
-    with pytest.raises(ValueError, match="cannot be drawn"):
+    with pytest.raises(ValueError, match="cannot render"):
         render(describe(0, 0), size)
 
 
@@ -138,7 +136,7 @@ def test_normals_agree_with_the_slope_of_depth():
     assert np.mean(agreement > 0.99) > 0.98
 
 
-def test_visible_key_points_lie_on_a_person(views: list[tuple[Scene, View]]):
+def test_visible_keypoints_lie_on_a_person(views: list[tuple[Scene, View]]):
     seen = 0
     for scene, view in views:
         assert len(view.keypoints) == sum(i.person is not None for i in scene.items)

@@ -9,7 +9,7 @@ import typer
 
 from cn import options
 from cn.commands.options import Given, with_options
-from cn.data.scenes import EVAL_SEED, ScenePairs
+from cn.data.scenes import EVAL_SEED, SceneDataset
 from cn.errors import InputError, UsageError
 from cn.model.base import Base
 from cn.model.config import PRESETS
@@ -77,8 +77,8 @@ def test_every_image_comes_once_an_epoch():
 
 def test_scenes_of_training_are_never_those_of_evaluation(tmp_path, tiny_base_file):
     task = begin(tmp_path / "run", tiny_base_file, "", cond="pose", scenes=9)
-    assert task.source == ScenePairs("openpose", 64, seed=0, start=0, count=9)
-    held_out = ScenePairs("openpose", 64, EVAL_SEED)
+    assert task.source == SceneDataset("openpose", 64, seed=0, start=0, count=9)
+    held_out = SceneDataset("openpose", 64, EVAL_SEED)
     assert Preview.of(task.source, task.config).examples[0].prompt == held_out[2_000_000].prompt
     with pytest.raises(UsageError, match="reserved for held-out"):
         begin(tmp_path / "run", tiny_base_file, "", seed=EVAL_SEED)

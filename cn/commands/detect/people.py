@@ -199,7 +199,7 @@ def _canvas(text: str | None) -> tuple[int, int] | None:
     """(height, width) of `--canvas`."""
     if text is None:
         return None
-    from cn.resizing import MAX_PIXELS
+    from cn.images.resizing import MAX_PIXELS
 
     height, width = parse_size(text, "--canvas")
     if not 0 < height * width <= MAX_PIXELS:

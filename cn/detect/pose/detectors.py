@@ -21,7 +21,7 @@ from cn.detect.pose.json_files import PoseFile, open_poses
 from cn.detect.pose.json_format import Posed
 from cn.detect.pose.people import PERSON_SHARE, shows_person
 from cn.errors import InputError
-from cn.resizing import bounded_short_side_size
+from cn.images.resizing import bounded_short_side_size
 
 Images = Sequence[NDArray[np.uint8]]
 

@@ -16,14 +16,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions, images, planes
+from cn import conditions, images
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Detector
 from cn.detect.run.jobs import Job
 from cn.errors import InputError
 from cn.files import make_folder, write_atomic
+from cn.images import pixel_values
+from cn.images.resizing import bounded_short_side_size, resize
 from cn.parallel import Done, map_threads, map_unordered
-from cn.resizing import bounded_short_side_size, resize
 
 Status = Literal["written", "skipped", "empty", "failed"]
 OnEmpty = Literal["keep", "skip", "fail"]
@@ -223,7 +224,7 @@ def _has(path: str, content: bytes | NDArray[np.uint8]) -> bool:
     """Whether a file holds this already."""
     if isinstance(content, bytes):
         return Path(path).read_bytes() == content
-    return np.array_equal(planes.read(path), content)
+    return np.array_equal(pixel_values.read(path), content)
 
 
 def _skip(work: Work, job: Job) -> Outcome:
@@ -238,7 +239,7 @@ def _is_whole(path: str) -> bool:
     """Whether a finished file is there ("-", standard output, never is)."""
     if path == "-" or not os.path.isfile(path):
         return False
-    return images.is_whole_png(path) if path.lower().endswith(".png") else os.path.getsize(path) > 0
+    return images.is_complete_png(path) if path.lower().endswith(".png") else os.path.getsize(path) > 0
 
 
 def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:

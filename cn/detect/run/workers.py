@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from cn.detect.detector import Detector
-from cn.parallel import processors
+from cn.parallel import available_cpus
 
 WORTH_A_PROCESS = 24
 """Starting a process costs about as much as this many images do."""
@@ -23,12 +23,12 @@ def workers(detector: Detector, count: int) -> int:
     """How many processes, or threads where a network computes, are worth starting for `count` images."""
     network = detector.network
     if network is None:
-        # One process has two threads already, and OpenCV's; on two processors more processes only start later.
-        return max(1, min(processors(), count // WORTH_A_PROCESS)) if processors() > FEW_PROCESSORS else 1
+        # One process has two threads already, and OpenCV's; on two CPU cores more processes only start later.
+        return max(1, min(available_cpus(), count // WORTH_A_PROCESS)) if available_cpus() > FEW_PROCESSORS else 1
     batches = -(-count // detector.batch_size)
     if network.device != "cpu":
-        return max(1, min(GPU_THREADS, processors(), batches))
-    return max(1, min(processors(), batches, available_memory() // MEMORY))
+        return max(1, min(GPU_THREADS, available_cpus(), batches))
+    return max(1, min(available_cpus(), batches, available_memory() // MEMORY))
 
 
 def available_memory() -> int:

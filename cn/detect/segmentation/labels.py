@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images, planes
+from cn import images
 from cn.detect.segmentation import palette_ade20k, palette_coco
 from cn.detect.segmentation.color_matching import Snapped, ids_from_colors
 from cn.detect.segmentation.palettes import NONE, Palette, ids_of_coco_labels
 from cn.errors import InputError
+from cn.images import pixel_values
+from cn.images.reader import display_name
 
 Reader = Callable[[str | os.PathLike[str]], NDArray[np.uint8]]
 
@@ -50,7 +52,7 @@ def read_ade20k_full(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Objects that the challenge knows become its 150 classes, by the table of its authors, all others `NONE`. Parts of
     objects (…_parts_1.png) are coded alike and cannot be told apart: give the maps of whole objects.
     """
-    pixels, name = _read(path), planes.called(path)
+    pixels, name = _read(path), display_name(path)
     if pixels.ndim != 3:
         raise InputError(f"{name}: has one channel, but maps of ADE20K's full release (…_seg.png) have three")
     if (pixels[..., 0] % _FULL_STEP).any():
@@ -78,7 +80,7 @@ def read_painted(path: str | os.PathLike[str], palette: Palette) -> Snapped:
     """
     snapped = ids_from_colors(images.read(path), palette)
     if snapped.sure < LEAST_SURE:
-        share, name = f"{100 * snapped.sure:.0f} %", planes.called(path)
+        share, name = f"{100 * snapped.sure:.0f} %", display_name(path)
         raise InputError(f"{name}: is no map in the colors of {palette.name}: {share} of what is not black has one")
     return snapped
 
@@ -87,7 +89,7 @@ def _translated(
     path: str | os.PathLike[str], table: NDArray[np.uint8], allowed: set[int], meaning: str
 ) -> NDArray[np.uint8]:
     """The numbers of a map of one channel by `table` (256,); InputError for one that is not `allowed`."""
-    numbers, name = _read(path), planes.called(path)
+    numbers, name = _read(path), display_name(path)
     if numbers.ndim == 3 and (numbers == numbers[..., :1]).all():
         numbers = numbers[..., 0]  # Saved as colors by a program that knows no others.
     if numbers.ndim != 2:
@@ -109,11 +111,11 @@ def read_color_codes(path: str | os.PathLike[str]) -> NDArray[np.int32]:
 
 def _read(path: str | os.PathLike[str]) -> NDArray[Any]:
     """The numbers as they are in the file: (h, w) of whole numbers, or (h, w, 3) uint8 of a color picture."""
-    numbers = planes.read_numbers(path)
+    numbers = pixel_values.read_numbers(path)
     numbers = numbers.astype(np.uint8) if numbers.dtype == np.bool_ else numbers
     if not np.issubdtype(numbers.dtype, np.integer) or not numbers.size or not _is_map(numbers):
         shape = "×".join(map(str, numbers.shape)) or "one number"
-        name = planes.called(path)
+        name = display_name(path)
         raise InputError(f"{name}: ids are whole numbers (height × width), but this is {numbers.dtype} {shape}")
     return numbers
 

@@ -15,7 +15,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Detector, Images
 from cn.detect.network import Network
 from cn.detect.surfaces.encoding import stretch
-from cn.resizing import resize, resize_short_side, short_side_size
+from cn.images.resizing import resize, resize_short_side, short_side_size
 
 if TYPE_CHECKING:
     from cn.detect.nets.midas_blocks import DepthNetwork

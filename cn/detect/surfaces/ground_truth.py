@@ -12,13 +12,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import planes
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork, share
 from cn.detect.surfaces.camera import Camera, surface_normals
 from cn.detect.surfaces.encoding import FLAT, depth_to_map, normals_to_map
 from cn.detect.surfaces.normal import BGR, reversed_channels
 from cn.errors import InputError
+from cn.images import pixel_values
 
 DIODE = Camera(886.81, 927.06, 512.0, 384.0)
 """The camera of DIODE's 1024×768 crops (intrinsics.txt of its devkit)."""
@@ -36,7 +36,7 @@ def read_diode(path: Path | str, *, channels: int) -> NDArray[np.float64]:
 
     Raises InputError when it is missing, damaged or of another shape. Nothing in the file is run.
     """
-    stored = planes.read_numbers(path)
+    stored = pixel_values.read_numbers(path)
     if channels == 1 and stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != (3 if channels > 1 else 2) or (channels > 1 and stored.shape[2] != channels) or not stored.size:
@@ -96,7 +96,7 @@ class MeasuredDepth(WithoutNetwork):
     """Depth that was measured or rendered, as a map like MiDaS's: near = white."""
 
     kind: ClassVar[str] = "depth"
-    endings: ClassVar[frozenset[str]] = planes.SUFFIXES | {DEPTH}
+    endings: ClassVar[frozenset[str]] = pixel_values.SUFFIXES | {DEPTH}
     from_photographs: ClassVar[bool] = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
@@ -152,7 +152,7 @@ def read_depth(path: str) -> NDArray[np.float64]:
 
     What is 0, negative or not finite is not known. Raises InputError, naming the file.
     """
-    depth = planes.read(path).astype(np.float64)
+    depth = pixel_values.read(path).astype(np.float64)
     mask = _mask_beside(path, DEPTH)
     if mask is None:
         return depth

@@ -19,7 +19,7 @@ from cn.detect.network import Network
 from cn.detect.surfaces.depth import Way, depth_by_network, depth_range, settle
 from cn.detect.surfaces.encoding import FLAT, unit_range
 from cn.errors import UsageError
-from cn.resizing import resize
+from cn.images.resizing import resize
 
 STRENGTH = 2 * math.pi
 BACKGROUND = 0.1

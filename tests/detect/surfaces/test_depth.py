@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cn.detect.nets.dpt import DPTHybrid
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.surfaces.depth import HYBRID, HYBRID_MIDAS, SMALL, Preparation, depth_map, inverse_depth
-from cn.resizing import short_side_size
+from cn.images.resizing import short_side_size
 from tests.helpers.depth_cases import SIZES, THINNED, Stub, golden, picture
 
 PREPARATIONS = [HYBRID, HYBRID_MIDAS, SMALL]

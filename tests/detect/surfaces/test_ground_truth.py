@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cn import images, planes
+from cn import images
 from cn.conditions import ConditionInfo
 from cn.detect.surfaces.camera import Camera, depth_from_disparity, surface_normals
 from cn.detect.surfaces.encoding import depth_to_map, normals_to_map
 from cn.detect.surfaces.ground_truth import DIODE, normals_from_diode, read_depth, read_diode
 from cn.errors import InputError
+from cn.images import pixel_values
 from tests.helpers.cli import cn
 from tests.helpers.depth_cases import CAMERA, SIZE, plane_depth, unit
 
@@ -94,10 +95,10 @@ def test_depth_of_every_sort_of_file_is_read_unchanged(tmp_path):
     np.save(tmp_path / "m1.npy", meters[..., None])
     np.save(tmp_path / "1m.npy", meters[None])
     Image.fromarray(millimeters.astype(np.uint8)).save(tmp_path / "eight.png")
-    assert np.array_equal(planes.read(tmp_path / "mm.png"), millimeters)
+    assert np.array_equal(pixel_values.read(tmp_path / "mm.png"), millimeters)
     for name in ("m.tif", "m.npy", "m1.npy", "1m.npy"):
-        assert np.array_equal(planes.read(tmp_path / name), meters)
-    assert np.array_equal(planes.read(tmp_path / "eight.png"), millimeters.astype(np.uint8))
+        assert np.array_equal(pixel_values.read(tmp_path / name), meters)
+    assert np.array_equal(pixel_values.read(tmp_path / "eight.png"), millimeters.astype(np.uint8))
     assert np.allclose(read_depth(str(tmp_path / "mm.png")), millimeters)
 
 
@@ -108,9 +109,9 @@ def test_what_is_no_depth_is_refused_by_name(tmp_path):
     np.save(tmp_path / "a_depth.npy", np.ones((4, 4)))
     np.save(tmp_path / "a_depth_mask.npy", np.ones((3, 4)))
     for name, what in {
-        "rgb.png": "is RGB, where an image of one channel is needed",
+        "rgb.png": "has mode RGB; expected an image of one channel",
         "text.png": "neither an image nor a NumPy array",
-        "three.npy": "is 2×3×4",
+        "three.npy": "has shape 2×3×4",
         "gone.tif": "no such file",
         "a_depth.npy": "is of another size",
     }.items():
@@ -232,6 +233,6 @@ def test_depth_comes_through_a_pipe_and_palettes_are_no_depth(tmp_path):
         assert np.array_equal(images.read(tmp_path / "out.png")[..., 0], depth_to_map(depth))
     Image.fromarray((depth * 20).astype(np.uint8)).convert("P").save(tmp_path / "p.png")
     done = cn("detect", "depth", "p.png", "b.png", "--from-depth", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (3, "cn: p.png: is P, where an image of one channel is needed\n")
+    assert (done.returncode, done.stderr) == (3, "cn: p.png: has mode P; expected an image of one channel\n")
     done = cn("detect", "normal", "a.npy", "b.png", "--from-depth", "--focal", "inf", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

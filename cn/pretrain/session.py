@@ -1,4 +1,7 @@
-"""What the training stages share: budgets, learning rates, averaged weights, resumable state."""
+"""One training session of a stage: budget, learning-rate schedule, EMA of the weights, resumable state.
+
+A stage is trained in one or more sessions; each resumes from the state that the last one saved.
+"""
 
 import math
 import time
@@ -15,10 +18,10 @@ from cn.files import open_atomic
 
 @dataclass
 class Budget:
-    """How far a stage goes: to `steps`, or as many as fit in `minutes` summed over all its legs.
+    """How long a stage is trained: `steps`, or as many steps as fit in `minutes`, summed over all its sessions.
 
-    `deadline` (of time.monotonic) ends this leg early, leaving the rest to the next. `step` and `seconds` count what
-    is done so far, in all legs.
+    `deadline` (of time.monotonic) ends this session early; the next session resumes. `step` and `seconds` count all
+    sessions so far.
     """
 
     steps: int | None = None
@@ -33,11 +36,11 @@ class Budget:
         self._mark = time.monotonic()
 
     def start(self) -> None:
-        """Begin counting time."""
+        """Start the clock of this session."""
         self._mark = time.monotonic()
 
     def tick(self) -> None:
-        """Count one step and the time since the last."""
+        """Count one step and the time since the last one."""
         now = time.monotonic()
         self.step += 1
         self.seconds += now - self._mark
@@ -51,7 +54,8 @@ class Budget:
         return min(1.0, max(by_steps, by_time))
 
     @property
-    def leg_over(self) -> bool:
+    def session_over(self) -> bool:
+        """Whether the deadline of this session has passed."""
         return time.monotonic() > self.deadline
 
     def learning_rate(self, peak: float, *, warmup: int, decay_from: float) -> float:
@@ -64,25 +68,25 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What every stage needs to be told: the optimizer's settings and the seed."""
+class StageConfig:
+    """The settings that all stages share. `ema_decay` is the decay of the exponential moving average of the weights."""
 
     batch_size: int = 256
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     warmup: int = 400
     decay_from: float = 0.5
-    average: float = 0.999
+    ema_decay: float = 0.999
     seed: int = 0
 
 
 class MasterWeights:
-    """The trained parameters of a module in single precision, their averages, and the optimizer that moves them.
+    """The trained parameters of a module in fp32, their EMA, and the optimizer.
 
-    On a GPU the module itself computes in bfloat16 (twice as fast as automatic casting, which keeps every
-    normalization in single precision); on a CPU in single precision, and then master and module are the same tensors.
+    On a GPU the module itself computes in bf16 (twice as fast as autocast, which keeps every normalization in fp32);
+    on a CPU it computes in fp32, and master weights and module parameters are the same tensors.
     """
 
-    def __init__(self, module: nn.Module, rates: Rates):
+    def __init__(self, module: nn.Module, settings: StageConfig):
         self.module = module
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
@@ -92,55 +96,56 @@ class MasterWeights:
                 nn.Parameter(p.detach().float().clone(memory_format=torch.contiguous_format)) for p in self.parameters
             ]
             module.to(torch.bfloat16)
-        self.decay = rates.average
-        self.average = [p.detach().clone() for p in self.master]
+        self.ema_decay = settings.ema_decay
+        self.ema = [p.detach().clone() for p in self.master]
         self.optimizer = torch.optim.AdamW(
-            self.master, lr=rates.rate, weight_decay=0.01, fused=self.device.type == "cuda"
+            self.master, lr=settings.learning_rate, weight_decay=0.01, fused=self.device.type == "cuda"
         )
 
     @torch.no_grad()
-    def update(self, rate: float, step: int) -> None:
-        """One step of the optimizer from the module's gradients, which are cleared; then the averages follow."""
+    def update(self, learning_rate: float, step: int) -> None:
+        """One optimizer step from the module's gradients, which are cleared; then the EMA is updated."""
         if self.master[0] is not self.parameters[0]:
             for master, p in zip(self.master, self.parameters, strict=True):
                 master.grad = None if p.grad is None else p.grad.float().contiguous()
                 p.grad = None
         nn.utils.clip_grad_norm_(self.master, 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._publish(self.master)
-        # A short memory at the beginning, so that the first weights are soon forgotten.
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.master], weight)
+        # The decay starts low, so that the EMA soon forgets the initial weights.
+        weight = 1 - min(self.ema_decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.ema, [p.detach() for p in self.master], weight)
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Leave the averages in the module, in single precision."""
+        """Leave the EMA in the module, in fp32."""
         self.module.float()
-        self._publish(self.average)
+        self._publish(self.ema)
 
     def _publish(self, tensors: Sequence[Tensor]) -> None:
         if tensors[0] is not self.parameters[0]:
             torch._foreach_copy_([p.detach() for p in self.parameters], [t.detach() for t in tensors])
 
     def state(self) -> dict[str, Any]:
-        """Everything that a later leg needs; `restore` takes it."""
+        """Everything that a later session needs, for `restore`."""
         cuda = self.device.type == "cuda"
         return {
             "master": [p.detach() for p in self.master],
-            "average": self.average,
+            "ema": self.ema,
             "optimizer": self.optimizer.state_dict(),
             "random": torch.cuda.get_rng_state(self.device) if cuda else torch.get_rng_state(),
         }
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
+        """Continue from the `state` of an earlier session."""
         for p, saved in zip(self.master, state["master"], strict=True):
             p.copy_(saved)
         self._publish(self.master)
-        self.average = [t.clone() for t in state["average"]]
+        self.ema = [t.clone() for t in state["ema"]]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"].cpu(), self.device)
@@ -149,38 +154,40 @@ class MasterWeights:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """For passes without gradients: bfloat16 on a GPU, single precision on a CPU."""
+    """For passes without gradients: bf16 on a GPU, fp32 on a CPU."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
-def train_leg(
+def train_session(
     name: str,
     module: nn.Module,
     draw: Callable[[int], tuple[Tensor, ...]],
     state_path: Path,
     budget: Budget,
-    rates: Rates,
+    settings: StageConfig,
 ) -> None:
-    """Train the parameters of `module` that require gradients until the budget or the leg is over.
+    """Train the parameters of `module` that require gradients until the budget is used up or the session is over.
 
-    `module(*draw(step))` is the loss. `state_path` is read if there and written at the end, whole or not at all:
-    weights, averages, optimizer, step, time and random state. Leaves the averaged weights in the module.
+    `module(*draw(step))` is the loss. `state_path` is read if it exists and written atomically at the end: weights,
+    EMA, optimizer, step, time and random state. Leaves the EMA of the weights in the module.
     """
-    torch.manual_seed(rates.seed)
-    weights = MasterWeights(module, rates)
+    torch.manual_seed(settings.seed)
+    weights = MasterWeights(module, settings)
     if state_path.exists():
         state = torch.load(state_path, map_location=weights.device, weights_only=True)
         budget.step, budget.seconds = state["step"], state["seconds"]
         weights.restore(state["weights"])
     if weights.device.type == "cuda":
-        choose_layout(module, draw(1))
+        choose_memory_format(module, draw(1))
     total, since = torch.zeros((), device=weights.device), budget.step
     budget.start()
-    while budget.fraction < 1 and not budget.leg_over:
+    while budget.fraction < 1 and not budget.session_over:
         loss = module(*draw(budget.step))
         loss.backward()
-        rate = budget.learning_rate(rates.rate, warmup=rates.warmup, decay_from=rates.decay_from)
-        weights.update(rate, budget.step)
+        learning_rate = budget.learning_rate(
+            settings.learning_rate, warmup=settings.warmup, decay_from=settings.decay_from
+        )
+        weights.update(learning_rate, budget.step)
         budget.tick()
         total += loss.detach()
         if budget.step in (1, 20, 100) or budget.step % 500 == 0:
@@ -192,12 +199,12 @@ def train_leg(
     weights.finish()
 
 
-def choose_layout(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
-    """Put the convolutions' weights into the memory layout, of the two there are, in which a step takes less time."""
+def choose_memory_format(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
+    """Convert the convolution weights to the faster of the two memory formats, as measured on `batch`."""
     torch.backends.cudnn.benchmark = True
     times = {}
-    for layout in (torch.channels_last, torch.contiguous_format):
-        module.to(memory_format=layout)
+    for memory_format in (torch.channels_last, torch.contiguous_format):
+        module.to(memory_format=memory_format)
         for repeat in range(8):
             if repeat == 4:
                 torch.cuda.synchronize()
@@ -205,7 +212,7 @@ def choose_layout(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
             module(*batch).backward()
             module.zero_grad(set_to_none=True)
         torch.cuda.synchronize()
-        times[layout] = time.monotonic() - start
-    best = min(times, key=lambda layout: times[layout])
+        times[memory_format] = time.monotonic() - start
+    best = min(times, key=lambda memory_format: times[memory_format])
     module.to(memory_format=best)
     print(f"{best}: {1000 * times[best] / 4:.1f} ms a pass, the other {1000 * max(times.values()) / 4:.1f}", flush=True)

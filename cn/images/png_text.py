@@ -1,6 +1,6 @@
-"""The text chunks of a PNG, read and written without touching the image: keyword → text.
+"""The text chunks of a PNG: keyword → text.
 
-Why not Pillow: it adds text only by encoding the pixels again, and finds text after the pixels only by decoding them.
+By hand, because Pillow would decode and encode the image again, and OpenCV, which encodes faster, writes no text.
 """
 
 import struct
@@ -10,19 +10,19 @@ from typing import BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-"""The last twelve bytes of every whole PNG."""
+"""The last twelve bytes of every complete PNG."""
 
 _HEADER = len(SIGNATURE) + 25
-"""Where the first chunk, IHDR, ends: 13 bytes of data between length, type and checksum."""
+"""The end of the first chunk, IHDR: 13 bytes of data between length, type and checksum."""
 
 _MAX_CHUNK = 256 << 20
-_PIXELS = b"IDAT"
 
 
 def read_text(file: BinaryIO) -> dict[str, str]:
-    """All tEXt, zTXt and iTXt chunks (PNG specification, 11.3.3) of an open file; {} when it is no PNG.
+    """All tEXt, zTXt and iTXt chunks (PNG specification, 11.3.3) of an open file; {} for any other file.
 
-    Chunks behind the pixels count as well. A file that is cut off gives what could be read; damaged ones are left out.
+    Chunks after the pixels count as well. Of a file that is cut off, the chunks before the end are read; damaged chunks
+    are skipped.
     """
     texts: dict[str, str] = {}
     if file.read(len(SIGNATURE)) != SIGNATURE:
@@ -45,7 +45,7 @@ def read_text(file: BinaryIO) -> dict[str, str]:
 
 
 def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
-    """The bytes of a PNG with `text` in chunks right behind its header: tEXt where Latin-1 can hold it, else iTXt.
+    """The bytes of a PNG with `text` in chunks after its header: tEXt if Latin-1 can encode it, else iTXt.
 
     Keywords are 1 to 79 characters of Latin-1 (PNG specification, 11.3.3.1); ValueError for others.
     """
@@ -56,11 +56,11 @@ def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
 def _encode(keyword: str, value: str) -> bytes:
     name = keyword.encode("latin-1")
     if not 1 <= len(name) <= 79 or b"\0" in name:
-        raise ValueError(f"no keyword of a PNG: {keyword!r}")
+        raise ValueError(f"invalid PNG keyword: {keyword!r}")
     try:
         kind, data = b"tEXt", name + b"\0" + value.encode("latin-1")
     except UnicodeEncodeError:
-        # Not compressed, no language, no translated keyword.
+        # Uncompressed, without language and translated keyword.
         kind, data = b"iTXt", name + b"\0\0\0\0\0" + value.encode("utf-8", "surrogateescape")
     return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -83,5 +83,5 @@ def _decode(kind: bytes, data: bytes) -> tuple[str, str] | None:
 
 
 def _inflate(data: bytes) -> bytes:
-    # A few bytes can unfold to gigabytes; what is longer than any real text is cut.
+    # A few bytes can inflate to gigabytes, so the text is cut at a length that no real text has.
     return zlib.decompressobj().decompress(data, _MAX_CHUNK)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cn import images
-from cn.resizing import short_side_size
+from cn.images.resizing import short_side_size
 
 
 @pytest.mark.parametrize(

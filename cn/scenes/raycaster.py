@@ -1,35 +1,33 @@
-"""Which solid a ray meets first. Each solid is tried only inside its own rectangle of pixels."""
-
-from __future__ import annotations
+"""Ray casting: which solid a ray meets first. Each solid is tried only within its own rectangle of pixels."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from .clay import Solid
-from .geometry import Array, Camera
-from .primitives import HITS, corners, normal
+from cn.scenes.builder import Solid
+from cn.scenes.geometry import Array, Camera
+from cn.scenes.primitives import HITS, corners, normal
 
 SKY, GROUND, FIRST = 0, 1, 2
-"""What a pixel sees, as an id: the sky, the ground plane, or solid number id - FIRST."""
+"""Ids of what a pixel sees: the sky, the ground plane, or solid number id - FIRST."""
 
 Component = float | Array
 
 
 @dataclass(frozen=True)
-class Lens:
-    """All solids seen by one camera: the affine rays in every solid's own space and the screen rectangles."""
+class ProjectedSolids:
+    """All solids seen by one camera: affine rays in every solid's object space, and screen rectangles."""
 
     origins: list[list[list[float]]]
     """Per solid, per axis: constant, change per x, change per y."""
     directions: list[list[list[float]]]
     rectangles: Array
-    """(solids, 4): x0, y0, x1, y1 in whole pixels, clipped to the picture."""
+    """(solids, 4): x0, y0, x1, y1 in whole pixels, clipped to the image."""
 
 
-def focus(camera: Camera, solids: list[Solid], height: int, width: int) -> Lens:
-    """Prepare ``solids`` for ``camera``."""
+def project_solids(camera: Camera, solids: list[Solid], height: int, width: int) -> ProjectedSolids:
+    """Prepare `solids` for rays of `camera`."""
     matrices = np.stack([s.matrix for s in solids])
     inverse = np.linalg.inv(matrices[:, :, :3])
     shifted = camera.origin[0] - matrices[:, :, 3]
@@ -47,21 +45,21 @@ def focus(camera: Camera, solids: list[Solid], height: int, width: int) -> Lens:
         low_x[whole], low_y[whole], high_x[whole], high_y[whole] = 0, 0, width, height
         high_x[depth.max(1) < 0.02] = -1
     box = np.stack([low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1)
-    return Lens(origins.tolist(), directions.tolist(), box.astype(np.int32))
+    return ProjectedSolids(origins.tolist(), directions.tolist(), box.astype(np.int32))
 
 
 def along(affine: list[list[float]], x: Array, y: Array, moving: bool) -> tuple[Component, ...]:
-    """The three components of an affine ray part at pixel coordinates ``x``, ``y`` (broadcast), or plain numbers."""
+    """The three components of an affine ray part at pixel coordinates `x`, `y` (broadcast), or plain numbers."""
     if not moving:
         return tuple(row[0] for row in affine)
     return tuple((row[0] + row[1] * x) + row[2] * y for row in affine)
 
 
-def cast(lens: Lens, camera: Camera, solids: list[Solid], which: int, x: Array, y: Array) -> Array:
-    """Depth at which solid ``which`` is entered, NaN for a miss; ``x``, ``y`` float32 and broadcastable."""
+def cast(projected: ProjectedSolids, camera: Camera, solids: list[Solid], which: int, x: Array, y: Array) -> Array:
+    """Depth at which solid `which` is entered, NaN for a miss; `x`, `y` float32 and broadcastable."""
     solid = solids[which]
-    o = along(lens.origins[which], x, y, not camera.perspective)
-    d = along(lens.directions[which], x, y, camera.perspective)
+    o = along(projected.origins[which], x, y, not camera.perspective)
+    d = along(projected.directions[which], x, y, camera.perspective)
     return HITS[solid.kind](o, d, solid.size)  # type: ignore[arg-type]
 
 
@@ -74,12 +72,20 @@ def ground_depth(camera: Camera, x: Array, y: Array) -> Array:
     return np.where(t > 0, t, np.float32(np.inf)).astype(np.float32)
 
 
-def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: int, *, casters: bool = False,
-          beyond_ground: bool = False) -> tuple[Array, Array]:  # fmt: skip
+def trace(
+    camera: Camera,
+    projected: ProjectedSolids,
+    solids: list[Solid],
+    height: int,
+    width: int,
+    *,
+    shadow_casters_only: bool = False,
+    beyond_ground: bool = False,
+) -> tuple[Array, Array]:
     """Depth (h, w) float32 and ids (h, w) uint16 at pixel centers.
 
-    ``casters``: only what throws a shadow. ``beyond_ground``: look through the ground from below and see only what
-    rises above it.
+    `shadow_casters_only` skips solids that throw no shadow. `beyond_ground` looks through the ground from below and
+    sees only what rises above it.
     """
     xs = (np.arange(width, dtype=np.float32) + 0.5)[None, :]
     ys = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
@@ -89,22 +95,22 @@ def trace(camera: Camera, lens: Lens, solids: list[Solid], height: int, width: i
     if beyond_ground:
         depth.fill(np.inf)
         ids.fill(SKY)
-    for which, (x0, y0, x1, y1) in enumerate(lens.rectangles.tolist()):
-        if x0 >= x1 or y0 >= y1 or (casters and not solids[which].shadow):
+    for which, (x0, y0, x1, y1) in enumerate(projected.rectangles.tolist()):
+        if x0 >= x1 or y0 >= y1 or (shadow_casters_only and not solids[which].shadow):
             continue
-        t = cast(lens, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
+        t = cast(projected, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
         here = depth[y0:y1, x0:x1]
         nearer = t < here
         if floor is not None:
             nearer &= t > floor[y0:y1, x0:x1]
         np.copyto(here, t, where=nearer)
-        if not casters:
+        if not shadow_casters_only:
             np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
     return depth, ids
 
 
 def edges(ids: Array, normals: Array) -> Array:
-    """Pixels (h, w) bool beside another solid or a crease: the ones worth more samples."""
+    """Pixels (h, w) bool next to another solid or a crease: those that are supersampled."""
     mask = np.zeros(ids.shape, bool)
     for axis in (0, 1):
         a = tuple(slice(None, -1) if k == axis else slice(None) for k in (0, 1))
@@ -118,11 +124,12 @@ def edges(ids: Array, normals: Array) -> Array:
 
 
 def resample(
-    camera: Camera, lens: Lens, solids: list[Solid], ids: Array, mask: Array, offsets: Array
+    camera: Camera, projected: ProjectedSolids, solids: list[Solid], ids: Array, mask: Array, offsets: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Cast ``k`` more rays through each of the ``n`` pixels in ``mask``: x, y, depth and ids, each (k, n).
+    """Cast `k` more rays through each of the `n` pixels in `mask`: x, y, depth and ids, each (k, n).
 
-    Only solids seen in a pixel's 3×3 neighborhood are tried; what no neighbor sees is thinner than a pixel.
+    Only solids seen in a pixel's 3×3 neighborhood are tried; a solid that no neighbor sees is thinner
+    than a pixel and ignored.
     """
     row, column = np.nonzero(mask)
     x = (column + np.float32(0.5)).astype(np.float32)[None] + offsets[:, :1].astype(np.float32)
@@ -145,7 +152,7 @@ def resample(
         if begin == end:
             continue
         which, columns = int(seen[begin]), pixel[begin:end]
-        t = cast(lens, camera, solids, which - FIRST, x[:, columns], y[:, columns])
+        t = cast(projected, camera, solids, which - FIRST, x[:, columns], y[:, columns])
         here = depth[:, columns]
         nearer = t < here
         depth[:, columns] = np.where(nearer, t, here)
@@ -156,7 +163,7 @@ def resample(
 def surface(
     camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """World points, unit normals, own-space points and ray directions, each (n, 3), for flat arrays (n,)."""
+    """World points, unit normals, object-space points and ray directions, each (n, 3), for flat arrays (n,)."""
     origin, direction = camera.rays(x, y)
     finite = np.where(np.isfinite(depth), depth, np.float32(0))
     points = origin + finite[:, None] * direction

@@ -1,26 +1,23 @@
-"""The recipe of the bundled weights, on narrow networks and 64-pixel scenes: its parts, and all its stages."""
+"""Pretraining of the bundled weights, on narrow networks and 64-pixel scenes: its parts, and all its stages."""
 
 import json
 import math
 import shutil
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
-from cn.pretrain import __main__ as recipe
-from cn.pretrain import legs
+from cn.pretrain import __main__ as command
+from cn.pretrain import runner
 from cn.pretrain.autoencoder import reconstruction_psnr, whiten
-from cn.pretrain.denoiser import DenoiserRecipe, damage_prompts
+from cn.pretrain.denoiser import DenoiserConfig, corrupt_prompts
 from cn.pretrain.latents import Latents, unknown_token
-from cn.pretrain.legs import Budget, MasterWeights, Rates, train_leg
 from cn.pretrain.pool import SHARD, Pool, as_input, render_shard
 from cn.weights import bundled
 from tests.helpers.model_helpers import TINY_V, fill, tiny_base
@@ -48,116 +45,7 @@ def vae():
     return fill(AutoencoderKL(TINY_V.vae)).requires_grad_(False)
 
 
-def test_budget_of_steps():
-    budget = Budget(steps=4)
-    fractions = [budget.fraction]
-    for _ in range(5):
-        budget.tick()
-        fractions.append(budget.fraction)
-    assert fractions == [0, 0.25, 0.5, 0.75, 1, 1]
-    with pytest.raises(ValueError, match="steps or minutes"):
-        Budget()
-
-
-def test_budget_of_minutes_counts_all_legs_but_not_the_time_between(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(legs.time, "monotonic", lambda: now[0])
-    budget = Budget(minutes=1, deadline=150.0)
-    now[0] = 110.0
-    budget.start()
-    now[0] = 125.0
-    budget.tick()
-    assert (budget.step, budget.seconds, budget.fraction, budget.leg_over) == (1, 15.0, 0.25, False)
-    now[0] = 151.0
-    assert budget.leg_over
-    later = Budget(minutes=1, step=budget.step, seconds=budget.seconds)
-    now[0] = 181.0
-    later.tick()
-    assert later.fraction == 0.75
-    now[0] = 200.0
-    later.tick()
-    assert (later.step, later.fraction) == (3, 1.0)
-
-
-def test_learning_rate_rises_stays_and_falls_to_one_per_cent():
-    budget, rates = Budget(steps=100), []
-    for _ in range(101):
-        rates.append(budget.learning_rate(2.0, warmup=10, decay_from=0.5))
-        budget.tick()
-    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
-    assert rates[9:51] == pytest.approx([2.0] * 42)
-    assert rates[75] == pytest.approx(2.0 * (0.01 + 0.99 * 0.5))
-    assert all(a > b for a, b in pairwise(rates[51:]))
-    assert rates[100] == pytest.approx(0.02)
-
-
-class Line(nn.Module):
-    """A small problem whose draws are random, so that the random state matters between legs."""
-
-    def __init__(self, seed: int = 0):
-        super().__init__()
-        torch.manual_seed(seed)
-        self.layer = nn.Linear(3, 1)
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return (self.layer(x) - y).square().mean()
-
-
-class ShortLeg(Budget):
-    """Ends its leg after three steps."""
-
-    @property
-    def leg_over(self) -> bool:
-        return self.step >= 3
-
-
-def draw(step: int) -> tuple[Tensor, Tensor]:
-    x = torch.randn(8, 3)
-    return x, x.sum(dim=1, keepdim=True) + step
-
-
-RATES = Rates(batch_size=8, rate=0.1, warmup=2, average=0.9)
-
-
-def test_two_legs_equal_one(tmp_path):
-    whole, first, second = Line(), Line(), Line(seed=9)
-    train_leg("line", whole, draw, tmp_path / "whole.pt", Budget(steps=7), RATES)
-    train_leg("line", first, draw, tmp_path / "parts.pt", ShortLeg(steps=7), RATES)
-    assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 3
-    torch.manual_seed(123)
-    budget = Budget(steps=7)
-    train_leg("line", second, draw, tmp_path / "parts.pt", budget, RATES)
-    assert budget.step == 7
-    assert torch.equal(second.layer.weight, whole.layer.weight)
-    assert torch.equal(second.layer.bias, whole.layer.bias)
-    assert not torch.equal(first.layer.weight, whole.layer.weight)
-    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["weights"] for name in ("whole", "parts"))
-    assert all(torch.equal(a, b) for a, b in zip(one["master"], two["master"], strict=True))
-
-
-def test_a_complete_stage_takes_no_more_steps(tmp_path):
-    module = Line()
-    train_leg("line", module, draw, tmp_path / "s.pt", Budget(steps=2), RATES)
-    done = module.layer.weight.clone()
-    train_leg("line", module, draw, tmp_path / "s.pt", Budget(steps=2), RATES)
-    assert torch.equal(module.layer.weight, done)
-
-
-def test_the_averages_follow_and_are_what_is_left():
-    module = Line()
-    weights, expected = MasterWeights(module, RATES), module.layer.weight.detach().double()
-    for step in range(30):
-        module(*draw(step)).backward()
-        weights.update(0.1, step)
-        keep = min(0.9, (1 + step) / (10 + step))
-        expected = keep * expected + (1 - keep) * module.layer.weight.detach().double()
-    assert not torch.allclose(module.layer.weight.double(), expected, rtol=1e-4)
-    weights.finish()
-    assert torch.allclose(module.layer.weight.detach().double(), expected, rtol=1e-5)
-    assert module.layer.weight.grad is None
-
-
-def test_a_shard_is_whole_or_is_made_again(pool_folder, tmp_path):
+def test_a_shard_is_complete_or_rendered_again(pool_folder, tmp_path):
     names = sorted(p.name for p in pool_folder.iterdir())
     assert names == ["000000.canny.npy", "000000.depth.npy", "000000.json", "000000.openpose.npy", "000000.rgb.npy"]
     shutil.copytree(pool_folder, tmp_path / "p")
@@ -173,12 +61,14 @@ def test_a_shard_is_whole_or_is_made_again(pool_folder, tmp_path):
 
 
 def test_pool_holds_images_captions_and_maps(pool, pool_folder):
-    pictures = np.load(pool_folder / "000000.rgb.npy")
+    images = np.load(pool_folder / "000000.rgb.npy")
     assert (pool.count, len(pool.captions), len(pool.person)) == (SHARD, SHARD, SHARD)
-    assert torch.equal(pool.rgb, torch.from_numpy(pictures).permute(0, 3, 1, 2))
+    assert torch.equal(pool.rgb, torch.from_numpy(images).permute(0, 3, 1, 2))
     assert {kind: tuple(pool.hints(kind, SHARD).shape) for kind in ("canny", "depth", "openpose")} == {
-        "canny": (SHARD, 1, 64, 64), "depth": (SHARD, 1, 64, 64), "openpose": (SHARD, 3, 64, 64),
-    }  # fmt: skip
+        "canny": (SHARD, 1, 64, 64),
+        "depth": (SHARD, 1, 64, 64),
+        "openpose": (SHARD, 3, 64, 64),
+    }
     shown = pool.hints("openpose", SHARD).amax(dim=(1, 2, 3)) > 0
     assert all(bool(s) for s, person in zip(shown, pool.person, strict=True) if person)
     assert any(pool.person)
@@ -195,15 +85,15 @@ def test_whitening_moves_the_latents_and_no_image(vae, pool):
     assert torch.allclose(white.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-3)
     assert torch.allclose(white.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-3)
     assert torch.allclose(vae.decode(vae.encode(x).mean), before, atol=1e-3 * float(before.abs().max()))
-    # The posterior's deviation shrinks or grows with its mean.
+    # The posterior's standard deviation shrinks or grows with its mean.
     ratio = std / vae.encode(x).std
     assert torch.allclose(ratio, latents.std(dim=(0, 2, 3))[:, None, None].expand_as(ratio), rtol=1e-2)
 
 
 def test_psnr_is_that_of_its_definition(vae, pool):
     rgb = pool.rgb[:3]
-    pictures = vae.decode(vae.encode(as_input(rgb)).mean).clamp(-1, 1)
-    errors = ((as_input(rgb) - pictures).double() / 2).square().mean(dim=(1, 2, 3))
+    images = vae.decode(vae.encode(as_input(rgb)).mean).clamp(-1, 1)
+    errors = ((as_input(rgb) - images).double() / 2).square().mean(dim=(1, 2, 3))
     assert reconstruction_psnr(vae, rgb) == pytest.approx(float(np.mean([-10 * math.log10(e) for e in errors])))
 
 
@@ -246,34 +136,34 @@ def test_the_unknown_token_is_the_row_that_files_keep_for_all_others(latents, tm
 def test_prompts_are_emptied_and_words_become_unknown(latents):
     tokens, empty = latents.tokens, latents.empty_prompt
     special = (tokens == 49406) | (tokens == 49407) | (tokens == 0)
-    lost = damage_prompts(tokens, empty, 7, DenoiserRecipe(unknown=1.0, prompt_drop=0.0))
+    lost = corrupt_prompts(tokens, empty, 7, DenoiserConfig(unknown=1.0, prompt_drop=0.0))
     assert torch.equal(lost, torch.where(special, tokens, torch.full_like(tokens, 7)))
-    dropped = damage_prompts(tokens, empty, 7, DenoiserRecipe(unknown=0.0, prompt_drop=1.0))
+    dropped = corrupt_prompts(tokens, empty, 7, DenoiserConfig(unknown=0.0, prompt_drop=1.0))
     assert torch.equal(dropped, empty.expand_as(tokens))
-    assert torch.equal(damage_prompts(tokens, empty, 7, DenoiserRecipe(unknown=0.0, prompt_drop=0.0)), tokens)
+    assert torch.equal(corrupt_prompts(tokens, empty, 7, DenoiserConfig(unknown=0.0, prompt_drop=0.0)), tokens)
     torch.manual_seed(0)
-    many = damage_prompts(tokens.repeat(50, 1), empty, 7, DenoiserRecipe(unknown=0.0))
+    many = corrupt_prompts(tokens.repeat(50, 1), empty, 7, DenoiserConfig(unknown=0.0))
     share = float((many == empty).all(dim=1).float().mean())
     assert share == pytest.approx(0.1, abs=0.02)
 
 
 def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, monkeypatch):
-    """Every stage for two steps; the same words again change nothing."""
+    """Every stage for two steps; running them again changes nothing."""
     work, installed = tmp_path / "work", tmp_path / "installed"
     installed.mkdir()
     shutil.copytree(pool_folder, work / "pool")
-    monkeypatch.setattr(recipe, "CONFIG", TINY_V)
-    monkeypatch.setattr(recipe, "HELD_OUT", 2)
+    monkeypatch.setattr(runner, "MODEL", TINY_V)
+    monkeypatch.setattr(runner, "HELD_OUT", 2)
     monkeypatch.setattr(bundled, "FOLDER", installed)
     options = ["--work", str(work), "--steps", "2", "--batch-size", "2", "--device", "cpu", "--workers", "1"]
     options += ["--images", str(SHARD), "--conditions", str(SHARD)]
-    monkeypatch.setattr("sys.argv", ["recipe", *recipe.STAGES, *options])
-    recipe.main()
+    monkeypatch.setattr("sys.argv", ["pretrain", *runner.STAGES, *options])
+    command.main()
     report = json.loads((installed / "report.json").read_text())
-    trained = [stage for stage in recipe.STAGES if stage not in ("render", "evaluate", "install")]
+    trained = [stage for stage in runner.STAGES if stage not in ("render", "evaluate", "install")]
     assert sorted(report["stages"]) == sorted(trained)
     for (record,) in report["stages"].values():
-        assert (record["steps"], record["batch_size"], record["pictures"], record["complete"]) == (2, 2, SHARD, True)
+        assert (record["steps"], record["batch_size"], record["images"], record["complete"]) == (2, 2, SHARD, True)
     assert set(report["figures"]) == {"psnr_db", "scenes", "prompt alone", "canny", "depth", "openpose"}
     assert report["figures"]["scenes"] == 2
     assert (work / "held-out-00.jpg").stat().st_size > 1000
@@ -284,20 +174,20 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
         assert control.meta["license"] == "CC0-1.0"
         assert is_finite(control.model.state_dict())
     states = {p: p.stat().st_mtime_ns for p in Path(work).glob("*.pt")}
-    monkeypatch.setattr("sys.argv", ["recipe", *trained, *options])
-    recipe.main()
+    monkeypatch.setattr("sys.argv", ["pretrain", *trained, *options])
+    command.main()
     assert {p: p.stat().st_mtime_ns for p in Path(work).glob("*.pt")} == states
-    # Finished weights without the state of their training begin a stage anew.
+    # Finished weights without the state of their training start a stage from scratch.
     (work / "control-canny.pt").unlink()
-    monkeypatch.setattr("sys.argv", ["recipe", "control-canny", *options])
-    recipe.main()
+    monkeypatch.setattr("sys.argv", ["pretrain", "control-canny", *options])
+    command.main()
     assert [r["steps"] for r in json.loads((work / "stages.json").read_text())["control-canny"]] == [2, 2]
     assert (work / "canny.safetensors").read_bytes() != (installed / "canny.safetensors").read_bytes()
 
 
 def test_unknown_stages_are_refused(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sys.argv", ["recipe", "denoise", "--work", str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["pretrain", "denoise", "--work", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
-        recipe.main()
+        command.main()
     assert stop.value.code == 2
     assert "the stages are render, autoencoder, denoiser" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A contact sheet of a pair set: how it looks, at a glance."""
+"""A contact sheet of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,23 @@ _GAP = 4
 
 @dataclass(frozen=True)
 class Sheet:
-    """The image (h, w, 3) uint8, how many of how many pairs it shows, and what could not be shown."""
+    """The sheet (h, w, 3) uint8, how many of how many pairs it shows, and one message for each broken pair."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     shown: int
     pairs: int
     failures: tuple[str, ...]
 
 
 def contact_sheet(path: Path, count: int, *, columns: int | None = None) -> Sheet:
-    """Draw `count` pairs, evenly spread over the set: condition and target side by side, the prompt below.
+    """Show `count` pairs, evenly spread over the dataset: condition and target side by side, the prompt below.
 
-    A pair whose images cannot be read is shown as an empty place and named in `failures`. Raises InputError for an
-    unreadable set, and when no pair at all can be shown.
+    A pair whose images cannot be read is shown as an empty cell and listed in `failures`. Raises InputError for an
+    unreadable dataset, and when no pair at all can be shown.
     """
     pairs = list(iterate_records(path))
     if not pairs:
-        raise InputError(f"{records_file(path)}: no pairs in it")
+        raise InputError("no pairs in it", path=records_file(path))
     chosen = [pairs[i * len(pairs) // min(count, len(pairs))] for i in range(min(count, len(pairs)))]
     cells: list[NDArray[np.uint8] | None] = []
     failures = []
@@ -43,15 +43,15 @@ def contact_sheet(path: Path, count: int, *, columns: int | None = None) -> Shee
             cells.append(None)
             failures.append(str(error))
     if len(failures) == len(chosen):
-        raise InputError(f"{path}: no pair can be shown; the first: {failures[0]}")
-    picture = images.grid(
+        raise InputError(f"no pair can be shown; the first: {failures[0]}", path=path)
+    sheet = images.grid(
         cells, [pair.prompt for pair in chosen], columns=columns or min(3, len(chosen)), cell=2 * _SIDE + _GAP
     )
-    return Sheet(picture, len(chosen) - len(failures), len(pairs), tuple(failures))
+    return Sheet(sheet, len(chosen) - len(failures), len(pairs), tuple(failures))
 
 
 def _side_by_side(pair: Pair) -> NDArray[np.uint8]:
-    """Condition and target (256, 516, 3), each fitted into a square on white, a white strip between them."""
+    """Condition and target (256, 516, 3), each fitted into a white square, with a white gap between them."""
     cell = np.full((_SIDE, 2 * _SIDE + _GAP, 3), 255, np.uint8)
     for left, path in ((0, pair.source), (_SIDE + _GAP, pair.target)):
         image = images.read(path)

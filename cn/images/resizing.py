@@ -1,4 +1,4 @@
-"""Changing the size of images and condition maps, as the released checkpoints were fed."""
+"""Resizing of images and condition maps, as in the training of the released checkpoints."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from cn.conditions import Geometry
 from cn.errors import InputError
 
 MAX_PIXELS = 200_000_000
-"""Larger images are refused: nobody diffuses them, and a tiny file can claim any size (a decompression bomb)."""
+"""Larger images are refused: a tiny file can claim any size (a decompression bomb)."""
 
 MULTIPLE = 64
-"""Both sides of what Stable Diffusion's U-Net takes are multiples of this many pixels."""
+"""Both sides of Stable Diffusion's images are multiples of this many pixels."""
 
 
 def resize(image: NDArray[Any], size: tuple[int, int], geometry: Geometry = "smooth") -> NDArray[Any]:
     """An image or map (h, w) or (h, w, c) at `size` = (height, width), same dtype.
 
-    "discrete" takes the nearest pixel, so that no new label or color appears; "smooth" averages areas when it gets
-    smaller and interpolates bilinearly when it gets larger.
+    "discrete" takes the nearest pixel, so that no new label or color appears; "smooth" averages areas when shrinking
+    and interpolates bilinearly when enlarging.
     """
     import cv2
 
@@ -50,7 +50,7 @@ def bounded_short_side_size(height: int, width: int, short_side: int) -> tuple[i
 
 
 def resize_short_side(image: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
-    """An image (h, w, 3) at `bounded_short_side_size`, enlarged by Lanczos, reduced by area, as officially trained."""
+    """An image (h, w, 3) at `bounded_short_side_size`, enlarged by Lanczos, shrunk by area, as officially trained."""
     import cv2
 
     height, width = bounded_short_side_size(image.shape[0], image.shape[1], short_side)

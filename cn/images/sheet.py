@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 
-_PAPER, _INK, _SHADE = (255, 255, 255), (28, 28, 30), (236, 236, 236)
-_NIGHT, _CHALK, _SLATE = (24, 24, 26), (240, 240, 240), (48, 48, 52)
+# Paper, ink, and the cells without an image.
+_LIGHT: tuple[Color, Color, Color] = ((255, 255, 255), (28, 28, 30), (236, 236, 236))
+_DARK: tuple[Color, Color, Color] = ((24, 24, 26), (240, 240, 240), (48, 48, 52))
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class _Style:
     cell: int
     paper: Color
     ink: Color
-    faint: Color
+    empty: Color
 
     @property
     def gap(self) -> int:
@@ -68,25 +69,25 @@ def grid(
 ) -> NDArray[np.uint8]:
     """A labeled sheet of images, uint8 (h, w, 3) RGB.
 
-    `images` are uint8 (h, w), (h, w, 1) or (h, w, 3), any sizes, laid out row by row; None leaves a place empty.
-    `labels` stand under the images, one each. `columns` defaults to the number of column titles, else to a
-    near-square sheet. `row_titles` stand at the left, `column_titles` on top. `cell` is the side of the square that
-    every image is fitted into (never cut, never distorted); by default the largest side there is. Long text is
-    wrapped, and cut with "…" after a few lines. Dark ink on white paper, or with `dark` the other way round.
+    `images` are uint8 (h, w), (h, w, 1) or (h, w, 3), any sizes, laid out row by row; None leaves a cell empty.
+    `labels` are written under the images. `columns` defaults to the number of column titles, else to a
+    near-square sheet. `row_titles` are written at the left, `column_titles` at the top. `cell` is the side of the
+    square that every image is fitted into (never cropped or distorted), by default the largest side of all images. Long
+    text is wrapped, and cut with "…" after a few lines. Dark text on white, or with `dark` light text on black.
     """
     if not images:
         raise ValueError("a sheet needs at least one image")
     columns = columns or (len(column_titles) if column_titles else _near_square(len(images)))
     cell = cell or max((max(image.shape[:2]) for image in images if image is not None), default=256)
-    style = _Style(cell, _NIGHT, _CHALK, _SLATE) if dark else _Style(cell, _PAPER, _INK, _SHADE)
-    pictures = [None if image is None else _fitted(image, cell) for image in images]
-    width, heights = _cell_sizes(pictures, columns, cell)
+    style = _Style(cell, *(_DARK if dark else _LIGHT))
+    fitted = [None if image is None else _fitted(image, cell) for image in images]
+    width, heights = _cell_sizes(fitted, columns, cell)
     return _Page(
         style=style,
         columns=columns,
         width=width,
         heights=heights,
-        pictures=pictures,
+        fitted=fitted,
         heading=_wrap(title, style, columns * (width + style.gap) * 2, 2, 1.5) if title else None,
         tops=[_wrap(text, style, width, 3) for text in (column_titles or ())[:columns]],
         sides=[_wrap(text, style, max(90, cell // 2), 8) for text in (row_titles or ())[: len(heights)]],
@@ -96,13 +97,13 @@ def grid(
 
 @dataclass(frozen=True)
 class _Page:
-    """A sheet with all its parts at their final size, ready to be put in place."""
+    """A sheet with all its parts at their final size, ready to be laid out."""
 
     style: _Style
     columns: int
     width: int
     heights: list[int]
-    pictures: list[Image.Image | None]
+    fitted: list[Image.Image | None]
     heading: _Text | None
     tops: list[_Text]
     sides: list[_Text]
@@ -130,7 +131,7 @@ class _Page:
             if row < len(self.sides):
                 middle = y + (self.heights[row] - self.sides[row].height) / 2
                 self.sides[row].draw(canvas, margin + side_width, middle, style.ink, "ra")
-            for number in range(row * self.columns, min((row + 1) * self.columns, len(self.pictures))):
+            for number in range(row * self.columns, min((row + 1) * self.columns, len(self.fitted))):
                 self._draw_cell(page, canvas, number, left + number % self.columns * (self.width + gap), y)
         return np.array(page)
 
@@ -144,40 +145,40 @@ class _Page:
         return bands
 
     def _draw_cell(self, page: Image.Image, canvas: ImageDraw.ImageDraw, number: int, x: int, y: int) -> None:
-        picture, height = self.pictures[number], self.heights[number // self.columns]
-        if picture is None:
-            canvas.rectangle((x, y, x + self.width - 1, y + height - 1), fill=self.style.faint)
+        image, height = self.fitted[number], self.heights[number // self.columns]
+        if image is None:
+            canvas.rectangle((x, y, x + self.width - 1, y + height - 1), fill=self.style.empty)
         else:
-            page.paste(picture, (x + (self.width - picture.width) // 2, y + (height - picture.height) // 2))
+            page.paste(image, (x + (self.width - image.width) // 2, y + (height - image.height) // 2))
         if number < len(self.under):
             self.under[number].draw(canvas, x + self.width / 2, y + height + self.style.gap // 2, self.style.ink)
 
 
 def _near_square(count: int) -> int:
-    """The number of columns of a sheet that is about as wide as high, without a nearly empty last row."""
+    """The number of columns of a nearly square sheet without a nearly empty last row."""
     return min(range(1, count + 1), key=lambda c: (abs(c - (-(-count // c))) + 2 * (-count % c) / c, -c))
 
 
 def _fitted(image: NDArray[np.uint8], cell: int) -> Image.Image:
-    """The image with its longer side at `cell`; small ones grow by whole pixels so that they stay crisp."""
-    picture = Image.fromarray(np.ascontiguousarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image))
-    picture = picture.convert("RGB")
-    factor = cell / max(picture.size)
+    """The image with its longer side at `cell`; small images are enlarged by nearest neighbor to stay sharp."""
+    array = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    result = Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+    factor = cell / max(result.size)
     if factor == 1:
-        return picture
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    return picture.resize(size, Image.Resampling.NEAREST if factor >= 2 else Image.Resampling.LANCZOS)
+        return result
+    size = (max(1, round(result.width * factor)), max(1, round(result.height * factor)))
+    return result.resize(size, Image.Resampling.NEAREST if factor >= 2 else Image.Resampling.LANCZOS)
 
 
-def _cell_sizes(pictures: Sequence[Image.Image | None], columns: int, cell: int) -> tuple[int, list[int]]:
-    """The common width of all columns, and the height of each row: no more than the images need."""
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    width = max((picture.width for picture in pictures if picture), default=cell)
-    return width, [max((picture.height for picture in row if picture), default=cell) for row in rows]
+def _cell_sizes(fitted: Sequence[Image.Image | None], columns: int, cell: int) -> tuple[int, list[int]]:
+    """The common width of all columns and the height of each row, as small as the images allow."""
+    rows = [fitted[start : start + columns] for start in range(0, len(fitted), columns)]
+    width = max((image.width for image in fitted if image), default=cell)
+    return width, [max((image.height for image in row if image), default=cell) for row in rows]
 
 
-def _wrap(text: str, style: _Style, width: int, most: int, scale: float = 1.0) -> _Text:
-    """`text` in at most `most` lines of at most `width` pixels; line breaks in it are kept."""
+def _wrap(text: str, style: _Style, width: int, max_lines: int, scale: float = 1.0) -> _Text:
+    """`text` in at most `max_lines` lines of at most `width` pixels; line breaks in it are kept."""
     font = style.font(scale)
     box = font.getbbox("Ågjy")
     lines: list[str] = []
@@ -190,10 +191,10 @@ def _wrap(text: str, style: _Style, width: int, most: int, scale: float = 1.0) -
                 longer = word
             line = longer
         lines.append(line)
-    if len(lines) > most:
-        lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
-    fitted = tuple(_cut(line, font, width) for line in lines)
-    return _Text(fitted, font, round((box[3] - box[1]) * 1.3))
+    if len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], f"{lines[max_lines - 1]} …"]
+    cut = tuple(_cut(line, font, width) for line in lines)
+    return _Text(cut, font, round((box[3] - box[1]) * 1.3))
 
 
 def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

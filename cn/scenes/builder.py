@@ -1,19 +1,20 @@
-"""Solids with a color and a class, and the builder that shapes them in the coordinates of the thing at hand."""
-
-from __future__ import annotations
+"""Solids with a color and a class, and the builder that places them in the coordinates of the current thing."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .classes import CLASSES
-from .colors import LINEAR
-from .geometry import Array, Vec, frame_along, turn
-from .primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
+from cn.scenes.classes import CLASSES
+from cn.scenes.colors import LINEAR
+from cn.scenes.geometry import Array, Vec, frame_along, turn
+from cn.scenes.primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
 
 Point = Array | Vec
+PartColors = dict[str, str]
+"""Part of a thing → its color name."""
+
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
-"""Patterns, painted by ``painter``."""
+"""Surface patterns; `shading` draws them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,19 @@ class Solid:
     kind: int
     size: tuple[float, float, float]
     matrix: Array
-    """Own space → world (3, 4)."""
+    """Object space → world, (3, 4)."""
     color: Array
     """Linear RGB (3,)."""
     class_id: int
     glow: float
-    """0: lit by the light only; 1: shines with its own color."""
+    """0: lit by the light only; 1: emits its own color."""
     pattern: int
     owner: int
-    """Which thing of the scene it belongs to; key points ask for it."""
+    """Index of the scene's item that it belongs to, for the visibility of keypoints; -1 for none."""
     shadow: bool
 
 
-class Clay:
+class Builder:
     """Collects solids. Positions and sizes are in the current thing's coordinates (meters before its scale)."""
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Clay:
         self.place((0.0, 0.0, 0.0))
 
     def place(self, position: Vec, heading: float = 0.0, scale: float = 1.0, owner: int = -1) -> None:
-        """Start a thing at ``position``, turned by ``heading`` (radians) and ``scale`` times as large."""
+        """Start a thing at `position`, turned by `heading` (radians) and `scale` times as large."""
         self.basis = turn(heading) * scale
         self.position = np.asarray(position, np.float64)
         self.owner = owner
@@ -53,8 +54,9 @@ class Clay:
         """The thing's coordinates (..., 3) → world."""
         return np.asarray(points, np.float64) @ self.basis.T + self.position
 
-    def _add(self, kind: int, size: Vec, columns: Array, center: Point, color: str, label: str,
-             glow: float, pattern: int) -> None:  # fmt: skip
+    def _add(
+        self, kind: int, size: Vec, columns: Array, center: Point, color: str, label: str, glow: float, pattern: int
+    ) -> None:
         """Put one solid into the world."""
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
@@ -62,33 +64,73 @@ class Clay:
         solid = Solid(kind, size, matrix, LINEAR[color], CLASSES[label], glow, pattern, self.owner, self.shadow)
         self.solids.append(solid)
 
-    def ball(self, center: Point, radii: float | Vec, color: str, label: str, *,
-             rotation: Array | None = None, glow: float = 0.0, pattern: int = PLAIN) -> None:  # fmt: skip
+    def ellipsoid(
+        self,
+        center: Point,
+        radii: float | Vec,
+        color: str,
+        label: str,
+        *,
+        rotation: Array | None = None,
+        glow: float = 0.0,
+        pattern: int = PLAIN,
+    ) -> None:
         """A sphere or ellipsoid."""
         spread = np.diag(np.broadcast_to(np.asarray(radii, np.float64), 3))
         columns = spread if rotation is None else rotation @ spread
         self._add(SPHERE, (0.0, 0.0, 0.0), columns, center, color, label, glow, pattern)
 
-    def box(self, center: Point, half: Vec, color: str, label: str, *,
-            rotation: Array | None = None, columns: Array | None = None, glow: float = 0.0,
-            pattern: int = PLAIN) -> None:  # fmt: skip
-        """A box of half extents ``half``; ``columns`` (3, 3) gives the half axes outright, for slanted ones."""
+    def box(
+        self,
+        center: Point,
+        half: Vec,
+        color: str,
+        label: str,
+        *,
+        rotation: Array | None = None,
+        columns: Array | None = None,
+        glow: float = 0.0,
+        pattern: int = PLAIN,
+    ) -> None:
+        """A box of half extents `half`; `columns` (3, 3) gives the half axes directly, for slanted boxes."""
         if columns is None:
             columns = np.diag(half) if rotation is None else rotation @ np.diag(half)
         self._add(BOX, (0.0, 0.0, 0.0), columns, center, color, label, glow, pattern)
 
-    def post(self, foot: Point, top: Point, r0: float, r1: float, color: str, label: str, *,
-             flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0,
-             pattern: int = PLAIN) -> None:  # fmt: skip
-        """A cylinder or frustum from ``foot`` (radius ``r0`` > 0) to ``top`` (``r1``), ``flat`` times as deep."""
+    def frustum(
+        self,
+        foot: Point,
+        top: Point,
+        r0: float,
+        r1: float,
+        color: str,
+        label: str,
+        *,
+        flat: float = 1.0,
+        facing: Vec = (0.0, 0.0, 1.0),
+        glow: float = 0.0,
+        pattern: int = PLAIN,
+    ) -> None:
+        """A cylinder or frustum from `foot` (radius `r0` > 0) to `top` (`r1`), `flat` times as deep."""
         a, b = np.asarray(foot, np.float64), np.asarray(top, np.float64)
         length = float(np.linalg.norm(b - a))
         columns = frame_along(b - a, facing) @ np.diag([r0, length / 2, r0 * flat])
         self._add(FRUSTUM, (r1 / r0, 0.0, 0.0), columns, (a + b) / 2, color, label, glow, pattern)
 
-    def limb(self, start: Point, end: Point, r0: float, r1: float, color: str, label: str, *,
-             flat: float = 1.0, facing: Vec = (0.0, 0.0, 1.0), glow: float = 0.0) -> None:  # fmt: skip
-        """A rounded bar between two points; ``flat`` squeezes it along ``facing``."""
+    def capsule(
+        self,
+        start: Point,
+        end: Point,
+        r0: float,
+        r1: float,
+        color: str,
+        label: str,
+        *,
+        flat: float = 1.0,
+        facing: Vec = (0.0, 0.0, 1.0),
+        glow: float = 0.0,
+    ) -> None:
+        """A rounded bar between two points; `flat` squeezes it along `facing`."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         length = max(float(np.linalg.norm(b - a)), abs(r0 - r1) * 1.02 + 1e-4)
         columns = frame_along(b - a, facing) @ np.diag([1.0, 1.0, flat])

@@ -1,14 +1,12 @@
 """The four lights: sun or moon, ambient, sky with clouds and stars, and the soft shadow map."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from .caster import focus, trace
-from .clay import Solid
-from .geometry import Array, Camera, Vec, parallel
+from cn.scenes.builder import Solid
+from cn.scenes.geometry import Array, Camera, Vec, parallel
+from cn.scenes.raycaster import project_solids, trace
 
 
 def rgb(code: str) -> Array:
@@ -25,7 +23,7 @@ class Light:
     """Of the sun or moon, degrees."""
     ambient: Vec
     bounce: Vec
-    """Light from below, in front of the ground's own color."""
+    """Light reflected from the ground."""
     horizon: str
     middle: str
     zenith: str
@@ -39,34 +37,86 @@ class Light:
 
 
 LIGHTS: dict[str, Light] = {
-    "morning": Light((1.75, 1.36, 0.98), 38, (0.54, 0.58, 0.72), (0.26, 0.22, 0.18), "#ffdcb9", "#cfe3ee", "#86bfe6",
+    "morning": Light(
+        (1.75, 1.36, 0.98),
+        38,
+        (0.54, 0.58, 0.72),
+        (0.26, 0.22, 0.18),
+        "#ffdcb9",
+        "#cfe3ee",
+        "#86bfe6",
         "#f6dfcb",
-                     "#fff3cf", 0.050, 0.55, "#fff4ea", "#f3cdb8", 1.02),
-    "noon": Light((1.72, 1.64, 1.48), 56, (0.52, 0.62, 0.78), (0.24, 0.24, 0.22), "#d9f0fa", "#9ed4f4", "#4a9fe6",
+        "#fff3cf",
+        0.050,
+        0.55,
+        "#fff4ea",
+        "#f3cdb8",
+        1.02,
+    ),
+    "noon": Light(
+        (1.72, 1.64, 1.48),
+        56,
+        (0.52, 0.62, 0.78),
+        (0.24, 0.24, 0.22),
+        "#d9f0fa",
+        "#9ed4f4",
+        "#4a9fe6",
         "#cfe8f4",
-                  "#fffbe6", 0.045, 0.25, "#ffffff", "#d5e6f2", 1.05),
-    "dusk": Light((1.68, 0.96, 0.56), 30, (0.45, 0.40, 0.58), (0.26, 0.16, 0.16), "#ffb15f", "#ee7f86", "#6b4c9e",
+        "#fffbe6",
+        0.045,
+        0.25,
+        "#ffffff",
+        "#d5e6f2",
+        1.05,
+    ),
+    "dusk": Light(
+        (1.68, 0.96, 0.56),
+        30,
+        (0.45, 0.40, 0.58),
+        (0.26, 0.16, 0.16),
+        "#ffb15f",
+        "#ee7f86",
+        "#6b4c9e",
         "#e79a86",
-                  "#fff0c0", 0.060, 0.75, "#f6a58f", "#a8619a", 1.05),
-    "night": Light((0.72, 0.74, 0.90), 48, (0.27, 0.31, 0.46), (0.06, 0.08, 0.15), "#41609f", "#26407f", "#111c4d",
+        "#fff0c0",
+        0.060,
+        0.75,
+        "#f6a58f",
+        "#a8619a",
+        1.05,
+    ),
+    "night": Light(
+        (0.72, 0.74, 0.90),
+        48,
+        (0.27, 0.31, 0.46),
+        (0.06, 0.08, 0.15),
+        "#41609f",
+        "#26407f",
+        "#111c4d",
         "#33508f",
-                   "#fbf6dc", 0.052, 0.30, "#3d5796", "#2a417c", 1.25),
-}  # fmt: skip
+        "#fbf6dc",
+        0.052,
+        0.30,
+        "#3d5796",
+        "#2a417c",
+        1.25,
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Sky:
-    """What hangs in the sky, in slope coordinates (x/-z, y/-z) of the world."""
+    """Sun or moon, clouds and stars, in slope coordinates (x/-z, y/-z) of the world."""
 
     disc: tuple[float, float] | None
-    puffs: Array
-    """(n, 4): x, y, half width, half height of the balls of cloud."""
+    clouds: Array
+    """(n, 4): x, y, half width, half height of the ellipsoids that form the clouds."""
     stars: Array
     """(n, 3): x, y, radius."""
 
 
-def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
-    """Sky colors (n, 3) as shown, for world ``direction`` (n, 3); ``pixel`` is a pixel's size as a slope."""
+def shade_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
+    """Sky colors (n, 3) as shown, for world `direction` (n, 3); `pixel` is a pixel's size as a slope."""
     ahead = np.maximum(-direction[:, 2], np.float32(0.05))
     u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
     low, mid, high = rgb(light.horizon), rgb(light.middle), rgb(light.zenith)
@@ -85,22 +135,22 @@ def paint_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
         color += (rgb(light.disc) - color) * shine[:, None]
         inside = np.clip((light.disc_size - far) / pixel + 0.5, 0, 1)[:, None]
         color += (rgb(light.disc) - color) * inside
-    if len(sky.puffs):
-        _paint_clouds(light, sky.puffs, u, v, color)
+    if len(sky.clouds):
+        _blend_clouds(light, sky.clouds, u, v, color)
     return np.clip(color, 0, 1)
 
 
-def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, color: Array) -> None:
-    """Blend soft, flat-bottomed clouds into ``color`` (n, 3) in place."""
+def _blend_clouds(light: Light, clouds: Array, u: Array, v: Array, color: Array) -> None:
+    """Blend soft, flat-bottomed clouds into `color` (n, 3) in place."""
     top, shade = rgb(light.cloud), rgb(light.cloud_shade)
-    low, high = (puffs[:, 1] - puffs[:, 3]).min() - 0.05, (puffs[:, 1] + puffs[:, 3]).max() + 0.05
+    low, high = (clouds[:, 1] - clouds[:, 3]).min() - 0.05, (clouds[:, 1] + clouds[:, 3]).max() + 0.05
     rows = np.flatnonzero((v > low) & (v < high))
     if not len(rows):
         return
     x, y = u[rows], v[rows]
     body = np.zeros_like(x)
     bright, weight = np.zeros_like(x), np.full_like(x, 1e-6)
-    for px, py, wide, tall in puffs.tolist():
+    for px, py, wide, tall in clouds.tolist():
         dx, dy = (x - px) / wide, (y - py) / tall
         dy = np.where(dy < 0, dy * np.float32(1.7), dy)
         inside = np.clip(1.12 - dx * dx - dy * dy, 0, 1)
@@ -115,20 +165,20 @@ def _paint_clouds(light: Light, puffs: Array, u: Array, v: Array, color: Array) 
 
 @dataclass(frozen=True)
 class ShadowMap:
-    """Exponential shadow map: how far above the ground the light is stopped, blurred so that edges are soft.
+    """Exponential shadow map: the height above the ground at which light is blocked, blurred for soft edges.
 
-    ``occluder`` (size, size) holds log-mean-exp depths less the depth of the ground (0 or below). Both that and the
-    receiver's are affine on any plane, so by Jensen's inequality a flat receiver never shadows itself.
+    `occluder` (size, size) holds log-mean-exp depths less the depth of the ground (0 or below). Occluder and
+    receiver depths are affine on any plane, so by Jensen's inequality a flat receiver never shadows itself.
     """
 
     camera: Camera
     occluder: Array
     sharpness: float
     ground: tuple[float, float, float]
-    """Depth of the ground: constant, change per texel in x and in y."""
+    """Depth of the ground plane: constant, change per texel in x and in y."""
 
     def lit(self, points: Array) -> Array:
-        """Fraction of the light (n,) that reaches world ``points`` (n, 3), 0 to 1."""
+        """Fraction of the light (n,) that reaches world `points` (n, 3), 0 to 1."""
         x, y, depth = self._project(points)
         size = self.occluder.shape[0]
         inside = (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1)
@@ -157,9 +207,9 @@ class ShadowMap:
 
 
 def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float, size: int, blur: int) -> ShadowMap:
-    """Look from the light at everything within ``radius`` meters of ``center`` (3,)."""
+    """The shadow map of everything within `radius` meters of `center` (3,)."""
     camera = parallel(towards, center, (radius, radius), size)
-    depth, _ = trace(camera, focus(camera, solids, size, size), solids, size, size, casters=True)
+    depth, _ = trace(camera, project_solids(camera, solids, size, size), solids, size, size, shadow_casters_only=True)
     fall = camera.direction[0, 1]
     ground = tuple(-camera.origin[:, 1] / fall)
     grid = np.arange(size) + 0.5
@@ -172,7 +222,7 @@ def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float
 
 
 def _box(values: Array, radius: int, axis: int) -> Array:
-    """Mean over ``2·radius + 1`` neighbors along ``axis``, edges repeated."""
+    """Mean over `2·radius + 1` neighbors along `axis`, edges repeated."""
     pad = [(0, 0), (0, 0)]
     pad[axis] = (radius, radius)
     padded = np.pad(values, pad, mode="edge")

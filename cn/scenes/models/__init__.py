@@ -1,0 +1,1 @@
+"""Models of everything that can stand in a scene, built from simple solids."""

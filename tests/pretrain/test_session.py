@@ -1,0 +1,119 @@
+"""Training sessions of pretraining: budgets, learning rates, resumption, EMA."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cn.pretrain import session
+from cn.pretrain.session import Budget, MasterWeights, StageConfig, train_session
+
+
+def test_budget_of_steps():
+    budget = Budget(steps=4)
+    fractions = [budget.fraction]
+    for _ in range(5):
+        budget.tick()
+        fractions.append(budget.fraction)
+    assert fractions == [0, 0.25, 0.5, 0.75, 1, 1]
+    with pytest.raises(ValueError, match="steps or minutes"):
+        Budget()
+
+
+def test_budget_of_minutes_counts_all_sessions_but_not_the_time_between(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    budget = Budget(minutes=1, deadline=150.0)
+    now[0] = 110.0
+    budget.start()
+    now[0] = 125.0
+    budget.tick()
+    assert (budget.step, budget.seconds, budget.fraction, budget.session_over) == (1, 15.0, 0.25, False)
+    now[0] = 151.0
+    assert budget.session_over
+    later = Budget(minutes=1, step=budget.step, seconds=budget.seconds)
+    now[0] = 181.0
+    later.tick()
+    assert later.fraction == 0.75
+    now[0] = 200.0
+    later.tick()
+    assert (later.step, later.fraction) == (3, 1.0)
+
+
+def test_learning_rate_rises_stays_and_falls_to_one_per_cent():
+    budget, rates = Budget(steps=100), []
+    for _ in range(101):
+        rates.append(budget.learning_rate(2.0, warmup=10, decay_from=0.5))
+        budget.tick()
+    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
+    assert rates[9:51] == pytest.approx([2.0] * 42)
+    assert rates[75] == pytest.approx(2.0 * (0.01 + 0.99 * 0.5))
+    assert all(a > b for a, b in pairwise(rates[51:]))
+    assert rates[100] == pytest.approx(0.02)
+
+
+class Line(nn.Module):
+    """A small problem whose draws are random, so that the random state matters between sessions."""
+
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (self.layer(x) - y).square().mean()
+
+
+class ShortSession(Budget):
+    """Ends its session after three steps."""
+
+    @property
+    def session_over(self) -> bool:
+        return self.step >= 3
+
+
+def draw(step: int) -> tuple[Tensor, Tensor]:
+    x = torch.randn(8, 3)
+    return x, x.sum(dim=1, keepdim=True) + step
+
+
+SETTINGS = StageConfig(batch_size=8, learning_rate=0.1, warmup=2, ema_decay=0.9)
+
+
+def test_two_sessions_equal_one(tmp_path):
+    whole, first, second = Line(), Line(), Line(seed=9)
+    train_session("line", whole, draw, tmp_path / "whole.pt", Budget(steps=7), SETTINGS)
+    train_session("line", first, draw, tmp_path / "parts.pt", ShortSession(steps=7), SETTINGS)
+    assert torch.load(tmp_path / "parts.pt", weights_only=True)["step"] == 3
+    torch.manual_seed(123)
+    budget = Budget(steps=7)
+    train_session("line", second, draw, tmp_path / "parts.pt", budget, SETTINGS)
+    assert budget.step == 7
+    assert torch.equal(second.layer.weight, whole.layer.weight)
+    assert torch.equal(second.layer.bias, whole.layer.bias)
+    assert not torch.equal(first.layer.weight, whole.layer.weight)
+    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["weights"] for name in ("whole", "parts"))
+    assert all(torch.equal(a, b) for a, b in zip(one["master"], two["master"], strict=True))
+
+
+def test_a_complete_stage_takes_no_more_steps(tmp_path):
+    module = Line()
+    train_session("line", module, draw, tmp_path / "s.pt", Budget(steps=2), SETTINGS)
+    done = module.layer.weight.clone()
+    train_session("line", module, draw, tmp_path / "s.pt", Budget(steps=2), SETTINGS)
+    assert torch.equal(module.layer.weight, done)
+
+
+def test_the_ema_follows_and_is_left_in_the_module():
+    module = Line()
+    weights, expected = MasterWeights(module, SETTINGS), module.layer.weight.detach().double()
+    for step in range(30):
+        module(*draw(step)).backward()
+        weights.update(0.1, step)
+        keep = min(0.9, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * module.layer.weight.detach().double()
+    assert not torch.allclose(module.layer.weight.double(), expected, rtol=1e-4)
+    weights.finish()
+    assert torch.allclose(module.layer.weight.detach().double(), expected, rtol=1e-5)
+    assert module.layer.weight.grad is None
