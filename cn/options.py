@@ -18,7 +18,6 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cn.errors import InputError, UsageError
@@ -141,7 +140,7 @@ def check_value(field: Declared, value: Any, *, typed: bool = False) -> None:
         raise UsageError(f"{field.label} must be {allowed}, not {value!r}")
     if not choices and (wanted := _wrong_type(field.type, value)):
         raise UsageError(f"{field.label} must be {wanted}, not {value!r}")
-    if isinstance(value, Real) and (wrong := _out_of_bounds(field.option, value)):
+    if isinstance(value, int | float) and (wrong := _out_of_bounds(field.option, value)):
         raise UsageError(f"{field.label} must be {wrong}, not {value}")
 
 
@@ -199,9 +198,9 @@ def _wrong_type(kind: Any, value: Any) -> str | None:
     if kind is bool:
         return None if isinstance(value, bool) else "true or false"
     if kind is int:
-        return None if isinstance(value, Integral) and not isinstance(value, bool) else "a whole number"
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
     if kind is float:
-        return None if isinstance(value, Real) and not isinstance(value, bool) else "a number"
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
     if kind is str:
         return None if isinstance(value, str) else "a text"
     if get_origin(kind) is tuple and Ellipsis in get_args(kind):
@@ -216,7 +215,7 @@ def _wrong_type(kind: Any, value: Any) -> str | None:
 
 def _out_of_bounds(option: Option | None, value: Any) -> str | None:
     """What a number should be, in words, where it is outside its bounds, infinite or not a number."""
-    if not isinstance(value, Integral) and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return "a finite number"
     if option is None:
         return None
