@@ -285,7 +285,7 @@ def test_python_m_cn_is_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["tr"], {"train"}),
+        (["tr"], {"train", "transfer"}),
         (["detect", "open"], {"openpose", "openpifpaf"}),
         (["train", "--cond", "open"], {"openpose", "openpifpaf"}),
         (["sample", "--detect", "ca"], {"canny"}),
