@@ -24,7 +24,7 @@ from cn.errors import (
     UsageError,
     WeightsError,
 )
-from tests.helpers.cli import PROGRAM, _environment, cn
+from tests.helpers.cli import PROGRAM, cn_process, environment
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_version_and_help_go_to_stdout(capsys):
 
 
 def test_no_color_and_no_terminal_give_no_control_characters():
-    done = cn("detect", "canny", "nothing.png", "x.png")
+    done = cn_process("detect", "canny", "nothing.png", "x.png")
     assert done.returncode == 3
-    assert "\x1b" not in done.stdout + done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -270,7 +270,7 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
 )
 def test_closed_and_full_streams_are_no_internal_error(redirection, code):
     line = f"{shlex.quote(sys.executable)} -m cn.app weights list {redirection}"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=_environment(None))
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stderr) == (code, "")
 
 
