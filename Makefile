@@ -3,7 +3,7 @@
 # The first target that you run creates the environment it needs (.venv), which takes a few minutes; later ones reuse it.
 # Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, such as the index of PyTorch's smaller CPU builds),
 # PHOTO (a photograph of your own for the demo), ONLY (sections of the benchmark), JOBS (processes for the tests; each
-# may take 3 GB), UV (the uv program, for `make lowest`).
+# may take 3 GB), UV (the uv program) and EXCEPT (versions to test with instead of the lowest), both for `make lowest`.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
@@ -11,11 +11,13 @@ PHOTO ?=
 ONLY ?=
 JOBS ?= 2
 UV ?= uv
+EXCEPT ?=
 WORK ?= build/weights
 STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOWEST := build/lowest
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sheet check test lint format dist lowest weights bench clean
@@ -30,10 +32,10 @@ sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the netwo
 	$(RUN) tools/sheet.py
 
 check: lint  ## Before each commit: style, types and the fast tests (under 90 s on two cores)
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(RUN) -m pytest $(PARALLEL) -m "not slow"
 
 test: $(VENV)/test.stamp  ## Run the whole test suite
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile
+	$(RUN) -m pytest $(PARALLEL)
 
 lint: $(VENV)/test.stamp $(VENV)/dev.stamp  ## Check style, format and types
 	$(RUN) -m ruff check .
@@ -47,6 +49,14 @@ format: $(VENV)/dev.stamp  ## Format the source and fix what ruff can fix
 dist: $(VENV)/dev.stamp  ## Build the sdist and the wheel into dist/
 	rm -rf dist
 	$(RUN) -m build --no-isolation
+
+lowest:  ## Run the tests with the lowest versions that pyproject.toml allows (needs uv; EXCEPT="torch==2.9.1" overrides some)
+	mkdir -p $(LOWEST)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)/venv
+	printf '%s\n' $(EXCEPT) > $(LOWEST)/overrides.txt
+	$(UV) pip install --quiet --python $(LOWEST)/venv --resolution lowest-direct \
+	  --override $(LOWEST)/overrides.txt --editable '.[test]'
+	$(LOWEST)/venv/bin/python -m pytest $(PARALLEL)
 
 weights: $(VENV)/test.stamp  ## Train the bundled weights from scratch (hours on a CPU; WORK=folder; run again to continue)
 	$(RUN) -m cn.pretrain render $(STAGES) evaluate install --work $(WORK) --images 40000 --conditions 16000

@@ -21,8 +21,6 @@ from cn import __version__
 ROOT = Path(__file__).parent.parent.parent
 BUILT_FROM = ("cn", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "Makefile")
 
-pytestmark = pytest.mark.slow
-
 
 def build(kind: str, source: Path, out: Path) -> Path:
     """Build the "sdist" or "wheel" of a source folder with the setuptools installed here: no index is needed."""
