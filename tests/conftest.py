@@ -28,16 +28,23 @@ torch.set_num_threads(1)
 # A shell starts background jobs with Ctrl-C ignored, and programs started from here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SLOW_FOLDERS = ("dist", "pretrain", "reference")
-"""Folders of tests that are slow as a whole; elsewhere a test or a file has the mark."""
+SLOW = (
+    *("dist", "pretrain", "reference", "train", "detect/nets"),
+    *("checkpoints/test_convert.py", "checkpoints/test_damaged.py", "weights/test_bundled_weights.py"),
+    *("commands/test_detect_classes.py", "commands/test_detect_networks.py", "commands/test_detect_people.py"),
+    *("commands/test_sample.py", "commands/test_train.py", "detect/run/test_batch.py", "test_hostile.py"),
+)
+"""Folders and files of tests that are slow as a whole, by measurement; elsewhere a test has the mark `slow` itself."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow folders, and run files with slow tests first, so that both processes are busy until the end."""
-    root = Path(__file__).parent
+    """Mark what is in SLOW, and run files with slow tests first, so that all processes are busy until the end."""
+    places = [Path(__file__).parent / place for place in SLOW]
+    if missing := [str(place) for place in places if not place.exists()]:
+        raise pytest.UsageError(f"SLOW in tests/conftest.py names what does not exist: {', '.join(missing)}")
     for item in items:
-        if item.path.relative_to(root).parts[0] in SLOW_FOLDERS:
+        if any(item.path.is_relative_to(place) for place in places):
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

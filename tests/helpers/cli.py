@@ -59,14 +59,19 @@ def cn_process(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `cn` as a program, to the end; stdout and stderr as bytes."""
     command = [*PROGRAM, *map(str, words)]
-    return subprocess.run(command, cwd=cwd, input=stdin or b"", capture_output=True, env=environment(), timeout=120)
+    return subprocess.run(command, cwd=cwd, input=stdin or b"", capture_output=True, env=program_environment())
 
 
 def start_cn(*words: str | Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     """Start `cn` as a program, in a process group of its own, without waiting."""
     command = [*PROGRAM, *map(str, words)]
     return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), start_new_session=True
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=program_environment(),
+        start_new_session=True,
     )
 
 
@@ -98,6 +103,6 @@ def _variables(extra: dict[str, str] | None) -> dict[str, str]:
     return {"COLUMNS": "100", "TERM": "xterm", **(extra or {})}
 
 
-def environment() -> dict[str, str]:
+def program_environment() -> dict[str, str]:
     # The package is imported from the checkout, wherever the command runs.
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent), **_variables(None)}
