@@ -1,51 +1,70 @@
-# Everything that is done with this repository. `make` alone lists it.
+# Every task of this repository; `make` alone lists them.
 #
-# Each target makes its environment by itself (.venv) the first time, which takes a few minutes, and finds it ready from
-# then on. Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, say the index of
-# PyTorch's smaller CPU builds), PHOTO (a picture of your own for the demo), ONLY (sections of the benchmark),
-# JOBS (processes for the tests; each may take 3 GB).
+# The first target that you run creates the environment it needs (.venv), which takes a few minutes; later ones reuse it.
+# Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, such as the index of PyTorch's smaller CPU builds),
+# PHOTO (a photograph of your own for the demo), ONLY (sections of the benchmark), JOBS (processes for the tests; each
+# may take 3 GB), UV (the uv program) and EXCEPT (versions to test with instead of the lowest), both for `make lowest`.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 PHOTO ?=
 ONLY ?=
 JOBS ?= 2
+UV ?= uv
+EXCEPT ?=
 WORK ?= build/weights
 STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
 RUN := $(VENV)/bin/python
+LOWEST := build/lowest
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sheet test lint format weights bench clean
+.PHONY: help demo sheet check test lint format dist lowest weights bench clean
 
-help:  ## List what can be made
+help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/demo.stamp  ## Detect, sample and train for real, on this machine (PHOTO=my.jpg for your own photograph)
+demo: $(VENV)/demo.stamp  ## Detect, sample and train on this machine, in minutes (PHOTO=my.jpg for your own photograph)
 	$(RUN) tools/demo.py $(if $(PHOTO),--photo "$(PHOTO)")
 
-sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the networks whose weights are here
+sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the networks whose weights are on this machine
 	$(RUN) tools/sheet.py
 
+check: lint  ## Before each commit: style, types and the fast tests (under 90 s on two cores)
+	$(RUN) -m pytest $(PARALLEL) -m "not slow"
+
 test: $(VENV)/test.stamp  ## Run the whole test suite
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile
+	$(RUN) -m pytest $(PARALLEL)
 
 lint: $(VENV)/test.stamp $(VENV)/dev.stamp  ## Check style, format and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-format: $(VENV)/dev.stamp  ## Bring the source into its format
+format: $(VENV)/dev.stamp  ## Format the source and fix what ruff can fix
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-weights: $(VENV)/test.stamp  ## Make the bundled weights anew (hours on a CPU; WORK=folder; run again to continue)
+dist: $(VENV)/dev.stamp  ## Build the sdist and the wheel into dist/
+	rm -rf dist
+	$(RUN) -m build --no-isolation
+
+lowest:  ## Run the tests with the lowest versions that pyproject.toml allows (needs uv; EXCEPT="torch==2.9.1" overrides some)
+	mkdir -p $(LOWEST)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)/venv
+	printf '%s\n' $(EXCEPT) > $(LOWEST)/overrides.txt
+	$(UV) pip install --quiet --python $(LOWEST)/venv --resolution lowest-direct \
+	  --override $(LOWEST)/overrides.txt --editable '.[test]'
+	$(LOWEST)/venv/bin/python -m pytest $(PARALLEL)
+
+weights: $(VENV)/test.stamp  ## Train the bundled weights from scratch (hours on a CPU; WORK=folder; run again to continue)
 	$(RUN) -m cn.pretrain render $(STAGES) evaluate install --work $(WORK) --images 40000 --conditions 16000
 
-bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some)
+bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some sections)
 	$(RUN) tools/bench.py $(ONLY)
 
-clean:  ## Remove the environment and what demo and tools have made
+clean:  ## Remove the environment and everything that these targets create
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache
 
 $(RUN):
@@ -53,8 +72,8 @@ $(RUN):
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp for each set of extras: installed once, and again when the dependencies change.
+# One stamp for each set of extras: they are installed once, and again when pyproject.toml changes.
 $(VENV)/%.stamp: pyproject.toml | $(RUN)
-	@echo "Installing cn[$*] into $(VENV) (torch is large: a few minutes the first time) …" >&2
+	@echo "Installing controlnet-cn[$*] into $(VENV) (torch is large: a few minutes the first time) …" >&2
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --editable '.[$*]'
 	@touch $@

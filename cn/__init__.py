@@ -2,9 +2,10 @@
 
 import os
 
-__version__ = "0.1.0"
+# The version of the package, the wheel and `cn --version`: pyproject.toml reads it from here.
+__version__ = "0.2.0"
 
-# By default OpenMP's threads wait by spinning, which keeps other threads off a busy CPU: with another process on the
-# same two cores an image took a hundred times longer. Torch reads this when it is first imported; a value that is
-# already set is kept.
+# OpenMP threads spin while they wait, unless told otherwise, and a spinning thread takes a CPU core from the thread it
+# waits for: next to another process on the same two cores, sampling an image took a hundred times longer. torch reads
+# the variable when it is first imported; a value that is already set is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: a tiny base in a file, and a small set of pairs."""
+"""Fixtures that several test files share: a tiny base in a file, and a small dataset; which tests are slow."""
 
 import json
 import os
@@ -20,18 +20,39 @@ from cn.detect.nets.sketch import Anime2Sketch
 from tests.golden.make_detectors_edges import fill
 from tests.helpers.model_helpers import tiny_base
 
-# Networks this small are faster on one thread, and many times so when the processors are busy. Programs that the tests
-# start inherit it, so that their sums are rounded alike.
+# Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
+# inherit the setting, so that their sums are rounded in the same way.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-# What a shell puts into the background starts with Ctrl-C ignored, and programs started from here would inherit that.
+# A shell starts background jobs with Ctrl-C ignored, and programs started from here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SLOW = (
+    *("dist", "pretrain", "reference", "train", "detect/nets"),
+    *("checkpoints/test_convert.py", "checkpoints/test_damaged.py", "weights/test_bundled_weights.py"),
+    *("commands/test_detect_classes.py", "commands/test_detect_networks.py", "commands/test_detect_people.py"),
+    *("commands/test_sample.py", "commands/test_train.py", "detect/run/test_batch.py", "test_hostile.py"),
+)
+"""Folders and files of tests that are slow as a whole, by measurement; elsewhere a test has the mark `slow` itself."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in SLOW, and run files with slow tests first, so that all processes are busy until the end."""
+    places = [Path(__file__).parent / place for place in SLOW]
+    if missing := [str(place) for place in places if not place.exists()]:
+        raise pytest.UsageError(f"SLOW in tests/conftest.py names what does not exist: {', '.join(missing)}")
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in places):
+            item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole base, 64×64 pixels, a second to train on; saved in half precision like the bundled one."""
+    """A complete base of 64×64 pixels, which trains in a second; saved in half precision like the bundled one."""
     path = tmp_path_factory.mktemp("base") / "tiny.safetensors"
     save_base(path, tiny_base(), tokens=[0, 1, 2, 49406, 49407])
     return path
@@ -39,7 +60,7 @@ def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files of three networks with made-up weights, which load as the published ones do."""
+    """Weights files of three networks with made-up values, which load as the published ones do."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
@@ -54,7 +75,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "depth") -> Path:
-    """A pair set as `cn dataset synth` leaves it, with colored noise for pictures."""
+    """A dataset as `cn dataset synth` writes it, with colored noise for images."""
     rng = np.random.default_rng(count)
     text = ConditionInfo(kind, "test").to_text() if kind else None
     lines = []

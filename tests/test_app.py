@@ -24,7 +24,7 @@ from cn.errors import (
     UsageError,
     WeightsError,
 )
-from tests.helpers.cli import PROGRAM, _environment, cn
+from tests.helpers.cli import PROGRAM, cn_process, program_environment
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_version_and_help_go_to_stdout(capsys):
 
 
 def test_no_color_and_no_terminal_give_no_control_characters():
-    done = cn("detect", "canny", "nothing.png", "x.png")
+    done = cn_process("detect", "canny", "nothing.png", "x.png")
     assert done.returncode == 3
-    assert "\x1b" not in done.stdout + done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -270,13 +270,17 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
 )
 def test_closed_and_full_streams_are_no_internal_error(redirection, code):
     line = f"{shlex.quote(sys.executable)} -m cn.app weights list {redirection}"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=_environment(None))
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=program_environment())
     assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_python_m_cn_is_the_command_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "cn", "--version"], capture_output=True, text=True, env=_environment(None), cwd=tmp_path
+        [sys.executable, "-m", "cn", "--version"],
+        capture_output=True,
+        text=True,
+        env=program_environment(),
+        cwd=tmp_path,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cn {__version__}\n", "")
 
@@ -299,11 +303,11 @@ def test_bash_completes_commands_and_kinds(tmp_path, words, offered):
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cn "$@"\n')
     program.chmod(0o755)
     script = subprocess.run(
-        [program], env={**_environment(None), "_CN_COMPLETE": "source_bash"}, capture_output=True, text=True
+        [program], env={**program_environment(), "_CN_COMPLETE": "source_bash"}, capture_output=True, text=True
     ).stdout
     function = next(line.split("(")[0] for line in script.splitlines() if "()" in line)
     typed = " ".join(shlex.quote(word) for word in ["cn", *words])
     script += f'\nCOMP_WORDS=({typed}); COMP_CWORD={len(words)}; {function} cn; printf "%s\\n" "${{COMPREPLY[@]}}"\n'
-    environment = {**_environment(None), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = {**program_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert set(done.stdout.split()) == offered, done.stderr

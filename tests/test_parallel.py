@@ -10,12 +10,12 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import psutil
 import pytest
 
 from cn.parallel import WorkerDiedError, map_threads, map_unordered
+from tests.helpers.waiting import wait_until
 
 SAFETY_NET = 60.0
 """Seconds."""
@@ -96,10 +96,7 @@ def test_workers_do_not_outlive_a_killed_parent(number):
     process.send_signal(number)
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + SAFETY_NET
-    while any(map(is_alive, children)):
-        assert time.monotonic() < deadline, "workers outlive their parent"
-        time.sleep(0.05)
+    wait_until(lambda: not any(map(is_alive, children)))
 
 
 def is_alive(process: psutil.Process) -> bool:

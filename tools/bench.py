@@ -1,8 +1,9 @@
-"""How fast it is on this machine: one table. Run by `make bench`.
+"""Speed on this machine, as one table; run by `make bench`.
 
-Each section is a function that gives rows; SECTIONS lists them. `make bench ONLY="decoders openpose"` makes some.
+Each section is a function that yields rows; SECTIONS lists them. `make bench ONLY="decoders openpose"` runs some.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -22,7 +23,7 @@ STEP = Path(__file__).with_name("bench_step.py")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `goal` is what is aimed at, where something is."""
+    """One line of the table; `goal` is the target, where there is one."""
 
     what: str
     measured: str
@@ -30,7 +31,7 @@ class Row:
 
 
 def seconds(*words: object) -> float:
-    """How long one `cn` command takes, start-up included; it has to succeed."""
+    """The wall time of one `cn` command, start-up included; it must succeed."""
     start = time.perf_counter()
     subprocess.run([str(CN), *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     return time.perf_counter() - start
@@ -46,7 +47,7 @@ def help_rows() -> Iterator[Row]:
 
 
 def detection_rows(name: str) -> Iterator[Row]:
-    """`cn detect`: canny beside plain code ("plain"), decoding people ("decoders"), or the ways of a kind."""
+    """`cn detect`: canny against plain code ("plain"), decoding people ("decoders"), or the methods of a kind."""
     import bench_detect as detection
 
     single = {"plain": detection.canny_rows, "decoders": detection.decoder_rows}
@@ -55,7 +56,7 @@ def detection_rows(name: str) -> Iterator[Row]:
 
 
 def synth_rows() -> Iterator[Row]:
-    """The built-in scenes, written as pairs by two processes, start-up included."""
+    """The built-in scenes, written as a dataset by two processes, start-up included."""
     count = 200
     with tempfile.TemporaryDirectory() as folder:
         taken = seconds("dataset", "synth", Path(folder, "pairs"), "--count", count, "--cond", "canny", "--workers", 2)
@@ -82,7 +83,7 @@ def sample_rows() -> Iterator[Row]:
 
 
 def training_rows() -> Iterator[Row]:
-    """Training steps at 256×256, batch 4, latents at hand; rounds alternate, so that drift hits all alike."""
+    """Training steps at 256×256, batch 4, latents cached; rounds alternate, so that drift affects all alike."""
     kinds = ("control", "small-scale", "fine-tuning")
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(3):
@@ -101,6 +102,23 @@ def training_rows() -> Iterator[Row]:
         "ControlNet over fine-tuning", f"{time_ratio:.2f} in time, {memory_ratio:.2f} in memory", "1.34, 1.23 (paper)"
     )
     yield Row("small-scale over all links", f"{rate['small-scale'] / rate['control']:.2f} in speed", "1.6 (paper)")
+
+
+def archive_rows() -> Iterator[Row]:
+    """Refusing a pickle of two million instructions, without start-up: the best of three."""
+    from cn.archives.archive import open_archive
+    from cn.errors import CnError
+
+    def refuse(path: Path) -> float:
+        start = time.perf_counter()
+        with contextlib.suppress(CnError):
+            open_archive(path)
+        return time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "endless.ckpt")
+        path.write_bytes(b"\x80\2" + b"(" * 2_000_000)
+        yield Row("refusing an endless pickle", f"{min(refuse(path) for _ in range(3)):.2f} s", "≤ 1 s")
 
 
 def checkpoint_rows() -> Iterator[Row]:
@@ -141,19 +159,18 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "synth": synth_rows,
     "sample": sample_rows,
     "training": training_rows,
+    "archives": archive_rows,
     "checkpoints": checkpoint_rows,
 }
 
 
 def main() -> None:
-    """All sections, or those whose names are given; "detect" stands for all of detection."""
+    """Run all sections, or those that are named; "detect" stands for all of detection."""
     names = [name for word in sys.argv[1:] for name in (DETECTION if word == "detect" else (word,))] or [*SECTIONS]
     if unknown := [name for name in names if name not in SECTIONS]:
-        sys.exit(f"no section is called {unknown[0]}; there are detect and {', '.join(SECTIONS)}")
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(
-        f"{platform.processor() or platform.machine()}, {processors} processors, Python {platform.python_version()}\n"
-    )
+        sys.exit(f"no section is called {unknown[0]}; choose from detect, {', '.join(SECTIONS)}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"{platform.processor() or platform.machine()}, {cores} CPU cores, Python {platform.python_version()}\n")
     for name in names:
         for row in SECTIONS[name]():
             print(f"{row.what:<54} {row.measured:<60} {row.goal}".rstrip(), flush=True)

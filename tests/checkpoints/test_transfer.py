@@ -101,9 +101,10 @@ def test_a_trained_decoder_is_reported_and_kept(files, tmp_path):
     )
     for name, source in after.items():
         assert torch.equal(source.read(), own[name].read() + (b[name].read() - a[name].read())), name
+    written, base = contents(target / "base.safetensors"), contents(files / "b.safetensors")
     for part in ("vae", "text"):
-        for name, source in contents(target / "base.safetensors").parts[part].items():
-            assert torch.equal(source.read(), contents(files / "b.safetensors").parts[part][name].read()), name
+        for name, source in written.parts[part].items():
+            assert torch.equal(source.read(), base.parts[part][name].read()), name
 
 
 def test_mismatched_files_are_refused(files, tmp_path):

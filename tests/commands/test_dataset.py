@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from cn import app, images
 from cn.conditions import ConditionInfo
 from cn.data.records import read_records
 from cn.data.scenes import SceneDataset
-from tests.helpers.cli import cn_bytes, start_cn
+from tests.helpers.cli import cn_process, start_cn
+from tests.helpers.waiting import wait_until
 
 
 def cn(*words: object) -> int:
@@ -80,10 +80,7 @@ def test_it_continues_after_a_kill(tmp_path):
     out = tmp_path / "set"
     process = start_cn("dataset", "synth", out, "--count", 500, "--cond", "depth", "--size", 32, "--workers", 2)
     try:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not (out / "source/000020.png").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: (out / "source/000020.png").exists() or process.poll() is not None)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         _, errors = process.communicate()
@@ -168,6 +165,6 @@ def test_contact_sheet_of_a_broken_dataset(tmp_path, capsys):
 
 def test_contact_sheet_to_a_pipe(tmp_path):
     assert synth(tmp_path, count=1) == 0
-    done = cn_bytes("dataset", "show", tmp_path, "-")
+    done = cn_process("dataset", "show", tmp_path, "-")
     assert done.returncode == 0
     assert images.decode(done.stdout, "sheet").shape[2] == 3

@@ -39,7 +39,9 @@ def weights(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["ade20k", "coco"])
-def test_maps_and_ids_are_those_of_the_functions_and_say_so(kind, weights, tmp_path):
+def test_maps_and_ids_are_those_of_the_functions_and_say_so(kind, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "ADE20K_SHORT", SHORT)
+    monkeypatch.setattr(networks, "COCO_LONG", LONG)
     noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((64, 48)).save(tmp_path / "a.png")
     words = ("--weights", weights[kind], "--ids", "ids", "--json", "--device", "cpu")

@@ -12,7 +12,7 @@ import torch
 from cn import app, images
 from cn.sample import pipeline as core
 from cn.sample.png_metadata import TEXT_KEY
-from tests.helpers.cli import cn_bytes, start_cn
+from tests.helpers.cli import cn_process, start_cn
 from tests.helpers.sampling import CONTROLLED, QUICK
 
 FAILURES = [
@@ -110,7 +110,7 @@ def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeyp
 def test_pipes(sampling_folder, tiny_base_file, tmp_path):
     """Condition in, image out."""
     words = ["sample", "--base", tiny_base_file, *QUICK, "--control", sampling_folder / "run", "--quiet"]
-    done = cn_bytes(
+    done = cn_process(
         *words, "--cond", "-", "--out", "-", stdin=(sampling_folder / "canny.png").read_bytes(), cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (0, b"")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from cn.train.preview import Preview
 from cn.train.state import find_state
 from tests.helpers.cli import start_cn
 from tests.helpers.training import Listener, begin, resume, same, train, weights
+from tests.helpers.waiting import wait_until
 
 
 def metrics(run: Path) -> list[dict]:
@@ -27,10 +27,7 @@ def test_killed_run_resumes_bit_for_bit(tmp_path, tiny_base_file, pair_set):
     words += ["--steps", steps, "--batch-size", 2, "--lr", 1e-3, "--save-every", 3, "--preview-every", 0]
     process = start_cn(*words, "--workers", 0)
     try:
-        deadline = time.monotonic() + 100
-        while not (killed / "state/step-00000003").exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: (killed / "state/step-00000003").exists() or process.poll() is not None)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         _, errors = process.communicate()

@@ -17,7 +17,8 @@ from cn.conditions import ConditionInfo, get
 from cn.detect.lines.canny import canny, random_thresholds
 from cn.detect.run import inputs, jobs
 from cn.errors import InputError, UsageError
-from tests.helpers.cli import cn, cn_bytes, start_cn
+from tests.helpers.cli import cn, cn_process, start_cn
+from tests.helpers.waiting import wait_until
 
 
 def photo(seed: int = 0, height: int = 48, width: int = 64) -> np.ndarray:
@@ -186,7 +187,7 @@ def test_paths_on_standard_input(tmp_path, separator):
 def test_a_pipeline_of_images(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(photo()).save(buffer, "PNG")
-    done = cn_bytes("detect", "canny", "-", "-", stdin=buffer.getvalue())
+    done = cn_process("detect", "canny", "-", "-", stdin=buffer.getvalue())
     assert (done.returncode, done.stderr) == (0, b"")
     assert np.array_equal(images.decode(done.stdout, "out")[..., 0], canny(photo()))
     named = cn("detect", "canny", "-", "x.png", stdin=buffer.getvalue(), cwd=tmp_path)
@@ -200,7 +201,7 @@ def test_file_names_that_are_no_utf8_come_out_as_they_went_in(tmp_path):
     name = b"caf\xe9.png"
     make(tmp_path / "in", "a.png")
     os.rename(tmp_path / "in" / "a.png", os.fsencode(tmp_path / "in") + b"/" + name)
-    done = cn_bytes("detect", "canny", "in", "out", cwd=tmp_path)
+    done = cn_process("detect", "canny", "in", "out", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"out/" + name + b"\n")
 
 
@@ -339,11 +340,8 @@ def test_an_interrupted_run_leaves_whole_files_only_and_goes_on_to_the_same_byte
     out = many / f"out{int(number)}"
     words = ("detect", "canny", "in", out, "--workers", str(workers), "--random-thresholds")
     process = start_cn(*words, cwd=many)
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("*.png"))) < 8:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
+    wait_until(lambda: len(list(out.glob("*.png"))) >= 8 or process.poll() is not None)
+    assert process.poll() is None
     # Ctrl-C reaches the whole group, kill -9 only the parent.
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
