@@ -1,5 +1,6 @@
 """What every detector is, so that folders can be worked through without knowing which one it is; what many need."""
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from cn import conditions, images
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 
 if TYPE_CHECKING:
     from cn.detect.network import Network
@@ -54,6 +56,11 @@ class Detector(ABC):
     """The ending of the files that `Detection.beside` goes into; None for kinds that have no such."""
     network: "Network | None"
     """What computes the maps, where a network does."""
+
+    @classmethod
+    def default(cls, network: "Network | None") -> "Detector":
+        """The detector with its default settings and this network; None for its method without weights."""
+        return cls(network)  # type: ignore[call-arg]
 
     @property
     def batch_size(self) -> int:
@@ -101,6 +108,17 @@ class WithoutNetwork(Detector):
     """A detector that needs no network."""
 
     network: None = None
+
+    @classmethod
+    def default(cls, network: "Network | None") -> "Detector":
+        return cls()
+
+
+def detector_class(kind: str) -> type[Detector]:
+    """The class that makes the maps of a kind from photographs (`cn.detect.registry`)."""
+    module, _, name = registry.kind_spec(kind).detector.rpartition(".")
+    found: type[Detector] = getattr(importlib.import_module(f"cn.detect.{module}"), name)
+    return found
 
 
 def share(where: NDArray[np.bool_]) -> float:

@@ -20,7 +20,7 @@ from cn.errors import InputError, WeightsError
 from cn.files import check_space, make_folder, reason
 from cn.units import bytes_text
 from cn.weights import cache, catalog
-from cn.weights.catalog import Published
+from cn.weights.catalog import PublishedFile
 
 try:
     import fcntl
@@ -65,7 +65,7 @@ class _RefusedError(Exception):
     """This address does not have the file; the message says why."""
 
 
-def pull(entry: Published, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Pulled:
+def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Pulled:
     """Get `entry` into our folder unless it is already here and whole; its origins are tried in order.
 
     Raises WeightsError, in one line, when the network is forbidden, no address has the file, the transfer broke off
@@ -89,7 +89,7 @@ def pull(entry: Published, *, offline: bool = False, progress: Progress = lambda
         raise InputError(f"{target}: cannot be written: {reason(error)}") from error
 
 
-def _from_any(entry: Published, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
+def _from_any(entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
     """From the first address that has the file."""
     refusals = []
     for url in cache.addresses(entry.file, entry.origins):
@@ -103,7 +103,7 @@ def _from_any(entry: Published, part: BinaryIO, target: Path, progress: Progress
     raise WeightsError(f"{entry.file}: cannot be had: {'; '.join(refusals)}")
 
 
-def _from(url: str, entry: Published, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
+def _from(url: str, entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
     """Transfer, check, and put in place. What was resumed and turns out wrong is got once more from the start."""
     if entry.sha256 is None:
         part.truncate(0)  # Nothing would tell that two halves do not belong together.
@@ -129,7 +129,7 @@ def _from(url: str, entry: Published, part: BinaryIO, target: Path, progress: Pr
     return Pulled(target, fetched, verdict.sha256, verdict.hash_known)
 
 
-def _transfer(url: str, entry: Published, part: BinaryIO, progress: Progress) -> int:
+def _transfer(url: str, entry: PublishedFile, part: BinaryIO, progress: Progress) -> int:
     """Append what is missing to `part`; a lost connection is taken up again. The bytes that came."""
     fetched = idle = 0
     while True:
@@ -145,7 +145,7 @@ def _transfer(url: str, entry: Published, part: BinaryIO, progress: Progress) ->
             time.sleep(PAUSE * idle)
 
 
-def _request(url: str, entry: Published, part: BinaryIO, progress: Progress) -> int:
+def _request(url: str, entry: PublishedFile, part: BinaryIO, progress: Progress) -> int:
     """One request for the rest of the file: bytes that came. _LostError when it ended early."""
     if not url.startswith(("http://", "https://")):
         raise _RefusedError("is no http or https address (see CN_MIRROR and HF_ENDPOINT)")

@@ -10,7 +10,7 @@ from PIL import Image
 from cn.commands.detect import surfaces
 from cn.commands.detect.lines import canny, hough
 from cn.conditions import ConditionInfo, get
-from cn.detect import registry
+from cn.detect import published, registry
 from cn.detect.lines import hed, lineart, scribble
 from cn.detect.lines import hough as lines
 from cn.detect.lines.canny import HIGH, LOW
@@ -229,7 +229,7 @@ def test_every_method_names_networks_that_exist_and_published_files():
         assert ways[0].networks, f"the default of {family} is the network of the paper"
         for method in ways:
             assert set(method.networks) <= set(registry.NETWORKS)
-            assert not method.networks or catalog.find(method.weights).readable
+            assert not method.networks or published.readable(catalog.find(method.weights))
 
 
 def test_the_defaults_are_those_of_the_functions():

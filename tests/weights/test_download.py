@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from cn import app
+from cn.detect import registry
 from cn.errors import InputError, WeightsError
 from cn.weights import catalog
 from cn.weights import download as pulling
-from cn.weights.catalog import Published
+from cn.weights.catalog import PublishedFile
 from tests.weights.test_catalog import VARIABLES
 
 CONTENT = np.random.default_rng(0).bytes(1_000_003)
@@ -103,8 +104,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "weights"
 
 
-def entry(*origins: str, size: int | None = len(CONTENT), sha256: str | None = HASH, name: str = "net") -> Published:
-    return Published(name, f"{name}.pth", ("hed",), "hed", "a net", "MIT", origins, size, None, sha256, readable=True)
+def entry(
+    *origins: str, size: int | None = len(CONTENT), sha256: str | None = HASH, name: str = "net"
+) -> PublishedFile:
+    return PublishedFile(name, f"{name}.pth", "a net", "MIT", origins, size, None, sha256)
 
 
 def names(folder) -> list[str]:
@@ -365,7 +368,9 @@ def table(server, monkeypatch):
     """A catalog of three files of which the server has two."""
     server.routes["/a.pth"] = server.routes["/b.pth"] = Sends()
     files = tuple(entry(server.url(f"/{name}.pth"), name=name) for name in "abc")
-    monkeypatch.setattr(catalog, "FILES", files)
+    monkeypatch.setattr(catalog, "files", lambda: files)
+    hed = registry.default("hed").networks[0]
+    monkeypatch.setattr(registry, "published_by", lambda name: hed if name in "abc" else None)
     return files
 
 
@@ -389,7 +394,7 @@ def test_one_of_several_fails(table, folder, capsys):
     captured = capsys.readouterr()
     assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
     assert captured.err.count("\n") == 2
-    assert "1 of 3 files could not be had" in captured.err
+    assert "1 of 3 downloads failed" in captured.err
     assert app.run(["weights", "pull", "c", "-q"]) == 4
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)

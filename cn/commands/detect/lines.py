@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 SoftEdgeMethod = Annotated[
     str | None,
-    method_option(
-        "hed", "hed: the network of the paper; tin: a small network; gradient: no weights needed. Default: hed."
-    ),
+    method_option("hed"),
 ]
 
 
@@ -79,9 +77,7 @@ def canny(
 
 @shared
 def hough(
-    method: Annotated[
-        str | None, method_option("hough", "mlsd: the network of the paper; lsd: no weights needed. Default: mlsd.")
-    ] = None,
+    method: Annotated[str | None, method_option("hough")] = None,
     score: Annotated[
         float | None,
         typer.Option(
@@ -204,7 +200,7 @@ def scribble(
 def lineart(
     method: Annotated[
         str | None,
-        method_option("lineart", "anime2sketch: a network; standard: no weights needed. Default: anime2sketch."),
+        method_option("lineart"),
     ] = None,
     invert: Annotated[
         bool,

@@ -49,10 +49,13 @@ Precision = Annotated[
 ]
 
 
-def method_option(family: str, words: str) -> typer.models.OptionInfo:
-    """`--method` of a kind, with the names that it has."""
-    listed = "|".join(method.name for method in registry.methods(family))
-    return typer.Option("--method", metavar=listed, help=words, rich_help_panel=METHOD_PANEL)
+def method_option(family: str) -> typer.models.OptionInfo:
+    """`--method` of a family, with what the registry says of its methods."""
+    methods = registry.methods(family)
+    listed = "|".join(method.name for method in methods)
+    words = "; ".join(f"{method.name}: {method.about}" for method in methods)
+    text = f"{words}. Default: {methods[0].name}."
+    return typer.Option("--method", metavar=listed, help=text, rich_help_panel=METHOD_PANEL)
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,12 @@ class NetworkChoice:
 
     def needed(self, family: str, method: "Method | None") -> "Network":
         """The network for a method that has one. Raises WeightsError when its weights are not here or do not serve."""
+        from cn.detect import published
         from cn.detect.network import Running, open_network
         from cn.weights import catalog
 
         running = Running.chosen(self.device, self.precision, self.batch_size)
-        path = str(catalog.locate((method or registry.default(family)).weights, self.weights))
+        path = str(published.locate((method or registry.default(family)).weights, self.weights))
         network = open_network(family, path, running)
         if self.weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
             catalog.check_hash(entry, path, network.sha256)

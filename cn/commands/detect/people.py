@@ -119,11 +119,7 @@ BodyStyle = Annotated[
 ]
 BodyMethod = Annotated[
     str | None,
-    method_option(
-        "openpose",
-        "openpose: the network of the paper; light: a small one, free to use; keypointrcnn: torchvision's, free to "
-        "use. Default: openpose.",
-    ),
+    method_option("openpose"),
 ]
 _STYLES: "dict[str, Style]" = {"released": "released", "v11": "v1.1"}
 
@@ -209,9 +205,7 @@ def _canvas(text: str | None) -> tuple[int, int] | None:
 
 @shared
 def openpifpaf(
-    method: Annotated[
-        str | None, method_option("openpifpaf", "k16: ShuffleNetV2K16; k30: a larger, slower one. Default: k16.")
-    ] = None,
+    method: Annotated[str | None, method_option("openpifpaf")] = None,
     long_edge: Annotated[
         int | None,
         typer.Option(

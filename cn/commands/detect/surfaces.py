@@ -17,9 +17,7 @@ NORMALS_PANEL = "Normals"
 
 DepthMethod = Annotated[
     str | None,
-    method_option(
-        "depth", "dpt-hybrid: the network of the paper; midas-small: a small, fast one. Default: dpt-hybrid."
-    ),
+    method_option("depth"),
 ]
 FromDepth = Annotated[
     bool,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 from cn.detect.detector import Detection, Detector, Images, Maps, by_size, drawn
 from cn.detect.network import Network
 
@@ -179,7 +180,7 @@ class HedDetector(Detector):
 
     @property
     def name(self) -> str:
-        return self.network.title if self.network else "gradients at three scales"
+        return self.network.title if self.network else registry.weight_free_title("hed")
 
     @property
     def method(self) -> str:

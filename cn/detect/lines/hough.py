@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 from cn.detect.detector import Detection, Detector, Images, by_size
 from cn.detect.network import Network
 
@@ -112,7 +113,7 @@ class HoughDetector(Detector):
 
     def info(self, key: str) -> ConditionInfo:
         if self.network is None:
-            return self.stated("LSD (OpenCV)", {"method": "lsd", "length": self.shortest})
+            return self.stated(registry.weight_free_title("hough"), {"method": "lsd", "length": self.shortest})
         settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
         return self.stated(self.network.title, settings)
 

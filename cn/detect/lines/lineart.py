@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 from cn.detect.detector import Detection, Detector, Images, by_size, drawn
 from cn.detect.network import Network
 
@@ -79,7 +80,7 @@ class LineartDetector(Detector):
     invert: bool = False
 
     def info(self, key: str) -> ConditionInfo:
-        name = self.network.title if self.network else "darker than its surroundings"
+        name = self.network.title if self.network else registry.weight_free_title("lineart")
         settings = {"method": "anime2sketch" if self.network else "standard", "invert": self.invert}
         return self.stated(name, settings, DARK if self.invert else WHITE)
 

@@ -229,6 +229,10 @@ class ScribbleDetector(Detector):
     random: bool = False
     seed: int = 0
 
+    @classmethod
+    def default(cls, network: Network | None) -> "ScribbleDetector":
+        return cls(HedDetector(network))
+
     @property
     def network(self) -> Network | None:  # type: ignore[override]
         return self.soft.network
