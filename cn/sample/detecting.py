@@ -37,9 +37,9 @@ def detector(kind: str) -> Detector:
 
 def _network(family: str) -> "Network | None":
     """The default network; None where its weights are not here and a method needs none."""
-    from cn.detect.network import Running, open_network
+    from cn.detect.network import ComputeSettings, open_network
 
     weights = registry.default(family).weights
     if registry.has_weight_free_method(family) and catalog.here(catalog.find(weights)) is None:
         return None
-    return open_network(family, str(published.locate(weights)), Running.chosen())
+    return open_network(family, str(published.locate(weights)), ComputeSettings.from_options())

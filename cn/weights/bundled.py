@@ -82,13 +82,13 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
         if text and path.is_dir():
             return _inside(path, role)
         if text and path.exists():
-            raise InputError(f"{text}: is neither a file nor a folder")
+            raise InputError("is neither a file nor a folder", path=text)
     except OSError as error:
-        raise InputError(f"{text}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=text) from error
     names = ", ".join(_names(folder, role))
     here = f"bundled are: {names}" if names else "this installation has none bundled"
     if path.suffix or os.sep in text:
-        raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
+        raise WeightsError(f"no such weights file; give the path of a .safetensors file, or a name ({here})", path=text)
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
 
 
@@ -103,7 +103,7 @@ def _inside(path: Path, role: Role) -> Path:
     ours = [file for name in ("base", "control") if (file := path / f"{name}.safetensors").is_file()]
     wanted = [file for file in ours if role in ("unknown", file.stem)]
     if ours and not wanted:
-        raise WeightsError(f"{path}: this folder has no {role}.safetensors")
+        raise WeightsError(f"this folder has no {role}.safetensors", path=path)
     return wanted[0] if len(wanted) == 1 else path
 
 

@@ -46,7 +46,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Pulled:
+class Downloaded:
     """What `pull` did."""
 
     path: Path
@@ -65,7 +65,7 @@ class _RefusedError(Exception):
     """This address does not have the file; the message says why."""
 
 
-def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Pulled:
+def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Downloaded:
     """Get `entry` into our folder unless it is already here and whole; its origins are tried in order.
 
     Raises WeightsError, in one line, when the network is forbidden, no address has the file, the transfer broke off
@@ -74,7 +74,7 @@ def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = la
     if (path := catalog.here(entry)) is not None:
         verdict = catalog.check(entry, path)
         if verdict.problem is None:
-            return Pulled(path, 0, verdict.sha256, verdict.hash_known)
+            return Downloaded(path, 0, verdict.sha256, verdict.hash_known)
     target = cache.folder() / entry.file
     if offline or cache.offline():
         state = "not here" if path is None else f"damaged ({path})"
@@ -86,10 +86,10 @@ def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = la
         with _part(target) as part:
             return _from_any(entry, part, target, progress)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written: {reason(error)}") from error
+        raise InputError(f"cannot be written: {reason(error)}", path=target) from error
 
 
-def _from_any(entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
+def _from_any(entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Downloaded:
     """From the first address that has the file."""
     refusals = []
     for url in cache.addresses(entry.file, entry.origins):
@@ -100,10 +100,10 @@ def _from_any(entry: PublishedFile, part: BinaryIO, target: Path, progress: Prog
         except _LostError as error:
             kept = f"; {bytes_text(_length(part))} are kept, and the same command goes on from there"
             refusals.append(f"{url} was interrupted: {error}{kept if entry.sha256 and _length(part) else ''}")
-    raise WeightsError(f"{entry.file}: cannot be had: {'; '.join(refusals)}")
+    raise WeightsError(f"cannot be had: {'; '.join(refusals)}", path=entry.file)
 
 
-def _from(url: str, entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
+def _from(url: str, entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Downloaded:
     """Transfer, check, and put in place. What was resumed and turns out wrong is got once more from the start."""
     if entry.sha256 is None:
         part.truncate(0)  # Nothing would tell that two halves do not belong together.
@@ -126,7 +126,7 @@ def _from(url: str, entry: PublishedFile, part: BinaryIO, target: Path, progress
     if fcntl is None:
         part.close()  # Windows moves no open file; elsewhere the lock has to hold until it is in its place.
     os.replace(part.name, target)
-    return Pulled(target, fetched, verdict.sha256, verdict.hash_known)
+    return Downloaded(target, fetched, verdict.sha256, verdict.hash_known)
 
 
 def _transfer(url: str, entry: PublishedFile, part: BinaryIO, progress: Progress) -> int:
@@ -250,10 +250,10 @@ def _part(target: Path) -> Iterator[BinaryIO]:
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise WeightsError(f"{target.name}: another cn is getting this file right now") from None
+                raise WeightsError("another cn is getting this file right now", path=target.name) from None
         # Whoever held the lock before may have put this very file in its place: never write into that one.
         if not path.exists() or not os.path.samestat(os.fstat(part.fileno()), path.stat()):
-            raise WeightsError(f"{target.name}: another cn has just got this file")
+            raise WeightsError("another cn has just got this file", path=target.name)
         try:
             yield part
         finally:

@@ -19,7 +19,7 @@ from cn.detect.lines.hough import HoughDetector
 from cn.detect.lines.lineart import DARK, WHITE
 from cn.detect.nets.cpu import rearranged
 from cn.detect.nets.loading import open_net
-from cn.detect.network import Running, open_network
+from cn.detect.network import ComputeSettings, open_network
 from cn.detect.surfaces import depth, normal
 from cn.detect.surfaces.normal import BGR
 from cn.errors import InputError, UsageError, WeightsError
@@ -289,5 +289,5 @@ def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path,
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(catalog, "here", lambda entry: made_up["hed"] if entry.file == file else None)
     (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
-    network = open_network("hed", str(made_up["hed"]), Running.chosen())
+    network = open_network("hed", str(made_up["hed"]), ComputeSettings.from_options())
     assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])

@@ -225,5 +225,5 @@ def test_gray_labels_that_were_saved_as_colors_are_read(layout, tmp_path):
 def test_other_annotations_are_other_settings(tmp_path):
     info = CocoLabels("panoptic", "one/panoptic_val2017.json").info("a")
     assert info.params["panoptic"] == "panoptic_val2017.json"
-    assert CocoLabels("panoptic", "x.json").in_threads
-    assert not CocoLabels("ids").in_threads
+    assert CocoLabels("panoptic", "x.json").uses_threads
+    assert not CocoLabels("ids").uses_threads

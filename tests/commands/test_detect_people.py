@@ -198,9 +198,9 @@ def test_workers_and_batches_change_no_byte(weights, tmp_path):
     for number in range(4):
         picture(tmp_path / f"{number}.png", 64 + 8 * (number % 2), 96)
     network = open_network("openpifpaf", str(weights["pifpaf"]))
-    found = inputs.find(str(tmp_path), "", endings=images.SUFFIXES)
+    found = inputs.find(str(tmp_path), "", suffixes=images.SUFFIXES)
     for workers in (1, 2):
-        work = batch.Work(PifPafDetector(network), beside=str(tmp_path / f"k{workers}"))
+        work = batch.Pipeline(PifPafDetector(network), sidecars=str(tmp_path / f"k{workers}"))
         todo = jobs.of(found, str(tmp_path / f"out{workers}"))
         assert all(o.status == "written" for o in batch.run(work, todo, 4, workers))
     for number in range(4):

@@ -119,7 +119,7 @@ def test_whole_and_then_already_here(server, folder):
     net = entry(server.url("/net.pth"))
     seen = []
     done = pulling.pull(net, progress=lambda done, total: seen.append((done, total)))
-    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, True)
+    assert done == pulling.Downloaded(folder / "net.pth", len(CONTENT), HASH, True)
     assert (folder / "net.pth").read_bytes() == CONTENT
     assert names(folder) == ["net.pth"]
     assert seen[0] == (0, len(CONTENT))
@@ -300,7 +300,7 @@ def test_an_unpublished_hash_is_reported_and_nothing_is_resumed(server, folder):
     folder.mkdir()
     (folder / PART).write_bytes(CONTENT[:1000])
     done = pulling.pull(entry(server.url("/net.pth"), size=None, sha256=None))
-    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, False)
+    assert done == pulling.Downloaded(folder / "net.pth", len(CONTENT), HASH, False)
     assert server.asked == [("/net.pth", None)]
 
 

@@ -58,9 +58,9 @@ def ade20k(
     if from_labels is not None:
         if network.is_given or swapped_channels:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.segmentation.detectors import Ade20kLabels, label_endings
+        from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
-        return Task(lambda: Ade20kLabels(from_labels), label_endings(from_labels), ids)
+        return Task(lambda: Ade20kLabels(from_labels), label_suffixes(from_labels), ids)
     chosen = network.method("ade20k", None)
 
     def detector() -> "Detector":
@@ -68,7 +68,7 @@ def ade20k(
 
         return Ade20kDetector(network.needed("ade20k", chosen), swapped_channels)
 
-    return Task(detector, beside=ids)
+    return Task(detector, sidecars=ids)
 
 
 @shared
@@ -113,9 +113,9 @@ def coco(
     if from_labels is not None:
         if network.is_given or multi_scale:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.segmentation.detectors import CocoLabels, label_endings
+        from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
-        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_endings(from_labels), ids)
+        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_suffixes(from_labels), ids)
     chosen = network.method("coco", None)
 
     def detector() -> "Detector":
@@ -123,7 +123,7 @@ def coco(
 
         return CocoDetector(network.needed("coco", chosen), multi_scale)
 
-    return Task(detector, beside=ids)
+    return Task(detector, sidecars=ids)
 
 
 def palette(

@@ -89,10 +89,10 @@ class NetworkChoice:
     def needed(self, family: str, method: "Method | None") -> "Network":
         """The network for a method that has one. Raises WeightsError when its weights are not here or do not serve."""
         from cn.detect import published
-        from cn.detect.network import Running, open_network
+        from cn.detect.network import ComputeSettings, open_network
         from cn.weights import catalog
 
-        running = Running.chosen(self.device, self.precision, self.batch_size)
+        running = ComputeSettings.from_options(self.device, self.precision, self.batch_size)
         path = str(published.locate((method or registry.default(family)).weights, self.weights))
         network = open_network(family, path, running)
         if self.weights is None and (entry := catalog.known(os.path.basename(path))) is not None:

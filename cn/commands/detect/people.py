@@ -150,7 +150,7 @@ def openpose(
         from cn.detect.pose.detectors import PoseFileDetector
 
         drawn = PoseFileDetector(_canvas(canvas), _STYLES[style], min_keypoints, min_score, hands is not False)
-        return Task(lambda: drawn, drawn.endings, keypoints)
+        return Task(lambda: drawn, drawn.suffixes, keypoints)
     if canvas is not None or min_score is not None:
         raise UsageError("--canvas and --min-score are for --from-json")
     if not hands and (hand_weights is not None or all_hand_scales):
@@ -175,7 +175,7 @@ def openpose(
             min_keypoints,
         )
 
-    return Task(detector, beside=keypoints)
+    return Task(detector, sidecars=keypoints)
 
 
 def _check_options(body: "Network", scale: list[float] | None) -> None:
@@ -243,4 +243,4 @@ def openpifpaf(
         drawn = "pifpaf" if style == "pifpaf" else _STYLES[style]
         return PifPafDetector(network.needed("openpifpaf", chosen), long_edge, drawn, min_keypoints)
 
-    return Task(detector, beside=keypoints)
+    return Task(detector, sidecars=keypoints)

@@ -52,7 +52,7 @@ def depth(
         _alone("--from-depth", method, prepare, network)
         from cn.detect.surfaces.ground_truth import MeasuredDepth
 
-        return Task(MeasuredDepth, MeasuredDepth.endings)
+        return Task(MeasuredDepth, MeasuredDepth.suffixes)
     chosen = network.method("depth", method)
 
     def detector() -> "Detector":
@@ -152,10 +152,10 @@ def normal(
 
     color = invalid or "flat"
     if from_diode:
-        return Task(lambda: DiodeNormals(color, bgr), DiodeNormals.endings)
+        return Task(lambda: DiodeNormals(color, bgr), DiodeNormals.suffixes)
     if focal is None:
         raise UsageError("--from-depth needs --focal: without a camera depth has no normals")
-    return Task(lambda: MeasuredNormals(focal, color, bgr), MeasuredNormals.endings)
+    return Task(lambda: MeasuredNormals(focal, color, bgr), MeasuredNormals.suffixes)
 
 
 def _normals_of_photographs(

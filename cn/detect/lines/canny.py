@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, WithoutNetwork, drawn
+from cn.detect.detector import Detection, WithoutNetwork, line_detection
 
 LOW, HIGH = 100.0, 200.0
 # The paper says "random thresholds" and gives no distribution. These ranges go from nearly everything to bold outlines.
@@ -87,7 +87,10 @@ class CannyDetector(WithoutNetwork):
         params: dict[str, float] = {"low": low, "high": high}
         if self.random:
             params["seed"] = self.seed
-        return self.stated("canny (OpenCV)", params)
+        return self.condition_info("canny (OpenCV)", params)
 
     def detect(self, images: Sequence[NDArray[np.uint8]], keys: Sequence[str]) -> list[Detection]:
-        return [drawn(canny(image, *self.thresholds(key)), "edges") for image, key in zip(images, keys, strict=True)]
+        return [
+            line_detection(canny(image, *self.thresholds(key)), "edges")
+            for image, key in zip(images, keys, strict=True)
+        ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, Maps, by_size, drawn
+from cn.detect.detector import Detection, Detector, Images, Maps, batch_by_size, line_detection
 from cn.detect.network import Network
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class HedDetector(Detector):
         return self.network.spec.method
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.name, {"method": self.method} | ({"safe": True} if self.safe else {}))
+        return self.condition_info(self.name, {"method": self.method} | ({"safe": True} if self.safe else {}))
 
     def maps(self, images: Images) -> Maps:
         """Soft edges, uint8 (h, w), of each picture."""
@@ -197,8 +197,8 @@ class HedDetector(Detector):
             made = [gradient_soft_edge(image) for image in images]
         else:
             net = self.network.ready()
-            made = by_size(images, self.batch_size, lambda n: soft_edges(net, n))
+            made = batch_by_size(images, self.batch_size, lambda n: soft_edges(net, n))
         return [safe(one) for one in made] if self.safe else made
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        return [drawn(one, "edges") for one in self.maps(images)]
+        return [line_detection(one, "edges") for one in self.maps(images)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, by_size
+from cn.detect.detector import Detection, Detector, Images, batch_by_size
 from cn.detect.network import Network
 
 if TYPE_CHECKING:
@@ -113,16 +113,16 @@ class HoughDetector(Detector):
 
     def info(self, key: str) -> ConditionInfo:
         if self.network is None:
-            return self.stated(registry.weight_free_title("hough"), {"method": "lsd", "length": self.shortest})
+            return self.condition_info(registry.weight_free_title("hough"), {"method": "lsd", "length": self.shortest})
         settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
-        return self.stated(self.network.title, settings)
+        return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         if self.network is None:
             found = [lsd_lines(image, self.shortest) for image in images]
         else:
             net = self.network.ready()
-            found = by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
+            found = batch_by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
         return [
             Detection(draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
             for some, image in zip(found, images, strict=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, by_size, drawn
+from cn.detect.detector import Detection, Detector, Images, batch_by_size, line_detection
 from cn.detect.network import Network
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class LineartDetector(Detector):
     def info(self, key: str) -> ConditionInfo:
         name = self.network.title if self.network else registry.weight_free_title("lineart")
         settings = {"method": "anime2sketch" if self.network else "standard", "invert": self.invert}
-        return self.stated(name, settings, DARK if self.invert else WHITE)
+        return self.condition_info(name, settings, DARK if self.invert else WHITE)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         if self.network is None:
             made = [standard_lineart(image) for image in images]
         else:
             net = self.network.ready()
-            made = by_size(images, self.batch_size, lambda n: sketches(net, n))
-        return [drawn(one, "lines", 255 - one if self.invert else one) for one in made]
+            made = batch_by_size(images, self.batch_size, lambda n: sketches(net, n))
+        return [line_detection(one, "lines", 255 - one if self.invert else one) for one in made]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, WithoutNetwork, by_size
+from cn.detect.detector import Detection, Detector, WithoutNetwork, batch_by_size
 from cn.detect.network import Network
 from cn.detect.pose import coco_skeleton, json_format, openpose, pifpaf, skeleton
 from cn.detect.pose import hands as fingers
@@ -31,7 +31,7 @@ class OpenPoseDetector(Detector):
     """Skeletons of 18 joints, drawn as existing pose ControlNets expect them; hands on request."""
 
     kind: ClassVar[str] = "openpose"
-    beside: ClassVar[str] = ".json"
+    sidecar_suffix: ClassVar[str] = ".json"
     network: Network
     hands: Network | None = None
     """OpenPose's hand network, where hands are wanted."""
@@ -47,11 +47,11 @@ class OpenPoseDetector(Detector):
             settings["scales"] = list(self.scales)
         if self.hands is not None:
             settings |= {"hand_scales": list(self.hand_scales), "hand_weights_sha256": self.hands.sha256}
-        return self.stated(self.network.title, settings)
+        return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = self.network.ready()
-        found = by_size(images, self.batch_size, lambda n: openpose.find_people(network, n, self.scales))
+        found = batch_by_size(images, self.batch_size, lambda n: openpose.find_people(network, n, self.scales))
         return [self._drawn(image, people.keypoints) for image, people in zip(images, found, strict=True)]
 
     def _drawn(self, image: NDArray[np.uint8], people: NDArray[np.float64]) -> Detection:
@@ -66,7 +66,7 @@ class PifPafDetector(Detector):
     """Skeletons of COCO's 17 joints by OpenPifPaf, or mapped to OpenPose's 18 and drawn like those."""
 
     kind: ClassVar[str] = "openpifpaf"
-    beside: ClassVar[str] = ".json"
+    sidecar_suffix: ClassVar[str] = ".json"
     network: Network
     long_edge: int | None = None
     """Pixels to which the longer side is brought before the network looks."""
@@ -74,11 +74,11 @@ class PifPafDetector(Detector):
     least: float = PERSON_SHARE
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"style": self.style, "long_edge": self.long_edge})
+        return self.condition_info(self.network.title, {"style": self.style, "long_edge": self.long_edge})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = self.network.ready()
-        found = by_size(images, self.batch_size, lambda n: pifpaf.pifpaf_people(network, n, self.long_edge))
+        found = batch_by_size(images, self.batch_size, lambda n: pifpaf.pifpaf_people(network, n, self.long_edge))
         return [self._drawn(one.people, *image.shape[:2]) for one, image in zip(found, images, strict=True)]
 
     def _drawn(self, people: NDArray[np.float64], height: int, width: int) -> Detection:
@@ -94,8 +94,8 @@ class PoseFileDetector(WithoutNetwork):
     """Poses from JSON, edited or made elsewhere, drawn as those that are detected."""
 
     kind: ClassVar[str] = "openpose"
-    endings: ClassVar[frozenset[str]] = frozenset({".json", ".jsonl"})
-    beside: ClassVar[str] = ".json"
+    suffixes: ClassVar[frozenset[str]] = frozenset({".json", ".jsonl"})
+    sidecar_suffix: ClassVar[str] = ".json"
     canvas: tuple[int, int] | None = None
     """(height, width) for files that do not say it."""
     style: skeleton.Style = "released"
@@ -106,7 +106,7 @@ class PoseFileDetector(WithoutNetwork):
     """Whether hands are drawn where the file has them."""
 
     @property
-    def in_threads(self) -> bool:
+    def uses_threads(self) -> bool:
         """A file of many images is read once."""
         return True
 
@@ -133,7 +133,7 @@ class PoseFileDetector(WithoutNetwork):
         settings: dict[str, Any] = {"method": "from-json", "style": self.style, "hands": self.hands}
         settings |= {"min_score": self.least_score} if self.least_score is not None else {}
         settings |= {"canvas": list(self.canvas[::-1])} if self.canvas is not None else {}
-        return self.stated("poses from JSON", settings)
+        return self.condition_info("poses from JSON", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         return [posed_drawn(posed, self.style, self.least) for posed in images]

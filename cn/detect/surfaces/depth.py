@@ -177,7 +177,7 @@ class DepthDetector(Detector):
     """How images are fed to the network (`preparation`)."""
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"prepared": self.way} if self.way else {})
+        return self.condition_info(self.network.title, {"prepared": self.way} if self.way else {})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         found = depth_by_network(self.network, images, self.way)

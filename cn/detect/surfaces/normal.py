@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, share
+from cn.detect.detector import Detection, Detector, Images, fraction
 from cn.detect.network import Network
 from cn.detect.surfaces.depth import Way, depth_by_network, depth_range, settle
 from cn.detect.surfaces.encoding import FLAT, unit_range
@@ -80,14 +80,14 @@ class NormalDetector(Detector):
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"strength": round(self.strength, 6), "background": self.background}
         settings |= {"bgr": self.bgr} | ({"prepared": self.way} if self.way else {})
-        return self.stated(f"normals from {self.network.title}", settings, BGR if self.bgr else None)
+        return self.condition_info(f"normals from {self.network.title}", settings, BGR if self.bgr else None)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         detections = []
         for inverse, image in zip(depth_by_network(self.network, images, self.way), images, strict=True):
             size = image.shape[:2]
             made = normal_from_depth(inverse, size, strength=self.strength, background=self.background)
-            flat = share((made == FLAT).all(axis=2))
+            flat = fraction((made == FLAT).all(axis=2))
             shown = reversed_channels(made) if self.bgr else made
             detections.append(Detection(shown, {"flat": flat} | depth_range(inverse)))
         return detections

@@ -222,7 +222,7 @@ def test_several_images_need_a_folder(tmp_path):
     """A destination that cannot be a folder is one error, not one for every image."""
     make(tmp_path / "in", "a.png", "b.png")
     (tmp_path / "there.txt").write_text("words")
-    file, name = (inputs.find(str(tmp_path / "in"), "", endings=images.SUFFIXES) for _ in range(2))
+    file, name = (inputs.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES) for _ in range(2))
     with pytest.raises(InputError, match="is a file, but a folder is needed"):
         list(jobs.of(file, str(tmp_path / "there.txt")))
     with pytest.raises(UsageError, match="several images need a folder"):

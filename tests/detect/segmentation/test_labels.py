@@ -10,7 +10,7 @@ from PIL import Image
 from cn import images
 from cn.detect.pose import skeleton
 from cn.detect.segmentation import labels
-from cn.detect.segmentation.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_painted
+from cn.detect.segmentation.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_palette_image
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, paint
 from cn.detect.segmentation.panoptic import PanopticLabels, ids_of_categories
 from cn.errors import InputError
@@ -128,23 +128,23 @@ def test_painted_maps_are_read(tmp_path, palette, name):
     own = [number for number in range(100) if number not in shared][:30]
     ids = np.kron(np.array(own).reshape(5, 6), np.ones((24, 24))).astype(np.uint8)
     saved(tmp_path / name, paint(ids, palette), quality=95)
-    assert (read_painted(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
+    assert (read_palette_image(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
 
 
 def test_a_photograph_is_no_painted_map(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     with pytest.raises(InputError, match=r"p\.png.*no map in the colors of ADE20K.*%"):
-        read_painted(saved(tmp_path / "p.png", noise), ADE20K)
+        read_palette_image(saved(tmp_path / "p.png", noise), ADE20K)
 
 
 def test_what_is_far_from_any_color_of_the_palette_has_no_class(tmp_path):
     """Thin seams, as JPEG makes them, are closed; areas are not filled with what is beside them."""
     painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
     painted[:40], painted[70:76] = 255, 255
-    read = read_painted(saved(tmp_path / "m.png", painted), ADE20K)
+    read = read_palette_image(saved(tmp_path / "m.png", painted), ADE20K)
     assert (read.ids[:32] == NONE).all()
     assert (read.ids[40:] == ADE20K.id_of("wall")).all()
-    assert read.sure == pytest.approx(0.54)
+    assert read.matched == pytest.approx(0.54)
 
 
 @pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
@@ -154,8 +154,8 @@ def test_maps_of_other_kinds_are_no_painted_maps(tmp_path, palette):
     canny[::9] = 255
     for other in (skeleton.draw([person()], 256, 256), canny):
         with pytest.raises(InputError, match=r"of what is not black"):
-            read_painted(saved(tmp_path / "o.png", other), palette)
-    assert (read_painted(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
+            read_palette_image(saved(tmp_path / "o.png", other), palette)
+    assert (read_palette_image(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
 
 
 @pytest.mark.parametrize("reader", READERS)
