@@ -74,6 +74,7 @@ def test_imports_go_one_way():
 FLOORS = {
     "detect": (
         "registry",
+        "settings",
         "published",
         "nets",
         "network",

@@ -104,6 +104,20 @@ class Detector(ABC):
         return ConditionInfo(self.kind, detector, complete, self.network.sha256 if self.network else None)
 
 
+@dataclass(frozen=True)
+class NetworkDetector(Detector):
+    """A detector that needs a network."""
+
+    network: "Network"
+
+
+@dataclass(frozen=True)
+class OptionalNetworkDetector(Detector):
+    """A detector that has another method for when there is no network."""
+
+    network: "Network | None" = None
+
+
 class WithoutNetwork(Detector):
     """A detector that needs no network."""
 

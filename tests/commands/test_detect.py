@@ -1,29 +1,33 @@
 """`cn detect KIND` beside Canny through the command line: maps, what their PNGs say, words that go together."""
 
-import inspect
 import json
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
-from cn.commands.detect import surfaces
-from cn.commands.detect.lines import canny, hough
+from cn.commands.detect.shared import Task, shared
+from cn.commands.options import Given
 from cn.conditions import ConditionInfo, get
 from cn.detect import published, registry
 from cn.detect.lines import hed, lineart, scribble
 from cn.detect.lines import hough as lines
-from cn.detect.lines.canny import HIGH, LOW
+from cn.detect.lines.canny import HIGH, LOW, CannyDetector
 from cn.detect.lines.hed import HedDetector
 from cn.detect.lines.hough import HoughDetector
 from cn.detect.lines.lineart import DARK, WHITE
 from cn.detect.nets.cpu import rearranged
 from cn.detect.nets.loading import open_net
 from cn.detect.network import ComputeSettings, open_network
+from cn.detect.settings import CannySettings, HoughSettings, NormalSettings
 from cn.detect.surfaces import depth, normal
 from cn.detect.surfaces.normal import BGR
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import sha256
+from cn.options import Option
 from cn.sample.request import make_conditions
 from cn.weights import catalog
 from tests.helpers.cli import cn
@@ -232,19 +236,45 @@ def test_every_method_names_networks_that_exist_and_published_files():
             assert not method.networks or published.readable(catalog.find(method.weights))
 
 
-def test_the_defaults_are_those_of_the_functions():
-    helps = {n: p.annotation.__metadata__[0].help for n, p in inspect.signature(surfaces.normal).parameters.items()}
-    assert 2 * np.pi == normal.STRENGTH
-    assert "Default, as published for dpt-hybrid: 2π" in helps["strength"]
-    assert f"Default: {normal.BACKGROUND}" in helps["background"]
-    (score,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "score")
-    assert f"Default, as released: {lines.SCORE}" in score.__metadata__[0].help
-    for name, value in {"low": LOW, "high": HIGH}.items():
-        (threshold,) = (p.annotation for n, p in inspect.signature(canny).parameters.items() if n == name)
-        assert f"Default, as released: {value:g}." in threshold.__metadata__[0].help
-    (shortest,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "length")
-    assert f"(default {lines.LENGTH})" in shortest.__metadata__[0].help
-    assert f"(default {lines.LSD_LENGTH})" in shortest.__metadata__[0].help
+@dataclass(frozen=True)
+class MoreCanny(CannySettings):
+    """What a new option takes: this line."""
+
+    blur: Annotated[float, Option("Blur first.", min=0)] = 1.5
+
+
+@dataclass(frozen=True)
+class BlurredCanny(CannyDetector, MoreCanny):
+    pass
+
+
+def test_a_new_option_is_one_line_for_the_command_and_the_detector(tmp_path):
+    seen = []
+
+    def blurred(given):
+        """Canny edges."""
+        seen.append(BlurredCanny(**given))
+        return Task(lambda: seen[-1])
+
+    blurred.__annotations__["given"] = Given[MoreCanny]
+    app = typer.Typer(add_completion=False)
+    app.command()(shared(blurred))
+    command = typer.main.get_command(app)
+    helps = {parameter.name: parameter.help for parameter in command.params}
+    assert helps["blur"] == "Blur first. Default: 1.5."
+    assert helps["low"].endswith("Default: 100.")
+    Image.fromarray(house()).save(tmp_path / "a.png")
+    command.main(args=[str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--blur", "3", "-q"], standalone_mode=False)
+    assert (seen[-1].blur, seen[-1].low) == (3.0, 100.0)
+    assert (tmp_path / "b.png").is_file()
+    with pytest.raises(UsageError, match="--blur must be"):
+        command.main(args=["a", "b", "--blur", "-1"], standalone_mode=False)
+
+
+def test_settings_are_the_fields_of_the_detectors_and_the_defaults_of_the_functions():
+    assert (CannySettings().low, CannySettings().high) == (LOW, HIGH)
+    assert HoughSettings().score == lines.SCORE
+    assert normal.STRENGTH == 2 * np.pi == NormalSettings().strength
 
 
 def test_lines_shorter_than_asked_for_are_left_out():

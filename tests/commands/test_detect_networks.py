@@ -119,7 +119,7 @@ def test_numbers_that_a_format_cannot_hold_are_an_error(made_up, tmp_path):
     [
         (("--device", "cuda:99"), "no cuda device" if not torch.cuda.is_available() else "CUDA device(s)"),
         (("--device", "gpu"), "--device is auto"),
-        (("--precision", "fp8"), "--precision is auto"),
+        (("--precision", "fp8"), "--precision"),
         (("--batch-size", "0"), "--batch-size"),
     ],
 )

@@ -71,7 +71,7 @@ def test_hands_are_found_by_a_network_of_their_own(weights, tmp_path, monkeypatc
     body = open_network("openpose", str(weights["body"]))
     hand = open_network("hands", str(weights["hand"]))
     monkeypatch.setattr(openpose, "find_people", lambda *_: [People(person()[None], np.ones(1))])
-    detector = OpenPoseDetector(body, hand)
+    detector = OpenPoseDetector(body, hands=hand)
     (found,) = detector.detect([image], ["a"])
     (plain,) = OpenPoseDetector(body).detect([image], ["a"])
     left = found.found["people"][0]["hand_left_keypoints_2d"]
@@ -150,7 +150,7 @@ def test_the_rule_is_applied_to_what_a_network_finds(weights, monkeypatch):
     monkeypatch.setattr(openpose, "find_people", lambda *_: [People(few(6)[None], np.ones(1))])
     noise = np.zeros((256, 256, 3), np.uint8)
     for least, empty in ((0.3, False), (0.34, True)):
-        (found,) = OpenPoseDetector(network, least=least).detect([noise], ["a"])
+        (found,) = OpenPoseDetector(network, min_keypoints=least).detect([noise], ["a"])
         assert found.empty == empty
         assert found.map.any(), "a map of what there is"
 

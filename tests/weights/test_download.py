@@ -139,7 +139,7 @@ def test_a_broken_connection_is_taken_up_again(server, folder):
 def test_interrupted_and_resumed_by_the_next_pull(server, folder):
     server.routes["/net.pth"] = Sends(cuts=[400_000, 0, 0, 0])
     net = entry(server.url("/net.pth"))
-    with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command goes on"):
+    with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command resumes"):
         pulling.pull(net)
     assert names(folder) == [PART]
     assert catalog.here(net) is None
@@ -252,7 +252,7 @@ def test_redirects_are_followed_when_resuming_too(server, folder):
 @pytest.mark.parametrize(("answer", "code"), [(missing, "404"), (refused, "403")])
 def test_a_server_that_has_no_such_file(server, folder, answer, code):
     server.routes["/net.pth"] = answer
-    with pytest.raises(WeightsError, match=rf"net\.pth: cannot be had: .*/net\.pth answers HTTP {code}"):
+    with pytest.raises(WeightsError, match=rf"net\.pth: download failed: .*/net\.pth answers HTTP {code}"):
         pulling.pull(entry(server.url("/net.pth")))
     assert names(folder) == []
     assert len(server.asked) == 1
@@ -329,7 +329,7 @@ def test_a_mirror_is_the_only_one_asked(server, folder, monkeypatch):
     pulling.pull(entry(server.url("/net.pth")))
     assert server.asked == [("/mirror/net.pth", None)]
     monkeypatch.setenv("CN_MIRROR", f"file://{folder}")
-    with pytest.raises(WeightsError, match="no http or https address"):
+    with pytest.raises(WeightsError, match="not an http or https URL"):
         pulling.pull(entry(server.url("/other.pth"), name="other"))
 
 
@@ -345,7 +345,7 @@ def test_two_at_once_do_not_write_one_file(server, folder):
     folder.mkdir()
     with open(folder / PART, "wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(WeightsError, match="another cn is getting this file"):
+        with pytest.raises(WeightsError, match="another cn is downloading this file"):
             pulling.pull(entry(server.url("/net.pth")))
     assert server.asked == []
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from cn import console
-from cn.commands.detect import networks
-from cn.commands.detect.networks import NetworkChoice
-from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers
+from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers, with_options
 from cn.errors import InputError, PartialError, UsageError
 
 if TYPE_CHECKING:
@@ -91,34 +89,20 @@ class Task:
 def shared(make: Callable[..., Task]) -> Callable[..., None]:
     """The sub-command of one kind: SRC and DST, the options of `make`, then those that all kinds have.
 
-    `make` gets its own options only, and checks them at once. In place of a parameter `network` it has all options of
-    `networks.options`.
+    `make` gets its own options only, and checks them immediately. See `cn.commands.options.with_options` for parameters
+    that stand for the options of a dataclass.
     """
-    own = [parameter for p in inspect.signature(make).parameters.values() for parameter in _expanded(p)]
     _, src, dst, *common = inspect.signature(_run).parameters.values()
-    inner = inspect.signature(networks.options).parameters
 
     @functools.wraps(make)
-    def command(src: str, dst: str, **options: Any) -> None:
-        settings = {option.name: options.pop(option.name) for option in common}
-        if "network" in inspect.signature(make).parameters:
-            options["network"] = NetworkChoice(**{name: options.pop(name) for name in inner})
-        _run(make(**options), src, dst, **settings)
+    def command(src: str, dst: str, **words: Any) -> None:
+        settings = {option.name: words.pop(option.name) for option in common}
+        _run(make(**words), src, dst, **settings)
 
-    wanted = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (src, dst, *own, *common)]
-    # Typer reads the options from here.
-    command.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in wanted}
-    # Rich keeps line breaks, which are those of the source: paragraphs become lines.
-    command.__doc__ = "\n\n".join(" ".join(text.split()) for text in (make.__doc__ or "").split("\n\n"))
-    return command
-
-
-def _expanded(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
-    if parameter.name == "network":
-        yield from inspect.signature(networks.options).parameters.values()
-    else:
-        yield parameter
+    wanted = [src, dst, *inspect.signature(make).parameters.values(), *common]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in wanted]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return with_options(command)
 
 
 @dataclass

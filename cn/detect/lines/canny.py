@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork, line_detection
+from cn.detect.settings import CannySettings
 
-LOW, HIGH = 100.0, 200.0
+LOW, HIGH = CannySettings.low, CannySettings.high
 # The paper says "random thresholds" and gives no distribution. These ranges go from nearly everything to bold outlines.
 LOW_RANGE = (50, 150)
 HIGH_MARGIN, HIGH_MOST = 50, 300
@@ -69,14 +70,10 @@ def _steepest(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.i
 
 
 @dataclass(frozen=True)
-class CannyDetector(WithoutNetwork):
+class CannyDetector(CannySettings, WithoutNetwork):
     """`canny` as a detector (`cn.detect.detector`): thresholds that are fixed, or random for each file."""
 
     kind: ClassVar[str] = "canny"
-    low: float = LOW
-    high: float = HIGH
-    random: bool = False
-    seed: int = 0
 
     def thresholds(self, key: str) -> tuple[float, float]:
         """(low, high) for the image called `key`."""

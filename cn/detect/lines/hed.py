@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, Maps, batch_by_size, line_detection
-from cn.detect.network import Network
+from cn.detect.detector import Detection, Images, Maps, OptionalNetworkDetector, batch_by_size, line_detection
+from cn.detect.settings import HedSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -170,13 +170,10 @@ def _gradient(lab: NDArray[Any], sigma: float) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class HedDetector(Detector):
+class HedDetector(HedSettings, OptionalNetworkDetector):
     """Soft edges by HED or TIN, as the weights are, or by gradients where there is no network."""
 
     kind: ClassVar[str] = "hed"
-    network: Network | None = None
-    safe: bool = False
-    """Whether maps get the few levels that ControlNet 1.1's "safe" ones have (`safe`)."""
 
     @property
     def name(self) -> str:

@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, batch_by_size
-from cn.detect.network import Network
+from cn.detect.detector import Detection, Images, OptionalNetworkDetector, batch_by_size
+from cn.detect.settings import LSD_LENGTH, MLSD_LENGTH, HoughSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SCORE, LENGTH = 0.1, 0.1
+SCORE, LENGTH = HoughSettings.score, MLSD_LENGTH
 """What the released annotator asks of a line: confidence of its center, and length in pixels of the half-size map."""
 
 MOST_LINES = 200
 """M-LSD looks at this many centers, the most confident ones."""
-
-LSD_LENGTH = 0.06
-"""Shortest line of the detector without weights, as a share of the image's shorter side."""
 
 
 def mlsd_lines(
@@ -97,15 +94,10 @@ def draw_lines(lines: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np
 
 
 @dataclass(frozen=True)
-class HoughDetector(Detector):
+class HoughDetector(HoughSettings, OptionalNetworkDetector):
     """Straight lines by M-LSD, or by OpenCV's detector where there is no network."""
 
     kind: ClassVar[str] = "hough"
-    network: Network | None = None
-    score: float = SCORE
-    """M-LSD: least confidence of a line."""
-    length: float | None = None
-    """Shortest line; see `decode` and `lsd_lines` for the unit. None: the method's own."""
 
     @property
     def shortest(self) -> float:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.detect import registry
-from cn.detect.detector import Detection, Detector, Images, batch_by_size, line_detection
-from cn.detect.network import Network
+from cn.detect.detector import Detection, Images, OptionalNetworkDetector, batch_by_size, line_detection
+from cn.detect.settings import LineartSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,12 +72,10 @@ WHITE, DARK = "white lines on black", "dark lines on white"
 
 
 @dataclass(frozen=True)
-class LineartDetector(Detector):
+class LineartDetector(LineartSettings, OptionalNetworkDetector):
     """Line drawings by Anime2Sketch, or by what is darker than its surroundings where there is no network."""
 
     kind: ClassVar[str] = "lineart"
-    network: Network | None = None
-    invert: bool = False
 
     def info(self, key: str) -> ConditionInfo:
         name = self.network.title if self.network else registry.weight_free_title("lineart")

@@ -15,6 +15,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Detector, Images, WithoutNetwork, line_detection
 from cn.detect.lines.hed import HedDetector
 from cn.detect.network import Network
+from cn.detect.settings import ScribbleSettings
 
 Morphology = Literal["none", "dilate", "erode", "open", "close"]
 
@@ -221,17 +222,15 @@ def _pieces(points: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 @dataclass(frozen=True)
-class ScribbleDetector(Detector):
+class ScribbleDetector(ScribbleSettings, Detector):
     """Scribbles from soft edges: as released, or with the paper's augmentations, other ones for each picture."""
 
     kind: ClassVar[str] = "scribble"
     soft: HedDetector = field(default_factory=HedDetector)
-    random: bool = False
-    seed: int = 0
 
     @classmethod
     def default(cls, network: Network | None) -> "ScribbleDetector":
-        return cls(HedDetector(network))
+        return cls(soft=HedDetector(network))
 
     @property
     def network(self) -> Network | None:  # type: ignore[override]

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from cn import images
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, WithoutNetwork
-from cn.detect.network import Network
+from cn.detect.detector import Detection, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
 from cn.detect.segmentation.color_matching import ColorMatch
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.segmentation.panoptic import PanopticLabels
+from cn.detect.settings import Ade20kSettings, CocoSettings
 
 Images = Sequence[NDArray[np.uint8]]
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
@@ -33,32 +33,27 @@ MATCHED_WITHOUT_WARNING = 0.9
 
 
 @dataclass(frozen=True)
-class Ade20kDetector(Detector):
+class Ade20kDetector(Ade20kSettings, NetworkDetector):
     """ADE20K's 150 classes by UniFormer and UPerNet."""
 
     kind: ClassVar[str] = "ade20k"
     sidecar_suffix: ClassVar[str] = ".png"
-    network: Network
-    swapped: bool = False
-    """Whether the network gets red and blue swapped, as in the released annotator."""
 
     def info(self, key: str) -> ConditionInfo:
-        return self.condition_info(self.network.title, {"swapped_channels": True} if self.swapped else {})
+        return self.condition_info(self.network.title, {"swapped_channels": True} if self.swapped_channels else {})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = cast("Any", self.network.ready())
-        found = networks.ade20k_ids(network, images, swapped_channels=self.swapped, batch=self.batch_size)
+        found = networks.ade20k_ids(network, images, swapped_channels=self.swapped_channels, batch=self.batch_size)
         return [colored(ids, ADE20K) for ids in found]
 
 
 @dataclass(frozen=True)
-class CocoDetector(Detector):
+class CocoDetector(CocoSettings, NetworkDetector):
     """COCO-Stuff's 171 classes by DeepLabV2."""
 
     kind: ClassVar[str] = "coco"
     sidecar_suffix: ClassVar[str] = ".png"
-    network: Network
-    multi_scale: bool = False
 
     def info(self, key: str) -> ConditionInfo:
         return self.condition_info(self.network.title, {"multi_scale": self.multi_scale})

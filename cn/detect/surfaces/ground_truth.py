@@ -5,9 +5,9 @@ Camera space is that of `cn.detect.surfaces.camera`: right (x), up (y), towards 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from cn import errors
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork, fraction
+from cn.detect.settings import BgrSettings, InvalidSettings
+from cn.detect.settings import InvalidColor as Invalid
 from cn.detect.surfaces.camera import Camera, surface_normals
 from cn.detect.surfaces.encoding import FLAT, depth_to_map, normals_to_map
 from cn.detect.surfaces.normal import BGR, reversed_channels
@@ -27,7 +29,6 @@ DIODE = Camera(886.81, 927.06, 512.0, 384.0)
 NORMALS, DEPTH, MASK = "_normal.npy", "_depth.npy", "_depth_mask.npy"
 """What DIODE's files are called: NAME.png is the image of these."""
 
-Invalid = Literal["flat", "gray", "black"]
 INVALID: dict[Invalid, tuple[int, int, int]] = {"flat": FLAT, "gray": (127, 127, 127), "black": (0, 0, 0)}
 """Colors for pixels whose normal is not known; "flat" is what the paper's other normal maps have there."""
 
@@ -68,14 +69,12 @@ def normals_from_diode(
 
 
 @dataclass(frozen=True)
-class DiodeNormals(WithoutNetwork):
+class DiodeNormals(InvalidSettings, BgrSettings, WithoutNetwork):
     """DIODE's normals as maps: `NAME_normal.npy`, without what a `NAME_depth_mask.npy` beside it leaves out."""
 
     kind: ClassVar[str] = "normal"
     suffixes: ClassVar[frozenset[str]] = frozenset({NORMALS})
     from_photographs: ClassVar[bool] = False
-    invalid: Invalid = "flat"
-    bgr: bool = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Unit normals (h, w, 3), zero where they are not known."""
@@ -118,16 +117,14 @@ class MeasuredDepth(WithoutNetwork):
 
 
 @dataclass(frozen=True)
-class MeasuredNormals(WithoutNetwork):
+class MeasuredNormals(InvalidSettings, BgrSettings, WithoutNetwork):
     """The normals of surfaces whose depth was measured or rendered, by a camera that looks at the image's middle."""
 
     kind: ClassVar[str] = "normal"
     suffixes: ClassVar[frozenset[str]] = MeasuredDepth.suffixes
     from_photographs: ClassVar[bool] = False
-    focal: float
+    focal: float = field(kw_only=True)
     """Focal length in pixels."""
-    invalid: Invalid = "flat"
-    bgr: bool = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Depth (h, w), 0 where it is not known."""
