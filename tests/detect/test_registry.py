@@ -74,3 +74,16 @@ def test_methods_that_do_not_exist_or_need_no_weights_are_refused():
     with pytest.raises(WeightsError, match=r"^net\.pth: holds TIN, but --method hed takes HED") as caught:
         registry.check(registry.default("hed"), "net.pth", registry.spec_of("TIN"))
     assert caught.value.path == "net.pth"
+
+
+def test_the_tables_of_the_documentation_have_a_row_for_each_condition_and_command():
+    from tools.doc_tables import commands_table, conditions_table
+
+    rows = {line.split("|")[1].strip(" `"): line for line in conditions_table().splitlines()[2:]}
+    assert list(rows) == [row.kind for row in registry.KINDS]
+    assert "`mlsd-large`: mlsd_large_512_fp32.pth" in rows["hough"]
+    assert rows["canny"].endswith("| always |")
+    assert rows["scribble"].count("as `hed`") == 3
+    commands = [line.split("`")[1].split()[1] for line in commands_table().splitlines()[2:]]
+    assert commands[:2] == ["detect", "dataset"]
+    assert "\n\n" not in commands_table()

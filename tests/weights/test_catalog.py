@@ -11,24 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cn import app, conditions
+from cn import app, conditions, console
 from cn.detect import published, registry
 from cn.detect.registry import NetworkSpec
 from cn.errors import UsageError, WeightsError
 from cn.weights import bundled, cache, catalog
 
 REAL = Path(__file__).parent.parent.parent.parent / "shared" / "weights"
-VARIABLES = ("CN_MIRROR", "HF_ENDPOINT", "CN_OFFLINE", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME", "TORCH_HOME")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder of weights, and no other program's cache."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "weights"))
-    return tmp_path / "weights"
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def put(path: Path, size: int) -> Path:
@@ -218,6 +208,15 @@ def test_the_list_shows_what_is_here(folder, capsys):
     assert records["midas-small"]["sha256"] is None
     assert records["midas-small"]["sha256_begins"] == "70d6b9c8"
     assert records["openpose-body"]["non_commercial"] is True
+
+
+def test_on_a_terminal_the_list_is_a_table_with_a_heading(monkeypatch, capsys):
+    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert app.run(["weights", "list"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["NAME", "ROLE", "CONDITION", "PARAMETERS", "SIZE", "SHA-256", "HERE", "LICENSE"]
+    assert {row.split()[0] for row in rows} >= {entry.name for entry in catalog.files()}
 
 
 def test_path_and_verify(folder, capsys):

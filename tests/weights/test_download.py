@@ -1,117 +1,17 @@
-"""Getting weights, against a server on this machine: whole, interrupted, corrupted, redirected, missing, mirrored."""
+"""Downloading weights from a server on this machine: complete, interrupted, damaged, redirected, missing, mirrored."""
 
-import contextlib
 import fcntl
-import hashlib
-import json
-import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
 
-from cn import app
-from cn.detect import registry
 from cn.errors import InputError, WeightsError
 from cn.weights import catalog
 from cn.weights import download as pulling
-from cn.weights.catalog import PublishedFile
-from tests.weights.test_catalog import VARIABLES
+from tests.weights.serving import CONTENT, HASH, PART, Handler, Sends, entry, missing, names, refused
 
-CONTENT = np.random.default_rng(0).bytes(1_000_003)
-HASH = hashlib.sha256(CONTENT).hexdigest()
-PART = ".cn-net.pth.part"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.0"
-    server: "Server"
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        with contextlib.suppress(ConnectionError):  # whoever asked had enough
-            self.server.routes.get(self.path, missing)(self)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.routes: dict[str, Callable[[Handler], None]] = {}
-        self.asked: list[tuple[str, str | None]] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-
-def missing(request: Handler) -> None:
-    request.send_error(404)
-
-
-def refused(request: Handler) -> None:
-    request.send_error(403)
-
-
-@dataclass
-class Sends:
-    """A file; `cuts` are how many bytes the first answers send before the connection breaks."""
-
-    content: bytes = CONTENT
-    cuts: list[int] = field(default_factory=list)
-    ranges: bool = True
-    length: bool = True
-
-    def __call__(self, request: Handler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        start = int(asked[1]) if asked and self.ranges else 0
-        total = len(self.content)
-        if start >= total:
-            request.send_error(416)
-            return
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        if self.length:
-            request.send_header("Content-Length", str(total - start))
-        request.end_headers()
-        end = start + self.cuts.pop(0) if self.cuts else total
-        request.wfile.write(self.content[start:end])
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    for name in (*VARIABLES, "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(pulling, "PAUSE", 0.0)
-    return tmp_path / "weights"
-
-
-def entry(
-    *origins: str, size: int | None = len(CONTENT), sha256: str | None = HASH, name: str = "net"
-) -> PublishedFile:
-    return PublishedFile(name, f"{name}.pth", "a net", "MIT", origins, size, None, sha256)
-
-
-def names(folder) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_whole_and_then_already_here(server, folder):
@@ -361,53 +261,3 @@ def test_a_folder_that_cannot_be_made(server, folder):
     folder.write_text("a file")
     with pytest.raises(InputError, match="is a file, but a folder is needed"):
         pulling.pull(entry(server.url("/net.pth")))
-
-
-@pytest.fixture
-def table(server, monkeypatch):
-    """A catalog of three files of which the server has two."""
-    server.routes["/a.pth"] = server.routes["/b.pth"] = Sends()
-    files = tuple(entry(server.url(f"/{name}.pth"), name=name) for name in "abc")
-    monkeypatch.setattr(catalog, "files", lambda: files)
-    hed = registry.default("hed").networks[0]
-    monkeypatch.setattr(registry, "published_by", lambda name: hed if name in "abc" else None)
-    return files
-
-
-def test_the_command(table, folder, capsys):
-    assert app.run(["weights", "pull", "a", "b.pth", "a"]) == 0
-    captured = capsys.readouterr()
-    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
-    assert app.run(["weights", "pull", "a", "--offline", "--json", "-q"]) == 0
-    captured = capsys.readouterr()
-    record = json.loads(captured.out)
-    assert (record["status"], record["fetched"], record["sha256"]) == ("here", 0, HASH)
-    assert captured.err == ""
-    assert app.run(["weights", "verify", "a", "b"]) == 0
-
-
-def test_one_of_several_fails(table, folder, capsys):
-    assert app.run(["weights", "pull", "--all", "--json"]) == 4
-    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["status"] for record in records] == ["pulled", "pulled", "failed"]
-    assert app.run(["weights", "pull", "--kind", "hed", "-q"]) == 4
-    captured = capsys.readouterr()
-    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
-    assert captured.err.count("\n") == 2
-    assert "1 of 3 downloads failed" in captured.err
-    assert app.run(["weights", "pull", "c", "-q"]) == 4
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err.count("\n")) == ("", 1)
-    assert app.run(["weights", "pull", "c", "-q", "--json"]) == 4
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["status"] == "failed"
-    assert captured.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [([], 2), (["a", "--all"], 2), (["--kind", "hed", "--all"], 2), (["--kind", "canny"], 2), (["nonsense"], 4)],
-)
-def test_what_cannot_be_asked_for(table, capsys, words, code):
-    assert app.run(["weights", "pull", *words]) == code
-    assert capsys.readouterr().err.count("\n") == 1

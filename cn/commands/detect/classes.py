@@ -44,7 +44,7 @@ def ade20k(
 ) -> Task:
     """Segmentation: ADE20K's 150 classes in the colors (RGB) that existing controls expect.
 
-    UniFormer-S with UPerNet, or the dataset's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
+    By a network, or from the dataset's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
     prints the colors. With [b]--json[/b] each record contains the fraction of the image that each class has.
     """
     if from_labels is not None:
@@ -89,8 +89,9 @@ def coco(
 ) -> Task:
     """Segmentation: COCO-Stuff's 171 classes in the colors (RGB) in common use.
 
-    DeepLabV2, or the dataset's own labels, which the paper used ([b]--from-labels[/b]). [b]cn detect palette coco[/b]
-    prints the colors. With [b]--json[/b] each record contains the fraction of the image that each class has.
+    By a network, or from the dataset's own labels, which the paper used ([b]--from-labels[/b]).
+    [b]cn detect palette coco[/b] prints the colors. With [b]--json[/b] each record contains the fraction of the image
+    that each class has.
     """
     if (panoptic_json is not None) != (from_labels == "panoptic"):
         raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")

@@ -47,8 +47,7 @@ def canny(given: Given[CannySettings]) -> Task:
 def hough(given: Given[HoughSettings], network: HoughNetwork) -> Task:
     """Straight lines: white, one pixel wide, on black.
 
-    M-LSD, large or tiny depending on its weights; [b]--method lsd[/b] needs no weights. An image without straight lines
-    gives a black map ([b]--on-empty[/b]).
+    An image without straight lines gives a black map ([b]--on-empty[/b]).
     """
     chosen = network.chosen
     if "score" in given and chosen is not None and not chosen.networks:
@@ -64,11 +63,7 @@ def hough(given: Given[HoughSettings], network: HoughNetwork) -> Task:
 
 @shared
 def hed(given: Given[HedSettings], network: HedNetwork) -> Task:
-    """Soft edges: boundaries in shades of gray on black, white where certain.
-
-    HED in both published forms (ControlNetHED.pth, network-bsds500.pth), or TIN; [b]--method gradient[/b] needs no
-    weights.
-    """
+    """Soft edges: boundaries in shades of gray on black, white where certain."""
     network.check()
 
     def detector() -> "Detector":
@@ -95,8 +90,7 @@ def scribble(
 ) -> Task:
     """Scribbles: thick white strokes (255) on black (0), nothing between.
 
-    Made from soft edges of the chosen method, with the fixed settings of the release or at random;
-    [b]--method gradient[/b] and [b]--from-drawing[/b] need no weights.
+    Made from soft edges of the chosen method, with the fixed settings of the release or at random.
     """
     if from_drawing and (network.method is not None or given.get("random") or network.is_given):
         raise UsageError("--from-drawing takes the drawing as it is: leave out --random and all options of networks")
@@ -115,10 +109,7 @@ def scribble(
 
 @shared
 def lineart(given: Given[LineartSettings], network: LineartNetwork) -> Task:
-    """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white.
-
-    Anime2Sketch, made for drawn images; [b]--method standard[/b] needs no weights.
-    """
+    """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white."""
     network.check()
 
     def detector() -> "Detector":

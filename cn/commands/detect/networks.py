@@ -27,6 +27,16 @@ def method_option(family: str) -> Option:
     )
 
 
+def networks_text(kind: str) -> str:
+    """For `--help`: the networks of a kind, and how it works without weights."""
+    family = registry.kind_spec(kind).family
+    if family is None:
+        return ""
+    titles = ", ".join(spec.title for spec in registry.NETWORKS if spec.family == family)
+    free = registry.without_weights(kind)
+    return f"Networks: {titles}." + (f" No weights are needed with [b]{free}[/b]." if free else "")
+
+
 @dataclass(frozen=True)
 class NetworkChoice:
     """The options about a network, as given on the command line. Subclasses name the family of networks."""

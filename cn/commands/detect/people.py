@@ -111,8 +111,9 @@ def openpose(
 ) -> Task:
     """Human poses: skeletons of 18 joints in 18 colors (RGB) on black.
 
-    OpenPose, drawn as existing pose controls expect it, or an alternative that is free to use. With [b]--json[/b] each
-    record holds the people in OpenPose's format; [b]--from-json[/b] draws such files, edited or from other tools.
+    Drawn as existing pose controls expect it, by OpenPose or by an alternative that is free to use. With
+    [b]--json[/b] each record holds the people in OpenPose's format; [b]--from-json[/b] draws such files, edited or
+    from other tools.
     """
     styled = _with_style(given)
     if from_json:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from cn import console
+from cn.commands.detect.networks import networks_text
 from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers, with_options
+from cn.conditions import KINDS
 from cn.errors import InputError, PartialError, UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ def shared(make: Callable[..., Task]) -> Callable[..., None]:
         settings = {option.name: words.pop(option.name) for option in common}
         _run(make(**words), src, dst, **settings)
 
+    if make.__name__ in KINDS:
+        command.__doc__ = f"{make.__doc__}\n\n{networks_text(make.__name__)}"
     wanted = [src, dst, *inspect.signature(make).parameters.values(), *common]
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in wanted]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -29,8 +29,8 @@ FromDepth = Annotated[
 def depth(given: Given[DepthSettings], from_depth: FromDepth = False, *, network: DepthNetwork) -> Task:
     """Depth: inverse depth, scaled to 0–255; the nearest is white, the farthest black.
 
-    MiDaS DPT-hybrid or v2.1 small; photographs need their weights. [b]--from-depth[/b] makes such a map from depth of a
-    camera or a renderer (DIODE: [b]'val/**/*_depth.npy'[/b]).
+    Photographs need the weights of a network. [b]--from-depth[/b] makes such a map from depth of a camera or a renderer
+    (DIODE: [b]'val/**/*_depth.npy'[/b]).
     """
     if from_depth:
         _check_no_network("--from-depth", given, network)
@@ -76,8 +76,8 @@ def normal(
 ) -> Task:
     """Normals, RGB: red where a surface faces left, green up, blue the viewer; (127, 127, 255) is flat.
 
-    From the inverse depth of MiDaS, as published; from the ground truth of DIODE; or from your own depth. Most tools
-    expect RGB; the released v1.0 control was trained on BGR ([b]--bgr[/b]). Photographs need weights.
+    From the inverse depth of a network, as published; from the ground truth of DIODE; or from your own depth. Most
+    tools expect RGB; the released v1.0 control was trained on BGR ([b]--bgr[/b]). Photographs need weights.
     """
     if from_diode and from_depth:
         raise UsageError("--from-diode and --from-depth exclude each other; give one")
