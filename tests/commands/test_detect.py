@@ -1,4 +1,4 @@
-"""`cn detect KIND` beside Canny through the command line: maps, what their PNGs say, words that go together."""
+"""`cn detect KIND` for kinds other than Canny: maps, what their PNGs say, options that exclude each other."""
 
 import json
 
@@ -166,7 +166,7 @@ def test_missing_weights_are_one_line_that_says_what_to_do(words, named, tmp_pat
         ("depth", "--batch-size", "0"),
     ],
 )
-def test_words_that_do_not_go_together(words, tmp_path):
+def test_options_that_exclude_each_other(words, tmp_path):
     photographs(tmp_path / "in")
     done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -182,7 +182,7 @@ def test_the_palettes_are_printed(tmp_path):
     assert records[1] == {"id": 1, "name": "bicycle", "rgb": [0, 192, 64], "hex": "#00c040", "shared_with": ["person"]}
 
 
-def test_classes_of_one_color_are_doubted_aloud(tmp_path):
+def test_classes_of_the_same_color_give_a_warning(tmp_path):
     bicycle, cow = COCO_STUFF.id_of("bicycle"), COCO_STUFF.id_of("cow")
     (tmp_path / "in").mkdir()
     for name in "ab":

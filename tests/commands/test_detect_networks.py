@@ -1,4 +1,4 @@
-"""Detectors with networks: batches, threads, number formats, damaged weights, interrupts."""
+"""Detectors with networks: batches, threads, precision, damaged weights, interrupts."""
 
 import signal
 import time
@@ -24,11 +24,11 @@ def test_images_of_several_sizes_share_batches_and_keep_their_order(made_up):
     network = open_network("hed", str(made_up["hed"]))
     assert network.name == "ControlNetHED"
     by_two = replace(network, compute=ComputeSettings(batch=2))
-    pictures = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
-    together = HedDetector(by_two).maps(pictures)
-    alone = HedDetector(network).maps(pictures)
-    assert [one.shape for one in together] == [picture.shape[:2] for picture in pictures]
-    # Company changes the last bits only.
+    houses = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
+    together = HedDetector(by_two).maps(houses)
+    alone = HedDetector(network).maps(houses)
+    assert [one.shape for one in together] == [image.shape[:2] for image in houses]
+    # The batch composition changes the last bits only.
     assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(together, alone, strict=True)) <= 1
     assert len({one.tobytes() for one in alone}) == 5
 
@@ -51,8 +51,8 @@ def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_
         torch.set_num_threads(before)
 
 
-def test_a_part_of_a_batch_is_made_again_in_its_company(made_up, tmp_path):
-    """Company in a batch may change the last bits: a run that goes on must not see another one."""
+def test_a_missing_map_is_regenerated_with_the_same_batch_composition(made_up, tmp_path):
+    """The batch composition may change the last bits: a resumed run must use the same one."""
     photographs(tmp_path / "in", count=5)
     words = ("detect", "hed", "in", "out", "--recursive", "--weights", made_up["hed"], "--batch-size", "3")
     assert cn(*words, cwd=tmp_path).returncode == 0
@@ -156,7 +156,7 @@ def test_midas_is_fed_as_asked(made_up, tmp_path):
     assert info_of(tmp_path / "released.png").params["prepared"] == "released"
 
 
-def test_threads_are_bounded_by_work_processors_and_memory(made_up, monkeypatch):
+def test_threads_are_bounded_by_work_cores_and_memory(made_up, monkeypatch):
     network = open_network("hed", str(made_up["hed"]))
     gpu = replace(network, compute=ComputeSettings("cuda", batch=8))
     monkeypatch.setattr(workers, "processors", lambda: 16)

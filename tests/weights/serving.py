@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Range")))
-        with contextlib.suppress(ConnectionError):  # whoever asked had enough
+        with contextlib.suppress(ConnectionError):  # the client closed the connection
             self.server.routes.get(self.path, missing)(self)
 
     def log_message(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The catalog of published weights: sound data, and finding a file by name wherever it lies."""
+"""The catalog of published weights: sound data, and finding a file by name wherever it is."""
 
 import hashlib
 import json

@@ -78,7 +78,7 @@ def test_a_server_that_knows_no_ranges_starts_again(server, folder):
 
 @pytest.mark.parametrize("kept", [b"x" * 1000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 5)])
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-def test_what_was_kept_of_another_file_is_got_anew(server, folder, kept, size):
+def test_what_was_kept_of_another_file_is_downloaded_again(server, folder, kept, size):
     server.routes["/net.pth"] = Sends()
     folder.mkdir()
     (folder / PART).write_bytes(kept)
@@ -103,7 +103,7 @@ def test_a_corrupted_file_is_never_put_in_place(server, folder):
     assert names(folder) == []
 
 
-def test_a_damaged_file_in_place_is_got_anew(server, folder):
+def test_a_damaged_file_in_place_is_downloaded_again(server, folder):
     server.routes["/net.pth"] = Sends()
     folder.mkdir()
     (folder / "net.pth").write_bytes(b"x" * len(CONTENT))

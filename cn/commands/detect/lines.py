@@ -121,6 +121,6 @@ def lineart(given: Given[LineartSettings], network: LineartNetwork) -> Task:
 
 
 def _check_seed(given: Given[Any], option: str) -> None:
-    """Raises UsageError for a seed that has no effect: whoever gives one expects something random."""
+    """Raises UsageError for a seed that has no effect: a user who gives one expects something random."""
     if "seed" in given and not given.get("random"):
         raise UsageError(f"--seed is for {option}: without it nothing is random")

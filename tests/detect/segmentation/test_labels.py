@@ -136,7 +136,7 @@ def test_a_photograph_is_no_painted_map(tmp_path):
 
 
 def test_what_is_far_from_any_color_of_the_palette_has_no_class(tmp_path):
-    """Thin seams, as JPEG makes them, are closed; areas are not filled with what is beside them."""
+    """Thin seams, as JPEG makes them, are closed; areas are not filled from their neighbors."""
     painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
     painted[:40], painted[70:76] = 255, 255
     read = read_palette_image(saved(tmp_path / "m.png", painted), ADE20K)
@@ -219,7 +219,7 @@ def test_images_that_do_not_keep_labels_are_refused(tmp_path, reader):
 
 @pytest.mark.parametrize("reader", [r for r in READERS if r is not read_ade20k_full])
 def test_a_color_image_is_no_map_of_one_channel(tmp_path, reader):
-    with pytest.raises(InputError, match=r"c\.png.*color picture.*one channel"):
+    with pytest.raises(InputError, match=r"c\.png.*color image.*single-channel"):
         reader(saved(tmp_path / "c.png", np.full((4, 4, 3), (0, 1, 0), np.uint8)))
     np.save(tmp_path / "f.npy", np.zeros((4, 4), np.float32))
     with pytest.raises(InputError, match=r"f\.npy.*float32 4×4"):

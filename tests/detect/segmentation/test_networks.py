@@ -108,7 +108,7 @@ def test_the_classes_are_those_of_deeplab_pytorch(small_scale):
     assert len(np.unique(reference)) > 10
 
 
-def test_uniformer_gets_rgb_by_its_mean_and_deviation_unless_swapped():
+def test_uniformer_gets_rgb_by_its_mean_and_std_unless_swapped():
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 180
     stub = Stub()
