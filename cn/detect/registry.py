@@ -116,7 +116,7 @@ METHODS = (
     NetworkSpec("openpose", "keypointrcnn", "Keypoint R-CNN", "keypoint_rcnn.KeypointRCNN", ("keypointrcnn",),
                 ("roi_heads.keypoint_predictor.kps_score_lowres.weight",), "torchvision's network, free to use"),
     NetworkSpec("hands", "openpose", "OpenPose's hands", "openpose.HandNetwork", ("openpose-hand",),
-                ("conv6_2_CPM.weight",), "the network of the paper's authors"),
+                ("conv6_2_CPM.weight",), "OpenPose's hand network"),
     NetworkSpec("openpifpaf", "k16", "OpenPifPaf ShuffleNetV2K16", "pifpaf.ShuffleNetV2K16", ("pifpaf-k16",),
                 ("head_nets.1.conv.weight", "base_net.stage3.7.branch2.0.weight"), "ShuffleNetV2K16"),
     NetworkSpec("openpifpaf", "k30", "OpenPifPaf ShuffleNetV2K30", "pifpaf.ShuffleNetV2K30", ("pifpaf-k30",),
@@ -125,7 +125,7 @@ METHODS = (
     NetworkSpec("ade20k", "uniformer", "UniFormer-S + UPerNet", "upernet.UniFormerUPerNet", ("upernet-small",),
                 ("backbone.patch_embed1.proj.weight", "decode_head.conv_seg.weight"), "the network of the release"),
     NetworkSpec("coco", "deeplab", "DeepLabV2 ResNet-101", "deeplab.DeepLabV2MSC", ("deeplab-coco", "deeplab-coco-10k"),
-                ("base.aspp.c0.weight",), "the network of the data set's authors"),
+                ("base.aspp.c0.weight",), "a network trained on COCO-Stuff"),
 )  # fmt: skip
 """The methods of each family, the default first: the one with which the released ControlNets' maps were made."""
 
