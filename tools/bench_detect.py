@@ -1,6 +1,6 @@
-"""Rows of `make bench` about `cn detect`: images a second, seconds for one, and how that compares.
+"""Rows of `make bench` about `cn detect`: images per second, seconds for one, and how that compares.
 
-Networks have made-up weights, since time does not depend on them.
+Networks have random weights, because time does not depend on them.
 """
 
 import functools
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 from cn.detect.detector import Detection, Detector, WithoutNetwork
 from cn.detect.lines.canny import CannyDetector
 from cn.detect.run import batch, inputs, jobs
@@ -28,42 +29,56 @@ CN = Path(sys.executable).with_name("cn")
 PLAIN = Path(__file__).with_name("bench_plain.py")
 PHOTOGRAPHS = 500
 WARM_UP = 2
-"""Images after which a rate is taken: the first ones wait for code that is generated for their size."""
+"""Images before the rate is measured: the first ones wait for code that is generated for their size."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way of detecting, and how many photographs are enough to tell its rate."""
+    """One method of detecting, and how many photographs are enough to measure its rate."""
 
     name: str
     kind: str
     count: int
     options: tuple[str, ...] = ()
     network: str | None = None
-    """MODULE:CLASS of the network."""
+    """Module and class of the network in `cn.detect.nets`."""
 
 
-CASES = (
-    Case("canny", "canny", 100),
-    Case("hough, LSD", "hough", 100, ("--method", "lsd")),
-    Case("hough, M-LSD large", "hough", 24, network="mlsd:MLSDLarge"),
-    Case("hough, M-LSD tiny", "hough", 60, network="mlsd:MLSDTiny"),
-    Case("hed, gradient", "hed", 40, ("--method", "gradient")),
-    Case("hed, ControlNetHED", "hed", 16, network="hed:ControlNetHED"),
-    Case("hed, network-bsds500", "hed", 16, network="hed:BSDS500HED"),
-    Case("hed, TIN", "hed", 12, network="tin:TIN"),
-    Case("scribble, gradient", "scribble", 40, ("--method", "gradient")),
-    Case("openpose, OpenPose", "openpose", 12, network="openpose:BodyNetwork"),
-    Case("openpose, light", "openpose", 24, network="openpose_light:LightBodyNetwork"),
-    Case("openpifpaf, K16", "openpifpaf", 24, network="pifpaf:ShuffleNetV2K16"),
-    Case("openpifpaf, K30", "openpifpaf", 12, network="pifpaf:ShuffleNetV2K30"),
-    Case("ade20k, UniFormer", "ade20k", 6, network="upernet:UniFormerUPerNet"),
-    Case("coco, DeepLabV2", "coco", 6, network="deeplab:DeepLabV2MSC"),
-    Case("depth, DPT-hybrid", "depth", 12, network="dpt:DPTHybrid"),
-    Case("depth, MiDaS small", "depth", 60, network="midas_small:MidasSmall"),
-    Case("lineart, standard", "lineart", 60, ("--method", "standard")),
-    Case("lineart, Anime2Sketch", "lineart", 20, network="sketch:Anime2Sketch"),
-)
+ENOUGH = {
+    "canny": 100,
+    "lsd": 100,
+    "gradient": 40,
+    "standard": 60,
+    "MLSDLarge": 24,
+    "MLSDTiny": 60,
+    "ControlNetHED": 16,
+    "BSDS500HED": 16,
+    "TIN": 12,
+    "Anime2Sketch": 20,
+    "BodyNetwork": 12,
+    "LightBodyNetwork": 24,
+    "ShuffleNetV2K16": 24,
+    "ShuffleNetV2K30": 12,
+    "UniFormerUPerNet": 6,
+    "DeepLabV2MSC": 6,
+    "DPTHybrid": 12,
+    "MidasSmall": 60,
+}
+"""How many photographs are enough, by kind, method or class of the network; others are not measured."""
+
+
+def cases(kind: str) -> Iterator[Case]:
+    """The methods and networks of a kind; for `scribble`, which is made of soft edges, those without weights only."""
+    row = registry.kind_spec(kind)
+    if row.family is None:
+        yield Case(kind, kind, ENOUGH[kind])
+        return
+    for method in registry.methods(row.family):
+        if not method.networks:
+            yield Case(f"{kind}, {method.name}", kind, ENOUGH[method.name], ("--method", method.name))
+        elif registry.kinds_of(row.family)[0] == kind:
+            measured = (spec for spec in method.networks if spec.name in ENOUGH)
+            yield from (Case(f"{kind}, {spec.title}", kind, ENOUGH[spec.name], (), spec.net) for spec in measured)
 
 
 def photographs(folder: Path, count: int = PHOTOGRAPHS) -> Path:
@@ -81,7 +96,7 @@ def photographs(folder: Path, count: int = PHOTOGRAPHS) -> Path:
 
 
 def canny_rows() -> Iterator[tuple[str, str, str]]:
-    """`cn detect canny` on 500 photographs beside a plain loop, and beside reading and writing alone; three rounds."""
+    """`cn detect canny` on 500 photographs: three rounds, compared with a plain loop and with reading and writing."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = photographs(folder / "photographs")
@@ -113,7 +128,7 @@ class _Ready(WithoutNetwork):
     maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated("ready", {})
+        return self.condition_info("ready", {})
 
     def detect(self, images: list[NDArray[np.uint8]], keys: list[str]) -> list[Detection]:  # type: ignore[override]
         return [Detection(self.maps[key]) for key in keys]
@@ -121,14 +136,15 @@ class _Ready(WithoutNetwork):
 
 def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
     """Time of reading, writing over that of the whole, start-up left out: with cn's files, and Pillow's defaults."""
-    found = inputs.find(str(source), "", endings=SUFFIXES)
+    found = inputs.find(str(source), "", suffixes=SUFFIXES)
     todo = list(jobs.of(found, str(folder / "again")))
     canny = CannyDetector()
     with_maps = {job.key: canny.detect([canny.read(job.source)], [job.key])[0].map for job in todo}
 
     def run(detector: Detector) -> float:
         start = time.perf_counter()
-        assert all(o.status == "written" for o in batch.run(batch.Work(detector, overwrite=True), todo, len(todo), 1))
+        outcomes = batch.run(batch.Pipeline(detector, overwrite=True), todo, len(todo), 1)
+        assert all(outcome.status == "written" for outcome in outcomes)
         return time.perf_counter() - start
 
     def by_pillow(job: jobs.Job) -> None:
@@ -149,44 +165,47 @@ def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
 
 
 def kind_rows(kind: str) -> Iterator[tuple[str, str, str]]:
-    """A kind: images a second in a folder, seconds for one, and networks beside the plain way of running them."""
-    cases = [case for case in CASES if case.kind == kind]
+    """A kind: images per second in a folder, seconds for one, and networks compared with running them plainly."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = photographs(folder / "photographs", max(case.count for case in cases))
-        for case in cases:
+        source = photographs(folder / "photographs", max(case.count for case in cases(kind)))
+        for case in cases(kind):
             yield _row(case, folder, source)
 
 
 def _row(case: Case, folder: Path, source: Path) -> tuple[str, str, str]:
-    pictures = folder / case.name.replace(" ", "-")
-    pictures.mkdir()
+    inputs_folder = folder / case.name.replace(" ", "-").replace("/", "-")
+    inputs_folder.mkdir()
     for path in sorted(source.iterdir())[: case.count]:
-        (pictures / path.name).hardlink_to(path)
+        (inputs_folder / path.name).hardlink_to(path)
     options = list(case.options)
     if case.network:
-        weights = folder / f"{case.network.replace(':', '-')}.safetensors"
+        weights = folder / f"{case.network}.safetensors"
         _make_weights(case.network, weights)
         options += ["--weights", str(weights), "--device", "cpu"]
-    words = [str(CN), "detect", case.kind, str(pictures), str(folder / "out"), "--overwrite", *options]
+    words = [str(CN), "detect", case.kind, str(inputs_folder), str(folder / "out"), "--overwrite", *options]
     rates = [_rate(words)]
-    beside = ""
+    comparison = ""
     if case.network:
-        plain = [sys.executable, str(PLAIN), case.kind, str(pictures), str(folder / "plain"), str(weights)]
+        plain = [sys.executable, str(PLAIN), case.kind, str(inputs_folder), str(folder / "plain"), str(weights)]
         plain_rates = [_rate(plain)]
         rates.append(_rate(words))
         plain_rates.append(_rate(plain))
-        beside = f", {max(rates) / max(plain_rates):.2f} × image by image"
-    single = [*words[:3], str(next(iter(sorted(pictures.iterdir())))), str(folder / "one.png"), *words[5:]]
+        comparison = f", {max(rates) / max(plain_rates):.2f} × image by image"
+    single = [*words[:3], str(next(iter(sorted(inputs_folder.iterdir())))), str(folder / "one.png"), *words[5:]]
     seconds = statistics.median(_seconds(single) for _ in range(3))
-    return f"detect {case.name}", f"{max(rates):.3g} images/s{beside}; one: {seconds:.1f} s", "≥ 1.3 ×" * bool(beside)
+    return (
+        f"detect {case.name}",
+        f"{max(rates):.3g} images/s{comparison}; one: {seconds:.1f} s",
+        "≥ 1.3 ×" * bool(comparison),
+    )
 
 
 def decoder_rows() -> Iterator[tuple[str, str, str]]:
     """From a network's fields to people, ten in 512×512, in one thread: the median of 30."""
     import torch
 
-    # The tests' fields of known people lie beside the tools in every checkout.
+    # The tests' fields of known people are in every checkout.
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from cn.detect.pose import openpose, openpose_decoder, pifpaf_decoder
     from cn.detect.pose.enlarged_maps import Fields
@@ -248,7 +267,7 @@ def _make_weights(network: str, path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    module, name = network.split(":")
+    module, _, name = network.rpartition(".")
     torch.manual_seed(0)
     make: Callable[[], torch.nn.Module] = getattr(importlib.import_module(f"cn.detect.nets.{module}"), name)
     save_file({key: value.contiguous() for key, value in make().state_dict().items()}, path)

@@ -1,7 +1,7 @@
-"""Contact sheets of the conditions: `make sheet`. Networks are used whose published weights are here, else other ways.
+"""Contact sheets of the conditions: `make sheet`. By networks whose weights are here, else by methods without weights.
 
 One sheet shows what is detected in three photographs that come with scikit-image (NASA's, in the public domain, and
-CC0), the other what the built-in scenes know exactly.
+CC0), the other what the built-in scenes render exactly.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images
+from cn import conditions, images
+from cn.detect import published, registry
 from cn.weights import catalog
 
 CN = Path(sys.executable).with_name("cn")
@@ -24,55 +25,40 @@ SCENE_SEED, SCENES = 2, (396, 394)
 CELL = 256
 
 
+SHOWN = ("canny", "hough", "hed", "scribble", "lineart", "depth", "normal")
+"""Kinds that show something in each of the photographs."""
+
+RANDOM = ("--random", "--seed", "4")
+OPTIONS = {("scribble", None): RANDOM, ("normal", "midas-small"): ("--strength", "250")}
+"""More options of `cn detect`, by kind and method (None: any)."""
+
+
 @dataclass(frozen=True)
-class Column:
-    """A kind, and the ways of making it, the best first: a published name, or "" for none, and options."""
+class Choice:
+    """A way of making the maps of a kind."""
 
-    kind: str
-    ways: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(published name or "", what stands under the image, options of `cn detect`)."""
-
-    def way(self) -> tuple[str, list[str]] | None:
-        for name, label, options in self.ways:
-            if not name:
-                return label, list(options)
-            if path := catalog.here(catalog.find(name)):
-                return label, [*options, "--weights", str(path)]
-        return None
+    label: str
+    """The text under the image."""
+    options: tuple[str, ...]
+    """Options of `cn detect`."""
 
 
-COLUMNS = (
-    Column("canny", (("", "Canny", ()),)),
-    Column(
-        "hough",
-        (
-            ("mlsd-large", "M-LSD large", ()),
-            ("mlsd-tiny", "M-LSD tiny", ()),
-            ("", "LSD, no weights", ("--method", "lsd")),
-        ),
-    ),
-    Column(
-        "hed",
-        (
-            ("controlnet-hed", "HED", ()),
-            ("tin2", "TIN", ()),
-            ("", "gradient, no weights", ("--method", "gradient")),
-        ),
-    ),
-    Column(
-        "scribble",
-        (
-            ("controlnet-hed", "from HED, at random", ("--random", "--seed", "4")),
-            ("tin2", "from TIN, at random", ("--random", "--seed", "4")),
-            ("", "from gradients, at random", ("--method", "gradient", "--random", "--seed", "4")),
-        ),
-    ),
-    Column("lineart", (("anime2sketch", "Anime2Sketch", ()), ("", "no weights", ("--method", "standard")))),
-    Column("depth", (("dpt-hybrid", "DPT-hybrid", ()), ("midas-small", "MiDaS small", ()))),
-    Column(
-        "normal", (("dpt-hybrid", "from DPT-hybrid", ()), ("midas-small", "from MiDaS small", ("--strength", "250")))
-    ),
-)
+def choice(kind: str) -> Choice | None:
+    """The first network whose weights are here, else the method that needs none; None where there is neither."""
+    family = registry.kind_spec(kind).family
+    if family is None:
+        return Choice(conditions.get(kind).title, ())
+    for method in registry.methods(family):
+        more = OPTIONS.get((kind, method.name), ()) + OPTIONS.get((kind, None), ())
+        if not method.networks:
+            return Choice(f"{method.name}, no weights", ("--method", method.name, *more))
+        for spec in method.networks:
+            for name in spec.weights:
+                if path := catalog.here(catalog.find(name)):
+                    return Choice(spec.title, ("--weights", str(path), *more))
+    return None
+
+
 EXACT = ("canny", "depth", "normal", "openpose", "ade20k")
 """What the built-in scenes give without a detector (but for Canny's)."""
 
@@ -90,29 +76,27 @@ Cell = tuple[NDArray[np.uint8], str]
 
 
 def _photographs(folder: Path) -> tuple[list[list[Cell]], list[str]]:
-    """Rows of cells, and the titles of the columns: those kinds that can be detected with what is here."""
+    """Rows of cells, and the titles of the columns: the kinds that can be detected with the weights that are here."""
     from skimage import data
 
-    shown = [column for column in COLUMNS if column.way()]
-    for column in COLUMNS:
-        if column not in shown:
-            names = " or ".join(name for name, _, _ in column.ways)
-            print(f"{column.kind}: left out, since it needs weights (cn weights pull {names})", file=sys.stderr)
+    choices = {kind: choice(kind) for kind in SHOWN}
+    shown = {kind: chosen for kind, chosen in choices.items() if chosen is not None}
+    for kind in SHOWN:
+        if kind not in shown:
+            names = " or ".join(entry.name for entry in published.of_kind(kind) if published.readable(entry))
+            print(f"{kind}: left out, because it needs weights (cn weights pull {names})", file=sys.stderr)
     rows: list[list[Cell]] = []
     for name in PHOTOGRAPHS:
         path = folder / f"{name}.png"
         images.write(path, np.asarray(getattr(data, name)()))
-        rows.append([(images.read(path), ""), *(_detected(path, column) for column in shown)])
-    return rows, ["photograph", *(column.kind for column in shown)]
+        rows.append([(images.read(path), ""), *(_detected(path, kind, chosen) for kind, chosen in shown.items())])
+    return rows, ["photograph", *shown]
 
 
-def _detected(path: Path, column: Column) -> Cell:
-    way = column.way()
-    assert way is not None
-    label, options = way
-    out = path.with_name(f"{path.stem}-{column.kind}.png")
-    subprocess.run([CN, "detect", column.kind, path, out, *options], check=True, stdout=subprocess.DEVNULL)
-    return images.read(out), label
+def _detected(path: Path, kind: str, chosen: Choice) -> Cell:
+    out = path.with_name(f"{path.stem}-{kind}.png")
+    subprocess.run([CN, "detect", kind, path, out, *chosen.options], check=True, stdout=subprocess.DEVNULL)
+    return images.read(out), chosen.label
 
 
 def _scenes(folder: Path) -> tuple[list[list[Cell]], list[str]]:
@@ -130,9 +114,9 @@ def _scenes(folder: Path) -> tuple[list[list[Cell]], list[str]]:
 
 
 def _write(path: Path, rows: list[list[Cell]], titles: list[str]) -> None:
-    pictures, labels = zip(*(cell for row in rows for cell in row), strict=True)
+    cells, labels = zip(*(cell for row in rows for cell in row), strict=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write(path, images.grid(pictures, labels, column_titles=titles, cell=CELL))
+    images.write(path, images.grid(cells, labels, column_titles=titles, cell=CELL))
     print(path)
 
 

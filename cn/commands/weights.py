@@ -1,4 +1,4 @@
-"""`cn weights ACTION`: what weights there are, getting the published ones, checking them, and where they lie."""
+"""`cn weights ACTION`: list weights, download the published ones, check them, and show where they are."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cn.weights.bundled import Weights
-    from cn.weights.catalog import Published
+    from cn.weights.catalog import PublishedFile
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -33,22 +33,27 @@ def list_(json: Json = False) -> None:
     """All weights: those that come with cn, and the published networks that detectors use.
 
     Name, role, condition, parameters, size, hash, whether it is here, license. The names of controls work wherever
-    weights are asked for: [b]cn sample --control canny[/b]; detectors are got with [b]cn weights pull NAME[/b].
-    Says "listed" where this version of cn does not have the network.
+    weights are expected: [b]cn sample --control canny[/b]. [b]cn weights pull NAME[/b] downloads a detector's.
+    "listed" means that this version of cn does not have the network.
     """
+    from cn.detect import published
     from cn.weights import bundled, catalog
 
     files = bundled.files()
     if json:
         for weights in files:
             console.emit(weights.record(), json=True)
-        for entry in catalog.FILES:
-            console.emit(catalog.record(entry), json=True)
+        for entry in catalog.files():
+            console.emit(published.record(entry), json=True)
         return
     if not files:
         console.status(f"No weights are bundled: there is no .safetensors file in {bundled.FOLDER}.")
-    for line in _table([*map(_bundled_row, files), *map(_published_row, catalog.FILES)]):
-        console.emit(line)
+    rows = [*map(_bundled_row, files), *map(_published_row, catalog.files())]
+    if console.is_terminal(sys.stdout):
+        _print_table(rows)
+    else:
+        for line in _aligned(rows):
+            console.emit(line)
 
 
 @app.command()
@@ -65,16 +70,16 @@ def pull(
         bool, typer.Option("--all", help="All published files that this version of cn can use.")
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Never touch the network (as CN_OFFLINE=1): fail unless all is here.")
+        bool, typer.Option("--offline", help="Never use the network (as CN_OFFLINE=1): fail unless everything is here.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Get published weights; what is here already is checked, and what was interrupted goes on where it stopped.
+    """Download published weights: files that are here are checked, interrupted downloads are resumed.
 
-    Nothing takes its place before its length and SHA-256 are right. Files go to [b]CN_WEIGHTS[/b] (a folder; default:
-    cn/weights in the user's cache). [b]CN_MIRROR[/b] is the address of a mirror that has the files side by side;
-    [b]HF_ENDPOINT[/b] one of huggingface.co.
+    A file gets its name only after its length and SHA-256 were checked. Files go to the folder [b]CN_WEIGHTS[/b]
+    (default: cn/weights in the user's cache). [b]CN_MIRROR[/b] is the URL of a mirror that has all files in one folder;
+    [b]HF_ENDPOINT[/b] is that of a mirror of huggingface.co.
     """
     entries = _asked_for(names or [], kind, everything)
     failures: list[CnError] = []
@@ -90,7 +95,7 @@ def pull(
             console.error(str(error))
     if failures:
         others = "the others are here" if len(failures) < len(entries) else "none is here"
-        raise WeightsError(f"{len(failures)} of {len(entries)} files could not be had; {others}")
+        raise WeightsError(f"{len(failures)} of {len(entries)} downloads failed; {others}")
 
 
 @app.command()
@@ -103,23 +108,25 @@ def verify(
 ) -> None:
     """Check weights that are here: published ones by length and SHA-256, those of cn by their structure.
 
-    A line for each: "right"; "whole" (of cn: nothing is cut off); "unknown" (nobody published a hash).
+    One line for each: "ok"; "intact" (bundled weights, nothing is cut off); "unknown" (nobody published a hash).
     """
-    wrong = []
+    wrong: list[CnError] = []
     places = _to_verify(names or [])
     for name, path, entry in places:
         record = _verified(name, path, entry)
         if record["status"] == "wrong":
-            wrong.append(f"{path}: {record['problem']}")
+            wrong.append(WeightsError(record["problem"], path=path))
             if len(places) > 1:
-                console.error(wrong[-1])
+                console.error(str(wrong[-1]))
         if json:
             console.emit(record, json=True)
         elif record["status"] != "wrong":
             console.emit(f"{record['status']}  {name}  {record['sha256']}  {path}")
+    again = "cn weights pull downloads published files again"
+    if wrong and len(places) == 1:
+        raise WeightsError(f"{wrong[0].what}; {again}", path=wrong[0].path)
     if wrong:
-        what = wrong[0] if len(places) == 1 else f"{len(wrong)} of {len(places)} files are not what they should be"
-        raise WeightsError(f"{what}; cn weights pull gets published files anew")
+        raise WeightsError(f"{len(wrong)} of {len(places)} files are not what they should be; {again}")
 
 
 @app.command()
@@ -127,7 +134,7 @@ def path(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As the list names it.", show_default=False)],
     json: Json = False,
 ) -> None:
-    """Where weights lie on this machine; exit code 4, and how to get them, when they are not here."""
+    """Where weights are on this machine; exit code 4, and how to get them, when they are not here."""
     console.emit({"name": name, "path": str(_place(name)[0])}, json)
 
 
@@ -137,21 +144,24 @@ def convert() -> None:
     raise UsageError("cn weights convert is now cn convert SRC DST")
 
 
-def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "list[Published]":
+def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "list[PublishedFile]":
+    from cn.detect import published
     from cn.weights import catalog
 
     if (bool(names) + (kind is not None) + everything) != 1:
         raise UsageError("say what to get: names, or --kind KIND, or --all (cn weights list shows the names)")
     if names:
         return list(dict.fromkeys(catalog.find(name) for name in names))
-    found = list(catalog.FILES) if kind is None else catalog.of_kind(kind)
-    if not (usable := [entry for entry in found if entry.readable]):
+    found = list(catalog.files()) if kind is None else published.of_kind(kind)
+    if not (usable := [entry for entry in found if published.readable(entry)]):
         others = ", ".join(entry.name for entry in found)
-        raise UsageError(f"this version of cn has no network for {kind}; by their names can be had: {others}")
+        raise UsageError(
+            f"this version of cn has no network for {kind}; files that can be downloaded by name: {others}"
+        )
     return usable
 
 
-def _pull(entry: "Published", offline: bool, quiet: bool) -> dict[str, Any]:
+def _pull(entry: "PublishedFile", offline: bool, quiet: bool) -> dict[str, Any]:
     from cn.weights.download import pull
 
     limits = f"; license: {entry.license}" if entry.non_commercial else ""
@@ -179,45 +189,46 @@ def _pull(entry: "Published", offline: bool, quiet: bool) -> dict[str, Any]:
     }
 
 
-def _to_verify(names: "Sequence[str]") -> "list[tuple[str, Path, Published | None]]":
+def _to_verify(names: "Sequence[str]") -> "list[tuple[str, Path, PublishedFile | None]]":
     from cn.weights import bundled, catalog
 
     if names:
         return [(name, *_place(name)) for name in names]
-    ours: list[tuple[str, Path, Published | None]] = [
+    ours: list[tuple[str, Path, PublishedFile | None]] = [
         (file.stem, file, None) for file in sorted(bundled.FOLDER.glob("*.safetensors"))
     ]
-    here = [(entry.name, found, entry) for entry in catalog.FILES if (found := catalog.here(entry)) is not None]
+    here = [(entry.name, found, entry) for entry in catalog.files() if (found := catalog.here(entry)) is not None]
     return [*ours, *here]
 
 
-def _verified(name: str, path: "Path", entry: "Published | None") -> dict[str, Any]:
+def _verified(name: str, path: "Path", entry: "PublishedFile | None") -> dict[str, Any]:
     from cn.weights import bundled, catalog
 
-    record: dict[str, Any] = {"name": name, "path": str(path), "status": "right", "problem": None, "sha256": None}
+    record: dict[str, Any] = {"name": name, "path": str(path), "status": "ok", "problem": None, "sha256": None}
     try:
         if entry is None:
-            return record | {"status": "whole", "sha256": bundled.describe(path).sha256}
+            return record | {"status": "intact", "sha256": bundled.describe(path).sha256}
         verdict = catalog.check(entry, path)
     except CnError as error:
-        return record | {"status": "wrong", "problem": str(error).removeprefix(f"{path}: ")}
-    status = "wrong" if verdict.problem else "right" if verdict.hash_known else "unknown"
+        return record | {"status": "wrong", "problem": error.what}
+    status = "wrong" if verdict.problem else "ok" if verdict.hash_known else "unknown"
     return record | {"status": status, "problem": verdict.problem, "sha256": verdict.sha256}
 
 
-def _place(name: str) -> "tuple[Path, Published | None]":
+def _place(name: str) -> "tuple[Path, PublishedFile | None]":
     """The file of a name: a published one, or one that came with cn."""
+    from cn.detect import published
     from cn.weights import bundled, catalog
 
     if (entry := catalog.known(name)) is not None:
-        return catalog.locate(name), entry
+        return published.locate(name), entry
     try:
         return bundled.find(name), None
     except WeightsError:
         if os.sep in name:
             raise
-        # Names what is like it among the published ones.
-        return catalog.locate(name), catalog.find(name)
+        # Its error suggests the published names that are close.
+        return published.locate(name), catalog.find(name)
 
 
 def _bundled_row(weights: "Weights") -> tuple[str, ...]:
@@ -233,17 +244,32 @@ def _bundled_row(weights: "Weights") -> tuple[str, ...]:
     )
 
 
-def _published_row(entry: "Published") -> tuple[str, ...]:
+def _published_row(entry: "PublishedFile") -> tuple[str, ...]:
+    from cn.detect import published
     from cn.weights import catalog
 
-    here = "here" if catalog.here(entry) else "no" if entry.readable else "listed"
+    here = "here" if catalog.here(entry) else "no" if published.readable(entry) else "listed"
     size = entry.size_text.replace("about ", "~") or "-"
-    kinds = ",".join(entry.kinds)
+    kinds = ",".join(published.kinds(entry))
     return (entry.name, "detector", kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.license)
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Aligned columns; the heading only where a person looks, so that scripts get one line per file."""
-    rows = [_HEADING, *rows] if sys.stdout.isatty() else rows
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Aligned columns without a heading, so that scripts get one line per file."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    """For a person who looks at a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in _HEADING:
+        table.add_column(heading, overflow="fold", no_wrap=heading == "NAME")
+    for row in rows:
+        # Names and licenses come from files: no markup, no control characters.
+        table.add_row(*(Text(console.printable(cell)) for cell in row))
+    Console().print(table)

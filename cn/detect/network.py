@@ -1,4 +1,4 @@
-"""The networks that detectors use: a file looked into once, loaded where it computes."""
+"""The networks that detectors use: a weights file, checked once, and loaded where it is needed."""
 
 import functools
 import threading
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from torch import nn
 
 GPU_BATCH = 8
-"""Images that go through a GPU at once, unless it is said otherwise; a processor gains nothing by more than one."""
+"""The default batch size on a GPU; a CPU gains nothing from more than one image."""
 
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Running:
+class ComputeSettings:
     """Where and how a network computes."""
 
     device: str = "cpu"
     """As torch names it."""
     precision: str = "fp32"
-    """fp32, bf16 or fp16: the number format of weights and activations."""
+    """fp32, bf16 or fp16: the dtype of weights and activations."""
     batch: int = 1
-    """Images that go through at once."""
+    """Batch size."""
 
     @classmethod
-    def chosen(cls, device: str = "auto", precision: str = "auto", batch: int | None = None) -> "Running":
-        """From the words of the command line: `auto` is the first device that is there, and fp32 everywhere.
+    def from_options(cls, device: str = "auto", precision: str = "auto", batch: int | None = None) -> "ComputeSettings":
+        """From the values of the command line: `auto` is the first device that is available, and fp32 everywhere.
 
-        Raises UsageError for a device that is not here, or words that are none.
+        Raises UsageError for a device that is not available, and for unknown values.
         """
         from cn.devices import choose_device, sampling_dtype
 
@@ -45,7 +45,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Network:
-    """A file of weights that has been looked into."""
+    """A weights file that has been identified."""
 
     family: str
     """The family of `cn.detect.registry` that its network belongs to."""
@@ -53,7 +53,7 @@ class Network:
     sha256: str
     name: str
     """The class of `cn.detect.nets` that it holds."""
-    running: Running = field(default_factory=Running)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
 
     @property
     def spec(self) -> registry.NetworkSpec:
@@ -65,15 +65,15 @@ class Network:
 
     @property
     def device(self) -> str:
-        return self.running.device
+        return self.compute.device
 
     @property
     def precision(self) -> str:
-        return self.running.precision
+        return self.compute.precision
 
     @property
     def batch(self) -> int:
-        return self.running.batch
+        return self.compute.batch
 
     def ready(self) -> "nn.Module":
         """The network, loaded once for all threads of this process."""
@@ -81,15 +81,15 @@ class Network:
             return _load(self.family, self.path, self.device, self.precision)
 
 
-def open_network(family: str, path: str, running: Running | None = None) -> Network:
-    """Load the weights once, so that a file that does not serve fails before any image is read.
+def open_network(family: str, path: str, compute: ComputeSettings | None = None) -> Network:
+    """Load the weights once, so that an unsuitable file fails before any image is read.
 
     Raises WeightsError when it is missing or holds another network, InputError when it is damaged.
     """
-    running = running or Running()
+    compute = compute or ComputeSettings()
     with _loading:
-        network = _load(family, path, running.device, running.precision)
-    return Network(family, path, files.sha256(path), type(network).__name__, running)
+        network = _load(family, path, compute.device, compute.precision)
+    return Network(family, path, files.sha256(path), type(network).__name__, compute)
 
 
 # Two: a body's network and that of its hands.
@@ -103,18 +103,18 @@ def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
     network = open_net(family, path)
     if device == "cpu" and precision == "fp32":
         return rearranged(network)
-    # Some of cuDNN's convolutions add up in any order, and would give other last bits each time.
+    # Some of cuDNN's convolutions sum in any order, so that the last bits would differ from run to run.
     torch.backends.cudnn.deterministic = True
-    return _one_at_a_time(network.to(device, dtype_of(precision)))
+    return _serialized(network.to(device, dtype_of(precision)))
 
 
-def _one_at_a_time(network: "nn.Module") -> "nn.Module":
-    """The same network, but threads wait for each other: what it needs for a batch is then in memory once."""
+def _serialized(network: "nn.Module") -> "nn.Module":
+    """The same network, called by one thread at a time, so that the memory for a batch is needed once."""
     turn, forward = threading.Lock(), network.forward
 
-    def alone(*inputs: "torch.Tensor") -> Any:
+    def locked(*inputs: "torch.Tensor") -> Any:
         with turn:
             return forward(*inputs)
 
-    network.forward = alone  # type: ignore[assignment]
+    network.forward = locked  # type: ignore[assignment]
     return network

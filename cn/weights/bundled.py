@@ -1,4 +1,4 @@
-"""What weights there are: the bundled files, read from their headers without torch."""
+"""The weights that come with cn, read from their headers without torch."""
 
 import os
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from cn.files import reason, sha256
 Role = Literal["base", "control", "unknown"]
 
 FOLDER = Path(__file__).parent
-"""Where the bundled files lie."""
+"""The folder of the bundled files."""
 
 BASE_NAME = "base"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One weights file as its header describes it."""
+    """One weights file, as its header describes it."""
 
     name: str
     path: Path
@@ -31,7 +31,7 @@ class Weights:
     kind: str | None
     """The condition that a control was trained for."""
     base: str | None
-    """For a control: the hash of the base that it belongs to."""
+    """For a control: the hash of its base."""
     parameters: int
     size: int
     """Bytes."""
@@ -67,9 +67,9 @@ def files(folder: Path = FOLDER) -> list[Weights]:
 def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: Role = "unknown") -> Path:
     """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file or folder is there.
 
-    A bundled name wins over a file of that name without a folder: `./canny` means the file. In a folder of ours (a
-    training run, or a base with a control) the file of that `role` is meant; any other folder may be diffusers'.
-    Raises WeightsError, with what to do, when there is nothing.
+    A bundled name has priority over a file of that name in the current folder: `./canny` is the file. In a folder
+    written by cn (a training run, or a base with a control) it is the file with that `role`; any other folder may be
+    diffusers'. Raises WeightsError, which says what to do, when there is none.
     """
     text = os.fspath(name_or_path)
     name = text if text == BASE_NAME else _kind(text)
@@ -82,39 +82,39 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
         if text and path.is_dir():
             return _inside(path, role)
         if text and path.exists():
-            raise InputError(f"{text}: is neither a file nor a folder")
+            raise InputError("is neither a file nor a folder", path=text)
     except OSError as error:
-        raise InputError(f"{text}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=text) from error
     names = ", ".join(_names(folder, role))
     here = f"bundled are: {names}" if names else "this installation has none bundled"
     if path.suffix or os.sep in text:
-        raise WeightsError(f"{text}: no such weights file; give the path of a .safetensors file, or a name ({here})")
+        raise WeightsError(f"no such weights file; give the path of a .safetensors file, or a name ({here})", path=text)
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
 
 
 def lasting(name_or_path: str, *, role: Role = "unknown") -> str:
-    """A name that means the same from any folder: a bundled name as it is, a path from the root. Raises as `find`."""
+    """A name that is valid in any folder: a bundled name as it is, or an absolute path. Raises as `find`."""
     bundled_file = find(name_or_path, role=role).parent == FOLDER and os.sep not in name_or_path
     return name_or_path if bundled_file else os.path.abspath(name_or_path)
 
 
 def _inside(path: Path, role: Role) -> Path:
-    """The file that is meant in one of our folders; any other folder itself."""
+    """The file with this role in a folder written by cn; any other folder itself."""
     ours = [file for name in ("base", "control") if (file := path / f"{name}.safetensors").is_file()]
     wanted = [file for file in ours if role in ("unknown", file.stem)]
     if ours and not wanted:
-        raise WeightsError(f"{path}: this folder has no {role}.safetensors")
+        raise WeightsError(f"this folder has no {role}.safetensors", path=path)
     return wanted[0] if len(wanted) == 1 else path
 
 
 def _names(folder: Path, role: Role) -> list[str]:
-    """The bundled names that can play `role`, by their file names alone, so that no broken file hides the others."""
+    """The bundled names with this `role`, by their file names only, so that a broken file does not hide the others."""
     names = sorted(file.stem for file in folder.glob("*.safetensors"))
     return [name for name in names if role == "unknown" or (role == "base") == (name == BASE_NAME)]
 
 
 def describe(path: str | os.PathLike[str]) -> Weights:
-    """What a file of weights says of itself; InputError when it is none or is cut off."""
+    """The description in the header of a weights file; InputError when it is not one, or is cut off."""
     archive = open_archive(Path(path))
     metadata = decode(archive)
     role = metadata.get("role")
@@ -132,7 +132,7 @@ def describe(path: str | os.PathLike[str]) -> Weights:
 
 
 def _kind(name: str) -> str | None:
-    """ "openpose" for "pose"; None for what is no condition."""
+    """ "openpose" for "pose"; None for other names."""
     try:
         return conditions.get(name).kind
     except UsageError:

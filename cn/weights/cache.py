@@ -1,25 +1,25 @@
-"""Where published weights lie on this machine, and what the environment says about getting them.
+"""Where published weights are on this machine, and the environment variables about downloading them.
 
 | variable | meaning |
 |---|---|
 | `CN_WEIGHTS` | the folder of published weights; default `cn/weights` in `XDG_CACHE_HOME` (`~/.cache`) |
-| `CN_MIRROR` | get everything from here: `CN_MIRROR/FILE` |
-| `HF_ENDPOINT` | a mirror of huggingface.co, for what lies there |
+| `CN_MIRROR` | download everything from here: `CN_MIRROR/FILE` |
+| `HF_ENDPOINT` | a mirror of huggingface.co, for the files there |
 | `CN_OFFLINE`, `HF_HUB_OFFLINE` | 1: never touch the network |
-| `HF_HUB_CACHE`, `HF_HOME`, `TORCH_HOME` | caches of other programs, in which a file is found too, but never put |
+| `HF_HUB_CACHE`, `HF_HOME`, `TORCH_HOME` | caches of other programs; files are found there, but never written |
 
-Proxies (`https_proxy`, `no_proxy`) hold as everywhere.
+Proxies (`https_proxy`, `no_proxy`) are respected.
 """
 
 import os
 from pathlib import Path
 
 _HUGGING_FACE = "https://huggingface.co"
-_NO = {"", "0", "false", "no", "off"}
+_FALSE = {"", "0", "false", "no", "off"}
 
 
 def folder() -> Path:
-    """Where published weights belong; need not be there yet."""
+    """The folder of published weights; it may not exist yet."""
     return _path("CN_WEIGHTS") or _caches() / "cn" / "weights"
 
 
@@ -36,11 +36,11 @@ def torch_hub() -> Path:
 
 def offline() -> bool:
     """Whether the environment forbids the network."""
-    return any(os.environ.get(name, "").strip().lower() not in _NO for name in ("CN_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(os.environ.get(name, "").strip().lower() not in _FALSE for name in ("CN_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def addresses(file: str, origins: tuple[str, ...]) -> list[str]:
-    """The URLs to try for `file`, in order: the mirror's alone, if there is one, else its `origins`."""
+    """The URLs to try for `file`, in order: only the mirror's, if there is one, else its `origins`."""
     if mirror := os.environ.get("CN_MIRROR", "").strip():
         return [f"{mirror.rstrip('/')}/{file}"]
     endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or _HUGGING_FACE

@@ -1,136 +1,152 @@
-"""The catalog of published weights: every network file that serves a condition, as data, and where it lies here.
+"""The catalog of published weights: what is known of each file, and where it is on this machine.
 
-Sizes, hashes and licenses are those of the files as they were published; a hash may be known by its beginning only.
-Files are never part of the package: `cn.weights.download` gets them, `locate` finds them. No torch.
+The facts are in `catalog.toml`, as the files were published. Which network reads a file, and which conditions it
+serves, is in `cn.detect.registry`; `cn.detect.published` joins the two. Files are never part of the package:
+`cn.weights.download` gets them, `locate` finds them. No torch.
 """
 
 import difflib
+import functools
 import hashlib
 import os
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cn import conditions
-from cn.errors import UsageError, WeightsError
+from cn.errors import WeightsError
 from cn.files import sha256
 from cn.units import bytes_text
 from cn.weights import cache
-from cn.weights.published_file import CAPTIONS, Published
-from cn.weights.published_lines import LINES
-from cn.weights.published_people import PEOPLE
-from cn.weights.published_scenes import SCENES
 
-FILES: tuple[Published, ...] = (*LINES, *PEOPLE, *SCENES)
-"""All of them; origins on Hugging Face are pinned to a revision where one is known."""
+NON_COMMERCIAL = "non-commercial"
+"""What the license of a file says that must not be used commercially."""
 
-__all__ = [
-    "CAPTIONS",
-    "FILES",
-    "Published",
-    "Verdict",
-    "check",
-    "check_hash",
-    "find",
-    "here",
-    "known",
-    "locate",
-    "of_kind",
-    "record",
-]
+CAPTIONS = "captions"
+"""In place of a condition: files that write prompts for images."""
 
-WITHOUT_WEIGHTS = {
-    "hough": "--method lsd",
-    "hed": "--method gradient",
-    "scribble": "--method gradient or --from-drawing",
-    "lineart": "--method standard",
-}
-"""What `cn detect KIND` can do without any file."""
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One published file of weights."""
+
+    name: str
+    """What a person types: lower case, unique, not the name of a condition."""
+    file: str
+    about: str
+    license: str
+    origins: tuple[str, ...]
+    """URLs, tried in order."""
+    size: int | None = None
+    """Bytes, exactly; None when known roughly only, or unknown."""
+    size_about: int | None = None
+    """Bytes, roughly, where `size` is None."""
+    sha256: str | None = None
+    """Hexadecimal: all 64 digits, or the known beginning; None where nobody published it."""
+    md5: str | None = None
+    """Hexadecimal, of files whose publisher gives nothing better."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which the same file is published."""
+    conditions: tuple[str, ...] = ()
+    """Of files that no network of cn reads: the conditions that they serve, their own first; or `CAPTIONS`."""
+    method: str | None = None
+    """Of files that no network of cn reads."""
+
+    @property
+    def non_commercial(self) -> bool:
+        return NON_COMMERCIAL in self.license
+
+    @property
+    def size_text(self) -> str:
+        """ "6.3 MB", "about 58.9 MB", or "" when unknown."""
+        if self.size is not None:
+            return bytes_text(self.size)
+        return f"about {bytes_text(self.size_about)}" if self.size_about else ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a look at a file's length and hash gave."""
+    """The result of checking a file's length and hash."""
 
     problem: str | None
-    """Why it is not the published file; None when nothing speaks against it."""
+    """Why it is not the published file; None when it passed the check."""
     sha256: str
     hash_known: bool
     """False where nobody published a hash of this file, so that only its length could be checked."""
 
 
-def find(name: str) -> Published:
-    """The file of this name: its short name ("mlsd-large"), or its file name with or without ending.
+@functools.cache
+def files() -> tuple[PublishedFile, ...]:
+    """All published files."""
+    data = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
+    return tuple(_published_file(row, data["origins"]) for row in data["file"])
 
-    Raises WeightsError, naming the nearest names, for any other.
+
+def _published_file(row: dict[str, object], prefixes: dict[str, str]) -> PublishedFile:
+    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    entry = PublishedFile(**facts)  # type: ignore[arg-type]
+    origins = tuple(origin.format(file=entry.file, **prefixes) for origin in entry.origins)
+    return PublishedFile(**facts | {"origins": origins})  # type: ignore[arg-type]
+
+
+def find(name: str) -> PublishedFile:
+    """The file of this name: its short name ("mlsd-large"), or its file name with or without suffix.
+
+    Raises WeightsError, which suggests the closest names, for any other.
     """
     if (entry := known(name)) is not None:
         return entry
-    near = difflib.get_close_matches(name.lower(), [entry.name for entry in FILES], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), [entry.name for entry in files()], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise WeightsError(f"no published weights are called {name!r}: {hint}cn weights list shows all")
 
 
-def known(name: str) -> Published | None:
+def known(name: str) -> PublishedFile | None:
     """As `find`, but None for a name that is not in the catalog."""
     wanted = name.lower()
-    for entry in FILES:
-        files = [file.lower() for file in (entry.file, *entry.aliases)]
-        if wanted in (entry.name, *files, *(file.rpartition(".")[0] for file in files)):
+    for entry in files():
+        names = [file.lower() for file in (entry.file, *entry.aliases)]
+        if wanted in (entry.name, *names, *(file.rpartition(".")[0] for file in names)):
             return entry
     return None
 
 
-def of_kind(kind: str, method: str | None = None) -> list[Published]:
-    """The files that serve a condition, or one method of it, the usual one first.
+def here(entry: PublishedFile) -> Path | None:
+    """Where `entry` is on this machine: our folder, then other programs' caches; None when it is nowhere.
 
-    UsageError for an unknown condition, or for one that no file serves.
+    The length has to be right where it is known exactly; the hash was checked when the file was downloaded.
     """
-    kind = kind if kind == CAPTIONS else conditions.get(kind).kind
-    found = [entry for entry in FILES if kind in entry.kinds and method in (None, entry.method)]
-    if not found:
-        raise UsageError(f"no published weights serve {kind}" + (f" by the method {method}" if method else ""))
-    return found
-
-
-def here(entry: Published) -> Path | None:
-    """Where `entry` lies on this machine: our folder, then other programs' caches; None when it is nowhere.
-
-    The length has to be right where it is known exactly; the hash was checked when we put it there.
-    """
-    for path in _places(entry):
+    for path in _candidates(entry):
         if os.path.isfile(path) and (entry.size is None or path.stat().st_size == entry.size):
             return path
     return None
 
 
-def locate(name: str, given: str | os.PathLike[str] | None = None) -> Path:
-    """The file to load: what was `given` (`--weights FILE`) wins, else the published file `name` where it lies here.
+def locate(name: str, given: str | os.PathLike[str] | None = None, *, otherwise: str = "") -> Path:
+    """The file to load: what was `given` (`--weights FILE`) wins, else the published file `name`, if it is here.
 
-    Raises WeightsError that names the file, the command that gets it and the folder where it belongs, and the method
-    that needs no file where there is one. Never touches the network.
+    Raises WeightsError that names the file, the command that gets it and the folder where it belongs, and adds
+    `otherwise`: what can be done without it. Never touches the network.
     """
+    entry = find(name)
     if given is not None:
         if not os.path.isfile(given):
-            what = "is no file" if os.path.exists(given) else "no such weights file"
-            raise WeightsError(f"{os.fspath(given)}: {what}; give the path of {find(name).file}")
+            what = "is not a file" if os.path.exists(given) else "no such weights file"
+            raise WeightsError(f"{what}; give the path of {entry.file}", path=given)
         return Path(given)
-    entry = find(name)
     if (found := here(entry)) is not None:
         return found
     folder = cache.folder()
+    elsewhere = f", or put the file into {folder}, or give it with --weights{otherwise}"
+    if os.path.isfile(damaged := folder / entry.file):
+        what = f"is damaged ({bytes_text(damaged.stat().st_size)}, not {entry.size_text})"
+        raise WeightsError(f"{what}; cn weights pull {entry.name} gets it again{elsewhere}", path=damaged)
     size = f" ({entry.size_text})" if entry.size_text else ""
-    message = f"{entry.file}: these weights{size} are not here; cn weights pull {entry.name} gets them"
-    if os.path.isfile(wrong := folder / entry.file):
-        length = bytes_text(wrong.stat().st_size)
-        message = f"{wrong}: is damaged ({length}, not {entry.size_text}); cn weights pull {entry.name} gets it anew"
-    message += f", or put the file into {folder}, or give it with --weights"
-    ways = [f"{kind}: {WITHOUT_WEIGHTS[kind]}" for kind in entry.kinds if kind in WITHOUT_WEIGHTS]
-    raise WeightsError(message + (f" (without any weights, {'; '.join(ways)})" if ways else ""))
+    what = f"these weights{size} are not here; cn weights pull {entry.name} gets them"
+    raise WeightsError(what + elsewhere, path=entry.file)
 
 
-def check(entry: Published, path: Path) -> Verdict:
+def check(entry: PublishedFile, path: Path) -> Verdict:
     """Whether the file at `path` is `entry`, by length and hash. InputError when it cannot be read."""
     found = sha256(path)
     known_hash = entry.sha256 or ""
@@ -145,12 +161,13 @@ def check(entry: Published, path: Path) -> Verdict:
     return Verdict(problem, found, bool(known_hash or entry.md5))
 
 
-def check_hash(entry: Published, path: str | os.PathLike[str], found: str) -> None:
+def check_hash(entry: PublishedFile, path: str | os.PathLike[str], found: str) -> None:
     """WeightsError where a file that was found by its name has another SHA-256 than the published one."""
     if not found.startswith(entry.sha256 or ""):
         raise WeightsError(
-            f"{os.fspath(path)}: is damaged, or another file: it has the SHA-256 {found[:12]}…, not "
-            f"{(entry.sha256 or '')[:12]}…; cn weights pull {entry.name} gets it anew, --weights takes it as it is"
+            f"is damaged, or another file: it has the SHA-256 {found[:12]}…, not {(entry.sha256 or '')[:12]}…; "
+            f"cn weights pull {entry.name} gets it again, --weights takes it as it is",
+            path=path,
         )
 
 
@@ -159,36 +176,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def record(entry: Published) -> dict[str, Any]:
-    """For `--json`."""
-    path = here(entry)
-    return {
-        "name": entry.name,
-        "role": "detector",
-        "kind": entry.kinds[0],
-        "kinds": list(entry.kinds),
-        "method": entry.method,
-        "file": entry.file,
-        "about": entry.about,
-        "size": entry.size,
-        "size_about": entry.size_about,
-        "sha256": entry.sha256 if entry.sha256 and len(entry.sha256) == 64 else None,
-        "sha256_begins": entry.sha256,
-        "md5": entry.md5,
-        "license": entry.license,
-        "non_commercial": entry.non_commercial,
-        "readable": entry.readable,
-        "origins": list(entry.origins),
-        "path": None if path is None else str(path),
-    }
-
-
-def _places(entry: Published) -> list[Path]:
+def _candidates(entry: PublishedFile) -> list[Path]:
+    """The paths where the file may be, our own folder first."""
     names = (entry.file, *entry.aliases)
-    places = [cache.folder() / name for name in names]
+    paths = [cache.folder() / name for name in names]
     for origin in entry.origins:
         if match := re.fullmatch(r"https://huggingface\.co/([^/]+)/([^/]+)/resolve/([^/]+)/(.+)", origin):
             owner, repository, revision, path = match.groups()
             snapshots = cache.hugging_face() / f"models--{owner}--{repository}" / "snapshots"
-            places.append(snapshots / revision / path)
-    return [*places, *(cache.torch_hub() / name for name in names)]
+            paths.append(snapshots / revision / path)
+    return [*paths, *(cache.torch_hub() / name for name in names)]

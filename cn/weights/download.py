@@ -1,7 +1,10 @@
-"""Getting published weights: resumed where it stopped, and checked before anything takes its place.
+"""Download of published weights: resumed after an interruption, and checked before the file gets its name.
 
-What has come so far is kept beside the target as `.cn-FILE.part`; the next pull asks for the rest only. The file takes
-its name when its length and hash are right, so that whoever reads the folder never meets half a file.
+A partial download is kept next to the target as `.cn-FILE.part`; the next pull requests only the rest. The file gets
+its name when its length and hash are correct, so that nobody ever reads a partial file.
+
+Own code for Hugging Face too: `hf_hub_download` of huggingface_hub 2.4 (measured) starts from zero in a new process,
+names a file without checking its SHA-256, and refuses mirrors that serve plain files.
 """
 
 import contextlib
@@ -20,93 +23,92 @@ from cn.errors import InputError, WeightsError
 from cn.files import check_space, make_folder, reason
 from cn.units import bytes_text
 from cn.weights import cache, catalog
-from cn.weights.catalog import Published
+from cn.weights.catalog import PublishedFile
 
 try:
     import fcntl
-except ImportError:  # Windows: two pulls of one file at once are then not told apart
+except ImportError:  # Windows: two downloads of one file at the same time are then not prevented
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 30
-"""Seconds without a byte after which a connection counts as lost."""
+"""Seconds without a byte after which a connection is considered lost."""
 
-TRIES = 3
-"""How often an interrupted transfer goes on by itself without having got a byte further."""
+MAX_RETRIES = 3
+"""How often an interrupted transfer is retried without having received any more bytes."""
 
 PAUSE = 1.0
-"""Seconds before such a try, times their number."""
+"""Seconds before a retry, times the number of retries."""
 
-_BLOCK = 1 << 18
+_CHUNK = 1 << 18
 
 
 class Progress(Protocol):
-    """Told of `done` bytes out of `total` (None: unknown), also of those that an earlier pull had got."""
+    """Called with `done` bytes out of `total` (None: unknown), including those of an earlier, interrupted pull."""
 
     def __call__(self, done: int, total: int | None) -> None: ...
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """What `pull` did."""
+class Downloaded:
+    """The result of `pull`."""
 
     path: Path
     fetched: int
-    """Bytes that came over the network; 0 when the file was already here."""
+    """Bytes received over the network; 0 when the file was already here."""
     sha256: str
     hash_known: bool
-    """False when there was only the length to check."""
+    """False when only the length could be checked."""
 
 
-class _LostError(Exception):
-    """The transfer broke off; what has come is kept."""
+class _InterruptedError(Exception):
+    """The transfer was interrupted; the partial file is kept."""
 
 
-class _RefusedError(Exception):
-    """This address does not have the file; the message says why."""
+class _UnavailableError(Exception):
+    """The file is not available at this URL; the message says why."""
 
 
-def pull(entry: Published, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Pulled:
-    """Get `entry` into our folder unless it is already here and whole; its origins are tried in order.
+def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = lambda done, total: None) -> Downloaded:
+    """Download `entry` into our folder unless it is already here and intact; its origins are tried in order.
 
-    Raises WeightsError, in one line, when the network is forbidden, no address has the file, the transfer broke off
-    (what has come is kept) or what came is not the published file; InputError when it cannot be written.
+    Raises WeightsError, in one line, when the network is forbidden, no URL has the file, the transfer was interrupted
+    (the partial file is kept), or the content is not the published file; InputError when it cannot be written.
     """
     if (path := catalog.here(entry)) is not None:
         verdict = catalog.check(entry, path)
         if verdict.problem is None:
-            return Pulled(path, 0, verdict.sha256, verdict.hash_known)
+            return Downloaded(path, 0, verdict.sha256, verdict.hash_known)
     target = cache.folder() / entry.file
     if offline or cache.offline():
         state = "not here" if path is None else f"damaged ({path})"
-        raise WeightsError(
-            f"{entry.file}: {state}, and --offline or CN_OFFLINE forbids the network; put it into {target.parent}"
-        )
+        what = f"{state}, and --offline or CN_OFFLINE forbids the network; put it into {target.parent}"
+        raise WeightsError(what, path=entry.file)
     make_folder(target.parent)
     try:
         with _part(target) as part:
             return _from_any(entry, part, target, progress)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written: {reason(error)}") from error
+        raise InputError(f"cannot be written: {reason(error)}", path=target) from error
 
 
-def _from_any(entry: Published, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
-    """From the first address that has the file."""
+def _from_any(entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Downloaded:
+    """From the first URL that has the file."""
     refusals = []
     for url in cache.addresses(entry.file, entry.origins):
         try:
             return _from(url, entry, part, target, progress)
-        except _RefusedError as error:
+        except _UnavailableError as error:
             refusals.append(f"{url} {error}")
-        except _LostError as error:
-            kept = f"; {bytes_text(_length(part))} are kept, and the same command goes on from there"
+        except _InterruptedError as error:
+            kept = f"; {bytes_text(_length(part))} are kept, and the same command resumes there"
             refusals.append(f"{url} was interrupted: {error}{kept if entry.sha256 and _length(part) else ''}")
-    raise WeightsError(f"{entry.file}: cannot be had: {'; '.join(refusals)}")
+    raise WeightsError(f"download failed: {'; '.join(refusals)}", path=entry.file)
 
 
-def _from(url: str, entry: Published, part: BinaryIO, target: Path, progress: Progress) -> Pulled:
-    """Transfer, check, and put in place. What was resumed and turns out wrong is got once more from the start."""
+def _from(url: str, entry: PublishedFile, part: BinaryIO, target: Path, progress: Progress) -> Downloaded:
+    """Transfer, check, and rename. A resumed file that fails the check is downloaded once more from the start."""
     if entry.sha256 is None:
-        part.truncate(0)  # Nothing would tell that two halves do not belong together.
+        part.truncate(0)  # Without a hash, two halves of different files would not be noticed.
     kept = _length(part)
     if entry.size is not None and kept > entry.size:
         part.truncate(0)
@@ -121,45 +123,45 @@ def _from(url: str, entry: Published, part: BinaryIO, target: Path, progress: Pr
         verdict = catalog.check(entry, Path(part.name))
     if verdict.problem:
         part.truncate(0)
-        raise _RefusedError(f"gave another file: it {verdict.problem}; nothing of it is kept")
+        raise _UnavailableError(f"returned another file: it {verdict.problem}; nothing of it is kept")
     os.fsync(part.fileno())
     if fcntl is None:
-        part.close()  # Windows moves no open file; elsewhere the lock has to hold until it is in its place.
+        part.close()  # Windows cannot rename open files; elsewhere the lock must be held until after the rename.
     os.replace(part.name, target)
-    return Pulled(target, fetched, verdict.sha256, verdict.hash_known)
+    return Downloaded(target, fetched, verdict.sha256, verdict.hash_known)
 
 
-def _transfer(url: str, entry: Published, part: BinaryIO, progress: Progress) -> int:
-    """Append what is missing to `part`; a lost connection is taken up again. The bytes that came."""
+def _transfer(url: str, entry: PublishedFile, part: BinaryIO, progress: Progress) -> int:
+    """Append the rest of the file to `part`, resuming after lost connections. Returns the bytes received."""
     fetched = idle = 0
     while True:
         before = _length(part)
         try:
             return fetched + _request(url, entry, part, progress)
-        except _LostError:
-            came = max(_length(part) - before, 0)
-            fetched += came
-            idle = 0 if came else idle + 1
-            if idle >= TRIES:
+        except _InterruptedError:
+            received = max(_length(part) - before, 0)
+            fetched += received
+            idle = 0 if received else idle + 1
+            if idle >= MAX_RETRIES:
                 raise
             time.sleep(PAUSE * idle)
 
 
-def _request(url: str, entry: Published, part: BinaryIO, progress: Progress) -> int:
-    """One request for the rest of the file: bytes that came. _LostError when it ended early."""
+def _request(url: str, entry: PublishedFile, part: BinaryIO, progress: Progress) -> int:
+    """One request for the rest of the file; returns the bytes received. _InterruptedError when it ended early."""
     if not url.startswith(("http://", "https://")):
-        raise _RefusedError("is no http or https address (see CN_MIRROR and HF_ENDPOINT)")
+        raise _UnavailableError("is not an http or https URL (see CN_MIRROR and HF_ENDPOINT)")
     start = _length(part)
     headers = {"User-Agent": "cn", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with _opened(url, headers, start) as response:
-        if response is None:  # 416: nothing is left to send, or what we have is of another file; the hash decides.
+        if response is None:  # 416: the file is complete, or the part is of another file; the hash decides.
             return 0
         if response.status != http.client.PARTIAL_CONTENT:
             part.truncate(0)
             start = 0
         total = _total(response, start)
         if entry.size is not None and total not in (None, entry.size):
-            raise _RefusedError(f"offers {total:,} bytes, not {entry.size:,}")
+            raise _UnavailableError(f"offers {total:,} bytes, not {entry.size:,}")
         total = total or entry.size
         check_space(Path(part.name).parent, (total or 0) - start, entry.file)
         return _copy(response, part, start, total, progress)
@@ -167,7 +169,7 @@ def _request(url: str, entry: Published, part: BinaryIO, progress: Progress) -> 
 
 @contextlib.contextmanager
 def _opened(url: str, headers: dict[str, str], start: int) -> Iterator[http.client.HTTPResponse | None]:
-    """The response to a GET, redirects followed; None for status 416."""
+    """The response to a GET, following redirects; None for status 416."""
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -177,27 +179,27 @@ def _opened(url: str, headers: dict[str, str], start: int) -> Iterator[http.clie
                 return
             raise _refusal(error) from None
     except urllib.error.URLError as error:
-        why = _words(error.reason) if isinstance(error.reason, OSError) else error.reason
-        raise _RefusedError(f"cannot be reached: {why}") from None
+        why = _reason(error.reason) if isinstance(error.reason, OSError) else error.reason
+        raise _UnavailableError(f"cannot be reached: {why}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _RefusedError(f"cannot be reached: {_words(error)}") from None
+        raise _UnavailableError(f"cannot be reached: {_reason(error)}") from None
     with response:
         yield response
 
 
 def _refusal(error: urllib.error.HTTPError) -> Exception:
-    # A busy server is worth another try, now and later; one that says no is not.
+    # A busy server is worth a retry; one that refuses is not.
     if error.code in (429, 500, 502, 503, 504):
-        return _LostError(f"HTTP {error.code} {error.reason}")
-    return _RefusedError(f"answers HTTP {error.code} {error.reason}")
+        return _InterruptedError(f"HTTP {error.code} {error.reason}")
+    return _UnavailableError(f"answers HTTP {error.code} {error.reason}")
 
 
 def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    """The length of the whole file as the server says it; _RefusedError when it sends another part than asked for."""
+    """The length of the whole file according to the server; _UnavailableError for another part than requested."""
     if response.status == http.client.PARTIAL_CONTENT:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != start:
-            raise _RefusedError("sends another part of the file than was asked for")
+            raise _UnavailableError("sends another part of the file than requested")
         return None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() else None
@@ -211,27 +213,27 @@ def _copy(response: BinaryIO, part: BinaryIO, start: int, total: int | None, pro
         done += len(block)
         if total is not None and done > total:
             part.truncate(0)
-            raise _RefusedError(f"sends more than the {total:,} bytes of the file")
+            raise _UnavailableError(f"sends more than the {total:,} bytes of the file")
         progress(done, total)
     if total is not None and done < total:
-        raise _LostError(f"{bytes_text(done)} of {bytes_text(total)} came")
+        raise _InterruptedError(f"received {bytes_text(done)} of {bytes_text(total)}")
     return done - start
 
 
 def _read(read: Callable[[int], bytes]) -> bytes:
-    # Only what the network does is a lost transfer; a full disk, met while writing, is not.
+    # Only network errors count as an interrupted transfer, not a full disk.
     try:
-        return read(_BLOCK)
+        return read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(_words(error)) from None
+        raise _InterruptedError(_reason(error)) from None
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _write(part: BinaryIO, block: bytes) -> None:
-    # An unbuffered file may take less than all of it.
+    # An unbuffered file may write less than the whole block.
     rest = memoryview(block)
     while rest:
         rest = rest[part.write(rest) :]
@@ -243,17 +245,17 @@ def _length(part: BinaryIO) -> int:
 
 @contextlib.contextmanager
 def _part(target: Path) -> Iterator[BinaryIO]:
-    """The file of what has come so far, for this process alone; it stays, unless it is empty or took its place."""
+    """The partial file, locked for this process. It is kept, unless it is empty or was renamed."""
     path = target.parent / f".cn-{target.name}.part"
     with open(path, "ab", buffering=0) as part:
         if fcntl is not None:
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise WeightsError(f"{target.name}: another cn is getting this file right now") from None
-        # Whoever held the lock before may have put this very file in its place: never write into that one.
+                raise WeightsError("another cn is downloading this file right now", path=target.name) from None
+        # The process that held the lock before may have renamed this very file: never write into that one.
         if not path.exists() or not os.path.samestat(os.fstat(part.fileno()), path.stat()):
-            raise WeightsError(f"{target.name}: another cn has just got this file")
+            raise WeightsError("another cn has just downloaded this file", path=target.name)
         try:
             yield part
         finally:

@@ -1,31 +1,21 @@
-"""`cn detect KIND` beside Canny through the command line: maps, what their PNGs say, words that go together."""
+"""`cn detect KIND` for kinds other than Canny: maps, what their PNGs say, options that exclude each other."""
 
-import inspect
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cn.commands.detect import surfaces
-from cn.commands.detect.lines import canny, hough
 from cn.conditions import ConditionInfo, get
-from cn.detect import registry
 from cn.detect.lines import hed, lineart, scribble
 from cn.detect.lines import hough as lines
-from cn.detect.lines.canny import HIGH, LOW
-from cn.detect.lines.hed import HedDetector
 from cn.detect.lines.hough import HoughDetector
 from cn.detect.lines.lineart import DARK, WHITE
 from cn.detect.nets.cpu import rearranged
 from cn.detect.nets.loading import open_net
-from cn.detect.network import Running, open_network
 from cn.detect.surfaces import depth, normal
 from cn.detect.surfaces.normal import BGR
-from cn.errors import InputError, UsageError, WeightsError
 from cn.files import sha256
-from cn.sample.request import make_conditions
-from cn.weights import catalog
 from tests.helpers.cli import cn
 from tests.helpers.detect_cases import (
     MLSD,
@@ -176,7 +166,7 @@ def test_missing_weights_are_one_line_that_says_what_to_do(words, named, tmp_pat
         ("depth", "--batch-size", "0"),
     ],
 )
-def test_words_that_do_not_go_together(words, tmp_path):
+def test_options_that_exclude_each_other(words, tmp_path):
     photographs(tmp_path / "in")
     done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -223,30 +213,6 @@ def test_line_drawings_by_anime2sketch(made_up, tmp_path):
     assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)
 
 
-def test_every_method_names_networks_that_exist_and_published_files():
-    for family in registry.FAMILIES:
-        ways = registry.methods(family)
-        assert ways[0].networks, f"the default of {family} is the network of the paper"
-        for method in ways:
-            assert set(method.networks) <= set(registry.NETWORKS)
-            assert not method.networks or catalog.find(method.weights).readable
-
-
-def test_the_defaults_are_those_of_the_functions():
-    helps = {n: p.annotation.__metadata__[0].help for n, p in inspect.signature(surfaces.normal).parameters.items()}
-    assert 2 * np.pi == normal.STRENGTH
-    assert "Default, as published for dpt-hybrid: 2π" in helps["strength"]
-    assert f"Default: {normal.BACKGROUND}" in helps["background"]
-    (score,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "score")
-    assert f"Default, as released: {lines.SCORE}" in score.__metadata__[0].help
-    for name, value in {"low": LOW, "high": HIGH}.items():
-        (threshold,) = (p.annotation for n, p in inspect.signature(canny).parameters.items() if n == name)
-        assert f"Default, as released: {value:g}." in threshold.__metadata__[0].help
-    (shortest,) = (p.annotation for n, p in inspect.signature(hough).parameters.items() if n == "length")
-    assert f"(default {lines.LENGTH})" in shortest.__metadata__[0].help
-    assert f"(default {lines.LSD_LENGTH})" in shortest.__metadata__[0].help
-
-
 def test_lines_shorter_than_asked_for_are_left_out():
     (every,) = HoughDetector(length=0.0).detect([house()], ["a"])
     (long,) = HoughDetector(length=0.6).detect([house()], ["a"])
@@ -256,38 +222,3 @@ def test_lines_shorter_than_asked_for_are_left_out():
     assert none.map.shape == (40, 50)
     assert none.empty
     assert not none.map.any()
-
-
-def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
-    path = tmp_path / "a.png"
-    Image.fromarray(house()).save(path)
-    soft = hed.gradient_soft_edge(house())
-    expected = {
-        "hough": lines.draw_lines(lines.lsd_lines(house()), (96, 130)),
-        "hed": soft,
-        "scribble": scribble.released(soft),
-        "lineart": lineart.standard_lineart(house()),
-    }
-    for kind, made in expected.items():
-        (condition,) = make_conditions([str(path)], control=["any"], detect=kind)
-        assert condition.kind == kind
-        assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
-    with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
-        make_conditions([str(path)], control=["any"], detect="depth")
-    with pytest.raises(UsageError, match="unknown condition"):
-        make_conditions([str(path)], control=["any"], detect="coffee")
-    Image.new("RGB", (64, 64)).save(path)
-    with pytest.raises(InputError, match="nothing was found"):
-        make_conditions([str(path)], control=["any"], detect="hough")
-
-
-def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    Image.fromarray(house()).save(path)
-    file = catalog.find(registry.default("hed").weights).file
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(catalog, "here", lambda entry: made_up["hed"] if entry.file == file else None)
-    (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
-    network = open_network("hed", str(made_up["hed"]), Running.chosen())
-    assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])

@@ -184,7 +184,7 @@ def test_the_palettes_are_printed(tmp_path):
     assert records[1] == {"id": 1, "name": "bicycle", "rgb": [0, 192, 64], "hex": "#00c040", "shared_with": ["person"]}
 
 
-def test_classes_of_one_color_are_doubted_aloud(tmp_path):
+def test_classes_of_the_same_color_give_a_warning(tmp_path):
     bicycle, cow = COCO_STUFF.id_of("bicycle"), COCO_STUFF.id_of("cow")
     (tmp_path / "in").mkdir()
     for name in "ab":
@@ -227,5 +227,5 @@ def test_gray_labels_that_were_saved_as_colors_are_read(layout, tmp_path):
 def test_other_annotations_are_other_settings(tmp_path):
     info = CocoLabels("panoptic", "one/panoptic_val2017.json").info("a")
     assert info.params["panoptic"] == "panoptic_val2017.json"
-    assert CocoLabels("panoptic", "x.json").in_threads
-    assert not CocoLabels("ids").in_threads
+    assert CocoLabels("panoptic", "x.json").uses_threads
+    assert not CocoLabels("ids").uses_threads

@@ -1,4 +1,4 @@
-"""Detectors with networks: batches, threads, number formats, damaged weights, interrupts."""
+"""Detectors with networks: batches, threads, precision, damaged weights, interrupts."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from cn import images
 from cn.detect.lines import hed
 from cn.detect.lines.hed import HedDetector
-from cn.detect.network import Running, open_network
+from cn.detect.network import ComputeSettings, open_network
 from cn.detect.run import batch, inputs, jobs, workers
 from cn.detect.run.jobs import Job
 from tests.helpers.cli import cn, start_cn
@@ -23,12 +23,12 @@ from tests.helpers.detect_cases import TIN, house, info_of, needs_real, photogra
 def test_images_of_several_sizes_share_batches_and_keep_their_order(made_up):
     network = open_network("hed", str(made_up["hed"]))
     assert network.name == "ControlNetHED"
-    by_two = replace(network, running=Running(batch=2))
-    pictures = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
-    together = HedDetector(by_two).maps(pictures)
-    alone = HedDetector(network).maps(pictures)
-    assert [one.shape for one in together] == [picture.shape[:2] for picture in pictures]
-    # Company changes the last bits only.
+    by_two = replace(network, compute=ComputeSettings(batch=2))
+    houses = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
+    together = HedDetector(by_two).maps(houses)
+    alone = HedDetector(network).maps(houses)
+    assert [one.shape for one in together] == [image.shape[:2] for image in houses]
+    # The batch composition changes the last bits only.
     assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(together, alone, strict=True)) <= 1
     assert len({one.tobytes() for one in alone}) == 5
 
@@ -40,7 +40,7 @@ def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_
     monkeypatch.setattr(hed, "soft_edges", lambda *a: seen.append(torch.get_num_threads()) or original(*a))
     folder = photographs(tmp_path / "in")
     jobs = [Job(str(folder / f"{n}.png"), str(tmp_path / f"{n}.png"), f"{n}") for n in (0, 2)]
-    work = batch.Work(HedDetector(open_network("hed", str(made_up["hed"]))))
+    work = batch.Pipeline(HedDetector(open_network("hed", str(made_up["hed"]))))
     try:
         assert [outcome.status for outcome in batch.run(work, jobs, 2, 2)] == ["written"] * 2
         assert seen == [1, 1]
@@ -51,8 +51,8 @@ def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_
         torch.set_num_threads(before)
 
 
-def test_a_part_of_a_batch_is_made_again_in_its_company(made_up, tmp_path):
-    """Company in a batch may change the last bits: a run that goes on must not see another one."""
+def test_a_missing_map_is_regenerated_with_the_same_batch_composition(made_up, tmp_path):
+    """The batch composition may change the last bits: a resumed run must use the same one."""
     photographs(tmp_path / "in", count=5)
     words = ("detect", "hed", "in", "out", "--recursive", "--weights", made_up["hed"], "--batch-size", "3")
     assert cn(*words, cwd=tmp_path).returncode == 0
@@ -65,10 +65,10 @@ def test_a_part_of_a_batch_is_made_again_in_its_company(made_up, tmp_path):
             return super().detect(images, keys)
 
     (tmp_path / "out" / "3.png").unlink()
-    network = open_network("hed", str(made_up["hed"]), Running(batch=3))
-    found = inputs.find(str(tmp_path / "in"), "", endings=images.SUFFIXES, recursive=True)
+    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch=3))
+    found = inputs.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES, recursive=True)
     todo = list(jobs.of(found, str(tmp_path / "out")))
-    outcomes = list(batch.run(batch.Work(Counting(network)), todo, 5, 2))
+    outcomes = list(batch.run(batch.Pipeline(Counting(network)), todo, 5, 2))
     assert [o.status for o in outcomes] == ["skipped"] * 2 + ["written"] + ["skipped"] * 2
     assert seen == [3], "the batch of what was missing, and no other"
     assert tree(tmp_path / "out") == whole
@@ -82,12 +82,12 @@ def test_one_that_spoils_its_batch_fails_alone(made_up, tmp_path):
             return super().detect(images, keys)
 
     folder = photographs(tmp_path / "in", count=5)
-    found = inputs.find(str(folder), "", endings=images.SUFFIXES, recursive=True)
-    network = open_network("hed", str(made_up["hed"]), Running(batch=5))
+    found = inputs.find(str(folder), "", suffixes=images.SUFFIXES, recursive=True)
+    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch=5))
     todo = list(jobs.of(found, str(tmp_path / "out")))
-    outcomes = {o.path: o for o in batch.run(batch.Work(Picky(network)), todo, 5, 2)}
+    outcomes = {o.path: o for o in batch.run(batch.Pipeline(Picky(network)), todo, 5, 2)}
     assert {path for path, o in outcomes.items() if o.status == "failed"} == {str(folder / "2.png")}
-    assert "ZeroDivisionError: two" in str(outcomes[str(folder / "2.png")].note)
+    assert "ZeroDivisionError: two" in str(outcomes[str(folder / "2.png")].message)
     assert len(tree(tmp_path / "out")) == 4
 
 
@@ -119,7 +119,7 @@ def test_numbers_that_a_format_cannot_hold_are_an_error(made_up, tmp_path):
     [
         (("--device", "cuda:99"), "no cuda device" if not torch.cuda.is_available() else "CUDA device(s)"),
         (("--device", "gpu"), "--device is auto"),
-        (("--precision", "fp8"), "--precision is auto"),
+        (("--precision", "fp8"), "--precision"),
         (("--batch-size", "0"), "--batch-size"),
     ],
 )
@@ -156,9 +156,9 @@ def test_midas_is_fed_as_asked(made_up, tmp_path):
     assert info_of(tmp_path / "released.png").params["prepared"] == "released"
 
 
-def test_threads_are_bounded_by_work_processors_and_memory(made_up, monkeypatch):
+def test_threads_are_bounded_by_work_cores_and_memory(made_up, monkeypatch):
     network = open_network("hed", str(made_up["hed"]))
-    gpu = replace(network, running=Running("cuda", batch=8))
+    gpu = replace(network, compute=ComputeSettings("cuda", batch=8))
     monkeypatch.setattr(workers, "processors", lambda: 16)
     monkeypatch.setattr(workers, "available_memory", lambda: 10 * workers.MEMORY)
     assert [workers.workers(HedDetector(network), count) for count in (1, 3, 100)] == [1, 3, 10]

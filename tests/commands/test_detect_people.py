@@ -1,4 +1,4 @@
-"""`cn detect openpose|openpifpaf` by networks: maps, hands, key points, weights, what goes together."""
+"""`cn detect openpose|openpifpaf` by networks: maps, hands, keypoints, weights, options that exclude each other."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ from tests.helpers.people_cases import few
 from tests.helpers.pifpaf_pickles import write as write_pickle
 
 
-def picture(path: Path, height: int = 64, width: int = 96) -> Path:
+def written(path: Path, height: int = 64, width: int = 96) -> Path:
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((width, height)).save(path)
     return path
@@ -49,7 +49,7 @@ def weights(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     words = ("--weights", weights["body"], "--keypoints", "poses", "--json", "--device", "cpu")
     done = cn("detect", "pose", "a.png", "b.png", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -67,11 +67,11 @@ def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
 
 
 def test_hands_are_found_by_a_network_of_their_own(weights, tmp_path, monkeypatch):
-    image = images.read(picture(tmp_path / "a.png", 256, 256))
+    image = images.read(written(tmp_path / "a.png", 256, 256))
     body = open_network("openpose", str(weights["body"]))
     hand = open_network("hands", str(weights["hand"]))
     monkeypatch.setattr(openpose, "find_people", lambda *_: [People(person()[None], np.ones(1))])
-    detector = OpenPoseDetector(body, hand)
+    detector = OpenPoseDetector(body, hands=hand)
     (found,) = detector.detect([image], ["a"])
     (plain,) = OpenPoseDetector(body).detect([image], ["a"])
     left = found.found["people"][0]["hand_left_keypoints_2d"]
@@ -87,7 +87,7 @@ def test_hands_are_found_by_a_network_of_their_own(weights, tmp_path, monkeypatc
 
 
 def test_pifpaf_draws_its_own_skeletons_or_openposes(weights, tmp_path, monkeypatch):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     done = cn("detect", "openpifpaf", "a.png", "b.png", "--weights", weights["pifpaf"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert info_of(tmp_path / "b.png").detector == "OpenPifPaf ShuffleNetV2K16"
@@ -109,7 +109,7 @@ def test_pifpaf_draws_its_own_skeletons_or_openposes(weights, tmp_path, monkeypa
 
 
 def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     done = cn("convert", weights["pifpaf"], "p.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "p.safetensors\n")
     for name, file in {"pickle": weights["pifpaf"], "safetensors": "p.safetensors"}.items():
@@ -137,7 +137,7 @@ def test_pickled_networks_become_safetensors_and_find_the_same(weights, tmp_path
 
 
 def test_options_that_the_weights_do_not_know_are_refused(tmp_path):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     torch.save(fill(LightBodyNetwork()).state_dict(), tmp_path / "light.pth")
     words = ("a.png", "b.png", "--weights", "light.pth")
     done = cn("detect", "pose", *words, "--scale", "1", cwd=tmp_path)
@@ -150,7 +150,7 @@ def test_the_rule_is_applied_to_what_a_network_finds(weights, monkeypatch):
     monkeypatch.setattr(openpose, "find_people", lambda *_: [People(few(6)[None], np.ones(1))])
     noise = np.zeros((256, 256, 3), np.uint8)
     for least, empty in ((0.3, False), (0.34, True)):
-        (found,) = OpenPoseDetector(network, least=least).detect([noise], ["a"])
+        (found,) = OpenPoseDetector(network, min_keypoints=least).detect([noise], ["a"])
         assert found.empty == empty
         assert found.map.any(), "a map of what there is"
 
@@ -172,7 +172,7 @@ def test_the_rule_is_applied_to_what_a_network_finds(weights, monkeypatch):
     ],
 )
 def test_words_that_do_not_go_together(words, tmp_path):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     done = cn("detect", words[0], "a.png", "b.png", *words[1:], cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
@@ -188,7 +188,7 @@ def test_words_that_do_not_go_together(words, tmp_path):
     ],
 )
 def test_missing_weights_say_how_to_get_them(words, name, tmp_path):
-    picture(tmp_path / "a.png")
+    written(tmp_path / "a.png")
     done = cn("detect", words[0], "a.png", "b.png", *words[1:], cwd=tmp_path, env={"CN_WEIGHTS": str(tmp_path)})
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert f"cn weights pull {name} " in done.stderr
@@ -196,11 +196,11 @@ def test_missing_weights_say_how_to_get_them(words, name, tmp_path):
 
 def test_workers_and_batches_change_no_byte(weights, tmp_path):
     for number in range(4):
-        picture(tmp_path / f"{number}.png", 64 + 8 * (number % 2), 96)
+        written(tmp_path / f"{number}.png", 64 + 8 * (number % 2), 96)
     network = open_network("openpifpaf", str(weights["pifpaf"]))
-    found = inputs.find(str(tmp_path), "", endings=images.SUFFIXES)
+    found = inputs.find(str(tmp_path), "", suffixes=images.SUFFIXES)
     for workers in (1, 2):
-        work = batch.Work(PifPafDetector(network), beside=str(tmp_path / f"k{workers}"))
+        work = batch.Pipeline(PifPafDetector(network), sidecars=str(tmp_path / f"k{workers}"))
         todo = jobs.of(found, str(tmp_path / f"out{workers}"))
         assert all(o.status == "written" for o in batch.run(work, todo, 4, workers))
     for number in range(4):

@@ -31,7 +31,7 @@ def test_poses_from_json_are_drawn_as_those_that_are_detected(style, tmp_path):
     assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw([twice], 512, 512)), "as thick as ever"
 
 
-def test_what_is_written_beside_a_map_can_be_drawn_again(tmp_path):
+def test_sidecar_files_can_be_drawn_again(tmp_path):
     (tmp_path / "in" / "sub").mkdir(parents=True)
     poses(tmp_path / "in" / "a.json", person())
     poses(tmp_path / "in" / "sub" / "b.json", person(), few(9))
@@ -44,7 +44,7 @@ def test_what_is_written_beside_a_map_can_be_drawn_again(tmp_path):
         assert np.array_equal(images.read(tmp_path / "out" / name), images.read(tmp_path / "again" / name))
     (tmp_path / "kept" / "a.json").unlink()
     more = cn("detect", "pose", "in", "out", *words, "--keypoints", "kept", cwd=tmp_path)
-    assert more.stderr == "out: 1 written, 1 already there\n", "a map without its key points is not done"
+    assert more.stderr == "out: 1 written, 1 already there\n", "a map without its keypoints is not done"
     assert (tmp_path / "kept" / "a.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""What is written beside maps (`--keypoints`, `--ids`): nothing that was there is lost, and nothing is half there."""
+"""Sidecar files (`--keypoints`, `--ids`): no existing file is lost, and none is incomplete."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_what_lies_in_the_folder_already_is_not_replaced(words, folder):
     assert contents(folder) == before
 
 
-def test_key_points_may_lie_beside_the_maps_and_beside_photographs(folder):
+def test_keypoints_may_be_written_into_the_folder_of_maps_or_photographs(folder):
     done = cn("detect", "pose", "poses", "out", "--from-json", "--keypoints", "out", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.json", "a.png"]

@@ -82,7 +82,7 @@ def test_what_is_not_there_says_what_is(folder, name):
 
 
 def test_folders(tmp_path):
-    """One of ours stands for the file of the role that is asked for; any other is left to whoever reads it."""
+    """A folder of ours means the file of the requested role; any other folder is left to its reader."""
     for role in ("base", "control"):
         (tmp_path / f"{role}.safetensors").write_text("")
         assert bundled.find(tmp_path, role=role) == tmp_path / f"{role}.safetensors"

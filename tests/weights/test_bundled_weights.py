@@ -32,7 +32,7 @@ def test_every_number_is_finite_and_half_precision(path):
     assert {str(t.dtype) for t in tensors.values() if t.is_floating_point()} == {"torch.float16"}
 
 
-def picture(*conditions: Condition) -> np.ndarray:
+def sampled(*conditions: Condition) -> np.ndarray:
     request = SampleRequest(("a red house on a meadow",), conditions, steps=4, size=(256, 256))
     (made,) = SamplingPipeline.open(request, device="cpu").samples()
     return made.image
@@ -42,8 +42,8 @@ def test_an_image_follows_its_condition_and_is_the_same_every_time():
     edges = np.zeros((256, 256, 3), np.uint8)
     edges[100:200, (60, 190)] = edges[(100, 199), 60:191] = 255
     condition = Condition(edges, "edges.png", "canny", control="canny")
-    controlled = picture(condition)
+    controlled = sampled(condition)
     assert controlled.shape == (256, 256, 3)
-    assert np.array_equal(controlled, picture(condition))
-    difference = np.abs(controlled.astype(int) - picture().astype(int))
+    assert np.array_equal(controlled, sampled(condition))
+    difference = np.abs(controlled.astype(int) - sampled().astype(int))
     assert difference.mean() > 5

@@ -1,31 +1,24 @@
-"""The catalog of published weights: sound data, and finding a file by name wherever it lies."""
+"""The catalog of published weights: sound data, and finding a file by name wherever it is."""
 
 import hashlib
 import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+import tomllib
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from cn import app, conditions
+from cn import app, conditions, console
+from cn.detect import published, registry
+from cn.detect.registry import NetworkSpec
 from cn.errors import UsageError, WeightsError
 from cn.weights import bundled, cache, catalog
 
 REAL = Path(__file__).parent.parent.parent.parent / "shared" / "weights"
-VARIABLES = ("CN_MIRROR", "HF_ENDPOINT", "CN_OFFLINE", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME", "TORCH_HOME")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder of weights, and no other program's cache."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "weights"))
-    return tmp_path / "weights"
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def put(path: Path, size: int) -> Path:
@@ -36,16 +29,16 @@ def put(path: Path, size: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("entry", catalog.FILES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", catalog.files(), ids=lambda entry: entry.name)
 def test_every_entry_is_sound(entry):
-    assert set(entry.kinds) <= {*conditions.KINDS, catalog.CAPTIONS}
+    assert set(published.kinds(entry)) <= {*conditions.KINDS, catalog.CAPTIONS}
     assert entry.origins
     assert entry.license
     for origin in entry.origins:
         # Universities' old servers have no other; what comes from there has a hash, or is not read by us.
         assert origin.startswith(("https://", "http://vcl.ucsd.edu/", "http://posefs1.perception.cs.cmu.edu/"))
         assert origin.rpartition("/")[2] in (entry.file, *entry.aliases, "pytorch_model.bin")
-        assert origin.startswith("https://") or entry.md5 or not entry.readable
+        assert origin.startswith("https://") or entry.md5 or not published.readable(entry)
         if "huggingface.co/lllyasviel" in origin:
             assert re.search(r"/resolve/[0-9a-f]{40}/", origin)
     if entry.sha256 is not None:
@@ -65,7 +58,7 @@ def test_a_file_whose_publisher_gives_md5_only_is_checked_by_that(tmp_path):
 
 
 def test_names_are_unique_and_are_no_conditions():
-    names = [name for entry in catalog.FILES for name in {entry.name, entry.file, *entry.aliases}]
+    names = [name for entry in catalog.files() for name in {entry.name, entry.file, *entry.aliases}]
     assert len(names) == len(set(names))
     with_cn = {weights.name for weights in bundled.files()}
     assert not set(names) & (set(conditions.KINDS) | with_cn)
@@ -73,15 +66,38 @@ def test_names_are_unique_and_are_no_conditions():
         assert not set(condition.aliases) & set(names)
 
 
+def test_facts_of_a_file_are_in_the_catalog_and_facts_of_a_network_in_the_registry():
+    read = [name for spec in registry.NETWORKS for name in spec.weights]
+    assert len(read) == len(set(read)), "one network reads a file"
+    names = {entry.name: entry for entry in catalog.files()}
+    assert set(read) < set(names)
+    for name, entry in names.items():
+        assert bool(entry.conditions) == (name not in read), name
+        assert (entry.method is None) == (name in read), name
+    assert {field.name for field in fields(catalog.PublishedFile)} & {field.name for field in fields(NetworkSpec)} == {
+        "about",  # of a file, and of a method
+        "method",  # of files that no network reads
+    }
+
+
 def test_every_kind_but_canny_has_a_file():
-    served = {kind for entry in catalog.FILES for kind in entry.kinds}
+    served = {kind for entry in catalog.files() for kind in published.kinds(entry)}
     assert served == set(conditions.KINDS) - {"canny"} | {catalog.CAPTIONS}
-    assert [entry.name for entry in catalog.of_kind("mlsd")] == ["mlsd-large", "mlsd-tiny"]
-    assert [entry.name for entry in catalog.of_kind("hed", "tin")] == ["tin2", "tin1"]
+    assert [entry.name for entry in published.of_kind("mlsd")] == ["mlsd-large", "mlsd-tiny"]
+    assert [entry.name for entry in published.of_kind("hed", "tin")] == ["tin2", "tin1"]
     with pytest.raises(UsageError, match="canny"):
-        catalog.of_kind("canny")
+        published.of_kind("canny")
     with pytest.raises(UsageError, match="unknown condition"):
-        catalog.of_kind("nonsense")
+        published.of_kind("nonsense")
+
+
+def test_the_catalog_is_read_once_and_has_no_unused_prefix():
+    assert catalog.files() is catalog.files()
+    text = Path(catalog.__file__).with_name("catalog.toml").read_text()
+    for prefix, url in tomllib.loads(text)["origins"].items():
+        assert text.count(f"{{{prefix}}}") > 1, prefix
+        assert text.count(url) == 1, url
+    assert all("{" not in origin for entry in catalog.files() for origin in entry.origins)
 
 
 @pytest.mark.parametrize("name", ["dpt-hybrid", "DPT-Hybrid", "dpt_hybrid_384.pt", "dpt_hybrid-midas-501f0c75"])
@@ -97,13 +113,13 @@ def test_an_unknown_name_is_told_the_nearest():
 
 def test_a_missing_file_says_how_to_get_it_and_what_needs_none(folder):
     with pytest.raises(WeightsError) as caught:
-        catalog.locate("mlsd-large")
+        published.locate("mlsd-large")
     message = str(caught.value)
     for part in ("mlsd_large_512_fp32.pth", "6.3 MB", "cn weights pull mlsd-large", str(folder), "--method lsd"):
         assert part in message
     assert "\n" not in message
     with pytest.raises(WeightsError) as caught:
-        catalog.locate("dpt-hybrid")
+        published.locate("dpt-hybrid")
     assert "without any weights" not in str(caught.value)
     assert not folder.exists(), "looking makes no folder"
 
@@ -181,7 +197,7 @@ def test_the_list_shows_what_is_here(folder, capsys):
     put(folder / "TIN2.pth", 987_380)
     assert app.run(["weights", "list"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert set(lines) == {weights.name for weights in bundled.files()} | {e.name for e in catalog.FILES}
+    assert set(lines) == {weights.name for weights in bundled.files()} | {e.name for e in catalog.files()}
     assert "  here  " in lines["tin2"]
     assert "  here  " not in lines["tin1"]
     assert "non-commercial" in lines["openpose-body"]
@@ -192,6 +208,15 @@ def test_the_list_shows_what_is_here(folder, capsys):
     assert records["midas-small"]["sha256"] is None
     assert records["midas-small"]["sha256_begins"] == "70d6b9c8"
     assert records["openpose-body"]["non_commercial"] is True
+
+
+def test_on_a_terminal_the_list_is_a_table_with_a_heading(monkeypatch, capsys):
+    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert app.run(["weights", "list"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["NAME", "ROLE", "CONDITION", "PARAMETERS", "SIZE", "SHA-256", "HERE", "LICENSE"]
+    assert {row.split()[0] for row in rows} >= {entry.name for entry in catalog.files()}
 
 
 def test_path_and_verify(folder, capsys):
@@ -212,7 +237,7 @@ def test_path_and_verify(folder, capsys):
     assert app.run(["weights", "verify", "--json"]) == 4
     records = {r["name"]: r for r in map(json.loads, capsys.readouterr().out.splitlines())}
     assert records["tin2"]["status"] == "wrong"
-    assert records["base"]["status"] == "whole"
+    assert records["base"]["status"] == "intact"
     fake.unlink()
     assert app.run(["weights", "verify"]) == 0
 

@@ -1,114 +1,17 @@
-"""Getting weights, against a server on this machine: whole, interrupted, corrupted, redirected, missing, mirrored."""
+"""Downloading weights from a server on this machine: complete, interrupted, damaged, redirected, missing, mirrored."""
 
-import contextlib
 import fcntl
-import hashlib
-import json
-import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
 
-from cn import app
 from cn.errors import InputError, WeightsError
 from cn.weights import catalog
 from cn.weights import download as pulling
-from cn.weights.catalog import Published
-from tests.weights.test_catalog import VARIABLES
+from tests.weights.serving import CONTENT, HASH, PART, Handler, Sends, entry, missing, names, refused
 
-CONTENT = np.random.default_rng(0).bytes(1_000_003)
-HASH = hashlib.sha256(CONTENT).hexdigest()
-PART = ".cn-net.pth.part"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.0"
-    server: "Server"
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        with contextlib.suppress(ConnectionError):  # whoever asked had enough
-            self.server.routes.get(self.path, missing)(self)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.routes: dict[str, Callable[[Handler], None]] = {}
-        self.asked: list[tuple[str, str | None]] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-
-def missing(request: Handler) -> None:
-    request.send_error(404)
-
-
-def refused(request: Handler) -> None:
-    request.send_error(403)
-
-
-@dataclass
-class Sends:
-    """A file; `cuts` are how many bytes the first answers send before the connection breaks."""
-
-    content: bytes = CONTENT
-    cuts: list[int] = field(default_factory=list)
-    ranges: bool = True
-    length: bool = True
-
-    def __call__(self, request: Handler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        start = int(asked[1]) if asked and self.ranges else 0
-        total = len(self.content)
-        if start >= total:
-            request.send_error(416)
-            return
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        if self.length:
-            request.send_header("Content-Length", str(total - start))
-        request.end_headers()
-        end = start + self.cuts.pop(0) if self.cuts else total
-        request.wfile.write(self.content[start:end])
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    for name in (*VARIABLES, "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(pulling, "PAUSE", 0.0)
-    return tmp_path / "weights"
-
-
-def entry(*origins: str, size: int | None = len(CONTENT), sha256: str | None = HASH, name: str = "net") -> Published:
-    return Published(name, f"{name}.pth", ("hed",), "hed", "a net", "MIT", origins, size, None, sha256, readable=True)
-
-
-def names(folder) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_whole_and_then_already_here(server, folder):
@@ -116,7 +19,7 @@ def test_whole_and_then_already_here(server, folder):
     net = entry(server.url("/net.pth"))
     seen = []
     done = pulling.pull(net, progress=lambda done, total: seen.append((done, total)))
-    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, True)
+    assert done == pulling.Downloaded(folder / "net.pth", len(CONTENT), HASH, True)
     assert (folder / "net.pth").read_bytes() == CONTENT
     assert names(folder) == ["net.pth"]
     assert seen[0] == (0, len(CONTENT))
@@ -136,7 +39,7 @@ def test_a_broken_connection_is_taken_up_again(server, folder):
 def test_interrupted_and_resumed_by_the_next_pull(server, folder):
     server.routes["/net.pth"] = Sends(cuts=[400_000, 0, 0, 0])
     net = entry(server.url("/net.pth"))
-    with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command goes on"):
+    with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command resumes"):
         pulling.pull(net)
     assert names(folder) == [PART]
     assert catalog.here(net) is None
@@ -175,7 +78,7 @@ def test_a_server_that_knows_no_ranges_starts_again(server, folder):
 
 @pytest.mark.parametrize("kept", [b"x" * 1000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 5)])
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-def test_what_was_kept_of_another_file_is_got_anew(server, folder, kept, size):
+def test_what_was_kept_of_another_file_is_downloaded_again(server, folder, kept, size):
     server.routes["/net.pth"] = Sends()
     folder.mkdir()
     (folder / PART).write_bytes(kept)
@@ -200,7 +103,7 @@ def test_a_corrupted_file_is_never_put_in_place(server, folder):
     assert names(folder) == []
 
 
-def test_a_damaged_file_in_place_is_got_anew(server, folder):
+def test_a_damaged_file_in_place_is_downloaded_again(server, folder):
     server.routes["/net.pth"] = Sends()
     folder.mkdir()
     (folder / "net.pth").write_bytes(b"x" * len(CONTENT))
@@ -249,7 +152,7 @@ def test_redirects_are_followed_when_resuming_too(server, folder):
 @pytest.mark.parametrize(("answer", "code"), [(missing, "404"), (refused, "403")])
 def test_a_server_that_has_no_such_file(server, folder, answer, code):
     server.routes["/net.pth"] = answer
-    with pytest.raises(WeightsError, match=rf"net\.pth: cannot be had: .*/net\.pth answers HTTP {code}"):
+    with pytest.raises(WeightsError, match=rf"net\.pth: download failed: .*/net\.pth answers HTTP {code}"):
         pulling.pull(entry(server.url("/net.pth")))
     assert names(folder) == []
     assert len(server.asked) == 1
@@ -297,7 +200,7 @@ def test_an_unpublished_hash_is_reported_and_nothing_is_resumed(server, folder):
     folder.mkdir()
     (folder / PART).write_bytes(CONTENT[:1000])
     done = pulling.pull(entry(server.url("/net.pth"), size=None, sha256=None))
-    assert done == pulling.Pulled(folder / "net.pth", len(CONTENT), HASH, False)
+    assert done == pulling.Downloaded(folder / "net.pth", len(CONTENT), HASH, False)
     assert server.asked == [("/net.pth", None)]
 
 
@@ -326,7 +229,7 @@ def test_a_mirror_is_the_only_one_asked(server, folder, monkeypatch):
     pulling.pull(entry(server.url("/net.pth")))
     assert server.asked == [("/mirror/net.pth", None)]
     monkeypatch.setenv("CN_MIRROR", f"file://{folder}")
-    with pytest.raises(WeightsError, match="no http or https address"):
+    with pytest.raises(WeightsError, match="not an http or https URL"):
         pulling.pull(entry(server.url("/other.pth"), name="other"))
 
 
@@ -342,7 +245,7 @@ def test_two_at_once_do_not_write_one_file(server, folder):
     folder.mkdir()
     with open(folder / PART, "wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(WeightsError, match="another cn is getting this file"):
+        with pytest.raises(WeightsError, match="another cn is downloading this file"):
             pulling.pull(entry(server.url("/net.pth")))
     assert server.asked == []
 
@@ -358,51 +261,3 @@ def test_a_folder_that_cannot_be_made(server, folder):
     folder.write_text("a file")
     with pytest.raises(InputError, match="is a file, but a folder is needed"):
         pulling.pull(entry(server.url("/net.pth")))
-
-
-@pytest.fixture
-def table(server, monkeypatch):
-    """A catalog of three files of which the server has two."""
-    server.routes["/a.pth"] = server.routes["/b.pth"] = Sends()
-    files = tuple(entry(server.url(f"/{name}.pth"), name=name) for name in "abc")
-    monkeypatch.setattr(catalog, "FILES", files)
-    return files
-
-
-def test_the_command(table, folder, capsys):
-    assert app.run(["weights", "pull", "a", "b.pth", "a"]) == 0
-    captured = capsys.readouterr()
-    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
-    assert app.run(["weights", "pull", "a", "--offline", "--json", "-q"]) == 0
-    captured = capsys.readouterr()
-    record = json.loads(captured.out)
-    assert (record["status"], record["fetched"], record["sha256"]) == ("here", 0, HASH)
-    assert captured.err == ""
-    assert app.run(["weights", "verify", "a", "b"]) == 0
-
-
-def test_one_of_several_fails(table, folder, capsys):
-    assert app.run(["weights", "pull", "--all", "--json"]) == 4
-    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["status"] for record in records] == ["pulled", "pulled", "failed"]
-    assert app.run(["weights", "pull", "--kind", "hed", "-q"]) == 4
-    captured = capsys.readouterr()
-    assert captured.out == f"{folder / 'a.pth'}\n{folder / 'b.pth'}\n"
-    assert captured.err.count("\n") == 2
-    assert "1 of 3 files could not be had" in captured.err
-    assert app.run(["weights", "pull", "c", "-q"]) == 4
-    captured = capsys.readouterr()
-    assert (captured.out, captured.err.count("\n")) == ("", 1)
-    assert app.run(["weights", "pull", "c", "-q", "--json"]) == 4
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["status"] == "failed"
-    assert captured.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [([], 2), (["a", "--all"], 2), (["--kind", "hed", "--all"], 2), (["--kind", "canny"], 2), (["nonsense"], 4)],
-)
-def test_what_cannot_be_asked_for(table, capsys, words, code):
-    assert app.run(["weights", "pull", *words]) == code
-    assert capsys.readouterr().err.count("\n") == 1

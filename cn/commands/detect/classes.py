@@ -1,19 +1,18 @@
-"""`cn detect ade20k|coco|palette`: what things are, as painted classes."""
+"""`cn detect ade20k|coco|palette`: segmentation into classes."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cn import console
-from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice
+from cn.commands.detect.networks import Ade20kNetwork, CocoNetwork
 from cn.commands.detect.shared import Task, shared
-from cn.commands.options import Json
+from cn.commands.options import Given, Json
+from cn.detect.settings import CLASSES_PANEL, METHOD_PANEL, Ade20kSettings, CocoSettings
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
     from cn.detect.detector import Detector
-
-CLASSES_PANEL = "Classes"
 
 Ids = Annotated[
     str | None,
@@ -21,7 +20,7 @@ Ids = Annotated[
         "--ids",
         metavar="FOLDER",
         help="Also write the classes of each image to FOLDER/NAME.png: a gray image of ids from 0, 255 for none. "
-        "Colors cannot be turned back into classes without loss.",
+        "Colors cannot always be converted back into classes.",
         rich_help_panel=CLASSES_PANEL,
     ),
 ]
@@ -29,56 +28,49 @@ Ids = Annotated[
 
 @shared
 def ade20k(
+    given: Given[Ade20kSettings],
     from_labels: Annotated[
         Literal["challenge", "full", "ids", "colors"] | None,
         typer.Option(
             "--from-labels",
             help="The files are label maps, not photographs: of the challenge (0 none, 1–150), of the full release "
-            "(…_seg.png), plain ids (0–149, 255 none; .png or .npy), or painted in the palette. No weights.",
+            "(…_seg.png), plain ids (0–149, 255 none; .png or .npy), or in the colors of the palette. No weights.",
             rich_help_panel=METHOD_PANEL,
         ),
     ] = None,
-    swapped_channels: Annotated[
-        bool,
-        typer.Option(
-            "--swapped-channels",
-            help="Hand red and blue to the network the wrong way round, as the released annotator does.",
-            rich_help_panel=CLASSES_PANEL,
-        ),
-    ] = False,
     ids: Ids = None,
     *,
-    network: NetworkChoice,
+    network: Ade20kNetwork,
 ) -> Task:
     """Segmentation: ADE20K's 150 classes in the colors (RGB) that existing controls expect.
 
-    UniFormer-S with UPerNet, or the data set's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
-    prints the colors. With [b]--json[/b] each record says how much of the image each class has.
+    By a network, or from the dataset's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
+    prints the colors. With [b]--json[/b] each record contains the fraction of the image that each class has.
     """
     if from_labels is not None:
-        if network.is_given or swapped_channels:
+        if network.is_given or given:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.segmentation.detectors import Ade20kLabels, label_endings
+        from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
-        return Task(lambda: Ade20kLabels(from_labels), label_endings(from_labels), ids)
-    chosen = network.method("ade20k", None)
+        return Task(lambda: Ade20kLabels(from_labels), label_suffixes(from_labels), ids)
 
     def detector() -> "Detector":
         from cn.detect.segmentation.detectors import Ade20kDetector
 
-        return Ade20kDetector(network.needed("ade20k", chosen), swapped_channels)
+        return Ade20kDetector(network.needed(), **given)
 
-    return Task(detector, beside=ids)
+    return Task(detector, sidecars=ids)
 
 
 @shared
 def coco(
+    given: Given[CocoSettings],
     from_labels: Annotated[
         Literal["stuffthingmaps", "ids", "panoptic", "colors"] | None,
         typer.Option(
             "--from-labels",
             help="The files are label maps, not photographs: COCO-Stuff's stuffthingmaps (0–181, 255 none), plain ids "
-            "(0–170, 255 none; .png or .npy), COCO's panoptic PNGs, or painted in the palette. No weights.",
+            "(0–170, 255 none; .png or .npy), COCO's panoptic PNGs, or in the colors of the palette. No weights.",
             rich_help_panel=METHOD_PANEL,
         ),
     ] = None,
@@ -91,39 +83,31 @@ def coco(
             rich_help_panel=METHOD_PANEL,
         ),
     ] = None,
-    multi_scale: Annotated[
-        bool,
-        typer.Option(
-            "--multi-scale",
-            help="Look at three sizes, as the network's authors evaluate it; nearly twice as slow.",
-            rich_help_panel=CLASSES_PANEL,
-        ),
-    ] = False,
     ids: Ids = None,
     *,
-    network: NetworkChoice,
+    network: CocoNetwork,
 ) -> Task:
     """Segmentation: COCO-Stuff's 171 classes in the colors (RGB) in common use.
 
-    DeepLabV2, or the data set's own labels, which the paper used ([b]--from-labels[/b]). [b]cn detect palette coco[/b]
-    prints the colors. With [b]--json[/b] each record says how much of the image each class has.
+    By a network, or from the dataset's own labels, which the paper used ([b]--from-labels[/b]).
+    [b]cn detect palette coco[/b] prints the colors. With [b]--json[/b] each record contains the fraction of the image
+    that each class has.
     """
     if (panoptic_json is not None) != (from_labels == "panoptic"):
         raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")
     if from_labels is not None:
-        if network.is_given or multi_scale:
+        if network.is_given or given:
             raise UsageError("--from-labels needs no network: leave out --weights and the like")
-        from cn.detect.segmentation.detectors import CocoLabels, label_endings
+        from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
-        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_endings(from_labels), ids)
-    chosen = network.method("coco", None)
+        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_suffixes(from_labels), ids)
 
     def detector() -> "Detector":
         from cn.detect.segmentation.detectors import CocoDetector
 
-        return CocoDetector(network.needed("coco", chosen), multi_scale)
+        return CocoDetector(network.needed(), **given)
 
-    return Task(detector, beside=ids)
+    return Task(detector, sidecars=ids)
 
 
 def palette(
@@ -134,7 +118,7 @@ def palette(
 ) -> None:
     """The colors of segmentation maps: id, red, green, blue, hexadecimal, class; a line each.
 
-    Classes that share their color with others are marked: a painted map does not tell them apart.
+    Classes that share their color with others are marked: they cannot be distinguished in a map.
     """
     from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 

@@ -1,108 +1,166 @@
 """The options of detectors that have a network: its method and weights, and where and how it computes."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import typer
-
-from cn.commands.options import COMPUTE_PANEL, Device
+from cn.commands.options import COMPUTE_PANEL
 from cn.detect import registry
+from cn.detect.settings import METHOD_PANEL
 from cn.errors import UsageError
+from cn.options import Option
 
 if TYPE_CHECKING:
     from cn.detect.network import Network
     from cn.detect.registry import Method
 
-METHOD_PANEL = "Method"
 
-WeightsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="The network's published weights. Default: the file that [b]cn weights pull[/b] has fetched. "
-        "Without --method, the file says which network it is.",
-        rich_help_panel=METHOD_PANEL,
-    ),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        metavar="N",
-        min=1,
-        help="Images that go through the network at once. Default: 8 on a GPU, 1 on a processor, which gains nothing "
-        "by more.",
-        rich_help_panel=COMPUTE_PANEL,
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="TYPE",
-        help="The network's number format: auto, fp32, bf16 or fp16. auto is fp32, whose maps are the published ones.",
-        rich_help_panel=COMPUTE_PANEL,
-    ),
-]
+def method_option(family: str) -> Option:
+    """`--method` of a family, with what the registry says of its methods."""
+    methods = registry.methods(family)
+    return Option(
+        "; ".join(f"{method.name}: {method.about}" for method in methods) + ".",
+        panel=METHOD_PANEL,
+        choices=tuple(method.name for method in methods),
+        default=methods[0].name,
+    )
 
 
-def method_option(family: str, words: str) -> typer.models.OptionInfo:
-    """`--method` of a kind, with the names that it has."""
-    listed = "|".join(method.name for method in registry.methods(family))
-    return typer.Option("--method", metavar=listed, help=words, rich_help_panel=METHOD_PANEL)
+def networks_text(kind: str) -> str:
+    """For `--help`: the networks of a kind, and how it works without weights."""
+    family = registry.kind_spec(kind).family
+    if family is None:
+        return ""
+    titles = ", ".join(spec.title for spec in registry.NETWORKS if spec.family == family)
+    free = registry.without_weights(kind)
+    return f"Networks: {titles}." + (f" No weights are needed with [b]{free}[/b]." if free else "")
 
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """What was said about a network on the command line; the fields are the options that `options` declares."""
+    """The options about a network, as given on the command line. Subclasses name the family of networks."""
 
-    weights: Path | None
-    device: str
-    precision: str
-    batch_size: int | None
+    family: ClassVar[str]
+    method: str | None = None
+    """`--method`; an option of those families only that have several."""
+    weights: Annotated[
+        Path | None,
+        Option(
+            "The network's published weights. Without --method, the file determines the network.",
+            panel=METHOD_PANEL,
+            metavar="FILE",
+            default="the file that [b]cn weights pull[/b] has downloaded",
+        ),
+    ] = None
+    device: Annotated[
+        str, Option("Where to compute: auto, cpu, cuda, cuda:N or mps.", panel=COMPUTE_PANEL, metavar="DEVICE")
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Option("The network's precision. auto is fp32, whose maps are the published ones.", panel=COMPUTE_PANEL),
+    ] = "auto"
+    batch_size: Annotated[
+        int | None,
+        Option(
+            "Images that go through the network at once.",
+            panel=COMPUTE_PANEL,
+            min=1,
+            default="8 on a GPU, 1 on a CPU, which gains nothing from more",
+        ),
+    ] = None
 
     @property
     def is_given(self) -> bool:
-        """Whether anything was said."""
-        return self != NetworkChoice(None, "auto", "auto", None)
+        """Whether any of these options was given, besides the method."""
+        return replace(self, method=None) != type(self)()
 
-    def method(self, family: str, name: str | None) -> "Method | None":
-        """The method of a family that was asked for; None where the weights will tell.
+    @property
+    def chosen(self) -> "Method | None":
+        """The method that was requested; None where the given weights determine it.
 
-        Raises UsageError for what does not go together.
+        Raises UsageError for options that contradict each other.
         """
-        chosen = registry.choose(family, name, self.weights is not None)
+        chosen = registry.choose(self.family, self.method, self.weights is not None)
         if chosen is not None and not chosen.networks and self.is_given:
             raise UsageError(f"--method {chosen.name} has no network: leave out --device and the like")
         return chosen
 
-    def open(self, family: str, method: "Method | None") -> "Network | None":
-        """The network for a method; None for one that needs none."""
-        return None if method is not None and not method.networks else self.needed(family, method)
+    def check(self) -> None:
+        """Raises UsageError for options that contradict each other, before anything is loaded."""
+        _ = self.chosen
 
-    def needed(self, family: str, method: "Method | None") -> "Network":
-        """The network for a method that has one. Raises WeightsError when its weights are not here or do not serve."""
-        from cn.detect.network import Running, open_network
+    def open(self) -> "Network | None":
+        """The network for the method; None if it needs none."""
+        chosen = self.chosen
+        return None if chosen is not None and not chosen.networks else self.needed()
+
+    def needed(self) -> "Network":
+        """The network for a method that has one. Raises WeightsError when its weights are missing or unsuitable."""
+        from cn.detect import published
+        from cn.detect.network import ComputeSettings, open_network
         from cn.weights import catalog
 
-        running = Running.chosen(self.device, self.precision, self.batch_size)
-        path = str(catalog.locate((method or registry.default(family)).weights, self.weights))
-        network = open_network(family, path, running)
+        chosen = self.chosen
+        compute = ComputeSettings.from_options(self.device, self.precision, self.batch_size)
+        path = str(published.locate((chosen or registry.default(self.family)).weights, self.weights))
+        network = open_network(self.family, path, compute)
         if self.weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
             catalog.check_hash(entry, path, network.sha256)
-        registry.check(method, path, network.spec)
+        registry.check(chosen, path, network.spec)
         return network
 
-    def other(self, family: str, weights: Path | None) -> "Network":
-        """A second network beside that of a method, run in the same way, with weights of its own."""
-        return NetworkChoice(weights, self.device, self.precision, self.batch_size).needed(family, None)
+    def hands(self, weights: Path | None) -> "Network":
+        """The network for hands, run in the same way as this one."""
+        return HandNetwork(None, weights, self.device, self.precision, self.batch_size).needed()
 
 
-def options(
-    weights: WeightsFile = None, device: Device = "auto", precision: Precision = "auto", batch_size: BatchSize = None
-) -> NetworkChoice:
-    """Declares the options; `shared.shared` gives them to a sub-command that takes a NetworkChoice."""
-    return NetworkChoice(weights, device, precision, batch_size)
+@dataclass(frozen=True)
+class HoughNetwork(NetworkChoice):
+    family: ClassVar[str] = "hough"
+    method: Annotated[str | None, method_option("hough")] = None
+
+
+@dataclass(frozen=True)
+class HedNetwork(NetworkChoice):
+    family: ClassVar[str] = "hed"
+    method: Annotated[str | None, method_option("hed")] = None
+
+
+@dataclass(frozen=True)
+class LineartNetwork(NetworkChoice):
+    family: ClassVar[str] = "lineart"
+    method: Annotated[str | None, method_option("lineart")] = None
+
+
+@dataclass(frozen=True)
+class DepthNetwork(NetworkChoice):
+    family: ClassVar[str] = "depth"
+    method: Annotated[str | None, method_option("depth")] = None
+
+
+@dataclass(frozen=True)
+class BodyNetwork(NetworkChoice):
+    family: ClassVar[str] = "openpose"
+    method: Annotated[str | None, method_option("openpose")] = None
+
+
+@dataclass(frozen=True)
+class HandNetwork(NetworkChoice):
+    family: ClassVar[str] = "hands"
+
+
+@dataclass(frozen=True)
+class PifPafNetwork(NetworkChoice):
+    family: ClassVar[str] = "openpifpaf"
+    method: Annotated[str | None, method_option("openpifpaf")] = None
+
+
+@dataclass(frozen=True)
+class Ade20kNetwork(NetworkChoice):
+    family: ClassVar[str] = "ade20k"
+
+
+@dataclass(frozen=True)
+class CocoNetwork(NetworkChoice):
+    family: ClassVar[str] = "coco"

@@ -1,40 +1,34 @@
-"""`cn detect openpose|openpifpaf`: people as skeletons."""
+"""`cn detect openpose|openpifpaf`: human poses as skeletons."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cn.commands.detect.networks import METHOD_PANEL, NetworkChoice, method_option
+from cn.commands.detect.networks import BodyNetwork, PifPafNetwork
 from cn.commands.detect.shared import Task, shared
+from cn.commands.options import Given
+from cn.detect.settings import (
+    METHOD_PANEL,
+    OPENPOSE_SCALES,
+    PEOPLE_PANEL,
+    BodySettings,
+    PifPafSettings,
+    PoseFileSettings,
+)
 from cn.errors import UsageError
 from cn.options import parse_size
 
 if TYPE_CHECKING:
     from cn.detect.detector import Detector
     from cn.detect.network import Network
-    from cn.detect.pose.skeleton import Style
 
-PEOPLE_PANEL = "People"
-
-MinKeypoints = Annotated[
-    float,
-    typer.Option(
-        "--min-keypoints",
-        metavar="SHARE",
-        min=0,
-        max=1,
-        help="Share of all key points that makes a person: where nobody has it, nothing was found ([b]--on-empty[/b]). "
-        "The paper's rule is 0.3.",
-        rich_help_panel=PEOPLE_PANEL,
-    ),
-]
 Keypoints = Annotated[
     str | None,
     typer.Option(
         "--keypoints",
         metavar="FOLDER",
-        help="Also write the key points of each image to FOLDER/NAME.json, as OpenPose and the web UIs' editors do; "
+        help="Also write the keypoints of each image to FOLDER/NAME.json, as OpenPose and the web UIs' editors do; "
         "like theirs, with a score of 1 for every point ([b]--json[/b] has the scores).",
         rich_help_panel=PEOPLE_PANEL,
     ),
@@ -44,7 +38,7 @@ FromJson = Annotated[
     typer.Option(
         "--from-json",
         help="The files are poses (.json or .jsonl of OpenPose, of a web UI's editor, of [b]--keypoints[/b] or "
-        "[b]--json[/b]): draw them. Of one that tells of several images each gets a map.",
+        "[b]--json[/b]): draw them. A file that describes several images gives a map for each.",
         rich_help_panel=METHOD_PANEL,
     ),
 ]
@@ -53,19 +47,7 @@ Canvas = Annotated[
     typer.Option(
         "--canvas",
         metavar="WIDTHxHEIGHT",
-        help="For --from-json: the size in pixels, where the file does not say it.",
-        rich_help_panel=METHOD_PANEL,
-    ),
-]
-MinScore = Annotated[
-    float | None,
-    typer.Option(
-        "--min-score",
-        metavar="SCORE",
-        min=0,
-        max=1,
-        help="For --from-json: points with a lower score are left out. Default: none; but of files that OpenPose "
-        "itself wrote, what it does not draw either (below 0.05, of hands 0.2).",
+        help="For --from-json: the size in pixels, if the file does not contain it.",
         rich_help_panel=METHOD_PANEL,
     ),
 ]
@@ -85,7 +67,7 @@ HandWeights = Annotated[
         "--hand-weights",
         metavar="FILE",
         help="For --hands, with any method: hand_pose_model.pth (not for commercial use). Default: the file that "
-        "[b]cn weights pull[/b] has fetched.",
+        "[b]cn weights pull[/b] has downloaded.",
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
@@ -93,7 +75,7 @@ AllHandScales = Annotated[
     bool,
     typer.Option(
         "--all-hand-scales",
-        help="For --hands: look at each hand at four scales, as published; seven times slower than at one.",
+        help="For --hands: use four scales for each hand, as published; seven times slower than one.",
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
@@ -104,93 +86,76 @@ Scale = Annotated[
         metavar="HEIGHT",
         min=0.1,
         max=8,
-        help="openpose: the height at which it looks, in units of 368 pixels; repeat it for several. Default, as "
-        "released: 0.5. 1 finds smaller people, at four times the cost.",
+        help="openpose: the height to which images are resized, in units of 368 pixels; repeat it for several. 1 finds "
+        f"smaller people, at four times the cost. Default, as released: {OPENPOSE_SCALES[0]}.",
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
-BodyStyle = Annotated[
-    Literal["released", "v11"],
-    typer.Option(
-        "--style",
-        help="How skeletons are drawn: as the released 1.0 control saw them, or as those of 1.1 and later.",
-        rich_help_panel=PEOPLE_PANEL,
-    ),
-]
-BodyMethod = Annotated[
-    str | None,
-    method_option(
-        "openpose",
-        "openpose: the network of the paper; light: a small one, free to use; keypointrcnn: torchvision's, free to "
-        "use. Default: openpose.",
-    ),
-]
-_STYLES: "dict[str, Style]" = {"released": "released", "v11": "v1.1"}
+_STYLES = {"v11": "v1.1"}
+"""Values of `--style` whose names in the detectors differ."""
 
 
 @shared
 def openpose(
-    method: BodyMethod = None,
+    given: Given[BodySettings],
+    poses: Given[PoseFileSettings],
     from_json: FromJson = False,
     canvas: Canvas = None,
-    min_score: MinScore = None,
     hands: Hands = None,
     hand_weights: HandWeights = None,
     all_hand_scales: AllHandScales = False,
     scale: Scale = None,
-    style: BodyStyle = "released",
-    min_keypoints: MinKeypoints = 0.3,
     keypoints: Keypoints = None,
     *,
-    network: NetworkChoice,
+    network: BodyNetwork,
 ) -> Task:
     """Human poses: skeletons of 18 joints in 18 colors (RGB) on black.
 
-    OpenPose, drawn as existing pose controls expect it, or an alternative that is free to use. With [b]--json[/b] each
-    record holds the people as OpenPose writes them; [b]--from-json[/b] draws such files, edited or made elsewhere.
+    Drawn as existing pose controls expect it, by OpenPose or by an alternative that is free to use. With
+    [b]--json[/b] each record holds the people in OpenPose's format; [b]--from-json[/b] draws such files, edited or
+    from other tools.
     """
+    styled = _with_style(given)
     if from_json:
-        _no_network(method is not None or network.is_given or scale or hand_weights or all_hand_scales)
+        _check_no_network(network.method or network.is_given or scale or hand_weights or all_hand_scales)
         from cn.detect.pose.detectors import PoseFileDetector
 
-        drawn = PoseFileDetector(_canvas(canvas), _STYLES[style], min_keypoints, min_score, hands is not False)
-        return Task(lambda: drawn, drawn.endings, keypoints)
-    if canvas is not None or min_score is not None:
+        from_file = PoseFileDetector(canvas=_canvas(canvas), hands=hands is not False, **styled, **poses)
+        return Task(lambda: from_file, from_file.suffixes, keypoints)
+    if canvas is not None or poses:
         raise UsageError("--canvas and --min-score are for --from-json")
     if not hands and (hand_weights is not None or all_hand_scales):
         raise UsageError("--hand-weights and --all-hand-scales are for --hands")
-    chosen = network.method("openpose", method)
+    chosen = network.chosen
     if scale and chosen is not None and chosen.name != "openpose":
         raise UsageError(f"--scale is for --method openpose, not {chosen.name}")
 
     def detector() -> "Detector":
-        from cn.detect.pose import hands as fingers
+        from cn.detect.pose import hands as hand_module
         from cn.detect.pose.detectors import OpenPoseDetector
-        from cn.detect.pose.openpose import SCALES
 
-        body = network.needed("openpose", chosen)
+        body = network.needed()
         _check_options(body, scale)
         return OpenPoseDetector(
             body,
-            network.other("hands", hand_weights) if hands else None,
-            tuple(scale) if scale else SCALES,
-            fingers.SCALES if all_hand_scales else fingers.ONE_SCALE,
-            _STYLES[style],
-            min_keypoints,
+            hands=network.hands(hand_weights) if hands else None,
+            scales=tuple(scale) if scale else OPENPOSE_SCALES,
+            hand_scales=hand_module.SCALES if all_hand_scales else hand_module.ONE_SCALE,
+            **styled,
         )
 
-    return Task(detector, beside=keypoints)
+    return Task(detector, sidecars=keypoints)
 
 
 def _check_options(body: "Network", scale: list[float] | None) -> None:
-    """Raises UsageError for what this network cannot do."""
+    """Raises UsageError for options that this network does not support."""
     if scale and body.name != "BodyNetwork":
         raise UsageError("--scale is for OpenPose's own network, and these are the weights of another")
     if body.name == "KeypointRCNN" and body.precision != "fp32":
         raise UsageError("--precision: Keypoint R-CNN computes in fp32 only")
 
 
-def _no_network(given: object) -> None:
+def _check_no_network(given: object) -> None:
     if given:
         raise UsageError("--from-json needs no network: leave out --method, --weights, --scale and the like")
 
@@ -207,46 +172,22 @@ def _canvas(text: str | None) -> tuple[int, int] | None:
     return height, width
 
 
+def _with_style(given: Given[Any]) -> dict[str, Any]:
+    """The settings with the detectors' names of styles."""
+    return {name: _STYLES.get(value, value) if name == "style" else value for name, value in given.items()}
+
+
 @shared
-def openpifpaf(
-    method: Annotated[
-        str | None, method_option("openpifpaf", "k16: ShuffleNetV2K16; k30: a larger, slower one. Default: k16.")
-    ] = None,
-    long_edge: Annotated[
-        int | None,
-        typer.Option(
-            "--long-edge",
-            metavar="PIXELS",
-            min=33,
-            max=8192,
-            help="Bring the longer side to this before the network looks; it was trained with 513. Default: the "
-            "image's own size, but at most 2048.",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = None,
-    style: Annotated[
-        Literal["pifpaf", "released", "v11"],
-        typer.Option(
-            "--style",
-            help="How skeletons are drawn: 17 joints as OpenPifPaf does, or 18 as for [b]openpose[/b].",
-            rich_help_panel=PEOPLE_PANEL,
-        ),
-    ] = "pifpaf",
-    min_keypoints: MinKeypoints = 0.3,
-    keypoints: Keypoints = None,
-    *,
-    network: NetworkChoice,
-) -> Task:
+def openpifpaf(given: Given[PifPafSettings], keypoints: Keypoints = None, *, network: PifPafNetwork) -> Task:
     """Human poses by OpenPifPaf: skeletons of COCO's 17 joints, a color for each limb (RGB), on black.
 
     Reads the published .pkl files without running anything in them; [b]cn convert[/b] makes safetensors.
     """
-    chosen = network.method("openpifpaf", method)
+    network.check()
 
     def detector() -> "Detector":
         from cn.detect.pose.detectors import PifPafDetector
 
-        drawn = "pifpaf" if style == "pifpaf" else _STYLES[style]
-        return PifPafDetector(network.needed("openpifpaf", chosen), long_edge, drawn, min_keypoints)
+        return PifPafDetector(network.needed(), **_with_style(given))
 
-    return Task(detector, beside=keypoints)
+    return Task(detector, sidecars=keypoints)

@@ -1,4 +1,4 @@
-"""What all sub-commands of `cn detect` share: their common options, and the work on the images."""
+"""Common to all sub-commands of `cn detect`: their shared options, and running the detector on the images."""
 
 import codecs
 import functools
@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from cn import console
-from cn.commands.detect import networks
-from cn.commands.detect.networks import NetworkChoice
-from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers
+from cn.commands.detect.networks import networks_text
+from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers, with_options
+from cn.conditions import KINDS
 from cn.errors import InputError, PartialError, UsageError
 
 if TYPE_CHECKING:
@@ -70,76 +70,64 @@ _CONTENT = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|\0\0[\0\1]|\x93NUMPY|P[1-7]\s+[#\d]",
     re.DOTALL,
 )
-"""How images and arrays begin, and no list of paths does."""
+"""How images and arrays begin; no list of paths begins so."""
 
-_NAMED_AT_MOST = 10
+_MAX_NAMED = 10
 """Failed images that the summary names."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a sub-command makes of its own options."""
+    """The result of a sub-command's own options."""
 
     detector: "Callable[[], Detector]"
-    """Called when there are images to work on: it may load weights."""
-    endings: frozenset[str] | None = None
-    """What names of files in a folder end with; None: those of images."""
-    beside: str | None = None
-    """The folder for what else is found (`Detection.beside`)."""
+    """Called when there are images to process: it may load weights."""
+    suffixes: frozenset[str] | None = None
+    """The suffixes of the input files in a folder; None: those of images."""
+    sidecars: str | None = None
+    """The folder for sidecar files (`Detection.sidecar`)."""
 
 
 def shared(make: Callable[..., Task]) -> Callable[..., None]:
     """The sub-command of one kind: SRC and DST, the options of `make`, then those that all kinds have.
 
-    `make` gets its own options only, and checks them at once. In place of a parameter `network` it has all options of
-    `networks.options`.
+    `make` gets its own options only, and checks them immediately. See `cn.commands.options.with_options` for parameters
+    that stand for the options of a dataclass.
     """
-    own = [parameter for p in inspect.signature(make).parameters.values() for parameter in _expanded(p)]
-    _, src, dst, *common = inspect.signature(_work).parameters.values()
-    inner = inspect.signature(networks.options).parameters
+    _, src, dst, *common = inspect.signature(_run).parameters.values()
 
     @functools.wraps(make)
-    def command(src: str, dst: str, **options: Any) -> None:
-        settings = {option.name: options.pop(option.name) for option in common}
-        if "network" in inspect.signature(make).parameters:
-            options["network"] = NetworkChoice(**{name: options.pop(name) for name in inner})
-        _work(make(**options), src, dst, **settings)
+    def command(src: str, dst: str, **words: Any) -> None:
+        settings = {option.name: words.pop(option.name) for option in common}
+        _run(make(**words), src, dst, **settings)
 
-    wanted = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (src, dst, *own, *common)]
-    # Typer reads the options from here.
-    command.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in wanted}
-    # Rich keeps line breaks, which are those of the source: paragraphs become lines.
-    command.__doc__ = "\n\n".join(" ".join(text.split()) for text in (make.__doc__ or "").split("\n\n"))
-    return command
-
-
-def _expanded(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
-    if parameter.name == "network":
-        yield from inspect.signature(networks.options).parameters.values()
-    else:
-        yield parameter
+    if make.__name__ in KINDS:
+        command.__doc__ = f"{make.__doc__}\n\n{networks_text(make.__name__)}"
+    wanted = [src, dst, *inspect.signature(make).parameters.values(), *common]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in wanted]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return with_options(command)
 
 
 @dataclass
 class _Tally:
-    """What became of the images so far; of those that failed the first few names are kept, however many they are."""
+    """The outcomes so far, counted. Of the images that failed, only the first few names are kept."""
 
     counts: "Counter[str]" = field(default_factory=Counter)
     other_settings: int = 0
-    doubts: "Counter[str]" = field(default_factory=Counter)
+    warnings: "Counter[str]" = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
     def add(self, outcome: "Outcome") -> None:
         self.counts[outcome.status] += 1
-        self.other_settings += outcome.status == "skipped" and outcome.note is not None
-        if outcome.status == "written" and outcome.note is not None:
-            self.doubts[outcome.note] += 1
-        if outcome.status == "failed" and len(self.failed) < _NAMED_AT_MOST:
+        self.other_settings += outcome.status == "skipped" and outcome.message is not None
+        if outcome.status == "written" and outcome.message is not None:
+            self.warnings[outcome.message] += 1
+        if outcome.status == "failed" and len(self.failed) < _MAX_NAMED:
             self.failed.append(outcome.path)
 
     def report(self, dst: str, quiet: bool) -> None:
-        """One line of numbers, one of names, and what a person should know."""
+        """One line of numbers, one of names, and warnings."""
         counts = self.counts
         parts = [f"{counts['written']} written"]
         parts += [f"{counts['skipped']} already there"] * bool(counts["skipped"])
@@ -153,13 +141,13 @@ class _Tally:
         if self.other_settings:
             console.warn(
                 f"{self.other_settings} of those already there were made with other settings; "
-                "--overwrite makes them again"
+                "--overwrite regenerates them"
             )
-        for doubt, count in self.doubts.most_common(_NAMED_AT_MOST):
-            console.warn(f"{doubt} ({count} {'image' if count == 1 else 'images'})")
+        for warning, count in self.warnings.most_common(_MAX_NAMED):
+            console.warn(f"{warning} ({count} {'image' if count == 1 else 'images'})")
 
     def judge(self) -> None:
-        """Raise what the exit code comes from: nothing, when all went well."""
+        """Raise the error for the exit code, if images failed."""
         if not self.counts["failed"]:
             return
         message = f"{self.counts['failed']} of {self.counts.total()} images failed"
@@ -168,7 +156,7 @@ class _Tally:
         raise PartialError(f"{message}; the others are done")
 
 
-def _work(
+def _run(
     task: Task,
     src: Source,
     dst: Destination,
@@ -181,24 +169,24 @@ def _work(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the images, work through them, report each, and fail with the right exit code."""
+    """Find the images, process them, report each, and fail with the right exit code."""
     from cn.detect.run import batch, inputs, jobs
     from cn.detect.run import workers as worker_count
     from cn.images import SUFFIXES
 
     if dst == "-" and json:
         raise UsageError("--json and DST - would both write to standard output; name a file for the map")
-    endings = task.endings or SUFFIXES
-    results = (dst, task.beside) if task.beside is not None else (dst,)
-    found = inputs.find(src, *results, endings=endings, recursive=recursive, stdin_paths=_stdin_paths(src, endings))
-    _say_collisions(found)
+    suffixes = task.suffixes or SUFFIXES
+    results = (dst, task.sidecars) if task.sidecars is not None else (dst,)
+    found = inputs.find(src, *results, suffixes=suffixes, recursive=recursive, stdin_paths=_stdin_paths(src, suffixes))
+    _report_collisions(found)
     detector = task.detector()
     found = found.divided(detector.parts)
-    if task.beside is not None and detector.beside is not None:
-        jobs.check_beside(found, dst, task.beside, detector.beside)
+    if task.sidecars is not None and detector.sidecar_suffix is not None:
+        jobs.check_sidecars(found, dst, task.sidecars, detector.sidecar_suffix)
     count = len(found)
-    doing = batch.run(
-        batch.Work(detector, overwrite, resolution, on_empty, task.beside),
+    outcomes = batch.run(
+        batch.Pipeline(detector, overwrite, resolution, on_empty, task.sidecars),
         jobs.of(found, dst),
         count,
         min(workers or worker_count.workers(detector, count), count),
@@ -206,42 +194,42 @@ def _work(
     tally = _Tally()
     try:
         with console.progress(count, "detect", unit="image", quiet=quiet or found.single) as advance:
-            for outcome in doing:
+            for outcome in outcomes:
                 tally.add(outcome)
-                _say(outcome, found.single, json, quiet)
+                _report(outcome, found.single, json, quiet)
                 advance(1, failed=tally.counts["failed"])
     finally:
-        # Also when interrupted: end the workers before saying what there is.
-        doing.close()
+        # Also when interrupted: end the workers before the summary.
+        outcomes.close()
         if tally.counts["skipped"] or (tally.counts and not found.single):
             tally.report(dst, quiet)
     tally.judge()
 
 
-def _say(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
+def _report(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
     if outcome.output != "-" and (json or outcome.status == "written"):
         console.emit(outcome.record(), json)
-    if outcome.status == "written" and single and outcome.note is not None:
-        console.warn(f"{outcome.path}: {outcome.note}")
+    if outcome.status == "written" and single and outcome.message is not None:
+        console.warn(f"{outcome.path}: {outcome.message}")
     if outcome.status == "failed":
         if single and outcome.error is not None:
             raise outcome.error
-        console.error(outcome.note or outcome.path)
+        console.error(outcome.message or outcome.path)
     if outcome.status == "empty" and single:
         console.status(f"{outcome.path}: nothing was found; no file is written (--on-empty skip)", quiet=quiet)
 
 
-def _say_collisions(found: "Sources") -> None:
+def _report_collisions(found: "Sources") -> None:
     from cn.detect.run import jobs
 
     if count := jobs.collisions(found):
-        console.warn(f"{count} images share their name with another; their results keep the ending (a.jpg → a.jpg.png)")
+        console.warn(f"{count} images share their name with another; their results keep the suffix (a.jpg → a.jpg.png)")
 
 
-def _stdin_paths(src: str, endings: frozenset[str]) -> list[str] | None:
-    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or an image comes in.
+def _stdin_paths(src: str, suffixes: frozenset[str]) -> list[str] | None:
+    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or the input is an image.
 
-    What comes in for a reader of ".json" is no path when it begins as JSON does.
+    For detectors that read ".json", input that begins as JSON is not a list of paths.
     """
     if src != "-":
         return None
@@ -250,7 +238,7 @@ def _stdin_paths(src: str, endings: frozenset[str]) -> list[str] | None:
     stream = cast(BufferedReader, sys.stdin.buffer)
     head = stream.peek(16)
     is_json = head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
-    if _CONTENT.match(head) or (".json" in endings and is_json):
+    if _CONTENT.match(head) or (".json" in suffixes and is_json):
         return None
     data = stream.read()
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()

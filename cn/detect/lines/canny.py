@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, WithoutNetwork, drawn
+from cn.detect.detector import Detection, WithoutNetwork, line_detection
+from cn.detect.settings import CannySettings
 
-LOW, HIGH = 100.0, 200.0
+LOW, HIGH = CannySettings.low, CannySettings.high
 # The paper says "random thresholds" and gives no distribution. These ranges go from nearly everything to bold outlines.
 LOW_RANGE = (50, 150)
 HIGH_MARGIN, HIGH_MOST = 50, 300
@@ -69,14 +70,10 @@ def _steepest(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.i
 
 
 @dataclass(frozen=True)
-class CannyDetector(WithoutNetwork):
+class CannyDetector(CannySettings, WithoutNetwork):
     """`canny` as a detector (`cn.detect.detector`): thresholds that are fixed, or random for each file."""
 
     kind: ClassVar[str] = "canny"
-    low: float = LOW
-    high: float = HIGH
-    random: bool = False
-    seed: int = 0
 
     def thresholds(self, key: str) -> tuple[float, float]:
         """(low, high) for the image called `key`."""
@@ -87,7 +84,10 @@ class CannyDetector(WithoutNetwork):
         params: dict[str, float] = {"low": low, "high": high}
         if self.random:
             params["seed"] = self.seed
-        return self.stated("canny (OpenCV)", params)
+        return self.condition_info("canny (OpenCV)", params)
 
     def detect(self, images: Sequence[NDArray[np.uint8]], keys: Sequence[str]) -> list[Detection]:
-        return [drawn(canny(image, *self.thresholds(key)), "edges") for image, key in zip(images, keys, strict=True)]
+        return [
+            line_detection(canny(image, *self.thresholds(key)), "edges")
+            for image, key in zip(images, keys, strict=True)
+        ]

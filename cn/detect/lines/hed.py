@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, Maps, by_size, drawn
-from cn.detect.network import Network
+from cn.detect import registry
+from cn.detect.detector import Detection, Images, Maps, OptionalNetworkDetector, batch_by_size, line_detection
+from cn.detect.settings import HedSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -169,17 +170,14 @@ def _gradient(lab: NDArray[Any], sigma: float) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class HedDetector(Detector):
+class HedDetector(HedSettings, OptionalNetworkDetector):
     """Soft edges by HED or TIN, as the weights are, or by gradients where there is no network."""
 
     kind: ClassVar[str] = "hed"
-    network: Network | None = None
-    safe: bool = False
-    """Whether maps get the few levels that ControlNet 1.1's "safe" ones have (`safe`)."""
 
     @property
     def name(self) -> str:
-        return self.network.title if self.network else "gradients at three scales"
+        return self.network.title if self.network else registry.weight_free_title("hed")
 
     @property
     def method(self) -> str:
@@ -188,7 +186,7 @@ class HedDetector(Detector):
         return self.network.spec.method
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.name, {"method": self.method} | ({"safe": True} if self.safe else {}))
+        return self.condition_info(self.name, {"method": self.method} | ({"safe": True} if self.safe else {}))
 
     def maps(self, images: Images) -> Maps:
         """Soft edges, uint8 (h, w), of each picture."""
@@ -196,8 +194,8 @@ class HedDetector(Detector):
             made = [gradient_soft_edge(image) for image in images]
         else:
             net = self.network.ready()
-            made = by_size(images, self.batch_size, lambda n: soft_edges(net, n))
+            made = batch_by_size(images, self.batch_size, lambda n: soft_edges(net, n))
         return [safe(one) for one in made] if self.safe else made
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        return [drawn(one, "edges") for one in self.maps(images)]
+        return [line_detection(one, "edges") for one in self.maps(images)]

@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, by_size
-from cn.detect.network import Network
+from cn.detect import registry
+from cn.detect.detector import Detection, Images, OptionalNetworkDetector, batch_by_size
+from cn.detect.settings import LSD_LENGTH, MLSD_LENGTH, HoughSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SCORE, LENGTH = 0.1, 0.1
+SCORE, LENGTH = HoughSettings.score, MLSD_LENGTH
 """What the released annotator asks of a line: confidence of its center, and length in pixels of the half-size map."""
 
 MOST_LINES = 200
 """M-LSD looks at this many centers, the most confident ones."""
-
-LSD_LENGTH = 0.06
-"""Shortest line of the detector without weights, as a share of the image's shorter side."""
 
 
 def mlsd_lines(
@@ -96,15 +94,10 @@ def draw_lines(lines: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np
 
 
 @dataclass(frozen=True)
-class HoughDetector(Detector):
+class HoughDetector(HoughSettings, OptionalNetworkDetector):
     """Straight lines by M-LSD, or by OpenCV's detector where there is no network."""
 
     kind: ClassVar[str] = "hough"
-    network: Network | None = None
-    score: float = SCORE
-    """M-LSD: least confidence of a line."""
-    length: float | None = None
-    """Shortest line; see `decode` and `lsd_lines` for the unit. None: the method's own."""
 
     @property
     def shortest(self) -> float:
@@ -112,16 +105,16 @@ class HoughDetector(Detector):
 
     def info(self, key: str) -> ConditionInfo:
         if self.network is None:
-            return self.stated("LSD (OpenCV)", {"method": "lsd", "length": self.shortest})
+            return self.condition_info(registry.weight_free_title("hough"), {"method": "lsd", "length": self.shortest})
         settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
-        return self.stated(self.network.title, settings)
+        return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         if self.network is None:
             found = [lsd_lines(image, self.shortest) for image in images]
         else:
             net = self.network.ready()
-            found = by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
+            found = batch_by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
         return [
             Detection(draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
             for some, image in zip(found, images, strict=True)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, by_size, drawn
-from cn.detect.network import Network
+from cn.detect import registry
+from cn.detect.detector import Detection, Images, OptionalNetworkDetector, batch_by_size, line_detection
+from cn.detect.settings import LineartSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,22 +72,20 @@ WHITE, DARK = "white lines on black", "dark lines on white"
 
 
 @dataclass(frozen=True)
-class LineartDetector(Detector):
+class LineartDetector(LineartSettings, OptionalNetworkDetector):
     """Line drawings by Anime2Sketch, or by what is darker than its surroundings where there is no network."""
 
     kind: ClassVar[str] = "lineart"
-    network: Network | None = None
-    invert: bool = False
 
     def info(self, key: str) -> ConditionInfo:
-        name = self.network.title if self.network else "darker than its surroundings"
+        name = self.network.title if self.network else registry.weight_free_title("lineart")
         settings = {"method": "anime2sketch" if self.network else "standard", "invert": self.invert}
-        return self.stated(name, settings, DARK if self.invert else WHITE)
+        return self.condition_info(name, settings, DARK if self.invert else WHITE)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         if self.network is None:
             made = [standard_lineart(image) for image in images]
         else:
             net = self.network.ready()
-            made = by_size(images, self.batch_size, lambda n: sketches(net, n))
-        return [drawn(one, "lines", 255 - one if self.invert else one) for one in made]
+            made = batch_by_size(images, self.batch_size, lambda n: sketches(net, n))
+        return [line_detection(one, "lines", 255 - one if self.invert else one) for one in made]

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, WithoutNetwork, drawn
+from cn.detect.detector import Detection, Detector, Images, WithoutNetwork, line_detection
 from cn.detect.lines.hed import HedDetector
 from cn.detect.network import Network
+from cn.detect.settings import ScribbleSettings
 
 Morphology = Literal["none", "dilate", "erode", "open", "close"]
 
@@ -221,13 +222,15 @@ def _pieces(points: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 @dataclass(frozen=True)
-class ScribbleDetector(Detector):
+class ScribbleDetector(ScribbleSettings, Detector):
     """Scribbles from soft edges: as released, or with the paper's augmentations, other ones for each picture."""
 
     kind: ClassVar[str] = "scribble"
     soft: HedDetector = field(default_factory=HedDetector)
-    random: bool = False
-    seed: int = 0
+
+    @classmethod
+    def default(cls, network: Network | None) -> "ScribbleDetector":
+        return cls(soft=HedDetector(network))
 
     @property
     def network(self) -> Network | None:  # type: ignore[override]
@@ -237,14 +240,14 @@ class ScribbleDetector(Detector):
         settings: dict[str, Any] = {"method": self.soft.method}
         if self.random:
             settings |= {"seed": self.seed, "augmentation": random_augmentation(self.seed, key).record()}
-        return self.stated(f"scribble from {self.soft.name}", settings)
+        return self.condition_info(f"scribble from {self.soft.name}", settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         edges = self.soft.maps(images)
         if not self.random:
-            return [drawn(released(soft), "strokes") for soft in edges]
+            return [line_detection(released(soft), "strokes") for soft in edges]
         chosen = [random_augmentation(self.seed, key) for key in keys]
-        return [drawn(augmented(soft, one), "strokes") for soft, one in zip(edges, chosen, strict=True)]
+        return [line_detection(augmented(soft, one), "strokes") for soft, one in zip(edges, chosen, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -254,7 +257,7 @@ class DrawingDetector(WithoutNetwork):
     kind: ClassVar[str] = "scribble"
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated("drawing", {"method": "from-drawing", "ink": INK})
+        return self.condition_info("drawing", {"method": "from-drawing", "ink": INK})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        return [drawn(from_drawing(image), "strokes") for image in images]
+        return [line_detection(from_drawing(image), "strokes") for image in images]

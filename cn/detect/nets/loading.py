@@ -48,7 +48,7 @@ def _unrecognized(archive: Archive, names: Iterable[str], family: str) -> Weight
     holds = f"holds {other.title}" if other is not None else f"holds no {family} network"
     files = [catalog.find(name).file for spec in registry.NETWORKS if spec.family == family for name in spec.weights]
     listed = " or ".join(filter(None, (", ".join(files[:-1]), files[-1])))
-    return WeightsError(f"{archive.path}: {holds}; give {listed}")
+    return WeightsError(f"{holds}; give {listed}", path=archive.path)
 
 
 def without_prefix(prefix: str) -> Callable[[str], str]:
@@ -84,10 +84,10 @@ def load(make: Callable[[], N], source: Archive | Path | str, rename: Callable[[
             raise _mismatch(archive, f"{shown(name, 200)} holds whole numbers")
         state[name] = stored.to(tensor.dtype, copy=True).contiguous()
         if tensor.is_floating_point() and not bool(torch.isfinite(state[name]).all()):
-            raise InputError(f"{archive.path}: its weights are broken: {name} holds numbers that are not finite")
+            raise InputError(f"its weights are broken: {name} holds numbers that are not finite", path=archive.path)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
 
 def _mismatch(archive: Archive, what: str) -> WeightsError:
-    return WeightsError(f"{archive.path}: these are not the weights of this network: {what}")
+    return WeightsError(f"these are not the weights of this network: {what}", path=archive.path)

@@ -7,19 +7,20 @@ UIs' editors. An image counts as one without a person when nobody shows enough k
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, WithoutNetwork, by_size
+from cn.detect.detector import Detection, NetworkDetector, WithoutNetwork, batch_by_size
 from cn.detect.network import Network
 from cn.detect.pose import coco_skeleton, json_format, openpose, pifpaf, skeleton
 from cn.detect.pose import hands as fingers
 from cn.detect.pose.json_files import PoseFile, open_poses
 from cn.detect.pose.json_format import Posed
 from cn.detect.pose.people import PERSON_SHARE, shows_person
+from cn.detect.settings import OPENPOSE_SCALES, BodySettings, PifPafSettings, PoseFileSettings
 from cn.errors import InputError
 from cn.images.resizing import bounded_short_side_size
 
@@ -27,19 +28,15 @@ Images = Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class OpenPoseDetector(Detector):
+class OpenPoseDetector(BodySettings, NetworkDetector):
     """Skeletons of 18 joints, drawn as existing pose ControlNets expect them; hands on request."""
 
     kind: ClassVar[str] = "openpose"
-    beside: ClassVar[str] = ".json"
-    network: Network
+    sidecar_suffix: ClassVar[str] = ".json"
     hands: Network | None = None
     """OpenPose's hand network, where hands are wanted."""
-    scales: tuple[float, ...] = openpose.SCALES
+    scales: tuple[float, ...] = OPENPOSE_SCALES
     hand_scales: tuple[float, ...] = fingers.ONE_SCALE
-    style: skeleton.Style = "released"
-    least: float = PERSON_SHARE
-    """Share of the 18 key points that makes a person."""
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"style": self.style, "hands": self.hands is not None}
@@ -47,66 +44,57 @@ class OpenPoseDetector(Detector):
             settings["scales"] = list(self.scales)
         if self.hands is not None:
             settings |= {"hand_scales": list(self.hand_scales), "hand_weights_sha256": self.hands.sha256}
-        return self.stated(self.network.title, settings)
+        return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = self.network.ready()
-        found = by_size(images, self.batch_size, lambda n: openpose.find_people(network, n, self.scales))
+        found = batch_by_size(images, self.batch_size, lambda n: openpose.find_people(network, n, self.scales))
         return [self._drawn(image, people.keypoints) for image, people in zip(images, found, strict=True)]
 
     def _drawn(self, image: NDArray[np.uint8], people: NDArray[np.float64]) -> Detection:
         found = np.zeros((len(people), 2, 21, 3))
         if self.hands is not None:
             found = fingers.find_hands(self.hands.ready(), image, people, self.hand_scales, self.hands.batch)
-        return posed_drawn(Posed(people, found, *image.shape[:2]), self.style, self.least)
+        return posed_drawn(Posed(people, found, *image.shape[:2]), self.style, self.min_keypoints)
 
 
 @dataclass(frozen=True)
-class PifPafDetector(Detector):
+class PifPafDetector(PifPafSettings, NetworkDetector):
     """Skeletons of COCO's 17 joints by OpenPifPaf, or mapped to OpenPose's 18 and drawn like those."""
 
     kind: ClassVar[str] = "openpifpaf"
-    beside: ClassVar[str] = ".json"
-    network: Network
-    long_edge: int | None = None
-    """Pixels to which the longer side is brought before the network looks."""
-    style: Literal["pifpaf"] | skeleton.Style = "pifpaf"
-    least: float = PERSON_SHARE
+    sidecar_suffix: ClassVar[str] = ".json"
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"style": self.style, "long_edge": self.long_edge})
+        return self.condition_info(self.network.title, {"style": self.style, "long_edge": self.long_edge})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = self.network.ready()
-        found = by_size(images, self.batch_size, lambda n: pifpaf.pifpaf_people(network, n, self.long_edge))
+        found = batch_by_size(images, self.batch_size, lambda n: pifpaf.pifpaf_people(network, n, self.long_edge))
         return [self._drawn(one.people, *image.shape[:2]) for one, image in zip(found, images, strict=True)]
 
     def _drawn(self, people: NDArray[np.float64], height: int, width: int) -> Detection:
         bodies = coco_skeleton.to_openpose(people)
         posed = Posed(bodies, np.zeros((len(bodies), 2, 21, 3)), height, width)
         if self.style == "pifpaf":
-            return _detection(posed, coco_skeleton.draw(people, height, width), self.least)
-        return posed_drawn(posed, self.style, self.least)
+            return _detection(posed, coco_skeleton.draw(people, height, width), self.min_keypoints)
+        return posed_drawn(posed, self.style, self.min_keypoints)
 
 
 @dataclass(frozen=True)
-class PoseFileDetector(WithoutNetwork):
+class PoseFileDetector(PoseFileSettings, BodySettings, WithoutNetwork):
     """Poses from JSON, edited or made elsewhere, drawn as those that are detected."""
 
     kind: ClassVar[str] = "openpose"
-    endings: ClassVar[frozenset[str]] = frozenset({".json", ".jsonl"})
-    beside: ClassVar[str] = ".json"
+    suffixes: ClassVar[frozenset[str]] = frozenset({".json", ".jsonl"})
+    sidecar_suffix: ClassVar[str] = ".json"
     canvas: tuple[int, int] | None = None
     """(height, width) for files that do not say it."""
-    style: skeleton.Style = "released"
-    least: float = PERSON_SHARE
-    least_score: float | None = None
-    """What a point's score must reach; None: see `PoseFile.image`."""
     hands: bool = True
     """Whether hands are drawn where the file has them."""
 
     @property
-    def in_threads(self) -> bool:
+    def uses_threads(self) -> bool:
         """A file of many images is read once."""
         return True
 
@@ -120,7 +108,7 @@ class PoseFileDetector(WithoutNetwork):
         poses = _opened(path)
         if isinstance(poses, InputError):
             raise poses
-        posed = poses.picture(part, self.canvas, self.least_score)
+        posed = poses.picture(part, self.canvas, self.min_score)
         return posed if self.hands else replace(posed, hands=np.zeros_like(posed.hands))
 
     def resized(self, image: Any, short_side: int) -> Any:
@@ -131,12 +119,12 @@ class PoseFileDetector(WithoutNetwork):
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"method": "from-json", "style": self.style, "hands": self.hands}
-        settings |= {"min_score": self.least_score} if self.least_score is not None else {}
+        settings |= {"min_score": self.min_score} if self.min_score is not None else {}
         settings |= {"canvas": list(self.canvas[::-1])} if self.canvas is not None else {}
-        return self.stated("poses from JSON", settings)
+        return self.condition_info("poses from JSON", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
-        return [posed_drawn(posed, self.style, self.least) for posed in images]
+        return [posed_drawn(posed, self.style, self.min_keypoints) for posed in images]
 
 
 # One: the files of a folder come one after the other, and the images of a file too.

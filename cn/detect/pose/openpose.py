@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.detect.pose.people import People
+from cn.detect.settings import OPENPOSE_SCALES
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cn.detect.pose.enlarged_maps import Fields
 
-SCALES = (0.5,)
+SCALES = OPENPOSE_SCALES
 """The released annotator looks at an image once, at half of the height `BOX`; OpenPose itself also at 1, 1.5 and 2."""
 
 BOX = 368

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.detect.pose import skeleton
+from cn.detect.settings import PeopleSettings
 
-PERSON_SHARE = 0.3
+PERSON_SHARE = PeopleSettings.min_keypoints
 """§3.5: the paper keeps pictures in which 30 % of the key points of a whole body are found."""
 
 

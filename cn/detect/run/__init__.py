@@ -1,1 +1,1 @@
-"""Many images to many maps: inputs, jobs, batches, workers."""
+"""Process many images into maps: inputs, jobs, batches, workers."""

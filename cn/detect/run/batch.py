@@ -1,7 +1,7 @@
-"""Many images to many maps: streamed, side by side, resumable, with a status for every file.
+"""Many images to many maps: streamed, in parallel, resumable, with a status for every file.
 
-Reading, detecting and writing overlap, since several images are at work at once: in processes for what OpenCV and NumPy
-detect, in threads of this process for networks, which share one copy of the weights.
+Reading, detecting and writing overlap, because several images are processed at once: in processes for detectors of
+OpenCV and NumPy, in threads of this process for networks, which share one copy of the weights.
 """
 
 import functools
@@ -20,7 +20,7 @@ from cn import conditions, images
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Detector
 from cn.detect.run.jobs import Job
-from cn.errors import InputError
+from cn.errors import CnError, InputError
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
 from cn.images.resizing import bounded_short_side_size, resize
@@ -34,7 +34,7 @@ NOTHING = "nothing was found"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image."""
+    """The result of one job."""
 
     path: str
     output: str
@@ -44,37 +44,37 @@ class Outcome:
     """Width and height of the map, where one was made."""
     found: dict[str, Any] | None = None
     """What the map shows, in numbers."""
-    note: str | None = None
-    """Why it failed, what is odd about the file that made it be skipped, or what may be wrong with the map."""
+    message: str | None = None
+    """Why it failed or was skipped, or what may be wrong with the map."""
     error: Exception | None = None
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
         record = {"path": self.path, "output": self.output, "status": self.status, "seconds": round(self.seconds, 4)}
-        return record | {"size": self.size, "found": self.found} | ({"reason": self.note} if self.note else {})
+        return record | {"size": self.size, "found": self.found} | ({"reason": self.message} if self.message else {})
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is to be done with every image."""
+class Pipeline:
+    """What is done with every image: read, detect, resize, write."""
 
     detector: Detector
     overwrite: bool = False
-    """Whether to make again what is already there whole."""
+    """Whether finished files are regenerated."""
     resolution: int | None = None
-    """The short side that images are brought to first (`images.resize_short_side`), or maps of labels afterwards."""
+    """The short side that images are resized to first (`images.resize_short_side`), or finished maps of labels."""
     on_empty: OnEmpty = "keep"
-    """What to do where nothing was found: write the empty map, write nothing, or call it a failure."""
-    beside: str | None = None
-    """The folder for `Detection.beside`, where that is wanted."""
+    """What to do where nothing was found: write the empty map, write no file, or report a failure."""
+    sidecars: str | None = None
+    """The folder for `Detection.sidecar`, where sidecar files are requested."""
 
     def info(self, job: Job) -> ConditionInfo:
-        """What the PNG of a job says."""
+        """The description that is written into the PNG of a job."""
         info = self.detector.info(job.key)
         return replace(info, params={**info.params, "resolution": self.resolution}) if self.resolution else info
 
     def read(self, job: Job) -> NDArray[Any]:
-        """What the detector gets."""
+        """The detector's input."""
         image = self.detector.read(job.source, job.part)
         if self.resolution and self.detector.from_photographs:
             return self.detector.resized(image, self.resolution)
@@ -87,85 +87,87 @@ class Work:
         size = bounded_short_side_size(made.shape[0], made.shape[1], self.resolution)
         return resize(made, size, conditions.get(self.detector.kind).geometry)
 
-    def path_beside(self, job: Job) -> str | None:
-        """Where `Detection.beside` of a job goes."""
-        return os.path.join(self.beside, f"{job.name}{self.detector.beside}") if self.beside is not None else None
+    def sidecar_path(self, job: Job) -> str | None:
+        """The path of a job's sidecar file, where they are requested."""
+        if self.sidecars is None:
+            return None
+        return os.path.join(self.sidecars, f"{job.name}{self.detector.sidecar_suffix}")
 
     def is_done(self, job: Job) -> bool:
-        """Whether all that is wanted of a job is there, whole."""
-        other = self.path_beside(job)
-        return _is_whole(job.output) and (other is None or _is_whole(other))
+        """Whether all files of a job are there and complete."""
+        sidecar = self.sidecar_path(job)
+        return _is_complete(job.output) and (sidecar is None or _is_complete(sidecar))
 
 
-def run(work: Work, jobs: Iterable[Job], count: int, workers: int) -> Generator[Outcome, None, None]:
-    """Do `count` jobs and yield what became of each, as soon as it is known; memory does not grow with their number.
+def run(pipeline: Pipeline, jobs: Iterable[Job], count: int, workers: int) -> Generator[Outcome, None, None]:
+    """Do `count` jobs and yield the outcome of each as soon as it is known; memory does not grow with their number.
 
-    Neither the number of workers nor an interruption changes a byte: a network computes in one thread of each, and
-    whoever was in a batch is in it again. (A single image has all processors, which may move its last bits.)
-    Failures are yielded, never raised; an interrupt leaves whole files only.
+    Neither the number of workers nor an interruption changes a byte: a network computes in one thread per worker, and
+    batches always have the same composition. (A single image uses all CPU cores, which may change its last bits.)
+    Failures are yielded, never raised; an interrupt leaves complete files only.
     """
-    batches = _batches(iter(jobs), work.detector.batch_size)
+    batches = _batches(iter(jobs), pipeline.detector.batch_size)
     if count == 1:
         for batch in batches:
-            yield from process(work, batch)
-    elif work.detector.network is not None:
-        yield from _by_network(work, batches, workers)
-    elif work.detector.in_threads or workers == 1:
-        # One reads or writes while the other computes, with OpenCV's own threads.
-        yield from _outcomes(map_threads(functools.partial(process, work), batches, max(workers, 2)))
+            yield from process(pipeline, batch)
+    elif pipeline.detector.network is not None:
+        yield from _by_network(pipeline, batches, workers)
+    elif pipeline.detector.uses_threads or workers == 1:
+        # One thread reads or writes while the other computes, with OpenCV's own threads.
+        yield from _outcomes(map_threads(functools.partial(process, pipeline), batches, max(workers, 2)))
     else:
-        yield from _outcomes(map_unordered(functools.partial(_in_process, work), batches, workers))
+        yield from _outcomes(map_unordered(functools.partial(_in_process, pipeline), batches, workers))
 
 
-def process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
-    """Read, detect and write one batch; an image that fails does not take the others along."""
+def process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
+    """Read, detect and write one batch; an image that fails does not affect the others."""
     start = time.perf_counter()
-    wanted = [job for job in batch if work.overwrite or not work.is_done(job)]
-    outcomes = {job: _skip(work, job) for job in batch if job not in wanted}
+    wanted = [job for job in batch if pipeline.overwrite or not pipeline.is_done(job)]
+    outcomes = {job: _skip(pipeline, job) for job in batch if job not in wanted}
     ready: list[tuple[Job, NDArray[Any]]] = []
-    # The company in a batch changes the last bits of what a network gives: whoever is done goes along once more.
+    # The batch composition changes the last bits of a network's output: images that are done are computed once more.
     for job in batch if wanted else ():
         try:
-            ready.append((job, work.read(job)))
+            ready.append((job, pipeline.read(job)))
         except Exception as error:
-            # Not swallowed: it is the outcome of this file, and the others go on.
+            # Reported as the outcome of this file; the others continue.
             if job in wanted:
                 outcomes[job] = _failure(job, error)
     found: dict[Job, Detection] = {}
     if ready:
         try:
-            found = dict(zip((job for job, _ in ready), _detected(work, ready), strict=True))
+            found = dict(zip((job for job, _ in ready), _detected(pipeline, ready), strict=True))
         except Exception as error:
             if len(batch) == 1:
                 return [_failure(batch[0], error)]
-            # One of them spoilt the batch; alone, each shows for itself.
-            return [outcome for job in batch for outcome in process(work, [job])]
+            # One of the images failed; processed one by one, the others succeed.
+            return [outcome for job in batch for outcome in process(pipeline, [job])]
     seconds = (time.perf_counter() - start) / max(len(found), 1)
-    outcomes |= {job: _settle(work, job, found[job], seconds) for job in wanted if job in found}
+    outcomes |= {job: _finish(pipeline, job, found[job], seconds) for job in wanted if job in found}
     return [outcomes[job] for job in batch]
 
 
-def _detected(work: Work, ready: Sequence[tuple[Job, NDArray[Any]]]) -> list[Detection]:
-    return work.detector.detect([image for _, image in ready], [job.key for job, _ in ready])
+def _detected(pipeline: Pipeline, ready: Sequence[tuple[Job, NDArray[Any]]]) -> list[Detection]:
+    return pipeline.detector.detect([image for _, image in ready], [job.key for job, _ in ready])
 
 
-def _in_process(work: Work, batch: Sequence[Job]) -> list[Outcome]:
-    """`process` in a worker process, where OpenCV's own threads would only get into the other workers' way."""
+def _in_process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
+    """`process` in a worker process, where OpenCV's own threads would compete with the other workers."""
     import cv2
 
     cv2.setNumThreads(1)
-    return process(work, batch)
+    return process(pipeline, batch)
 
 
-def _by_network(work: Work, batches: Iterator[list[Job]], workers: int) -> Iterator[Outcome]:
+def _by_network(pipeline: Pipeline, batches: Iterator[list[Job]], workers: int) -> Iterator[Outcome]:
     import torch
 
     threads = torch.get_num_threads()
     try:
         one = functools.partial(torch.set_num_threads, 1)
-        yield from _outcomes(map_threads(functools.partial(process, work), batches, workers, one))
+        yield from _outcomes(map_threads(functools.partial(process, pipeline), batches, workers, one))
     finally:
-        # Threads that are started from now on would take over the number of the last one that was set.
+        # Threads that start later would inherit the last number that was set.
         torch.set_num_threads(threads)
 
 
@@ -178,42 +180,42 @@ def _outcomes(results: Iterator[Done[list[Job], list[Outcome]]]) -> Iterator[Out
             yield from (_failure(job, done.error) for job in done.item)
 
 
-def _settle(work: Work, job: Job, detection: Detection, seconds: float) -> Outcome:
-    """Write a map, or what is asked for where nothing was found."""
+def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float) -> Outcome:
+    """Write a map, or do what `on_empty` says where nothing was found."""
     found = dict(detection.found)
-    if detection.empty and work.on_empty != "keep":
-        if work.on_empty == "fail":
-            return replace(_failure(job, InputError(f"{job.source}: nothing was found in it")), seconds=seconds)
-        for earlier in (job.output, work.path_beside(job)) if work.overwrite else ():
+    if detection.empty and pipeline.on_empty != "keep":
+        if pipeline.on_empty == "fail":
+            return replace(_failure(job, InputError("nothing was found in it", path=job.source)), seconds=seconds)
+        for earlier in (job.output, pipeline.sidecar_path(job)) if pipeline.overwrite else ():
             if earlier not in (None, "-") and os.path.isfile(earlier):
-                os.unlink(earlier)  # An empty map of an earlier run, and what belonged to it.
-        return Outcome(job.source, job.output, "empty", seconds, found=found, note=NOTHING)
+                os.unlink(earlier)  # An empty map of an earlier run, and its sidecar.
+        return Outcome(job.source, job.output, "empty", seconds, found=found, message=NOTHING)
     start = time.perf_counter()
     try:
-        text = work.info(job).to_text()
-        if (other := work.path_beside(job)) is not None and detection.beside is not None:
-            _write_beside(work, other, detection.beside, text)
+        text = pipeline.info(job).to_text()
+        if (sidecar := pipeline.sidecar_path(job)) is not None and detection.sidecar is not None:
+            _write_sidecar(pipeline, sidecar, detection.sidecar, text)
         if job.output != "-" and os.path.dirname(job.output):
             make_folder(os.path.dirname(job.output))
-        made = work.finished(detection.map)
-        # Last, so that what has a map has everything.
+        made = pipeline.finished(detection.map)
+        # Last, so that whatever has a map is complete.
         images.write(job.output, made, text)
     except InputError as error:
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    doubt = detection.doubt or (NOTHING if detection.empty else None)
-    return Outcome(job.source, job.output, "written", taken, size, found, doubt)
+    warning = detection.warning or (NOTHING if detection.empty else None)
+    return Outcome(job.source, job.output, "written", taken, size, found, warning)
 
 
-def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:
+def _write_sidecar(pipeline: Pipeline, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:
     make_folder(os.path.dirname(path))
-    content = content if isinstance(content, bytes) else work.finished(content)
-    if not work.overwrite and _is_whole(path):
-        # Left by an interrupted run, or made by others and edited since.
+    content = content if isinstance(content, bytes) else pipeline.finished(content)
+    if not pipeline.overwrite and _is_complete(path):
+        # Left by an interrupted run, or edited by somebody.
         if _has(path, content):
             return
-        raise InputError(f"{path}: is there already and says something else; --overwrite replaces it")
+        raise InputError("already exists with other content; --overwrite replaces it", path=path)
     if isinstance(content, bytes):
         write_atomic(path, content, durable=False)
     else:
@@ -221,22 +223,22 @@ def _write_beside(work: Work, path: str, content: bytes | NDArray[np.uint8], tex
 
 
 def _has(path: str, content: bytes | NDArray[np.uint8]) -> bool:
-    """Whether a file holds this already."""
+    """Whether a file has this content already."""
     if isinstance(content, bytes):
         return Path(path).read_bytes() == content
     return np.array_equal(pixel_values.read(path), content)
 
 
-def _skip(work: Work, job: Job) -> Outcome:
-    there = images.read_info(job.output)
-    # Other formats than PNG do not say how they were made.
-    says = job.output.lower().endswith(".png")
-    same = not says or all(there.get(key) == value for key, value in work.info(job).to_text().items())
-    return Outcome(job.source, job.output, "skipped", note=None if same else "made with other settings")
+def _skip(pipeline: Pipeline, job: Job) -> Outcome:
+    existing = images.read_info(job.output)
+    # Only PNGs carry a description.
+    is_png = job.output.lower().endswith(".png")
+    same = not is_png or all(existing.get(key) == value for key, value in pipeline.info(job).to_text().items())
+    return Outcome(job.source, job.output, "skipped", message=None if same else "made with other settings")
 
 
-def _is_whole(path: str) -> bool:
-    """Whether a finished file is there ("-", standard output, never is)."""
+def _is_complete(path: str) -> bool:
+    """Whether a complete file is there (never for "-", standard output)."""
     if path == "-" or not os.path.isfile(path):
         return False
     return images.is_complete_png(path) if path.lower().endswith(".png") else os.path.getsize(path) > 0
@@ -248,9 +250,9 @@ def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
 
 
 def _failure(job: Job, error: Exception) -> Outcome:
-    if isinstance(error, InputError):
-        if job.source not in str(error) and job.source != "-":
-            error = InputError(f"{job.source}: {error}")
-        return Outcome(job.source, job.output, "failed", note=str(error), error=error)
-    note = f"{job.source}: {type(error).__name__}: {error}"
-    return Outcome(job.source, job.output, "failed", note=note, error=error)
+    message = f"{job.source}: {type(error).__name__}: {error}"
+    if isinstance(error, CnError):
+        if error.path is None and job.source != "-":
+            error.path = job.source
+        message = str(error)
+    return Outcome(job.source, job.output, "failed", message=message, error=error)

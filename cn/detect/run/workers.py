@@ -1,4 +1,4 @@
-"""How many images to work on at once, where nobody said it."""
+"""The default number of workers."""
 
 import contextlib
 import os
@@ -6,25 +6,25 @@ import os
 from cn.detect.detector import Detector
 from cn.parallel import available_cpus
 
-WORTH_A_PROCESS = 24
-"""Starting a process costs about as much as this many images do."""
+IMAGES_PER_PROCESS = 24
+"""Starting a process takes about as long as this many images."""
 
-FEW_PROCESSORS = 2
-"""Up to this many are kept busy by one process."""
+FEW_CORES = 2
+"""Up to this many CPU cores are kept busy by one process."""
 
 GPU_THREADS = 8
 """Threads that read and write for one GPU."""
 
 MEMORY = 1_500_000_000
-"""Bytes that a network's image may need while it is at work; most need a third of it."""
+"""Bytes that a network may need for one image; most need a third of it."""
 
 
 def workers(detector: Detector, count: int) -> int:
-    """How many processes, or threads where a network computes, are worth starting for `count` images."""
+    """How many processes, or threads where a network computes, to start for `count` images."""
     network = detector.network
     if network is None:
-        # One process has two threads already, and OpenCV's; on two CPU cores more processes only start later.
-        return max(1, min(available_cpus(), count // WORTH_A_PROCESS)) if available_cpus() > FEW_PROCESSORS else 1
+        # One process has two threads already, and OpenCV's; on two cores, more processes only start later.
+        return max(1, min(available_cpus(), count // IMAGES_PER_PROCESS)) if available_cpus() > FEW_CORES else 1
     batches = -(-count // detector.batch_size)
     if network.device != "cpu":
         return max(1, min(GPU_THREADS, available_cpus(), batches))
@@ -32,7 +32,7 @@ def workers(detector: Detector, count: int) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping, as the system says it; plenty, where it does not say."""
+    """Bytes that are available without swapping, as the system reports; very many where it does not report it."""
     with contextlib.suppress(OSError, KeyError, ValueError), open("/proc/meminfo") as file:
         lines = dict(line.split(":", 1) for line in file)
         return int(lines["MemAvailable"].split()[0]) * 1024

@@ -1,7 +1,7 @@
-"""Segmentation as detectors (`cn.detect.detector`): networks for ADE20K and COCO-Stuff, and the data sets' own labels.
+"""Segmentation as detectors (`cn.detect.detector`): networks for ADE20K and COCO-Stuff, and the datasets' own labels.
 
-Maps are painted in the palettes that existing ControlNets expect. Those cannot be turned back into classes, so the ids
-(255: none) go into a gray PNG beside each map on request.
+Maps have the colors of the palettes that existing ControlNets expect. Colors cannot always be converted back into
+classes, so on request the ids (255: none) are written into a gray sidecar PNG for each map.
 """
 
 import functools
@@ -15,97 +15,92 @@ from numpy.typing import NDArray
 
 from cn import images
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, WithoutNetwork
-from cn.detect.network import Network
+from cn.detect.detector import Detection, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
-from cn.detect.segmentation.color_matching import Snapped
+from cn.detect.segmentation.color_matching import ColorMatch
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.segmentation.panoptic import PanopticLabels
+from cn.detect.settings import Ade20kSettings, CocoSettings
 
 Images = Sequence[NDArray[np.uint8]]
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
 LAYOUTS = {"ade20k": (*labels.READERS["ade20k"], "colors"), "coco": (*labels.READERS["coco"], "panoptic", "colors")}
-"""How label files of each kind may be laid out; "colors" are maps painted in the palette."""
+"""The layouts of label files of each kind; "colors" are maps in the colors of the palette."""
 
-RECOGNIZED = 0.9
-"""Painted maps of which less than this share has a color of the palette are doubted."""
+MATCHED_WITHOUT_WARNING = 0.9
+"""Colored maps with a smaller fraction of pixels in a color of the palette get a warning."""
 
 
 @dataclass(frozen=True)
-class Ade20kDetector(Detector):
+class Ade20kDetector(Ade20kSettings, NetworkDetector):
     """ADE20K's 150 classes by UniFormer and UPerNet."""
 
     kind: ClassVar[str] = "ade20k"
-    beside: ClassVar[str] = ".png"
-    network: Network
-    swapped: bool = False
-    """Whether the network gets red and blue the wrong way round, as in the released annotator."""
+    sidecar_suffix: ClassVar[str] = ".png"
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"swapped_channels": True} if self.swapped else {})
+        return self.condition_info(self.network.title, {"swapped_channels": True} if self.swapped_channels else {})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = cast("Any", self.network.ready())
-        found = networks.ade20k_ids(network, images, swapped_channels=self.swapped, batch=self.batch_size)
-        return [painted(ids, ADE20K) for ids in found]
+        found = networks.ade20k_ids(network, images, swapped_channels=self.swapped_channels, batch=self.batch_size)
+        return [colored(ids, ADE20K) for ids in found]
 
 
 @dataclass(frozen=True)
-class CocoDetector(Detector):
+class CocoDetector(CocoSettings, NetworkDetector):
     """COCO-Stuff's 171 classes by DeepLabV2."""
 
     kind: ClassVar[str] = "coco"
-    beside: ClassVar[str] = ".png"
-    network: Network
-    multi_scale: bool = False
+    sidecar_suffix: ClassVar[str] = ".png"
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"multi_scale": self.multi_scale})
+        return self.condition_info(self.network.title, {"multi_scale": self.multi_scale})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         network = cast("Any", self.network.ready())
         found = networks.coco_ids(network, images, multi_scale=self.multi_scale, batch=self.batch_size)
-        return [painted(ids, COCO_STUFF) for ids in found]
+        return [colored(ids, COCO_STUFF) for ids in found]
 
 
 @dataclass(frozen=True)
 class LabelDetector(WithoutNetwork):
-    """Label maps of a data set, painted. Of a `kind` of its own: see `Ade20kLabels` and `CocoLabels`."""
+    """Label maps of a dataset, colored. The subclasses `Ade20kLabels` and `CocoLabels` define the kind."""
 
     from_photographs: ClassVar[bool] = False
-    beside: ClassVar[str] = ".png"
+    sidecar_suffix: ClassVar[str] = ".png"
     layout: str
     """One of `LAYOUTS` of the kind."""
     panoptic: str | None = None
-    """COCO's panoptic_*.json, for that layout."""
+    """COCO's panoptic_*.json, for the layout "panoptic"."""
 
     @property
-    def in_threads(self) -> bool:
-        """COCO's annotations fill gigabytes, and are in memory once."""
+    def uses_threads(self) -> bool:
+        """COCO's annotations take gigabytes, and should be in memory once."""
         return self.layout == "panoptic"
 
     def read(self, path: str, part: int = 0) -> Any:
-        """Ids (h, w), 255 for none; of painted maps, what `labels.read_painted` gives."""
+        """Ids (h, w), 255 for none; for colored maps, the result of `labels.read_palette_image`."""
         if self.layout == "panoptic":
             assert self.panoptic is not None
             return _panoptic(self.panoptic).read(path)
         if self.layout == "colors":
-            return labels.read_painted(path, PALETTES[self.kind])
+            return labels.read_palette_image(path, PALETTES[self.kind])
         return labels.READERS[self.kind][self.layout](path)
 
     def info(self, key: str) -> ConditionInfo:
         settings = {"method": "from-labels", "layout": self.layout}
         settings |= {"panoptic": os.path.basename(self.panoptic)} if self.panoptic is not None else {}
-        return self.stated("labels of the data set", settings)
+        return self.condition_info("labels of the data set", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         palette = PALETTES[self.kind]
-        return [_snapped(read, palette) if isinstance(read, Snapped) else painted(read, palette) for read in images]
+        return [_matched(x, palette) if isinstance(x, ColorMatch) else colored(x, palette) for x in images]
 
 
-def label_endings(layout: str) -> frozenset[str]:
-    """What names of label files of a layout end with (lower case)."""
+def label_suffixes(layout: str) -> frozenset[str]:
+    """The suffixes of label files of a layout (lower case)."""
     return images.SUFFIXES if layout == "colors" else frozenset({".png", ".npy"})
 
 
@@ -121,23 +116,23 @@ class CocoLabels(LabelDetector):
     kind: ClassVar[str] = "coco"
 
 
-def painted(ids: NDArray[np.uint8], palette: Palette) -> Detection:
-    """The detection of ids (h, w): how much of the image each class has, the largest first."""
+def colored(ids: NDArray[np.uint8], palette: Palette) -> Detection:
+    """The detection of ids (h, w), with the fraction of the image that each class has, the largest first."""
     counts = np.bincount(ids.ravel(), minlength=NONE + 1)
     order = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] and number != NONE]
     shares = {palette.name_of(number): round(counts[number] / ids.size, 4) for number in order}
     return Detection(paint(ids, palette), {"classes": shares}, not order, ids)
 
 
-def _snapped(read: Snapped, palette: Palette) -> Detection:
-    """The detection of a painted map, with what its colors leave open."""
-    made = painted(read.ids, palette)
-    groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(read.ids)]
-    doubts = [f"{first} may be {' or '.join(others)}, which share a color" for first, *others in groups]
-    if read.sure < RECOGNIZED:
-        doubts.append(f"{100 * (1 - read.sure):.0f} % of what is painted has no color of {palette.name}")
-    found = {**made.found, "ambiguous": groups, "recognized": round(read.sure, 4)}
-    return replace(made, found=found, doubt="; ".join(doubts) or None)
+def _matched(match: ColorMatch, palette: Palette) -> Detection:
+    """The detection of a colored map, with warnings for ambiguous and unmatched colors."""
+    detection = colored(match.ids, palette)
+    groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(match.ids)]
+    warnings = [f"{first} may be {' or '.join(others)}, which share a color" for first, *others in groups]
+    if match.matched < MATCHED_WITHOUT_WARNING:
+        warnings.append(f"{100 * (1 - match.matched):.0f} % of the non-black pixels have no color of {palette.name}")
+    found = {**detection.found, "ambiguous": groups, "recognized": round(match.matched, 4)}
+    return replace(detection, found=found, warning="; ".join(warnings) or None)
 
 
 @functools.lru_cache(maxsize=1)

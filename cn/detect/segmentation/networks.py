@@ -1,7 +1,7 @@
-"""Segmentation (`ade20k`, `coco`): what class each pixel belongs to, by the published networks.
+"""Segmentation (`ade20k`, `coco`): the class of each pixel, by the published networks.
 
 Ids are uint8 (h, w): 0..149 of ADE20K, 0..170 of COCO-Stuff, `NONE` (255) where there is no class. `palettes.paint`
-makes maps of them.
+turns them into maps.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cn.detect.detector import by_size
+from cn.detect.detector import batch_by_size
 from cn.detect.segmentation.palettes import ids_of_coco_labels
 
 if TYPE_CHECKING:
@@ -20,70 +20,69 @@ if TYPE_CHECKING:
     from cn.detect.nets.upernet import UniFormerUPerNet
 
 ADE20K_SHORT, ADE20K_LONG = 512, 2048
-"""UniFormer sees an image with its short side at the first, unless the long side would be longer than the second."""
+"""UniFormer gets images with the first as short side, unless the long side would exceed the second."""
 
 COCO_LONG = 513
-"""DeepLab sees an image with this long side."""
+"""DeepLab gets images with this long side."""
 
-ADE20K_LEAST, COCO_LEAST = 32, 16
-"""No side gets shorter, which would leave the networks nothing to look at; only images beyond 32:1 are squashed."""
+ADE20K_MIN_SIDE, COCO_MIN_SIDE = 32, 16
+"""The shortest side that the networks can process; only images with an aspect ratio above 32:1 are distorted."""
 
 
 def ade20k_ids(
     network: "UniFormerUPerNet",
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     *,
     swapped_channels: bool = False,
     batch: int = 1,
 ) -> list[NDArray[np.uint8]]:
     """Ids 0..149 (h, w) of images (h, w, 3) RGB of any sizes, by UniFormer.
 
-    Prepared as the network was trained. The released annotator hands it red and blue the wrong way round;
-    `swapped_channels` does so too, and its results are that annotator's. Up to `batch` images that the network sees
-    at one size go through it together.
+    Preprocessed as in the network's training. The released annotator swaps red and blue; so does `swapped_channels`,
+    with that annotator's results. Up to `batch` images that are resized to the same size are one batch.
     """
-    mean, deviation = np.array(network.mean, np.float32), np.array(network.deviation, np.float32)
+    mean, std = np.array(network.mean, np.float32), np.array(network.deviation, np.float32)
     order = -1 if swapped_channels else 1
-    resized = [_resized(picture, ade20k_size(*picture.shape[:2])) for picture in pictures]
-    prepared = [(seen[..., ::order] - mean) / deviation for seen in resized]
-    return _classes(network, pictures, prepared, batch)
+    resized = [_resized(image, ade20k_size(*image.shape[:2])) for image in images]
+    preprocessed = [(x[..., ::order] - mean) / std for x in resized]
+    return _classes(network, images, preprocessed, batch)
 
 
 def coco_ids(
-    network: "DeepLabV2MSC", pictures: Sequence[NDArray[np.uint8]], *, multi_scale: bool = False, batch: int = 1
+    network: "DeepLabV2MSC", images: Sequence[NDArray[np.uint8]], *, multi_scale: bool = False, batch: int = 1
 ) -> list[NDArray[np.uint8]]:
     """Ids 0..170 (h, w) of images (h, w, 3) RGB of any sizes, by DeepLabV2.
 
-    `multi_scale` looks at three sizes, as its authors evaluate the network, and takes nearly twice as long. A pixel
-    for which the network finds one of the eleven labels that COCO-Stuff never uses is `NONE`. Up to `batch` images
-    that the network sees at one size go through it together.
+    `multi_scale` uses three scales, as its authors evaluate the network, and takes nearly twice as long. A pixel for
+    which the network finds one of the eleven labels that COCO-Stuff never uses is `NONE`. Up to `batch` images that
+    are resized to the same size are one batch.
     """
     mean, table = np.array(network.mean, np.float32), ids_of_coco_labels()
-    resized = [_resized(picture, coco_size(*picture.shape[:2])) for picture in pictures]
-    prepared = [seen[..., ::-1] - mean for seen in resized]
-    return [table[labels] for labels in _classes(network, pictures, prepared, batch, multi_scale)]
+    resized = [_resized(image, coco_size(*image.shape[:2])) for image in images]
+    preprocessed = [x[..., ::-1] - mean for x in resized]
+    return [table[labels] for labels in _classes(network, images, preprocessed, batch, multi_scale)]
 
 
 def ade20k_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) at which UniFormer sees an image; as mmseg, which rounds halves up."""
+    """(height, width) to which images are resized for UniFormer; as mmseg, which rounds halves up."""
     scale = min(ADE20K_LONG / max(height, width), ADE20K_SHORT / min(height, width))
-    return max(ADE20K_LEAST, int(height * scale + 0.5)), max(ADE20K_LEAST, int(width * scale + 0.5))
+    return max(ADE20K_MIN_SIDE, int(height * scale + 0.5)), max(ADE20K_MIN_SIDE, int(width * scale + 0.5))
 
 
 def coco_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) at which DeepLab sees an image; as OpenCV, which rounds halves to even."""
+    """(height, width) to which images are resized for DeepLab; as OpenCV, which rounds halves to even."""
     scale = COCO_LONG / max(height, width)
-    return max(COCO_LEAST, round(height * scale)), max(COCO_LEAST, round(width * scale))
+    return max(COCO_MIN_SIDE, round(height * scale)), max(COCO_MIN_SIDE, round(width * scale))
 
 
-def largest(logits: "Tensor", *sizes: tuple[int, int]) -> NDArray[np.uint8]:
-    """The class with the largest of logits (C ≤ 255, h, w) after they were brought to each of `sizes` in turn.
+def argmax_resized(logits: "Tensor", *sizes: tuple[int, int]) -> NDArray[np.uint8]:
+    """The class with the largest of logits (C ≤ 255, h, w), after resizing them to each of `sizes` in turn.
 
-    Bilinear, as torch does it, with corners not aligned; the first of `sizes` is no smaller than (h, w). Of equal
-    logits the first counts. Classes are enlarged one by one, and those that cannot be the largest anywhere not at all:
-    all 150 logits of an image of 12 million pixels would be 7 GB, and this holds two of them. The result is that of
-    enlarging all of them, but where the best two are equal to within the last bit: there torch itself gives now the
-    one and now the other, by its number of threads and of classes.
+    Bilinear as in torch, with `align_corners=False`; the first of `sizes` is not smaller than (h, w). Of equal logits
+    the first counts. Classes are resized one by one, and those that cannot be the largest anywhere are skipped: all 150
+    logits of an image of 12 million pixels would take 7 GB, and this holds two of them. The result is that of resizing
+    all of them, except where the best two are equal up to the last bit: there torch's own result depends on the number
+    of threads and classes.
     """
     import torch
     from torch.nn import functional as F
@@ -100,11 +99,11 @@ def largest(logits: "Tensor", *sizes: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _candidates(logits: "Tensor") -> list[int]:
-    """Those of the classes of (C, h, w) that may be the largest somewhere.
+    """The classes of (C, h, w) that may be the largest somewhere.
 
-    What is interpolated lies between the values around it, and two interpolations in turn, of which the first
-    enlarges, reach no farther than 3×3 cells. So a class whose highest value in each 3×3 cells is below the lowest that
-    some other class has there is never the largest.
+    An interpolated value is between the values around it, and two interpolations in turn, of which the first enlarges,
+    use no more than 3×3 cells. So a class whose highest value in each 3×3 cells is below the lowest value of some other
+    class there is never the largest.
     """
     from torch.nn import functional as F
 
@@ -115,35 +114,35 @@ def _candidates(logits: "Tensor") -> list[int]:
     return possible.flatten(1).any(dim=1).nonzero().flatten().tolist()
 
 
-def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(h, w, 3) at `size`, bilinear between neighbors whatever the factor, as both networks were trained."""
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(h, w, 3) at `size`, bilinear without antialiasing, as in the training of both networks."""
     import cv2
 
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def _classes(
     network: "UniFormerUPerNet | DeepLabV2MSC",
-    pictures: Sequence[NDArray[np.uint8]],
-    prepared: Sequence[NDArray[np.float32]],
+    images: Sequence[NDArray[np.uint8]],
+    preprocessed: Sequence[NDArray[np.float32]],
     batch: int,
     *options: bool,
 ) -> list[NDArray[np.uint8]]:
-    """What the network finds in the prepared images, at the sizes of the pictures."""
-    logits = by_size(prepared, batch, lambda together: _run(network, together, *options))
+    """The classes in the preprocessed images, at the sizes of the original images."""
+    logits = batch_by_size(preprocessed, batch, lambda stack: _run(network, stack, *options))
     return [
-        largest(of_one, seen.shape[:2], picture.shape[:2])
-        for of_one, seen, picture in zip(logits, prepared, pictures, strict=True)
+        argmax_resized(logits_of_one, x.shape[:2], image.shape[:2])
+        for logits_of_one, x, image in zip(logits, preprocessed, images, strict=True)
     ]
 
 
-def _run(network: "UniFormerUPerNet | DeepLabV2MSC", prepared: NDArray[np.float32], *options: bool) -> "Tensor":
+def _run(network: "UniFormerUPerNet | DeepLabV2MSC", preprocessed: NDArray[np.float32], *options: bool) -> "Tensor":
     """(n, h, w, 3) → logits (n, C, h', w'), float32 where the network is."""
     import torch
 
     from cn.detect.nets.arrays import check_finite, to_tensor
 
     with torch.inference_mode():
-        logits = network(to_tensor(prepared, network), *options).float().contiguous()
+        logits = network(to_tensor(preprocessed, network), *options).float().contiguous()
     check_finite(logits, network)
     return logits

@@ -1,6 +1,6 @@
-"""The 150 classes of the ADE20K scene parsing challenge; the id of a class is its place, the data set's label less one.
+"""The 150 classes of the ADE20K scene parsing challenge; the id of a class is its index, the dataset's label minus one.
 
-Sources: names and colors as in mmseg's ADE20K data set; indices from convertFromADE/mapFromADE.txt of the challenge's
+Sources: names and colors as in mmseg's ADE20K dataset; indices from convertFromADE/mapFromADE.txt of the challenge's
 tools (CSAILVision/sceneparsing).
 """
 

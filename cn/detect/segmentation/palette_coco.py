@@ -1,8 +1,8 @@
 """The 171 classes of COCO-Stuff; the id of a class is its place ("train id", 0..170).
 
-The data set's own label maps (stuffthingmaps) and networks have 182 labels, 0..181, of which 11 never occur. Labels
-are COCO's category numbers less one. Sources: nightrome/cocostuff labels.md; colors as in mmseg's COCO-Stuff data set,
-since the data set has none of its own.
+The dataset's own label maps (stuffthingmaps) and networks have 182 labels, 0..181, of which 11 never occur. Labels
+are COCO's category numbers minus one. Sources: nightrome/cocostuff labels.md; colors as in mmseg's COCO-Stuff dataset,
+because the dataset has none of its own.
 """
 
 CLASSES: tuple[tuple[str, tuple[int, int, int], int], ...] = (

@@ -1,4 +1,4 @@
-"""Colors of segmentation maps: class id → RGB, as existing ControlNets expect them. The way back is `snapping`."""
+"""Colors of segmentation maps: class id → RGB, as existing ControlNets expect them. The inverse: `color_matching`."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from cn.detect.segmentation import palette_ade20k, palette_coco
 Color = tuple[int, int, int]
 
 NONE = 255
-"""The id of what has no class, in maps of 8 bits."""
+"""The id of pixels without a class, in 8-bit maps."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Class names with their colors; the id of a class is its place in the table, from 0."""
+    """Class names with their colors; the id of a class is its index in the table."""
 
     name: str
     entries: tuple[tuple[str, Color], ...]
     void: Color = (0, 0, 0)
-    """What has no class."""
+    """The color of pixels without a class."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,11 +39,11 @@ class Palette:
             raise KeyError(f"{self.name} has no class {name!r}") from None
 
     def name_of(self, number: int) -> str:
-        """The name of a class; "no class" for `NONE` and whatever else is not in the table."""
+        """The name of a class; "no class" for `NONE` and any other id that is not in the table."""
         return self.entries[number][0] if 0 <= number < len(self.entries) else "no class"
 
     def shared(self) -> dict[Color, tuple[int, ...]]:
-        """The colors that do not tell what is meant, with all ids that have them, `NONE` among these."""
+        """The colors of more than one id, with all their ids, including `NONE`."""
         having: dict[Color, list[int]] = {}
         for number, (_, color) in enumerate(self.entries):
             having.setdefault(color, []).append(number)
@@ -52,13 +52,13 @@ class Palette:
         return {color: tuple(ids) for color, ids in having.items() if len(ids) > 1}
 
     def ambiguous(self, ids: NDArray[np.integer]) -> list[tuple[int, ...]]:
-        """For ids read from colors, the groups of ids of one color that occur; the first is what is read.
+        """For ids read from colors, the groups of ids of the same color that occur; the first of each is the id read.
 
-        That is `NONE` for what is as black as no class.
+        For the void color that is `NONE`.
         """
-        there = set(np.unique(ids).tolist())
+        present = set(np.unique(ids).tolist())
         groups = (sorted(group, key=lambda number: number != NONE) for group in self.shared().values())
-        return [tuple(group) for group in groups if group[0] in there]
+        return [tuple(group) for group in groups if group[0] in present]
 
 
 def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
@@ -69,14 +69,14 @@ def paint(ids: NDArray[np.integer], palette: Palette) -> NDArray[np.uint8]:
 
 
 ADE20K = Palette("ADE20K", tuple((name, color) for name, color, _ in palette_ade20k.CLASSES))
-"""150 classes; the id is the label of the data set less one. Road and skyscraper share a color."""
+"""150 classes; the id is the label of the dataset minus one. Road and skyscraper share a color."""
 
 COCO_STUFF = Palette("COCO-Stuff", tuple((name, color) for name, color, _ in palette_coco.CLASSES))
-"""171 classes, of which 17 share their colors, and handbag is as black as what has no class."""
+"""171 classes; 17 share their colors, and handbag has the void color."""
 
 
 def ids_of_coco_labels() -> NDArray[np.uint8]:
-    """(256,): the id 0..170 of each label 0..181 of COCO-Stuff, `NONE` for the labels that never occur and the rest."""
+    """(256,): the id 0..170 of each label 0..181 of COCO-Stuff, `NONE` for all other labels."""
     table = np.full(256, NONE, np.uint8)
     for number, (_, _, label) in enumerate(palette_coco.CLASSES):
         table[label] = number

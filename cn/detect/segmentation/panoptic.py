@@ -1,8 +1,8 @@
-"""COCO's panoptic maps as ids of COCO-Stuff, as far as their categories correspond.
+"""COCO's panoptic maps as ids of COCO-Stuff, where their categories correspond.
 
-A PNG numbers its segments, and a JSON file for the whole data set says of what category each segment is. Of the 171
-classes of COCO-Stuff 116 have a category of their own; 17 categories are 43 classes merged, and their pixels become the
-class that the category is named after ("tree-merged" → tree, not branch, bush or leaves); 12 classes were removed.
+A PNG numbers its segments, and a JSON file for the whole dataset gives the category of each segment. Of the 171 classes
+of COCO-Stuff, 116 have their own category; 17 categories merge 43 classes, and their pixels become the class that the
+category is named after ("tree-merged" → tree, not branch, bush or leaves); 12 classes were removed.
 """
 
 import json
@@ -31,9 +31,9 @@ def ids_of_categories() -> NDArray[np.uint8]:
 
 
 class PanopticLabels:
-    """What panoptic_train2017.json or panoptic_val2017.json says, ready for the maps that belong to it.
+    """The annotations of panoptic_train2017.json or panoptic_val2017.json, for reading the maps that belong to it.
 
-    Raises InputError when the file is missing, or is something else.
+    Raises InputError when the file is missing, or is not such a file.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -41,34 +41,34 @@ class PanopticLabels:
         loaded = _load(self.path)
         annotations = loaded.get("annotations") if isinstance(loaded, dict) else None
         if not isinstance(annotations, list):
-            raise InputError(f"{self.path}: is no panoptic annotation of COCO: it has no list of annotations")
+            raise InputError("is not a panoptic annotation of COCO: it has no list of annotations", path=self.path)
         self._segments: dict[str, list[tuple[int, int]]] = {}
         for annotation in annotations:
             segments = annotation.get("segments_info") if isinstance(annotation, dict) else None
             name = annotation.get("file_name") if isinstance(annotation, dict) else None
             if not isinstance(segments, list) or not isinstance(name, str) or not all(map(_is_segment, segments)):
-                raise InputError(f"{self.path}: is no panoptic annotation of COCO: some of it has no segments_info")
+                raise InputError("is not a panoptic annotation of COCO: one has no segments_info", path=self.path)
             self._segments[name] = segments
         self._ids = ids_of_categories()
 
     def read(self, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-        """The ids of the map in a PNG, uint8 (h, w); it is found in the annotations by its name.
+        """The ids of the map in a PNG, uint8 (h, w), which is found in the annotations by its file name.
 
-        Raises InputError for a map that they lack, or that has a segment or a category which they lack.
+        Raises InputError for a map without an annotation, or with an unknown segment or category.
         """
         name = os.path.basename(os.fspath(path))
         if name not in self._segments:
-            raise InputError(f"{os.fspath(path)}: {self.path} has no annotation of {name}")
+            raise InputError(f"{self.path} has no annotation of {name}", path=path)
         codes = read_color_codes(path)
         known = {0: NONE}
         for segment, category in self._segments[name]:
             if not 0 <= category <= _CATEGORIES:
-                raise InputError(f"{self.path}: segment {segment} of {name} has category {category}, not 1..200")
+                raise InputError(f"segment {segment} of {name} has category {category}, not 1..200", path=self.path)
             known[segment] = int(self._ids[category])
-        there, places = np.unique(codes, return_inverse=True)
-        if missing := [code for code in there.tolist() if code not in known]:
-            raise InputError(f"{os.fspath(path)}: {self.path} says nothing of its segment {missing[0]}")
-        return np.array([known[code] for code in there.tolist()], np.uint8)[places].reshape(codes.shape)
+        codes_there, places = np.unique(codes, return_inverse=True)
+        if missing := [code for code in codes_there.tolist() if code not in known]:
+            raise InputError(f"{self.path} does not describe its segment {missing[0]}", path=path)
+        return np.array([known[code] for code in codes_there.tolist()], np.uint8)[places].reshape(codes.shape)
 
 
 def _is_segment(value: Any) -> bool:
@@ -76,7 +76,7 @@ def _is_segment(value: Any) -> bool:
 
 
 def _small(value: dict[str, Any]) -> Any:
-    """A segment as (id, category), without its box and area: of a million segments, that is most of the memory."""
+    """A segment as (id, category), without its box and area, which take most of the memory for a million segments."""
     if "category_id" in value and "id" in value and "segments_info" not in value:
         return value["id"], value["category_id"]
     return value
@@ -87,8 +87,8 @@ def _load(path: str) -> Any:
         with open(path, encoding="utf-8-sig") as file:
             return json.load(file, object_hook=_small)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError("no such file", path=path) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=path) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({str(error).splitlines()[0]})") from error
+        raise InputError(f"invalid JSON ({str(error).splitlines()[0]})", path=path) from error

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images
+from cn.detect.detector import Detection, Images, NetworkDetector
 from cn.detect.network import Network
+from cn.detect.settings import DepthSettings
+from cn.detect.settings import Preprocessing as Way
 from cn.detect.surfaces.encoding import stretch
 from cn.images.resizing import resize, resize_short_side, short_side_size
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from cn.detect.nets.midas_blocks import DepthNetwork
 
 Rule = Literal["released", "minimal", "upper_bound"]
-Way = Literal["released", "midas"]
 
 MULTIPLE = 32
 """Both sides of what the networks take are multiples of this many pixels: each halving must come out even."""
@@ -168,19 +169,16 @@ def _run(network: "DepthNetwork", pictures: NDArray[np.float32]) -> NDArray[np.f
 
 
 @dataclass(frozen=True)
-class DepthDetector(Detector):
+class DepthDetector(DepthSettings, NetworkDetector):
     """Inverse depth by MiDaS, near = white."""
 
     kind: ClassVar[str] = "depth"
-    network: Network
-    way: Way | None = None
-    """How images are fed to the network (`preparation`)."""
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated(self.network.title, {"prepared": self.way} if self.way else {})
+        return self.condition_info(self.network.title, {"prepared": self.preprocessing} if self.preprocessing else {})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        found = depth_by_network(self.network, images, self.way)
+        found = depth_by_network(self.network, images, self.preprocessing)
         return [
             Detection(depth_map(inverse, image.shape[:2]), depth_range(inverse))
             for inverse, image in zip(found, images, strict=True)

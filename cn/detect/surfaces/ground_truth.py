@@ -5,15 +5,18 @@ Camera space is that of `cn.detect.surfaces.camera`: right (x), up (y), towards 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cn import errors
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, WithoutNetwork, share
+from cn.detect.detector import Detection, WithoutNetwork, fraction
+from cn.detect.settings import BgrSettings, InvalidSettings
+from cn.detect.settings import InvalidColor as Invalid
 from cn.detect.surfaces.camera import Camera, surface_normals
 from cn.detect.surfaces.encoding import FLAT, depth_to_map, normals_to_map
 from cn.detect.surfaces.normal import BGR, reversed_channels
@@ -26,7 +29,6 @@ DIODE = Camera(886.81, 927.06, 512.0, 384.0)
 NORMALS, DEPTH, MASK = "_normal.npy", "_depth.npy", "_depth_mask.npy"
 """What DIODE's files are called: NAME.png is the image of these."""
 
-Invalid = Literal["flat", "gray", "black"]
 INVALID: dict[Invalid, tuple[int, int, int]] = {"flat": FLAT, "gray": (127, 127, 127), "black": (0, 0, 0)}
 """Colors for pixels whose normal is not known; "flat" is what the paper's other normal maps have there."""
 
@@ -41,7 +43,7 @@ def read_diode(path: Path | str, *, channels: int) -> NDArray[np.float64]:
         stored = stored[..., 0]
     if stored.ndim != (3 if channels > 1 else 2) or (channels > 1 and stored.shape[2] != channels) or not stored.size:
         wanted = f"(height, width, {channels})" if channels > 1 else "(height, width)"
-        raise InputError(f"{path}: has the shape {stored.shape}; DIODE's have {wanted}")
+        raise InputError(f"has the shape {stored.shape}; DIODE's have {wanted}", path=path)
     return stored.astype(np.float64)
 
 
@@ -67,25 +69,21 @@ def normals_from_diode(
 
 
 @dataclass(frozen=True)
-class DiodeNormals(WithoutNetwork):
+class DiodeNormals(InvalidSettings, BgrSettings, WithoutNetwork):
     """DIODE's normals as maps: `NAME_normal.npy`, without what a `NAME_depth_mask.npy` beside it leaves out."""
 
     kind: ClassVar[str] = "normal"
-    endings: ClassVar[frozenset[str]] = frozenset({NORMALS})
+    suffixes: ClassVar[frozenset[str]] = frozenset({NORMALS})
     from_photographs: ClassVar[bool] = False
-    invalid: Invalid = "flat"
-    bgr: bool = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Unit normals (h, w, 3), zero where they are not known."""
-        try:
+        with errors.about(path):
             return normals_from_diode(read_diode(path, channels=3), _mask_beside(path, NORMALS))
-        except InputError as error:
-            raise error if path in str(error) else InputError(f"{path}: {error}") from error
 
     def info(self, key: str) -> ConditionInfo:
         settings = {"method": "from-diode", "invalid": self.invalid, "bgr": self.bgr}
-        return self.stated("DIODE ground truth", settings, BGR if self.bgr else None)
+        return self.condition_info("DIODE ground truth", settings, BGR if self.bgr else None)
 
     def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
         return [_normals_shown(normals, self.invalid, self.bgr) for normals in images]
@@ -96,7 +94,7 @@ class MeasuredDepth(WithoutNetwork):
     """Depth that was measured or rendered, as a map like MiDaS's: near = white."""
 
     kind: ClassVar[str] = "depth"
-    endings: ClassVar[frozenset[str]] = pixel_values.SUFFIXES | {DEPTH}
+    suffixes: ClassVar[frozenset[str]] = pixel_values.SUFFIXES | {DEPTH}
     from_photographs: ClassVar[bool] = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
@@ -104,13 +102,13 @@ class MeasuredDepth(WithoutNetwork):
         return read_depth(path)
 
     def info(self, key: str) -> ConditionInfo:
-        return self.stated("measured depth", {"method": "from-depth"})
+        return self.condition_info("measured depth", {"method": "from-depth"})
 
     def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
         made = []
         for depth in images:
             known = np.isfinite(depth) & (depth > 0)
-            found = {"unknown": share(~known)}
+            found = {"unknown": fraction(~known)}
             if known.any():
                 near, far = float(depth[known].min()), float(depth[known].max())
                 found |= {"nearest": round(near, 4), "farthest": round(far, 4)}
@@ -119,16 +117,14 @@ class MeasuredDepth(WithoutNetwork):
 
 
 @dataclass(frozen=True)
-class MeasuredNormals(WithoutNetwork):
+class MeasuredNormals(InvalidSettings, BgrSettings, WithoutNetwork):
     """The normals of surfaces whose depth was measured or rendered, by a camera that looks at the image's middle."""
 
     kind: ClassVar[str] = "normal"
-    endings: ClassVar[frozenset[str]] = MeasuredDepth.endings
+    suffixes: ClassVar[frozenset[str]] = MeasuredDepth.suffixes
     from_photographs: ClassVar[bool] = False
-    focal: float
+    focal: float = field(kw_only=True)
     """Focal length in pixels."""
-    invalid: Invalid = "flat"
-    bgr: bool = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Depth (h, w), 0 where it is not known."""
@@ -136,7 +132,7 @@ class MeasuredNormals(WithoutNetwork):
 
     def info(self, key: str) -> ConditionInfo:
         settings = {"method": "from-depth", "focal": self.focal, "invalid": self.invalid, "bgr": self.bgr}
-        return self.stated("normals of measured depth", settings, BGR if self.bgr else None)
+        return self.condition_info("normals of measured depth", settings, BGR if self.bgr else None)
 
     def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
         made = []
@@ -157,7 +153,7 @@ def read_depth(path: str) -> NDArray[np.float64]:
     if mask is None:
         return depth
     if mask.shape != depth.shape:
-        raise InputError(f"{path}: its mask {mask.shape} is of another size than the depth {depth.shape}")
+        raise InputError(f"its mask {mask.shape} is of another size than the depth {depth.shape}", path=path)
     return np.where(mask != 0, depth, 0.0)
 
 
@@ -171,4 +167,4 @@ def _normals_shown(normals: NDArray[np.float64], invalid: Invalid, bgr: bool) ->
     unknown = np.asarray(~normals.any(axis=-1))
     colors = normals_to_map(normals, INVALID[invalid])
     shown = reversed_channels(colors) if bgr else colors
-    return Detection(shown, {"unknown": share(unknown)}, empty=bool(unknown.all()))
+    return Detection(shown, {"unknown": fraction(unknown)}, empty=bool(unknown.all()))

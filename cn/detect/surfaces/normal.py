@@ -5,7 +5,6 @@ flat. That is how people store and expect them, and how `cn` writes them. The re
 trained on the channels the other way round (BGR in): whoever feeds it reverses them first, with `reversed_channels`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Detector, Images, share
-from cn.detect.network import Network
-from cn.detect.surfaces.depth import Way, depth_by_network, depth_range, settle
+from cn.detect.detector import Detection, Images, NetworkDetector, fraction
+from cn.detect.settings import NormalSettings
+from cn.detect.surfaces.depth import depth_by_network, depth_range, settle
 from cn.detect.surfaces.encoding import FLAT, unit_range
 from cn.errors import UsageError
 from cn.images.resizing import resize
 
-STRENGTH = 2 * math.pi
-BACKGROUND = 0.1
+STRENGTH, BACKGROUND = NormalSettings.strength, NormalSettings.background
 """Of the released annotator; the app of the released normal ControlNet sets 0.4."""
 
 
@@ -67,27 +65,22 @@ BGR = "camera-space normals, (n + 1) / 2 as BGR: blue left, green up, red toward
 
 
 @dataclass(frozen=True)
-class NormalDetector(Detector):
+class NormalDetector(NormalSettings, NetworkDetector):
     """Normals from MiDaS's inverse depth, RGB, or BGR as the released v1.0 control expects them."""
 
     kind: ClassVar[str] = "normal"
-    network: Network
-    strength: float = STRENGTH
-    background: float = BACKGROUND
-    bgr: bool = False
-    way: Way | None = None
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"strength": round(self.strength, 6), "background": self.background}
-        settings |= {"bgr": self.bgr} | ({"prepared": self.way} if self.way else {})
-        return self.stated(f"normals from {self.network.title}", settings, BGR if self.bgr else None)
+        settings |= {"bgr": self.bgr} | ({"prepared": self.preprocessing} if self.preprocessing else {})
+        return self.condition_info(f"normals from {self.network.title}", settings, BGR if self.bgr else None)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         detections = []
-        for inverse, image in zip(depth_by_network(self.network, images, self.way), images, strict=True):
+        for inverse, image in zip(depth_by_network(self.network, images, self.preprocessing), images, strict=True):
             size = image.shape[:2]
             made = normal_from_depth(inverse, size, strength=self.strength, background=self.background)
-            flat = share((made == FLAT).all(axis=2))
+            flat = fraction((made == FLAT).all(axis=2))
             shown = reversed_channels(made) if self.bgr else made
             detections.append(Detection(shown, {"flat": flat} | depth_range(inverse)))
         return detections

@@ -1,7 +1,6 @@
 """Label maps of the data sets: what each number means, and what is refused."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from PIL import Image
 from cn import images
 from cn.detect.pose import skeleton
 from cn.detect.segmentation import labels
-from cn.detect.segmentation.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_painted
+from cn.detect.segmentation.labels import read_ade20k, read_ade20k_full, read_cocostuff, read_ids, read_palette_image
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, paint
-from cn.detect.segmentation.panoptic import PanopticLabels, ids_of_categories
 from cn.errors import InputError
 from tests.detect.pose.test_skeleton import person
 from tests.helpers.segmentation_cases import golden
@@ -128,23 +126,23 @@ def test_painted_maps_are_read(tmp_path, palette, name):
     own = [number for number in range(100) if number not in shared][:30]
     ids = np.kron(np.array(own).reshape(5, 6), np.ones((24, 24))).astype(np.uint8)
     saved(tmp_path / name, paint(ids, palette), quality=95)
-    assert (read_painted(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
+    assert (read_palette_image(tmp_path / name, palette).ids == ids).mean() > (0.999 if name == "m.png" else 0.96)
 
 
 def test_a_photograph_is_no_painted_map(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     with pytest.raises(InputError, match=r"p\.png.*no map in the colors of ADE20K.*%"):
-        read_painted(saved(tmp_path / "p.png", noise), ADE20K)
+        read_palette_image(saved(tmp_path / "p.png", noise), ADE20K)
 
 
 def test_what_is_far_from_any_color_of_the_palette_has_no_class(tmp_path):
-    """Thin seams, as JPEG makes them, are closed; areas are not filled with what is beside them."""
+    """Thin seams, as JPEG makes them, are closed; areas are not filled from their neighbors."""
     painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
     painted[:40], painted[70:76] = 255, 255
-    read = read_painted(saved(tmp_path / "m.png", painted), ADE20K)
+    read = read_palette_image(saved(tmp_path / "m.png", painted), ADE20K)
     assert (read.ids[:32] == NONE).all()
     assert (read.ids[40:] == ADE20K.id_of("wall")).all()
-    assert read.sure == pytest.approx(0.54)
+    assert read.matched == pytest.approx(0.54)
 
 
 @pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
@@ -154,8 +152,8 @@ def test_maps_of_other_kinds_are_no_painted_maps(tmp_path, palette):
     canny[::9] = 255
     for other in (skeleton.draw([person()], 256, 256), canny):
         with pytest.raises(InputError, match=r"of what is not black"):
-            read_painted(saved(tmp_path / "o.png", other), palette)
-    assert (read_painted(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
+            read_palette_image(saved(tmp_path / "o.png", other), palette)
+    assert (read_palette_image(saved(tmp_path / "o.png", canny * 0), palette).ids == NONE).all()
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -221,7 +219,7 @@ def test_images_that_do_not_keep_labels_are_refused(tmp_path, reader):
 
 @pytest.mark.parametrize("reader", [r for r in READERS if r is not read_ade20k_full])
 def test_a_color_image_is_no_map_of_one_channel(tmp_path, reader):
-    with pytest.raises(InputError, match=r"c\.png.*color picture.*one channel"):
+    with pytest.raises(InputError, match=r"c\.png.*color image.*single-channel"):
         reader(saved(tmp_path / "c.png", np.full((4, 4, 3), (0, 1, 0), np.uint8)))
     np.save(tmp_path / "f.npy", np.zeros((4, 4), np.float32))
     with pytest.raises(InputError, match=r"f\.npy.*float32 4×4"):
@@ -235,87 +233,3 @@ def test_a_map_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("cn.images.pixel_values.MAX_PIXELS", 10)
     with pytest.raises(InputError, match=r"m\.png.*4×3 pixels are too many"):
         read_ade20k(gray(tmp_path / "m.png", *np.zeros((3, 4))))
-
-
-def panoptic(folder, annotations, **more):
-    path = folder / "panoptic.json"
-    path.write_text(json.dumps({"annotations": annotations, **more}))
-    return path
-
-
-def coded_png(path, segments):
-    """A map whose pixels are segment numbers."""
-    numbers = np.array(segments)
-    return saved(path, np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], axis=-1).astype(np.uint8))
-
-
-def segment(number, category):
-    return {"id": number, "category_id": category, "iscrowd": 0, "bbox": [0, 0, 1, 1], "area": 1}
-
-
-def test_panoptic_maps_become_ids_of_coco_stuff(tmp_path):
-    segments = [segment(7, 1), segment(300, 13), segment(70_000, 184), segment(16_777_215, 199), segment(9, 183)]
-    annotations = [
-        {"image_id": 1, "file_name": "0001.png", "segments_info": segments},
-        {"image_id": 2, "file_name": "0002.png", "segments_info": [segment(7, 200)]},
-    ]
-    known = PanopticLabels(panoptic(tmp_path, annotations, categories=[{"id": 1, "name": "person", "isthing": 1}]))
-    read = known.read(coded_png(tmp_path / "0001.png", [[0, 7, 300], [70_000, 16_777_215, 9]]))
-    assert read.dtype == np.uint8
-    names = [[COCO_STUFF.names[i] if i != NONE else None for i in row] for row in read]
-    assert names == [[None, "person", "stop sign"], ["tree", "wall-other", None]]
-    other = known.read(coded_png(tmp_path / "0002.png", [[7, 7]]))
-    assert (other == COCO_STUFF.id_of("rug")).all()
-
-
-def test_every_category_of_the_panoptic_task_has_a_class():
-    table = ids_of_categories()
-    assert table.shape == (201,)
-    # 80 things and 36 kinds of stuff of their own, at their number less one; 17 merged.
-    assert COCO_STUFF.names[table[1]] == "person"
-    assert COCO_STUFF.names[table[90]] == "toothbrush"
-    assert COCO_STUFF.names[table[92]] == "banner"
-    assert COCO_STUFF.names[table[181]] == "window-other"
-    assert [COCO_STUFF.names[i].removesuffix("-other") for i in table[184:]] == [
-        "tree", "fence", "ceiling", "sky", "cabinet", "table", "floor", "pavement", "mountain", "grass", "dirt",
-        "paper", "food", "building", "rock", "wall", "rug"
-    ]  # fmt: skip
-    assert set(np.flatnonzero(table == NONE).tolist()) == {0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91, 183}
-
-
-def test_panoptic_maps_and_annotations_that_do_not_go_together(tmp_path):
-    annotation = {"image_id": 1, "file_name": "0001.png", "segments_info": [segment(7, 1), segment(8, 201)]}
-    known = PanopticLabels(panoptic(tmp_path, [annotation]))
-    with pytest.raises(InputError, match=r"0002\.png.*panoptic\.json has no annotation"):
-        known.read(coded_png(tmp_path / "0002.png", [[7]]))
-    with pytest.raises(InputError, match=r"segment 8 of 0001\.png has category 201"):
-        known.read(coded_png(tmp_path / "0001.png", [[7]]))
-    annotation["segments_info"] = [segment(7, 1)]
-    known = PanopticLabels(panoptic(tmp_path, [annotation]))
-    with pytest.raises(InputError, match=r"0001\.png.*nothing of its segment 263"):
-        known.read(coded_png(tmp_path / "0001.png", [[7, 263]]))
-    with pytest.raises(InputError, match=r"0001\.png.*one channel"):
-        known.read(gray(tmp_path / "0001.png", [7, 7]))
-    with pytest.raises(InputError, match="no such file"):
-        known.read(tmp_path / "none" / "0001.png")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "{}", '{"annotations": {}}', '{"annotations": [{"id": 1, "category_id": 2, "image_id": 3}]}',
-     '{"annotations": [{"file_name": "a.png"}]}', '{"annotations": [{"segments_info": []}]}',
-     '{"annotations": [{"file_name": "a.png", "segments_info": [{"id": "x", "category_id": 1}]}]}',
-     '{"annotations": [{"file_name": "a.png", "segments_info": [3]}]}', "[" * 100_000],
-)  # fmt: skip
-def test_what_is_no_panoptic_annotation_is_refused(tmp_path, text):
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match=r"a\.json: is no") as caught:
-        PanopticLabels(tmp_path / "a.json")
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_annotations_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"a\.json: no such file"):
-        PanopticLabels(tmp_path / "a.json")
-    with pytest.raises(InputError, match="cannot be read"):
-        PanopticLabels(tmp_path)

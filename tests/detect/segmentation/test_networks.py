@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cn.detect.nets.deeplab import DeepLabV2MSC
 from cn.detect.nets.upernet import UniFormerUPerNet
 from cn.detect.segmentation import networks
-from cn.detect.segmentation.networks import ade20k_ids, ade20k_size, coco_ids, coco_size, largest
+from cn.detect.segmentation.networks import ade20k_ids, ade20k_size, argmax_resized, coco_ids, coco_size
 from cn.detect.segmentation.palettes import NONE, ids_of_coco_labels
 from cn.errors import InputError
 from tests.helpers.depth_cases import picture
@@ -108,7 +108,7 @@ def test_the_classes_are_those_of_deeplab_pytorch(small_scale):
     assert len(np.unique(reference)) > 10
 
 
-def test_uniformer_gets_rgb_by_its_mean_and_deviation_unless_swapped():
+def test_uniformer_gets_rgb_by_its_mean_and_std_unless_swapped():
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 180
     stub = Stub()
@@ -147,7 +147,7 @@ def test_deeplab_gets_bgr_less_its_mean_and_the_scales_that_are_asked_for():
 @pytest.mark.parametrize("coarseness", [1, 4, 9])
 def test_class_by_class_gives_exactly_what_all_at_once_gives(shape, sizes, coarseness):
     logits = soft_logits(*shape, coarseness)
-    found = largest(logits, *sizes)
+    found = argmax_resized(logits, *sizes)
     assert found.dtype == np.uint8
     assert np.array_equal(found, singly(logits, *sizes).argmax(axis=0))
     together = enlarged(logits, *sizes)
@@ -159,19 +159,19 @@ def test_class_by_class_gives_exactly_what_all_at_once_gives(shape, sizes, coars
 
 def test_of_equal_logits_the_first_class_counts():
     logits = soft_logits(6, 12, 12).repeat(3, 1, 1)
-    found = largest(logits, (48, 48))
+    found = argmax_resized(logits, (48, 48))
     assert np.array_equal(found, singly(logits, (48, 48)).argmax(axis=0))
     assert found.max() < 6
-    assert not largest(torch.zeros(4, 3, 3), (9, 9)).any()
+    assert not argmax_resized(torch.zeros(4, 3, 3), (9, 9)).any()
 
 
 def test_a_class_that_is_the_largest_only_between_cells_is_found():
     logits = torch.tensor([[10.0, 0.0], [0.0, 10.0], [7.0, 7.0]])[:, None]
-    assert largest(logits, (1, 10)).tolist() == [[0, 0, 0, 0, 2, 2, 1, 1, 1, 1]]
+    assert argmax_resized(logits, (1, 10)).tolist() == [[0, 0, 0, 0, 2, 2, 1, 1, 1, 1]]
     # The last class is above each of the others at some place, but nowhere in the cells that one interpolation reaches.
     logits = torch.tensor([[11.0, 11.0, -1000.0], [1.0, 1.0, 1.0], [-1000.0, 1.0, 1.0], [10.0, 0.0, 0.0]])[:, :, None]
     assert enlarged(logits, (4, 1), (1, 1))[:, 0, 0].argmax() == 3
-    assert largest(logits, (4, 1), (1, 1)).tolist() == [[3]]
+    assert argmax_resized(logits, (4, 1), (1, 1)).tolist() == [[3]]
 
 
 def test_one_class_at_a_time_is_enlarged_and_hopeless_ones_never(monkeypatch):
@@ -185,7 +185,7 @@ def test_one_class_at_a_time_is_enlarged_and_hopeless_ones_never(monkeypatch):
         return enlarge(x, size, **options)
 
     monkeypatch.setattr(F, "interpolate", counted)
-    found = largest(logits, (96, 120), (200, 250))
+    found = argmax_resized(logits, (96, 120), (200, 250))
     assert set(sizes) == {1}
     assert len(sizes) <= 2 * 100
     monkeypatch.undo()

@@ -126,7 +126,7 @@ def test_what_was_painted_is_read_back(palette):
     meant = {i: NONE if NONE in group else min(group) for group in groups for i in group}
     assert snapped.ids.tolist() == [[meant.get(i, i) for i in ids[0].tolist()]]
     assert snapped.ids.dtype == np.uint8
-    assert snapped.sure == 1
+    assert snapped.matched == 1
     assert {frozenset(group) for group in palette.ambiguous(snapped.ids)} == set(map(frozenset, groups))
     assert all(group[0] in snapped.ids for group in palette.ambiguous(snapped.ids)), "what is read comes first"
 
@@ -165,7 +165,7 @@ def test_jpeg_is_undone_but_for_the_edges(palette, quality):
     right = snapped.ids == ids
     assert right[inside].mean() > (0.9999 if quality == 95 else 0.998)
     assert right.mean() > 0.97
-    assert snapped.sure > 0.9
+    assert snapped.matched > 0.9
 
 
 @each_palette
@@ -191,21 +191,21 @@ def test_what_has_no_color_of_the_palette_takes_the_id_beside_it():
     image[0, 2] = (200, 20, 120)
     snapped = ids_from_colors(image, ADE20K)
     assert snapped.ids.tolist() in ([[sky, sky, sky, tree, tree]], [[sky, sky, tree, tree, tree]])
-    assert snapped.sure == pytest.approx(0.8)
-    assert ids_from_colors(image, ADE20K, tolerance=500).sure == 1
+    assert snapped.matched == pytest.approx(0.8)
+    assert ids_from_colors(image, ADE20K, tolerance=500).matched == 1
 
 
 def test_a_tolerance_is_a_distance_that_counts_to_its_end():
     image = paint(np.array([[7, 9]]), COCO_STUFF)
     image[0, 0] += np.array([3, 4, 0], np.uint8)
-    assert ids_from_colors(image, COCO_STUFF, tolerance=5).sure == 1
-    assert ids_from_colors(image, COCO_STUFF, tolerance=4.9).sure == 0.5
+    assert ids_from_colors(image, COCO_STUFF, tolerance=5).matched == 1
+    assert ids_from_colors(image, COCO_STUFF, tolerance=4.9).matched == 0.5
 
 
 def test_what_is_no_map_at_all_has_no_ids():
     snapped = ids_from_colors(np.full((4, 5, 3), (17, 99, 201), np.uint8), COCO_STUFF)
     assert (snapped.ids == NONE).all()
-    assert snapped.sure == 0
+    assert snapped.matched == 0
 
 
 def test_near_is_white_and_the_sky_black():

@@ -1,0 +1,87 @@
+"""The tables of the documentation, from the registry, the catalog and the command line.
+
+    python tools/doc_tables.py [conditions|commands]
+
+prints them as Markdown, to be placed between `<!-- table: conditions -->` and `<!-- /table -->` (`commands` likewise).
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import typer
+
+from cn import app, conditions
+from cn.detect import registry
+from cn.weights import catalog
+
+
+def conditions_table() -> str:
+    """One row for each condition: what it shows, its networks, their weights and licenses, and how to do without."""
+    return _table(
+        ("Condition", "Shows", "Networks", "Weights (`cn weights pull NAME`)", "License", "Without weights"),
+        (_condition_row(row) for row in registry.KINDS),
+    )
+
+
+def _condition_row(row: registry.KindSpec) -> tuple[str, ...]:
+    condition = conditions.get(row.kind)
+    free = registry.without_weights(row.kind)
+    # Drawings, labels and measurements need no network anywhere.
+    without = "always" if free == "" else _code(free or row.files or "")
+    first = registry.kinds_of(row.family)[0] if row.family else row.kind
+    if first != row.kind:
+        return f"`{row.kind}`", condition.title, f"as `{first}`", f"as `{first}`", f"as `{first}`", without
+    families = [family for family in (row.family, row.second_family) if family]
+    networks = [spec for spec in registry.NETWORKS if spec.family in families]
+    files = [(spec, catalog.find(name)) for spec in networks for name in spec.weights]
+    return (
+        f"`{row.kind}`",
+        condition.title,
+        _lines(spec.title for spec, _ in files) or condition.detector.partition(",")[0],
+        _lines(f"`{entry.name}`: {entry.file}" for _, entry in files) or "none",
+        _lines(entry.license for _, entry in files) or "",
+        without,
+    )
+
+
+def commands_table() -> str:
+    """One row for each command of `cn`, and the words that may follow it."""
+    group = typer.main.get_command(app.app)
+    names = group.list_commands(None)  # type: ignore[attr-defined, arg-type]
+    return _table(("Command", "Does"), (_command_row(name, group.get_command(None, name)) for name in names))  # type: ignore[attr-defined]
+
+
+def _command_row(name: str, command: object) -> tuple[str, ...]:
+    children = [child for child, one in getattr(command, "commands", {}).items() if not one.hidden]
+    words = " " + "\\|".join(children) if children else ""
+    text = str(getattr(command, "help", "") or "")
+    # The first sentence, without the markup of the terminal.
+    sentence = re.sub(r"\[/?b\]", "", text.strip().split("\n\n")[0])
+    return f"`cn {name}{words}`", " ".join(sentence.split())
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _lines(cells: Iterable[str]) -> str:
+    return "<br>".join(cells)
+
+
+def _code(options: str) -> str:
+    """ "--a or --b" → "`--a` or `--b`"."""
+    return re.sub(r"--[a-z-]+( [a-z]+(?=$| or|,))?", lambda found: f"`{found[0]}`", options)
+
+
+TABLES: dict[str, Callable[[], str]] = {"conditions": conditions_table, "commands": commands_table}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or TABLES:
+        print(TABLES[name]())
+
+
+if __name__ == "__main__":
+    main()
