@@ -31,14 +31,14 @@ def _condition_row(row: registry.KindSpec) -> tuple[str, ...]:
     without = "always" if free == "" else _code(free or row.files or "")
     first = registry.kinds_of(row.family)[0] if row.family else row.kind
     if first != row.kind:
-        return f"`{row.kind}`", condition.title, f"as `{first}`", f"as `{first}`", f"as `{first}`", without
+        return f"`{row.kind}`", condition.convention, f"as `{first}`", f"as `{first}`", f"as `{first}`", without
     families = [family for family in (row.family, row.second_family) if family]
     networks = [spec for spec in registry.NETWORKS if spec.family in families]
     files = [(spec, catalog.find(name)) for spec in networks for name in spec.weights]
     return (
         f"`{row.kind}`",
-        condition.title,
-        _lines(spec.title for spec, _ in files) or condition.detector.partition(",")[0],
+        condition.convention,
+        _lines(spec.title for spec, _ in files) or "none",
         _lines(f"`{entry.name}`: {entry.file}" for _, entry in files) or "none",
         _lines(entry.license for _, entry in files) or "",
         without,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions, images
+from cn import images
 from cn.detect import published, registry
 from cn.weights import catalog
 
@@ -47,7 +47,7 @@ def choice(kind: str) -> Choice | None:
     """The first network whose weights are here, else the method that needs none; None where there is neither."""
     family = registry.kind_spec(kind).family
     if family is None:
-        return Choice(conditions.get(kind).title, ())
+        return Choice(kind.capitalize(), ())
     for method in registry.methods(family):
         more = OPTIONS.get((kind, method.name), ()) + OPTIONS.get((kind, None), ())
         if not method.networks:
