@@ -207,8 +207,8 @@ def decoder_rows() -> Iterator[tuple[str, str, str]]:
 
     # The tests' fields of known people are in every checkout.
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from cn.detect.pose import openpose, openpose_decoder, pifpaf_decoder
-    from cn.detect.pose.enlarged_maps import Fields
+    from cn.detect.pose import openpose_body, openpose_decoder, pifpaf_decoder
+    from cn.detect.pose.upsampled_maps import Fields
     from tests.helpers import pifpaf_fields, pose_fields
 
     threads = torch.get_num_threads()
@@ -219,7 +219,7 @@ def decoder_rows() -> Iterator[tuple[str, str, str]]:
     )
 
     def decode(maps: pose_fields.Maps, height: int) -> None:
-        heat, affinities = (Fields([openpose.layer(some, (height, height), (512, 512))]) for some in maps)
+        heat, affinities = (Fields([openpose_body.scaled_maps(some, (height, height), (512, 512))]) for some in maps)
         openpose_decoder.decode(heat, affinities, openpose_decoder.OPENPOSE)
 
     for name, height in (("at scale 0.5", 184), ("at scale 1", 368)):

@@ -119,7 +119,7 @@ def _convert_pifpaf(archive: "Archive", path: str, output: Output, *, json: bool
     from cn.checkpoints.write.plan import Conversion
     from cn.checkpoints.write.plan import Output as File
     from cn.checkpoints.write.writer import check_destination, write_conversion
-    from cn.detect.pose.pifpaf import safetensors_of
+    from cn.detect.pose.pifpaf_convert import safetensors_of
 
     target = destination(path)
     if target.exists() and target.samefile(archive.path):

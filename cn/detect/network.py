@@ -97,12 +97,12 @@ def open_network(family: str, path: str, compute: ComputeSettings | None = None)
 def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
     import torch
 
-    from cn.detect.nets.cpu import rearranged
+    from cn.detect.nets.cpu import optimize_for_cpu
     from cn.detect.nets.loading import open_net
 
     network = open_net(family, path)
     if device == "cpu" and precision == "fp32":
-        return rearranged(network)
+        return optimize_for_cpu(network)
     # Some of cuDNN's convolutions sum in any order, so that the last bits would differ from run to run.
     torch.backends.cudnn.deterministic = True
     return _serialized(network.to(device, dtype_of(precision)))

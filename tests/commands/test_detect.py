@@ -11,7 +11,9 @@ from cn.detect.lines import hed, lineart, scribble
 from cn.detect.lines import hough as lines
 from cn.detect.lines.hough import HoughDetector
 from cn.detect.lines.lineart import DARK, WHITE
-from cn.detect.nets.cpu import rearranged
+from cn.detect.lines.scribble_augmentation import augmented_scribble, random_augmentation
+from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
+from cn.detect.nets.cpu import optimize_for_cpu
 from cn.detect.nets.loading import open_net
 from cn.detect.surfaces import depth, normal
 from cn.detect.surfaces.normal import BGR
@@ -51,14 +53,14 @@ def test_workers_and_interruptions_change_no_byte(name, tmp_path):
 def test_maps_without_weights_are_those_of_the_functions_and_say_so(tmp_path):
     photograph = house()
     Image.fromarray(photograph).save(tmp_path / "a.png")
-    soft = hed.gradient_soft_edge(photograph)
-    random = scribble.random_augmentation(7, "a.png")
+    soft = gradient_soft_edge(photograph)
+    random = random_augmentation(7, "a.png")
     expected = {
         "hough": lines.draw_lines(lines.lsd_lines(photograph), (96, 130)),
         "hed": soft,
-        "scribble": scribble.released(soft),
-        "random scribble": scribble.augmented(soft, random),
-        "drawing": scribble.from_drawing(photograph),
+        "scribble": scribble.released_scribble(soft),
+        "random scribble": augmented_scribble(soft, random),
+        "drawing": scribble.scribble_from_drawing(photograph),
         "lineart": lineart.standard_lineart(photograph),
         "dark lineart": lineart.standard_lineart(photograph, invert=True),
     }
@@ -100,11 +102,11 @@ def test_published_weights_draw_lines_and_edges_and_their_hash_is_kept(tmp_path)
         stated = {**params, "convention": get(kind).convention}
         assert info == ConditionInfo(kind, detector, stated, sha256(weights))
     with one_thread():
-        soft = hed.soft_edges(rearranged(open_net("hed", TIN)), house(1)[None])[0]
-        (found,) = lines.mlsd_lines(rearranged(open_net("hough", MLSD)), house(1)[None])
+        soft = hed.soft_edges(optimize_for_cpu(open_net("hed", TIN)), house(1)[None])[0]
+        (found,) = lines.mlsd_lines(optimize_for_cpu(open_net("hough", MLSD)), house(1)[None])
     assert np.array_equal(the_map(tmp_path / "hed1/sub/1.png"), soft)
     assert np.array_equal(the_map(tmp_path / "hough1/sub/1.png"), lines.draw_lines(found, (96, 130)))
-    assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released(soft))
+    assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released_scribble(soft))
     for kind in cases:
         assert (the_map(tmp_path / f"{kind}1/sub/1.png") > 127).any(), kind
 
@@ -186,7 +188,7 @@ def test_depth_and_normals_by_midas(made_up, tmp_path):
     for kind, *options in (("depth",), ("normal", "--strength", "0.05", "--bgr")):
         done = cn("detect", kind, "a.png", f"{kind}.png", *options, "--weights", weights, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    network = rearranged(open_net("depth", weights))
+    network = optimize_for_cpu(open_net("depth", weights))
     (inverse,) = depth.inverse_depth(network, [house()])
     near = depth.depth_map(inverse, (96, 130))
     normals = normal.normal_from_depth(inverse, (96, 130), strength=0.05)
@@ -207,7 +209,7 @@ def test_line_drawings_by_anime2sketch(made_up, tmp_path):
     weights = made_up["sketch"]
     done = cn("detect", "lineart", "a.png", "b.png", "--weights", weights, "--invert", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (drawn,) = lineart.sketches(rearranged(open_net("lineart", weights)), house()[None], invert=True)
+    (drawn,) = lineart.sketches(optimize_for_cpu(open_net("lineart", weights)), house()[None], invert=True)
     assert np.array_equal(the_map(tmp_path / "b.png"), drawn)
     info = info_of(tmp_path / "b.png")
     assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)

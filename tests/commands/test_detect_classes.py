@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from cn import images
 from cn.conditions import ConditionInfo, get
-from cn.detect.nets.cpu import rearranged
+from cn.detect.nets.cpu import optimize_for_cpu
 from cn.detect.nets.loading import open_net
 from cn.detect.network import open_network
 from cn.detect.segmentation import networks
@@ -49,9 +49,9 @@ def test_maps_and_ids_are_those_of_the_functions_and_say_so(kind, weights, tmp_p
     assert done.returncode == 0, done.stderr
     image = images.read(tmp_path / "a.png")
     if kind == "ade20k":
-        (ids,) = networks.ade20k_ids(rearranged(open_net("ade20k", weights[kind])), [image])
+        (ids,) = networks.ade20k_ids(optimize_for_cpu(open_net("ade20k", weights[kind])), [image])
     else:
-        (ids,) = networks.coco_ids(rearranged(open_net("coco", weights[kind])), [image])
+        (ids,) = networks.coco_ids(optimize_for_cpu(open_net("coco", weights[kind])), [image])
     palette = {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
     assert np.array_equal(the_map(tmp_path / "b.png"), paint(ids, palette))
     assert np.array_equal(the_map(tmp_path / "ids" / "b.png"), ids)

@@ -191,7 +191,7 @@ def test_weights_of_whole_numbers_are_none(made_up, tmp_path):
     Image.fromarray(house()).save(tmp_path / "a.png")
     done = cn("detect", "hed", "a.png", "b.png", "--weights", "int.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert "holds whole numbers" in done.stderr
+    assert "holds integers" in done.stderr
 
 
 @needs_real

@@ -10,17 +10,17 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import get
-from cn.detect.nets.cpu import rearranged
+from cn.detect.nets.cpu import optimize_for_cpu
 from cn.detect.nets.loading import open_net
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.nets.pifpaf import ShuffleNetV2K16
 from cn.detect.network import open_network
 from cn.detect.pose import coco_skeleton, json_format, openpose, pifpaf, skeleton
-from cn.detect.pose.detectors import OpenPoseDetector, PifPafDetector
-from cn.detect.pose.json_format import Posed
-from cn.detect.pose.people import People
-from cn.detect.pose.pifpaf_decoder import Found
+from cn.detect.pose.openpose import OpenPoseDetector
+from cn.detect.pose.people import ImagePoses, People
+from cn.detect.pose.pifpaf import PifPafDetector
+from cn.detect.pose.pifpaf_decoder import CocoPeople
 from cn.detect.run import batch, inputs, jobs
 from cn.files import sha256
 from tests.detect.pose.test_skeleton import person
@@ -53,13 +53,13 @@ def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
     words = ("--weights", weights["body"], "--keypoints", "poses", "--json", "--device", "cpu")
     done = cn("detect", "pose", "a.png", "b.png", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    network = rearranged(open_net("openpose", weights["body"]))
+    network = optimize_for_cpu(open_net("openpose", weights["body"]))
     (people,) = openpose.find_people(network, images.read(tmp_path / "a.png")[None])
-    posed = Posed(people.keypoints, np.zeros((len(people.keypoints), 2, 21, 3)), 64, 96)
-    assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw(posed.people, 64, 96))
-    assert (tmp_path / "poses" / "b.json").read_text() == json_format.write(posed)
+    poses = ImagePoses(people.keypoints, np.zeros((len(people.keypoints), 2, 21, 3)), 64, 96)
+    assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw(poses.people, 64, 96))
+    assert (tmp_path / "poses" / "b.json").read_text() == json_format.write(poses)
     record = json.loads(done.stdout)
-    assert record["found"] == json.loads(json.dumps(json_format.record(posed)))
+    assert record["found"] == json.loads(json.dumps(json_format.record(poses)))
     assert (record["found"]["canvas_width"], record["found"]["canvas_height"]) == (96, 64)
     info = info_of(tmp_path / "b.png")
     assert (info.kind, info.detector, info.weights_sha256) == ("openpose", "OpenPose", sha256(weights["body"]))
@@ -94,7 +94,7 @@ def test_pifpaf_draws_its_own_skeletons_or_openposes(weights, tmp_path, monkeypa
     body = np.zeros((1, 17, 3))
     body[0, :, :2] = np.random.default_rng(0).uniform(5, 60, (17, 2))
     body[0, :, 2] = 0.9
-    monkeypatch.setattr(pifpaf, "pifpaf_people", lambda *_: [Found(body, np.ones(1))])
+    monkeypatch.setattr(pifpaf, "find_people", lambda *_: [CocoPeople(body, np.ones(1))])
     network = open_network("openpifpaf", str(weights["pifpaf"]))
     image = images.read(tmp_path / "a.png")
     (own,) = PifPafDetector(network).detect([image], ["a"])

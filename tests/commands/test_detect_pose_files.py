@@ -7,8 +7,8 @@ import pytest
 
 from cn import images
 from cn.detect.pose import skeleton
-from cn.detect.pose.detectors import posed_drawn
-from cn.detect.pose.json_format import Posed
+from cn.detect.pose.people import ImagePoses
+from cn.detect.pose.pose_detection import openpose_detection
 from tests.detect.pose.test_skeleton import person
 from tests.helpers.cli import cn
 from tests.helpers.detect_cases import info_of
@@ -55,7 +55,7 @@ def test_a_person_shows_thirty_percent_of_the_key_points(count, rule, person_the
     done = cn("detect", "pose", "a.json", "a.png", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.png").exists() == person_there
-    detection = posed_drawn(Posed(np.array([few(count)]), NO_HANDS, 256, 256), least=float(rule))
+    detection = openpose_detection(ImagePoses(np.array([few(count)]), NO_HANDS, 256, 256), min_keypoints=float(rule))
     assert detection.empty != person_there
 
 

@@ -11,10 +11,11 @@ from PIL import Image
 from cn.commands.detect.shared import Task, shared
 from cn.commands.options import Given
 from cn.detect import published, registry
-from cn.detect.lines import hed, lineart, scribble
 from cn.detect.lines import hough as lines
+from cn.detect.lines import lineart, scribble
 from cn.detect.lines.canny import HIGH, LOW, CannyDetector
 from cn.detect.lines.hed import HedDetector
+from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
 from cn.detect.network import ComputeSettings, open_network
 from cn.detect.settings import CannySettings, HoughSettings, NormalSettings
 from cn.detect.surfaces import normal
@@ -81,11 +82,11 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
     path = tmp_path / "a.png"
     Image.fromarray(house()).save(path)
-    soft = hed.gradient_soft_edge(house())
+    soft = gradient_soft_edge(house())
     expected = {
         "hough": lines.draw_lines(lines.lsd_lines(house()), (96, 130)),
         "hed": soft,
-        "scribble": scribble.released(soft),
+        "scribble": scribble.released_scribble(soft),
         "lineart": lineart.standard_lineart(house()),
     }
     for kind, made in expected.items():

@@ -1,10 +1,10 @@
-"""Make `detectors_depth.npz`: what other implementations give for our weights and pictures.
+"""Make `detectors_depth.npz`: the outputs of other implementations for our weights and images.
 
     python -m tests.golden.make_detectors_depth CHECKOUT_OF_THE_RELEASE        (from the repository's root)
 
 CHECKOUT_OF_THE_RELEASE is lllyasviel/ControlNet (commit ed85cd1), whose annotator/midas is MiDaS v3 as the released
 ControlNets used it. Needs transformers (5.23.0) and geffnet (1.0.2, the EfficientNets that MiDaS fetches through
-torch.hub) besides this environment (timm 1.0.31, torch 2.15.0, opencv 5.0.0). All numbers are float32 from a CPU.
+torch.hub) on top of this environment (timm 1.0.31, torch 2.15.0, opencv 5.0.0). All numbers are float32 from a CPU.
 
     dpt.keys, small.keys             name and shape of every tensor, one a line, of the networks of annotator/midas
     dpt.annotator, small.annotator   inverse depth of `network_input`, thinned
@@ -13,12 +13,12 @@ torch.hub) besides this environment (timm 1.0.31, torch 2.15.0, opencv 5.0.0). A
         by transformers' DPTForDepthEstimation, whose ResNet and ViT are not timm's
     released.depth, released.normal  both maps of a 100×150 image at short side 64, with `Stub` as network
         by resize_image and MidasDetector of annotator
-    minimal.sizes, upper_bound.sizes (height, width) that MiDaS gives the network for each of `SIZES`
+    minimal.sizes, upper_bound.sizes (height, width) of the network's input in MiDaS for each of `SIZES`
         by Resize of annotator/midas/midas/transforms.py
-    minimal.input, upper_bound.input what the network gets for a 100×150 image at side 64, thinned
+    minimal.input, upper_bound.input the network's input for a 100×150 image at side 64, thinned
         by Resize, NormalizeImage and PrepareForNet of the same file
 
-Every tensor of both sides must be used, else loading fails. The test runs need none of this.
+Every tensor of both sides must be used, or loading fails. The tests need none of this.
 """
 
 import sys
@@ -42,7 +42,7 @@ BLOCK = {
 
 
 def renamed(state):
-    """Our tensors under transformers' names; what only one side has is left out on ours, and makes theirs fail."""
+    """Our tensors with transformers' names, without those that only our side has; missing ones make loading fail."""
     theirs = {}
     for name, tensor in state.items():
         name = name.removeprefix("pretrained.")
@@ -86,7 +86,7 @@ def their_name(name):
         return f"head.head.{rest}"
     if layer.endswith("_rn"):
         return f"neck.convs.{int(layer[5]) - 1}.{rest}"
-    # They count from the coarsest.
+    # They number from the coarsest.
     rest = (
         rest.replace("out_conv", "projection").replace("resConfUnit", "residual_layer").replace("conv", "convolution")
     )
@@ -109,14 +109,14 @@ def by_transformers(ours):
     # The coarsest fusion has no skip: its first unit is not in ours' list above, and unused there.
     assert all("fusion_stage.layers.0.residual_layer1" in name for name in result.missing_keys), result
     assert not result.unexpected_keys, result
-    picture = cases.square_input()
-    model.dpt.embeddings.image_size = tuple(picture.shape[2:])  # else it refuses all sizes but 384×384
+    image = cases.square_input()
+    model.dpt.embeddings.image_size = tuple(image.shape[2:])  # else it refuses all sizes but 384×384
     with torch.inference_mode():
-        return model(picture).predicted_depth
+        return model(image).predicted_depth
 
 
 def annotator(checkout):
-    """The release's modules, with timm's and torch.hub's names as they are now."""
+    """The release's modules, with the present names of timm and torch.hub."""
     import geffnet
 
     sys.path.insert(0, str(checkout))
@@ -151,7 +151,7 @@ def released_maps(release):
     detector = release.detector.__new__(release.detector)
     detector.model = cases.Stub()
     torch.Tensor.cuda = lambda self: self
-    return detector(release.resize_image(cases.picture(100, 150), 64))
+    return detector(release.resize_image(cases.sample_image(100, 150), 64))
 
 
 def midas_resize(release, rule, side, multiple=32):
@@ -179,11 +179,11 @@ def main(checkout):
     for rule, side, network in (("minimal", 384, "dpt"), ("upper_bound", 256, "small")):
         sizes = [midas_resize(release, rule, side).get_size(width, height) for height, width in cases.SIZES]
         arrays[f"{rule}.sizes"] = np.array(sizes, np.int32)[:, ::-1]
-        mean, deviation = cases.NETWORKS[network].mean, cases.NETWORKS[network].deviation
-        sample = {"image": cases.picture(100, 150) / 255.0}
+        mean, std = cases.NETWORKS[network].mean, cases.NETWORKS[network].std
+        sample = {"image": cases.sample_image(100, 150) / 255.0}
         for step in (
             midas_resize(release, rule, 64),
-            release.transforms.NormalizeImage(mean, deviation),
+            release.transforms.NormalizeImage(mean, std),
             release.transforms.PrepareForNet(),
         ):
             sample = step(sample)

@@ -1,17 +1,17 @@
-"""Make detectors_edges.npz: what the published line and edge annotators give for weights and images of ours.
+"""Make detectors_edges.npz: outputs of the published line and edge annotators for our weights and images.
 
     python -m tests.golden.make_detectors_edges AUX FIRST TIN KEYS WEIGHTS        (from the repository's root)
 
-AUX      folder with controlnet_aux 0.0.10 (pip install --no-deps --target AUX controlnet_aux==0.0.10; what it imports
-         must be there too: timm, huggingface_hub, scikit-image, einops, torchvision)
+AUX      folder with controlnet_aux 0.0.10 (pip install --no-deps --target AUX controlnet_aux==0.0.10; its imports
+         must be installed too: timm, huggingface_hub, scikit-image, einops, torchvision)
 FIRST    annotator/hed/__init__.py of lllyasviel/ControlNet's first commit, e38d22a
 TIN      model.py of jannctu/TIN, commit bb1a49a
-KEYS     folder with lists of the published files' tensors: a line for each, name and shape, parted by a tab
+KEYS     folder with lists of the published files' tensors: a line for each, name and shape, separated by a tab
 WEIGHTS  folder with mlsd_tiny_512_fp32.pth of lhwcv/mlsd_pytorch and TIN2.pth of jannctu/TIN
 
 Made with PyTorch 2.15.0, OpenCV 5.0.0, NumPy 2.4.6 and scikit-image 0.26.0, in float32 on a CPU.
 
-Weights and images are functions of names (`fill`, `image`), so that only results are stored, thinned where they are
+Weights and images are functions of names (`fill`, `image`), so that only results are stored, subsampled where they are
 large; the photographs are scikit-image's. Array "keys/FILE" is the list of names and shapes as text: of the files
 themselves where KEYS has them, else of the published class.
 """
@@ -39,9 +39,9 @@ N = TypeVar("N", bound=nn.Module)
 KEY_LISTS = ("ControlNetHED", "TIN2", "mlsd_large_512_fp32", "mlsd_tiny_512_fp32", "netG_Anime2Sketch")
 
 LAST = ("score", "block16.conv3", "block23.conv3")
-"""How the names of the last layers of TIN and of M-LSD begin."""
+"""Prefixes of the names of the last layers of TIN and of M-LSD."""
 
-# Name of a case → height and width of its picture.
+# Name of a case → height and width of its image.
 SIZES = {
     "hed": (64, 128),
     "bsds500": (64, 80),
@@ -55,7 +55,7 @@ SIZES = {
 
 @torch.no_grad()
 def fill(network: N) -> N:
-    """Values made from names for every parameter and every running mean and variance; signals stay near 1.
+    """Values derived from names for every parameter and every running mean and variance; signals stay near 1.
 
     First layers that see colors of 0..255, and `LAST` ones, get small weights: else sigmoids gave only 0 and 1.
     """
@@ -76,7 +76,7 @@ def fill(network: N) -> N:
     return network.eval()
 
 
-def picture(name: str) -> NDArray[np.uint8]:
+def sample_image(name: str) -> NDArray[np.uint8]:
     """The image (h, w, 3) of a case: blurred noise of full contrast."""
     noise = uniform(f"picture of {name}", (*SIZES[name], 3)).numpy()
     smooth = cv2.GaussianBlur(noise, (0, 0), 3.0)
@@ -84,7 +84,7 @@ def picture(name: str) -> NDArray[np.uint8]:
 
 
 def photograph(name: str) -> NDArray[np.uint8]:
-    """A photograph of scikit-image, its sides brought to multiples of 64, which the annotators want."""
+    """A photograph of scikit-image, resized to multiples of 64, which the annotators require."""
     from skimage import data
 
     image = np.asarray(getattr(data, name)())
@@ -101,7 +101,7 @@ def shapes(network: nn.Module) -> str:
 
 
 def class_in(path: str, name: str) -> Any:
-    """A class of a module that does other things when it is imported."""
+    """A class of a module whose import has side effects."""
     tree = ast.parse(Path(path).read_text())
     kept = [n for n in tree.body if isinstance(n, ast.Import | ast.ClassDef)]
     scope: dict[str, Any] = {}
@@ -110,7 +110,7 @@ def class_in(path: str, name: str) -> Any:
 
 
 def bsds500(path: str) -> nn.Module:
-    """The first release's network; it wants its weights when it is made."""
+    """The first release's network; its constructor requires weights."""
     with mock.patch.object(torch, "load", return_value={}), mock.patch.object(nn.Module, "load_state_dict"):
         return fill(class_in(path, "Network")())
 
@@ -118,18 +118,18 @@ def bsds500(path: str) -> nn.Module:
 def hed_arrays(first: str) -> dict[str, NDArray]:
     from controlnet_aux.hed import ControlNetHED_Apache2, HEDdetector
 
-    image, network = picture("hed"), fill(ControlNetHED_Apache2())
+    image, network = sample_image("hed"), fill(ControlNetHED_Apache2())
     arrays = {f"hed/{i}": side[0, 0].numpy() for i, side in enumerate(network(tensor(image)))}
     settings = {"detect_resolution": 64, "image_resolution": 64, "output_type": "np"}
     arrays["hed/map"] = HEDdetector(network)(image, **settings)[..., 0]
     old = bsds500(first)
-    arrays["bsds500"] = old(tensor(picture("bsds500")[..., ::-1]) / 255.0)[0, 0].numpy()
+    arrays["bsds500"] = old(tensor(sample_image("bsds500")[..., ::-1]) / 255.0)[0, 0].numpy()
     arrays["keys/network-bsds500"] = np.array(shapes(old).replace("net", "module"))
     return arrays
 
 
 def tin_map(network: nn.Module, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As test.py of jannctu/TIN makes it."""
+    """As in test.py of jannctu/TIN."""
     bgr = image[..., ::-1].astype(np.float32)
     total = np.zeros(image.shape[:2])
     for scale in (0.5, 1.0, 1.5):
@@ -145,8 +145,8 @@ def tin_arrays(path: str, weights: Path) -> dict[str, NDArray]:
     for stages in (1, 2):
         name = f"tin{stages}"
         network = fill(make(False, stages))
-        arrays[name] = network(tensor(picture(name)[..., ::-1]))[-1][0, 0].numpy()
-        arrays[f"{name}/map"] = tin_map(network, picture(name))
+        arrays[name] = network(tensor(sample_image(name)[..., ::-1]))[-1][0, 0].numpy()
+        arrays[f"{name}/map"] = tin_map(network, sample_image(name))
     arrays["keys/TIN1"] = np.array(shapes(make(False, 1)))
     network = make(False, 2).eval()
     network.load_state_dict(torch.load(weights / "TIN2.pth", map_location="cpu"))
@@ -162,7 +162,7 @@ def mlsd_arrays(weights: Path) -> dict[str, NDArray]:
 
     arrays: dict[str, NDArray] = {}
     for name, make in (("mlsd_large", MobileV2_MLSD_Large), ("mlsd_tiny", MobileV2_MLSD_Tiny)):
-        image, network = picture(name), fill(make())
+        image, network = sample_image(name), fill(make())
         planes = np.concatenate([image, np.ones((*image.shape[:2], 1))], axis=2).astype(np.float32)
         output = network(torch.from_numpy(planes / np.float32(127.5) - 1).permute(2, 0, 1)[None])[0]
         arrays[name] = output.numpy()[:, ::4, ::4]
@@ -180,7 +180,7 @@ def drawing_arrays() -> dict[str, NDArray]:
     from controlnet_aux.lineart_standard import LineartStandardDetector
 
     network = fill(UnetGenerator(3, 1, 8, 64, norm_layer=nn.InstanceNorm2d, use_dropout=False))
-    image = picture("sketch")
+    image = sample_image("sketch")
     whole = tensor(image)[..., :256] / 127.5 - 1.0
     made = LineartAnimeDetector(network)(image, detect_resolution=256, image_resolution=256, output_type="np")
     photo = photograph("astronaut")[64:192, 128:320]

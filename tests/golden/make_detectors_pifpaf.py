@@ -1,16 +1,16 @@
-"""Make detectors_pifpaf.npz: what OpenPifPaf gives for weights, images and fields of ours.
+"""Make detectors_pifpaf.npz: outputs of OpenPifPaf for our weights, images and fields.
 
     python -m tests.golden.make_detectors_pifpaf SOURCE        (from the repository's root)
 
 SOURCE   folder src of openpifpaf 0.13.11 (pip download openpifpaf==0.13.11 --no-deps --no-binary :all:), with its C++
          extension built in place (python setup.py build_ext --inplace; with a newer PyTorch after writing c++20 for
-         c++17 in setup.py); what it imports must be there too: torchvision, python-json-logger, but not matplotlib,
+         c++17 in setup.py); its imports must be installed too: torchvision, python-json-logger, but not matplotlib,
          whose newer versions it does not know
 
 Made with PyTorch 2.14.1, torchvision 0.29.1, OpenCV 5.0.0 and NumPy 2.4.6, in float32 on a CPU.
 
 Weights and images are functions of names (`fill`, `image`), fields those of people (`pifpaf_fields`), so that
-only results are stored, thinned where they are large, and the people. Array "keys/NETWORK" is the list of names and
+only results are stored, subsampled where they are large, and the people. Array "keys/NETWORK" is the list of names and
 shapes of the published class as text.
 """
 
@@ -35,9 +35,9 @@ NETWORKS = {"k16": ("shufflenetv2k16", 4), "k16-v3": ("shufflenetv2k16", 3), "k3
 """Name of a case → the published name of its base network, version of its heads."""
 
 SIZE = (65, 97)
-PICTURE = (75, 122)
+IMAGE_SIZE = (75, 122)
 LONG_EDGES = {"as it is": None, "smaller": 97, "larger": 161}
-"""Of the image's cases: the longer side it is brought to."""
+"""Long sides that the image is resized to."""
 
 # Name of a case → height and width of the image, noise of its fields.
 DECODED = {
@@ -52,7 +52,7 @@ DECODED = {
 
 @torch.no_grad()
 def fill(network: N) -> N:
-    """Values made from names for every parameter and every running mean and variance; signals stay near 1."""
+    """Values derived from names for every parameter and every running mean and variance; signals stay near 1."""
     for name, tensor in network.state_dict().items():
         if not tensor.is_floating_point():
             continue
@@ -68,19 +68,19 @@ def fill(network: N) -> N:
 
 
 def planes() -> torch.Tensor:
-    """What the networks see: (1, 3, 65, 97), smooth."""
+    """Input of the networks: (1, 3, 65, 97), smooth."""
     noise = uniform("planes of pifpaf", (*SIZE, 3)).numpy()
     smooth = cv2.GaussianBlur(noise, (0, 0), 2.0)
     return torch.from_numpy(smooth / smooth.std()).permute(2, 0, 1)[None].contiguous()
 
 
-def picture() -> NDArray[np.uint8]:
-    smooth = cv2.GaussianBlur(uniform("picture of pifpaf", (*PICTURE, 3)).numpy(), (0, 0), 3.0)
+def sample_image() -> NDArray[np.uint8]:
+    smooth = cv2.GaussianBlur(uniform("picture of pifpaf", (*IMAGE_SIZE, 3)).numpy(), (0, 0), 3.0)
     return np.clip(128 + 75 * smooth / smooth.std(), 0, 255).astype(np.uint8)
 
 
 def points() -> NDArray[np.float64]:
-    """(1, 17, 3) in what the networks see of the image: all of them found."""
+    """(1, 17, 3) in pixels of the networks' input, all detected."""
     values = uniform("points of pifpaf", (17, 3)).double().numpy()
     return np.column_stack([60 + 30 * values[:, :2], 0.5 + 0.2 * values[:, 2]])[None]
 
@@ -143,7 +143,7 @@ def prepared_arrays() -> dict[str, NDArray]:
     for name, long_edge in LONG_EDGES.items():
         rescale = transforms.RescaleAbsolute(long_edge, fast=True) if long_edge else None
         steps = [transforms.NormalizeAnnotations(), rescale, transforms.CenterPadTight(16), transforms.EVAL_TRANSFORM]
-        seen, _, meta = transforms.Compose(steps)(PIL.Image.fromarray(picture()), [], None)
+        seen, _, meta = transforms.Compose(steps)(PIL.Image.fromarray(sample_image()), [], None)
         arrays[f"prepared/{name}"] = seen.numpy()[:, ::5, ::7]
         arrays[f"prepared/{name}/shape"] = np.array(seen.shape)
         cif, caf = metas()

@@ -1,15 +1,15 @@
-"""Make detectors_pose.npz: what the published pose networks and decoders give for weights and maps of ours.
+"""Make detectors_pose.npz: outputs of the published pose networks and decoders for our weights and maps.
 
     python -m tests.golden.make_detectors_pose RELEASE LIGHT KEYS         (from the repository's root)
 
 RELEASE  checkout of lllyasviel/ControlNet, commit ed85cd1 (its annotator/openpose; it wants matplotlib and scipy)
 LIGHT    checkout of Daniil-Osokin/lightweight-human-pose-estimation.pytorch, commit d23c284
-KEYS     folder with lists of the published files' tensors: a line for each, name and shape, parted by a tab
+KEYS     folder with lists of the published files' tensors: a line for each, name and shape, separated by a tab
 
 Made with PyTorch 2.14.1, torchvision 0.29.1, OpenCV 5.0.0, NumPy 2.4.6, SciPy 1.17.1, in float32 on a CPU.
 
 Weights, images and maps are functions of names (`fill`, `image`, `prepared`), so that only results are stored.
-Decoders get maps instead of a network: those of a perfect network for people of the built-in scenes, and noise. Array
+Decoders get ideal maps for people of the built-in scenes, and noise, in place of a network's. Array
 "keys/FILE" is the list of names and shapes as text.
 """
 
@@ -36,14 +36,14 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def golden(name: str) -> NDArray[Any]:
-    """What was made by this file earlier."""
+    """A stored array of this file."""
     with np.load(FILE) as file:
         return np.asarray(file[name])
 
 
 KEY_LISTS = ("body_pose_model", "hand_pose_model", "lightweight_openpose")
 
-# Name of a case → height and width of its picture.
+# Name of a case → height and width of its image.
 SIZES = {
     "one": (256, 256),
     "ten": (512, 512),
@@ -61,7 +61,7 @@ HANDS = {"hand a": 184, "hand b": 77, "hand c": 31}
 
 @torch.no_grad()
 def fill(network: N) -> N:
-    """Values made from names for every parameter and every running mean and variance; signals stay near 1.
+    """Values derived from names for every parameter and every running mean and variance; signals stay near 1.
 
     `model` and other holders of layers in front of a name do not count: files have only the layers' names.
     """
@@ -80,24 +80,24 @@ def fill(network: N) -> N:
     return network.eval()
 
 
-def picture(name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+def sample_image(name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The image (h, w, 3) of a case: blurred noise of full contrast."""
     smooth = cv2.GaussianBlur(uniform(f"picture of {name}", (*size, 3)).numpy(), (0, 0), 2.0)
     return np.clip(128 + 75 * smooth / smooth.std(), 0, 255).astype(np.uint8)
 
 
 def tensor(image: NDArray[np.uint8]) -> torch.Tensor:
-    """BGR as the networks see it."""
+    """BGR as input of the networks."""
     return torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 256 - 0.5
 
 
 def seen(x: torch.Tensor) -> NDArray[np.uint8]:
-    """What a network saw, thinned: all of it comes from whole numbers of 0..255."""
+    """The input of a network, subsampled, as integers 0..255."""
     return torch.round((x[0, :, ::11, ::11] + 0.5) * 256).clamp(0, 255).to(torch.uint8).numpy()
 
 
 def people(name: str) -> NDArray[np.float64]:
-    """Who is in the image of a case (n, 18, 3)."""
+    """The people (n, 18, 3) in the image of a case."""
     height, width = SIZES[name]
     if name == "ten":
         rows = [placed(n, 8 + n % 5 * 100, 12 + n // 5 * 250, 90 + 12 * n) for n in range(10)]
@@ -115,7 +115,7 @@ def people(name: str) -> NDArray[np.float64]:
 
 
 def prepared(name: str, cells: tuple[int, int], cell: float) -> Maps:
-    """The maps of a case: of its people, with a little noise, or of noise alone."""
+    """The maps of a case: of its people with some noise, or of noise only."""
     heat, affinities = maps_of(people(name), cells, cell)
     noise = [uniform(f"{name} {n}", (n, *cells)).numpy() for n in (19, 38)]
     smooth = [np.stack([cv2.GaussianBlur(m, (0, 0), 1.0) for m in maps]) for maps in noise]
@@ -124,7 +124,7 @@ def prepared(name: str, cells: tuple[int, int], cell: float) -> Maps:
 
 
 def prepared_hand(name: str, scale: float, cells: int) -> NDArray[np.float32]:
-    """Heat (22, cells, cells) of a hand: one tall and one wide spot for each point, some too low, and noise."""
+    """Confidence maps (22, cells, cells) of a hand: a high and a wide peak for each point, some too low, and noise."""
     heat = 0.02 * uniform(f"{name} {scale}", (22, cells, cells)).numpy()
     rows, columns = np.mgrid[:cells, :cells] / cells
     for number in range(22):
@@ -137,7 +137,7 @@ def prepared_hand(name: str, scale: float, cells: int) -> NDArray[np.float32]:
 
 
 class Given:
-    """In place of a network: gives prepared maps and keeps what it saw."""
+    """In place of a network: returns prepared maps and keeps its inputs."""
 
     def __init__(self, maps: Callable[[torch.Tensor], Any]):
         self.maps = maps
@@ -149,7 +149,7 @@ class Given:
 
 
 def modules_at(folder: str, *names: str, stubs: tuple[str, ...] = ()) -> list[ModuleType]:
-    """Modules of a checkout, with empty ones for what they import and do not need here."""
+    """Modules of a checkout, with stubs for their imports that are not needed here."""
     import scipy.ndimage
 
     filters = ModuleType("scipy.ndimage.filters")
@@ -167,7 +167,7 @@ def release_arrays(folder: str) -> dict[str, NDArray]:
         names = [f"openpose.{name}" for name in ("model", "util", "body", "hand")]
         model, util, body, hand = modules_at(folder, *names, stubs=("config", "matplotlib.pyplot"))
     arrays: dict[str, NDArray] = {}
-    small = tensor(picture("nets", (64, 80)))
+    small = tensor(sample_image("nets", (64, 80)))
     affinities, heat = fill(model.bodypose_model())(small)
     arrays |= {"nets/body/heat": heat[0].numpy(), "nets/body/affinities": affinities[0].numpy()}
     arrays["nets/hand"] = fill(model.handpose_model())(small)[0].numpy()
@@ -176,7 +176,7 @@ def release_arrays(folder: str) -> dict[str, NDArray]:
     for name, side in HANDS.items():
         found = object.__new__(hand.Hand)
         found.model = Given(lambda x, n=name, s=side: hand_maps(n, x, s))
-        arrays[f"hands/{name}"] = found(picture(name, (side, side))[..., ::-1].copy())
+        arrays[f"hands/{name}"] = found(sample_image(name, (side, side))[..., ::-1].copy())
     arrays |= drawn_hands(util)
     return arrays
 
@@ -189,7 +189,7 @@ def body_arrays(name: str, size: tuple[int, int], body: ModuleType, util: Module
 
     found = object.__new__(body.Body)
     found.model = Given(maps)
-    image = picture(name, size)[..., ::-1].copy()
+    image = sample_image(name, size)[..., ::-1].copy()
     candidate, subset = found(image)
     joints = np.zeros((len(subset), 18, 3))
     for person, row in zip(joints, subset, strict=True):
@@ -210,7 +210,7 @@ def hand_maps(name: str, x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def drawn_hands(util: ModuleType) -> dict[str, NDArray]:
-    """The published drawing of two hands, of which some points are not found; without the dots it puts at (0, 0)."""
+    """The published drawing of two hands with missing points, without its dots at (0, 0)."""
     hands = hands_to_draw()
     with mock.patch.object(util.cv2, "circle", side_effect=_circle_where_seen(cv2.circle)):
         peaks = [hand[:, :2].astype(np.int64) * (hand[:, 2:] > 0) for hand in hands]
@@ -225,7 +225,7 @@ def _circle_where_seen(circle: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def hands_to_draw() -> NDArray[np.float64]:
-    """Two hands (2, 21, 3), of which every fifth point is not found."""
+    """Two hands (2, 21, 3) with every fifth point missing."""
     places = (uniform("hands to draw", (2, 21, 2)).numpy() / 12**0.5 + 0.5) * (150, 118) + 4
     return np.concatenate([places, (np.arange(42) % 5 != 2).reshape(2, 21, 1)], axis=2)
 
@@ -239,7 +239,7 @@ def light_arrays(folder: str) -> dict[str, NDArray]:
         stubs=("pycocotools", "pycocotools.coco", "pycocotools.cocoeval", "datasets", "datasets.coco"),
     )
     arrays: dict[str, NDArray] = {}
-    *_, heat, affinities = fill(nets.PoseEstimationWithMobileNet())(tensor(picture("nets", (64, 80))))
+    *_, heat, affinities = fill(nets.PoseEstimationWithMobileNet())(tensor(sample_image("nets", (64, 80))))
     arrays |= {"nets/light/heat": heat[0].numpy(), "nets/light/affinities": affinities[0].numpy()}
     for name, size in SIZES.items():
 
@@ -248,7 +248,7 @@ def light_arrays(folder: str) -> dict[str, NDArray]:
             return [torch.from_numpy(m)[None] for m in made]
 
         network = Given(maps)
-        image = picture(name, size)[..., ::-1].copy()
+        image = sample_image(name, size)[..., ::-1].copy()
         heat, affinities, scale, pad = demo.infer_fast(network, image, 256, 8, 4, cpu=True)
         found: list[Any] = []
         count = 0

@@ -1,10 +1,10 @@
-"""Make `detectors_segmentation.npz`: what other implementations give for our weights.
+"""Make `detectors_segmentation.npz`: outputs of other implementations for our weights.
 
     python -m tests.golden.make_detectors_segmentation RELEASE DEEPLAB CHALLENGE    (from the repository's root)
 
 RELEASE is a checkout of lllyasviel/ControlNet (commit ed85cd1), whose annotator/uniformer holds the mmseg that made the
 released segmentation maps; DEEPLAB one of kazuto1011/deeplab-pytorch (commit 4219467); CHALLENGE one
-of CSAILVision/sceneparsing (its folder convertFromADE). Needs addict, yapf and prettytable besides this environment.
+of CSAILVision/sceneparsing (its folder convertFromADE). Needs addict, yapf and prettytable on top of this environment.
 All numbers are float32 from a CPU.
 
     uniformer.keys, deeplab.keys     name and shape of every tensor, one a line
@@ -12,17 +12,17 @@ All numbers are float32 from a CPU.
     uniformer.eps, deeplab.eps       name and epsilon of every norm, one a line, of the same networks
     uniformer.logits                 logits of `network_input`, thinned, by backbone and decode_head of the first
     deeplab.single, deeplab.multi    the same by the second, its base alone and all of it
-    uniformer.sizes, deeplab.sizes   (height, width) that the networks get for each of `SIZES`
+    uniformer.sizes, deeplab.sizes   (height, width) of the networks' input for each of `SIZES`
         by mmcv's rescale_size, and by cv2.resize as in demo.py
-    uniformer.ids, uniformer.swapped class ids of `colored_picture`, with a short side of 64 instead of 512
+    uniformer.ids, uniformer.swapped class ids of `colored_image`, with a short side of 64 instead of 512
         by inference_segmentor of annotator/uniformer, given BGR as it was made for, and RGB as the annotator gives it
-    deeplab.input                    what the network gets for `colored_picture`, with a long side of 96 instead of 513
+    deeplab.input                    the network's input for `colored_image`, with a long side of 96 instead of 513
     deeplab.labels                   the labels at that size
         by preprocessing and inference of demo.py
     ade20k.names, ade20k.palette     CLASSES of mmseg's ADE20KDataset, and get_palette("ade") as the annotator paints
     ade20k.objects                   (class from 1, index of the object in the full release): mapFromADE.txt
 
-Every tensor of both sides must be used, else loading fails. The test runs need none of this.
+Every tensor of both sides must be used, or loading fails. The tests need none of this.
 """
 
 import ast
@@ -103,8 +103,8 @@ def main(release, deeplab_checkout, challenge):
     logits = theirs.model.decode_head(theirs.model.backbone(cases.network_input()))
     arrays["uniformer.logits"] = logits[cases.THINNED].numpy()
     arrays["uniformer.sizes"] = np.array(theirs.sizes, np.int32)
-    picture = cases.colored_picture()
-    for name, given in (("ids", picture[..., ::-1]), ("swapped", picture)):
+    image = cases.colored_image()
+    for name, given in (("ids", image[..., ::-1]), ("swapped", image)):
         arrays[f"uniformer.{name}"] = theirs.infer(theirs.model, np.ascontiguousarray(given))[0].astype(np.uint8)
     arrays["ade20k.names"] = np.array("\n".join(theirs.names))
     arrays["ade20k.palette"] = np.array(theirs.palette, np.uint8)
@@ -117,7 +117,7 @@ def main(release, deeplab_checkout, challenge):
     arrays["deeplab.single"] = theirs.model.base(cases.network_input())[cases.THINNED].numpy()
     arrays["deeplab.multi"] = theirs.model(cases.network_input())[cases.THINNED].numpy()
     arrays["deeplab.sizes"] = np.array([deeplab_size(*size) for size in cases.SIZES], np.int32)
-    tensor, _ = theirs.preprocessing(picture[..., ::-1], "cpu", settings(cases.LONG))
+    tensor, _ = theirs.preprocessing(image[..., ::-1], "cpu", settings(cases.LONG))
     arrays["deeplab.input"] = tensor[0, :, ::4, ::4].numpy()
     arrays["deeplab.labels"] = theirs.inference(theirs.model, tensor).astype(np.uint8)
     np.savez_compressed(cases.FILE, **arrays)

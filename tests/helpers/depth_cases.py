@@ -1,4 +1,4 @@
-"""What the tests of depth and the maker of their golden arrays share: made-up weights, images and sizes."""
+"""Synthetic weights, images and sizes, for the tests of depth and the script that makes their golden arrays."""
 
 from functools import cache
 
@@ -15,11 +15,11 @@ FILE = GOLDEN / "detectors_depth.npz"
 
 NETWORKS = {"dpt": DPTHybrid, "small": MidasSmall}
 THINNED = (..., slice(None, None, 3), slice(None, None, 3))
-"""Every third row and column of what a network gives is stored."""
+"""Every third row and column of a network's output is stored."""
 
 SIZES = [(h, w) for h in (37, 200, 256, 384, 480, 512, 683, 1080, 3000) for w in (64, 300, 384, 500, 640, 1000, 1920)]
 SIZES = [(h, w) for h, w in SIZES if max(h, w) <= 4 * min(h, w)]
-"""Images (height, width) whose size for the network is compared."""
+"""Image sizes (height, width) whose network input size is compared."""
 
 
 def golden(name: str) -> np.ndarray:
@@ -30,7 +30,7 @@ def golden(name: str) -> np.ndarray:
 
 @torch.no_grad()
 def filled(kind: str) -> nn.Module:
-    """A network of `NETWORKS`, every number made from its name; few of its pixels end below zero, where ReLU cuts."""
+    """A network of `NETWORKS`, every value derived from its name; few output pixels are below zero, where ReLU cuts."""
     with torch.device("meta"):
         network = NETWORKS[kind]()
     fill(network.to_empty(device="cpu"))
@@ -47,17 +47,17 @@ def filled(kind: str) -> nn.Module:
 
 @cache
 def network_input() -> Tensor:
-    """Something like a normalized image, (1, 3, 96, 128)."""
+    """Similar to a normalized image, (1, 3, 96, 128)."""
     return 0.5 * uniform("depth.picture", (1, 3, 96, 128))
 
 
 def square_input() -> Tensor:
-    """Its left part, (1, 3, 96, 96): transformers' network takes no others."""
+    """Its left part, (1, 3, 96, 96): transformers' network requires squares."""
     return network_input()[..., :96]
 
 
 @cache
-def picture(height: int, width: int) -> np.ndarray:
+def sample_image(height: int, width: int) -> np.ndarray:
     """A soft colored pattern, uint8 (height, width, 3)."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(9 * x + 4 * y + c) + np.cos(5 * x * y + 2 * c) + 0.3 * np.sin(40 * x * (c + 1)) for c in range(3)]
@@ -65,10 +65,10 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 class Stub(nn.Module):
-    """Stands for a network where only what happens before and after it matters: a curved function of the picture."""
+    """A nonlinear function of the image in place of a network, for tests of what happens before and after it."""
 
     mean = (0.5, 0.5, 0.5)
-    deviation = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,12 +80,12 @@ class Stub(nn.Module):
 
 
 CAMERA = Camera(180.0, 210.0, 81.0, 57.0)
-"""Of the made-up scenes, `SIZE` pixels."""
+"""Of the synthetic scenes, `SIZE` pixels."""
 SIZE = (120, 160)
 
 
 def degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Between unit vectors (..., 3)."""
+    """Angles between unit vectors (..., 3)."""
     return np.degrees(np.arccos(np.clip((a * b).sum(axis=-1), -1, 1)))
 
 
@@ -104,5 +104,23 @@ def sphere_depth(center, radius: float) -> np.ndarray:
 
 
 def unit(*vector: float) -> np.ndarray:
-    """Of length 1."""
+    """A vector scaled to length 1."""
     return np.array(vector) / np.linalg.norm(vector)
+
+
+def depth_from_disparity(disparity: np.ndarray, focal: float, baseline: float, offset: float = 0.0) -> np.ndarray:
+    """Depth (h, w), in the unit of `baseline`, of the left image of a rectified stereo pair: focal · baseline / d.
+
+    `disparity` (h, w) and `focal` are in pixels; `offset` (Middlebury's doffs) is how far the principal point of the
+    right image lies to the right. Depth is NaN where disparity is not finite, and infinite where it is not positive.
+    """
+    total = np.asarray(disparity, np.float64) + offset
+    depth = np.full(total.shape, np.nan)
+    depth[np.isfinite(total)] = np.inf
+    return np.divide(focal * baseline, total, out=depth, where=np.isfinite(total) & (total > 0))
+
+
+def points_from_depth(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """The point of each pixel, (h, w, 3) in camera space; NaN where depth is not finite or not positive."""
+    known = np.isfinite(depth) & (depth > 0)
+    return camera.rays(*depth.shape) * np.where(known, depth, np.nan)[..., None]

@@ -1,4 +1,4 @@
-"""Images, weights and looks into results that the tests of `cn detect` share."""
+"""Images, weights and helpers for the tests of `cn detect`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ WEIGHT_FREE = {
 
 
 def house(seed: int = 0, height: int = 96, width: int = 130) -> np.ndarray:
-    """A dark block with a light window before a light sky: straight lines, surfaces, and most of it light."""
+    """A dark block with a bright window in front of a bright sky: straight lines, surfaces, mostly bright."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), (190, 210, 240), np.uint8)
     top, left = (int(rng.integers(20, 30)) for _ in range(2))
@@ -62,8 +62,14 @@ def the_map(path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """What each of several images has."""
+    """One thread for torch, as for each of several images."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def soft_lines(rows=(20, 60, 100, 140), size=(160, 200)):
+    """Soft horizontal edges."""
+    distance = np.abs(np.arange(size[0])[:, None] - np.array(rows)).min(axis=1)
+    return np.repeat((255 * np.exp(-((distance / 4.0) ** 2))).astype(np.uint8)[:, None], size[1], axis=1)

@@ -1,4 +1,4 @@
-"""People of the built-in scenes as COCO key points, and the fields that a good network would see of them."""
+"""People of the built-in scenes as COCO keypoints, and the fields of a good network for them."""
 
 import itertools
 from functools import cache
@@ -12,10 +12,10 @@ from cn.scenes import describe, render
 SCENES_SEED = 17
 
 OPENPOSE = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
-"""For each of COCO's 17 joints OpenPose's number of it."""
+"""OpenPose's index for each of COCO's 17 joints."""
 
 SPREAD = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
-"""COCO's constants: how far off an annotator may be, as a share of a person's size."""
+"""COCO's constants: standard deviation of annotations, as a fraction of a person's size."""
 
 STRIDE = 8
 _SIDE, _WIDTH = 4, 3
@@ -24,7 +24,7 @@ _SURE = 0.95
 
 @cache
 def scene_people(number: int, size: int = 513, rendered: int = 96) -> NDArray[np.float64]:
-    """(n, 17, 3) in an image of size × size pixels: 1 seen, 0.5 hidden, 0 outside. Never change it: it is kept."""
+    """(n, 17, 3) in an image of size × size pixels: 1 visible, 0.5 hidden, 0 outside. Cached: never change it."""
     view = render(describe(SCENES_SEED, number), rendered)
     people = view.keypoints[:, list(OPENPOSE)].astype(np.float64)
     people[..., :2] = people[..., :2] * (size / rendered) - 0.5
@@ -32,7 +32,7 @@ def scene_people(number: int, size: int = 513, rendered: int = 96) -> NDArray[np
 
 
 def scenes_with(count: int, people: int) -> list[int]:
-    """The numbers of the first `count` scenes with at least so many people."""
+    """The numbers of the first `count` scenes with at least this many people."""
     shown = ((number, describe(SCENES_SEED, number).items) for number in itertools.count())
     wanted = (number for number, items in shown if sum(item.person is not None for item in items) >= people)
     return list(itertools.islice(wanted, count))
@@ -40,7 +40,7 @@ def scenes_with(count: int, people: int) -> list[int]:
 
 @cache
 def bodies(count: int) -> NDArray[np.float64]:
-    """`count` whole bodies of scenes, each in a box that is 1 high, its corner at (0, 0)."""
+    """`count` complete bodies of scenes, each in a box of height 1 with its corner at (0, 0)."""
     found: list[NDArray[np.float64]] = []
     for number in scenes_with(count, people=1):
         for body in scene_people(number):
@@ -56,7 +56,7 @@ def placed(body: NDArray[np.float64], x: float, y: float, height: float) -> NDAr
 
 
 def apart(people: NDArray[np.float64]) -> float:
-    """How far the same joints of two people are from each other at least, in sizes of that joint."""
+    """Minimum distance between the same joints of two people, in sizes of that joint."""
     sizes = np.array([np.sqrt(np.prod(np.ptp(body[:, :2], axis=0))) * SPREAD for body in people])
     distances = [
         np.hypot(*(people[a, :, :2] - people[b, :, :2]).T) / np.maximum(4, np.maximum(sizes[a], sizes[b]))
@@ -76,9 +76,9 @@ def fields(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """CIF (17, 5, h, w) and CAF (19, 8, h, w) of people (n, 17, 3) in an image whose sides are 16 k + 1 pixels.
 
-    Around each joint 4 × 4 cells point to it, along each limb a band three cells wide points to both its ends; where
-    several claim a cell, the nearest has it. Joints that score 0 do not exist. `noise` is the deviation, in cells, of
-    every place that is told, and shakes sizes, confidences and the empty cells with it.
+    The 4 × 4 cells around each joint point to it, a band three cells wide along each limb points to both its ends; a
+    cell belongs to the nearest joint or limb. Joints with score 0 are missing. `noise` is the standard deviation, in
+    cells, of all positions; sizes, confidences and empty cells are perturbed as well.
     """
     shape = ((height - 1) // STRIDE + 1, (width - 1) // STRIDE + 1)
     draw = np.random.default_rng(seed)
@@ -105,14 +105,14 @@ def fields(
 
 
 def _around(place: NDArray[np.float64]) -> dict[tuple[int, int], float]:
-    """The cells around a joint, and how far they are from it."""
+    """The cells around a joint, and their distances from it."""
     corner = np.round(place - (_SIDE - 1) / 2).astype(int)
     cells = [(int(corner[0]) + i, int(corner[1]) + j) for i in range(_SIDE) for j in range(_SIDE)]
     return {cell: float(np.hypot(*(place - cell))) for cell in cells}
 
 
 def _along(start: NDArray[np.float64], end: NDArray[np.float64]) -> dict[tuple[int, int], float]:
-    """The cells of the middle part of a limb, and how far they are from its line."""
+    """The cells of the middle part of a limb, and their distances from its line."""
     way = end - start
     length = float(np.hypot(*way)) + 1e-6
     margin = float(np.clip(_WIDTH / 2 / length, 0.25, 0.4))
@@ -126,7 +126,7 @@ def _along(start: NDArray[np.float64], end: NDArray[np.float64]) -> dict[tuple[i
 
 
 def _fill(field, nearest, cells, places, sizes, noise, draw):
-    """Write one joint or limb into the cells that it is the nearest to."""
+    """Write one joint or limb into the cells that are nearest to it."""
     height, width = nearest.shape
     for (x, y), distance in cells.items():
         if 0 <= x < width and 0 <= y < height and distance < nearest[y, x]:

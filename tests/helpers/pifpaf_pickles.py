@@ -1,4 +1,4 @@
-"""Files as OpenPifPaf writes them: whole networks in pickles, of classes that only exist while they are written."""
+"""Files as OpenPifPaf writes them: pickled networks, of classes that exist only while they are written."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ METAS = "openpifpaf.headmeta"
 
 @dataclasses.dataclass
 class _Meta:
-    """The facts about a head that lie beside its weights."""
+    """The metadata of a head that are stored with its weights."""
 
     name: str
     dataset: str
@@ -36,7 +36,7 @@ class _Meta:
 
 @contextlib.contextmanager
 def pretended() -> Iterator[dict[str, Any]]:
-    """OpenPifPaf's classes by name, in modules that can be imported until the block ends."""
+    """OpenPifPaf's classes by name, in modules that can be imported within the block."""
     parents: dict[str, tuple[str, type]] = {
         "Shell": (NETS, nn.Module),
         "ShuffleNetV2K": (BASES, nn.Module),
@@ -93,9 +93,9 @@ def _stage(stage: nn.Module, classes: dict[str, Any]) -> nn.Module:
 
 
 def write(network: nn.Module, path: Path, head: str = "CompositeField4", zipped: bool = True, **more: Any) -> Path:
-    """The file that OpenPifPaf would write of `network`, in the format of today's torch or of that before 1.6."""
+    """The file that OpenPifPaf would write for `network`, in the format of current torch or of torch before 1.6."""
     with pretended() as classes, warnings.catch_warnings():
-        # The older format wants to keep the classes' source, and there is none.
+        # The older format stores the source of classes, which does not exist.
         warnings.simplefilter("ignore")
         saved = {"model": whole(network, classes, head), "epoch": 250, "meta": {"args": "--lr=0.1"}, **more}
         torch.save(saved, path, _use_new_zipfile_serialization=zipped)

@@ -1,4 +1,4 @@
-"""Maps that a perfect network would give for people whose key points are known, and networks that give them."""
+"""Ideal maps of a network for people with known keypoints, and networks that return them."""
 
 from functools import cache
 
@@ -25,13 +25,13 @@ Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def maps_of(people: NDArray, cells: tuple[int, int], cell: float, spread: float = 0.9) -> Maps:
-    """Heat (19, h, w) and part affinities (38, h, w) of people (n, 18, 3) in pixels; joints of score 0 are not there.
+    """Confidence maps (19, h, w) and affinity fields (38, h, w) of people (n, 18, 3); joints with score 0 are missing.
 
-    `cells` = (h, w) of `cell` pixels each. Heat is a Gaussian of `spread` cells, as OpenPose was trained with; an
-    affinity is the direction of the limb within a cell of it, the mean of those that cross.
+    `cells` = (h, w) of `cell` pixels each. Heat is a Gaussian of `spread` cells, as OpenPose was trained with; the
+    affinity field is the direction of a limb within one cell of it, the mean where limbs cross.
     """
     rows, columns = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in cells), indexing="ij")
-    # The middle of cell 0 is at pixel (cell - 1) / 2.
+    # The center of cell 0 is at pixel (cell - 1) / 2.
     places = (np.asarray(people, np.float64)[..., :2] - (cell - 1) / 2) / cell
     heat, affinities = np.zeros((19, *cells)), np.zeros((38, *cells))
     crossing = np.zeros((38, *cells))
@@ -62,7 +62,7 @@ def _scene(index: int) -> NDArray:
 
 
 def somebody(number: int) -> NDArray:
-    """A person (18, 3) of the built-in scenes in a square of side 1, whole; hidden joints count as seen."""
+    """A person (18, 3) of the built-in scenes in a unit square, with all joints; hidden joints count as visible."""
     seen = -1
     for index in range(10_000):
         for person in _scene(index):
@@ -72,7 +72,7 @@ def somebody(number: int) -> NDArray:
                 if seen == number:
                     places = (person[:, :2] - person[:, :2].min(axis=0)) / size
                     return np.hstack([places, np.ones((18, 1))])
-    raise AssertionError("the scenes have more people than that")
+    raise AssertionError("the scenes have more people")
 
 
 def placed(number: int, x: float, y: float, height: float) -> NDArray:
@@ -83,7 +83,7 @@ def placed(number: int, x: float, y: float, height: float) -> NDArray:
 
 
 def given_maps(network, maps):
-    """A network of this class that gives prepared maps, whatever it sees."""
+    """A network of this class that returns prepared maps, `maps(input)`."""
 
     class Given(network):
         def __init__(self):
@@ -98,14 +98,14 @@ def given_maps(network, maps):
     return Given()
 
 
-def perfect(people, size, network=BodyNetwork, looks_at=368):
-    """A perfect network for these people in an image of this size, which it sees `looks_at` pixels high."""
-    unit = size[0] / looks_at
+def perfect(people, size, network=BodyNetwork, input_height=368):
+    """A network that returns ideal maps of these people; its input is `input_height` pixels high, the image `size`."""
+    unit = size[0] / input_height
 
     def maps(x):
         seen = people.copy()
         if network is LightBodyNetwork:
-            # This one has the image in the middle of what it sees.
+            # Its input has the image in the center.
             seen[..., 0] += (x.shape[3] - round(size[1] / unit)) // 2 * unit
         both = maps_of(seen, (x.shape[2] // 8, x.shape[3] // 8), 8 * unit)
         return tuple(torch.from_numpy(m)[None].expand(len(x), -1, -1, -1) for m in both)

@@ -118,7 +118,7 @@ def openpose(
     styled = _with_style(given)
     if from_json:
         _check_no_network(network.method or network.is_given or scale or hand_weights or all_hand_scales)
-        from cn.detect.pose.detectors import PoseFileDetector
+        from cn.detect.pose.json_detector import PoseFileDetector
 
         from_file = PoseFileDetector(canvas=_canvas(canvas), hands=hands is not False, **styled, **poses)
         return Task(lambda: from_file, from_file.suffixes, keypoints)
@@ -131,8 +131,8 @@ def openpose(
         raise UsageError(f"--scale is for --method openpose, not {chosen.name}")
 
     def detector() -> "Detector":
-        from cn.detect.pose import hands as hand_module
-        from cn.detect.pose.detectors import OpenPoseDetector
+        from cn.detect.pose import openpose_hands
+        from cn.detect.pose.openpose import OpenPoseDetector
 
         body = network.needed()
         _check_options(body, scale)
@@ -140,7 +140,7 @@ def openpose(
             body,
             hands=network.hands(hand_weights) if hands else None,
             scales=tuple(scale) if scale else OPENPOSE_SCALES,
-            hand_scales=hand_module.SCALES if all_hand_scales else hand_module.ONE_SCALE,
+            hand_scales=openpose_hands.SCALES if all_hand_scales else openpose_hands.ONE_SCALE,
             **styled,
         )
 
@@ -186,7 +186,7 @@ def openpifpaf(given: Given[PifPafSettings], keypoints: Keypoints = None, *, net
     network.check()
 
     def detector() -> "Detector":
-        from cn.detect.pose.detectors import PifPafDetector
+        from cn.detect.pose.pifpaf import PifPafDetector
 
         return PifPafDetector(network.needed(), **_with_style(given))
 

@@ -13,42 +13,43 @@ from cn.detect.detector import Detection, WithoutNetwork, line_detection
 from cn.detect.settings import CannySettings
 
 LOW, HIGH = CannySettings.low, CannySettings.high
-# The paper says "random thresholds" and gives no distribution. These ranges go from nearly everything to bold outlines.
+# The paper says "random thresholds" without a distribution. These ranges go from fine detail to bold outlines.
 LOW_RANGE = (50, 150)
-HIGH_MARGIN, HIGH_MOST = 50, 300
+HIGH_MARGIN, HIGH_MAX = 50, 300
 
 STRIP = 128
-"""Rows whose gradients are taken at a time."""
+"""Rows whose gradients are computed at a time."""
 
 
 def random_thresholds(seed: int, key: str) -> tuple[int, int]:
     """(low, high) for the image called `key`: low uniform in 50..150, high uniform in low + 50..300, both inclusive.
 
-    They follow from seed and key alone, so that neither order nor number of processes changes them.
+    The thresholds depend on seed and key only, not on the order of images or the number of processes.
     """
     digest = hashlib.sha256(f"canny:{seed}:{key}".encode("utf-8", "surrogateescape")).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     low = int(rng.integers(LOW_RANGE[0], LOW_RANGE[1], endpoint=True))
-    return low, int(rng.integers(low + HIGH_MARGIN, HIGH_MOST, endpoint=True))
+    return low, int(rng.integers(low + HIGH_MARGIN, HIGH_MAX, endpoint=True))
 
 
 def canny(image: NDArray[np.uint8], low: float = LOW, high: float = HIGH) -> NDArray[np.uint8]:
     """White edges on black, uint8 (h, w) of 0 and 255, of an image (h, w, 3) RGB or (h, w) gray.
 
-    As the published annotator does it, cv2.Canny straight on the three channels: the gradient of a pixel is that of the
-    channel where |dx| + |dy| is largest, aperture 3, no blurring. An edge begins above `high` and goes on to `low`.
+    Same result as the published annotator, which runs cv2.Canny on the three channels: the gradient of a pixel is that
+    of the channel with the largest |dx| + |dy|, aperture 3, no blurring. Hysteresis: an edge starts above `high` and
+    continues down to `low`.
     """
     import cv2
 
     if image.ndim == 2:
         return np.asarray(cv2.Canny(np.ascontiguousarray(image), low, high), np.uint8)
-    return np.asarray(cv2.Canny(*_steepest(image), low, high), np.uint8)
+    return np.asarray(cv2.Canny(*_gradients(image), low, high), np.uint8)
 
 
-def _steepest(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """dx and dy, int16 (h, w), of each pixel's steepest channel; the first one, where several are as steep.
+def _gradients(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """dx and dy, int16 (h, w), of the channel with the largest gradient at each pixel (the first one of equals).
 
-    cv2.Canny does the same inside, pixel by pixel. In strips that fit a processor's cache this halves its time.
+    cv2.Canny does the same internally, pixel by pixel. Strips that fit the CPU cache halve its time.
     """
     import cv2
 
@@ -71,7 +72,7 @@ def _steepest(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.i
 
 @dataclass(frozen=True)
 class CannyDetector(CannySettings, WithoutNetwork):
-    """`canny` as a detector (`cn.detect.detector`): thresholds that are fixed, or random for each file."""
+    """`canny` as a detector, with fixed thresholds or random ones per file."""
 
     kind: ClassVar[str] = "canny"
 

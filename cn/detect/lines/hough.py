@@ -1,6 +1,6 @@
-"""Straight lines (`hough`): by M-LSD's networks, or by OpenCV's line segment detector, which needs no weights.
+"""Straight lines (`hough`): by the M-LSD networks, or by OpenCV's line segment detector, which needs no weights.
 
-Lines are float (k, 4): x and y of one end, x and y of the other, in pixels of the picture. Maps are uint8 (h, w):
+Lines are float (k, 4): x and y of one end, x and y of the other, in pixels of the image. Maps are uint8 (h, w):
 white lines on black.
 """
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SCORE, LENGTH = HoughSettings.score, MLSD_LENGTH
-"""What the released annotator asks of a line: confidence of its center, and length in pixels of the half-size map."""
+"""Thresholds of the released annotator: confidence of a line's center, and length in pixels of the half-size map."""
 
-MOST_LINES = 200
-"""M-LSD looks at this many centers, the most confident ones."""
+MAX_LINES = 200
+"""M-LSD considers this many centers, the most confident ones."""
 
 
 def mlsd_lines(
     network: "nn.Module", images: NDArray[np.uint8], score: float = SCORE, length: float = LENGTH
 ) -> list[NDArray[np.float64]]:
-    """The lines of each of the images (n, h, w, 3) RGB of one size, by one of M-LSD's networks.
+    """The lines of each of the images (n, h, w, 3) RGB of one size, by an M-LSD network.
 
-    Any size: the network gets the image with its last row and column repeated up to a multiple of 16, and centers
-    that lie in what was added do not count. `score` and `length`: see `decode`.
+    Any size: the image is padded to multiples of 16 by repeating its last row and column; line centers in the padding
+    are ignored. `score` and `length`: see `decode`.
     """
     import torch
 
@@ -48,18 +48,19 @@ def mlsd_lines(
 
 
 def decode(output: "Tensor", score: float = SCORE, length: float = LENGTH) -> NDArray[np.float64]:
-    """Lines (k, 4), the surest first, from M-LSD's output (9, h / 2, w / 2) for one image (pred_lines in utils.py).
+    """Lines (k, 4), most confident first, from the M-LSD output (9, h / 2, w / 2) of an image (pred_lines in utils.py).
 
-    Plane 0 is the logit of a line's center: it counts where it is the largest of its 3×3 neighbors and its sigmoid,
-    among the 200 largest, exceeds `score`. Planes 1 to 4 lead from there to both ends (x, y, x, y). A line counts when
-    it is longer than `length`. All in pixels of the output; the lines given are in pixels of the picture.
+    Plane 0 holds the logit of a line's center. A center is kept if it is the maximum of its 3×3 neighborhood, its
+    sigmoid is among the 200 largest and exceeds `score`. Planes 1 to 4 are the displacements to both ends (x, y, x, y).
+    A line is kept if it is longer than `length`. All of these are in pixels of the output; the returned lines are in
+    pixels of the image.
     """
     import torch
     import torch.nn.functional as F
 
     heat = torch.sigmoid(output[0])
     peaks = torch.where(F.max_pool2d(heat[None], 3, 1, 1)[0] == heat, heat, 0.0).flatten()
-    scores, places = peaks.topk(min(MOST_LINES, peaks.numel()))
+    scores, places = peaks.topk(min(MAX_LINES, peaks.numel()))
     ends = output[1:5].flatten(1)[:, places].T
     long = (ends[:, :2] - ends[:, 2:]).square().sum(dim=1).sqrt() > length
     good = long & (scores > score)
@@ -71,7 +72,7 @@ def decode(output: "Tensor", score: float = SCORE, length: float = LENGTH) -> ND
 def lsd_lines(image: NDArray[np.uint8], length: float = LSD_LENGTH) -> NDArray[np.float64]:
     """The lines of an image (h, w, 3) RGB or (h, w) gray by OpenCV's LSD (von Gioi and others), the longest first.
 
-    Those shorter than `length` times the shorter side are left out.
+    Lines shorter than `length` times the shorter side are dropped.
     """
     import cv2
 
@@ -84,7 +85,7 @@ def lsd_lines(image: NDArray[np.uint8], length: float = LSD_LENGTH) -> NDArray[n
 
 
 def draw_lines(lines: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Lines, one pixel wide, as a map of `size` = (height, width); ends are cut to whole pixels, as published."""
+    """Lines, one pixel wide, as a map of `size` = (height, width); ends are truncated to whole pixels, as published."""
     import cv2
 
     canvas = np.zeros(size, np.uint8)
@@ -95,26 +96,28 @@ def draw_lines(lines: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np
 
 @dataclass(frozen=True)
 class HoughDetector(HoughSettings, OptionalNetworkDetector):
-    """Straight lines by M-LSD, or by OpenCV's detector where there is no network."""
+    """Straight lines by M-LSD, or by OpenCV's LSD without a network."""
 
     kind: ClassVar[str] = "hough"
 
     @property
-    def shortest(self) -> float:
+    def min_length(self) -> float:
         return self.length if self.length is not None else LENGTH if self.network else LSD_LENGTH
 
     def info(self, key: str) -> ConditionInfo:
         if self.network is None:
-            return self.condition_info(registry.weight_free_title("hough"), {"method": "lsd", "length": self.shortest})
-        settings = {"method": "mlsd", "score": self.score, "length": self.shortest}
+            return self.condition_info(
+                registry.weight_free_title("hough"), {"method": "lsd", "length": self.min_length}
+            )
+        settings = {"method": "mlsd", "score": self.score, "length": self.min_length}
         return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         if self.network is None:
-            found = [lsd_lines(image, self.shortest) for image in images]
+            found = [lsd_lines(image, self.min_length) for image in images]
         else:
             net = self.network.ready()
-            found = batch_by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.shortest))
+            found = batch_by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.min_length))
         return [
             Detection(draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
             for some, image in zip(found, images, strict=True)

@@ -1,6 +1,6 @@
-"""Line drawings (`lineart`): by Anime2Sketch, or by what is darker than its surroundings, which needs no weights.
+"""Line drawings (`lineart`): by Anime2Sketch, or from local darkness, which needs no weights.
 
-All maps are uint8 (h, w), white lines on black; with `invert` dark lines on white, as they are drawn.
+All maps are uint8 (h, w): white lines on black, or dark lines on white with `invert`.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 SIGMA = 6.0
-"""Deviation, in pixels, of the Gaussian that gives a point's surroundings."""
+"""Standard deviation, in pixels, of the Gaussian blur that a pixel is compared with."""
 
-FAINTEST = 8.0
-"""Differences in gray levels up to this are not looked at when the strength of lines is measured."""
+MIN_DIFFERENCE = 8.0
+"""Differences in gray levels up to this are ignored when the strength of lines is measured."""
 
-WEAKEST_STRENGTH = 16.0
+MIN_STRENGTH = 16.0
 MEDIAN_LEVEL = 127.0
-"""What the median line becomes; an image without strong lines is not amplified beyond this over `WEAKEST_STRENGTH`."""
+"""The level of the median line. The gain is at most `MEDIAN_LEVEL` / `MIN_STRENGTH`, where all lines are weak."""
 
 
 def sketches(network: "nn.Module", images: NDArray[np.uint8], *, invert: bool = False) -> NDArray[np.uint8]:
     """Line drawings (n, h, w) of images (n, h, w, 3) RGB of one size, by Anime2Sketch.
 
-    As controlnet_aux runs it: the image is stretched to the next multiples of 256, the drawing shrunk back, both
-    bicubically.
+    As in controlnet_aux: the image is enlarged to the next multiples of 256 and the drawing reduced again, both by
+    bicubic interpolation.
     """
     import cv2
     import torch
@@ -42,12 +42,12 @@ def sketches(network: "nn.Module", images: NDArray[np.uint8], *, invert: bool = 
     from cn.detect.nets.sketch import MULTIPLE
 
     height, width = images.shape[1:3]
-    stretched = (-(-width // MULTIPLE) * MULTIPLE, -(-height // MULTIPLE) * MULTIPLE)
-    pictures = [cv2.resize(image, stretched, interpolation=cv2.INTER_CUBIC) for image in images]
+    enlarged = (-(-width // MULTIPLE) * MULTIPLE, -(-height // MULTIPLE) * MULTIPLE)
+    inputs = [cv2.resize(image, enlarged, interpolation=cv2.INTER_CUBIC) for image in images]
     with torch.inference_mode():
-        drawn = network(to_tensor(np.stack(pictures).astype(np.float32) / 127.5 - 1.0, network))[:, 0]
-    drawn = to_array(drawn, network) * 127.5 + 127.5
-    drawings = [cv2.resize(drawing, (width, height), interpolation=cv2.INTER_CUBIC) for drawing in drawn]
+        output = network(to_tensor(np.stack(inputs).astype(np.float32) / 127.5 - 1.0, network))[:, 0]
+    levels = to_array(output, network) * 127.5 + 127.5
+    drawings = [cv2.resize(drawing, (width, height), interpolation=cv2.INTER_CUBIC) for drawing in levels]
     dark_on_white = np.stack(drawings).clip(0, 255).astype(np.uint8)
     return dark_on_white if invert else 255 - dark_on_white
 
@@ -55,15 +55,15 @@ def sketches(network: "nn.Module", images: NDArray[np.uint8], *, invert: bool = 
 def standard_lineart(image: NDArray[np.uint8], *, invert: bool = False) -> NDArray[np.uint8]:
     """A line drawing (h, w) of an image (h, w, 3) RGB without weights (lineart_standard in controlnet_aux).
 
-    A point is as white as it is darker, in all three channels, than its surroundings. The median of what is clearly
-    darker becomes 127.
+    A pixel is white in proportion to how much darker it is than the blurred image, in all three channels. The median
+    of the clear differences becomes 127.
     """
     import cv2
 
-    picture = image.astype(np.float32)
-    darker = np.min(cv2.GaussianBlur(picture, (0, 0), SIGMA) - picture, axis=2).clip(0, 255)
-    clear = darker[darker > FAINTEST]
-    darker /= max(WEAKEST_STRENGTH, float(np.median(clear)) if clear.size else 0.0)
+    levels = image.astype(np.float32)
+    darker = np.min(cv2.GaussianBlur(levels, (0, 0), SIGMA) - levels, axis=2).clip(0, 255)
+    clear = darker[darker > MIN_DIFFERENCE]
+    darker /= max(MIN_STRENGTH, float(np.median(clear)) if clear.size else 0.0)
     drawing = (darker * MEDIAN_LEVEL).clip(0, 255).astype(np.uint8)
     return 255 - drawing if invert else drawing
 
@@ -73,7 +73,7 @@ WHITE, DARK = "white lines on black", "dark lines on white"
 
 @dataclass(frozen=True)
 class LineartDetector(LineartSettings, OptionalNetworkDetector):
-    """Line drawings by Anime2Sketch, or by what is darker than its surroundings where there is no network."""
+    """Line drawings by Anime2Sketch, or from local darkness without a network."""
 
     kind: ClassVar[str] = "lineart"
 

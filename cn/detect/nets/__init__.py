@@ -1,1 +1,1 @@
-"""The detectors' networks, written by hand: they read the published files."""
+"""The detectors' networks, reimplemented so that the published files load with every tensor used."""

@@ -1,4 +1,4 @@
-"""DeepLabV2 on ResNet-101, which the authors of COCO-Stuff trained: 182 labels, at one scale or at three.
+"""DeepLabV2 on ResNet-101, trained by the authors of COCO-Stuff: 182 labels, at one scale or at three.
 
 Names are those of the published deeplabv2_resnet101_msc-cocostuff164k-100000.pth. Source: kazuto1011/deeplab-pytorch
 (libs/models); Chen et al., arXiv:1606.00915.
@@ -13,13 +13,13 @@ DEPTHS = (3, 4, 23, 3)
 WIDTHS = (256, 512, 1024, 2048)
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
-"""Of ResNet's four layers; dilation keeps the last two at 1/8 of the image's size."""
+"""Of ResNet's four stages; dilation keeps the last two at 1/8 of the image's size."""
 
 RATES = (6, 12, 18, 24)
-"""Dilations of the four 3×3 convolutions whose results are added."""
+"""Dilations of the four 3×3 convolutions whose outputs are added."""
 
 SCALES = (0.5, 0.75)
-"""The sizes, besides the image's own, at which `MSC` looks when it is asked to."""
+"""The additional scales of `DeepLabV2MSC` with `multi_scale`."""
 
 
 class ConvBn(nn.Module):
@@ -36,7 +36,7 @@ class ConvBn(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 and the way past them; it is the first 1×1 that halves, as in the original ResNet."""
+    """1×1, 3×3, 1×1 and the shortcut; the first 1×1 has the stride, as in the original ResNet."""
 
     def __init__(self, channels: int, width: int, stride: int, dilation: int, first: bool):
         super().__init__()
@@ -52,7 +52,7 @@ class Bottleneck(nn.Module):
 
 
 class Layer(nn.Sequential):
-    """Bottlenecks in a row, "block1", "block2", …"""
+    """A sequence of bottlenecks, "block1", "block2", …"""
 
     def __init__(self, channels: int, width: int, depth: int, stride: int, dilation: int):
         super().__init__()
@@ -63,7 +63,7 @@ class Layer(nn.Sequential):
 
 
 class Stem(nn.Module):
-    """To 1/4 of the size; the pooling rounds up, as Caffe's does."""
+    """Reduces to 1/4 of the size; the pooling rounds up, as in Caffe."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -74,7 +74,7 @@ class Stem(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: four looks around, from near to far, added."""
+    """Atrous spatial pyramid pooling: the sum of four dilated convolutions."""
 
     def __init__(self, channels: int, labels: int):
         super().__init__()
@@ -102,10 +102,10 @@ class DeepLabV2(nn.Sequential):
 
 
 class DeepLabV2MSC(nn.Module):
-    """BGR (B, 3, H, W) of 0..255 less `mean` → logits (B, 182, h, w) of COCO-Stuff's labels, at about 1/8 of the size.
+    """BGR (B, 3, H, W) of 0..255 minus `mean` → logits (B, 182, h, w) of COCO-Stuff's labels, at about 1/8 of the size.
 
-    With `multi_scale` the image is looked at in half and in three quarters of its size as well, as its authors
-    evaluate it, and the largest logit counts; that takes nearly twice as long.
+    With `multi_scale` the image is also processed at half and at three quarters of its size, as its authors evaluate
+    it, and the maximum of the logits is used; that takes nearly twice as long.
     """
 
     mean = (104.008, 116.669, 122.675)
@@ -119,6 +119,6 @@ class DeepLabV2MSC(nn.Module):
         logits = self.base(x)
         for scale in SCALES if multi_scale else ():
             smaller = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
-            seen = F.interpolate(self.base(smaller), logits.shape[-2:], mode="bilinear", align_corners=False)
-            logits = torch.maximum(logits, seen)
+            rescaled = F.interpolate(self.base(smaller), logits.shape[-2:], mode="bilinear", align_corners=False)
+            logits = torch.maximum(logits, rescaled)
         return logits

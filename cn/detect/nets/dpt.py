@@ -16,11 +16,11 @@ from cn.detect.nets.midas_blocks import Decoder, DepthNetwork
 PATCH = 16
 WIDTH = 768
 HOOKS = (8, 11)
-"""The blocks whose tokens the decoder takes, before the final norm."""
+"""Indices of the blocks whose tokens go to the decoder, without the final norm."""
 
 
 class ProjectReadout(nn.Module):
-    """Tells every patch about the whole image: the class token is joined to each patch token and projected."""
+    """Adds global information to each patch: the class token is concatenated to each patch token and projected."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -34,17 +34,17 @@ class ProjectReadout(nn.Module):
 
 
 def _reassemble(width: int, *rest: nn.Module) -> nn.Sequential:
-    """The layers of `_to_map`; what stands at places 1 and 2 of the published sequence is done there."""
+    """The layers of `_to_map`, which also does what is at positions 1 and 2 of the published sequence."""
     return nn.Sequential(ProjectReadout(width), nn.Identity(), nn.Identity(), nn.Conv2d(width, width, 1), *rest)
 
 
 def _to_map(layers: nn.Sequential, tokens: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, 1 + rows·columns, C) → (B, C, rows, columns), or half of that where the layers halve."""
+    """(B, 1 + rows·columns, C) → (B, C, rows, columns), or half of that size if the layers have a stride."""
     return layers[1:](layers[0](tokens).transpose(1, 2).unflatten(2, (rows, columns)))
 
 
 class Encoder(nn.Module):
-    """`pretrained` of the published file; its classifier and final norm are there but unused."""
+    """`pretrained` of the published file; it includes an unused classifier and final norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         ]
 
     def position(self, rows: int, columns: int) -> Tensor:
-        """The learned 24×24 embedding at another grid, (1, 1 + rows·columns, C); the class token keeps its own."""
+        """The learned 24×24 position embedding at another grid, (1, 1 + rows·columns, C), with the class token's."""
         embedding = self.model.pos_embed
         side = int((embedding.shape[1] - 1) ** 0.5)
         grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (side, side))
@@ -88,7 +88,7 @@ class DPTHybrid(DepthNetwork):
     """Images (B, 3, H, W) in -1..1, RGB, sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
 
     mean = (0.5, 0.5, 0.5)
-    deviation = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """HED, holistically-nested edge detection: VGG-16 with a one-channel side output at each of five scales.
 
-Two networks have been published under this name for ControlNet, and people have files of both.
+Two networks have been published under this name for ControlNet, and files of both are in use.
 """
 
 import torch
@@ -12,10 +12,10 @@ DEPTHS = (2, 2, 3, 3, 3)
 """Channels and convolutions of VGG-16's five blocks; the image is halved before each but the first."""
 
 MULTIPLE = 16
-"""What the sides of an image must be multiples of, so that no row is lost to the four halvings."""
+"""Both sides of an image must be multiples of this, so that the four poolings drop no row."""
 
 BSDS500_MEAN = (104.00698793, 116.66876762, 122.67891434)
-"""What the original subtracts from blue, green and red."""
+"""Mean of blue, green and red, which the original subtracts."""
 
 _NAMES = ("One", "Two", "Thr", "Fou", "Fiv")
 

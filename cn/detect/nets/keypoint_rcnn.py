@@ -1,6 +1,6 @@
-"""Keypoint R-CNN: torchvision's network of boxes around people with 17 key points in each.
+"""Keypoint R-CNN: torchvision's network of boxes around people with 17 keypoints in each.
 
-torchvision has the network; it is made here without its downloads, with the frozen norms of the published weights.
+The network is torchvision's, built here without downloads and with the frozen batch norms of the published weights.
 """
 
 import re
@@ -12,7 +12,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 KEYPOINTS = 17
-"""COCO's key points: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
+"""COCO's keypoints: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles; left before right."""
 
 
 _OLD_PYRAMID = re.compile(r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)")
@@ -22,12 +22,12 @@ _OLD_PROPOSALS = re.compile(r"(rpn\.head\.conv)\.(weight|bias)")
 class KeypointRCNN(detection.KeypointRCNN):
     """keypointrcnn_resnet50_fpn_coco-fc266e95.pth, which torchvision calls COCO_V1.
 
-    It takes a list of RGB images (3, h, w) of 0..1 and gives, for each, boxes with scores and keypoints.
+    Its input is a list of RGB images (3, h, w) of 0..1, its output boxes with scores and keypoints for each.
     """
 
     @staticmethod
     def renamed(name: str) -> str:
-        """A name of the published file, which is older than torchvision's present layers, as they have it."""
+        """A tensor name of the published file, which is older than torchvision's current layers, as in these."""
         name = _OLD_PYRAMID.sub(r"\1.0.\2", name.removeprefix("module."))
         return _OLD_PROPOSALS.sub(r"\1.0.0.\2", name)
 
@@ -35,11 +35,11 @@ class KeypointRCNN(detection.KeypointRCNN):
         backbone = resnet_fpn_backbone(
             backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=0
         )
-        # Made on the CPU even where parameters are not: anchors are numbers, and no file holds them.
+        # On the CPU even if parameters are not: anchors are constants, which no file holds.
         with torch.device("cpu"):
             anchors = AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
         super().__init__(backbone, num_classes=2, num_keypoints=KEYPOINTS, rpn_anchor_generator=anchors)
         for module in self.modules():
             if isinstance(module, FrozenBatchNorm2d):
-                # These weights were trained before torchvision's norms had an epsilon.
+                # These weights were trained before torchvision's frozen norms had an epsilon.
                 module.eps = 0.0

@@ -1,7 +1,7 @@
-"""From a published file to its network.
+"""Loading a network from its published file.
 
-Modules and parameters of our networks are named as in the published files, so that those load with every tensor used.
-The networks themselves know no images and no files.
+Modules and parameters have the names of the published files, so that these load with every tensor used. The networks
+themselves handle neither images nor files.
 """
 
 import functools
@@ -23,11 +23,11 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def open_net(family: str, source: Archive | Path | str) -> nn.Module:
-    """The network of a family that a published file holds, identified by its tensors: see `load`.
+    """The network of a family in a published file, identified by its tensors; see `load`.
 
-    A class of `cn.detect.nets` whose files differ has a class method `for_tensors` that takes names and shapes, and one
-    whose files have other names than ours a static method `renamed`.
-    Raises WeightsError when it is another file, or its tensors do not all fit; InputError when it is damaged.
+    A class of `cn.detect.nets` with several variants has a class method `for_tensors` that takes names and shapes, and
+    one with other tensor names than its file a static method `renamed`.
+    Raises WeightsError when the file is unrecognized or its tensors do not fit; InputError when it is damaged.
     """
     archive = source if isinstance(source, Archive) else open_archive(source)
     plain = without_prefix("module.")
@@ -52,39 +52,39 @@ def _unrecognized(archive: Archive, names: Iterable[str], family: str) -> Weight
 
 
 def without_prefix(prefix: str) -> Callable[[str], str]:
-    """A renaming for `load`: names without a leading `prefix` ("module.", where a network was saved in a wrapper)."""
+    """A renaming for `load` that removes a leading `prefix` ("module.", if a network was saved in a wrapper)."""
     return lambda name: name.removeprefix(prefix)
 
 
 def load(make: Callable[[], N], source: Archive | Path | str, rename: Callable[[str], str] | None = None) -> N:
-    """The network that `make()` builds, with the weights of a file: float32, on the CPU, evaluating, locked.
+    """The network that `make()` builds with the weights of a file: float32, on the CPU, in eval mode, frozen.
 
-    `rename` turns a name in the file into ours. Every tensor of the file and of the network must have its partner of
-    the same shape.
-    Raises WeightsError when the file is missing or is another network's, InputError when it is damaged.
+    `rename` maps a name in the file to a name in the network. Every tensor of the file and of the network must have a
+    counterpart of the same shape.
+    Raises WeightsError when the file is missing or holds another network, InputError when it is damaged.
     """
     archive = source if isinstance(source, Archive) else open_archive(source)
     entries = {(rename(name) if rename else name): entry for name, entry in archive.entries.items()}
     if len(entries) < len(archive.entries):
-        raise _mismatch(archive, "two of its tensors have the same name but for a prefix")
+        raise _mismatch(archive, "two of its tensors have the same name except for a prefix")
     with torch.device("meta"):
         network = make()
     wanted = network.state_dict()
     if missing := [name for name in wanted if name not in entries]:
-        raise _mismatch(archive, f"it lacks {first_names(missing)}")
+        raise _mismatch(archive, f"missing {first_names(missing)}")
     if unknown := [name for name in entries if name not in wanted]:
-        raise _mismatch(archive, f"nothing takes {first_names(unknown)}")
+        raise _mismatch(archive, f"unexpected {first_names(unknown)}")
     shapes = [(name, entries[name].shape, tuple(tensor.shape)) for name, tensor in wanted.items()]
-    if odd := [f"{name} {theirs} instead of {ours}" for name, theirs, ours in shapes if theirs != ours]:
-        raise _mismatch(archive, f"it has {first_names(odd)}")
+    if wrong := [f"{name} {theirs} instead of {ours}" for name, theirs, ours in shapes if theirs != ours]:
+        raise _mismatch(archive, f"wrong shape: {first_names(wrong)}")
     state = {}
     for name, tensor in wanted.items():
         stored = load_tensor(entries[name])
         if tensor.is_floating_point() and not stored.is_floating_point():
-            raise _mismatch(archive, f"{shown(name, 200)} holds whole numbers")
+            raise _mismatch(archive, f"{shown(name, 200)} holds integers")
         state[name] = stored.to(tensor.dtype, copy=True).contiguous()
         if tensor.is_floating_point() and not bool(torch.isfinite(state[name]).all()):
-            raise InputError(f"its weights are broken: {name} holds numbers that are not finite", path=archive.path)
+            raise InputError(f"damaged weights: {name} holds values that are not finite", path=archive.path)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""What the two depth networks have in common: the decoder that fuses four feature maps, and how they are fed.
+"""Common parts of the two depth networks: the decoder that fuses four feature maps, and the interface.
 
 Source: MiDaS blocks.py and midas_net_custom.py.
 """
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 
 class Interpolate(nn.Module):
-    """Twice the size, bilinear."""
+    """Bilinear upsampling by 2."""
 
     def __init__(self, align_corners: bool):
         super().__init__()
         self.align_corners = align_corners
 
     def forward(self, x: Tensor) -> Tensor:
-        return double(x, self.align_corners)
+        return upsample(x, self.align_corners)
 
 
-def double(x: Tensor, align_corners: bool = True) -> Tensor:
+def upsample(x: Tensor, align_corners: bool = True) -> Tensor:
     """(B, C, h, w) → (B, C, 2h, 2w), bilinear."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=align_corners)
 
@@ -39,11 +39,11 @@ class ResidualConvUnit(nn.Module):
 
 
 class FeatureFusionBlock(nn.Module):
-    """Takes in one skip connection, doubles the size and changes the width from `width` to `out`."""
+    """Adds one skip connection, upsamples by 2 and changes the channels from `width` to `out`."""
 
     def __init__(self, width: int, out: int):
         super().__init__()
-        # Of the coarsest block, which has no skip, the published files hold an unused first unit too.
+        # The published files also hold the first unit, unused, of the coarsest block, which has no skip.
         self.resConfUnit1 = ResidualConvUnit(width)
         self.resConfUnit2 = ResidualConvUnit(width)
         self.out_conv = nn.Conv2d(width, out, 1)
@@ -51,14 +51,14 @@ class FeatureFusionBlock(nn.Module):
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         if skip is not None:
             x = x + self.resConfUnit1(skip)
-        return self.out_conv(double(self.resConfUnit2(x)))
+        return self.out_conv(upsample(self.resConfUnit2(x)))
 
 
 class Decoder(nn.Module):
     """`scratch` of the published files: features at 1/4, 1/8, 1/16 and 1/32 of the size → inverse depth at full size.
 
-    `channels` are those of the features, `widths` those that each is brought to. The head doubles the size by
-    `align_corners`, which differs between the networks.
+    `channels` are those of the features, `widths` those that each is projected to. `align_corners` is that of the
+    upsampling in the head, which differs between the networks.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int], head: int, align_corners: bool):
@@ -87,7 +87,7 @@ class Decoder(nn.Module):
 
 
 class DepthNetwork(nn.Module):
-    """Images (B, 3, H, W) → inverse depth (B, H, W), in a unit of the network's own; sides are multiples of 32."""
+    """Images (B, 3, H, W) → inverse depth (B, H, W), in an arbitrary unit; sides are multiples of 32."""
 
     mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    std: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""MiDaS v2.1 small, the depth network for processors without a GPU: EfficientNet-Lite3 and a light decoder.
+"""MiDaS v2.1 small, a depth network for CPUs: EfficientNet-Lite3 and a light decoder.
 
 Names are those of the published file, midas_v21_small_256.pt (midas_v21_small-70d6b9c8.pt). The backbone is timm's
 tf_efficientnet_lite3. Source: MiDaS midas_net_custom.py.
@@ -18,7 +18,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         net: Any = timm.create_model("tf_efficientnet_lite3", pretrained=False)
-        # timm's bn1 includes the activation, which has place 2 of its own in the published sequence.
+        # timm's bn1 includes the activation, which is at position 2 of the published sequence.
         self.layer1 = nn.Sequential(net.conv_stem, net.bn1, nn.Identity(), *net.blocks[0:2])
         self.layer2 = nn.Sequential(*net.blocks[2:3])
         self.layer3 = nn.Sequential(*net.blocks[3:5])
@@ -37,7 +37,7 @@ class MidasSmall(DepthNetwork):
     """Normalized RGB images (B, 3, H, W), sides multiples of 32 → inverse depth (B, H, W) ≥ 0, large where near."""
 
     mean = (0.485, 0.456, 0.406)
-    deviation = (0.229, 0.224, 0.225)
+    std = (0.229, 0.224, 0.225)
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """M-LSD, line segments from one pass of a MobileNetV2: the large and the tiny network.
 
-Source: models/mbv2_mlsd_{large,tiny}.py of lhwcv/mlsd_pytorch (weights converted from NAVER's), as the release has
-them. Padding follows TensorFlow Lite, where those weights come from: only right and below where the stride is 2.
+Source: models/mbv2_mlsd_{large,tiny}.py of lhwcv/mlsd_pytorch (weights converted from NAVER's), as in the release.
+Padding follows TensorFlow Lite, the origin of the weights: only at the right and bottom if the stride is 2.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MULTIPLE = 16
-"""What both sides of an image must be multiples of."""
+"""Both sides of an image must be multiples of this."""
 
 FIRST_MAP = 7
-"""Of the 16 output channels, those before are leftovers of training."""
+"""First of the 16 output channels that is used; those before it are for training only."""
 
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
 """Of MobileNetV2: expansion, channels, blocks, stride of the first block."""
@@ -34,7 +34,7 @@ class _ConvNorm(nn.Sequential):
 
 
 class _InvertedResidual(nn.Module):
-    """Widened by a 1×1 convolution, filtered channel by channel, narrowed again."""
+    """1×1 expansion, depthwise convolution, 1×1 projection."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
         super().__init__()
@@ -50,7 +50,7 @@ class _InvertedResidual(nn.Module):
 
 
 class _MobileNetV2(nn.Module):
-    """The first stages of MobileNetV2 for four input planes; the outputs of the blocks `taps` are given."""
+    """The first stages of MobileNetV2 for four input channels; returns the outputs of the blocks `taps`."""
 
     def __init__(self, stages: int, taps: Sequence[int]):
         super().__init__()
@@ -78,7 +78,7 @@ def _layer(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.
 
 
 class _Join(nn.Module):
-    """Block A: fine features and coarse ones, enlarged to their size unless they have it, side by side."""
+    """Block A: concatenates fine features and coarse ones, upsampled by 2 if `enlarge`."""
 
     def __init__(self, fine: int, coarse: int, width: int, enlarge: bool = True):
         super().__init__()
@@ -89,12 +89,12 @@ class _Join(nn.Module):
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         fine, coarse = self.conv2(fine), self.conv1(coarse)
         if self.enlarge:
-            coarse = _double(coarse)
+            coarse = _upsample(coarse)
         return torch.cat([fine, coarse], dim=1)
 
 
 class _Mix(nn.Module):
-    """Block B: a residual layer, then one that changes the width."""
+    """Block B: a residual layer, then one that changes the number of channels."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -106,7 +106,7 @@ class _Mix(nn.Module):
 
 
 class _Head(nn.Module):
-    """Block C: a wide look around, then the 16 output channels."""
+    """Block C: a dilated convolution, then the 16 output channels."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -118,7 +118,7 @@ class _Head(nn.Module):
         return self.conv3(self.conv2(self.conv1(x)))[:, FIRST_MAP:]
 
 
-def _double(x: Tensor) -> Tensor:
+def _upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
@@ -137,7 +137,7 @@ class MLSDLarge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 4, H, W), sides multiples of 16 → (B, 9, H / 2, W / 2), of which `lines.hough.decode` reads five.
 
-        The planes are red, green, blue of 0..255 and a plane of ones, all divided by 127.5, less 1.
+        The channels are red, green, blue of 0..255 and a channel of ones, all divided by 127.5, minus 1.
         """
         c1, c2, c3, c4, c5 = self.backbone(x)
         x = self.block16(self.block15(c4, c5))
@@ -159,4 +159,4 @@ class MLSDTiny(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         c2, c3, c4 = self.backbone(x)
         x = self.block13(self.block12(c3, c4))
-        return _double(self.block16(self.block15(self.block14(c2, x))))
+        return _upsample(self.block16(self.block15(self.block14(c2, x))))

@@ -1,4 +1,4 @@
-"""Lightweight OpenPose: the maps of OpenPose from a MobileNet and one refining stage, fast enough for a processor.
+"""Lightweight OpenPose: the maps of OpenPose from a MobileNet and one refinement stage, fast enough for a CPU.
 
 Source: models/with_mobilenet.py and modules/conv.py of Daniil-Osokin/lightweight-human-pose-estimation.pytorch
 (Apache-2.0, like its weights, checkpoint_iter_370000.pth).
@@ -17,11 +17,11 @@ _BLOCKS = (
     *((32, 64, 1, 1), (64, 128, 2, 1), (128, 128, 1, 1), (128, 256, 2, 1), (256, 256, 1, 1), (256, 512, 1, 1)),
     *((512, 512, 1, 2), (512, 512, 1, 1), (512, 512, 1, 1), (512, 512, 1, 1), (512, 512, 1, 1)),
 )
-"""Of MobileNet, after the first layer: inputs, outputs, stride, dilation. The fourth halving gave way to a dilation."""
+"""Of MobileNet, after the first layer: inputs, outputs, stride, dilation. A dilation replaces the fourth stride."""
 
 
 def _layer(inputs: int, outputs: int, kernel: int = 3, relu: bool = True) -> nn.Sequential:
-    """A convolution that keeps the size, with its bias."""
+    """A convolution with bias that keeps the size."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)]
     return nn.Sequential(*layers, *([nn.ReLU()] if relu else []))
 
@@ -33,20 +33,20 @@ def _normed(inputs: int, outputs: int, stride: int = 1, dilation: int = 1, bias:
 
 
 def _separable(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A block of MobileNet: channel by channel, then across channels."""
+    """A block of MobileNet: a depthwise and a pointwise convolution, with batch norms and ReLUs."""
     deep = nn.Conv2d(inputs, inputs, 3, stride, dilation, dilation, groups=inputs, bias=False)
     across = nn.Conv2d(inputs, outputs, 1, bias=False)
     return nn.Sequential(deep, nn.BatchNorm2d(inputs), nn.ReLU(), across, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def _plain_separable(width: int) -> nn.Sequential:
-    """The same without norms, with ELUs."""
+    """A depthwise and a pointwise convolution without batch norms, with ELUs."""
     deep = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
     return nn.Sequential(deep, nn.ELU(), nn.Conv2d(width, width, 1, bias=False), nn.ELU())
 
 
 class _Neck(nn.Module):
-    """Narrows MobileNet's features."""
+    """Projects MobileNet's features to fewer channels."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -60,7 +60,7 @@ class _Neck(nn.Module):
 
 
 class _Mix(nn.Module):
-    """A residual block of the refining stage."""
+    """A residual block of the refinement stage."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -73,7 +73,7 @@ class _Mix(nn.Module):
 
 
 class _Stage(nn.Module):
-    """A trunk with two heads: key points with the background, and part affinities."""
+    """A trunk with two heads: keypoints with the background, and part affinity fields."""
 
     def __init__(self, trunk: nn.Sequential, hidden: int):
         super().__init__()
@@ -104,7 +104,7 @@ class LightBodyNetwork(nn.Module):
         self.refinement_stages = nn.ModuleList([_Stage(mixes, _WIDTH)])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """BGR (B, 3, H, W) of -0.5 … 0.5 → key points (B, 19, H / 8, W / 8), part affinities (B, 38, H / 8, W / 8)."""
+        """BGR (B, 3, H, W) of -0.5 … 0.5 → keypoints (B, 19, H / 8, W / 8), affinity fields (B, 38, H / 8, W / 8)."""
         features = self.cpm(self.model(x))
         heat, affinities = self.initial_stage(features)
         for stage in self.refinement_stages:

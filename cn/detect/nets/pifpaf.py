@@ -1,8 +1,8 @@
 """OpenPifPaf: composite fields of human joints from one pass of a ShuffleNetV2 with 5×5 kernels, in two sizes.
 
-Two heads read the last features: CIF says where each joint is, CAF which two joints belong together. Described by
-Kreiss and others, "OpenPifPaf: Composite Fields for Semantic Keypoint Detection" (2021); layers and channels are those
-of the published files (release 0.13, and 0.12 with `head_version` 3).
+Two heads on the last features: composite intensity fields (CIF) localize joints, composite association fields (CAF)
+connect them. Described by Kreiss et al., "OpenPifPaf: Composite Fields for Semantic Keypoint Detection" (2021); layers
+and channels are those of the published files (release 0.13, and 0.12 with `head_version` 3).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MULTIPLE = 16
-"""Both sides of an image must be a multiple of this and one more, so that the corners of image and fields agree."""
+"""Both sides of an image must be a multiple of this, plus one, so that the corners of image and fields coincide."""
 
 STRIDE = 8
 """Pixels between two cells of the fields."""
@@ -26,7 +26,7 @@ _ENLARGED = 2
 
 
 class _Unit(nn.Module):
-    """Two branches whose channels are then shuffled; the first one is the input itself, except where it is halved."""
+    """Two branches with shuffled channels; the first one is half of the input, or a convolution if the stride is 2."""
 
     def __init__(self, inputs: int, outputs: int, halves: bool):
         super().__init__()
@@ -41,7 +41,7 @@ class _Unit(nn.Module):
             both = torch.stack([kept, self.branch2(changed)], dim=2)
         else:
             both = torch.stack([self.branch1(x), self.branch2(x)], dim=2)
-        # Stacked behind the channels: one of the first, one of the second, one of the first, …
+        # Interleaves the channels of both branches.
         return both.flatten(1, 2)
 
 
@@ -56,7 +56,7 @@ def _pointwise(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class _ShuffleNetV2K(nn.Module):
-    """Images to features of a sixteenth of their size."""
+    """Images to features at 1/16 of their size."""
 
     def __init__(self, first: int, width: int, repeats: Sequence[int], last: int):
         super().__init__()
@@ -75,10 +75,10 @@ class _ShuffleNetV2K(nn.Module):
 
 
 class _CompositeField(nn.Module):
-    """One head: a confidence, `vectors` places and as many sizes for every field and cell, and a width nobody uses.
+    """One head: for each field and cell an unused width, a confidence, `vectors` positions and as many sizes.
 
-    Version 4 has them in this order: width, confidence, places, sizes. Version 3 has the width behind the places, once
-    for each of them; it gives what version 4 gives.
+    Version 4 of the head has this order. Version 3 has the widths after the positions, one for each of them; its output
+    is reordered to that of version 4.
     """
 
     def __init__(self, inputs: int, fields: int, vectors: int, version: int):
@@ -93,9 +93,9 @@ class _CompositeField(nn.Module):
         self.conv = nn.Conv2d(inputs, fields * channels * _ENLARGED**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Enlarged, the last row and column lie outside of the picture.
+        # After upsampling, the last row and column lie outside of the image.
         x = F.pixel_shuffle(self.conv(x), _ENLARGED)[..., :-1, :-1]
-        # Half precision cannot tell far cells from their neighbors.
+        # Half precision cannot represent the coordinates of distant cells.
         x = x.float()
         x = x.unflatten(1, (self.fields, -1))
         if self.order is not None:
@@ -119,11 +119,11 @@ class _PifPaf(nn.Module):
         self.head_nets = nn.ModuleList(_CompositeField(features, *head, head_version) for head in heads)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB (B, 3, 16 a + 1, 16 b + 1), ImageNet's mean and deviation taken out → CIF and CAF, for each 8 pixels.
+        """RGB (B, 3, 16 a + 1, 16 b + 1), normalized by ImageNet's mean and std → CIF and CAF, a cell per 8 pixels.
 
-        CIF (B, 17, 5, 2 a + 1, 2 b + 1): a number that is not used, confidence in 0..1, x, y, size. CAF (B, 19, 8, …):
-        a number that is not used, confidence, x and y of one end, x and y of the other, sizes of both. Places and
-        sizes are in cells; a cell's center has whole numbers.
+        CIF (B, 17, 5, 2 a + 1, 2 b + 1): an unused value, confidence in 0..1, x, y, size. CAF (B, 19, 8, …): an unused
+        value, confidence, x and y of one end, x and y of the other, sizes of both. Positions and sizes are in cells;
+        the centers of cells have integer coordinates.
         """
         features = self.base_net(x)
         cif, caf = (head(features) for head in self.head_nets)
@@ -137,7 +137,7 @@ _CAF_ROWS_OF_VERSION_3 = 19 * 9 * 4
 class _OfHeadVersion:
     @classmethod
     def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """With heads of version 3 or 4, as the file has them."""
+        """With heads of version 3 or 4, depending on the file."""
         return cls(3 if shapes[_CAF][:1] == (_CAF_ROWS_OF_VERSION_3,) else 4)  # type: ignore[call-arg]
 
 

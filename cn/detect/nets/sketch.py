@@ -1,4 +1,4 @@
-"""Anime2Sketch: a pix2pix U-Net that draws the lines of an image.
+"""Anime2Sketch: a pix2pix U-Net from images to line drawings.
 
 Source: model.py of Mukosame/Anime2Sketch (netG.pth), as controlnet_aux runs it.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 MULTIPLE = 256
-"""Eight halvings: what both sides of an image must be multiples of."""
+"""Both sides of an image must be multiples of this, for eight halvings."""
 
 WIDTHS = (64, 128, 256, 512, 512, 512, 512, 512)
 """Channels after each halving."""
@@ -28,9 +28,10 @@ def _up(inputs: int, outputs: int) -> nn.Module:
 
 
 class _Level(nn.Module):
-    """One halving with all that is below it and the doubling back, beside the skip connection.
+    """One level of the U-Net: halving, the levels below it, upsampling; concatenated with the skip connection.
 
-    The skip carries the activation's output: the published one works in place. (The ReLU behind it sees no difference.)
+    The skip is the output of the activation, because the published one is in-place. (The ReLU after it makes no
+    difference.)
     """
 
     def __init__(self, outer: int, inner: int, below: nn.Module | None):
@@ -56,7 +57,7 @@ class _Outermost(nn.Module):
 
 
 class Anime2Sketch(nn.Module):
-    """RGB to one plane of dark lines on white."""
+    """RGB to one channel of dark lines on white."""
 
     def __init__(self) -> None:
         super().__init__()

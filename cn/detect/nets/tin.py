@@ -1,4 +1,4 @@
-"""TIN, traditional-method-inspired edge detection: small, and free to use (MIT).
+"""TIN, traditional-method-inspired edge detection: a small network under the MIT license.
 
 Source: model.py of jannctu/TIN; its weights are TIN1.pth (one stage) and TIN2.pth (two).
 """
@@ -17,14 +17,14 @@ ENRICHED, SCORED, RATE = 32, 8, 4
 
 
 class Enrichment(nn.Module):
-    """Features, and the same seen through four dilated convolutions, added up."""
+    """The sum of features and of four dilated convolutions of them."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(channels, ENRICHED, 3, padding=1)
         for index in range(1, 5):
-            reach = RATE * index
-            self.add_module(f"conv{index}", nn.Conv2d(ENRICHED, ENRICHED, 3, padding=reach, dilation=reach))
+            dilation = RATE * index
+            self.add_module(f"conv{index}", nn.Conv2d(ENRICHED, ENRICHED, 3, padding=dilation, dilation=dilation))
 
     def forward(self, x: Tensor) -> Tensor:
         near = F.relu(self.conv(x), inplace=True)
@@ -35,11 +35,11 @@ class Enrichment(nn.Module):
 
 
 class TIN(nn.Module):
-    """`stages` is 1 or 2, as the number in the file's name."""
+    """`stages` is 1 or 2, the number in the file's name."""
 
     @classmethod
     def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """TIN1 or TIN2, as the file is."""
+        """TIN1 or TIN2, depending on the file."""
         return cls(2 if "conv2_1.weight" in shapes else 1)
 
     def __init__(self, stages: int = 2):

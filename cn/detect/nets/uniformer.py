@@ -1,4 +1,4 @@
-"""UniFormer-S: two fine stages of convolutions that mix what is near, two coarse ones of attention to everything.
+"""UniFormer-S: two fine stages with local convolutions, two coarse ones with global attention.
 
 Names are those of `backbone` in the published upernet_global_small.pth. Source: UniFormer's semantic segmentation
 (mmseg backbone uniformer.py, with neither windows nor hybrid blocks); Li et al., arXiv:2201.09450.
@@ -17,7 +17,7 @@ PATCHES = (4, 2, 2, 2)
 HEAD = 64
 EXPANSION = 4
 EPS = 1e-6
-"""Of all LayerNorms but those of the patch embeddings, which have PyTorch's 1e-5."""
+"""Of all LayerNorms except those of the patch embeddings, which have PyTorch's 1e-5."""
 
 
 def over_channels(norm: nn.LayerNorm, x: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def _conv1x1(channels: int, width: int) -> nn.Module:
 
 
 class PatchEmbed(nn.Module):
-    """Squares of `patch` pixels to one cell each; what is left over at the right and at the bottom is not seen."""
+    """Patches of `patch` × `patch` pixels to one cell each; the remainder at the right and bottom is dropped."""
 
     def __init__(self, channels: int, width: int, patch: int):
         super().__init__()
@@ -42,7 +42,7 @@ class PatchEmbed(nn.Module):
 
 
 class MLP(nn.Module):
-    """Widen, GELU, narrow: of cells by 1×1 convolutions, of tokens by linear layers."""
+    """Two layers with a GELU: 1×1 convolutions for cells, linear layers for tokens."""
 
     def __init__(self, width: int, layer: Callable[[int, int], nn.Module]):
         super().__init__()
@@ -54,7 +54,7 @@ class MLP(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """A transformer's block with a 5×5 depthwise convolution in the place of attention (CBlock), (B, C, h, w)."""
+    """A transformer block with a 5×5 depthwise convolution instead of attention (CBlock), (B, C, h, w)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -73,7 +73,7 @@ class ConvBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every token looks at every other."""
+    """Multi-head self-attention."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -81,13 +81,13 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, C) → (B, n, C); the n × n weights are never held as a whole."""
+        """(B, n, C) → (B, n, C), without storing the n × n weights."""
         q, k, v = (part.unflatten(2, (-1, HEAD)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1))
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class AttentionBlock(nn.Module):
-    """A transformer's block that knows places by a 3×3 depthwise convolution (SABlock), (B, C, h, w)."""
+    """A transformer block with a 3×3 depthwise convolution as position embedding (SABlock), (B, C, h, w)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -124,6 +124,6 @@ class UniFormer(nn.Module):
             x = self.get_submodule(f"blocks{stage}")(self.get_submodule(f"patch_embed{stage}")(x))
             norm = self.get_submodule(f"norm{stage}")
             assert isinstance(norm, nn.LayerNorm)
-            # The next stage goes on from what has not been normalized.
+            # The input of the next stage is not normalized.
             features.append(over_channels(norm, x))
         return features

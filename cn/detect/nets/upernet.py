@@ -1,4 +1,4 @@
-"""UPerNet on UniFormer-S, the network that made the maps of the released segmentation ControlNet (ADE20K).
+"""UPerNet on UniFormer-S, the network behind the maps of the released segmentation ControlNet (ADE20K).
 
 Names are those of `state_dict` in the published upernet_global_small.pth. Source: mmseg's UPerHead and FCNHead with
 configs/_base_/models/upernet_uniformer.py; Xiao et al., arXiv:1807.10221.
@@ -16,7 +16,7 @@ from cn.detect.nets.uniformer import WIDTHS, UniFormer
 CLASSES = 150
 WIDTH = 512
 POOLS = (1, 2, 3, 6)
-"""Cells a side to which the coarsest features are averaged, to know what kind of place it is."""
+"""Side lengths of the pooled grids of the pyramid, which add global context."""
 
 AUXILIARY_WIDTH = 256
 
@@ -33,13 +33,13 @@ class ConvModule(nn.Module):
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
-def enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) at the size of `like`, bilinear."""
+def resize_like(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) resized bilinearly to the size of `like`."""
     return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class UPerHead(nn.Module):
-    """`decode_head`: a pyramid of averages over the coarsest features, then all four scales joined at the finest."""
+    """`decode_head`: pyramid pooling of the coarsest features, then a feature pyramid over all four scales."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,19 +54,19 @@ class UPerHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Four features, finest first → logits (B, 150, h, w) of the size of the finest."""
         coarsest = features[-1]
-        around = [enlarged(pooled(coarsest), coarsest) for pooled in self.psp_modules]
-        path = self.bottleneck(torch.cat([coarsest, *around], dim=1))
+        context = [resize_like(pooled(coarsest), coarsest) for pooled in self.psp_modules]
+        path = self.bottleneck(torch.cat([coarsest, *context], dim=1))
         paths = [path]
         for lateral, feature in reversed(list(zip(self.lateral_convs, features[:-1], strict=True))):
-            path = lateral(feature) + enlarged(path, feature)
+            path = lateral(feature) + resize_like(path, feature)
             paths.insert(0, path)
         refined = [conv(x) for conv, x in zip(self.fpn_convs, paths[:-1], strict=True)]
-        joined = torch.cat([enlarged(x, features[0]) for x in [*refined, paths[-1]]], dim=1)
+        joined = torch.cat([resize_like(x, features[0]) for x in [*refined, paths[-1]]], dim=1)
         return self.conv_seg(self.fpn_bottleneck(joined))
 
 
 class AuxiliaryHead(nn.Module):
-    """`auxiliary_head`: a second opinion from the third stage that helped in training. It has no forward."""
+    """`auxiliary_head`: a second classifier on the third stage, used in training only. It has no forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,19 +75,19 @@ class AuxiliaryHead(nn.Module):
 
 
 class UniFormerUPerNet(nn.Module):
-    """RGB (B, 3, H, W) by `mean` and `deviation`, sides ≥ 32 → logits (B, 150, H // 4, W // 4) of ADE20K's classes.
+    """RGB (B, 3, H, W) normalized by `mean` and `std`, sides ≥ 32 → logits (B, 150, H // 4, W // 4) for ADE20K.
 
-    The published file holds an auxiliary head that nothing uses; it is there to take its tensors. `auxiliary=False`
-    is the network of a file from which it was removed.
+    The published file holds an unused auxiliary head, which exists here to load its tensors. `auxiliary=False` is for
+    files from which it was removed.
     """
 
     mean = (123.675, 116.28, 103.53)
-    deviation = (58.395, 57.12, 57.375)
+    std = (58.395, 57.12, 57.375)
     """Of red, green and blue in 0..255."""
 
     @classmethod
     def for_tensors(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """With the auxiliary head where the file has it."""
+        """With the auxiliary head if the file has it."""
         return cls(any(name.startswith("auxiliary_head.") for name in shapes))
 
     def __init__(self, auxiliary: bool = True) -> None:

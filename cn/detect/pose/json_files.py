@@ -1,4 +1,4 @@
-"""Files of people as JSON: one image, a list of them, or a line for each (`pose_json` says what an image is)."""
+"""JSON files of people: one image, a list of images, or one image per line (`json_format` defines an image)."""
 
 import json
 import os
@@ -8,41 +8,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cn.detect.pose.json_format import Posed, picture_of
+from cn import errors
+from cn.detect.pose.json_format import parse_image
+from cn.detect.pose.people import ImagePoses
 from cn.errors import InputError
 from cn.files import reason
 
-LARGEST = 64 << 20
-"""Files of more bytes are refused: no image has so many people."""
+MAX_BYTES = 64 << 20
+"""Larger files are refused: no image has so many people."""
 
 
 @dataclass(frozen=True)
 class PoseFile:
-    """What a file holds: the images are looked into one by one, so that one that is broken spoils no other."""
+    """The content of a file. Images are parsed one by one, so an invalid one does not affect the others."""
 
     path: str
-    """What messages call it."""
+    """The file's name in messages."""
     records: Sequence[Any]
-    several: bool
-    """Whether it is a list, even of one."""
+    is_list: bool
+    """Whether the file holds a list, even with one element."""
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def picture(self, number: int = 0, size: tuple[int, int] | None = None, least: float | None = None) -> Posed:
-        """One of the images; `size` = (height, width) is for those that do not say it.
+    def image(self, number: int = 0, size: tuple[int, int] | None = None, min_score: float | None = None) -> ImagePoses:
+        """One of the images; `size` = (height, width) is used for those without a canvas.
 
-        Points with a score below `least` count as not found; by default, all with a score above 0 are taken, but of
-        files without a canvas, which OpenPose itself wrote, only what it would draw.
-        Raises InputError, in one line, for what cannot be understood.
+        Points with a score below `min_score` count as not found. By default, all points with a score above 0 are used;
+        in files without a canvas, which OpenPose itself wrote, only those that it would draw.
+        Raises InputError, in one line, for invalid images.
         """
-        where = f"{self.path}[{number}]" if self.several else self.path
-        return picture_of(self.records[number], where, size, least)
+        with errors.about(f"{self.path}[{number}]" if self.is_list else self.path):
+            return parse_image(self.records[number], size, min_score)
 
     def names(self) -> list[str]:
-        """What the images are called: as their maps were in the run that wrote the records, else by their numbers.
+        """The names of the images: those of the maps in the run that wrote the records, else their numbers.
 
-        Paths without ending, none of which leads out of the folder that they are put into, whatever a record says.
+        They are paths without extension and never lead out of the output folder, whatever a record contains.
         """
         numbers = [f"{number:04}" for number in range(len(self))]
         outputs = [record.get("output") for record in self.records if isinstance(record, dict)]
@@ -55,40 +57,44 @@ class PoseFile:
 
 
 def open_poses(path: Path | str) -> PoseFile:
-    """A JSON file ("-": standard input). Raises InputError, in one line, for what is not there or is no such file."""
+    """A JSON file ("-": standard input). Raises InputError, in one line, for missing or invalid files."""
     if str(path) == "-":
         return parse(sys.stdin.buffer.read(), "standard input")
     try:
         with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        raise InputError(f"cannot be read: {reason(error)}", path=path) from error
     return parse(data, str(path))
 
 
 def parse(data: bytes | str, name: str) -> PoseFile:
-    """The same of a text; `name` is what messages call it."""
-    if len(data) > LARGEST:
-        raise InputError(f"{name}: more than {LARGEST >> 20} MB are no poses")
+    """The content of a JSON text; `name` is its name in messages. Raises InputError for invalid JSON."""
+    with errors.about(name):
+        loaded = _load(data)
+    return PoseFile(name, loaded, True) if isinstance(loaded, list) else PoseFile(name, [loaded], False)
+
+
+def _load(data: bytes | str) -> Any:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"more than {MAX_BYTES >> 20} MB, too large for poses")
     try:
-        loaded = _loaded(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
+        loaded = _load_json_or_lines(data.decode("utf-8-sig") if isinstance(data, bytes) else data)
     except RecursionError:
-        raise InputError(f"{name}: is nested too deeply for poses") from None
+        raise InputError("is nested too deeply for poses") from None
     except UnicodeDecodeError:
-        raise InputError(f"{name}: is not UTF-8, as JSON is") from None
+        raise InputError("is not UTF-8, the encoding of JSON") from None
     except ValueError as error:
-        # Python's message for numbers of thousands of digits is advice for programmers.
-        what = "holds a number with too many digits" if "digits" in str(error) else f"is no JSON: {error}"
-        raise InputError(f"{name}: {what}") from None
-    if not isinstance(loaded, list):
-        return PoseFile(name, [loaded], False)
-    if not loaded:
-        raise InputError(f"{name}: is an empty list, where a list has an object for each image")
-    return PoseFile(name, loaded, True)
+        # Python's message for numbers with thousands of digits is advice for programmers.
+        too_long = "digits" in str(error)
+        raise InputError("holds a number with too many digits" if too_long else f"invalid JSON: {error}") from None
+    if isinstance(loaded, list) and not loaded:
+        raise InputError("is an empty list; expected an object for each image")
+    return loaded
 
 
-def _loaded(text: str) -> Any:
-    """What JSON says; several values, a line for each, are a list."""
+def _load_json_or_lines(text: str) -> Any:
+    """One JSON value; several lines of objects become a list."""
     try:
         return json.loads(text)
     except ValueError:

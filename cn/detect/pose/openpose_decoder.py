@@ -1,9 +1,9 @@
-"""From maps of key points and part affinities to people: the greedy decoder of OpenPose, and its lightweight kin.
+"""From confidence maps and part affinity fields to people: the greedy decoders of OpenPose and of the lightweight one.
 
-Peaks of the maps are candidates for key points (`peaks`). Two candidates make a limb where the part affinities between
-them run from one to the other (`limbs`); limbs that share a candidate make a person. Sources: body.py in
+Peaks of the confidence maps are candidates for keypoints (`peaks`). Two candidates form a limb if the part affinity
+field follows the line between them (`limbs`); limbs that share a candidate form a person. Sources: body.py in
 annotator/openpose of the release, modules/keypoints.py of Daniil-Osokin's lightweight-human-pose-estimation.pytorch.
-The results are the same, but where a joint has more than `peaks.MOST_PEAKS` candidates.
+The results are the same, except where a joint has more than `peaks.MAX_PEAKS` candidates.
 """
 
 from collections.abc import Callable
@@ -12,123 +12,145 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cn.detect.pose.enlarged_maps import Fields
-from cn.detect.pose.limbs import LINKS, Bond, find_bonds
+from cn.detect.pose.limbs import LINKS, Connection, find_connections
 from cn.detect.pose.peaks import Peaks, find_peaks
 from cn.detect.pose.skeleton import JOINTS
+from cn.detect.pose.upsampled_maps import Fields
 
-ONLY_HEAD = 17
-"""Links from here on never begin a person."""
+EAR_LINKS = 17
+"""Links from this index on, shoulder to ear, never start a person."""
 
 
 @dataclass
-class Row:
-    """A person in the making: the candidate of each joint (-1: none), the sum of all scores, and joints counted."""
+class PartialPose:
+    """A person during assembly."""
 
     joints: list[int]
+    """The candidate of each joint; -1: none."""
     total: float
+    """Sum of the scores of joints and limbs."""
     count: int
+    """Number of joints counted."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Where the two decoders differ."""
+class DecoderSettings:
+    """The differences between the two decoders."""
 
     sigma: float
     strict: bool
-    apart: float
+    min_distance: float
     """See `peaks.find_peaks`; in pixels of the fields."""
     agreeing_only: bool
-    """See `limbs.find_bonds`."""
-    assemble: Callable[[list[Peaks], list[list[Bond]]], list[Row]]
-    fewest: int
-    lowest: float
+    """See `limbs.find_connections`."""
+    assemble: Callable[[list[Peaks], list[list[Connection]]], list[PartialPose]]
+    min_joints: int
+    min_score: float
     """People with fewer joints counted, or a lower score per joint, are dropped."""
 
 
-def decode(heat: Fields, affinities: Fields, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """People (n, 18, 3): x, y in pixels of the fields and the heat there, zeros where not found; their scores (n,).
+def decode(heat: Fields, pafs: Fields, settings: DecoderSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """People (n, 18, 3): x, y in pixels of the fields and the confidence, zeros where not found; and scores (n,).
 
-    `heat` has a map for each of the 18 joints, `affinities` 38.
+    `heat` holds a confidence map for each of the 18 joints, `pafs` the 38 part affinity fields.
     """
-    peaks = find_peaks(heat, rules.sigma, rules.strict, rules.apart)
-    bonds = find_bonds(affinities, peaks, rules.agreeing_only)
-    rows = [
-        row
-        for row in rules.assemble(peaks, bonds)
-        if row.count >= rules.fewest and row.total / row.count >= rules.lowest
+    peaks = find_peaks(heat, settings.sigma, settings.strict, settings.min_distance)
+    connections = find_connections(pafs, peaks, settings.agreeing_only)
+    poses = [
+        pose
+        for pose in settings.assemble(peaks, connections)
+        if pose.count >= settings.min_joints and pose.total / pose.count >= settings.min_score
     ]
-    people = np.zeros((len(rows), len(JOINTS), 3))
-    for person, row in zip(people, rows, strict=True):
-        for joint, number in enumerate(row.joints):
+    people = np.zeros((len(poses), len(JOINTS), 3))
+    for person, pose in zip(people, poses, strict=True):
+        for joint, number in enumerate(pose.joints):
             if number >= 0:
-                found = peaks[joint]
-                # Where smoothing finds a peak beside a hole the heat may be nothing; the point is found all the same.
-                person[joint] = found.x[number], found.y[number], max(found.heat[number], 1e-6)
-    return people, np.array([row.total for row in rows])
+                x, y, confidence = (values[number] for values in peaks[joint])
+                # Smoothing can put a peak where the confidence itself is 0; the keypoint still counts as found.
+                person[joint] = x, y, max(confidence, 1e-6)
+    return people, np.array([pose.total for pose in poses])
 
 
-def merged(peaks: list[Peaks], bonds: list[list[Bond]]) -> list[Row]:
-    """OpenPose's assembly: a limb joins the person that has one of its ends, or two people with nothing in common."""
-    rows: list[Row] = []
+def assemble_openpose(peaks: list[Peaks], connections: list[list[Connection]]) -> list[PartialPose]:
+    """OpenPose's assembly: a limb extends a person with one of its ends, or merges two people without common joints."""
+    poses: list[PartialPose] = []
     for link, (a, b) in enumerate(LINKS):
-        for bond in bonds[link]:
-            mine = [row for row in rows if row.joints[a] == bond.start or row.joints[b] == bond.end]
-            if len(mine) > 1 and not any(
-                i >= 0 and j >= 0 for i, j in zip(mine[0].joints, mine[1].joints, strict=True)
-            ):
-                _absorb(mine[0], mine[1], bond.score)
-                rows = [row for row in rows if row is not mine[1]]
-            elif len(mine) > 1 or (mine and mine[0].joints[b] != bond.end):
-                _extend(mine[0], b, bond, peaks)
-            elif not mine and link < ONLY_HEAD:
-                rows.append(_new(a, b, bond, peaks))
-    return rows
+        for connection in connections[link]:
+            matches = [pose for pose in poses if pose.joints[a] == connection.start or pose.joints[b] == connection.end]
+            if len(matches) > 1 and not _have_common_joints(matches[0], matches[1]):
+                _merge(matches[0], matches[1], connection.score)
+                poses = [pose for pose in poses if pose is not matches[1]]
+            elif len(matches) > 1 or (matches and matches[0].joints[b] != connection.end):
+                _extend(matches[0], b, connection, peaks)
+            elif not matches and link < EAR_LINKS:
+                poses.append(_start(a, b, connection, peaks))
+    return poses
 
 
-def extended(peaks: list[Peaks], bonds: list[list[Bond]]) -> list[Row]:
-    """The lightweight assembly: a limb joins all who have its start; nobody is merged.
+def assemble_light(peaks: list[Peaks], connections: list[list[Connection]]) -> list[PartialPose]:
+    """The lightweight assembly: a limb extends all people with its start; people are never merged.
 
-    Links to the ears fill in what is missing and do not count.
+    Links to the ears add missing joints and are not counted.
     """
-    rows: list[Row] = []
+    poses: list[PartialPose] = []
     for link, (a, b) in enumerate(LINKS):
-        for bond in bonds[link]:
-            if link >= ONLY_HEAD:
-                _fill_in(rows, a, b, bond)
-            elif mine := [row for row in rows if row.joints[a] == bond.start]:
-                for row in mine:
-                    _extend(row, b, bond, peaks)
+        for connection in connections[link]:
+            if link >= EAR_LINKS:
+                _add_missing(poses, a, b, connection)
+            elif matches := [pose for pose in poses if pose.joints[a] == connection.start]:
+                for pose in matches:
+                    _extend(pose, b, connection, peaks)
             else:
-                rows.append(_new(a, b, bond, peaks))
-    return rows
+                poses.append(_start(a, b, connection, peaks))
+    return poses
 
 
-def _new(a: int, b: int, bond: Bond, peaks: list[Peaks]) -> Row:
+def _start(a: int, b: int, connection: Connection, peaks: list[Peaks]) -> PartialPose:
     joints = [-1] * len(JOINTS)
-    joints[a], joints[b] = bond.start, bond.end
-    return Row(joints, float(peaks[a].heat[bond.start] + peaks[b].heat[bond.end]) + bond.score, 2)
+    joints[a], joints[b] = connection.start, connection.end
+    confidence = float(peaks[a].heat[connection.start] + peaks[b].heat[connection.end])
+    return PartialPose(joints, confidence + connection.score, 2)
 
 
-def _extend(row: Row, b: int, bond: Bond, peaks: list[Peaks]) -> None:
-    row.joints[b] = bond.end
-    row.count += 1
-    row.total += float(peaks[b].heat[bond.end]) + bond.score
+def _extend(pose: PartialPose, b: int, connection: Connection, peaks: list[Peaks]) -> None:
+    pose.joints[b] = connection.end
+    pose.count += 1
+    pose.total += float(peaks[b].heat[connection.end]) + connection.score
 
 
-def _absorb(row: Row, other: Row, score: float) -> None:
-    row.joints = [max(i, j) for i, j in zip(row.joints, other.joints, strict=True)]
-    row.count += other.count
-    row.total += other.total + score
+def _have_common_joints(one: PartialPose, other: PartialPose) -> bool:
+    return any(i >= 0 and j >= 0 for i, j in zip(one.joints, other.joints, strict=True))
 
 
-def _fill_in(rows: list[Row], a: int, b: int, bond: Bond) -> None:
-    for row in rows:
-        if row.joints[a] == bond.start and row.joints[b] == -1:
-            row.joints[b] = bond.end
-        elif row.joints[b] == bond.end and row.joints[a] == -1:
-            row.joints[a] = bond.start
+def _merge(pose: PartialPose, other: PartialPose, score: float) -> None:
+    pose.joints = [max(i, j) for i, j in zip(pose.joints, other.joints, strict=True)]
+    pose.count += other.count
+    pose.total += other.total + score
 
 
-OPENPOSE = Rules(sigma=3.0, strict=False, apart=0.0, agreeing_only=False, assemble=merged, fewest=4, lowest=0.4)
-LIGHT = Rules(sigma=0.0, strict=True, apart=6.0, agreeing_only=True, assemble=extended, fewest=3, lowest=0.2)
+def _add_missing(poses: list[PartialPose], a: int, b: int, connection: Connection) -> None:
+    for pose in poses:
+        if pose.joints[a] == connection.start and pose.joints[b] == -1:
+            pose.joints[b] = connection.end
+        elif pose.joints[b] == connection.end and pose.joints[a] == -1:
+            pose.joints[a] = connection.start
+
+
+OPENPOSE = DecoderSettings(
+    sigma=3.0,
+    strict=False,
+    min_distance=0.0,
+    agreeing_only=False,
+    assemble=assemble_openpose,
+    min_joints=4,
+    min_score=0.4,
+)
+LIGHT = DecoderSettings(
+    sigma=0.0,
+    strict=True,
+    min_distance=6.0,
+    agreeing_only=True,
+    assemble=assemble_light,
+    min_joints=3,
+    min_score=0.2,
+)

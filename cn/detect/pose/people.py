@@ -1,5 +1,6 @@
-"""Who is in an image, whichever network found them, and the paper's rule for images that show a person."""
+"""The people in an image, from any network or file, and the paper's rule for images that show a person."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,24 +10,36 @@ from cn.detect.pose import skeleton
 from cn.detect.settings import PeopleSettings
 
 PERSON_SHARE = PeopleSettings.min_keypoints
-"""§3.5: the paper keeps pictures in which 30 % of the key points of a whole body are found."""
+"""§3.5: the paper keeps images in which 30 % of the keypoints of a whole body are detected."""
 
 
 class People(NamedTuple):
-    """Who was found in a picture, in the decoder's order."""
+    """The people in an image, in the decoder's order."""
 
     keypoints: NDArray[np.float64]
-    """(n, 18, 3): x, y, score."""
+    """(n, 18, 3): x and y in pixels of the image and a score, 0 for a joint that was not found."""
     scores: NDArray[np.float64]
-    """(n,): what the decoder adds up for joints and limbs, or the score of the person's box."""
+    """(n,): the decoder's sum over joints and limbs, or the score of the person's box."""
 
 
-def shows_person(people: NDArray[np.floating], size: tuple[int, int], share: float = PERSON_SHARE) -> bool:
-    """Whether at least `share` of somebody's 18 key points lie in a picture of `size` = (height, width).
+@dataclass(frozen=True)
+class ImagePoses:
+    """The bodies and hands of the people in an image, and its size in pixels."""
 
-    The paper's rule for what counts as a picture with a person. `people` is (n, 18, 3), whichever way they were found.
+    people: NDArray[np.float64]
+    """(n, 18, 3): x and y in pixels and a score, 0 where not found."""
+    hands: NDArray[np.float64]
+    """(n, 2, 21, 3): left and right, zeros for a missing hand."""
+    height: int
+    width: int
+
+
+def shows_person(people: NDArray[np.floating], size: tuple[int, int], min_keypoints: float = PERSON_SHARE) -> bool:
+    """Whether an image of `size` = (height, width) shows the fraction `min_keypoints` of somebody's 18 keypoints.
+
+    The paper's criterion for an image with a person. `people` is (n, 18, 3).
     """
     bodies = np.asarray(people, np.float64).reshape(-1, len(skeleton.JOINTS), 3)
     places = bodies[..., :2]
     inside = ((places >= 0) & (places < np.array(size[::-1]))).all(axis=-1)
-    return bool(((skeleton.found(bodies) & inside).mean(axis=-1) >= share).any())
+    return bool(((skeleton.detected(bodies) & inside).mean(axis=-1) >= min_keypoints).any())

@@ -41,7 +41,7 @@ def ade20k_ids(
     Preprocessed as in the network's training. The released annotator swaps red and blue; so does `swapped_channels`,
     with that annotator's results. Up to `batch` images that are resized to the same size are one batch.
     """
-    mean, std = np.array(network.mean, np.float32), np.array(network.deviation, np.float32)
+    mean, std = np.array(network.mean, np.float32), np.array(network.std, np.float32)
     order = -1 if swapped_channels else 1
     resized = [_resized(image, ade20k_size(*image.shape[:2])) for image in images]
     preprocessed = [(x[..., ::order] - mean) / std for x in resized]

@@ -1,7 +1,7 @@
-"""From measured depth to points and normals, for photographs whose camera is known.
+"""From depth to normals, for a known camera.
 
-Camera space is right (x), up (y) and towards the viewer (z), so that what is seen has negative z. Lengths are in one
-unit throughout, meters as a rule; pixels count from the center of the top left one.
+Camera space is right (x), up (y) and towards the viewer (z), so visible points have negative z. All lengths have the
+same unit, usually meters. The center of the top left pixel is (0, 0).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 RADIUS = 2
+"""Pixels around each pixel that a plane is fitted to."""
+
 EDGE = 0.05
+"""Relative difference of inverse depth above which a neighbor belongs to another surface."""
 
 
 @dataclass(frozen=True)
@@ -23,42 +26,21 @@ class Camera:
     cy: float
 
     def rays(self, height: int, width: int) -> NDArray[np.float64]:
-        """What each pixel looks along, (h, w, 3), as long as one unit of depth."""
+        """The viewing ray of each pixel, (h, w, 3), scaled to a depth of 1."""
         x = (np.arange(width) - self.cx) / self.fx
         y = (self.cy - np.arange(height)) / self.fy
         return np.stack([*np.meshgrid(x, y), np.full((height, width), -1.0)], axis=-1)
 
 
-def depth_from_disparity(
-    disparity: NDArray[np.floating], focal: float, baseline: float, offset: float = 0.0
-) -> NDArray[np.float64]:
-    """Depth (h, w), in the unit of `baseline`, of the left image of a rectified stereo pair: focal · baseline / d.
-
-    `disparity` (h, w) and `focal` are in pixels; `offset` (Middlebury's doffs) is how much farther right the principal
-    point of the right image lies. Depth is NaN where disparity is not finite, and infinite where it is not positive.
-    """
-    total = np.asarray(disparity, np.float64) + offset
-    depth = np.full(total.shape, np.nan)
-    depth[np.isfinite(total)] = np.inf
-    return np.divide(focal * baseline, total, out=depth, where=np.isfinite(total) & (total > 0))
-
-
-def points_from_depth(depth: NDArray[np.floating], camera: Camera) -> NDArray[np.float64]:
-    """The point that each pixel shows, (h, w, 3) in camera space; NaN where depth is not finite or not positive."""
-    height, width = depth.shape
-    distance = np.where(_known(depth), depth, np.nan)
-    return camera.rays(height, width) * distance[..., None]
-
-
 def surface_normals(
     depth: NDArray[np.floating], camera: Camera, *, radius: int = RADIUS, edge: float = EDGE
 ) -> NDArray[np.float64]:
-    """Unit normals (h, w, 3) in camera space of what depth (h, w) shows; they face the camera, and are 0 where unknown.
+    """Unit normals (h, w, 3) in camera space from depth (h, w); they face the camera, and are 0 where unknown.
 
-    Over a plane inverse depth is a linear function of the pixel, whatever the plane's slant. So one is fitted, by least
-    squares, to the (2 · `radius` + 1)² pixels around each, leaving out those that are unknown or whose inverse depth
-    differs by more than the share `edge`: they belong to another surface. Planes come out exactly. Unknown are pixels
-    whose depth is not finite or not positive, or that have no three neighbors to fit to.
+    The inverse depth of a plane is a linear function of the pixel coordinates. Such a function is fitted by least
+    squares to the (2 · `radius` + 1)² pixels around each pixel, without those that are unknown or whose inverse depth
+    differs by more than the fraction `edge` (another surface). Planes are exact. A normal is unknown where the depth is
+    not finite or not positive, or where there are fewer than three neighbors to fit to.
     """
     known = _known(depth)
     inverse = np.divide(1.0, depth, out=np.zeros(depth.shape), where=known)
@@ -80,24 +62,24 @@ def _fitted_plane(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Value and slopes (across, down) at each pixel of the linear function fitted around it; NaN without one."""
     height, width = inverse.shape
-    padded, there = np.pad(inverse, radius), np.pad(known, radius)
-    # Sums of 1, u, v, u², uv, v² and of w, uw, vw over the neighbors that count, u and v from the pixel itself.
+    padded, padded_known = np.pad(inverse, radius), np.pad(known, radius)
+    # Sums of 1, u, v, u², uv, v² and of w, uw, vw over the neighbors that count; u and v are relative to the pixel.
     sums = np.zeros((9, height, width))
-    reach = range(-radius, radius + 1)
-    for v in reach:
-        for u in reach:
+    offsets = range(-radius, radius + 1)
+    for v in offsets:
+        for u in offsets:
             rows, columns = slice(radius + v, radius + v + height), slice(radius + u, radius + u + width)
             other = padded[rows, columns]
-            counts = there[rows, columns] & (np.abs(other - inverse) <= edge * inverse)
+            counts = padded_known[rows, columns] & (np.abs(other - inverse) <= edge * inverse)
             for total, factor in zip(sums, (1, u, v, u * u, u * v, v * v), strict=False):
                 total += factor * counts
             for total, factor in zip(sums[6:], (1, u, v), strict=True):
                 total += np.where(counts, factor * other, 0.0)
     n, su, sv, suu, suv, svv, w, uw, vw = sums
-    # The normal equations, by cofactors: their matrix is symmetric and only 3×3.
+    # The normal equations by cofactors: their matrix is symmetric and only 3×3.
     c00, c01, c02 = suu * svv - suv * suv, suv * sv - su * svv, su * suv - suu * sv
     c11, c12, c22 = n * svv - sv * sv, su * sv - n * suv, n * suu - su * su
-    # All sums are whole numbers, so that neighbors on one line give exactly 0.
+    # All sums are integers, so collinear neighbors give exactly 0.
     determinant = n * c00 + su * c01 + sv * c02
     scale = np.divide(1.0, determinant, out=np.full(n.shape, np.nan), where=known & (determinant > 0))
     center = (c00 * w + c01 * uw + c02 * vw) * scale

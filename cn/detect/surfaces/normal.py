@@ -1,8 +1,8 @@
 """Normal maps (`normal`) from a network's inverse depth, as published. (True normals: `surfaces.ground_truth`.)
 
 Maps are uint8 (h, w, 3) RGB: red for surfaces that face left, green for up, blue for the viewer; (127, 127, 255) is
-flat. That is how people store and expect them, and how `cn` writes them. The released v1.0 normal ControlNet was
-trained on the channels the other way round (BGR in): whoever feeds it reverses them first, with `reversed_channels`.
+flat. This is the common convention, and `cn` writes it. The released v1.0 normal ControlNet was trained on BGR: its
+input needs `reversed_channels`.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Images, NetworkDetector, fraction
 from cn.detect.settings import NormalSettings
-from cn.detect.surfaces.depth import depth_by_network, depth_range, settle
+from cn.detect.surfaces.depth import depth_range, predict_depth, replace_nonfinite
 from cn.detect.surfaces.encoding import FLAT, unit_range
 from cn.errors import UsageError
 from cn.images.resizing import resize
 
-STRENGTH, BACKGROUND = NormalSettings.strength, NormalSettings.background
-"""Of the released annotator; the app of the released normal ControlNet sets 0.4."""
+STRENGTH = NormalSettings.strength
+"""The z component of the released annotator, before normalization."""
+
+BACKGROUND = NormalSettings.background
+"""The default of the released annotator; the app of the released normal ControlNet uses 0.4."""
 
 
 def normal_from_depth(
@@ -33,10 +36,10 @@ def normal_from_depth(
 ) -> NDArray[np.uint8]:
     """The normal map, uint8 `size` = (h, w) × 3 RGB, of a network's inverse depth (h', w'), as published.
 
-    The normal is (∂/∂x, ∂/∂y, `strength`) by 3×3 Sobel filters, scaled to length 1 (annotator/midas). These are no
-    true normals: they depend on the network's unit of depth and on the size it works at, so a larger `strength` gives
-    flatter maps and each network wants its own; 2π was chosen for DPT-hybrid at a short side of 384. They are made at
-    that size, then brought to `size`. What is farther than the share `background` of the range, 0..1, is flat.
+    The normal is (∂/∂x, ∂/∂y, `strength`) by 3×3 Sobel filters, scaled to length 1 (annotator/midas). These are not
+    true normals: they depend on the network's unit of depth and input size. A larger `strength` gives flatter maps, and
+    each network needs its own; 2π was chosen for DPT-hybrid at a short side of 384. Normals are computed at that size,
+    then resized to `size`. Pixels below the fraction `background`, 0..1, of the range of inverse depth are flat.
     Raises UsageError unless `strength` is positive.
     """
     import cv2
@@ -44,7 +47,7 @@ def normal_from_depth(
     if not strength > 0:
         raise UsageError(f"the strength of normals is {strength}; it must be more than 0")
 
-    depth = np.ascontiguousarray(settle(inverse), np.float32)
+    depth = np.ascontiguousarray(replace_nonfinite(inverse), np.float32)
     x = np.asarray(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3))
     y = np.asarray(cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
     far = unit_range(depth) < background
@@ -57,7 +60,7 @@ def normal_from_depth(
 
 
 def reversed_channels(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map (h, w, 3) in the channel order that the released v1.0 normal ControlNet was trained on: RGB ↔ BGR."""
+    """A map (h, w, 3) with RGB ↔ BGR swapped: the order that the released v1.0 normal ControlNet was trained on."""
     return np.ascontiguousarray(colors[..., ::-1])
 
 
@@ -77,10 +80,10 @@ class NormalDetector(NormalSettings, NetworkDetector):
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         detections = []
-        for inverse, image in zip(depth_by_network(self.network, images, self.preprocessing), images, strict=True):
+        for inverse, image in zip(predict_depth(self.network, images, self.preprocessing), images, strict=True):
             size = image.shape[:2]
-            made = normal_from_depth(inverse, size, strength=self.strength, background=self.background)
-            flat = fraction((made == FLAT).all(axis=2))
-            shown = reversed_channels(made) if self.bgr else made
-            detections.append(Detection(shown, {"flat": flat} | depth_range(inverse)))
+            normals = normal_from_depth(inverse, size, strength=self.strength, background=self.background)
+            flat = fraction((normals == FLAT).all(axis=2))
+            channels = reversed_channels(normals) if self.bgr else normals
+            detections.append(Detection(channels, {"flat": flat} | depth_range(inverse)))
         return detections

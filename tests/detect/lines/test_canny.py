@@ -1,4 +1,4 @@
-"""The Canny detector: what it draws, and its random thresholds."""
+"""The Canny detector: its edges and its random thresholds."""
 
 import cv2
 import numpy as np
@@ -28,11 +28,11 @@ def test_a_step_is_one_white_line(channel):
 
 @pytest.mark.parametrize(("value", "seen"), [(50, False), (51, True)])
 def test_the_upper_threshold_is_in_units_of_the_sobel_gradient(value, seen):
-    # The 3×3 Sobel kernel weighs a step of v with 1 + 2 + 1: its gradient is 4 v, and an edge must exceed 200.
+    # The 3×3 Sobel kernel has the weights 1 + 2 + 1, so the gradient of a step of v is 4 v; an edge must exceed 200.
     assert canny(step(value), 100, 200).any() == seen
 
 
-def test_an_edge_goes_on_down_to_the_lower_threshold():
+def test_an_edge_continues_down_to_the_lower_threshold():
     image = np.zeros((64, 32, 3), np.uint8)
     image[:32, 16:] = 60
     image[32:, 16:] = 40
@@ -45,14 +45,14 @@ def test_flat_images_have_no_edges():
     assert not canny(np.full((40, 50, 3), 77, np.uint8)).any()
 
 
-def test_thresholds_follow_from_seed_and_name_alone():
+def test_thresholds_depend_on_seed_and_key_only():
     assert random_thresholds(0, "a/b.jpg") == random_thresholds(0, "a/b.jpg")
     assert random_thresholds(0, "a/b.jpg") != random_thresholds(1, "a/b.jpg")
     assert random_thresholds(0, "a/b.jpg") != random_thresholds(0, "a/c.jpg")
     assert random_thresholds(7, "undecodable\udcff.jpg") == random_thresholds(7, "undecodable\udcff.jpg")
 
 
-def test_the_ranges_are_filled_evenly():
+def test_thresholds_are_uniform_in_their_ranges():
     drawn = np.array([random_thresholds(3, f"{number}.png") for number in range(4000)])
     low, high = drawn.T
     assert (low.min(), low.max()) == (50, 150)
@@ -61,7 +61,7 @@ def test_the_ranges_are_filled_evenly():
     assert abs(((high - low - 50) / (250 - low)).mean() - 0.5) < 0.02
 
 
-def test_the_detector_says_which_thresholds_it_used():
+def test_the_detector_records_its_thresholds():
     fixed, random = CannyDetector(10, 20), CannyDetector(random=True, seed=5)
     convention = get("canny").convention
     assert fixed.info("a.png").params == {"low": 10, "high": 20, "convention": convention}
@@ -78,8 +78,8 @@ def test_the_detector_says_which_thresholds_it_used():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (3, 2), (127, 40), (128, 33), (129, 64), (300, 70)])
-def test_it_is_opencvs_canny_on_three_channels_to_the_pixel(size):
-    """The gradients are ours, in strips; sizes around a strip's, smooth images and noise, odd thresholds."""
+def test_edges_equal_opencvs_canny_on_three_channels(size):
+    """Gradients are computed in strips: sizes around that of a strip, smooth and noisy images, unusual thresholds."""
     rng = np.random.default_rng(size)
     noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2).reshape(noise.shape)

@@ -5,7 +5,7 @@ import pytest
 
 from cn.detect.lines.lineart import sketches, standard_lineart
 from cn.detect.nets.sketch import Anime2Sketch
-from tests.golden.make_detectors_edges import FILE, fill, photograph, picture
+from tests.golden.make_detectors_edges import FILE, fill, photograph, sample_image
 
 
 def golden(name):
@@ -19,21 +19,21 @@ def network():
 
 
 def close(ours, reference):
-    """Equal but for rounding: a level of difference, and at few points."""
+    """Equal except for rounding: one level of difference at few pixels."""
     assert ours.dtype == np.uint8
     difference = np.abs(ours.astype(int) - reference)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
 
 
-def test_sketches_are_those_of_the_published_annotator(network):
+def test_sketches_equal_those_of_the_published_annotator(network):
     reference = golden("sketch/map")
     assert reference.std() > 10
-    close(sketches(network, picture("sketch")[None])[0, ::3, ::3], reference)
+    close(sketches(network, sample_image("sketch")[None])[0, ::3, ::3], reference)
 
 
 def test_inverted_sketches_are_dark_on_white(network):
-    image = picture("sketch")[None, :64, :64]
+    image = sample_image("sketch")[None, :64, :64]
     assert np.array_equal(sketches(network, image, invert=True), 255 - sketches(network, image))
 
 
@@ -45,7 +45,7 @@ def test_any_size_gives_a_sketch_of_its_size(network, size):
     close(sketches(network, images[1:])[0], drawn[1])
 
 
-def test_the_method_without_weights_is_that_of_the_published_annotator():
+def test_the_method_without_weights_equals_the_published_annotator():
     photo = photograph("astronaut")[64:192, 128:320]
     close(standard_lineart(photo), golden("lineart"))
 
@@ -65,11 +65,11 @@ def test_dark_strokes_become_white_on_black():
     assert np.array_equal(standard_lineart(stroke(), invert=True), 255 - drawn)
 
 
-def test_strokes_lighter_than_the_paper_are_not_lines():
+def test_bright_strokes_are_not_lines():
     assert standard_lineart(stroke(paper=100, ink=220))[40:42, 12:88].max() == 0
 
 
-def test_faint_noise_is_not_blown_up():
+def test_faint_noise_is_not_amplified():
     noise = 128 + np.random.default_rng(0).normal(0, 2, (128, 128, 3))
     assert standard_lineart(noise.astype(np.uint8)).max() < 60
 

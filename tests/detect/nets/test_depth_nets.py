@@ -1,4 +1,4 @@
-"""The two depth networks: the names of the published files, and the numbers of other implementations."""
+"""The two depth networks: names equal the published files, outputs other implementations."""
 
 from functools import cache
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from cn.detect.nets.dpt import DPTHybrid
 from cn.detect.nets.loading import load, open_net
 from cn.detect.nets.midas_small import MidasSmall
-from cn.detect.surfaces.depth import HYBRID, SMALL, inverse_depth, preparation
+from cn.detect.surfaces.depth import inverse_depth
+from cn.detect.surfaces.preprocessing import HYBRID, SMALL, input_size
 from cn.errors import WeightsError
-from tests.helpers.depth_cases import NETWORKS, THINNED, filled, golden, network_input, picture, square_input
+from tests.helpers.depth_cases import NETWORKS, THINNED, filled, golden, network_input, sample_image, square_input
 from tests.helpers.model_helpers import parameters
 
 network = cache(filled)
@@ -40,7 +41,7 @@ def close(ours: Tensor, reference: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("kind", "tensors", "numbers"), [("dpt", 368, 123_146_985), ("small", 482, 21_320_545)])
-def test_names_and_shapes_are_those_of_the_published_file(kind, tensors, numbers):
+def test_names_and_shapes_equal_those_of_the_published_file(kind, tensors, numbers):
     ours = described(NETWORKS[kind])
     published = dict(line.split("\t") for line in str(golden(f"{kind}.keys")).splitlines())
     assert {name: str(shape) for name, shape in shapes(ours).items()} == published
@@ -49,42 +50,42 @@ def test_names_and_shapes_are_those_of_the_published_file(kind, tensors, numbers
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_the_numbers_are_those_of_the_released_annotator(kind):
+def test_outputs_equal_those_of_the_released_annotator(kind):
     ours = run(kind, network_input())
     assert ours.shape == (1, 96, 128)
     assert float((ours > 0).float().mean()) > 0.9, "a map that is cut off at 0 would prove nothing"
     close(ours[THINNED], golden(f"{kind}.annotator"))
 
 
-def test_the_numbers_are_those_of_transformers():
+def test_outputs_equal_those_of_transformers():
     close(run("dpt", square_input())[THINNED], golden("dpt.transformers"))
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "with the optimizer"])
-def test_a_file_in_the_published_layout_loads_and_is_known_by_its_tensors(tmp_path, wrapped):
+def test_a_file_in_the_published_layout_is_identified_and_loaded(tmp_path, wrapped):
     state = network("small").state_dict()
     torch.save({"optimizer": {"state": {}}, "model": state} if wrapped else state, tmp_path / "midas.pt")
     loaded = open_net("depth", tmp_path / "midas.pt")
     assert isinstance(loaded, MidasSmall)
-    assert preparation(loaded) == SMALL
+    assert input_size(loaded) == SMALL
     with torch.inference_mode():
         assert torch.allclose(loaded(square_input()), run("small", square_input()), atol=1e-5)
 
 
-def test_dpt_hybrid_loads_strictly_and_is_known_by_its_tensors(tmp_path):
-    # One number stands for all of a tensor, so that half a gigabyte need not be written.
+def test_dpt_hybrid_is_identified_and_loaded_strictly(tmp_path):
+    # Each tensor repeats one value, to avoid writing half a gigabyte.
     values = {name: torch.tensor(0.01 * len(name)) for name in shapes(described(DPTHybrid))}
     torch.save(
         {name: values[name].expand(shape) for name, shape in shapes(described(DPTHybrid)).items()}, tmp_path / "d"
     )
     loaded = open_net("depth", tmp_path / "d")
     assert isinstance(loaded, DPTHybrid)
-    assert preparation(loaded) == HYBRID
+    assert input_size(loaded) == HYBRID
     assert not loaded.training
     assert all(torch.equal(tensor, values[name].expand_as(tensor)) for name, tensor in loaded.state_dict().items())
 
 
-def test_other_weights_are_refused_by_name(tmp_path):
+def test_other_weights_are_refused_with_their_path(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*holds no depth network.*dpt_hybrid"):
         open_net("depth", tmp_path / "other.pt")
@@ -97,8 +98,8 @@ def test_other_weights_are_refused_by_name(tmp_path):
         load(MidasSmall, tmp_path / "other.pt")
 
 
-def test_a_network_sees_images_of_any_size_and_gives_the_same_each_time():
-    images = [picture(50, 70), picture(1, 1), picture(300, 20)]
+def test_any_image_size_works_and_the_result_is_deterministic():
+    images = [sample_image(50, 70), sample_image(1, 1), sample_image(300, 20)]
     first = inverse_depth(network("small"), images)
     assert [found.shape for found in first] == [SMALL.size(*image.shape[:2]) for image in images]
     assert all(found.dtype == np.float32 and np.isfinite(found).all() and found.min() >= 0 for found in first)

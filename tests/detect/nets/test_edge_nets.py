@@ -1,4 +1,4 @@
-"""The line and edge networks by hand: names and shapes of the published files, numbers of the published code."""
+"""The line and edge networks: names and shapes equal the published files, outputs the published code."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from cn.detect.nets.mlsd import MLSDLarge, MLSDTiny
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.nets.tin import TIN
 from cn.errors import InputError, WeightsError
-from tests.golden.make_detectors_edges import FILE, fill, picture
+from tests.golden.make_detectors_edges import FILE, fill, sample_image
 from tests.helpers.model_helpers import relative
 
 NETWORKS = {
@@ -42,7 +42,7 @@ def published(name):
 def same(ours, name, thinned=1):
     reference = torch.from_numpy(golden(name))
     assert relative(ours[..., ::thinned, ::thinned], reference) < 1e-4
-    assert float(reference.std()) > 1e-3, "a reference that says something"
+    assert float(reference.std()) > 1e-3, "the reference is not constant"
 
 
 def tensor(image):
@@ -50,7 +50,7 @@ def tensor(image):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_names_and_shapes_are_those_of_the_published_file(name):
+def test_names_and_shapes_equal_those_of_the_published_file(name):
     with torch.device("meta"):
         ours = NETWORKS[name]().state_dict()
     assert {key: str(tuple(value.shape)) for key, value in ours.items()} == published(name)
@@ -58,7 +58,7 @@ def test_names_and_shapes_are_those_of_the_published_file(name):
 
 @torch.inference_mode()
 def test_controlnet_hed_gives_the_five_logits_of_the_published_class():
-    sides = fill(ControlNetHED())(tensor(picture("hed")))
+    sides = fill(ControlNetHED())(tensor(sample_image("hed")))
     assert len(sides) == 5
     for number, side in enumerate(sides):
         same(side[0, 0], f"hed/{number}")
@@ -66,19 +66,19 @@ def test_controlnet_hed_gives_the_five_logits_of_the_published_class():
 
 @torch.inference_mode()
 def test_the_original_hed_gives_the_probabilities_of_the_first_release():
-    same(fill(BSDS500HED())(tensor(picture("bsds500")[..., ::-1]))[0, 0], "bsds500")
+    same(fill(BSDS500HED())(tensor(sample_image("bsds500")[..., ::-1]))[0, 0], "bsds500")
 
 
 @pytest.mark.parametrize("stages", [1, 2])
 @torch.inference_mode()
-def test_tin_gives_the_probabilities_of_its_authors_class_on_odd_sizes(stages):
-    same(fill(TIN(stages))(tensor(picture(f"tin{stages}")[..., ::-1]))[0, 0], f"tin{stages}")
+def test_tin_equals_its_authors_class_on_odd_sizes(stages):
+    same(fill(TIN(stages))(tensor(sample_image(f"tin{stages}")[..., ::-1]))[0, 0], f"tin{stages}")
 
 
 @pytest.mark.parametrize(("name", "network"), [("mlsd_large", MLSDLarge), ("mlsd_tiny", MLSDTiny)])
 @torch.inference_mode()
 def test_mlsd_gives_the_nine_planes_of_the_published_class(name, network):
-    image = picture(name)
+    image = sample_image(name)
     planes = tensor(np.concatenate([image, np.ones((*image.shape[:2], 1), np.uint8)], axis=2)) / 127.5 - 1
     output = fill(network())(planes)
     assert output.shape == (1, 9, image.shape[0] // 2, image.shape[1] // 2)
@@ -87,7 +87,7 @@ def test_mlsd_gives_the_nine_planes_of_the_published_class(name, network):
 
 @torch.inference_mode()
 def test_anime2sketch_gives_the_drawing_of_the_published_class():
-    output = fill(Anime2Sketch())(tensor(picture("sketch"))[..., :256] / 127.5 - 1)
+    output = fill(Anime2Sketch())(tensor(sample_image("sketch"))[..., :256] / 127.5 - 1)
     assert output.shape == (1, 1, 256, 256)
     same(output[0, 0], "sketch", thinned=4)
 
@@ -107,7 +107,7 @@ def stored(network, path, rename=lambda name: name, dtype=torch.float32):
     [(lambda: TIN(1), "hed"), (lambda: TIN(2), "hed"), (MLSDLarge, "hough"), (MLSDTiny, "hough")],
 )
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_files_are_known_by_their_tensors(tmp_path, network, family, prefix):
+def test_files_are_identified_by_their_tensors(tmp_path, network, family, prefix):
     filled = fill(network())
     opened = open_net(family, stored(filled, tmp_path / "any name.pth", lambda name: prefix + name))
     assert type(opened) is type(filled)
@@ -123,20 +123,20 @@ def test_hed_files_of_half_precision_are_read_as_float32(tmp_path, network):
     assert {value.dtype for value in opened.state_dict().values()} == {torch.float32}
 
 
-def test_anime2sketch_is_opened_and_locked(tmp_path):
+def test_anime2sketch_is_loaded_without_gradients(tmp_path):
     opened = open_net("lineart", stored(Anime2Sketch(), tmp_path / "netG.pth", lambda name: f"module.{name}"))
     assert not any(p.requires_grad for p in opened.parameters())
 
 
 @pytest.mark.parametrize("family", ["hed", "hough", "lineart"])
-def test_another_networks_file_is_refused_with_the_names_of_those_that_fit(tmp_path, family):
+def test_the_error_for_another_file_lists_the_suitable_ones(tmp_path, family):
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: .*; give .*\.pth") as refusal:
         open_net(family, tmp_path / "other.safetensors")
     assert "\n" not in str(refusal.value)
 
 
-def test_a_file_that_is_missing_says_so(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
         open_net("hed", tmp_path / "TIN2.pth")
 
@@ -144,15 +144,15 @@ def test_a_file_that_is_missing_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda s: [s.pop(name) for name in list(s)[:5]], r"it lacks conv1_1.weight, .* and 2 more"),
-        (lambda s: s.update(extra=torch.zeros(1)), r"nothing takes extra$"),
+        (lambda s: [s.pop(name) for name in list(s)[:5]], r"missing conv1_1.weight, .* and 2 more"),
+        (lambda s: s.update(extra=torch.zeros(1)), r"unexpected extra$"),
         (
             lambda s: s.update({"score_final.bias": torch.zeros(2)}),
-            r"it has score_final.bias \(2,\) instead of \(1,\)$",
+            r"wrong shape: score_final.bias \(2,\) instead of \(1,\)$",
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_named(tmp_path, change, what):
+def test_mismatched_weights_are_named(tmp_path, change, what):
     state = TIN().state_dict()
     change(state)
     save_file(state, tmp_path / "tin.safetensors")
@@ -160,16 +160,16 @@ def test_weights_that_do_not_fit_are_named(tmp_path, change, what):
         load(TIN, tmp_path / "tin.safetensors")
 
 
-def test_names_that_become_the_same_are_refused(tmp_path):
+def test_names_that_collide_are_refused(tmp_path):
     state = TIN(1).state_dict()
     save_file(state | {"module.conv1_1.bias": torch.zeros(16)}, tmp_path / "tin.safetensors")
-    with pytest.raises(WeightsError, match="the same name but for a prefix"):
+    with pytest.raises(WeightsError, match="the same name except for a prefix"):
         open_net("hed", tmp_path / "tin.safetensors")
 
 
 def test_names_of_a_file_are_shown_in_one_line(tmp_path):
     save_file(TIN(1).state_dict() | {"a\nb": torch.zeros(1)}, tmp_path / "tin.safetensors")
-    with pytest.raises(WeightsError, match=r"nothing takes a\?b$"):
+    with pytest.raises(WeightsError, match=r"unexpected a\?b$"):
         load(lambda: TIN(1), tmp_path / "tin.safetensors")
 
 
@@ -177,11 +177,11 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
     state = fill(TIN()).state_dict()
     state["conv2_1.weight"][0, 0, 0, 0] = torch.nan
     save_file(state, tmp_path / "tin.safetensors")
-    with pytest.raises(InputError, match=r"tin\.safetensors: its weights are broken: conv2_1.weight"):
+    with pytest.raises(InputError, match=r"tin\.safetensors: damaged weights: conv2_1.weight"):
         load(TIN, tmp_path / "tin.safetensors")
 
 
-def test_a_prefix_is_taken_away_once_and_only_in_front():
+def test_a_prefix_is_removed_once_at_the_start():
     rename = without_prefix("module.")
     assert [rename(name) for name in ("module.a", "a.module.b", "moduleVggOne.0.weight")] == [
         "a",
@@ -200,13 +200,14 @@ def test_padding_repeats_the_last_row_and_column():
     assert pad(padded, 4) is padded
 
 
-def test_methods_without_weights_do_without_torch():
+def test_methods_without_weights_do_not_import_torch():
     script = """
 import sys
 import numpy as np
-from cn.detect.lines import hed, hough, lineart, scribble
+from cn.detect.lines import hough, lineart, scribble
+from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
 image = np.zeros((32, 32, 3), np.uint8)
-scribble.released(hed.gradient_soft_edge(image))
+scribble.released_scribble(gradient_soft_edge(image))
 hough.draw_lines(hough.lsd_lines(image), (32, 32))
 lineart.standard_lineart(image)
 assert "torch" not in sys.modules

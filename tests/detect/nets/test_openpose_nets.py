@@ -1,4 +1,4 @@
-"""The pose networks: names and shapes of the published files, numbers of the published code."""
+"""The pose networks: names and shapes equal the published files, outputs the published code."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from cn.detect.pose.keypoint_rcnn import find_people as by_boxes
 from cn.detect.pose.keypoint_rcnn import to_people
 from cn.detect.pose.openpose import find_people
 from cn.errors import WeightsError
-from tests.golden.make_detectors_pose import fill, golden, picture, tensor
+from tests.golden.make_detectors_pose import fill, golden, sample_image, tensor
 from tests.helpers.model_helpers import parameters, relative, uniform
 
 NETWORKS = {
@@ -31,11 +31,11 @@ def same(ours, name):
 
 @pytest.fixture(scope="module")
 def view():
-    return tensor(picture("nets", (64, 80)))
+    return tensor(sample_image("nets", (64, 80)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_names_and_shapes_are_those_of_the_published_file(name):
+def test_names_and_shapes_equal_those_of_the_published_file(name):
     with torch.device("meta"):
         ours = NETWORKS[name]().state_dict()
     listed = dict(line.split("\t") for line in str(golden(f"keys/{name}")).splitlines())
@@ -48,7 +48,7 @@ def test_the_body_network_gives_the_maps_of_the_published_class(view):
     heat, affinities = fill(BodyNetwork())(view)
     same(heat, "nets/body/heat")
     same(affinities, "nets/body/affinities")
-    # The published slip: a ReLU behind the last heat, and none behind the last affinities.
+    # The bug of the published code: a ReLU after the last confidence maps, none after the last affinity fields.
     assert float(heat.min()) == 0
     assert float(affinities.min()) < -0.1
 
@@ -80,8 +80,8 @@ def test_the_light_checkpoint_is_read_out_of_its_wrapper(tmp_path, light_weights
 
 
 @pytest.mark.parametrize(("network", "family"), [(BodyNetwork, "openpose"), (HandNetwork, "hands")])
-def test_files_are_known_by_their_tensors(tmp_path, network, family):
-    # Half precision and one value for all: 200 MB of numbers would tell no more.
+def test_files_are_identified_by_their_tensors(tmp_path, network, family):
+    # Half precision and one value per tensor, to avoid writing 200 MB.
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in network().state_dict().items()}
     state = {f"module.{name}": torch.full(shape, 0.25, dtype=torch.float16) for name, shape in shapes.items()}
@@ -91,12 +91,12 @@ def test_files_are_known_by_their_tensors(tmp_path, network, family):
     assert parameters(opened) == {BodyNetwork: 52_311_446, HandNetwork: 36_832_324}[network]
 
 
-def test_another_networks_file_is_refused_with_the_names_of_those_that_fit(tmp_path):
+def test_the_error_for_another_file_lists_the_suitable_ones(tmp_path):
     save_file({"conv6_2_CPM.weight": torch.zeros(1)}, tmp_path / "hand.safetensors")
     known = r"give body_pose_model\.pth, checkpoint_iter_370000\.pth or keypointrcnn_resnet50_fpn_coco-fc266e95\.pth$"
     with pytest.raises(WeightsError, match=r"hand\.safetensors: holds OpenPose's hands; " + known):
         open_net("openpose", tmp_path / "hand.safetensors")
-    with pytest.raises(WeightsError, match=r"hand\.safetensors: these are not the weights of this network: it lacks"):
+    with pytest.raises(WeightsError, match=r"hand\.safetensors: these are not the weights of this network: missing"):
         open_net("hands", tmp_path / "hand.safetensors")
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: holds no openpose network; " + known):
@@ -107,7 +107,7 @@ def test_another_networks_file_is_refused_with_the_names_of_those_that_fit(tmp_p
 
 @pytest.fixture(scope="module")
 def boxes():
-    """torchvision's own network, as its builder makes it, with weights that find something."""
+    """torchvision's own network from its builder, with weights that detect something."""
     from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
     network = few(keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval())
@@ -117,7 +117,7 @@ def boxes():
                 continue
             filled = uniform(name, tuple(value.shape))
             if value.ndim > 1:
-                # Boxes that hardly move, and scores in between.
+                # Boxes with small offsets, and intermediate scores.
                 last = 0.1 if "pred" in name or "cls_score" in name else 1.0
                 value.copy_(filled * (2 / value[0].numel()) ** 0.5 * last)
             else:
@@ -131,7 +131,7 @@ def boxes():
 
 
 def few(network):
-    """The network looking at a small image, for few boxes."""
+    """The network with a small input size and few boxes."""
     network.transform.min_size = (64,)
     network.rpn._post_nms_top_n["testing"] = 20
     network.roi_heads.detections_per_img = 4
@@ -139,7 +139,7 @@ def few(network):
 
 
 def old(name):
-    """A name as the published file has it, which is from before torchvision wrapped these layers."""
+    """A tensor name in the published file, which is older than torchvision's wrappers of these layers."""
     return name.replace("rpn.head.conv.0.0.", "rpn.head.conv.") if "rpn" in name else plain_pyramid(name)
 
 
@@ -148,13 +148,13 @@ def plain_pyramid(name):
     return f"{head.removesuffix('.0')}.{tail}" if "fpn." in name else name
 
 
-def test_keypoint_rcnn_is_torchvisions_with_frozen_norms_and_the_old_names_of_its_file(tmp_path, boxes):
-    """Nothing is downloaded: the file here has the names of the published one."""
+def test_keypoint_rcnn_equals_torchvisions_network(tmp_path, boxes):
+    """Nothing is downloaded: this file has the names of the published one."""
     state = {old(n): v for n, v in boxes.state_dict().items() if not n.endswith("num_batches_tracked")}
     assert {"backbone.fpn.inner_blocks.3.weight", "rpn.head.conv.bias"} < set(state)
     torch.save(state, tmp_path / "keypointrcnn.pth")
     network = few(open_net("openpose", tmp_path / "keypointrcnn.pth"))
-    image = picture("boxes", (48, 64))
+    image = sample_image("boxes", (48, 64))
     with torch.inference_mode():
         (ours,) = network([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
         (theirs,) = boxes([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
@@ -162,19 +162,19 @@ def test_keypoint_rcnn_is_torchvisions_with_frozen_norms_and_the_old_names_of_it
     for name in ("boxes", "scores", "keypoints", "keypoints_scores"):
         assert torch.allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-3), name
     least = float(theirs["scores"].median())
-    (found,) = by_boxes(network, image[None], box_score=least, point_logit=-1e9)
+    (found,) = by_boxes(network, image[None], min_box_score=least, min_point_logit=-1e9)
     assert len(found.keypoints) == int((theirs["scores"] >= least).sum())
     assert np.allclose(found.keypoints[0, 0, :2], theirs["keypoints"][0, 0, :2], atol=0.1)
 
 
-def test_names_of_keypoint_rcnn_that_are_new_already_stay():
+def test_current_names_of_keypoint_rcnn_are_kept():
     with torch.device("meta"):
         names = list(KeypointRCNN().state_dict())
     assert [KeypointRCNN.renamed(name) for name in names] == names
     assert [KeypointRCNN.renamed(old(name)) for name in names] == names
 
 
-def test_boxes_and_points_below_their_thresholds_are_left_out():
+def test_boxes_and_points_below_their_thresholds_are_dropped():
     places = torch.arange(2 * 17 * 3, dtype=torch.float32).reshape(2, 17, 3)
     logits = torch.full((2, 17), 5.0)
     logits[0, [9, 5]] = 1.9
@@ -182,7 +182,7 @@ def test_boxes_and_points_below_their_thresholds_are_left_out():
     assert found.scores.tolist() == pytest.approx([0.95])
     assert found.keypoints.shape == (1, 18, 3)
     (body,) = found.keypoints
-    # COCO's ninth is the left wrist, its fifth the left shoulder, without which there is no neck.
+    # COCO's keypoint 9 is the left wrist, 5 the left shoulder, without which there is no neck.
     assert np.flatnonzero(body[:, 2] == 0).tolist() == [1, 5, 7]
     assert body[4].tolist() == pytest.approx([*places[0, 10, :2].tolist(), 1 / (1 + np.exp(-5))])
 

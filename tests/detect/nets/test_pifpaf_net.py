@@ -1,4 +1,4 @@
-"""OpenPifPaf's networks by hand: names and shapes of the published classes, their numbers, and their preparation."""
+"""OpenPifPaf's networks: names, shapes, outputs and preprocessing equal those of the published classes."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from cn.detect.nets.pifpaf import ShuffleNetV2K16, ShuffleNetV2K30
-from cn.detect.pose.pifpaf import PADDING, pifpaf_people, prepare
-from tests.golden.make_detectors_pifpaf import FILE, LONG_EDGES, fill, picture, planes, points, thin
+from cn.detect.pose.pifpaf import PADDING, find_people, preprocess
+from tests.golden.make_detectors_pifpaf import FILE, LONG_EDGES, fill, planes, points, sample_image, thin
 from tests.helpers.pifpaf_fields import bodies, fields, placed
 
 NETWORKS = {
@@ -26,7 +26,7 @@ def golden(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_names_and_shapes_are_those_of_the_published_class(name):
+def test_names_and_shapes_equal_those_of_the_published_class(name):
     with torch.device("meta"):
         ours = NETWORKS[name]().state_dict()
     published = dict(line.split("\t") for line in str(golden(f"keys/{name}")).splitlines())
@@ -49,7 +49,7 @@ def test_there_are_as_many_parameters_as_published(network, millions):
 
 
 def silent(network):
-    """With heads that say nothing."""
+    """With heads that output zeros."""
     for head in network.head_nets:
         nn.init.zeros_(head.conv.weight)
         nn.init.zeros_(head.conv.bias)
@@ -59,7 +59,7 @@ def silent(network):
 @pytest.mark.parametrize("version", [3, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
-def test_every_cell_tells_of_where_it_is_itself(version, dtype):
+def test_positions_are_relative_to_the_cell(version, dtype):
     cif, caf = silent(ShuffleNetV2K16(version)).to(dtype)(torch.zeros(2, 3, 17, 4113, dtype=dtype))
     assert cif.shape == (2, 17, 5, 3, 515)
     assert caf.shape == (2, 19, 8, 3, 515)
@@ -83,18 +83,18 @@ def test_each_channel_of_version_3_is_one_of_version_4():
 
 
 @pytest.mark.parametrize("name", LONG_EDGES)
-def test_images_are_prepared_as_published(name):
-    seen, placement = prepare(picture()[None], LONG_EDGES[name])
+def test_preprocessing_equals_the_published_one(name):
+    seen, placement = preprocess(sample_image()[None], LONG_EDGES[name])
     reference = golden(f"prepared/{name}")
     assert seen[0].transpose(2, 0, 1).shape == tuple(golden(f"prepared/{name}/shape"))
     assert np.abs(seen[0].transpose(2, 0, 1)[:, ::5, ::7] - reference).max() < 1e-5
-    assert np.abs(placement.back(points()) - golden(f"prepared/{name}/points")).max() < 1e-3
+    assert np.abs(placement.to_image(points()) - golden(f"prepared/{name}/points")).max() < 1e-3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (16, 2), (40, 1)])
-def test_any_size_becomes_a_multiple_of_16_and_one_with_the_color_of_nothing_around(size):
+def test_any_size_is_padded_with_the_mean_to_a_multiple_of_16_plus_1(size):
     image = np.full((1, *size, 3), 255, np.uint8)
-    seen, placement = prepare(image)
+    seen, placement = preprocess(image)
     assert [(side - 1) % 16 for side in seen.shape[1:3]] == [0, 0]
     assert max(seen.shape[1] - size[0], seen.shape[2] - size[1]) < 16
     inside = seen[:, placement.top : placement.top + size[0], placement.left : placement.left + size[1]]
@@ -105,16 +105,16 @@ def test_any_size_becomes_a_multiple_of_16_and_one_with_the_color_of_nothing_aro
     assert PADDING == (124, 116, 104)
 
 
-def test_a_longer_side_is_what_is_asked_for():
-    assert prepare(np.zeros((2, 30, 50, 3), np.uint8), 129)[0].shape == (2, 81, 129, 3)
-    assert prepare(np.zeros((1, 300, 3, 3), np.uint8), 33)[0].shape == (1, 33, 1, 3)
-    # 75 · 97 / 122 is 59.6, which is cut to 59.
-    placement = prepare(np.zeros((1, 122, 75, 3), np.uint8), 97)[1]
+def test_the_long_side_is_the_requested_one():
+    assert preprocess(np.zeros((2, 30, 50, 3), np.uint8), 129)[0].shape == (2, 81, 129, 3)
+    assert preprocess(np.zeros((1, 300, 3, 3), np.uint8), 33)[0].shape == (1, 33, 1, 3)
+    # 75 · 97 / 122 is 59.6, truncated to 59.
+    placement = preprocess(np.zeros((1, 122, 75, 3), np.uint8), 97)[1]
     assert (placement.scale_x, placement.scale_y, placement.left) == (58 / 74, 96 / 121, 3)
 
 
-class Seer(nn.Module):
-    """A network that sees the same people in every picture."""
+class FixedFields(nn.Module):
+    """A network that returns the same fields for every image."""
 
     def __init__(self, *seen):
         super().__init__()
@@ -127,24 +127,24 @@ class Seer(nn.Module):
 
 
 @pytest.mark.parametrize(("long_edge", "height", "width"), [(None, 257, 209), (129, 129, 113)])
-def test_people_are_found_where_they_are_in_the_image(long_edge, height, width):
+def test_keypoints_are_in_pixels_of_the_image(long_edge, height, width):
     truth = placed(bodies(1)[0], 60, 30, 180)
     images = np.zeros((2, 251, 200, 3), np.uint8)
-    _, placement = prepare(images, long_edge)
+    _, placement = preprocess(images, long_edge)
     there = truth.copy()
     there[:, :2] = there[:, :2] * (placement.scale_x, placement.scale_y) + (placement.left, placement.top)
     there[4, 2] = 0
-    found = pifpaf_people(Seer(*fields(there[None], height, width)), images, long_edge)
+    found = find_people(FixedFields(*fields(there[None], height, width)), images, long_edge)
     assert len(found) == 2
     for one in found:
-        (person,) = one.people
+        (person,) = one.keypoints
         assert (person[4] == 0).all()
         others = np.arange(17) != 4
         assert np.hypot(*(person[others, :2] - truth[others, :2]).T).max() < 0.5
         assert (person[others, 2] > 0.5).all()
 
 
-def test_decoding_does_without_torch():
+def test_decoding_does_not_import_torch():
     script = """
 import sys
 import numpy as np

@@ -1,4 +1,4 @@
-"""The two segmentation networks: the names of the published files, and the numbers of other implementations."""
+"""The two segmentation networks: names equal the published files, outputs other implementations."""
 
 from collections import OrderedDict
 
@@ -23,7 +23,7 @@ def described(make) -> nn.Module:
 
 
 def state_in_little(make) -> "OrderedDict[str, Tensor]":
-    """A whole state whose tensors repeat one number each, so that 200 megabytes need not be written."""
+    """A state dict whose tensors repeat one value each, to avoid writing 200 megabytes."""
     wanted = described(make).state_dict()
     return OrderedDict((name, torch.tensor(0.01 * len(name)).to(t.dtype).expand(t.shape)) for name, t in wanted.items())
 
@@ -36,7 +36,7 @@ def close(ours: Tensor, reference: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("kind", "tensors", "numbers"), [("uniformer", 414, 51_521_132), ("deeplab", 632, 55_919_384)])
-def test_names_and_shapes_are_those_of_the_published_file(kind, tensors, numbers):
+def test_names_and_shapes_equal_those_of_the_published_file(kind, tensors, numbers):
     ours = described(NETWORKS[kind])
     published = dict(line.split("\t") for line in str(golden(f"{kind}.keys")).splitlines())
     assert {name: str(tuple(tensor.shape)) for name, tensor in ours.state_dict().items()} == published
@@ -72,7 +72,7 @@ def test_the_logits_are_those_of_deeplab_pytorch(multi_scale):
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_all_layers_but_the_auxiliary_head_have_a_part_in_the_logits(kind):
+def test_all_layers_except_the_auxiliary_head_affect_the_logits(kind):
     net, ran = filled(kind), set()
     layers = {
         name: module for name, module in net.named_modules() if next(module.parameters(recurse=False), None) is not None
@@ -107,7 +107,7 @@ def test_a_file_in_the_published_layout_loads_with_every_tensor(tmp_path, kind, 
     assert all(torch.equal(ours[name], tensor) for name, tensor in expected.items())
 
 
-def test_uniformer_loads_without_its_auxiliary_head_but_not_with_a_part_of_it(tmp_path):
+def test_uniformer_loads_without_but_not_with_a_partial_auxiliary_head(tmp_path):
     state = state_in_little(UniFormerUPerNet)
     bare = {name: tensor for name, tensor in state.items() if not name.startswith("auxiliary_head.")}
     torch.save({"state_dict": bare}, tmp_path / "bare.pth")
@@ -117,17 +117,17 @@ def test_uniformer_loads_without_its_auxiliary_head_but_not_with_a_part_of_it(tm
     with pytest.raises(WeightsError, match=r"part\.pth.*lacks auxiliary_head\.conv"):
         open_net("ade20k", tmp_path / "part.pth")
     torch.save({"state_dict": state | {"auxiliary_head.norm.weight": torch.zeros(3)}}, tmp_path / "more.pth")
-    with pytest.raises(WeightsError, match=r"more\.pth.*nothing takes auxiliary_head\.norm\.weight"):
+    with pytest.raises(WeightsError, match=r"more\.pth.*unexpected auxiliary_head\.norm\.weight"):
         open_net("ade20k", tmp_path / "more.pth")
 
 
-def test_other_weights_are_refused_by_name(tmp_path):
+def test_other_weights_are_refused_with_their_path(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*upernet_global_small\.pth"):
         open_net("ade20k", tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*deeplabv2_resnet101_msc-cocostuff164k"):
         open_net("coco", tmp_path / "other.pt")
-    # That of VOC has the same names, for 21 classes.
+    # The network for VOC has the same names, with 21 classes.
     state = state_in_little(DeepLabV2MSC)
     voc = {name: tensor[:21] if name.startswith("base.aspp.") else tensor for name, tensor in state.items()}
     torch.save(voc, tmp_path / "voc.pth")
@@ -146,7 +146,7 @@ def test_uniformer_takes_sides_that_are_no_multiples(size):
     assert bool(torch.isfinite(logits).all())
 
 
-def test_the_smallest_images_pass_deeplab_at_all_scales():
+def test_deeplab_accepts_the_smallest_images_at_all_scales():
     with torch.inference_mode():
         logits = filled("deeplab")(network_input()[..., :16, :], True)
     assert bool(torch.isfinite(logits).all())

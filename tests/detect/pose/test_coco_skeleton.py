@@ -1,4 +1,4 @@
-"""Skeletons of 17 joints: tables, drawing, and the same people as OpenPose's 18 joints."""
+"""Skeletons of 17 joints: tables, drawing, conversion to OpenPose's 18 joints."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def limb(number, start, end, scores=(1.0, 1.0)):
-    """A person (17, 3) with nothing but one limb."""
+    """A person (17, 3) with only one limb."""
     body = np.zeros((17, 3))
     for joint, place, score in zip(coco_skeleton.LIMBS[number], (start, end), scores, strict=True):
         body[joint] = (*place, score)
@@ -61,7 +61,7 @@ def test_a_limb_is_six_pixels_wide_in_its_color_with_white_dots(number):
 
 
 @pytest.mark.parametrize("scores", [(0.5, 1.0), (0.9, 0.2), (0.01, 0.01)])
-def test_a_limb_with_an_unsure_joint_is_dashed(scores):
+def test_a_limb_with_a_low_score_is_dashed(scores):
     canvas = draw([limb(0, (20, 50), (80, 50), scores)], 100, 100)
     drawn = canvas[48].any(axis=1)
     assert drawn[20:80].tolist() == ([True] * 4 + [False] * 4) * 7 + [True] * 4
@@ -70,7 +70,7 @@ def test_a_limb_with_an_unsure_joint_is_dashed(scores):
     assert not draw([limb(0, (20, 50), (80, 50), (0.51, 0.51))], 100, 100)[48, 20:80].any(axis=1).tolist().count(False)
 
 
-def test_dashes_go_any_way_and_stay_a_line_wide():
+def test_diagonal_dashes_have_the_line_width():
     canvas = draw([limb(0, (20, 20), (80, 80), (0.4, 0.4))], 100, 100)
     rows, columns = np.nonzero(canvas.any(axis=2))
     assert np.abs(rows - columns).max() <= 5
@@ -78,10 +78,10 @@ def test_dashes_go_any_way_and_stay_a_line_wide():
     assert 0.4 * solid < len(rows) < 0.6 * solid
 
 
-@pytest.mark.parametrize("spoilt", [(30, 30, 0), (np.nan, 30, 1), (30, np.inf, 1), (30, 30, -1), (30, 30, np.nan)])
-def test_a_joint_that_is_not_there_is_not_drawn_nor_its_limbs(spoilt):
+@pytest.mark.parametrize("invalid", [(30, 30, 0), (np.nan, 30, 1), (30, np.inf, 1), (30, 30, -1), (30, 30, np.nan)])
+def test_a_missing_joint_and_its_limbs_are_not_drawn(invalid):
     body = limb(0, (20, 50), (80, 50))
-    body[15] = spoilt
+    body[15] = invalid
     canvas = draw([body], 100, 100)
     assert colors(canvas) == {BLACK, WHITE}
     assert not canvas[:, :70].any()
@@ -96,7 +96,7 @@ def test_joints_far_outside_are_harmless():
     assert draw([body], 100, 100).any()
 
 
-def test_nobody_is_black_and_later_people_lie_over_earlier_ones():
+def test_no_people_is_black_and_later_people_cover_earlier_ones():
     assert not draw(np.zeros((0, 17, 3)), 40, 50).any()
     assert draw([], 40, 50).shape == (40, 50, 3)
     across, down = limb(0, (10, 50), (90, 50)), limb(2, (50, 10), (50, 90))
@@ -104,7 +104,7 @@ def test_nobody_is_black_and_later_people_lie_over_earlier_ones():
     assert tuple(draw([down, across], 100, 100)[52, 52]) == coco_skeleton.COLORS[0]
 
 
-def test_each_joint_becomes_openposes_joint_of_that_name():
+def test_joints_are_converted_by_name():
     people = np.zeros((1, 17, 3))
     people[0] = np.arange(51).reshape(17, 3) + 1
     made = to_openpose(people)[0]
@@ -113,7 +113,7 @@ def test_each_joint_becomes_openposes_joint_of_that_name():
             assert joint.tolist() == people[0, coco_skeleton.JOINTS.index(name)].tolist(), name
 
 
-def test_the_neck_is_between_the_shoulders_when_there_are_both():
+def test_the_neck_is_the_midpoint_of_both_shoulders():
     people = np.zeros((3, 17, 3))
     people[:, 5], people[:, 6] = (10, 20, 0.5), (30, 26, 0.9)
     people[1, 6, 2] = 0
@@ -122,7 +122,7 @@ def test_the_neck_is_between_the_shoulders_when_there_are_both():
     assert to_openpose(np.zeros((0, 17, 3))).shape == (0, 18, 3)
 
 
-def test_a_scenes_skeleton_comes_back():
+def test_the_skeleton_of_a_scene_survives_the_conversion():
     view = render(describe(SCENES_SEED, scenes_with(1, people=2)[0]), 64)
     back = to_openpose(view.keypoints[:, list(OPENPOSE)])
     rest = [joint for joint in range(18) if joint != 1]

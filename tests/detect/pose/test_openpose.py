@@ -1,4 +1,4 @@
-"""People from images: the published decoders' results, known poses found again, and how much of somebody is there."""
+"""People in images: equal to those of the published decoders; recovery of known poses; the rule for a person."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import torch
 
 from cn.detect.nets.openpose import BodyNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
-from cn.detect.pose.openpose import find_people, limited, openpose_fields
+from cn.detect.pose.openpose import find_people
+from cn.detect.pose.openpose_body import body_maps, limit_height
 from cn.detect.pose.people import shows_person
 from tests.golden import make_detectors_pose as made
 from tests.helpers.pose_fields import given_maps, maps_of, perfect, placed
@@ -17,11 +18,11 @@ CASES = list(made.SIZES)
 # The published decoders
 
 
-def prepared(name, network, looks_at):
+def prepared(name, network, input_height):
     height = made.SIZES[name][0]
 
     def maps(x):
-        both = made.prepared(name, (x.shape[2] // 8, x.shape[3] // 8), 8 * height / looks_at)
+        both = made.prepared(name, (x.shape[2] // 8, x.shape[3] // 8), 8 * height / input_height)
         return tuple(torch.from_numpy(m)[None] for m in both)
 
     return given_maps(network, maps)
@@ -29,11 +30,11 @@ def prepared(name, network, looks_at):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize(
-    ("kind", "network", "looks_at"), [("body", BodyNetwork, 184), ("light", LightBodyNetwork, 256)]
+    ("kind", "network", "input_height"), [("body", BodyNetwork, 184), ("light", LightBodyNetwork, 256)]
 )
-def test_people_are_those_of_the_published_decoder(kind, network, looks_at, name):
-    given_network = prepared(name, network, looks_at)
-    (found,) = find_people(given_network, made.picture(name, made.SIZES[name])[None])
+def test_people_equal_those_of_the_published_decoder(kind, network, input_height, name):
+    given_network = prepared(name, network, input_height)
+    (found,) = find_people(given_network, made.sample_image(name, made.SIZES[name])[None])
     reference = made.golden(f"{kind}/{name}/people")
     assert found.keypoints.dtype == np.float64
     assert found.keypoints.shape == reference.shape
@@ -55,7 +56,7 @@ def test_the_cases_are_hard():
 
 
 def matched(people, found):
-    """Distances (n, 18) from the joints of `people` to those of whoever was found nearest; inf where not found."""
+    """Distances (n, 18) from the joints of `people` to those of the nearest detected person; inf where not found."""
     rows = []
     for person in people:
         candidates = np.where(found[..., 2] > 0, np.hypot(*(found - person)[..., :2].transpose(2, 0, 1)), np.inf)
@@ -84,21 +85,21 @@ SCENES = ("one", "another", "overlapping", "cropped", "none")
 
 
 @pytest.mark.parametrize(
-    ("network", "looks_at", "names"),
+    ("network", "input_height", "names"),
     [
-        # As released, at half of the size, people of 88 pixels are five cells high, and published decoders mix them up.
+        # At half of the size, as released, people of 88 pixels are five cells high; published decoders confuse them.
         (BodyNetwork, 184, SCENES),
         (BodyNetwork, 368, (*SCENES, "ten")),
         (LightBodyNetwork, 256, (*SCENES, "ten")),
     ],
 )
-def test_known_poses_are_found_again(network, looks_at, names):
-    """At least 99 of 100 visible joints within 4 pixels, and nobody who is not there."""
+def test_known_poses_are_recovered(network, input_height, names):
+    """At least 99 of 100 visible joints within 4 pixels, and no additional people."""
     distances = []
     for name in names:
         people, size = scene(name)
-        given_network = perfect(people, size, network, looks_at)
-        (found,) = find_people(given_network, np.zeros((1, *size, 3), np.uint8), scales=(looks_at / 368,))
+        given_network = perfect(people, size, network, input_height)
+        (found,) = find_people(given_network, np.zeros((1, *size, 3), np.uint8), scales=(input_height / 368,))
         assert len(found.keypoints) == len(people) == len(found.scores), name
         if len(people):
             off = matched(people, found.keypoints)
@@ -107,7 +108,7 @@ def test_known_poses_are_found_again(network, looks_at, names):
     assert (np.concatenate(distances) <= 4).mean() >= 0.99
 
 
-def test_two_looks_find_what_one_finds():
+def test_two_scales_find_the_same_people_as_one():
     people, size = scene("ten")
     network = perfect(people, size)
     network.forward = lambda x: [
@@ -119,11 +120,11 @@ def test_two_looks_find_what_one_finds():
     assert (matched(people, found.keypoints) <= 4).mean() >= 0.99
 
 
-def test_the_image_is_seen_blue_first_and_gray_beside_it():
+def test_the_input_is_bgr_with_gray_padding():
     image = np.zeros((1, 100, 90, 3), np.uint8)
     image[..., 0] = 200
     network = perfect(np.zeros((0, 18, 3)), (100, 90))
-    heat, affinities = next(openpose_fields(network, image, scales=(0.5, 1.0)))
+    heat, affinities = next(body_maps(network, image, scales=(0.5, 1.0)))
     assert (heat.height, heat.width) == (affinities.height, affinities.width) == (100, 90)
     small, large = network.seen
     # 0.5 * 368 / 100 of 90 columns are 166: two of 168 are added.
@@ -133,9 +134,9 @@ def test_the_image_is_seen_blue_first_and_gray_beside_it():
     assert (small[0, 0, :, :166] == -0.5).all()
 
 
-def test_very_wide_images_are_looked_at_less_closely():
-    assert limited(368, 100, 800) == 368
-    assert limited(368, 100, 1600) == 184
+def test_very_wide_images_have_a_smaller_input():
+    assert limit_height(368, 100, 800) == 368
+    assert limit_height(368, 100, 1600) == 184
     network = perfect(np.zeros((0, 18, 3)), (3, 240))
     (found,) = find_people(network, np.zeros((1, 3, 240, 3), np.uint8))
     assert network.seen[0].shape == (1, 3, 24, 1472)
@@ -143,24 +144,24 @@ def test_very_wide_images_are_looked_at_less_closely():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (90, 1)])
-def test_tiny_images_have_nobody_and_break_nothing(size):
+def test_tiny_images_have_no_people(size):
     network = perfect(np.zeros((0, 18, 3)), size)
     assert [len(found.keypoints) for found in find_people(network, np.zeros((2, *size, 3), np.uint8))] == [0, 0]
 
 
-def test_the_share_of_a_person_and_the_papers_rule():
+def test_the_papers_rule_for_an_image_with_a_person():
     size = (20, 30)
     people = np.zeros((2, 18, 3))
     people[0, :5] = people[1, :6] = (3, 4, 0.2)
     assert not shows_person(people[:1], size)
     assert shows_person(people, size), "six of eighteen are 30 %"
-    assert not shows_person(people, size, share=0.34)
-    assert shows_person(people, size, share=1 / 3)
-    assert not shows_person(np.zeros((0, 18, 3)), size, share=0)
+    assert not shows_person(people, size, min_keypoints=0.34)
+    assert shows_person(people, size, min_keypoints=1 / 3)
+    assert not shows_person(np.zeros((0, 18, 3)), size, min_keypoints=0)
 
 
 @pytest.mark.parametrize("place", [(np.nan, 4), (-0.1, 4), (30, 4), (3, 20), (3, -500), (np.inf, 4)])
-def test_points_outside_of_the_image_do_not_count(place):
+def test_points_outside_of_the_image_are_not_counted(place):
     people = np.zeros((1, 18, 3))
     people[0, :6] = (29.9, 19.9, 1)
     assert shows_person(people, (20, 30))

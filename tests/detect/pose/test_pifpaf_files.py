@@ -1,4 +1,4 @@
-"""OpenPifPaf's files, which are pickled networks: read without running anything, and converted."""
+"""OpenPifPaf's files, which are pickled networks: read without executing anything, and converted."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from cn.archives.entries import load_tensor
 from cn.archives.write import write_safetensors
 from cn.detect.nets.loading import open_net
 from cn.detect.nets.pifpaf import ShuffleNetV2K16, ShuffleNetV2K30, _PifPaf, _ShuffleNetV2K
-from cn.detect.pose.pifpaf import METADATA, safetensors_of
+from cn.detect.pose.pifpaf_convert import METADATA, safetensors_of
 from cn.errors import InputError, WeightsError
 from cn.files import sha256
 from cn.weights import catalog
@@ -32,7 +32,7 @@ PUBLISHED = [catalog.find(name).file for name in ("pifpaf-k16", "pifpaf-k30")]
 
 @functools.cache
 def network():
-    """A filled network (shared between tests: never change it)."""
+    """A network with deterministic weights (shared between tests: never change it)."""
     return fill(ShuffleNetV2K16()).requires_grad_(False)
 
 
@@ -71,7 +71,7 @@ def test_a_published_file_is_opened(tmp_path, zipped):
     same(opened, network())
 
 
-def test_the_archive_s_names_are_those_of_the_published_state_dict(published):
+def test_names_equal_those_of_the_published_state_dict(published):
     with pretended() as classes:
         expected = whole(network(), classes).state_dict()
     archive = open_archive(published)
@@ -85,7 +85,7 @@ def test_the_archive_s_names_are_those_of_the_published_state_dict(published):
     }
 
 
-def test_the_larger_network_is_known_by_its_blocks(tmp_path):
+def test_the_larger_network_is_identified_by_its_blocks(tmp_path):
     path = write(ShuffleNetV2K30(), tmp_path / PUBLISHED[1])
     assert type(open_net("openpifpaf", path)) is ShuffleNetV2K30
     assert round(path.stat().st_size / 2**20, 0) == 115
@@ -97,7 +97,7 @@ def test_the_file_is_as_large_as_the_published_one(published):
 
 
 @FORMATS
-def test_heads_of_version_3_are_known_by_their_channels(tmp_path, zipped):
+def test_heads_of_version_3_are_identified_by_their_channels(tmp_path, zipped):
     old = fill(ShuffleNetV2K16(3))
     opened = open_net("openpifpaf", write(old, tmp_path / "v0.12.pkl", "CompositeField3", zipped))
     same(opened, old)
@@ -106,7 +106,7 @@ def test_heads_of_version_3_are_known_by_their_channels(tmp_path, zipped):
         assert all(torch.equal(a, b) for a, b in zip(opened(x), old(x), strict=True))
 
 
-def test_plain_state_dicts_serve_too(tmp_path):
+def test_plain_state_dicts_are_accepted(tmp_path):
     state = network().state_dict()
     save_file(state, tmp_path / "a.safetensors")
     torch.save({f"module.{name}": value.half() for name, value in state.items()}, tmp_path / "half.pth")
@@ -120,7 +120,7 @@ def test_plain_state_dicts_serve_too(tmp_path):
 
 
 class Running:
-    """Runs a command when it is unpickled by something careless."""
+    """Runs a command when it is unpickled without restrictions."""
 
     def __init__(self, command):
         self.command = command
@@ -131,7 +131,7 @@ class Running:
 
 @FORMATS
 @pytest.mark.parametrize("where", ["beside", "head", "hook", "buffer"])
-def test_a_file_that_would_run_something_is_refused_by_name_and_runs_nothing(tmp_path, where, zipped):
+def test_a_malicious_file_is_refused_and_executes_nothing(tmp_path, where, zipped):
     sentinel = tmp_path / "sentinel"
     evil = Running(f"touch {sentinel}")
     changed = fill(ShuffleNetV2K16())
@@ -150,14 +150,14 @@ def test_a_file_that_would_run_something_is_refused_by_name_and_runs_nothing(tmp
         convert_pifpaf(path, tmp_path / "out.safetensors")
     assert not sentinel.exists()
     assert not (tmp_path / "out.safetensors").exists()
-    # The file would have done it.
+    # Unpickling the file does run it.
     with pretended():
         torch.load(path, weights_only=False)
     assert sentinel.exists()
 
 
 @pytest.mark.parametrize("module", ["openpifpaf", "openpifpaf.plugins.evil", "openpifpaf.networks", "openpifpaf.train"])
-def test_only_the_parts_of_openpifpaf_that_make_networks_are_known(tmp_path, monkeypatch, module):
+def test_only_network_classes_of_openpifpaf_are_accepted(tmp_path, monkeypatch, module):
     made = types.ModuleType(module)
     made.Thing = type("Thing", (), {"__module__": module})
     for name in {module.rsplit(".", 1)[0], module.split(".")[0]}:
@@ -168,7 +168,7 @@ def test_only_the_parts_of_openpifpaf_that_make_networks_are_known(tmp_path, mon
         open_archive(tmp_path / "a.pkl")
 
 
-def test_another_file_is_refused_with_the_names_of_those_that_fit(tmp_path):
+def test_the_error_for_another_file_lists_the_suitable_ones(tmp_path):
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     message = refused(tmp_path / "other.safetensors")
     assert all(name in message for name in PUBLISHED)
@@ -180,7 +180,7 @@ def test_another_file_is_refused_with_the_names_of_those_that_fit(tmp_path):
     assert "no such file" in refused(tmp_path / "missing.pkl")
 
 
-def test_networks_for_other_key_points_are_refused(tmp_path):
+def test_networks_for_other_keypoints_are_refused(tmp_path):
     state = network().state_dict()
     for head, rows in ((0, 133 * 20), (1, 152 * 32)):
         state[f"head_nets.{head}.conv.weight"] = torch.zeros(rows, 1392, 1, 1)
@@ -205,7 +205,7 @@ def small():
 
 
 @FORMATS
-def test_the_only_network_in_a_dictionary_is_the_weights(tmp_path, zipped):
+def test_the_only_network_in_a_dictionary_is_used(tmp_path, zipped):
     made = small()
     torch.save({"epoch": 3, "net": made, "lr": 0.1}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
     archive = open_archive(tmp_path / "a.pt")
@@ -218,7 +218,7 @@ def test_the_only_network_in_a_dictionary_is_the_weights(tmp_path, zipped):
 
 
 @pytest.mark.parametrize("more", [{"ema": small()}, {"weights": {"a": torch.ones(1)}}, {"a": torch.ones(1)}], ids=list)
-def test_with_other_weights_beside_it_a_network_is_only_named(tmp_path, more):
+def test_a_network_with_other_weights_in_the_file_is_refused(tmp_path, more):
     torch.save({"net": small(), **more}, tmp_path / "a.pt")
     archive = open_archive(tmp_path / "a.pt")
     assert set(archive.entries) == ({"a"} if "ema" not in more else set())
@@ -228,7 +228,7 @@ def test_with_other_weights_beside_it_a_network_is_only_named(tmp_path, more):
 # Conversion
 
 
-def test_a_converted_file_is_the_same_network_and_says_where_it_comes_from(published, tmp_path):
+def test_a_converted_file_holds_the_same_network_and_its_source(published, tmp_path):
     out = tmp_path / "k16.safetensors"
     convert_pifpaf(published, out)
     same(open_net("openpifpaf", out), network())
@@ -251,14 +251,16 @@ def test_a_converted_file_is_the_same_network_and_says_where_it_comes_from(publi
     assert (tmp_path / "again.safetensors").read_bytes() == out.read_bytes()
 
 
-def test_what_cannot_be_converted_leaves_nothing_behind(published, tmp_path):
+def test_a_failed_conversion_leaves_no_file(published, tmp_path):
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="holds no openpifpaf network"):
         convert_pifpaf(tmp_path / "other.safetensors", tmp_path / "out.safetensors")
     state = network().state_dict()
     state["base_net.conv5.0.weight"] = torch.full_like(state["base_net.conv5.0.weight"], np.nan)
     save_file(state, tmp_path / "broken.safetensors")
-    with pytest.raises(InputError, match=r"broken: base_net\.conv5\.0\.weight holds numbers that are not finite"):
+    with pytest.raises(
+        InputError, match=r"damaged weights: base_net\.conv5\.0\.weight holds values that are not finite"
+    ):
         convert_pifpaf(tmp_path / "broken.safetensors", tmp_path / "out.safetensors")
     with pytest.raises(InputError, match="cannot be written"):
         convert_pifpaf(published, tmp_path / "missing" / "out.safetensors")

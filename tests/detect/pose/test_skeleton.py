@@ -1,4 +1,4 @@
-"""Skeletons, against the published constants of OpenPose and a plain redrawing of them."""
+"""Skeletons, against the published constants of OpenPose and a plain implementation."""
 
 import colorsys
 
@@ -34,7 +34,7 @@ def person() -> np.ndarray:
 
 
 def alone(*joints: int) -> np.ndarray:
-    """The person with only these joints seen."""
+    """The person with only these joints."""
     body = person()
     body[[joint for joint in range(18) if joint not in joints], 2] = 0
     return body
@@ -66,9 +66,9 @@ def test_a_limb_is_an_ellipse_at_60_percent_between_its_joints(limb):
     middle = ((a + b) / 2).astype(int)
     expected = [round(0.6 * channel) for channel in skeleton.COLORS[limb]]
     if np.hypot(*(a - b)) > 20:
-        # Between far joints the pixel in the middle belongs to the limb alone.
+        # Between distant joints the pixel in the middle belongs to the limb only.
         assert canvas[middle[1], middle[0]].tolist() == expected
-    # A joint's own disc shines through with 40 %.
+    # A joint's own disc is visible with 40 %.
     blended = 0.4 * np.array(skeleton.COLORS[end]) + 0.6 * np.array(skeleton.COLORS[limb])
     inside = (b + 3 * (a - b) / np.hypot(*(a - b))).astype(int)
     assert np.abs(canvas[inside[1], inside[0]].astype(int) - blended).max() <= 1
@@ -85,7 +85,7 @@ def test_the_width_of_a_limb_is_8_and_its_length_that_between_the_joints():
 
 
 def plain_drawing(people: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The published drawing, written down step by step: all joints, then limb by limb a filled ellipse at 0.6."""
+    """The published drawing step by step: all joints, then limb by limb a filled ellipse with opacity 0.6."""
     canvas = np.zeros((height, width, 3), np.uint8)
     for joint in range(18):
         for body in people:
@@ -109,7 +109,7 @@ def plain_limb(body: np.ndarray, a: int, b: int) -> np.ndarray:
 
 
 def plain_newer_drawing(people: np.ndarray, height: int, width: int) -> np.ndarray:
-    """That of version 1.1: person by person, limbs that cover what is below at 0.6 of their color, joints on top."""
+    """The drawing of version 1.1: person by person, opaque limbs at 0.6 of their color, joints on top."""
     canvas = np.zeros((height, width, 3), np.uint8)
     for body in people:
         for number, (a, b) in enumerate(PUBLISHED_LIMBS):
@@ -126,7 +126,7 @@ def plain_newer_drawing(people: np.ndarray, height: int, width: int) -> np.ndarr
 @pytest.mark.parametrize("seed", range(6))
 def test_crossing_people_are_drawn_pixel_for_pixel_as_published(seed, style, plain):
     rng = np.random.default_rng(seed)
-    # Joints beyond each border too, near and far.
+    # With joints outside of each border, near and far.
     people = np.dstack([rng.uniform(-20, 276, (3, 18, 2)), rng.integers(0, 3, (3, 18, 1))])
     people[0, :4, :2] = rng.uniform(-900, 1200, (4, 2))
     assert np.array_equal(skeleton.draw(people, 256, 256, style), plain(people, 256, 256))
@@ -136,13 +136,13 @@ def test_the_style_of_version_1_1():
     canvas = skeleton.draw([person()], 256, 256, style="v1.1")
     for joint, (x, y) in enumerate(person()[:, :2].astype(int)):
         if joint not in (0, 14, 15, 16, 17):
-            # Joints lie on top, undimmed; on the head they overlap.
+            # Joints are on top at full brightness; on the head they overlap.
             assert tuple(canvas[y, x]) == skeleton.COLORS[joint]
     middle = ((person()[8, :2] + person()[9, :2]) / 2).astype(int)
     assert canvas[middle[1], middle[0]].tolist() == [int(0.6 * channel) for channel in skeleton.COLORS[7]]
 
 
-def test_nobody_unseen_points_and_points_outside():
+def test_no_people_missing_points_and_points_outside():
     assert not skeleton.draw(np.zeros((0, 18, 3)), 40, 50).any()
     assert skeleton.draw([], 40, 50).shape == (40, 50, 3)
     unseen = person()
@@ -161,7 +161,7 @@ def test_nobody_unseen_points_and_points_outside():
 
 @pytest.mark.parametrize("style", ["released", "v1.1"])
 @pytest.mark.parametrize("value", [1e6, -1e12, 1e300, np.inf, np.nan])
-def test_a_point_that_nobody_can_mean_is_left_out(value, style):
+def test_points_with_absurd_coordinates_are_not_drawn(value, style):
     without = person()
     without[5, 2] = 0
     hands = np.zeros((1, 2, 21, 3))
@@ -176,7 +176,7 @@ def test_a_point_that_nobody_can_mean_is_left_out(value, style):
 
 
 def hand(seed: int = 0, missing: tuple[int, ...] = ()) -> np.ndarray:
-    """A hand (21, 3) with points all over an image of 160×128."""
+    """A hand (21, 3) with points anywhere in an image of 160×128."""
     rng = np.random.default_rng(seed)
     points = np.column_stack([rng.uniform(5, 155, 21), rng.uniform(5, 123, 21), np.ones(21)])
     points[list(missing), 2] = 0
@@ -184,7 +184,7 @@ def hand(seed: int = 0, missing: tuple[int, ...] = ()) -> np.ndarray:
 
 
 def plain_hands(hands: list[np.ndarray]) -> np.ndarray:
-    """The published drawing, written down step by step, with its colors as they come out of the hues."""
+    """The published drawing step by step, with colors computed from hues."""
     edges = [[0, 1], [1, 2], [2, 3], [3, 4], [0, 5], [5, 6], [6, 7], [7, 8], [0, 9], [9, 10], [10, 11], [11, 12],
              [0, 13], [13, 14], [14, 15], [15, 16], [0, 17], [17, 18], [18, 19], [19, 20]]  # fmt: skip
     canvas = np.zeros((128, 160, 3), np.uint8)
@@ -200,7 +200,7 @@ def plain_hands(hands: list[np.ndarray]) -> np.ndarray:
 
 
 def hue(number: int) -> list[float]:
-    """The published color of a bone, not rounded."""
+    """The published color of a bone, before rounding."""
     sixth, rest = divmod(number / 20 * 6.0, 1)
     falling, rising = 1.0 - rest, 1.0 - (1.0 - rest)
     colors = [(1, rising, 0), (falling, 1, 0), (0, 1, rising), (0, falling, 1), (rising, 0, 1), (1, 0, falling)]
@@ -215,8 +215,8 @@ def test_hands_are_drawn_pixel_for_pixel_as_published(style, missing):
     assert np.array_equal(drawn, plain_hands(hands))
 
 
-def test_hands_are_those_of_the_release():
-    """The release's own `draw_handpose` has drawn these."""
+def test_hands_equal_those_of_the_release():
+    """These were drawn by the release's own `draw_handpose`."""
     hands = hands_to_draw()
     drawn = skeleton.draw(np.zeros((1, 18, 3)), 128, 160, hands=hands[None])
     with np.load(FILE) as golden:
@@ -232,7 +232,7 @@ def test_the_bones_of_a_hand_have_20_hues():
     assert sorted({joint for edge in skeleton.HAND_EDGES for joint in edge}) == list(range(21))
 
 
-def test_hands_lie_over_all_bodies_or_each_over_its_own():
+def test_hands_are_drawn_over_all_bodies_or_each_over_its_own():
     body, other = person(), person()
     other[:, 0] += 3
     hands = np.zeros((2, 2, 21, 3))

@@ -15,15 +15,15 @@ from cn.detect.segmentation import networks
 from cn.detect.segmentation.networks import ade20k_ids, ade20k_size, argmax_resized, coco_ids, coco_size
 from cn.detect.segmentation.palettes import NONE, ids_of_coco_labels
 from cn.errors import InputError
-from tests.helpers.depth_cases import picture
-from tests.helpers.segmentation_cases import LONG, SHORT, SIZES, colored_picture, filled, golden
+from tests.helpers.depth_cases import sample_image
+from tests.helpers.segmentation_cases import LONG, SHORT, SIZES, colored_image, filled, golden
 
 
 class Stub(nn.Module):
     """Stands for both networks: what it finds is in `logits`, or depends on the image alone; it keeps its input."""
 
     mean = (120.0, 110.0, 100.0)
-    deviation = (60.0, 50.0, 40.0)
+    std = (60.0, 50.0, 40.0)
 
     def __init__(self, logits: Tensor | None = None) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_no_image_is_too_long_or_too_small(height, width):
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_the_classes_are_those_of_the_released_annotator(small_scale, swapped):
-    (found,) = ade20k_ids(filled("uniformer"), [colored_picture()], swapped_channels=swapped)
+    (found,) = ade20k_ids(filled("uniformer"), [colored_image()], swapped_channels=swapped)
     reference = golden("uniformer.swapped" if swapped else "uniformer.ids")
     assert found.dtype == np.uint8
     assert found.shape == (100, 150) == reference.shape
@@ -96,7 +96,7 @@ def test_the_classes_are_those_of_the_released_annotator(small_scale, swapped):
 
 
 def test_the_classes_are_those_of_deeplab_pytorch(small_scale):
-    image, reference = colored_picture(), golden("deeplab.labels")
+    image, reference = colored_image(), golden("deeplab.labels")
     stub = Stub()
     stub.mean = DeepLabV2MSC.mean
     coco_ids(stub, [image])
@@ -118,7 +118,7 @@ def test_uniformer_gets_rgb_by_its_mean_and_std_unless_swapped():
     ade20k_ids(stub, [red], swapped_channels=True)
     assert torch.allclose(stub.seen[0].mean(dim=(1, 2)), torch.tensor([-2.0, -2.2, 2.0]), atol=1e-4)
     assert UniFormerUPerNet.mean == (123.675, 116.28, 103.53)
-    assert UniFormerUPerNet.deviation == (58.395, 57.12, 57.375)
+    assert UniFormerUPerNet.std == (58.395, 57.12, 57.375)
 
 
 def test_deeplab_gets_bgr_less_its_mean_and_the_scales_that_are_asked_for():
@@ -194,7 +194,7 @@ def test_one_class_at_a_time_is_enlarged_and_hopeless_ones_never(monkeypatch):
 
 @pytest.mark.parametrize("detect", [ade20k_ids, coco_ids])
 def test_each_image_gets_ids_of_its_own_size_in_order(detect):
-    images = [picture(*size) for size in ((1, 1), (7, 5), (1, 300), (97, 131))]
+    images = [sample_image(*size) for size in ((1, 1), (7, 5), (1, 300), (97, 131))]
     found = detect(Stub(), images)
     assert [ids.shape for ids in found] == [image.shape[:2] for image in images]
     assert all(ids.dtype == np.uint8 for ids in found)
@@ -204,7 +204,13 @@ def test_each_image_gets_ids_of_its_own_size_in_order(detect):
 
 @pytest.mark.parametrize("detect", [ade20k_ids, coco_ids])
 def test_images_of_one_size_there_go_through_the_network_together(detect):
-    images = [picture(64, 96), picture(50, 90), np.flip(picture(64, 96), 0), picture(32, 48), picture(90, 50)]
+    images = [
+        sample_image(64, 96),
+        sample_image(50, 90),
+        np.flip(sample_image(64, 96), 0),
+        sample_image(32, 48),
+        sample_image(90, 50),
+    ]
     alone = [detect(Stub(), [image])[0] for image in images]
     for batch, last in ((1, 1), (2, 1), (5, 3)):
         recorder = Stub()
@@ -217,7 +223,7 @@ def test_images_of_one_size_there_go_through_the_network_together(detect):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_narrow_number_format_changes_few_pixels_or_is_refused(dtype):
-    images = [picture(64, 96)]
+    images = [sample_image(64, 96)]
     (narrow,) = ade20k_ids(Stub().to(dtype), images)
     assert (narrow == ade20k_ids(Stub(), images)[0]).mean() > 0.95
     with pytest.raises(InputError, match="--precision"):

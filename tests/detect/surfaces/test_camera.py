@@ -1,10 +1,19 @@
-"""True normals from measured depth: made-up planes and spheres exactly, and a real photograph."""
+"""Normals from measured depth: synthetic planes and spheres, and a real photograph."""
 
 import numpy as np
 import pytest
 
-from cn.detect.surfaces.camera import Camera, depth_from_disparity, points_from_depth, surface_normals
-from tests.helpers.depth_cases import CAMERA, SIZE, degrees, plane_depth, sphere_depth, unit
+from cn.detect.surfaces.camera import Camera, surface_normals
+from tests.helpers.depth_cases import (
+    CAMERA,
+    SIZE,
+    degrees,
+    depth_from_disparity,
+    plane_depth,
+    points_from_depth,
+    sphere_depth,
+    unit,
+)
 
 MIDDLEBURY = {"focal": 994.978, "baseline": 193.001, "offset": 31.086}
 """Of scikit-image's motorcycle: pixels, millimeters, pixels."""
@@ -12,7 +21,7 @@ MIDDLEBURY = {"focal": 994.978, "baseline": 193.001, "offset": 31.086}
 
 @pytest.mark.parametrize("normal", [(0, 0, 1), (0, 1, 0.3), (0.7, 0, 0.7), (-0.5, -0.4, 0.6), (0.05, 0.9, 0.1)])
 @pytest.mark.parametrize("radius", [1, 2, 4])
-def test_planes_come_out_exactly(normal, radius):
+def test_normals_of_planes_are_exact(normal, radius):
     depth = plane_depth(unit(*normal), 2.0)
     found = surface_normals(depth, CAMERA, radius=radius)
     seen = np.isfinite(depth) & (depth < 12)
@@ -20,19 +29,19 @@ def test_planes_come_out_exactly(normal, radius):
     assert degrees(found[seen], unit(*normal)).max() < 0.01
 
 
-def test_a_sphere_comes_out_within_a_degree():
+def test_normals_of_a_sphere_are_within_a_degree():
     center = np.array([0.2, -0.1, -3.0])
     depth = sphere_depth(center, 0.9)
     true = (points_from_depth(depth, CAMERA) - center) / 0.9
     found = surface_normals(depth, CAMERA, radius=1)
-    # Towards the outline the surface turns away faster than three pixels can tell.
+    # Near the outline the slope changes too fast for three pixels.
     rays = CAMERA.rays(*SIZE)
     core = np.isfinite(depth) & (-(true * rays).sum(axis=-1) > 0.5 * np.linalg.norm(rays, axis=-1))
     assert core.sum() > 4000
     assert degrees(found[core], true[core]).max() < 1.0
 
 
-def test_surfaces_on_both_sides_of_an_edge_stay_apart():
+def test_an_edge_separates_the_surfaces_on_both_sides():
     near, far = plane_depth(unit(0.6, 0, 0.8), 2.0), plane_depth(unit(-0.3, 0.5, 0.8), 4.0)
     assert (near < 0.9 * far)[:, 70:90].all()
     depth = np.where(np.arange(SIZE[1]) < 80, near, far)
@@ -41,7 +50,7 @@ def test_surfaces_on_both_sides_of_an_edge_stay_apart():
     assert degrees(found[:, 80:90], unit(-0.3, 0.5, 0.8)).max() < 0.01
 
 
-def test_holes_are_unknown_and_do_no_harm_around_them():
+def test_holes_are_unknown_and_do_not_affect_their_neighbors():
     depth = plane_depth(unit(0.3, 0.3, 0.9), 2.0)
     holes = np.random.default_rng(0).random(SIZE) < 0.3
     depth[holes] = np.random.default_rng(1).choice([np.nan, np.inf, 0.0, -1.0], holes.sum())
@@ -50,7 +59,7 @@ def test_holes_are_unknown_and_do_no_harm_around_them():
     assert degrees(found[~holes], unit(0.3, 0.3, 0.9)).max() < 0.01
 
 
-def test_too_few_neighbors_give_nothing():
+def test_too_few_neighbors_give_no_normal():
     depth = np.full((9, 9), np.nan)
     depth[4, 4] = 2.0
     assert not surface_normals(depth, CAMERA).any()
@@ -61,7 +70,7 @@ def test_too_few_neighbors_give_nothing():
     assert not surface_normals(np.full((1, 1), 2.0), CAMERA).any()
 
 
-def test_points_are_seen_where_they_came_from():
+def test_rays_project_back_to_their_pixels():
     depth = np.random.default_rng(0).uniform(1, 9, SIZE)
     x, y, z = np.moveaxis(points_from_depth(depth, CAMERA), -1, 0)
     assert np.allclose(z, -depth)

@@ -1,4 +1,4 @@
-"""Depth maps: how images are brought to the network, and what becomes of what it gives."""
+"""Depth maps: preprocessing for the network, and the map of its output."""
 
 import numpy as np
 import pytest
@@ -8,48 +8,49 @@ from hypothesis import strategies as st
 
 from cn.detect.nets.dpt import DPTHybrid
 from cn.detect.nets.midas_small import MidasSmall
-from cn.detect.surfaces.depth import HYBRID, HYBRID_MIDAS, SMALL, Preparation, depth_map, inverse_depth
+from cn.detect.surfaces.depth import depth_map, inverse_depth
+from cn.detect.surfaces.preprocessing import HYBRID, HYBRID_MIDAS, SMALL, InputSize
 from cn.images.resizing import short_side_size
-from tests.helpers.depth_cases import SIZES, THINNED, Stub, golden, picture
+from tests.helpers.depth_cases import SIZES, THINNED, Stub, golden, sample_image
 
-PREPARATIONS = [HYBRID, HYBRID_MIDAS, SMALL]
+INPUT_SIZES = [HYBRID, HYBRID_MIDAS, SMALL]
 STUB = Stub()
 
 
 class Recorder(Stub):
-    """Keeps what it is given."""
+    """Keeps its input."""
 
     def forward(self, x):
         self.seen = x
         return super().forward(x)
 
 
-@pytest.mark.parametrize("prepare", [HYBRID_MIDAS, SMALL], ids=lambda p: p.rule)
-def test_the_sizes_are_those_of_midas(prepare):
-    wanted = golden(f"{prepare.rule}.sizes").tolist()
-    assert [list(prepare.size(*size)) for size in SIZES] == wanted
+@pytest.mark.parametrize("input_size", [HYBRID_MIDAS, SMALL], ids=lambda p: p.rule)
+def test_input_sizes_equal_those_of_midas(input_size):
+    wanted = golden(f"{input_size.rule}.sizes").tolist()
+    assert [list(input_size.size(*size)) for size in SIZES] == wanted
 
 
-def test_the_default_sizes_are_those_of_the_released_apps():
+def test_default_input_sizes_equal_those_of_the_released_apps():
     assert HYBRID.size(512, 512) == (384, 384)
     assert HYBRID.size(1080, 1920) == (384, 704)
     assert HYBRID.size(1920, 1080) == (704, 384)
     assert all(HYBRID.size(*size) == short_side_size(*size, 384) for size in SIZES)
 
 
-@pytest.mark.parametrize("prepare", PREPARATIONS, ids=lambda p: p.rule)
+@pytest.mark.parametrize("input_size", INPUT_SIZES, ids=lambda p: p.rule)
 @settings(max_examples=300, deadline=None)
 @given(st.integers(1, 60_000), st.integers(1, 60_000))
-def test_no_image_is_too_long_or_too_small(prepare, height, width):
-    rows, columns = prepare.size(height, width)
+def test_input_sizes_are_bounded(input_size, height, width):
+    rows, columns = input_size.size(height, width)
     assert rows % 32 == columns % 32 == 0
     assert min(rows, columns) >= 32
-    # That of 4:1, with what rounding adds.
-    assert rows * columns <= 1.3 * 4 * prepare.side**2
+    # The area of 4:1, with a margin for rounding.
+    assert rows * columns <= 1.3 * 4 * input_size.side**2
     assert rows == columns or (rows < columns) == (height < width)
 
 
-def test_a_panorama_keeps_its_shape_as_far_as_it_can():
+def test_a_panorama_keeps_its_aspect_ratio_within_limits():
     assert HYBRID.size(384, 1536) == (384, 1536)
     rows, columns = HYBRID.size(400, 4000)
     assert columns / rows == pytest.approx(10, rel=0.06)
@@ -58,17 +59,17 @@ def test_a_panorama_keeps_its_shape_as_far_as_it_can():
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("minimal", DPTHybrid), ("upper_bound", MidasSmall)])
-def test_the_image_reaches_the_network_as_in_midas(rule, kind):
+def test_network_input_equals_that_of_midas(rule, kind):
     network = Recorder()
-    network.mean, network.deviation = kind.mean, kind.deviation
-    inverse_depth(network, [picture(100, 150)], Preparation(rule, 64))
+    network.mean, network.std = kind.mean, kind.std
+    inverse_depth(network, [sample_image(100, 150)], InputSize(rule, 64))
     given, reference = network.seen[0][THINNED].numpy(), golden(f"{rule}.input")
     assert given.shape == reference.shape
     assert np.abs(given - reference).max() <= 1e-5
 
 
-def test_the_map_is_that_of_the_released_annotator():
-    (found,) = inverse_depth(STUB, [picture(100, 150)], Preparation("released", 64))
+def test_the_map_equals_that_of_the_released_annotator():
+    (found,) = inverse_depth(STUB, [sample_image(100, 150)], InputSize("released", 64))
     assert found.shape == (64, 128)
     ours, reference = depth_map(found), golden("released.depth")
     assert ours.dtype == np.uint8
@@ -76,44 +77,50 @@ def test_the_map_is_that_of_the_released_annotator():
     assert (ours == reference).mean() > 0.99
 
 
-def test_near_is_white_and_the_whole_range_is_used():
+def test_near_is_white_and_the_full_range_is_used():
     made = depth_map(np.array([[0.0, 1.0], [2.0, 4.0]], np.float32))
     assert made.tolist() == [[0, 63], [127, 255]]
     shifted = depth_map(np.array([[10.0, 11.0], [12.0, 14.0]], np.float32))
     assert shifted.tolist() == made.tolist()
 
 
-def test_a_map_of_another_size_still_goes_from_black_to_white():
+def test_a_resized_map_uses_the_full_range():
     y, x = np.mgrid[0:1:64j, 0:1:96j]
     made = depth_map((x + y).astype(np.float32), (130, 201))
     assert made.shape == (130, 201)
     assert (made.min(), made.max()) == (0, 255)
-    # The numbers are enlarged before they become 256 levels: no terraces.
+    # Values are enlarged before they are quantized to 256 levels: no terraces.
     assert np.abs(np.diff(made[65].astype(int))).max() <= 2
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5, np.nan, np.inf])
-def test_one_single_depth_is_black(value):
+def test_constant_depth_is_black(value):
     assert not depth_map(np.full((5, 6), value, np.float32), (9, 8)).any()
 
 
-def test_what_is_not_finite_counts_as_farthest():
+def test_values_that_are_not_finite_count_as_farthest():
     made = depth_map(np.array([[np.nan, 3.0, 4.0], [np.inf, -np.inf, 5.0]], np.float32))
     assert made.tolist() == [[0, 0, 127], [0, 0, 255]]
 
 
-@pytest.mark.parametrize("prepare", PREPARATIONS, ids=lambda p: p.rule)
+@pytest.mark.parametrize("input_size", INPUT_SIZES, ids=lambda p: p.rule)
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 300), (900, 3), (97, 131)])
-def test_the_map_has_the_size_of_the_image(prepare, size):
-    (found,) = inverse_depth(STUB, [picture(*size)], prepare)
+def test_the_map_has_the_size_of_the_image(input_size, size):
+    (found,) = inverse_depth(STUB, [sample_image(*size)], input_size)
     made = depth_map(found, size)
     assert made.dtype == np.uint8
     assert made.shape == size
 
 
-def test_batches_of_mixed_sizes_come_back_in_order():
-    images = [picture(64, 64), picture(50, 90), np.flip(picture(64, 64), 0), picture(64, 64) // 2, picture(90, 50)]
-    small = Preparation("released", 64)
+def test_results_of_mixed_sizes_keep_their_order():
+    images = [
+        sample_image(64, 64),
+        sample_image(50, 90),
+        np.flip(sample_image(64, 64), 0),
+        sample_image(64, 64) // 2,
+        sample_image(90, 50),
+    ]
+    small = InputSize("released", 64)
     alone = [inverse_depth(STUB, [image], small)[0] for image in images]
     for batch in (1, 2, 5):
         together = inverse_depth(STUB, images, small, batch=batch)
@@ -121,10 +128,10 @@ def test_batches_of_mixed_sizes_come_back_in_order():
     assert inverse_depth(STUB, [], small) == []
 
 
-def test_batches_go_through_the_network_together():
+def test_images_of_one_size_are_batched():
     recorder = Recorder()
-    inverse_depth(recorder, [picture(64, 64)] * 5, Preparation("released", 64), batch=2)
+    inverse_depth(recorder, [sample_image(64, 64)] * 5, InputSize("released", 64), batch=2)
     assert recorder.seen.shape == (1, 3, 64, 64)
-    inverse_depth(recorder, [picture(64, 64)] * 4, Preparation("released", 64), batch=2)
+    inverse_depth(recorder, [sample_image(64, 64)] * 4, InputSize("released", 64), batch=2)
     assert recorder.seen.shape == (2, 3, 64, 64)
     assert recorder.seen.dtype == torch.float32

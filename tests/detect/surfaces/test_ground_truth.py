@@ -1,4 +1,4 @@
-"""Maps of what was measured: DIODE's arrays, depth from other origins, and the files they come in."""
+"""Maps from ground truth: DIODE's arrays, depth from other origins, and their files."""
 
 import json
 
@@ -8,13 +8,14 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import ConditionInfo
-from cn.detect.surfaces.camera import Camera, depth_from_disparity, surface_normals
+from cn.detect.surfaces.camera import Camera, surface_normals
+from cn.detect.surfaces.diode import DIODE, normals_from_diode, read_diode
 from cn.detect.surfaces.encoding import depth_to_map, normals_to_map
-from cn.detect.surfaces.ground_truth import DIODE, normals_from_diode, read_depth, read_diode
+from cn.detect.surfaces.ground_truth import read_depth
 from cn.errors import InputError
 from cn.images import pixel_values
 from tests.helpers.cli import cn
-from tests.helpers.depth_cases import CAMERA, SIZE, plane_depth, unit
+from tests.helpers.depth_cases import CAMERA, SIZE, depth_from_disparity, plane_depth, unit
 
 
 def stored_normals() -> np.ndarray:
@@ -35,7 +36,7 @@ def test_diode_normals_are_camera_space_already():
     assert (normals_to_map(found, nothing=(127, 127, 127))[:3] == 127).all()
 
 
-def test_normals_that_point_into_the_surface_are_turned_round():
+def test_normals_that_point_into_the_surface_are_flipped():
     stored = stored_normals()
     flipped = stored * np.random.default_rng(0).choice([-1, 1], SIZE)[..., None]
     assert np.allclose(normals_from_diode(flipped, camera=CAMERA), stored, atol=1e-6)
@@ -54,7 +55,7 @@ def test_invalid_pixels_and_other_lengths():
         normals_from_diode(stored, mask[1:], CAMERA)
 
 
-def test_diode_files_are_read_and_the_camera_is_diodes(tmp_path):
+def test_diode_files_are_read(tmp_path):
     assert (DIODE.fx, DIODE.fy, DIODE.cx, DIODE.cy) == (886.81, 927.06, 512, 384)
     np.save(tmp_path / "a_normal.npy", stored_normals())
     assert np.array_equal(read_diode(tmp_path / "a_normal.npy", channels=3), stored_normals())
@@ -62,7 +63,7 @@ def test_diode_files_are_read_and_the_camera_is_diodes(tmp_path):
     assert read_diode(tmp_path / "a_depth.npy", channels=1).shape == (4, 5)
 
 
-def test_what_is_no_array_of_diode_is_refused_by_name(tmp_path):
+def test_other_files_are_refused_with_their_path(tmp_path):
     with pytest.raises(InputError, match=r"gone\.npy: no such file"):
         read_diode(tmp_path / "gone.npy", channels=3)
     (tmp_path / "text.npy").write_text("not an array")
@@ -86,7 +87,7 @@ def test_what_is_no_array_of_diode_is_refused_by_name(tmp_path):
 # ---- any file of depth ----
 
 
-def test_depth_of_every_sort_of_file_is_read_unchanged(tmp_path):
+def test_depth_of_every_file_format_is_read_unchanged(tmp_path):
     millimeters = np.random.default_rng(0).integers(1, 60000, (5, 7)).astype(np.uint16)
     meters = millimeters / np.float32(1000)
     Image.fromarray(millimeters).save(tmp_path / "mm.png")
@@ -102,7 +103,7 @@ def test_depth_of_every_sort_of_file_is_read_unchanged(tmp_path):
     assert np.allclose(read_depth(str(tmp_path / "mm.png")), millimeters)
 
 
-def test_what_is_no_depth_is_refused_by_name(tmp_path):
+def test_files_without_depth_are_refused_with_their_path(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
     (tmp_path / "text.png").write_text("not an image")
     np.save(tmp_path / "three.npy", np.zeros((2, 3, 4)))
@@ -121,7 +122,7 @@ def test_what_is_no_depth_is_refused_by_name(tmp_path):
         assert what in str(error.value)
 
 
-def test_masks_of_diode_leave_depth_out(tmp_path):
+def test_masked_depth_is_unknown(tmp_path):
     np.save(tmp_path / "a_depth.npy", np.full((3, 4, 1), 2.5))
     mask = np.ones((3, 4))
     mask[0] = 0
@@ -132,7 +133,7 @@ def test_masks_of_diode_leave_depth_out(tmp_path):
 # ---- the commands ----
 
 
-def test_a_folder_of_diode_becomes_normal_maps_called_like_its_images(tmp_path):
+def test_normal_maps_of_a_diode_folder_are_named_like_its_images(tmp_path):
     stored = np.zeros((24, 32, 3), np.float32)
     stored[8:] = (0.6, 0, 0.8)
     mask = np.ones((24, 32), np.float32)
@@ -185,7 +186,7 @@ def test_the_maps_of_a_real_photograph_with_measured_depth(tmp_path):
     assert np.median(box[..., 2]) > np.median(np.abs(box[..., 1]))
 
 
-def test_maps_of_measurements_are_resized_when_they_are_finished(tmp_path):
+def test_resolution_applies_to_the_finished_map(tmp_path):
     depth = np.linspace(1, 9, 96 * 128).reshape(96, 128)
     np.save(tmp_path / "a.npy", depth)
     done = cn("detect", "depth", "a.npy", "a.png", "--from-depth", "--resolution", "192", "--json", cwd=tmp_path)
@@ -195,7 +196,7 @@ def test_maps_of_measurements_are_resized_when_they_are_finished(tmp_path):
 
 
 @pytest.mark.parametrize(("keep", "code"), [("keep", 0), ("skip", 0), ("fail", 3)])
-def test_where_nothing_is_known_nothing_is_found(tmp_path, keep, code):
+def test_an_image_without_known_depth_is_empty(tmp_path, keep, code):
     np.save(tmp_path / "a.npy", np.zeros((8, 8)))
     done = cn("detect", "normal", "a.npy", "a.png", "--from-depth", "--focal", "9", "--on-empty", keep, cwd=tmp_path)
     assert done.returncode == code
@@ -215,14 +216,14 @@ def test_where_nothing_is_known_nothing_is_found(tmp_path, keep, code):
         (("depth", "--from-depth", "--prepare", "midas"), "needs no network"),
     ],
 )
-def test_words_that_do_not_go_together(tmp_path, words, what):
+def test_conflicting_options_are_refused(tmp_path, words, what):
     np.save(tmp_path / "a.npy", np.ones((8, 8)))
     done = cn("detect", words[0], "a.npy", "b.png", *words[1:], cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert what in done.stderr
 
 
-def test_depth_comes_through_a_pipe_and_palettes_are_no_depth(tmp_path):
+def test_depth_is_read_from_standard_input_and_palettes_are_refused(tmp_path):
     depth = np.linspace(1, 9, 64).reshape(8, 8).astype(np.float32)
     np.save(tmp_path / "a.npy", depth)
     Image.fromarray(depth).save(tmp_path / "a.tif")

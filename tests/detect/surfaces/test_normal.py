@@ -4,19 +4,20 @@ import numpy as np
 import pytest
 
 from cn.detect.surfaces.camera import surface_normals
-from cn.detect.surfaces.depth import Preparation, inverse_depth
+from cn.detect.surfaces.depth import inverse_depth
 from cn.detect.surfaces.encoding import normals_to_map
 from cn.detect.surfaces.normal import normal_from_depth, reversed_channels
+from cn.detect.surfaces.preprocessing import InputSize
 from cn.errors import UsageError
-from tests.helpers.depth_cases import CAMERA, Stub, golden, picture, sphere_depth
+from tests.helpers.depth_cases import CAMERA, Stub, golden, sample_image, sphere_depth
 
 
-def test_the_map_is_that_of_the_released_annotator():
-    (found,) = inverse_depth(Stub(), [picture(100, 150)], Preparation("released", 64))
+def test_the_map_equals_that_of_the_released_annotator():
+    (found,) = inverse_depth(Stub(), [sample_image(100, 150)], InputSize("released", 64))
     ours, reference = normal_from_depth(found), golden("released.normal")
     assert ours.dtype == np.uint8
     assert ours.shape == reference.shape == (64, 128, 3)
-    # A level for the last bits of the image; at the edge of the background whole pixels may change sides.
+    # One level of rounding; at the edge of the background whole pixels may change.
     assert (np.abs(ours.astype(int) - reference).max(axis=-1) <= 1).mean() > 0.999
     assert (reference == (127, 127, 255)).all(axis=-1).any()
     assert len(np.unique(reference.reshape(-1, 3), axis=0)) > 100
@@ -30,7 +31,7 @@ def test_red_faces_left_green_up_and_blue_the_viewer():
     assert normal_from_depth(-x, background=0)[20, 20].tolist() == [27, 127, 206]
 
 
-def test_strength_flattens_and_the_unit_of_depth_matters():
+def test_larger_strength_is_flatter_and_the_unit_of_depth_matters():
     y, x = np.mgrid[0:40.0, 0:40.0].astype(np.float32)
     red = [int(normal_from_depth(x + y, strength=s, background=0)[20, 20, 0]) for s in (1, 2 * np.pi, 50)]
     assert red == sorted(red, reverse=True)
@@ -39,12 +40,12 @@ def test_strength_flattens_and_the_unit_of_depth_matters():
 
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])
-def test_a_strength_without_meaning_is_refused(strength):
+def test_a_strength_that_is_not_positive_is_refused(strength):
     with pytest.raises(UsageError, match="more than 0"):
         normal_from_depth(np.eye(4, dtype=np.float32), strength=strength)
 
 
-def test_what_is_far_is_flat():
+def test_the_background_is_flat():
     x = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (9, 1))
     flat = (normal_from_depth(x, background=0.4) == (127, 127, 255)).all(axis=-1)
     assert flat[:, :40].all()
@@ -54,13 +55,13 @@ def test_what_is_far_is_flat():
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, np.nan, np.inf])
-def test_one_single_depth_is_flat(value):
+def test_constant_depth_is_flat(value):
     made = normal_from_depth(np.full((5, 7), value, np.float32), (9, 8))
     assert made.shape == (9, 8, 3)
     assert (made == (127, 127, 255)).all()
 
 
-def test_pixels_that_are_not_finite_spoil_only_their_neighbors():
+def test_pixels_that_are_not_finite_affect_only_their_neighbors():
     y, x = np.mgrid[0:40.0, 0:40.0].astype(np.float32)
     whole = normal_from_depth(x + y)
     broken = x + y
@@ -72,13 +73,13 @@ def test_pixels_that_are_not_finite_spoil_only_their_neighbors():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2), (300, 200)])
-def test_the_map_has_the_size_asked_for(size):
+def test_the_map_has_the_requested_size(size):
     made = normal_from_depth(np.random.default_rng(0).random((64, 96)).astype(np.float32), size)
     assert made.shape == (*size, 3)
     assert made.dtype == np.uint8
 
 
-def test_it_leans_the_way_true_normals_do():
+def test_normals_have_the_signs_of_true_normals():
     depth = sphere_depth((0.1, -0.05, -3), 0.8)
     inverse = np.where(np.isfinite(depth), 1 / depth, 0).astype(np.float32)
     published = normal_from_depth(inverse, strength=0.05).astype(int) - 127
@@ -88,7 +89,7 @@ def test_it_leans_the_way_true_normals_do():
     assert (np.sign(published[core][:, :2]) == np.sign(true[core][:, :2])).mean() > 0.99
 
 
-def test_reversed_channels_are_what_the_released_control_takes():
-    made = picture(6, 5)
+def test_reversed_channels_swaps_rgb_and_bgr():
+    made = sample_image(6, 5)
     assert np.array_equal(reversed_channels(made), made[..., [2, 1, 0]])
     assert np.array_equal(reversed_channels(reversed_channels(made)), made)

@@ -1,0 +1,22 @@
+"""From the people of an image to its detection: the drawn map, the record and the JSON for the sidecar file."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn.detect.detector import Detection
+from cn.detect.pose import json_format, skeleton
+from cn.detect.pose.people import PERSON_SHARE, ImagePoses, shows_person
+
+
+def openpose_detection(
+    poses: ImagePoses, style: skeleton.Style = "released", min_keypoints: float = PERSON_SHARE
+) -> Detection:
+    """The detection with skeletons of 18 joints; empty unless somebody shows this fraction of the keypoints."""
+    pose_map = skeleton.draw(poses.people, poses.height, poses.width, style, poses.hands)
+    return pose_detection(poses, pose_map, min_keypoints)
+
+
+def pose_detection(poses: ImagePoses, pose_map: NDArray[np.uint8], min_keypoints: float) -> Detection:
+    """The detection with a given map (h, w, 3)."""
+    nobody = not shows_person(poses.people, (poses.height, poses.width), min_keypoints)
+    return Detection(pose_map, json_format.record(poses), nobody, json_format.write(poses).encode())
