@@ -25,7 +25,7 @@ FAILURES = [
     (["--cond", "canny.png", "--control", "no/where.safetensors"], 4, "no/where.safetensors: no such weights file"),
     (["--cond", "canny.png", "--control", "empty"], 4, "empty: is an empty folder"),
     (["--cond", "canny.png", "--control", "cut.safetensors"], 3, "cut.safetensors: cut off"),
-    (["--cond", "canny.png", "--control", "text.png"], 3, "text.png: is no file of weights"),
+    (["--cond", "canny.png", "--control", "text.png"], 3, "text.png: is not a file of weights"),
     (["--cond", "canny.png", "--control", "base.safetensors"], 4, "a control was expected, but this is a base"),
     (["--cond", "canny.png", "--control", "other.safetensors"], 4, "other.safetensors: this control was made for an"),
     (["--base", "other.safetensors"], 4, "a base was expected, but this is a control"),
