@@ -14,7 +14,7 @@ from cn.detect.nets.cpu import optimize_for_cpu
 from cn.detect.nets.loading import open_net
 from cn.detect.network import open_network
 from cn.detect.segmentation import networks
-from cn.detect.segmentation.detectors import LAYOUTS, Ade20kDetector, CocoDetector, CocoLabels, painted
+from cn.detect.segmentation.detectors import LAYOUTS, Ade20kDetector, CocoDetector, CocoLabels, colored
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, paint
 from cn.files import sha256
 from tests.helpers.cli import cn
@@ -158,8 +158,8 @@ def test_mistakes_are_one_line(words, code, tmp_path):
 
 
 def test_what_has_no_class_is_nothing_found():
-    assert painted(np.full((4, 4), 255, np.uint8), COCO_STUFF).empty
-    assert not painted(IDS, COCO_STUFF).empty
+    assert colored(np.full((4, 4), 255, np.uint8), COCO_STUFF).empty
+    assert not colored(IDS, COCO_STUFF).empty
 
 
 def test_every_layout_is_offered():
