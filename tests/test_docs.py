@@ -118,7 +118,7 @@ def test_unknown_options_and_commands_are_found(line, wrong):
 
 
 def test_slow_commands_keep_all_but_their_numbers():
-    words = "cn train --cond depth --steps 600 --resume runs/depth".split()
+    words = ["cn", "train", "--cond", "depth", "--steps", "600", "--resume", "runs/depth"]
     assert doc_shell.shortened(words) == [*words[:5], "2", *words[6:], "--preview-every", "0"]
-    words = "cn sample --cond a.png --count 4".split()
-    assert doc_shell.shortened(words) == [*words[:-1], "2", "--steps", "1"]
+    words = ["cn", "sample", "--cond", "a.png", "--count", "4"]
+    assert doc_shell.shortened(words) == [*words[:-1], "2", "--steps", "1", "--size", "128x128"]

@@ -1,6 +1,7 @@
 """Running the commands of the docs: `cn` in this process, other programs as they are, pipes between them."""
 
 import contextlib
+import functools
 import importlib.util
 import io
 import re
@@ -61,12 +62,13 @@ def _cn(words: list[str], stdin: bytes) -> tuple[int, bytes, str]:
 def shortened(words: list[str]) -> list[str]:
     """A slow command with fewer steps and images: what it does is the same.
 
-    `cn sample` takes 1 step and at most 2 images; `cn train` one step for 300 (1 without --steps), images of 64×64 pixels
-    one at a time, at most 2 scenes and no previews; `cn dataset synth` renders at most 4 pairs.
+    `cn sample` takes 1 step and at most 2 images of 128×128 pixels; `cn train` one step for 300 (1 without --steps),
+    images of 64×64 pixels one at a time, at most 2 scenes and no previews; `cn dataset synth` at most 4 pairs.
     """
     if words[:2] == ["cn", "sample"] and "--from" not in words:
         words = _with(words, "--steps", lambda n: 1, 1)
         words = _with(words, "--count", lambda n: min(n, 2))
+        words = words if "--size" in words else [*words, "--size", "128x128"]
     elif words[:3] == ["cn", "dataset", "synth"]:
         words = _with(words, "--count", lambda n: min(n, 4))
     elif words[:2] == ["cn", "train"]:
@@ -91,7 +93,7 @@ def _with(words: list[str], option: str, change: Callable[[int], int], default: 
 def check_other(words: list[str]) -> None:
     """Programs that a test should not run: what they are told to do must exist."""
     if words[0] == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text() + "check:\n", re.MULTILINE)
         assert [word for word in words[1:] if "=" not in word and word not in targets] == [], words
     elif words[:2] == ["python", "-m"]:
         found = importlib.util.find_spec(words[2])
@@ -106,6 +108,7 @@ def pretrain_options() -> set[str]:
     return options((ROOT / "cn/pretrain/__main__.py").read_text().replace('"', " "))
 
 
+@functools.cache
 def tree() -> Any:
     """The commands as Typer has them."""
     return typer.main.get_command(app.app)
