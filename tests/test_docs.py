@@ -11,7 +11,6 @@ from tests.helpers.doc_pages import PAGES, ROOT, Block
 README = ROOT / "README.md"
 MARKS = {"files", "slow", "needs weights", "example"}
 OF_OTHER_PROGRAMS = {"--extra-index-url"}
-COMING = {"transfer"} - set(doc_shell.tree().commands)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -27,7 +26,7 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
             continue
         if block.language == "console":
             for command, code, errors in doc_shell.run_block(block, doc_files.prepare):
-                assert code == 0 or COMING, f"{page.name}:{block.line}: {command} ended with {code}:\n{errors}"
+                assert code == 0, f"{page.name}:{block.line}: {command} ended with {code}:\n{errors}"
         elif block.language == "python":
             for name in block.mark("files") or ():
                 doc_files.prepare(name)
@@ -48,7 +47,7 @@ def test_the_marks_of_blocks_are_known_ones(page):
 @pages
 def test_commands_and_options_exist(page):
     for words in (*doc_shell.cn_commands(page), *doc_pages.inline_commands(page)):
-        assert COMING & set(words) or doc_shell.unknown_options(words) == [], f"{page.name}: {' '.join(words)}"
+        assert doc_shell.unknown_options(words) == [], f"{page.name}: {' '.join(words)}"
     known = doc_shell.options_of(doc_shell.tree()) | doc_shell.pretrain_options() | OF_OTHER_PROGRAMS
     assert doc_pages.options(doc_pages.prose(page)) - known == set()
 
