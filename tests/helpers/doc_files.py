@@ -1,0 +1,128 @@
+"""The inputs that the commands of the docs need: small photos, labels, poses, depth and checkpoints, in one folder."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from cn import app, images
+from cn.checkpoints.write.native import save_base, save_control
+from cn.model.controlnet import ControlNet
+from tests.helpers.doc_pages import ROOT
+from tests.helpers.model_helpers import TINY, fill, tiny_base
+
+SIDE = 96
+NARROW = replace(TINY, unet=replace(TINY.unet, heads=8))
+"""A model with the layout of Stable Diffusion 1.5, which has 8 heads, and a hundredth of its parameters."""
+
+
+def prepare(name: str) -> None:
+    """Make the inputs of this name (`<!-- files: NAME -->`) in the current folder, unless they are there."""
+    MAKERS[name]()
+
+
+def _house() -> None:
+    """The image of the quick start, which stands in docs/, as in a checkout."""
+    Path("docs").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "docs/house.png", "docs/house.png")
+
+
+def _photos() -> None:
+    """Three photographs of scikit-image, reduced: `photos/`, and one as `photo.png`."""
+    from skimage import data
+
+    Path("photos").mkdir(exist_ok=True)
+    for name in ("astronaut", "coffee", "rocket"):
+        photo = np.asarray(getattr(data, name)())
+        images.write(Path("photos") / f"{name}.png", images.resize(photo[:400, :400], (SIDE, SIDE), "smooth"))
+    images.write("photo.png", images.read("photos/astronaut.png"))
+
+
+def _drawing() -> None:
+    """A black stroke on white: `drawing.png`."""
+    sheet = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    sheet[20:26, 10:80] = 0
+    images.write("drawing.png", sheet)
+
+
+def _depth() -> None:
+    """Depth in millimeters, 16 bits, as a depth camera saves it: `kinect.png`; and DIODE's arrays in `diode/`."""
+    from PIL import Image
+
+    ramp = np.linspace(800, 4000, SIDE * SIDE).reshape(SIDE, SIDE)
+    Image.fromarray(ramp.astype(np.uint16)).save("kinect.png")
+    folder = Path("diode/scene")
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "a_depth.npy", ramp[..., None] / 1000)
+    np.save(folder / "a_depth_mask.npy", np.ones((SIDE, SIDE)))
+    np.save(folder / "a_normal.npy", np.broadcast_to(np.array([0.0, 0.6, 0.8]), (SIDE, SIDE, 3)))
+
+
+def _labels() -> None:
+    """Label maps as ADE20K's challenge and COCO-Stuff publish them: `annotations/` and `stuffthingmaps/`."""
+    rows = np.repeat(np.arange(SIDE, dtype=np.uint8)[:, None], SIDE, 1)
+    for folder, labels in (("annotations", rows + 1), ("stuffthingmaps", rows)):
+        Path(folder).mkdir(exist_ok=True)
+        images.write(Path(folder) / "a.png", labels)
+
+
+def _poses() -> None:
+    """A person, as an editor of a web UI saves one: `edited.json`."""
+    rng = np.random.default_rng(0)
+    points = np.column_stack([rng.uniform(20, 76, (18, 2)), np.ones(18)])
+    person = {"pose_keypoints_2d": points.ravel().tolist()}
+    Path("edited.json").write_text(json.dumps({"canvas_width": SIDE, "canvas_height": SIDE, "people": [person]}))
+
+
+def _edges() -> None:
+    """A Canny map of a built-in scene: `edges.png`."""
+    _run("detect", "canny", str(ROOT / "docs/house.png"), "edges.png", "--overwrite")
+
+
+def _scene() -> None:
+    """The depth map of a built-in scene: `depth.png`."""
+    _run("dataset", "synth", "scene", "--cond", "depth", "--count", "1", "--seed", "2", "--start", "90")
+    shutil.copy("scene/source/000090.png", "depth.png")
+
+
+def _target() -> None:
+    """Two images without captions: `mydata/target/`."""
+    _photos()
+    shutil.copytree("photos", "mydata/target", dirs_exist_ok=True)
+
+
+def _checkpoints() -> None:
+    """Narrow models with the layouts of Stable Diffusion 1.5 and its ControlNets, under the published names."""
+    if Path("v1-5-pruned.safetensors").exists():
+        return
+    save_base(Path("narrow.safetensors"), tiny_base(NARROW), half=False)
+    _run("convert", "narrow.safetensors", "v1-5-pruned.safetensors", "--to", "ldm")
+    shutil.copy("v1-5-pruned.safetensors", "my-model.safetensors")
+    _run("convert", "narrow.safetensors", "stable-diffusion-v1-5", "--to", "diffusers")
+    control = fill(ControlNet(NARROW.unet, condition_encoder="released"))
+    save_control(Path("narrow-control.safetensors"), control, kind="canny", base_sha256="")
+    _run("convert", "narrow-control.safetensors", "control.safetensors", "--to", "ldm")
+    torch.save(load_file("control.safetensors"), "control_v11p_sd15_canny.pth")
+
+
+def _run(*words: str) -> None:
+    assert app.run([*words, "-q"]) == 0, words
+
+
+MAKERS: dict[str, Callable[[], None]] = {
+    "house": _house,
+    "photos": _photos,
+    "drawing": _drawing,
+    "depth": _depth,
+    "labels": _labels,
+    "poses": _poses,
+    "edges": _edges,
+    "scene": _scene,
+    "target": _target,
+    "checkpoints": _checkpoints,
+}
