@@ -158,6 +158,20 @@ def test_no_file_is_longer_than_400_lines():
     assert [path.name for _, path, _ in modules() if len(path.read_text().splitlines()) > 400] == []
 
 
+def test_no_test_measures_time():
+    """A test counts operations or bytes, and waits with `wait_until`; `make bench` measures speed."""
+    clocks = {"perf_counter", "process_time", "monotonic", "thread_time", "time"}
+    clocks |= {f"{clock}_ns" for clock in clocks}
+    wrong = []
+    for path in sorted((PACKAGE.parent / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            attribute = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "time" and node.attr in clocks
+            name = isinstance(node, ast.ImportFrom) and node.module == "time" and {n.name for n in node.names} & clocks
+            if attribute or name:
+                wrong.append(f"{path.name}:{node.lineno}")
+    assert wrong == []
+
+
 def test_every_help_is_complete_and_loads_no_torch_no_cv2_and_no_numpy():
     script = textwrap.dedent("""
         import contextlib, io, json, sys
