@@ -79,6 +79,7 @@ FLOORS = {
         "nets",
         "network",
         "detector",
+        "create",
         "lines",
         "surfaces",
         "pose",

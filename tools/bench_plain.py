@@ -42,7 +42,7 @@ def plain(kind: str, weights: str) -> Callable[[RGB], RGB]:
     if family is None:
         return lambda image: np.asarray(cv2.Canny(image, 100, 200), np.uint8)
     network = PlainNetwork(family, weights, "", type(_loaded(family, weights)).__name__)
-    detector = detector_class(kind).default(network)
+    detector = detector_class(kind).create(network)
     return lambda image: detector.detect([image], [""])[0].map
 
 

@@ -58,9 +58,9 @@ class Detector(ABC):
     """What computes the maps, where a network does."""
 
     @classmethod
-    def default(cls, network: "Network | None") -> "Detector":
-        """The detector with its default settings and this network; None for its method without weights."""
-        return cls(network)  # type: ignore[call-arg]
+    def create(cls, network: "Network | None", **settings: Any) -> "Detector":
+        """The detector with this network; None for its method without weights. TypeError for unknown settings."""
+        return cls(network=network, **settings)  # type: ignore[call-arg]
 
     @property
     def batch_size(self) -> int:
@@ -124,8 +124,8 @@ class WithoutNetwork(Detector):
     network: None = None
 
     @classmethod
-    def default(cls, network: "Network | None") -> "Detector":
-        return cls()
+    def create(cls, network: "Network | None", **settings: Any) -> "Detector":
+        return cls(**settings)
 
 
 def detector_class(kind: str) -> type[Detector]:

@@ -1,13 +1,16 @@
 """A checked request → images: load the networks, fit the conditions, sample one image after the other."""
 
 import contextlib
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
+from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError
@@ -34,6 +37,14 @@ class Sample:
     seed: int
     text: dict[str, str]
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as an image; a PNG carries all that `cn sample --from` needs to reproduce it."""
+        images.write(os.fspath(path), self.image, self.text)
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        return images.encode(self.image)
+
 
 @dataclass(frozen=True)
 class SamplingPipeline:
@@ -49,15 +60,26 @@ class SamplingPipeline:
     hints: tuple[np.ndarray, ...]
 
     @classmethod
-    def open(cls, request: SampleRequest, *, device: str = "auto") -> "SamplingPipeline":
-        """Load what the request needs. WeightsError when weights are missing or do not fit each other."""
-        where = choose_device(device)
-        dtype = sampling_dtype(request.precision, where)
-        paths = [bundled.find(c.control, role="control") for c in request.conditions]
-        base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
-        loaded = {path: open_control(path, where, dtype) for path in dict.fromkeys(paths)}
-        for path, control in loaded.items():
-            check_fits(control, base, str(path))
+    def open(
+        cls,
+        request: SampleRequest,
+        *,
+        device: str = "auto",
+        base: Base | None = None,
+        controls: Mapping[str, Control] = MappingProxyType({}),
+    ) -> "SamplingPipeline":
+        """Load what the request needs, except `base` and `controls` (by the request's names), which are loaded already.
+
+        WeightsError when weights are missing or do not fit each other.
+        """
+        if base is None:
+            where = choose_device(device)
+            dtype = sampling_dtype(request.precision, where)
+            base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+        wanted = dict.fromkeys(c.control for c in request.conditions)
+        loaded = {name: controls.get(name) or _open_control(name, base) for name in wanted}
+        for name, control in loaded.items():
+            check_fits(control, base, name)
 
         def natural(image: np.ndarray | None, asked: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
@@ -65,11 +87,11 @@ class SamplingPipeline:
 
         size = natural(request.conditions[0].image if request.conditions else None, request.size)
         hints = tuple(
-            fit(c.image, c.kind or loaded[path].kind, size, natural(c.image), c.name)
-            for c, path in zip(request.conditions, paths, strict=True)
+            fit(c.image, c.kind or loaded[c.control].kind, size, natural(c.image), c.name) for c in request.conditions
         )
-        request = replace(request, size=size, precision=precision_of(dtype), prediction=base.config.schedule.prediction)
-        return cls(request, base, tuple(loaded[path] for path in paths), size, hints)
+        precision = precision_of(base.dtype)
+        request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
+        return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -110,6 +132,10 @@ class SamplingPipeline:
                 image = next(sampled)
             text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
             yield Sample(image, one.prompt, one.seed, text)
+
+
+def _open_control(name: str, base: Base) -> Control:
+    return open_control(bundled.find(name, role="control"), base.device, base.dtype)
 
 
 def _short(prompt: str) -> str:

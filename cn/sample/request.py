@@ -57,25 +57,35 @@ def choose_prompts(given: Sequence[str], mode: PromptMode | None = None) -> tupl
 
 
 def make_conditions(paths: Sequence[str], *, detect: str | None = None, **each: Sequence[Any]) -> tuple[Condition, ...]:
-    """Read the condition images and choose the control of each.
+    """Read the condition images ("-": standard input), or detect them in photographs, and choose the control of each.
 
-    `each` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to the k-th
-    image; a single value applies to all. Without a control, the image must state its kind in its PNG text, and the
-    bundled control of that kind is used.
+    `each` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
     """
-    fields = declared(ConditionOptions)
     if not paths and (detect or any(each.values())):
-        raise UsageError(f"{', '.join(field.label for field in fields.values())} and --detect need a --cond image")
+        flags = ", ".join(field.label for field in declared(ConditionOptions).values())
+        raise UsageError(f"{flags} and --detect need a --cond image")
     if list(paths).count("-") > 1:
         raise UsageError("standard input holds one image: give --cond - only once")
-    spread = {name: _spread(fields[name].label, values, len(paths)) for name, values in each.items() if values}
+    names = ["standard input" if path == "-" else path for path in paths]
+    read = [read_condition(path, name, detect) for path, name in zip(paths, names, strict=True)]
+    return choose_controls([(image, name, kind) for (image, kind), name in zip(read, names, strict=True)], **each)
+
+
+def choose_controls(
+    images: Sequence[tuple[np.ndarray, str, str | None]], **each: Sequence[Any]
+) -> tuple[Condition, ...]:
+    """Conditions from images: (array uint8 (h, w, 3), what messages call it, the kind that it states).
+
+    `each` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to the k-th
+    image; a single value applies to all. Without a control, the image must state its kind, and the bundled control of
+    that kind is used.
+    """
+    fields = declared(ConditionOptions)
+    spread = {name: _spread(fields[name].label, values, len(images)) for name, values in each.items() if values}
     found = []
-    for k, path in enumerate(paths):
-        name = "standard input" if path == "-" else path
-        image, kind = _read(path, name, detect)
+    for k, (image, name, kind) in enumerate(images):
         own: dict[str, Any] = {field: values[k] for field, values in spread.items()}
-        own.setdefault("control", None)
-        own["control"] = own["control"] or _default_control(name, kind)
+        own["control"] = own.get("control") or _default_control(name, kind)
         found.append(Condition(image, name, kind, **own))
     return tuple(found)
 
@@ -99,7 +109,8 @@ def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
 
 
-def _read(path: str, name: str, detect: str | None) -> tuple[np.ndarray, str | None]:
+def read_condition(path: str, name: str, detect: str | None = None) -> tuple[np.ndarray, str | None]:
+    """(image uint8 (h, w, 3), the kind that its PNG text states); with `detect` the map that is detected in it."""
     image, text = images.read_with_info(path)
     if detect is not None:
         from cn.sample import detecting

@@ -81,7 +81,7 @@ def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[W
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one."""
     finished: list[Sample] = []
     for path, made in zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True):
-        images.write(path, made.image, made.text)
+        made.save(path)
         if job.paths.sheet is not None:
             finished.append(made)
         yield Written(path, made.prompt, made.seed)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,9 +43,14 @@ class Listener(Protocol):
 
 
 class SilentListener:
-    """Shows nothing."""
+    """Shows nothing; gives each step to `on_step`, where that is set."""
 
-    def step(self, result: StepResult) -> None: ...
+    def __init__(self, on_step: Callable[[StepResult], None] | None = None):
+        self._on_step = on_step
+
+    def step(self, result: StepResult) -> None:
+        if self._on_step is not None:
+            self._on_step(result)
 
     def note(self, message: str) -> None: ...
 

@@ -26,7 +26,7 @@ def test_every_detector_is_of_its_kind(kind):
 @pytest.mark.parametrize("kind", conditions.KINDS)
 def test_detectors_without_weights_are_made_without_a_network(kind):
     if registry.without_weights(kind) is not None:
-        detector = detector_class(kind).default(None)
+        detector = detector_class(kind).create(None)
         assert detector.network is None
         family = registry.kind_spec(kind).family
         if family is not None:

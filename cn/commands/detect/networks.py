@@ -1,6 +1,5 @@
 """The options of detectors that have a network: its method and weights, and where and how it computes."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -97,18 +96,11 @@ class NetworkChoice:
 
     def needed(self) -> "Network":
         """The network for a method that has one. Raises WeightsError when its weights are missing or unsuitable."""
-        from cn.detect import published
-        from cn.detect.network import ComputeSettings, open_network
-        from cn.weights import catalog
+        from cn.detect.create import load_network
+        from cn.detect.network import ComputeSettings
 
-        chosen = self.chosen
         compute = ComputeSettings.from_options(self.device, self.precision, self.batch_size)
-        path = str(published.locate((chosen or registry.default(self.family)).weights, self.weights))
-        network = open_network(self.family, path, compute)
-        if self.weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
-            catalog.check_hash(entry, path, network.sha256)
-        registry.check(chosen, path, network.spec)
-        return network
+        return load_network(self.family, self.chosen, self.weights, compute)
 
     def hands(self, weights: Path | None) -> "Network":
         """The network for hands, run in the same way as this one."""

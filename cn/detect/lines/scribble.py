@@ -80,8 +80,8 @@ class ScribbleDetector(ScribbleSettings, Detector):
     soft: HedDetector = field(default_factory=HedDetector)
 
     @classmethod
-    def default(cls, network: Network | None) -> "ScribbleDetector":
-        return cls(soft=HedDetector(network))
+    def create(cls, network: Network | None, **settings: Any) -> "ScribbleDetector":
+        return cls(soft=HedDetector(network), **settings)
 
     @property
     def network(self) -> Network | None:  # type: ignore[override]

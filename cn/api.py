@@ -1,0 +1,297 @@
+"""cn from Python: what the commands do, as functions for notebooks and programs.
+
+    from cn import api
+
+    edges = api.detect("canny", "photo.jpg")
+    base, control = api.load_base(), api.load_control("canny")
+    (house,) = api.sample("a yellow house at dusk", cond=edges, base=base, control=control)
+    house.save("house.png")
+    run = api.train("depth", out="runs/depth", steps=300)
+
+Each function calls the one that the command of the same name calls. Wrong arguments and files raise the errors of
+`cn.errors`. Importing this module loads neither torch nor NumPy; the first call does.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+
+from cn.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cn.checkpoints.read.load import Control
+    from cn.model.base import Base
+    from cn.model.config import Prediction
+    from cn.sample.pipeline import Sample
+    from cn.sample.request import Condition
+    from cn.train.loop import StepResult
+    from cn.train.run import Result
+
+__all__ = ["ConditionMap", "LoadedBase", "LoadedControl", "detect", "load_base", "load_control", "sample", "train"]
+
+StrPath: TypeAlias = str | os.PathLike[str]
+ImageLike: TypeAlias = Union[StrPath, "NDArray[np.uint8]", "PillowImage"]
+"""A path, an array (h, w, 3) RGB or (h, w) gray of uint8, or an image of Pillow."""
+
+
+class PillowImage(Protocol):
+    """An image of Pillow, as far as it is used here."""
+
+    def convert(self, mode: str) -> Any: ...
+
+
+@dataclass(frozen=True)
+class ConditionMap:
+    """What a detector made of an image: the map that a ControlNet of its kind follows."""
+
+    kind: str
+    """Such as "canny" or "depth"."""
+    map: "NDArray[np.uint8]"
+    """(h, w) or (h, w, 3) RGB, of the image's size."""
+    found: Mapping[str, Any]
+    """What it shows, in numbers, as `cn detect --json` reports it: people with their keypoints, shares of classes …"""
+    empty: bool
+    """Whether nothing was found."""
+    text: Mapping[str, str]
+    """The PNG text that says what the map is and how it was made."""
+
+    def save(self, path: StrPath) -> Path:
+        """Write it as an image; a PNG also says which condition it is, so that `cn sample` finds its control."""
+        return _save(path, self.map, self.text)
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        from cn import images
+
+        return images.encode(self.map)
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base in memory, and the name or path that images sampled with it state."""
+
+    name: str
+    base: "Base"
+
+
+@dataclass(frozen=True)
+class LoadedControl:
+    """A ControlNet in memory, and the name or path that images sampled with it state."""
+
+    name: str
+    control: "Control"
+
+    @property
+    def kind(self) -> str | None:
+        """The condition that it was trained for, where its file states it."""
+        return self.control.kind
+
+
+def detect(
+    kind: str,
+    image: ImageLike,
+    *,
+    method: str | None = None,
+    weights: StrPath | None = None,
+    hands: "bool | StrPath" = False,
+    resolution: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    **settings: Any,
+) -> ConditionMap:
+    """Detect a condition in one image, as `cn detect KIND` does: the same image and settings give the same map.
+
+    `image` is a path, an array (h, w, 3) RGB or (h, w) of uint8, or an image of Pillow; `resolution` resizes its short
+    side first, as the released ControlNets were trained. `settings` are those of the kind in `cn.detect.settings`:
+    `low` and `high` of canny, `score` and `length` of hough … Without `method` and `weights` the default network is
+    used if its weights are on this machine, else the method without weights.
+    Raises UsageError for wrong kinds, methods and settings, WeightsError for missing or unsuitable weights, InputError
+    for an image that cannot be read.
+    """
+    from cn import images
+    from cn.detect.create import create_detector
+    from cn.detect.network import ComputeSettings
+
+    compute = ComputeSettings.from_options(device, precision, 1)
+    detector = create_detector(
+        kind,
+        method=method,
+        weights=weights,
+        hands=hands if isinstance(hands, bool) else Path(hands),
+        compute=compute,
+        **settings,
+    )
+    array = _rgb(image)
+    array = images.resize_short_side(array, resolution) if resolution else array
+    key = os.path.basename(os.fspath(image)) if isinstance(image, str | os.PathLike) else "image"
+    (found,) = detector.detect([array], [key])
+    return ConditionMap(detector.kind, found.map, found.found, found.empty, detector.info(key).to_text())
+
+
+def load_base(
+    base: StrPath = "base", *, device: str = "auto", precision: str = "auto", prediction: "Prediction | None" = None
+) -> LoadedBase:
+    """Load a base to sample with it several times: the bundled one, or Stable Diffusion 1.x or 2.x.
+
+    `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
+    Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for a device
+    that is not there.
+    """
+    from cn.checkpoints.read.load import open_base
+    from cn.devices import choose_device, sampling_dtype
+    from cn.weights import bundled
+
+    where = choose_device(device)
+    path = bundled.find(base, role="base")
+    return LoadedBase(os.fspath(base), open_base(path, where, sampling_dtype(precision, where), prediction=prediction))
+
+
+def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
+    """Load a ControlNet to sample with it several times: a bundled name, a file, a diffusers folder or a training run.
+
+    Raises as `load_base` does.
+    """
+    from cn.checkpoints.read.load import open_control
+    from cn.devices import choose_device, sampling_dtype
+    from cn.weights import bundled
+
+    where = choose_device(device)
+    path = bundled.find(control, role="control")
+    return LoadedControl(os.fspath(control), open_control(path, where, sampling_dtype(precision, where)))
+
+
+def sample(
+    prompt: str | Sequence[str] | None = None,
+    *,
+    cond: "ConditionMap | ImageLike | Sequence[ConditionMap | ImageLike] | None" = None,
+    control: "LoadedControl | StrPath | Sequence[LoadedControl | StrPath] | None" = None,
+    strength: float | Sequence[float] = 1.0,
+    start: float | Sequence[float] = 0.0,
+    end: float | Sequence[float] = 1.0,
+    base: "LoadedBase | StrPath" = "base",
+    device: str = "auto",
+    on_step: Callable[[], None] | None = None,
+    **options: Any,
+) -> "list[Sample]":
+    """Sample images that follow conditions and prompts, as `cn sample` does: equal arguments give equal images.
+
+    `cond` is a map of `detect`, or an image (path, array, Pillow), or a list of them, which add up. `control`,
+    `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
+    value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
+    a list, the default prompt. `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
+    count, negative, size (height, width), guess, precision, prediction. A base that is loaded keeps its own device and
+    precision.
+
+    Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
+    --from` reproduces. `on_step` is called after each denoising step of each image. Raises UsageError for wrong
+    options, WeightsError for missing or unsuitable weights, InputError for images that cannot be read.
+    """
+    from cn.sample.pipeline import SamplingPipeline
+    from cn.sample.request import SampleRequest, choose_prompts
+
+    prompts = choose_prompts(_several(prompt))
+    conditions = _conditions(_several(cond), _several(control), strength, start, end)
+    name = base.name if isinstance(base, LoadedBase) else os.fspath(base)
+    request = SampleRequest(prompts, conditions, base=name, **options)
+    pipeline = SamplingPipeline.open(
+        request,
+        device=device,
+        base=base.base if isinstance(base, LoadedBase) else None,
+        controls={one.name: one.control for one in _several(control) if isinstance(one, LoadedControl)},
+    )
+    return list(pipeline.samples(on_step=on_step))
+
+
+def train(
+    cond: str | None = None,
+    *,
+    out: StrPath | None = None,
+    resume: StrPath | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    reconnect: bool = False,
+    overwrite: bool = False,
+    on_step: "Callable[[StepResult], None] | None" = None,
+    **options: Any,
+) -> "Result":
+    """Train a ControlNet, as `cn train` does: a new run in `out` (default: runs/KIND), or the run `resume` continued.
+
+    `options` are the fields of `cn.train.config.TrainConfig`: data, base, steps, batch_size, lr, size, links ("middle"
+    is `--small-scale`), unlock ("all" or "decoder" is `--large-scale`), seed, precision …; what is not given gets the
+    default of the command. `on_step` gets step, loss, smoothed loss, gradient norm and seconds of each step.
+
+    Returns the file of the control and the number of its steps. Raises UsageError for wrong options, InputError for bad
+    data, WeightsError for missing or unsuitable weights, and StoppedError after an interrupt, with the state saved.
+    """
+    from cn.train import run
+    from cn.train.loop import SilentListener
+    from cn.train.task import prepare
+
+    given = dict(options) if cond is None else {"cond": cond, **options}
+    task = prepare(
+        given,
+        out=None if out is None else Path(out),
+        resume=None if resume is None else Path(resume),
+        device=device,
+        reconnect=reconnect,
+        overwrite=overwrite,
+    )
+    return run.train(task, workers=workers, listener=SilentListener(on_step))
+
+
+def _several(value: Any) -> list[Any]:
+    """One thing, several or none, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
+    from cn.sample.request import choose_controls
+
+    if not images and controls:
+        raise UsageError("control= needs a condition: give it with cond=")
+    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
+    strengths, starts, ends = (_several(value) for value in numbers)
+    read = [_condition(image, f"condition {k + 1}") for k, image in enumerate(images)]
+    return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
+
+
+def _condition(image: Any, name: str) -> "tuple[NDArray[np.uint8], str, str | None]":
+    """(uint8 (h, w, 3), what messages call it, its kind where it states one)."""
+    from cn.sample.request import read_condition
+
+    if isinstance(image, ConditionMap):
+        return _rgb(image.map, name), name, image.kind
+    if isinstance(image, str | os.PathLike):
+        array, kind = read_condition(os.fspath(image), os.fspath(image))
+        return array, os.fspath(image), kind
+    return _rgb(image, name), name, None
+
+
+def _rgb(image: Any, name: str = "image") -> "NDArray[np.uint8]":
+    """uint8 (h, w, 3) of a path, an array or an image of Pillow. InputError for anything else."""
+    import numpy as np
+
+    from cn import images
+
+    if isinstance(image, str | os.PathLike):
+        return images.read(image)
+    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+        raise InputError(f"must be uint8 (h, w, 3) or (h, w), not {array.dtype} {array.shape}", path=name)
+    if array.ndim == 3 and array.shape[2] not in (1, 3):
+        raise InputError(f"must have 1 or 3 channels, not {array.shape[2]}", path=name)
+    return np.array(np.broadcast_to(array.reshape(*array.shape[:2], -1), (*array.shape[:2], 3)))
+
+
+def _save(path: StrPath, image: "NDArray[np.uint8]", text: Mapping[str, str]) -> Path:
+    from cn import images
+
+    images.write(os.fspath(path), image, dict(text))
+    return Path(path)

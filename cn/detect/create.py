@@ -1,0 +1,80 @@
+"""A detector from the name of its kind, and its network from a method or a file: for the commands and for Python."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cn import conditions
+from cn.detect import published, registry
+from cn.detect.detector import Detector, detector_class
+from cn.detect.network import ComputeSettings, Network, open_network
+from cn.errors import UsageError
+from cn.weights import catalog
+
+
+def load_network(
+    family: str,
+    method: registry.Method | None,
+    weights: str | os.PathLike[str] | None = None,
+    compute: ComputeSettings | None = None,
+) -> Network:
+    """The network of a family for a method that has one, or the one that `weights` hold where `method` is None.
+
+    Without `weights` the method's published file is used. Raises WeightsError when weights are missing, damaged or
+    another network's.
+    """
+    path = str(published.locate((method or registry.default(family)).weights, weights))
+    network = open_network(family, path, compute or ComputeSettings.from_options())
+    if weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
+        catalog.check_hash(entry, path, network.sha256)
+    registry.check(method, path, network.spec)
+    return network
+
+
+def create_detector(
+    kind: str,
+    *,
+    method: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    hands: bool | Path = False,
+    compute: ComputeSettings | None = None,
+    **settings: Any,
+) -> Detector:
+    """The detector of a kind for photographs, with the default method or the one that is named.
+
+    Where neither `method` nor `weights` is given and the default network's weights are not on this machine, the method
+    without weights is used, if the kind has one. `settings` are those of the kind in `cn.detect.settings`; `hands`
+    (openpose only) finds hands as well, with the published weights or those of a file.
+    Raises UsageError for unknown kinds, methods and settings, WeightsError as `load_network` does.
+    """
+    kind = conditions.get(kind).kind
+    spec = registry.kind_spec(kind)
+    if spec.family is None and (method is not None or weights is not None):
+        raise UsageError(f"{kind} has no methods and needs no weights")
+    if hands and spec.second_family is None:
+        raise UsageError(f"{kind} finds no hands")
+    network = None if spec.family is None else _network(spec.family, method, weights, compute)
+    if hands and spec.second_family is not None:
+        file = None if hands is True else hands
+        settings["hands"] = load_network(spec.second_family, registry.default(spec.second_family), file, compute)
+    try:
+        return detector_class(kind).create(network, **settings)
+    except TypeError as error:
+        raise UsageError(f"{kind}: {error}") from error
+
+
+def _network(
+    family: str,
+    name: str | None,
+    weights: str | os.PathLike[str] | None,
+    compute: ComputeSettings | None,
+) -> Network | None:
+    """The network; None for a method without weights."""
+    method = registry.choose(family, name, weights is not None)
+    if method is not None and not method.networks:
+        return None
+    if name is None and weights is None and registry.has_weight_free_method(family):
+        default = registry.default(family).weights
+        if catalog.here(catalog.find(default)) is None:
+            return None
+    return load_network(family, method, weights, compute)
