@@ -14,7 +14,7 @@ Each function calls the one that the command of the same name calls. Wrong argum
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
@@ -130,7 +130,9 @@ def detect(
     array = images.resize_short_side(array, resolution) if resolution else array
     key = os.path.basename(os.fspath(image)) if isinstance(image, str | os.PathLike) else "image"
     (found,) = detector.detect([array], [key])
-    return ConditionMap(detector.kind, found.map, found.found, found.empty, detector.info(key).to_text())
+    info = detector.info(key)
+    info = replace(info, params={**info.params, "resolution": resolution}) if resolution else info
+    return ConditionMap(detector.kind, found.map, found.found, found.empty, info.to_text())
 
 
 def load_base(

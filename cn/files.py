@@ -26,6 +26,15 @@ def reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
+def stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Changes when the file does: a key for what is kept of it. () where there is no such file (standard input)."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, hexadecimal. InputError when it cannot be read.
 

@@ -124,9 +124,19 @@ def literals(kind: Any) -> tuple[Any, ...]:
 
 
 def check(settings: Any) -> None:
-    """UsageError, naming the flag, unless each value is of its field's type and within its bounds."""
+    """UsageError, naming the flag, unless each value is of its field's type and within its bounds.
+
+    An int in a field of type float becomes a float, so that what is written of it does not depend on how it was given.
+    """
     for field in declared(type(settings)).values():
-        check_value(field, getattr(settings, field.name))
+        # Past the protection of frozen dataclasses, which are not yet in use here.
+        object.__setattr__(settings, field.name, checked(field, getattr(settings, field.name)))
+
+
+def checked(field: Declared, value: Any) -> Any:
+    """`check` for one value."""
+    check_value(field, value)
+    return float(value) if field.type is float and isinstance(value, int) else value
 
 
 def check_value(field: Declared, value: Any, *, typed: bool = False) -> None:

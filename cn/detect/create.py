@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cn import conditions
+from cn import conditions, options
 from cn.detect import published, registry
+from cn.detect import settings as settings_module
 from cn.detect.detector import Detector, detector_class
 from cn.detect.network import ComputeSettings, Network, open_network
 from cn.errors import UsageError
@@ -57,10 +58,18 @@ def create_detector(
     if hands and spec.second_family is not None:
         file = None if hands is True else hands
         settings["hands"] = load_network(spec.second_family, registry.default(spec.second_family), file, compute)
+    detector = detector_class(kind)
+    declared = {name: field for part in _settings_of(detector) for name, field in options.declared(part).items()}
+    known = {name: options.checked(declared[name], value) for name, value in settings.items() if name in declared}
     try:
-        return detector_class(kind).create(network, **settings)
+        return detector.create(network, **settings | known)
     except TypeError as error:
         raise UsageError(f"{kind}: {error}") from error
+
+
+def _settings_of(detector: type[Detector]) -> list[type]:
+    """The dataclasses of `cn.detect.settings` that a detector inherits."""
+    return [part for part in detector.__mro__ if part.__module__ == settings_module.__name__]
 
 
 def _network(

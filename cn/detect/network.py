@@ -54,6 +54,8 @@ class Network:
     name: str
     """The class of `cn.detect.nets` that it holds."""
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+    stamp: tuple[int, ...] = ()
+    """Of the file when it was identified (`cn.files.stamp`)."""
 
     @property
     def spec(self) -> registry.NetworkSpec:
@@ -78,7 +80,7 @@ class Network:
     def ready(self) -> "nn.Module":
         """The network, loaded once for all threads of this process."""
         with _loading:
-            return _load(self.family, self.path, self.device, self.precision)
+            return _load(self.family, self.path, self.stamp, self.device, self.precision)
 
 
 def open_network(family: str, path: str, compute: ComputeSettings | None = None) -> Network:
@@ -86,15 +88,15 @@ def open_network(family: str, path: str, compute: ComputeSettings | None = None)
 
     Raises WeightsError when it is missing or holds another network, InputError when it is damaged.
     """
-    compute = compute or ComputeSettings()
+    compute, stamp = compute or ComputeSettings(), files.stamp(path)
     with _loading:
-        network = _load(family, path, compute.device, compute.precision)
-    return Network(family, path, files.sha256(path), type(network).__name__, compute)
+        network = _load(family, path, stamp, compute.device, compute.precision)
+    return Network(family, path, files.sha256(path), type(network).__name__, compute, stamp)
 
 
 # Two: a body's network and that of its hands.
 @functools.lru_cache(maxsize=2)
-def _load(family: str, path: str, device: str, precision: str) -> "nn.Module":
+def _load(family: str, path: str, stamp: tuple[int, ...], device: str, precision: str) -> "nn.Module":
     import torch
 
     from cn.detect.nets.cpu import optimize_for_cpu

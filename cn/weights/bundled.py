@@ -11,7 +11,7 @@ from cn import conditions
 from cn.archives.archive import open_archive
 from cn.archives.metadata import decode
 from cn.errors import InputError, UsageError, WeightsError
-from cn.files import reason, sha256
+from cn.files import reason, sha256, stamp
 
 Role = Literal["base", "control", "unknown"]
 
@@ -41,7 +41,7 @@ class Weights:
     @property
     def sha256(self) -> str:
         """Of the whole file, hexadecimal; read once."""
-        return _sha256(self.path, self.path.stat().st_mtime_ns)
+        return _sha256(self.path, stamp(self.path))
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -140,5 +140,5 @@ def _kind(name: str) -> str | None:
 
 
 @cache
-def _sha256(path: Path, modified: int) -> str:
+def _sha256(path: Path, stamp: tuple[int, ...]) -> str:
     return sha256(path)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cn import files
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork
 from cn.detect.pose.json_files import PoseFile, open_poses
@@ -35,12 +36,12 @@ class PoseFileDetector(PoseFileSettings, BodySettings, WithoutNetwork):
 
     def parts(self, path: str) -> Sequence[str]:
         """The names of the images of a file; an unreadable file is one image, which fails."""
-        poses = _open(path)
+        poses = _open(path, files.stamp(path))
         return ("",) if isinstance(poses, InputError) or len(poses) == 1 else poses.names()
 
     def read(self, path: str, part: int = 0) -> Any:
         """The `ImagePoses` of one image of a file."""
-        poses = _open(path)
+        poses = _open(path, files.stamp(path))
         if isinstance(poses, InputError):
             raise poses
         image = poses.image(part, self.canvas, self.min_score)
@@ -64,7 +65,7 @@ class PoseFileDetector(PoseFileSettings, BodySettings, WithoutNetwork):
 
 # One entry: the files of a folder, and the images of a file, are processed one after the other.
 @functools.lru_cache(maxsize=1)
-def _open(path: str) -> PoseFile | InputError:
+def _open(path: str, stamp: tuple[int, ...]) -> PoseFile | InputError:
     """The file, or its error: standard input can be read only once."""
     try:
         return open_poses(path)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images
+from cn import files, images
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
@@ -84,7 +84,7 @@ class LabelDetector(WithoutNetwork):
         """Ids (h, w), 255 for none; for colored maps, the result of `labels.read_palette_image`."""
         if self.layout == "panoptic":
             assert self.panoptic is not None
-            return _panoptic(self.panoptic).read(path)
+            return _panoptic(self.panoptic, files.stamp(self.panoptic)).read(path)
         if self.layout == "colors":
             return labels.read_palette_image(path, PALETTES[self.kind])
         return labels.READERS[self.kind][self.layout](path)
@@ -136,5 +136,5 @@ def _matched(match: ColorMatch, palette: Palette) -> Detection:
 
 
 @functools.lru_cache(maxsize=1)
-def _panoptic(path: str) -> PanopticLabels:
+def _panoptic(path: str, stamp: tuple[int, ...]) -> PanopticLabels:
     return PanopticLabels(path)
