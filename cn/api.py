@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from cn.errors import InputError, UsageError
+from cn.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +126,7 @@ def detect(
         compute=compute,
         **settings,
     )
-    array = _rgb(image)
+    array = images.as_rgb(image)
     array = images.resize_short_side(array, resolution) if resolution else array
     key = os.path.basename(os.fspath(image)) if isinstance(image, str | os.PathLike) else "image"
     (found,) = detector.detect([array], [key])
@@ -177,7 +177,7 @@ def sample(
     end: float | Sequence[float] = 1.0,
     base: "LoadedBase | StrPath" = "base",
     device: str = "auto",
-    on_step: Callable[[], None] | None = None,
+    progress: bool = False,
     **options: Any,
 ) -> "list[Sample]":
     """Sample images that follow conditions and prompts, as `cn sample` does: equal arguments give equal images.
@@ -190,7 +190,7 @@ def sample(
     precision.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
-    --from` reproduces. `on_step` is called after each denoising step of each image. Raises UsageError for wrong
+    --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). Raises UsageError for wrong
     options, WeightsError for missing or unsuitable weights, InputError for images that cannot be read.
     """
     from cn.sample.pipeline import SamplingPipeline
@@ -206,7 +206,8 @@ def sample(
         base=base.base if isinstance(base, LoadedBase) else None,
         controls={one.name: one.control for one in _several(control) if isinstance(one, LoadedControl)},
     )
-    return list(pipeline.samples(on_step=on_step))
+    with _bar(progress, len(prompts) * request.count * request.steps) as bar:
+        return list(pipeline.samples(on_step=bar.update))
 
 
 def train(
@@ -219,13 +220,15 @@ def train(
     reconnect: bool = False,
     overwrite: bool = False,
     on_step: "Callable[[StepResult], None] | None" = None,
+    progress: bool = False,
     **options: Any,
 ) -> "Result":
     """Train a ControlNet, as `cn train` does: a new run in `out` (default: runs/KIND), or the run `resume` continued.
 
     `options` are the fields of `cn.train.config.TrainConfig`: data, base, steps, batch_size, lr, size, links ("middle"
     is `--small-scale`), unlock ("all" or "decoder" is `--large-scale`), seed, precision …; what is not given gets the
-    default of the command. `on_step` gets step, loss, smoothed loss, gradient norm and seconds of each step.
+    default of the command. `on_step` gets step, loss, smoothed loss, gradient norm and seconds of each step;
+    `progress` shows a bar as `sample` does.
 
     Returns the file of the control and the number of its steps. Raises UsageError for wrong options, InputError for bad
     data, WeightsError for missing or unsuitable weights, and StoppedError after an interrupt, with the state saved.
@@ -243,7 +246,15 @@ def train(
         reconnect=reconnect,
         overwrite=overwrite,
     )
-    return run.train(task, workers=workers, listener=SilentListener(on_step))
+    with _bar(progress, task.config.steps, task.step) as bar:
+
+        def step(result: "StepResult") -> None:
+            bar.update()
+            bar.set_postfix(loss=f"{result.smoothed:.4f}")
+            if on_step is not None:
+                on_step(result)
+
+        return run.train(task, workers=workers, listener=SilentListener(step))
 
 
 def _several(value: Any) -> list[Any]:
@@ -266,30 +277,15 @@ def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -
 
 def _condition(image: Any, name: str) -> "tuple[NDArray[np.uint8], str, str | None]":
     """(uint8 (h, w, 3), what messages call it, its kind where it states one)."""
+    from cn import images
     from cn.sample.request import read_condition
 
     if isinstance(image, ConditionMap):
-        return _rgb(image.map, name), name, image.kind
+        return images.as_rgb(image.map, name), name, image.kind
     if isinstance(image, str | os.PathLike):
         array, kind = read_condition(os.fspath(image), os.fspath(image))
         return array, os.fspath(image), kind
-    return _rgb(image, name), name, None
-
-
-def _rgb(image: Any, name: str = "image") -> "NDArray[np.uint8]":
-    """uint8 (h, w, 3) of a path, an array or an image of Pillow. InputError for anything else."""
-    import numpy as np
-
-    from cn import images
-
-    if isinstance(image, str | os.PathLike):
-        return images.read(image)
-    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
-        raise InputError(f"must be uint8 (h, w, 3) or (h, w), not {array.dtype} {array.shape}", path=name)
-    if array.ndim == 3 and array.shape[2] not in (1, 3):
-        raise InputError(f"must have 1 or 3 channels, not {array.shape[2]}", path=name)
-    return np.array(np.broadcast_to(array.reshape(*array.shape[:2], -1), (*array.shape[:2], 3)))
+    return images.as_rgb(image, name), name, None
 
 
 def _save(path: StrPath, image: "NDArray[np.uint8]", text: Mapping[str, str]) -> Path:
@@ -297,3 +293,10 @@ def _save(path: StrPath, image: "NDArray[np.uint8]", text: Mapping[str, str]) ->
 
     images.write(os.fspath(path), image, dict(text))
     return Path(path)
+
+
+def _bar(shown: bool, total: int, initial: int = 0) -> Any:
+    # rich, which draws the command line's progress, has no widget for notebooks.
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, initial=initial, unit="step", disable=not shown)

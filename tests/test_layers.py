@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | LEAVES,
     "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | LEAVES,
+    "api": {"detect", "sample", "train", "checkpoints", "model", "weights", "devices", "errors", "images"},
     "devices": {"errors", "precision"},
     **dict.fromkeys(LEAVES, LEAVES),
     "console": {"errors", "terminal"},

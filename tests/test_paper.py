@@ -1,7 +1,6 @@
 """What the paper says, equation by equation (Zhang & Agrawala, version 1)."""
 
 import copy
-import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cn.commands.sample import sample
 from cn.model.base import Base
 from cn.model.config import DEFAULT_PROMPT, PRESETS, Links, ModelConfig
 from cn.model.controlnet import ControlNet
 from cn.model.generate import Sampling
 from cn.model.unet import UNet
+from cn.sample.options import SampleOptions
 from cn.train.config import TrainConfig, default_lr
 from cn.train.draws import Stream, drop_prompts, generator
 from cn.train.loss import diffusion_loss
@@ -230,7 +229,6 @@ def test_section_3_4_large_scale_unlocks_the_whole_unet() -> None:
 def test_section_4_1_defaults() -> None:
     """CFG scale 9, 20 DDIM steps, the default prompt; AdamW at 1e-5 for Stable Diffusion (Fig. 21)."""
     assert (Sampling().scale, Sampling().steps, Sampling().eta) == (9.0, 20, 0.0)
-    options = inspect.signature(sample).parameters
-    assert (options["scale"].default, options["steps"].default) == (9.0, 20)
+    assert (SampleOptions().scale, SampleOptions().steps) == (9.0, 20)
     assert DEFAULT_PROMPT == "a professional, detailed, high-quality image"
     assert [default_lr(PRESETS[name]) for name in ("sd15", "sd21", "sd21-v")] == [1e-5] * 3

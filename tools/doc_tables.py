@@ -1,13 +1,13 @@
 """The tables of the documentation, from the registry, the catalog and the command line.
 
-    python tools/doc_tables.py [conditions|commands]
+    python tools/doc_tables.py
 
-prints them as Markdown, to be placed between `<!-- table: conditions -->` and `<!-- /table -->` (`commands` likewise).
+writes them into README.md and docs/, between `<!-- table: conditions -->` and `<!-- /table -->` (`commands` likewise).
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import typer
 
@@ -15,11 +15,14 @@ from cn import app, conditions
 from cn.detect import registry
 from cn.weights import catalog
 
+ROOT = Path(__file__).parent.parent
+_MARKED = re.compile(r"(<!-- table: (\w+) -->)\n.*?(<!-- /table -->)", re.DOTALL)
+
 
 def conditions_table() -> str:
     """One row for each condition: what it shows, its networks, their weights and licenses, and how to do without."""
     return _table(
-        ("Condition", "Shows", "Networks", "Weights (`cn weights pull NAME`)", "License", "Without weights"),
+        ("Condition", "Map", "Network", "Weights", "License", "Without weights"),
         (_condition_row(row) for row in registry.KINDS),
     )
 
@@ -34,13 +37,15 @@ def _condition_row(row: registry.KindSpec) -> tuple[str, ...]:
         return f"`{row.kind}`", condition.convention, f"as `{first}`", f"as `{first}`", f"as `{first}`", without
     families = [family for family in (row.family, row.second_family) if family]
     networks = [spec for spec in registry.NETWORKS if spec.family in families]
-    files = [(spec, catalog.find(name)) for spec in networks for name in spec.weights]
+    # A row of cells for each network: its weights may differ in license.
+    licenses = [" or ".join(dict.fromkeys(catalog.find(name).license for name in spec.weights)) for spec in networks]
+    same = len(set(licenses)) == 1
     return (
         f"`{row.kind}`",
         condition.convention,
-        _lines(spec.title for spec, _ in files) or "none",
-        _lines(f"`{entry.name}`: {entry.file}" for _, entry in files) or "none",
-        _lines(entry.license for _, entry in files) or "",
+        _lines(spec.title for spec in networks) or "none",
+        _lines(", ".join(f"`{name}`" for name in spec.weights) for spec in networks) or "none",
+        licenses[0] if same else _lines(licenses),
         without,
     )
 
@@ -79,8 +84,12 @@ TABLES: dict[str, Callable[[], str]] = {"conditions": conditions_table, "command
 
 
 def main() -> None:
-    for name in sys.argv[1:] or TABLES:
-        print(TABLES[name]())
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        before = page.read_text(encoding="utf-8")
+        after = _MARKED.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}{found[3]}", before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(page.relative_to(ROOT))
 
 
 if __name__ == "__main__":

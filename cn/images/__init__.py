@@ -4,7 +4,7 @@ Images are uint8 arrays, height × width × 3, RGB. EXIF rotation, transparency,
 handled in `reader` and nowhere else.
 """
 
-from cn.images.reader import SUFFIXES, decode, is_complete_png, read, read_info, read_with_info
+from cn.images.reader import SUFFIXES, as_rgb, decode, is_complete_png, read, read_info, read_with_info
 from cn.images.resizing import MAX_PIXELS, resize, resize_short_side
 from cn.images.sheet import grid
 from cn.images.writer import encode, format_of, write
@@ -12,6 +12,7 @@ from cn.images.writer import encode, format_of, write
 __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
+    "as_rgb",
     "decode",
     "encode",
     "format_of",

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,21 @@ def _decode(data: bytes) -> ImageArray:
         raise InputError(_why_unidentified(data)) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
         raise InputError(f"the image is broken or cut off ({error})") from error
+
+
+def as_rgb(image: Any, name: str = "image") -> ImageArray:
+    """uint8 (h, w, 3) of a path, an array (h, w), (h, w, 1) or (h, w, 3) of uint8, or an image of Pillow.
+
+    Raises InputError, naming the image, for anything else.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read(image)
+    array = np.asarray(_to_rgb(image) if isinstance(image, Image.Image) else image)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
+        raise InputError(f"must be uint8 (h, w, 3) or (h, w), not {array.dtype} {array.shape}", path=name)
+    if array.ndim == 3 and array.shape[2] not in (1, 3):
+        raise InputError(f"must have 1 or 3 channels, not {array.shape[2]}", path=name)
+    return np.array(np.broadcast_to(array.reshape(*array.shape[:2], -1), (*array.shape[:2], 3)))
 
 
 def read_info(path: str | os.PathLike[str]) -> dict[str, str]:

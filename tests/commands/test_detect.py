@@ -116,9 +116,9 @@ def test_weights_of_another_method_are_one_line_and_exit_code_4(tmp_path):
     photographs(tmp_path / "in")
     for words, said in (
         (("hed", "--weights", MLSD), "holds M-LSD tiny; give ControlNetHED.pth"),
-        (("hough", "--weights", TIN), "holds none of M-LSD's networks"),
+        (("hough", "--weights", TIN), "holds TIN; give mlsd_large_512_fp32.pth"),
         (("hed", "--method", "hed", "--weights", TIN), "holds TIN, but --method hed takes"),
-        (("normal", "--weights", TIN), "holds none of the depth networks"),
+        (("normal", "--weights", TIN), "holds TIN; give dpt_hybrid-midas"),
     ):
         done = cn("detect", words[0], "in", "out", *words[1:], cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1), done.stderr

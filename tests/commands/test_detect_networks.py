@@ -118,7 +118,7 @@ def test_numbers_that_a_format_cannot_hold_are_an_error(made_up, tmp_path):
     ("words", "what"),
     [
         (("--device", "cuda:99"), "no cuda device" if not torch.cuda.is_available() else "CUDA device(s)"),
-        (("--device", "gpu"), "--device is auto"),
+        (("--device", "gpu"), "--device must be auto"),
         (("--precision", "fp8"), "--precision"),
         (("--batch-size", "0"), "--batch-size"),
     ],
@@ -159,7 +159,7 @@ def test_midas_is_fed_as_asked(made_up, tmp_path):
 def test_threads_are_bounded_by_work_cores_and_memory(made_up, monkeypatch):
     network = open_network("hed", str(made_up["hed"]))
     gpu = replace(network, compute=ComputeSettings("cuda", batch=8))
-    monkeypatch.setattr(workers, "processors", lambda: 16)
+    monkeypatch.setattr(workers, "available_cpus", lambda: 16)
     monkeypatch.setattr(workers, "available_memory", lambda: 10 * workers.MEMORY)
     assert [workers.workers(HedDetector(network), count) for count in (1, 3, 100)] == [1, 3, 10]
     assert [workers.workers(HedDetector(gpu), count) for count in (1, 16, 17, 1000)] == [1, 2, 3, 8]

@@ -208,9 +208,9 @@ def test_an_image_without_known_depth_is_empty(tmp_path, keep, code):
     [
         (("normal", "--from-depth"), "needs --focal"),
         (("normal", "--focal", "9"), "--focal is for --from-depth"),
-        (("normal", "--from-depth", "--from-diode"), "are two things"),
+        (("normal", "--from-depth", "--from-diode"), "exclude each other"),
         (("normal", "--invalid", "gray"), "--invalid is for"),
-        (("normal", "--from-diode", "--strength", "2"), "these are true ones"),
+        (("normal", "--from-diode", "--strength", "2"), "not for measured ones"),
         (("normal", "--from-diode", "--device", "cpu"), "needs no network"),
         (("depth", "--from-depth", "--method", "midas-small"), "needs no network"),
         (("depth", "--from-depth", "--prepare", "midas"), "needs no network"),
