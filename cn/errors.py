@@ -88,4 +88,4 @@ class StoppedError(CnError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread: whoever saves its state on Ctrl-C saves it on SIGTERM as well."""
+    """SIGTERM, raised in the main thread: code that saves its state on Ctrl-C saves it on SIGTERM too."""

@@ -4,7 +4,7 @@ A partial download is kept next to the target as `.cn-FILE.part`; the next pull 
 its name when its length and hash are correct, so that nobody ever reads a partial file.
 
 Own code for Hugging Face too: `hf_hub_download` of huggingface_hub 2.4 (measured) starts from zero in a new process,
-names a file without checking its SHA-256, and refuses mirrors that serve plain files.
+does not check the SHA-256 of what it downloaded, and refuses mirrors that serve plain files.
 """
 
 import contextlib
