@@ -81,7 +81,7 @@ def test_the_tables_of_the_documentation_have_a_row_for_each_condition_and_comma
 
     rows = {line.split("|")[1].strip(" `"): line for line in conditions_table().splitlines()[2:]}
     assert list(rows) == [row.kind for row in registry.KINDS]
-    assert "`mlsd-large`: mlsd_large_512_fp32.pth" in rows["hough"]
+    assert "`mlsd-large`<br>`mlsd-tiny`" in rows["hough"]
     assert rows["canny"].endswith("| always |")
     assert rows["scribble"].count("as `hed`") == 3
     commands = [line.split("`")[1].split()[1] for line in commands_table().splitlines()[2:]]

@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +54,11 @@ def test_a_damaged_exif_block_is_ignored(tmp_path):
     assert images.read(path).shape == (6, 8, 3)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "YCbCr", "RGBX"])
+OLD_PILLOW = int(PIL.__version__.split(".")[0]) < 13
+YCBCR = pytest.param("YCbCr", marks=pytest.mark.skipif(OLD_PILLOW, reason="cannot read the YCbCr TIFF that it writes"))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", YCBCR, "RGBX"])
 def test_opaque_modes(tmp_path, mode):
     image = Image.fromarray(corners()).convert("RGB").convert(mode)
     suffix = ".tif" if mode in ("YCbCr", "RGBX") else ".png"
