@@ -30,7 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
     *("dist", "pretrain", "reference", "train", "detect/nets"),
-    *("checkpoints/test_convert.py", "checkpoints/test_damaged.py", "weights/test_bundled_weights.py"),
+    *("checkpoints/test_convert_incomplete.py", "checkpoints/test_convert_layouts.py"),
+    *("checkpoints/test_convert_refusals.py", "checkpoints/test_damaged.py", "weights/test_bundled_weights.py"),
     *("commands/test_detect_classes.py", "commands/test_detect_networks.py", "commands/test_detect_people.py"),
     *("commands/test_sample.py", "commands/test_train.py", "detect/run/test_batch.py", "test_hostile.py"),
 )

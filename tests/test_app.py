@@ -1,8 +1,6 @@
-"""The frame of the command line: exit codes, messages, streams and signals."""
+"""The frame of the command line: exit codes, messages, signals and shell completion."""
 
-import json
 import os
-import pty
 import shlex
 import shutil
 import signal
@@ -13,18 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cn import __version__, app, console
-from cn.errors import (
-    CnError,
-    ExitCode,
-    InputError,
-    OutputClosedError,
-    PartialError,
-    Terminated,
-    UsageError,
-    WeightsError,
-)
-from tests.helpers.cli import PROGRAM, cn_process, program_environment
+from cn import __version__, app
+from cn.errors import CnError, ExitCode, InputError, PartialError, Terminated, UsageError, WeightsError
+from tests.helpers.cli import program_environment
 
 
 @pytest.fixture
@@ -140,48 +129,6 @@ def test_version_and_help_go_to_stdout(capsys):
     assert listed == ["detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights"]
 
 
-def test_no_color_and_no_terminal_give_no_control_characters():
-    done = cn_process("detect", "canny", "nothing.png", "x.png")
-    assert done.returncode == 3
-    assert b"\x1b" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("plain", [True, False])
-def test_color_on_a_terminal_unless_no_color(plain):
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm"} | ({"NO_COLOR": "1"} if plain else {})
-    if not plain:
-        environment.pop("NO_COLOR", None)
-    command = [*PROGRAM, "detect", "canny", "nothing.png", "x.png"]
-    done = subprocess.run(command, stderr=theirs, stdout=theirs, env=environment, timeout=60)
-    os.close(theirs)
-    text = os.read(ours, 4096).decode()
-    os.close(ours)
-    assert done.returncode == 3
-    assert "nothing.png: no such file" in text
-    assert ("\x1b" in text) is not plain
-
-
-def test_a_closed_pipe_ends_quietly(tmp_path):
-    script = textwrap.dedent("""
-        from cn import app, console
-        from cn.weights import bundled
-        def endless(*_):
-            while True:
-                console.emit("a line of output that never ends")
-        bundled.files = endless
-        app.main(["weights", "list"])
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(timeout=30) == ExitCode.PIPE_CLOSED
-    assert process.stderr.read() == b""
-    process.stderr.close()
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, number, code):
     script = textwrap.dedent("""
@@ -210,68 +157,6 @@ def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, n
     assert process.returncode == code
     assert saved.read_text() == "saved"
     assert errors.count("\n") == 1
-
-
-def test_emit_writes_paths_and_json_lines(capsys):
-    console.emit("out/a.png")
-    console.emit({"path": "a.jpg", "output": "a.png"})
-    console.emit({"path": "a.jpg", "output": "a.png", "size": (3, 4)}, json=True)
-    console.emit("out/b.png", json=True)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["out/a.png", "a.png"]
-    assert json.loads(lines[2]) == {"path": "a.jpg", "output": "a.png", "size": [3, 4]}
-    assert json.loads(lines[3]) == {"path": "out/b.png"}
-
-
-def test_emit_reports_a_closed_reader(monkeypatch):
-    class Closed:
-        def isatty(self):
-            return False
-
-        def write(self, _):
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stdout", Closed())
-    with pytest.raises(OutputClosedError):
-        console.emit("a.png")
-
-
-def test_plan_and_progress_off_a_terminal(capsys):
-    console.plan("Training", {"steps": 100, "nothing": None, "data": "one\ntwo"})
-    console.plan("Training", {"steps": 100}, quiet=True)
-    with console.progress(3, "steps") as advance:
-        advance(1, loss=0.5)
-    assert capsys.readouterr().err == "Training\n  steps  100\n  data   one\n         two\n"
-
-
-def test_progress_on_a_terminal_shows_rate_and_fields():
-    script = textwrap.dedent("""
-        import time
-        from cn import console
-        with console.progress(4, "steps") as advance:
-            for _ in range(4):
-                time.sleep(0.06)
-                advance(1, loss=0.123456)
-                console.status("a line between")
-    """)
-    ours, theirs = pty.openpty()
-    subprocess.run([sys.executable, "-c", script], stderr=theirs, env={**os.environ, "TERM": "xterm"}, timeout=60)
-    os.close(theirs)
-    text = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert "loss=0.1235" in text
-    assert "4/4" in text
-    assert "it/s" in text
-    assert text.count("a line between") == 4
-
-
-@pytest.mark.parametrize(
-    ("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("2>/dev/full", 0), ("<&-", 0), (">&- 2>&-", 0)]
-)
-def test_closed_and_full_streams_are_no_internal_error(redirection, code):
-    line = f"{shlex.quote(sys.executable)} -m cn.app weights list {redirection}"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=program_environment())
-    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_python_m_cn_is_the_command_line(tmp_path):
