@@ -62,7 +62,10 @@ class ConditionMap:
 
     def save(self, path: StrPath) -> Path:
         """Write it as an image; a PNG also says which condition it is, so that `cn sample` finds its control."""
-        return _save(path, self.map, self.text)
+        from cn import images
+
+        images.write(os.fspath(path), self.map, dict(self.text))
+        return Path(path)
 
     def _repr_png_(self) -> bytes:
         """For notebooks."""
@@ -118,14 +121,8 @@ def detect(
     from cn.detect.network import ComputeSettings
 
     compute = ComputeSettings.from_options(device, precision, 1)
-    detector = create_detector(
-        kind,
-        method=method,
-        weights=weights,
-        hands=hands if isinstance(hands, bool) else Path(hands),
-        compute=compute,
-        **settings,
-    )
+    hands = hands if isinstance(hands, bool) else Path(hands)
+    detector = create_detector(kind, method=method, weights=weights, hands=hands, compute=compute, **settings)
     array = images.as_rgb(image)
     array = images.resize_short_side(array, resolution) if resolution else array
     key = os.path.basename(os.fspath(image)) if isinstance(image, str | os.PathLike) else "image"
@@ -238,14 +235,8 @@ def train(
     from cn.train.task import prepare
 
     given = dict(options) if cond is None else {"cond": cond, **options}
-    task = prepare(
-        given,
-        out=None if out is None else Path(out),
-        resume=None if resume is None else Path(resume),
-        device=device,
-        reconnect=reconnect,
-        overwrite=overwrite,
-    )
+    out, resume = (None if path is None else Path(path) for path in (out, resume))
+    task = prepare(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
     with _bar(progress, task.config.steps, task.step) as bar:
 
         def step(result: "StepResult") -> None:
@@ -265,34 +256,15 @@ def _several(value: Any) -> list[Any]:
 
 
 def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
-    from cn.sample.request import choose_controls
+    from cn.sample.request import choose_controls, stated_condition
 
     if not images and controls:
         raise UsageError("control= needs a condition: give it with cond=")
     names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
     strengths, starts, ends = (_several(value) for value in numbers)
-    read = [_condition(image, f"condition {k + 1}") for k, image in enumerate(images)]
+    maps = [(one.map, one.kind) if isinstance(one, ConditionMap) else (one, None) for one in images]
+    read = [stated_condition(image, f"condition {k}", kind) for k, (image, kind) in enumerate(maps, 1)]
     return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
-
-
-def _condition(image: Any, name: str) -> "tuple[NDArray[np.uint8], str, str | None]":
-    """(uint8 (h, w, 3), what messages call it, its kind where it states one)."""
-    from cn import images
-    from cn.sample.request import read_condition
-
-    if isinstance(image, ConditionMap):
-        return images.as_rgb(image.map, name), name, image.kind
-    if isinstance(image, str | os.PathLike):
-        array, kind = read_condition(os.fspath(image), os.fspath(image))
-        return array, os.fspath(image), kind
-    return images.as_rgb(image, name), name, None
-
-
-def _save(path: StrPath, image: "NDArray[np.uint8]", text: Mapping[str, str]) -> Path:
-    from cn import images
-
-    images.write(os.fspath(path), image, dict(text))
-    return Path(path)
 
 
 def _bar(shown: bool, total: int, initial: int = 0) -> Any:

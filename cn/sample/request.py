@@ -1,5 +1,6 @@
 """What `cn sample` is asked to do, checked and complete before any network is loaded. No torch."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -119,6 +120,17 @@ def read_condition(path: str, name: str, detect: str | None = None) -> tuple[np.
     with about(name):
         info = ConditionInfo.from_text(text)
     return image, info.kind if info is not None else None
+
+
+def stated_condition(image: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, str, str | None]:
+    """What `choose_controls` takes, from an array, an image of Pillow or a path; a path replaces the name, and its
+    file may state the kind.
+    """
+    if isinstance(image, str | os.PathLike):
+        path = os.fspath(image)
+        array, kind = read_condition(path, path)
+        return array, path, kind
+    return images.as_rgb(image, name), name, kind
 
 
 def _default_control(name: str, kind: str | None) -> str:
