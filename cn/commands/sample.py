@@ -101,13 +101,12 @@ def sample(
     from cn.sample.request import SampleRequest, choose_prompts, make_conditions
 
     hashes = None
-    if from_ is not None:
-        words = {"--cond": cond, "--detect": detect, "--prompt": prompt, "--prompt-mode": prompt_mode}
-        _refuse_with_from([flag for flag, value in words.items() if value], each, given)
-        request, hashes = _reproduced(from_, each, given)
-    else:
+    if from_ is None:
         conditions = make_conditions(cond or [], detect=detect, **each)
         request = SampleRequest(choose_prompts(prompt or [], prompt_mode), conditions, **given)
+    else:
+        words = {"--cond": cond, "--detect": detect, "--prompt": prompt, "--prompt-mode": prompt_mode}
+        request, hashes = _reproduced(from_, words, each, given)
     job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device)
     if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
@@ -120,20 +119,23 @@ def sample(
                 console.emit(written, json=json)
 
 
-def _refuse_with_from(flags: list[str], each: Given, given: Given) -> None:
-    fields = declared(ConditionOptions) | declared(SampleOptions)
-    flags += [fields[name].label for name in [*each, *given] if name not in _WITH_FROM]
-    if flags:
-        raise UsageError(f"--from reproduces an image as it was: it takes no {', '.join(flags)}")
+def _reproduced(
+    path: str, words: "Mapping[str, object]", each: Given, given: Given
+) -> "tuple[SampleRequest, Mapping[str, str]]":
+    """The request of an image, with the weights and the precision that are given now; and its weights' hashes.
 
-
-def _reproduced(path: str, each: Given, given: Given) -> "tuple[SampleRequest, Mapping[str, str]]":
-    """The request of an image, with the weights and the precision that are given now; and its weights' hashes."""
+    Raises UsageError for other options, and for any of `words` (flag → value).
+    """
     from dataclasses import replace
 
     from cn.sample import png_metadata
     from cn.sample.request import with_weights
 
+    fields = declared(ConditionOptions) | declared(SampleOptions)
+    refused = [flag for flag, value in words.items() if value]
+    refused += [fields[name].label for name in [*each, *given] if name not in _WITH_FROM]
+    if refused:
+        raise UsageError(f"--from reproduces an image as it was: it takes no {', '.join(refused)}")
     request, hashes = png_metadata.from_file(path)
     if given.get("precision", "auto") != "auto":
         request = replace(request, precision=given["precision"])
