@@ -85,6 +85,17 @@ def scene_kinds() -> tuple[str, ...]:
     return tuple(condition.kind for condition in CONDITIONS if condition.scenes)
 
 
+def scene_kind(name: str) -> str:
+    """The kind of this name or alias; UsageError if the built-in scenes have no exact maps of it."""
+    condition = get(name)
+    if not condition.scenes:
+        raise UsageError(
+            f"the built-in scenes have no {condition.kind} maps, only {', '.join(scene_kinds())}; "
+            f"use a dataset of your own for {condition.kind}"
+        )
+    return condition.kind
+
+
 @dataclass(frozen=True)
 class ConditionInfo:
     """How a condition map was made: written into its PNG, and read when it is used as a condition."""

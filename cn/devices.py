@@ -3,9 +3,8 @@
 import torch
 
 from cn.errors import UsageError
+from cn.options import DEVICES
 from cn.precision import dtype_of
-
-_CHOICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,10 +16,10 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device must be {_CHOICES}, not {name!r}") from None
+        raise UsageError(f"--device must be {DEVICES}, not {name!r}") from None
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device.type not in available:
-        raise UsageError(f"--device must be {_CHOICES}, not {name!r}")
+        raise UsageError(f"--device must be {DEVICES}, not {name!r}")
     if not available[device.type]:
         raise UsageError(f"--device {name}: this machine has no {device.type} device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

@@ -27,6 +27,7 @@ COMPUTE_PANEL = "Computing"
 """The panel of the help for device, precision and workers, of every command."""
 REQUIRED = dataclasses.MISSING
 """The default of a field that has none."""
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Option:
     choices: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None
     completions: tuple[str, ...] = ()
+
+
+DEVICE = Option(f"Where to compute: {DEVICES}.", panel=COMPUTE_PANEL, metavar="DEVICE")
+PRECISION = Option("Precision of the networks.", panel=COMPUTE_PANEL)
+"""`--device` and `--precision` of every command that has them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,11 @@ class Declared:
         if self.option is not None:
             return self.flags[0].split("/")[0]
         return self.switch.flag if self.switch is not None else self.name
+
+    @property
+    def element(self) -> Any:
+        """The type of each value, where there may be any number of them (`tuple[str, ...]`); else None."""
+        return _element(self.type)
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -203,6 +214,10 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
+def _element(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is tuple and Ellipsis in get_args(kind) else None
+
+
 def _wrong_type(kind: Any, value: Any) -> str | None:
     """What a value should be, in words, where it is something else; types that are not listed here are not checked."""
     if kind is bool:
@@ -213,7 +228,7 @@ def _wrong_type(kind: Any, value: Any) -> str | None:
         return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
     if kind is str:
         return None if isinstance(value, str) else "a text"
-    if get_origin(kind) is tuple and Ellipsis in get_args(kind):
+    if _element(kind) is not None:
         return None if isinstance(value, tuple) else "several values"
     if get_origin(kind) is tuple:
         members = get_args(kind)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | LEAVES,
     "api": {"detect", "sample", "train", "checkpoints", "model", "weights", "devices", "errors", "images"},
-    "devices": {"errors", "precision"},
+    "devices": {"errors", "options", "precision"},
     **dict.fromkeys(LEAVES, LEAVES),
     "console": {"errors", "terminal"},
     "terminal": set(),

@@ -56,6 +56,21 @@ def command(*words: str, cls: Any = Settings) -> dict[str, Any]:
     return got
 
 
+@dataclass(frozen=True)
+class Repeatable(Settings):
+    """An option that may be given several times."""
+
+    kinds: Annotated[tuple[str, ...], Option("Kinds.", flags=("--cond",))] = ("canny",)
+
+
+def test_an_option_of_many_values_is_repeated():
+    assert command("--cond", "depth", "--cond", "hed", cls=Repeatable) == {"kinds": ("depth", "hed")}
+    assert command(cls=Repeatable) == {}
+    assert Repeatable(1).kinds == ("canny",)
+    with pytest.raises(UsageError, match="--cond must be several values, not 'depth'"):
+        Repeatable(1, kinds="depth")
+
+
 def test_only_what_was_given_is_passed_on():
     assert command() == {}
     assert command("--steps", "3", "--lr", "1e-3", "-e", "released", "--random", "--size", "64") == {

@@ -6,66 +6,32 @@ from typing import Annotated
 import typer
 
 from cn import console
-from cn.commands import options
-from cn.conditions import scene_kinds
-
-DATASET_PANEL = "The dataset"
+from cn.commands.options import Json, Overwrite, Quiet, Workers, with_options
+from cn.data.settings import SynthSettings
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
+@with_options
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for source/, target/ and prompt.json.")],
-    count: Annotated[
-        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs.", rich_help_panel=DATASET_PANEL)
-    ],
-    cond: Annotated[
-        list[str],
-        typer.Option(
-            "--cond",
-            metavar="KIND",
-            help=f"Condition: {', '.join(scene_kinds())} (also pose, seg). Given several times, "
-            "each kind gets its own dataset, OUT/KIND, of the same images.",
-            autocompletion=lambda incomplete: [kind for kind in scene_kinds() if kind.startswith(incomplete)],
-            rich_help_panel=DATASET_PANEL,
-        ),
-    ],
-    size: Annotated[
-        int,
-        typer.Option(
-            "--size", metavar="PIXELS", min=16, help="Width and height of the images.", rich_help_panel=DATASET_PANEL
-        ),
-    ] = 256,
-    start: Annotated[
-        int, typer.Option("--start", metavar="N", min=0, help="First scene's number.", rich_help_panel=DATASET_PANEL)
-    ] = 0,
-    random_thresholds: Annotated[
-        bool,
-        typer.Option(
-            "--random-thresholds",
-            help="Random Canny thresholds for each image, as in the paper's training data.",
-            rich_help_panel=DATASET_PANEL,
-        ),
-    ] = False,
-    seed: options.Seed = 0,
-    workers: options.Workers = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    settings: SynthSettings,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Render pairs of image and exact condition map from the built-in 3-D scenes, with captions.
 
     The same seed gives the same scenes at any size. After an interrupt, the same command continues where it stopped.
     """
     from cn.data import synth as core
-    from cn.data.maps import scene_kind
     from cn.parallel import available_cpus
 
-    kinds = tuple(dict.fromkeys(scene_kind(kind) for kind in cond))
-    synthesis = core.Synthesis(out, kinds, size, seed, random_thresholds and "canny" in kinds)
-    missing = core.prepare(synthesis, start, count, overwrite=overwrite)
-    todo = len(missing.render)
+    synthesis = core.Synthesis(out, settings)
+    missing = core.prepare(synthesis, overwrite=overwrite)
+    count, todo = settings.count, len(missing.render)
     if todo < count:
         console.status(f"{count - todo} of {count} pairs exist already", quiet=quiet)
     # Starting a process costs about as much as rendering a dozen images.
@@ -73,7 +39,7 @@ def synth(
     with console.progress(count, "rendering", unit="pair", initial=count - todo, quiet=quiet) as advance:
         for _ in core.make(synthesis, missing, workers=processes):
             advance()
-    for kind, folder in zip(kinds, synthesis.folders, strict=True):
+    for kind, folder in synthesis.folders.items():
         console.emit({"path": str(folder), "kind": kind, "count": count, "rendered": todo} if json else folder, json)
 
 
@@ -88,7 +54,7 @@ def show(
         int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pairs to show, evenly spread.")
     ] = 12,
     columns: Annotated[int | None, typer.Option("--columns", metavar="N", min=1, help="Pairs per row.")] = None,
-    json: options.Json = False,
+    json: Json = False,
 ) -> None:
     """Write a contact sheet of a dataset: condition and image side by side, the prompt below."""
     from cn import images

@@ -10,7 +10,7 @@ import typer
 
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP
-from cn.options import COMPUTE_PANEL, REQUIRED, Declared, Option, check_value, declared
+from cn.options import COMPUTE_PANEL, DEVICE, REQUIRED, Declared, Option, check_value, declared
 
 T = TypeVar("T")
 OUTPUT_PANEL = "Output"
@@ -19,16 +19,10 @@ Device = Annotated[
     str,
     typer.Option(
         "--device",
-        metavar="DEVICE",
-        help="Where to compute: auto, cpu, cuda, cuda:N or mps. Default: auto.",
+        metavar=DEVICE.metavar,
+        help=f"{DEVICE.help} Default: auto.",
         show_default=False,
-        rich_help_panel=COMPUTE_PANEL,
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", metavar="N", min=0, help="The same seed gives the same result.", rich_help_panel=COMPUTE_PANEL
+        rich_help_panel=DEVICE.panel,
     ),
 ]
 Workers = Annotated[
@@ -122,7 +116,8 @@ class OptionGroup:
         return found
 
     def _option(self, field: Declared, option: Option) -> inspect.Parameter:
-        kind = Literal[field.choices] if field.choices else str if option.parse is not None else field.type
+        kind: Any = Literal[field.choices] if field.choices else str if option.parse is not None else field.type
+        kind = field.element or kind
         words = option.completions
         info = typer.Option(
             *field.flags,
@@ -133,11 +128,11 @@ class OptionGroup:
             autocompletion=(lambda incomplete: [w for w in words if w.startswith(incomplete)]) if words else None,
             show_default=False,
         )
+        kind = list[kind] if self.repeated or field.element is not None else kind  # type: ignore[valid-type]
         if field.default is REQUIRED and not self.mapping:
             return _parameter(field.name, kind, info, inspect.Parameter.empty)
         # None stands for "not given"; the default itself comes from the dataclass.
-        several: Any = list[kind] if self.repeated else kind  # type: ignore[valid-type]
-        return _parameter(field.name, several | None, info, None)
+        return _parameter(field.name, kind | None, info, None)
 
     def given(self, words: dict[str, Any]) -> Given:
         """Takes this group's options out of `words`. UsageError for a wrong value, or an option without its switch."""
@@ -149,8 +144,10 @@ class OptionGroup:
                 if value is not None and not on:
                     raise UsageError(f"{field.label} needs {field.switch.flag}")
                 value = field.switch.value if on and value is None else value
-            if value is None or (self.repeated and not value):
+            if value is None or value == []:
                 continue
+            if field.element is not None and not self.repeated:
+                value = tuple(value)
             for one in value if self.repeated else [value]:
                 check_value(field, one, typed=True)
             found[field.name] = value

@@ -5,27 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cn.conditions import ConditionInfo, get, scene_kinds
+from cn.conditions import ConditionInfo, get, scene_kind
 from cn.detect.lines.canny import HIGH, LOW, canny
 from cn.detect.pose import people
 from cn.detect.pose.skeleton import draw
 from cn.detect.segmentation.palettes import ADE20K, paint
 from cn.detect.surfaces.encoding import depth_to_map, normals_to_map
-from cn.errors import UsageError
 
 if TYPE_CHECKING:
     from cn.scenes.render import View
-
-
-def scene_kind(name: str) -> str:
-    """The kind of this name or alias; UsageError if the built-in scenes have no exact maps of it."""
-    condition = get(name)
-    if not condition.scenes:
-        raise UsageError(
-            f"the built-in scenes have no {condition.kind} maps, only {', '.join(scene_kinds())}; "
-            f"use a dataset of your own for {condition.kind}"
-        )
-    return condition.kind
 
 
 def condition_map(view: "View", kind: str, thresholds: tuple[float, float] = (LOW, HIGH)) -> NDArray[np.uint8]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cn.conditions import scene_kind
 from cn.data.examples import Example, Fetched
-from cn.data.maps import condition_info, condition_map, scene_kind, shows_person
+from cn.data.maps import condition_info, condition_map, shows_person
 from cn.detect.lines.canny import HIGH, LOW, random_thresholds
 from cn.errors import InputError, UsageError
 

@@ -10,48 +10,46 @@ from cn import images
 from cn.data.ahead import map_ordered
 from cn.data.records import RECORDS, Pair, complete_records, format_line
 from cn.data.scenes import render_examples
+from cn.data.settings import SynthSettings
 from cn.errors import InputError
 from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, make_folder, write_atomic
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What to render: scenes of `seed` with maps of the `kinds`, size × size pixels. A call renders one scene's files.
+    """What to render, and where. A call renders one scene's files.
 
     With one kind, `out` is the dataset; with several, there is one dataset per kind, `out`/KIND, of the same images.
     """
 
     out: Path
-    kinds: tuple[str, ...]
-    size: int
-    seed: int
-    random_thresholds: bool = False
-
-    def folder(self, kind: str) -> Path:
-        """The dataset of one kind."""
-        return self.out if len(self.kinds) == 1 else self.out / kind
+    settings: SynthSettings
 
     @property
-    def folders(self) -> list[Path]:
-        """The datasets of all kinds."""
-        return [self.folder(kind) for kind in self.kinds]
+    def folders(self) -> dict[str, Path]:
+        """Kind → its dataset."""
+        kinds = self.settings.kinds
+        return {kind: self.out if len(kinds) == 1 else self.out / kind for kind in kinds}
 
     def record(self, kind: str, number: int) -> dict[str, Any]:
         """A line of `prompt.json` without the prompt."""
-        name = f"{number:06d}.png"
+        name, settings = f"{number:06d}.png", self.settings
         record = {"source": f"source/{name}", "target": f"target/{name}"}
-        extra: dict[str, Any] = {"kind": kind, "seed": self.seed, "scene": number, "size": self.size}
+        extra: dict[str, Any] = {"kind": kind, "seed": settings.seed, "scene": number, "size": settings.size}
         if kind == "canny":
-            extra["thresholds"] = "random" if self.random_thresholds else "fixed"
+            extra["thresholds"] = "random" if settings.random_thresholds else "fixed"
         return record | extra
 
     def __call__(self, number: int) -> str:
         """Render scene `number`, write its images, and return its prompt."""
-        examples = render_examples(self.kinds, self.size, self.seed, number, random=self.random_thresholds)
+        settings, folders = self.settings, self.folders
+        examples = render_examples(
+            settings.kinds, settings.size, settings.seed, number, random=settings.random_thresholds
+        )
         encoded: bytes | None = None
         prompt = ""
         for kind, example in examples.items():
-            record, folder = self.record(kind, number), self.folder(kind)
+            record, folder = self.record(kind, number), folders[kind]
             encoded = encoded or images.encode(example.target, "PNG")
             text = example.info.to_text() if example.info is not None else None
             write_atomic(folder / record["target"], encoded, durable=False)
@@ -68,17 +66,17 @@ class Missing:
     recorded: frozenset[int]
 
 
-def prepare(synthesis: Synthesis, start: int, count: int, *, overwrite: bool = False) -> Missing:
-    """Create the folders and find out which of the scenes `start` … `start + count - 1` are missing.
+def prepare(synthesis: Synthesis, *, overwrite: bool = False) -> Missing:
+    """Create the folders and find out which of the scenes are missing.
 
     An incomplete last line of an earlier run is removed. Raises InputError if a folder holds another dataset; with
     `overwrite` that one's images and records are removed instead.
     """
-    wanted = range(start, start + count)
+    start = synthesis.settings.start
+    wanted = range(start, start + synthesis.settings.count)
     missing: set[int] = set()
     recorded: set[int] = set(wanted)
-    for kind in synthesis.kinds:
-        folder = synthesis.folder(kind)
+    for kind, folder in synthesis.folders.items():
         for name in ("source", "target"):
             _sweep(make_folder(folder / name))
         if overwrite:
@@ -98,7 +96,7 @@ def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[in
     prompts = map_ordered(synthesis, missing.render, workers)
     with contextlib.ExitStack() as stack:
         stack.callback(prompts.close)
-        files = {k: stack.enter_context(open(synthesis.folder(k) / RECORDS, "ab")) for k in synthesis.kinds}
+        files = {k: stack.enter_context(open(folder / RECORDS, "ab")) for k, folder in synthesis.folders.items()}
         for number, prompt in zip(missing.render, prompts, strict=True):
             if number not in missing.recorded:
                 for kind, file in files.items():
@@ -109,7 +107,7 @@ def make(synthesis: Synthesis, missing: Missing, *, workers: int) -> Iterator[in
 
 def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
     """The scenes that have a record in a kind's dataset → whether both images are complete."""
-    folder = synthesis.folder(kind)
+    folder = synthesis.folders[kind]
     file = folder / RECORDS
     pairs, length = complete_records(file)
     done = {}

@@ -9,7 +9,7 @@ from typing import Annotated
 from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
-from cn.options import COMPUTE_PANEL, Option, parse_size
+from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.weights.bundled import BASE_NAME
 
@@ -96,10 +96,7 @@ class SampleOptions:
         Option("Images per prompt.", panel=SAMPLING, flags=("--count", "-n"), metavar="N", min=1, max=MAX_COUNT),
     ] = 1
     seed: Annotated[int, Option("Image i has seed S + i, whatever the count.", panel=SAMPLING, metavar="S", min=0)] = 0
-    precision: Annotated[
-        PrecisionChoice,
-        Option("Precision of the networks.", panel=COMPUTE_PANEL),
-    ] = "auto"
+    precision: Annotated[PrecisionChoice, PRECISION] = "auto"
 
     def __post_init__(self) -> None:
         options.check(self)

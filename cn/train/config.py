@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cn import conditions, errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.model.config import PREDICTION_HELP, ConditionEncoderKind, Links, ModelConfig
 from cn.options import COMPUTE_PANEL, Option, Switch
-from cn.precision import Precision
+from cn.precision import Precision, PrecisionChoice
 
 Unlock = Literal["none", "decoder", "all"]
 
@@ -158,7 +158,7 @@ class TrainConfig:
         Option(
             "Precision of the forward and backward pass; weights and optimizer stay fp32.",
             panel=COMPUTE_PANEL,
-            choices=("auto", "fp32", "bf16", "fp16"),
+            choices=get_args(PrecisionChoice),
             default="auto",
         ),
     ] = "fp32"

@@ -11,7 +11,6 @@ from cn import conditions
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import FolderDataset
-from cn.data.maps import scene_kind
 from cn.data.scenes import SceneDataset, check_training_seed
 from cn.devices import choose_device
 from cn.errors import InputError, UsageError, WeightsError
@@ -153,7 +152,7 @@ def _kind(cond: str | None, data: str, init: Control | None) -> str:
     name = cond or (init.kind if init is not None else None)
     if name is None:
         raise UsageError("which condition? give --cond KIND")
-    return conditions.get(name).kind if data else scene_kind(name)
+    return conditions.get(name).kind if data else conditions.scene_kind(name)
 
 
 def _check_folder(run: Path, overwrite: bool) -> None:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cn.commands.options import COMPUTE_PANEL
 from cn.detect import registry
 from cn.detect.settings import METHOD_PANEL
 from cn.errors import UsageError
-from cn.options import Option
+from cn.options import COMPUTE_PANEL, DEVICE, PRECISION, Option
+from cn.precision import PrecisionChoice
 
 if TYPE_CHECKING:
     from cn.detect.network import Network
@@ -52,12 +52,10 @@ class NetworkChoice:
             default="the file that [b]cn weights pull[/b] has downloaded",
         ),
     ] = None
-    device: Annotated[
-        str, Option("Where to compute: auto, cpu, cuda, cuda:N or mps.", panel=COMPUTE_PANEL, metavar="DEVICE")
-    ] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        Option("The network's precision. auto is fp32, whose maps are the published ones.", panel=COMPUTE_PANEL),
+        PrecisionChoice,
+        replace(PRECISION, help=f"{PRECISION.help} auto is fp32, whose maps are the published ones."),
     ] = "auto"
     batch_size: Annotated[
         int | None,
