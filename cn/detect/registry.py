@@ -130,7 +130,6 @@ METHODS = (
 """The methods of each family, the default first: the one with which the released ControlNets' maps were made."""
 
 NETWORKS = tuple(row for row in METHODS if isinstance(row, NetworkSpec))
-FAMILIES = tuple(dict.fromkeys(row.family for row in METHODS))
 
 
 def kind_spec(kind: str) -> KindSpec:

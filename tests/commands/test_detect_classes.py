@@ -13,8 +13,8 @@ from cn.conditions import ConditionInfo, get
 from cn.detect.nets.cpu import optimize_for_cpu
 from cn.detect.nets.loading import open_net
 from cn.detect.network import open_network
-from cn.detect.segmentation import networks
-from cn.detect.segmentation.detectors import LAYOUTS, Ade20kDetector, CocoDetector, CocoLabels, colored
+from cn.detect.segmentation import labels, networks
+from cn.detect.segmentation.detectors import Ade20kDetector, CocoDetector, CocoLabels, colored
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, paint
 from cn.files import sha256
 from tests.helpers.cli import cn
@@ -168,10 +168,10 @@ def test_every_layout_is_offered():
 
     from cn.commands.detect import classes
 
-    for kind, command in {"ade20k": classes.ade20k, "coco": classes.coco}.items():
+    for kind, command, more in (("ade20k", classes.ade20k, {"colors"}), ("coco", classes.coco, {"colors", "panoptic"})):
         annotation = inspect.signature(command).parameters["from_labels"].annotation
         offered = {word for part in get_args(get_args(annotation)[0]) for word in get_args(part)}
-        assert offered == set(LAYOUTS[kind])
+        assert offered == set(labels.READERS[kind]) | more
 
 
 def test_the_palettes_are_printed(tmp_path):

@@ -23,13 +23,11 @@ from cn.errors import InputError, UsageError, WeightsError
 from cn.options import Option
 from cn.sample.request import make_conditions
 from cn.weights import catalog
-from tests.helpers.detect_cases import (
-    house,
-)
+from tests.helpers.detect_cases import FAMILIES, house
 
 
 def test_every_method_names_networks_that_exist_and_published_files():
-    for family in registry.FAMILIES:
+    for family in FAMILIES:
         ways = registry.methods(family)
         assert ways[0].networks, f"the default of {family} is the network of the paper"
         for method in ways:

@@ -6,12 +6,13 @@ from cn import conditions
 from cn.detect import registry
 from cn.detect.detector import WithoutNetwork, detector_class
 from cn.errors import UsageError, WeightsError
+from tests.helpers.detect_cases import FAMILIES
 
 
 def test_every_condition_has_one_row():
     assert sorted(row.kind for row in registry.KINDS) == sorted(conditions.KINDS)
     used = {family for row in registry.KINDS for family in (row.family, row.second_family) if family}
-    assert used == set(registry.FAMILIES)
+    assert used == set(FAMILIES)
     assert registry.kinds_of("hed") == ("hed", "scribble")
     assert registry.kinds_of("depth") == ("depth", "normal")
     assert registry.kinds_of("hands") == ("openpose",)
@@ -45,10 +46,10 @@ def test_what_works_without_weights():
 
 
 def test_the_methods_of_a_family_are_those_of_its_rows_in_their_order():
-    named = {family: [method.name for method in registry.methods(family)] for family in registry.FAMILIES}
+    named = {family: [method.name for method in registry.methods(family)] for family in FAMILIES}
     assert named["hed"] == ["hed", "tin", "gradient"]
     assert named["openpifpaf"] == ["k16", "k30"]
-    for family in registry.FAMILIES:
+    for family in FAMILIES:
         assert all(method.about for method in registry.methods(family)), family
         assert registry.default(family).networks, f"the default of {family} is a network"
 

@@ -11,11 +11,14 @@ from PIL import Image
 
 from cn import images
 from cn.conditions import ConditionInfo
+from cn.detect import registry
 from tests.golden.make_detectors_edges import REAL_WEIGHTS
 
 MLSD, TIN = REAL_WEIGHTS / "mlsd_tiny_512_fp32.pth", REAL_WEIGHTS / "TIN2.pth"
 needs_real = pytest.mark.skipif(not (MLSD.is_file() and TIN.is_file()), reason=f"{REAL_WEIGHTS} is not here")
 
+FAMILIES = tuple(dict.fromkeys(row.family for row in registry.METHODS))
+"""All families of networks, in the registry's order."""
 
 WEIGHT_FREE = {
     "hough": ("hough", "--method", "lsd"),

@@ -25,9 +25,6 @@ from cn.detect.settings import Ade20kSettings, CocoSettings
 Images = Sequence[NDArray[np.uint8]]
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
-LAYOUTS = {"ade20k": (*labels.READERS["ade20k"], "colors"), "coco": (*labels.READERS["coco"], "panoptic", "colors")}
-"""The layouts of label files of each kind; "colors" are maps in the colors of the palette."""
-
 MATCHED_WITHOUT_WARNING = 0.9
 """Colored maps with a smaller fraction of pixels in a color of the palette get a warning."""
 
@@ -71,7 +68,7 @@ class LabelDetector(WithoutNetwork):
     from_photographs: ClassVar[bool] = False
     sidecar_suffix: ClassVar[str] = ".png"
     layout: str
-    """One of `LAYOUTS` of the kind."""
+    """One of `labels.READERS` of the kind, "colors" (maps in the colors of the palette) or, for coco, "panoptic"."""
     panoptic: str | None = None
     """COCO's panoptic_*.json, for the layout "panoptic"."""
 

@@ -205,6 +205,3 @@ MERGED: tuple[tuple[int, tuple[str, ...]], ...] = (
 
 The class that the category is named after stands first. From cocodataset.org/#panoptic-eval.
 """
-
-UNASSIGNED = 183
-"""COCO's number for things in maps of stuff alone ("other")."""
