@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 _UNKNOWN_HASH = "?" * 64
 
-Destination = Annotated[
-    str, typer.Argument(metavar="DST", help="A .safetensors file; for diffusers a folder.", show_default=False)
-]
-
 
 @dataclass(frozen=True)
 class Output:
@@ -39,6 +35,11 @@ class Output:
     half: Annotated[bool, Option("Write half precision (F16).", panel=OUTPUT_PANEL)] = False
     dry_run: Annotated[bool, Option("Check everything and print the plan; write nothing.", panel=OUTPUT_PANEL)] = False
     overwrite: Annotated[bool, Option("Replace the destination if it exists.", panel=OUTPUT_PANEL)] = False
+
+
+def destination_argument(metavar: str) -> Any:
+    """The argument that names what is written."""
+    return typer.Argument(metavar=metavar, help="A .safetensors file; for diffusers a folder.", show_default=False)
 
 
 def destination(path: str) -> Path:

@@ -6,7 +6,7 @@ import typer
 
 from cn import console
 from cn.checkpoints.layouts import Role
-from cn.commands.checkpoints import Output, destination, write_contents
+from cn.commands.checkpoints import Output, destination, destination_argument, write_contents
 from cn.commands.options import Json, Prediction, Quiet, with_options
 from cn.errors import UsageError, WeightsError
 from cn.units import bytes_text
@@ -60,9 +60,7 @@ def convert(
     src: Annotated[
         str, typer.Argument(metavar="SRC", help="A file, a diffusers folder, or a bundled name.", show_default=False)
     ],
-    dst: Annotated[
-        str, typer.Argument(metavar="DST", help="A .safetensors file; for diffusers a folder.", show_default=False)
-    ],
+    dst: Annotated[str, destination_argument("DST")],
     output: Output,
     only: Only = None,
     prediction: Prediction = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cn import console
-from cn.commands.checkpoints import Output, write_contents
+from cn.commands.checkpoints import Output, destination_argument, write_contents
 from cn.commands.options import Json, Prediction, Quiet, with_options
 
 
@@ -15,9 +15,7 @@ def _weights(option: str, help_text: str) -> object:
 
 @with_options
 def transfer(
-    out: Annotated[
-        str, typer.Argument(metavar="OUT", help="A .safetensors file; for diffusers a folder.", show_default=False)
-    ],
+    out: Annotated[str, destination_argument("OUT")],
     control: Annotated[str, _weights("--control", "The ControlNet to transfer.")],
     from_base: Annotated[str, _weights("--from-base", "The base that it was trained on.")],
     to_base: Annotated[str, _weights("--to-base", "The base that it will be used with.")],

@@ -1,18 +1,15 @@
 """`cn detect ade20k|coco|palette`: segmentation into classes."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cn import console
 from cn.commands.detect.networks import Ade20kNetwork, CocoNetwork
-from cn.commands.detect.shared import Task, shared
+from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given, Json
 from cn.detect.settings import CLASSES_PANEL, METHOD_PANEL, Ade20kSettings, CocoSettings
 from cn.errors import UsageError
-
-if TYPE_CHECKING:
-    from cn.detect.detector import Detector
 
 Ids = Annotated[
     str | None,
@@ -53,13 +50,7 @@ def ade20k(
         from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
         return Task(lambda: Ade20kLabels(from_labels), label_suffixes(from_labels), ids)
-
-    def detector() -> "Detector":
-        from cn.detect.segmentation.detectors import Ade20kDetector
-
-        return Ade20kDetector(network.needed(), **given)
-
-    return Task(detector, sidecars=ids)
+    return network_task("ade20k", network, given, sidecars=ids)
 
 
 @shared
@@ -101,13 +92,7 @@ def coco(
         from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
         return Task(lambda: CocoLabels(from_labels, panoptic_json), label_suffixes(from_labels), ids)
-
-    def detector() -> "Detector":
-        from cn.detect.segmentation.detectors import CocoDetector
-
-        return CocoDetector(network.needed(), **given)
-
-    return Task(detector, sidecars=ids)
+    return network_task("coco", network, given, sidecars=ids)
 
 
 def palette(

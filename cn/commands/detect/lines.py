@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cn.commands.detect.networks import HedNetwork, HoughNetwork, LineartNetwork
-from cn.commands.detect.shared import Task, shared
+from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given
 from cn.detect.settings import (
     METHOD_PANEL,
@@ -52,26 +52,13 @@ def hough(given: Given[HoughSettings], network: HoughNetwork) -> Task:
     chosen = network.chosen
     if "score" in given and chosen is not None and not chosen.networks:
         raise UsageError(f"--score is for --method mlsd, not {chosen.name}")
-
-    def detector() -> "Detector":
-        from cn.detect.lines.hough import HoughDetector
-
-        return HoughDetector(network.open(), **given)
-
-    return Task(detector)
+    return network_task("hough", network, given)
 
 
 @shared
 def hed(given: Given[HedSettings], network: HedNetwork) -> Task:
     """Soft edges: boundaries in shades of gray on black, white where certain."""
-    network.check()
-
-    def detector() -> "Detector":
-        from cn.detect.lines.hed import HedDetector
-
-        return HedDetector(network.open(), **given)
-
-    return Task(detector)
+    return network_task("hed", network, given)
 
 
 @shared
@@ -110,14 +97,7 @@ def scribble(
 @shared
 def lineart(given: Given[LineartSettings], network: LineartNetwork) -> Task:
     """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white."""
-    network.check()
-
-    def detector() -> "Detector":
-        from cn.detect.lines.lineart import LineartDetector
-
-        return LineartDetector(network.open(), **given)
-
-    return Task(detector)
+    return network_task("lineart", network, given)
 
 
 def _check_seed(given: Given[Any], option: str) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from cn import console
-from cn.commands.detect.networks import networks_text
-from cn.commands.options import OUTPUT_PANEL, Json, Overwrite, Quiet, Workers, with_options
+from cn.commands.detect.networks import NetworkChoice, networks_text
+from cn.commands.options import OUTPUT_PANEL, Given, Json, Overwrite, Quiet, Workers, with_options
 from cn.conditions import KINDS
 from cn.errors import InputError, PartialError, UsageError
 
@@ -86,6 +86,18 @@ class Task:
     """The suffixes of the input files in a folder; None: those of images."""
     sidecars: str | None = None
     """The folder for sidecar files (`Detection.sidecar`)."""
+
+
+def network_task(kind: str, network: NetworkChoice, given: Given[Any], *, sidecars: str | None = None) -> Task:
+    """A kind's detector with the network that was chosen. Raises UsageError for options that contradict each other."""
+    network.check()
+
+    def detector() -> "Detector":
+        from cn.detect.detector import detector_class
+
+        return detector_class(kind).create(network.open(), **given)
+
+    return Task(detector, sidecars=sidecars)
 
 
 def shared(make: Callable[..., Task]) -> Callable[..., None]:

@@ -1,18 +1,15 @@
 """`cn detect depth|normal`: distances, and the directions of surfaces."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cn.commands.detect.networks import DepthNetwork
-from cn.commands.detect.shared import Task, shared
+from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given
 from cn.detect.settings import METHOD_PANEL, DepthSettings, InvalidSettings, NormalSettings
 from cn.errors import UsageError
-
-if TYPE_CHECKING:
-    from cn.detect.detector import Detector
 
 FromDepth = Annotated[
     bool,
@@ -37,14 +34,7 @@ def depth(given: Given[DepthSettings], from_depth: FromDepth = False, *, network
         from cn.detect.surfaces.ground_truth import MeasuredDepth
 
         return Task(MeasuredDepth, MeasuredDepth.suffixes)
-    network.check()
-
-    def detector() -> "Detector":
-        from cn.detect.surfaces.depth import DepthDetector
-
-        return DepthDetector(network.needed(), **given)
-
-    return Task(detector)
+    return network_task("depth", network, given)
 
 
 @shared
@@ -88,8 +78,7 @@ def normal(
     if not (from_diode or from_depth):
         if measured:
             raise UsageError("--invalid is for --from-diode and --from-depth")
-        network.check()
-        return Task(lambda: _detector(network, given))
+        return network_task("normal", network, given)
     _check_no_network("--from-diode" if from_diode else "--from-depth", given, network)
     if "strength" in given or "background" in given:
         raise UsageError("--strength and --background are for the normals of a network, not for measured ones")
@@ -100,12 +89,6 @@ def normal(
     if focal is None:
         raise UsageError("--from-depth needs --focal: without a camera depth has no normals")
     return Task(lambda: MeasuredNormals(focal=focal, **measured, **given), MeasuredNormals.suffixes)
-
-
-def _detector(network: DepthNetwork, given: Given[NormalSettings]) -> "Detector":
-    from cn.detect.surfaces.normal import NormalDetector
-
-    return NormalDetector(network.needed(), **given)
 
 
 def _check_no_network(option: str, given: Given[Any], network: DepthNetwork) -> None:
