@@ -14,7 +14,7 @@ Each function calls the one that the command of the same name calls. Wrong argum
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
@@ -190,10 +190,12 @@ def sample(
     --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). Raises UsageError for wrong
     options, WeightsError for missing or unsuitable weights, InputError for images that cannot be read.
     """
+    from cn.sample.options import SampleOptions
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.request import SampleRequest, choose_prompts
 
     prompts = choose_prompts(_several(prompt))
+    _check_names("sample", SampleOptions, options)
     conditions = _conditions(_several(cond), _several(control), strength, start, end)
     name = base.name if isinstance(base, LoadedBase) else os.fspath(base)
     request = SampleRequest(prompts, conditions, base=name, **options)
@@ -213,7 +215,7 @@ def train(
     out: StrPath | None = None,
     resume: StrPath | None = None,
     device: str = "auto",
-    workers: int | None = None,
+    workers: int = 0,
     reconnect: bool = False,
     overwrite: bool = False,
     on_step: "Callable[[StepResult], None] | None" = None,
@@ -224,16 +226,19 @@ def train(
 
     `options` are the fields of `cn.train.config.TrainConfig`: data, base, steps, batch_size, lr, size, links ("middle"
     is `--small-scale`), unlock ("all" or "decoder" is `--large-scale`), seed, precision …; what is not given gets the
-    default of the command. `on_step` gets step, loss, smoothed loss, gradient norm and seconds of each step;
+    default of the command. `workers` processes prepare images ahead; with more than 0, a script must call this below
+    `if __name__ == "__main__":`. `on_step` gets step, loss, smoothed loss, gradient norm and seconds of each step;
     `progress` shows a bar as `sample` does.
 
     Returns the file of the control and the number of its steps. Raises UsageError for wrong options, InputError for bad
     data, WeightsError for missing or unsuitable weights, and StoppedError after an interrupt, with the state saved.
     """
     from cn.train import run
+    from cn.train.config import TrainConfig
     from cn.train.loop import SilentListener
     from cn.train.task import prepare
 
+    _check_names("train", TrainConfig, options)
     given = dict(options) if cond is None else {"cond": cond, **options}
     out, resume = (None if path is None else Path(path) for path in (out, resume))
     task = prepare(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
@@ -246,6 +251,12 @@ def train(
                 on_step(result)
 
         return run.train(task, workers=workers, listener=SilentListener(step))
+
+
+def _check_names(function: str, cls: Any, options: Mapping[str, Any]) -> None:
+    """UsageError for options that a dataclass of options does not have."""
+    for name in options.keys() - {field.name for field in fields(cls)}:
+        raise UsageError(f"{function} has no option {name!r}")
 
 
 def _several(value: Any) -> list[Any]:

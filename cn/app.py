@@ -4,6 +4,7 @@ Nothing here, and nothing that a command module imports at its top, loads torch,
 """
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 
 from cn import __version__, console
 from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
-from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated
+from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated, UsageError
 
 # Newer releases of Typer contain their own copy of Click; this is the base of its errors in either case.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -95,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # `--debug` is accepted after the command too: that is where people add it to a command line that just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if _completing():
+        # Help texts are one line each for the shells; Typer would wrap them at the terminal's width.
+        os.environ["COLUMNS"] = "10000"
     _prepare_streams()
     with _terminations():
         code = run(words, debug=debug)
@@ -113,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(words: Sequence[str], *, debug: bool = False) -> int:
     """Run one command line (without the program's name), report a failure on stderr, and return its exit status."""
     try:
+        _check_completion(words)
         command = typer.main.get_command(app)
         result = command.main(args=list(words), prog_name="cn", standalone_mode=False)
     except OutputClosedError as error:
@@ -124,9 +129,11 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
         return _stopped(debug)
-    except SystemExit:
-        # Our code never exits the process; Typer and rich do so when the reader of the help text has gone.
-        return ExitCode.PIPE_CLOSED
+    except SystemExit as stop:
+        # Our code never exits the process. Typer does so after completions, whose status the shell reads, and rich with
+        # 1 when the reader of the help text has gone.
+        status = stop.code if isinstance(stop.code, int) else 0
+        return ExitCode.PIPE_CLOSED if status and not _completing() else status
     except Exception as error:
         hint = "" if debug else "; this is an internal error: please report it with the output of --debug"
         _report(f"{type(error).__name__}: {error}{hint}", debug)
@@ -135,6 +142,18 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         # Typer turns whatever stops it before a command runs into this number.
         return _stopped(debug)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _completing() -> bool:
+    """Whether a shell asks for completions."""
+    return "_CN_COMPLETE" in os.environ
+
+
+def _check_completion(words: Sequence[str]) -> None:
+    """UsageError for `--install-completion zsh`: Typer would ignore the word and use the shell that it detects."""
+    for option, word in itertools.pairwise(words):
+        if option in ("--install-completion", "--show-completion") and not word.startswith("-"):
+            raise UsageError(f"{option} takes no value: it uses the shell that runs it, so run it in {word}")
 
 
 def _stopped(debug: bool) -> int:

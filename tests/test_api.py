@@ -10,7 +10,7 @@ from PIL import Image
 from cn import api, images
 from cn.conditions import ConditionInfo
 from cn.errors import InputError, UsageError, WeightsError
-from tests.helpers.cli import cn
+from tests.helpers.cli import cn, program_environment
 from tests.helpers.detect_cases import house
 from tests.helpers.sampling import write_condition, write_control
 
@@ -136,9 +136,25 @@ def test_wrong_arguments_of_sample_are_errors_of_ours(options, error, message):
         api.sample("a", **{"steps": 1, **options})
 
 
-def test_unknown_options_are_python_errors():
-    with pytest.raises(TypeError, match="nonsense"):
+def test_unknown_options_are_named():
+    with pytest.raises(UsageError, match="sample has no option 'nonsense'"):
         api.sample("a", nonsense=1)
+    with pytest.raises(UsageError, match="train has no option 'stps'"):
+        api.train("canny", stps=1)
+
+
+def test_a_plain_script_may_train(weights, tmp_path):
+    """Without the guard that processes need: nothing runs twice."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from cn import api\nprint('once')\n"
+        f"print(api.train('depth', out='run', base={str(weights['base'])!r}, size=64, steps=1, scenes=2, batch_size=1,"
+        " preview_every=0).step)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=program_environment()
+    )
+    assert (done.returncode, done.stdout) == (0, "once\n1\n"), done.stderr
 
 
 def test_train_gives_the_control_that_the_command_gives(weights, pair_set, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from cn import __version__, app
 from cn.errors import CnError, ExitCode, InputError, PartialError, Terminated, UsageError, WeightsError
-from tests.helpers.cli import program_environment
+from tests.helpers.cli import cn, program_environment
 
 
 @pytest.fixture
@@ -168,6 +168,35 @@ def test_python_m_cn_is_the_command_line(tmp_path):
         cwd=tmp_path,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cn {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "status"),
+    [
+        ("get-args", "cn sample --", 0),
+        ("is-args", "cn sample --cond x --precision ", 0),
+        ("is-args", "cn sample --nonsense-without-candidates", 1),
+    ],
+)
+def test_fish_reads_the_status_and_gets_one_line_for_each_candidate(action, words, status):
+    asked = {"_CN_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": action, "_TYPER_COMPLETE_ARGS": words}
+    environment = {**program_environment(), **asked}
+    done = subprocess.run([sys.executable, "-m", "cn"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, "")
+    assert all(line.startswith("--") for line in done.stdout.splitlines())
+    assert (action == "get-args") == ("--precision" in done.stdout)
+
+
+def test_completion_scripts_are_shown_with_status_0_and_take_no_shell():
+    environment = {**program_environment(), "_CN_COMPLETE": "source_zsh"}
+    done = subprocess.run([sys.executable, "-m", "cn"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compdef" in done.stdout
+    refused = cn("--install-completion", "zsh")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "cn: --install-completion takes no value: it uses the shell that runs it, so run it in zsh\n",
+    )
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

@@ -33,7 +33,10 @@ def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], worker
                 first = early.pop(turn)
                 turn += 1
                 if isinstance(first.error, WorkerDiedError):
-                    raise PartialError("a worker process was killed (out of memory?); try fewer --workers")
+                    raise PartialError(
+                        "a worker process died: give fewer --workers if memory is short, and in a Python script call "
+                        'this below `if __name__ == "__main__":`'
+                    )
                 if first.error is not None:
                     raise first.error
                 yield first.value

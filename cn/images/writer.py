@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cn import errors
-from cn.errors import InputError
+from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.images import png_text
 
@@ -48,6 +48,8 @@ def write(
 
 
 def _write_stdout(data: bytes) -> None:
+    if sys.stdout.isatty():
+        raise UsageError("an image would be written to the terminal; redirect the output, or name a file instead of -")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -182,7 +182,7 @@ def test_ordered_results_and_errors_at_their_turn(tmp_path, workers):
 
 
 def test_a_killed_worker_is_an_error_not_a_hang():
-    with pytest.raises(PartialError, match="worker process was killed"):
+    with pytest.raises(PartialError, match="worker process died"):
         list(map_ordered(die, range(20), 2))
 
 
