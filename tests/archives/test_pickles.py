@@ -1,5 +1,6 @@
 """Pickled weights: everything torch.save writes is read as torch reads it."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ ROOT = Path(__file__).parent.parent.parent
 RELEASED = ROOT.parent / "shared" / "weights"
 
 
+def _can_be_saved(kind: torch.dtype) -> bool:
+    """Whether this version of torch can save a dtype that it has: the oldest cannot save all."""
+    try:
+        torch.save(torch.ones(1).to(kind), io.BytesIO())
+    except KeyError:
+        return False
+    return True
+
+
 def everything(new: bool = True) -> dict[str, Tensor]:
     """Tensors of every kind that can be in a file of weights; without `new` those that torch can read from old ones."""
     torch.manual_seed(1)
@@ -23,7 +33,8 @@ def everything(new: bool = True) -> dict[str, Tensor]:
     kinds = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64]
     kinds += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
     if new:
-        kinds += [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2]
+        kinds += [torch.float8_e4m3fn, torch.float8_e5m2]
+        kinds += [kind for kind in (torch.uint16, torch.uint32, torch.uint64) if _can_be_saved(kind)]
     tensors = {str(kind): (plain * 9).abs().to(kind) for kind in kinds}
     tied = torch.randn(5, 3)
     return tensors | {
