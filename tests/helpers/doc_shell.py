@@ -153,7 +153,10 @@ def choices_of(command: Any, option: str) -> set[str | None]:
     found: set[str | None] = set()
     for parameter in command.params:
         if option in parameter.opts:
-            found.update(literals(parameter.type_descriptor.annotation) or [None])
+            # In Typer 0.26 a parameter has a type with choices; newer releases keep its annotation.
+            descriptor = getattr(parameter, "type_descriptor", None)
+            choices = literals(descriptor.annotation) if descriptor else getattr(parameter.type, "choices", None)
+            found.update(choices or [None])
     return found.union(*(choices_of(child, option) for child in getattr(command, "commands", {}).values()))
 
 
