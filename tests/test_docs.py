@@ -50,6 +50,8 @@ def test_commands_and_options_exist(page):
         assert doc_shell.unknown_options(words) == [], f"{page.name}: {' '.join(words)}"
     known = doc_shell.options_of(doc_shell.tree()) | doc_shell.pretrain_options() | OF_OTHER_PROGRAMS
     assert doc_pages.options(doc_pages.prose(page)) - known == set()
+    for words in doc_pages.inline_options(page):
+        assert doc_shell.unknown_choices(doc_shell.tree(), words) == [], f"{page.name}: {' '.join(words)}"
 
 
 @pages
@@ -77,9 +79,8 @@ def test_the_weights_that_pages_name_are_published():
 def test_tables_are_those_that_the_code_gives(page):
     from tools import doc_tables
 
-    made = {"commands": doc_tables.commands_table, "conditions": doc_tables.conditions_table}
     for name, table in doc_pages.tables(page).items():
-        assert table == made[name]().strip(), f"{page.name}: python tools/doc_tables.py writes this table"
+        assert table == doc_tables.TABLES[name]().strip(), f"{page.name}: python tools/doc_tables.py writes this table"
 
 
 def test_the_readme_is_a_front_door():
@@ -111,10 +112,22 @@ def test_a_command_line_is_read_as_a_shell_reads_it():
         ("cn detect KIND SRC DST --resolution 512", []),
         ("cn detect canny a.png b.png --method lsd", ["--method"]),
         ("cn detct canny", ["detct"]),
+        ("cn detect openpifpaf a.png b.png --style released", []),
+        ("cn detect openpifpaf a.png b.png --style openpose", ["--style openpose"]),
+        ("cn detect openpose a.png b.png --style=pifpaf", ["--style pifpaf"]),
+        ("cn detect hed a.png b.png --method METHOD", []),
     ],
 )
 def test_unknown_options_and_commands_are_found(line, wrong):
     assert doc_shell.unknown_options(line.split()) == wrong
+
+
+def test_unknown_choices_in_the_text_are_found():
+    tree = doc_shell.tree()
+    assert doc_shell.unknown_choices(tree, ["--style", "openpose"]) == ["--style openpose"]
+    # Each is a choice of some command; --min-keypoints takes any number.
+    for words in (["--style", "pifpaf"], ["--style", "v11"], ["--min-keypoints", "0.3"], ["--style", "STYLE"]):
+        assert doc_shell.unknown_choices(tree, words) == []
 
 
 def test_slow_commands_keep_all_but_their_numbers():

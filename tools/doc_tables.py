@@ -2,10 +2,11 @@
 
     python tools/doc_tables.py
 
-writes them into README.md and docs/, between `<!-- table: conditions -->` and `<!-- /table -->` (`commands` likewise).
+writes them into README.md and docs/, between `<!-- table: NAME -->` and `<!-- /table -->`; `TABLES` has the names.
 """
 
 import re
+import runpy
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -66,6 +67,29 @@ def _command_row(name: str, command: object) -> tuple[str, ...]:
     return f"`cn {name}{words}`", " ".join(sentence.split())
 
 
+def imports_table() -> str:
+    """One row for each package and shared module: what it may import, by the rules that the tests check."""
+    rules = runpy.run_path(str(ROOT / "tests/test_layers.py"))
+    allowed, shared, floors = rules["MAY_IMPORT"], rules["LEAVES"], rules["FLOORS"]
+    rows = [(f"`{name}`", _imports(allowed[name] - {name}, shared)) for name in allowed if name not in shared]
+    rows.append((f"shared: {_names(sorted(shared))}", "each other"))
+    rows += [(f"inside `{name}`", f"those to the left: {_names(order)}") for name, order in floors.items()]
+    return _table(("Package or module", "May import"), rows)
+
+
+def _imports(names: set[str], shared: set[str]) -> str:
+    """The names, with one word for all shared modules; `__init__` is the package itself, which has the version."""
+    all_shared = shared <= names
+    own = sorted((names - shared if all_shared else names) - {"__init__"})
+    cells = [*([_names(own)] if own else []), *(["shared"] if all_shared else [])]
+    cells += ["`cn` (its version)"] if "__init__" in names else []
+    return ", ".join(cells) or "nothing"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
@@ -80,7 +104,11 @@ def _code(options: str) -> str:
     return re.sub(r"--[a-z-]+( [a-z]+(?=$| or|,))?", lambda found: f"`{found[0]}`", options)
 
 
-TABLES: dict[str, Callable[[], str]] = {"conditions": conditions_table, "commands": commands_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "conditions": conditions_table,
+    "commands": commands_table,
+    "imports": imports_table,
+}
 
 
 def main() -> None:

@@ -104,6 +104,13 @@ def inline_commands(page: Path) -> Iterator[list[str]]:
             yield split(code)[0]
 
 
+def inline_options(page: Path) -> Iterator[list[str]]:
+    """The words of each `--option value` that stands in the text by itself."""
+    for code in _CODE.findall(prose(page)):
+        if code.startswith("--"):
+            yield split(code)[0]
+
+
 def links(page: Path) -> list[str]:
     """The targets of all links and images but those into the web."""
     return [link for link in _LINK.findall(prose(page)) if "://" not in link]

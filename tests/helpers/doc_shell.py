@@ -4,11 +4,12 @@ import contextlib
 import functools
 import importlib.util
 import io
+import itertools
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 
@@ -122,7 +123,7 @@ def options_of(command: Any) -> set[str]:
 
 
 def unknown_options(words: list[str]) -> list[str]:
-    """Options of a `cn …` command line that the command does not have, and sub-commands that do not exist."""
+    """What a `cn …` command line has and `cn` does not: options, values of options with choices, sub-commands."""
     command, rest = tree(), words[1:]
     while hasattr(command, "commands") and rest and rest[0] in command.commands:
         command, rest = command.commands[rest[0]], rest[1:]
@@ -131,7 +132,39 @@ def unknown_options(words: list[str]) -> list[str]:
     is_name = bool(rest) and re.fullmatch(r"[a-z0-9-]+", rest[0]) is not None and not rest[0].startswith("-")
     if hasattr(command, "commands") and is_name:
         wrong.append(rest[0])
+    return wrong + unknown_choices(command, rest)
+
+
+def unknown_choices(command: Any, words: list[str]) -> list[str]:
+    """Each "--option value" whose value is a choice of the option in no command at or below this one."""
+    parts = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    wrong = []
+    for option, value in itertools.pairwise(parts):
+        # Words in capitals stand for any value.
+        if option.startswith("--") and not value.isupper():
+            choices = choices_of(command, option)
+            if choices and None not in choices and value not in choices:
+                wrong.append(f"{option} {value}")
     return wrong
+
+
+def choices_of(command: Any, option: str) -> set[str | None]:
+    """The values that an option takes in a command and all that are below it; None in it if it takes any value."""
+    found: set[str | None] = set()
+    for parameter in command.params:
+        if option in parameter.opts:
+            # In Typer 0.26 a parameter has a type with choices; newer releases keep its annotation.
+            descriptor = getattr(parameter, "type_descriptor", None)
+            choices = literals(descriptor.annotation) if descriptor else getattr(parameter.type, "choices", None)
+            found.update(choices or [None])
+    return found.union(*(choices_of(child, option) for child in getattr(command, "commands", {}).values()))
+
+
+def literals(kind: Any) -> tuple[Any, ...]:
+    """The values of a Literal type, also inside `list[…]` and `… | None`; () for any other type."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(value for inner in get_args(kind) for value in literals(inner))
 
 
 def cn_commands(page: Any) -> Iterator[list[str]]:
