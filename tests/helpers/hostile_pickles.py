@@ -90,13 +90,23 @@ def refused_names() -> Iterator[tuple[str, str]]:
     yield "torch.nn", "modules.linear.Linear"
 
 
-def hostile_pickles() -> Iterator[tuple[str, bytes, str, str]]:
-    """Pickles that run nothing but would exhaust, mislead or crash: name, bytes, error, words of the message."""
-    damaged = "damaged"
+Case = tuple[str, bytes, str, str]
+"""Name, bytes, error, words of the message."""
 
-    def broken(name: str, value: bytes, words: str = damaged, protocol: int = 2) -> tuple[str, bytes, str, str]:
-        return name, program(value, protocol), "InputError", words
 
+def hostile_pickles() -> Iterator[Case]:
+    """Pickles that run nothing but would exhaust, mislead or crash."""
+    yield from _odd_instructions()
+    yield from _odd_tensors()
+    yield from _odd_structures()
+
+
+def broken(name: str, value: bytes, words: str = "damaged", protocol: int = 2) -> Case:
+    return name, program(value, protocol), "InputError", words
+
+
+def _odd_instructions() -> Iterator[Case]:
+    """Calls, memos, lengths and identifiers that make no sense."""
     for code in (b"\x82\1", b"\x83\1\0", b"\x84\1\0\0\0"):
         yield f"extension {code[0]:x}", program(code), "WeightsError", "extension"
     nothing = named("builtins", "object")
@@ -131,6 +141,10 @@ def hostile_pickles() -> Iterator[tuple[str, bytes, str, str]]:
     yield broken("persistent id of five numbers", b"(K\1K\1K\1K\1K\1tQ")
     yield broken("persistent id of another kind", tuple_of(text("file"), *[text("/etc/passwd")] * 4) + b"Q")
     yield broken("module that is no class", tuple_of(text("module"), text("os"), text("a"), text("b")) + b"Q")
+
+
+def _odd_tensors() -> Iterator[Case]:
+    """Storages and views that lie outside of the file, or are endless."""
     yield broken("storage of a class", storage(kind="Tensor"))
     yield broken("storage that is missing", dict_of(a=tensor(of=storage("77"))))
     yield broken("storage outside its folder", dict_of(a=tensor(of=storage("../data.pkl", 1, "ByteStorage"))))
@@ -159,6 +173,10 @@ def hostile_pickles() -> Iterator[tuple[str, bytes, str, str]]:
     yield broken("size of a list", call(named("torch", "Size"), b"]"))
     yield broken("dictionary of numbers", call(named("collections", "OrderedDict"), b"](K\1K\2e"))
     yield broken("dictionary of three items", b"}(K\1K\2K\3u")
+
+
+def _odd_structures() -> Iterator[Case]:
+    """Lists, names and stacks that make no sense, grow without end, or hold something other than tensors by name."""
     yield broken("append to a number", b"K\1K\2a")
     yield broken("items of a list", b"]K\1K\2s")
     yield broken("name without end", named("argparse", "x" * 600))
