@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 import typer
 
 from cn.errors import UsageError
-from cn.model.config import PREDICTION_HELP
+from cn.model import config
 from cn.options import COMPUTE_PANEL, DEVICE, REQUIRED, Declared, Option, check_value, declared
 
 T = TypeVar("T")
@@ -36,8 +36,8 @@ Workers = Annotated[
     ),
 ]
 Prediction = Annotated[
-    Literal["eps", "v"] | None,
-    typer.Option("--prediction", help=PREDICTION_HELP, rich_help_panel="Base"),
+    config.Prediction | None,
+    typer.Option("--prediction", help=config.PREDICTION_HELP, rich_help_panel="Base"),
 ]
 Overwrite = Annotated[
     bool,
