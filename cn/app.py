@@ -1,4 +1,4 @@
-"""The Typer app and `main()`: the one place where an error becomes a message and an exit code.
+"""The Typer app, `run()`, which turns an error into a message and an exit code, and `main()`.
 
 Nothing here, and nothing that a command module imports at its top, loads torch, cv2 or NumPy: help is instant.
 """
@@ -28,6 +28,19 @@ _ClickException: Any = typer.BadParameter.__mro__[2]
 _received: set[int] = set()
 """The signals that were received."""
 
+_EXIT_CODES = {
+    ExitCode.OK: "done",
+    ExitCode.INTERNAL_ERROR: "internal error",
+    ExitCode.USAGE: "usage",
+    ExitCode.BAD_INPUT: "bad input",
+    ExitCode.WEIGHTS: "weights",
+    ExitCode.PARTIAL: "partly done",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.PIPE_CLOSED: "reader of the output gone",
+    ExitCode.TERMINATED: "terminated",
+}
+"""What the help says about each."""
+
 _ORDER = ("detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights")
 
 
@@ -54,7 +67,7 @@ app = typer.Typer(
     name="cn",
     cls=_Commands,
     help="ControlNet on the command line: detect conditions, build datasets, train controls, sample images.",
-    epilog="Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 weights, 5 partly done, 130/143 stopped.",
+    epilog=f"Exit codes: {', '.join(f'{code} {words}' for code, words in _EXIT_CODES.items())}.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

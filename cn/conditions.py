@@ -18,7 +18,7 @@ TEXT_KEY = "cn.condition"
 
 
 @dataclass(frozen=True)
-class Condition:
+class ConditionKind:
     """One kind of condition map, as the paper and published ControlNets use it."""
 
     kind: str
@@ -29,41 +29,41 @@ class Condition:
     """Whether the built-in scenes give this map exactly."""
 
 
-CONDITIONS: tuple[Condition, ...] = (
-    Condition(kind="canny", geometry="discrete", convention="white lines, one pixel wide, on black", scenes=True),
-    Condition(kind="hough", geometry="discrete", convention="white straight lines on black", aliases=("mlsd",)),
-    Condition(kind="hed", geometry="smooth", convention="soft white boundaries on black"),
-    Condition(kind="scribble", geometry="smooth", convention="thick white strokes on black"),
-    Condition(
+CONDITIONS: tuple[ConditionKind, ...] = (
+    ConditionKind(kind="canny", geometry="discrete", convention="white lines, one pixel wide, on black", scenes=True),
+    ConditionKind(kind="hough", geometry="discrete", convention="white straight lines on black", aliases=("mlsd",)),
+    ConditionKind(kind="hed", geometry="smooth", convention="soft white boundaries on black"),
+    ConditionKind(kind="scribble", geometry="smooth", convention="thick white strokes on black"),
+    ConditionKind(
         kind="openpose",
         geometry="discrete",
         convention="colored skeletons with 18 joints on black",
         aliases=("pose",),
         scenes=True,
     ),
-    Condition(kind="openpifpaf", geometry="discrete", convention="colored skeletons with 17 joints on black"),
-    Condition(
+    ConditionKind(kind="openpifpaf", geometry="discrete", convention="colored skeletons with 17 joints on black"),
+    ConditionKind(
         kind="ade20k",
         geometry="discrete",
         convention="150 classes in the ADE20K palette, RGB; what has no class is black",
         aliases=("seg",),
         scenes=True,
     ),
-    Condition(kind="coco", geometry="discrete", convention="171 classes in the COCO-Stuff palette, RGB"),
-    Condition(
+    ConditionKind(kind="coco", geometry="discrete", convention="171 classes in the COCO-Stuff palette, RGB"),
+    ConditionKind(
         kind="depth",
         geometry="smooth",
         convention="inverse depth, stretched to 0–255: near is white, the sky is black",
         aliases=("midas",),
         scenes=True,
     ),
-    Condition(
+    ConditionKind(
         kind="normal",
         geometry="smooth",
         convention="camera-space normals, (n + 1) / 2 as RGB: red left, green up, blue towards the viewer",
         scenes=True,
     ),
-    Condition(
+    ConditionKind(
         kind="lineart", geometry="smooth", convention="white lines on black (as drawn: dark on white, with --invert)"
     ),
 )
@@ -72,7 +72,7 @@ KINDS: tuple[str, ...] = tuple(condition.kind for condition in CONDITIONS)
 _BY_NAME = {name: condition for condition in CONDITIONS for name in (condition.kind, *condition.aliases)}
 
 
-def get(kind: str) -> Condition:
+def get(kind: str) -> ConditionKind:
     """The condition of this name or alias; UsageError, listing the kinds, for any other."""
     try:
         return _BY_NAME[kind.strip().lower()]

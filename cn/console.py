@@ -1,8 +1,8 @@
 """What a person and a script see: results on stdout, everything else on stderr.
 
 Results are lines on stdout: a path, or a JSON object. Progress, plans and warnings go to stderr; bars only when stderr
-is a terminal. Without a terminal there are no control characters, and `NO_COLOR` is respected. Only `cn.app` and
-`cn.commands` use this module.
+is a terminal. Without a terminal there are no control characters, and `NO_COLOR` is respected. `cn.terminal` draws what
+only a terminal shows. Only `cn.app` and `cn.commands` use this module.
 """
 
 import contextlib

@@ -28,9 +28,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def sampling_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the networks for sampling: `auto` is fp16 on CUDA and fp32 elsewhere, where that is faster.
+    """The dtype of the networks for sampling: `auto` is fp16 on CUDA (faster), fp32 elsewhere.
 
-    fp32 on CUDA turns TF32 off for the whole process: by default convolutions would round to its ten bits (1e-3).
+    Side effect: for fp32 on CUDA this switches TF32 off for the whole process, because by default convolutions would
+    round to its ten bits of mantissa (errors of 1e-3).
     """
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32

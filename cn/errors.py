@@ -1,6 +1,7 @@
-"""The failures that a user can cause or mend, each with the exit code that scripts rely on.
+"""The failures that a user can cause or fix, each with the exit code that scripts rely on.
 
-The core raises these; only `cn.app.main` turns them into one line on stderr and an exit status.
+The core raises these; `cn.app.run` turns them into one line on stderr and an exit status, and the commands do so for
+one file of many.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ class CnError(Exception):
 
 @contextlib.contextmanager
 def about(path: str | os.PathLike[str]) -> Iterator[None]:
-    """For the one who opens a file: errors of the `with` block that name no path get this one."""
+    """For the code that opens a file: errors of the `with` block that have no path get this one."""
     try:
         yield
     except CnError as error:
@@ -52,7 +53,7 @@ def about(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 class UsageError(CnError):
-    """The words on the command line do not go together."""
+    """Invalid or conflicting command-line options."""
 
     exit_code = ExitCode.USAGE
 
@@ -64,7 +65,7 @@ class InputError(CnError):
 
 
 class WeightsError(CnError):
-    """Weights are missing, or do not fit what they are asked to work with."""
+    """Weights are missing, or do not fit the networks or files that they are used with."""
 
     exit_code = ExitCode.WEIGHTS
 
@@ -76,7 +77,7 @@ class PartialError(CnError):
 
 
 class OutputClosedError(CnError):
-    """Whoever read our standard output went away (`cn … | head`); the command ends quietly."""
+    """The reader of standard output has closed it (`cn … | head`); the command ends quietly."""
 
     exit_code = ExitCode.PIPE_CLOSED
 

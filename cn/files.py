@@ -1,6 +1,6 @@
 """Writing files atomically (they appear complete or not at all), creating folders, and hashing.
 
-No heavy imports, because everything shares this.
+Imports nothing heavy, because every part of the package uses it.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def reason(error: OSError) -> str:
 
 
 def stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """Changes when the file does: a key for what is kept of it. () where there is no such file (standard input)."""
+    """A cache key that changes when the file does; () where there is no such file (standard input)."""
     try:
         status = os.stat(path)
     except OSError:

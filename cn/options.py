@@ -73,7 +73,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Declared:
+class Field:
     """One field of a dataclass of options: its type without None, and whether None is allowed."""
 
     name: str
@@ -109,7 +109,7 @@ class Declared:
         return tuple(word for word in literals(self.type) if word != "")
 
 
-def declared(cls: Any) -> dict[str, Declared]:
+def declared(cls: Any) -> dict[str, Field]:
     """The fields of a dataclass by name, in order."""
     hints = get_type_hints(cls, include_extras=True)
     found = {}
@@ -118,7 +118,7 @@ def declared(cls: Any) -> dict[str, Declared]:
         if get_origin(kind) is Annotated:
             kind, *marks = get_args(kind)
         bare = _without_none(kind)
-        found[field.name] = Declared(
+        found[field.name] = Field(
             field.name,
             bare,
             bare is not kind,
@@ -144,17 +144,17 @@ def check(settings: Any) -> None:
         object.__setattr__(settings, field.name, checked(field, getattr(settings, field.name)))
 
 
-def checked(field: Declared, value: Any) -> Any:
+def checked(field: Field, value: Any) -> Any:
     """`check` for one value."""
     check_value(field, value)
     return float(value) if field.type is float and isinstance(value, int) else value
 
 
-def check_value(field: Declared, value: Any, *, typed: bool = False) -> None:
-    """UsageError unless `value` may stand in this field; `typed`: as it may be given on the command line."""
+def check_value(field: Field, value: Any, *, from_command_line: bool = False) -> None:
+    """UsageError unless `value` may stand in this field; `from_command_line`: as it may be given there."""
     if value is None and field.nullable:
         return
-    choices = field.choices if typed else literals(field.type)
+    choices = field.choices if from_command_line else literals(field.type)
     if choices and value not in choices:
         words = [str(choice) for choice in choices if choice != ""]
         allowed = " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
@@ -227,7 +227,7 @@ def _wrong_type(kind: Any, value: Any) -> str | None:
     if kind is float:
         return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
     if kind is str:
-        return None if isinstance(value, str) else "a text"
+        return None if isinstance(value, str) else "a string"
     if _element(kind) is not None:
         return None if isinstance(value, tuple) else "several values"
     if get_origin(kind) is tuple:

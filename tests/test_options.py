@@ -148,7 +148,7 @@ def test_help_names_defaults_and_ranges(capsys):
         ({"fixed": 1}, "--fixed must be true or false, not 1"),
         ({"size": (64,)}, r"--size must be 2 values, not \(64,\)"),
         ({"size": (64, "64")}, "--size must be 2 values"),
-        ({"sha256": 3}, "sha256 must be a text, not 3"),
+        ({"sha256": 3}, "sha256 must be a string, not 3"),
     ],
 )
 def test_values_are_checked_wherever_they_come_from(values, message):

@@ -15,9 +15,9 @@ from cn.model.generate import Sampling
 from cn.model.unet import UNet
 from cn.sample.options import SampleOptions
 from cn.train.config import TrainConfig, default_lr
-from cn.train.draws import Stream, drop_prompts, generator
 from cn.train.loss import diffusion_loss
-from cn.train.parts import assemble, make_optimizer
+from cn.train.networks import assemble, make_optimizer
+from cn.train.random_draws import Stream, drop_prompts, generator
 from tests.helpers.model_helpers import TINY, TINY_V, fill
 
 # With as many groups as channels, a bias in front of a GroupNorm has no effect and so no gradient: use fewer.
@@ -175,15 +175,15 @@ def test_section_3_1_locked_copy_stays_as_it_is(links: Links) -> None:
     config = CONFIGS[0]
     base = base_of(config)
     options = TrainConfig(cond="depth", base="", base_sha256="", size=64, steps=50, lr=1e-3, links=links)
-    parts = assemble(base, ControlNet.from_unet(base.unet, links=links), options)
+    networks = assemble(base, ControlNet.from_unet(base.unet, links=links), options)
     before = copy.deepcopy({k: n.state_dict() for k, n in base.networks.items()})
-    optimizer = make_optimizer(parts, options.lr)
-    idle = set() if links == "full" else set(parts.control.zero_convolutions.parameters())
-    assert {id(p) for p in _optimized(optimizer)} == {id(p) for p in parts.control.parameters() if p not in idle}
+    optimizer = make_optimizer(networks, options.lr)
+    idle = set() if links == "full" else set(networks.control.zero_convolutions.parameters())
+    assert {id(p) for p in _optimized(optimizer)} == {id(p) for p in networks.control.parameters() if p not in idle}
     started = [p.detach().clone() for p in _optimized(optimizer)]
     for step in range(50):
         optimizer.zero_grad()
-        diffusion_loss(base.unet, parts.control, base.schedule, **inputs(config, batch=1, seed=step)).backward()
+        diffusion_loss(base.unet, networks.control, base.schedule, **inputs(config, batch=1, seed=step)).backward()
         optimizer.step()
     for name, network in base.networks.items():
         assert all(p.grad is None and not p.requires_grad for p in network.parameters())
@@ -217,12 +217,12 @@ def test_section_3_4_large_scale_unlocks_the_whole_unet() -> None:
     options = TrainConfig(cond="depth", base="", base_sha256="", size=64, steps=1, lr=1e-3, unlock="all")
     for unlock, prefix in (("all", "unet."), ("decoder", "unet.decoder.")):
         base = base_of(config)
-        parts = assemble(base, ControlNet.from_unet(base.unet), replace(options, unlock=unlock))
-        names = {n for n in parts.trainable if n.startswith("unet.")}
+        networks = assemble(base, ControlNet.from_unet(base.unet), replace(options, unlock=unlock))
+        names = {n for n in networks.trainable if n.startswith("unet.")}
         assert names == {f"unet.{n}" for n, _ in base.unet.named_parameters() if f"unet.{n}".startswith(prefix)}
-        diffusion_loss(base.unet, parts.control, base.schedule, **inputs(config)).backward()
+        diffusion_loss(base.unet, networks.control, base.schedule, **inputs(config)).backward()
         # Behind fresh zero convolutions the clone has no gradient yet (Eq. 6): look at the U-Net's own.
-        assert all(parts.trainable[n].grad is not None for n in names)
+        assert all(networks.trainable[n].grad is not None for n in names)
         assert all(p.grad is None for net in (base.vae, base.text) for p in net.parameters())
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cn.archives.entries import ITEM_SIZES, TORCH_NAMES, is_valid_shape, span
-from cn.archives.pickle_values import Global, Members, Storage, StoredTensor, as_key, broken
+from cn.archives.pickle_values import Global, SetMembers, Storage, StoredTensor, as_key, broken
 from cn.errors import WeightsError
 from cn.text import shown
 
@@ -46,8 +46,8 @@ def _tuple(members: Any = ()) -> tuple:
     return tuple(_list(members))
 
 
-def _set(members: Any = ()) -> Members:
-    return Members(_list(members))
+def _set(members: Any = ()) -> SetMembers:
+    return SetMembers(_list(members))
 
 
 def _size(shape: Any) -> tuple:
@@ -85,11 +85,11 @@ def _parameter(data: Any, grad: Any = None, hooks: Any = None, state: Any = None
 
 def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> StoredTensor:
     """A tensor with extra attributes, which are dropped."""
-    if type(function) is not Global or function.make not in (_tensor, _tensor_v2, _tensor_v3, _parameter):
+    if type(function) is not Global or function.builder not in (_tensor, _tensor_v2, _tensor_v3, _parameter):
         raise broken("a tensor is built in an unknown way")
     if type(arguments) is not tuple or len(arguments) > 8:
         raise broken("a tensor is built in an unknown way")
-    return function.make(*arguments)
+    return function.builder(*arguments)
 
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str) -> StoredTensor:

@@ -10,13 +10,13 @@ from cn.errors import InputError
 
 
 class Global:
-    """A name in a pickle. Calling it gives the result of `make`, or a `Placeholder` where that is None."""
+    """A name in a pickle. Calling it gives the result of `builder`, or a `Placeholder` where that is None."""
 
-    __slots__ = ("dtype", "make", "name", "storage")
+    __slots__ = ("builder", "dtype", "name", "storage")
 
-    def __init__(self, name: str, make: Callable[..., Any] | None = None, dtype: str = "", storage: bool = False):
+    def __init__(self, name: str, builder: Callable[..., Any] | None = None, dtype: str = "", storage: bool = False):
         self.name = name
-        self.make = make
+        self.builder = builder
         self.dtype = dtype
         """For torch's dtypes and storage classes: the name in safetensors."""
         self.storage = storage
@@ -38,13 +38,13 @@ class Placeholder:
         return self.kind.name
 
 
-class Members(list):
+class SetMembers(list):
     """The members of a set, unhashed: hashing nested tuples from a hostile file can take unlimited time."""
 
     __slots__ = ()
 
 
-class Blob:
+class StorageBytes:
     """The bytes of one storage in the file. `offset` is None until their position is known."""
 
     __slots__ = ("nbytes", "offset")
@@ -59,7 +59,7 @@ class Storage:
 
     __slots__ = ("blob", "dtype", "elements", "start")
 
-    def __init__(self, dtype: str, elements: int, blob: Blob, start: int = 0):
+    def __init__(self, dtype: str, elements: int, blob: StorageBytes, start: int = 0):
         self.dtype = dtype
         self.elements = elements
         self.blob = blob

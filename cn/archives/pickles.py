@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
 from cn.archives.pickle_names import look_up
-from cn.archives.pickle_values import Global, Members, Placeholder, Storage, StoredTensor, as_key, broken
+from cn.archives.pickle_values import Global, Placeholder, SetMembers, Storage, StoredTensor, as_key, broken
 from cn.errors import InputError, WeightsError
 from cn.text import shown
 
@@ -131,7 +131,7 @@ class _Unpickler(pickle._Unpickler):
         """The result of a call in the pickle. Only the builders of `pickle_names` are ever called."""
         if type(function) is not Global or type(arguments) is not tuple:
             raise broken("its pickle calls something that is not a function")
-        if function.make is None:
+        if function.builder is None:
             return Placeholder(function)
         if len(arguments) > _MAX_ARGUMENTS:
             raise broken(f"{function} has too many arguments")
@@ -139,7 +139,7 @@ class _Unpickler(pickle._Unpickler):
         self._copied += sum(len(a) for a in arguments if isinstance(a, list | tuple | dict))
         if self._copied > MAX_STEPS:
             raise broken("its pickle copies more than any of weights")
-        return function.make(*arguments)
+        return function.builder(*arguments)
 
     def load_frame(self) -> None:
         # Frames are hints for reading ahead, which this reader does not use.
@@ -161,12 +161,12 @@ class _Unpickler(pickle._Unpickler):
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def load_empty_set(self) -> None:
-        self.append(Members())
+        self.append(SetMembers())
 
     dispatch[pickle.EMPTY_SET[0]] = load_empty_set
 
     def load_frozenset(self) -> None:
-        self.append(Members(self.pop_mark()))
+        self.append(SetMembers(self.pop_mark()))
 
     dispatch[pickle.FROZENSET[0]] = load_frozenset
 

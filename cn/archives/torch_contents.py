@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cn.archives.entries import Entry
-from cn.archives.pickle_values import Global, Members, Placeholder, StoredTensor
+from cn.archives.pickle_values import Global, Placeholder, SetMembers, StoredTensor
 from cn.errors import InputError, WeightsError
 from cn.text import shown
 
@@ -104,7 +104,7 @@ def describe(value: Any) -> str:
     """A value from a pickle in a few words, one level deep: "840000", "list of 1", "dict of 2 (lr, beta)"."""
     if isinstance(value, StoredTensor):
         return f"tensor {value.dtype} {list(value.shape)}"
-    if isinstance(value, Members):
+    if isinstance(value, SetMembers):
         return f"set of {len(value)}"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {len(value)}"

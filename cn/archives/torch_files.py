@@ -8,7 +8,7 @@ import struct
 from typing import Any, BinaryIO
 
 from cn.archives.entries import ITEM_SIZES
-from cn.archives.pickle_values import Blob, Storage, broken
+from cn.archives.pickle_values import Storage, StorageBytes, broken
 from cn.archives.pickles import MAX_PICKLE, StorageMaker, unpickle
 from cn.archives.zips import Part, read_parts
 from cn.errors import InputError, WeightsError
@@ -39,7 +39,7 @@ def read_zip(file: BinaryIO, size: int) -> Any:
     head = _head(file, main)
     if head.startswith(_INNER_ARCHIVES) or head[257:262] == b"ustar":
         raise WeightsError("its data.pkl is another archive, not a pickle: refused")
-    blobs = {name: Blob(part.size, part.offset) for name, part in parts.items()}
+    blobs = {name: StorageBytes(part.size, part.offset) for name, part in parts.items()}
 
     def storage(dtype: str, key: str, elements: int, view: Any) -> Storage:
         blob = blobs.get(f"{prefix}data/{key[:200]}")
@@ -102,7 +102,7 @@ class _LegacyStorages:
         item = ITEM_SIZES[dtype]
         root = self._roots.get(key)
         if root is None:
-            root = self._roots[key] = Storage(dtype, elements, Blob(elements * item))
+            root = self._roots[key] = Storage(dtype, elements, StorageBytes(elements * item))
         if root.blob.nbytes != elements * item:
             raise broken(f"storage {shown(key, 30)} has two sizes")
         start = 0

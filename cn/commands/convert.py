@@ -19,7 +19,9 @@ _READING_PANEL = "Reading"
 Only = Annotated[
     Role | None,
     typer.Option(
-        "--only", help="Of a file that holds both, only the base or only the control.", rich_help_panel=_READING_PANEL
+        "--only",
+        help="Convert only the base or only the control of a file that holds both.",
+        rich_help_panel=_READING_PANEL,
     ),
 ]
 Ema = Annotated[

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 import typer
 
 from cn.errors import UsageError
-from cn.model.config import PREDICTION_HELP
-from cn.options import COMPUTE_PANEL, DEVICE, REQUIRED, Declared, Option, check_value, declared
+from cn.model import config
+from cn.options import COMPUTE_PANEL, DEVICE, REQUIRED, Field, Option, check_value, declared
 
 T = TypeVar("T")
 OUTPUT_PANEL = "Output"
@@ -36,8 +36,8 @@ Workers = Annotated[
     ),
 ]
 Prediction = Annotated[
-    Literal["eps", "v"] | None,
-    typer.Option("--prediction", help=PREDICTION_HELP, rich_help_panel="Base"),
+    config.Prediction | None,
+    typer.Option("--prediction", help=config.PREDICTION_HELP, rich_help_panel="Base"),
 ]
 Overwrite = Annotated[
     bool,
@@ -115,7 +115,7 @@ class OptionGroup:
                 found.append(self._option(field, field.option))
         return found
 
-    def _option(self, field: Declared, option: Option) -> inspect.Parameter:
+    def _option(self, field: Field, option: Option) -> inspect.Parameter:
         kind: Any = Literal[field.choices] if field.choices else str if option.parse is not None else field.type
         kind = field.element or kind
         words = option.completions
@@ -149,7 +149,7 @@ class OptionGroup:
             if field.element is not None and not self.repeated:
                 value = tuple(value)
             for one in value if self.repeated else [value]:
-                check_value(field, one, typed=True)
+                check_value(field, one, from_command_line=True)
             found[field.name] = value
         return found
 
@@ -167,12 +167,12 @@ def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Paramet
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
-def _switch_name(field: Declared) -> str:
+def _switch_name(field: Field) -> str:
     assert field.switch is not None
     return field.switch.flag.removeprefix("--").replace("-", "_")
 
 
-def _help(field: Declared, option: Option) -> str:
+def _help(field: Field, option: Option) -> str:
     """The help text with the default behind it."""
     default: Any = "" if field.default in (REQUIRED, None) else field.default
     if isinstance(default, bool):
@@ -187,7 +187,7 @@ def _help(field: Declared, option: Option) -> str:
     return f"{option.help} Default: {default}." if default != "" else option.help
 
 
-def _metavar(field: Declared, option: Option) -> str | None:
+def _metavar(field: Field, option: Option) -> str | None:
     if option.metavar is not None or field.choices or field.type is bool:
         return option.metavar
     if option.min is not None and option.max is not None:

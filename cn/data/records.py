@@ -1,4 +1,4 @@
-"""Datasets on disk: a folder with `prompt.json`, one JSON object per line, as the official trainer's fill50k.
+"""Datasets on disk: a folder with `prompt.json`, one JSON object per line, in the format of fill50k (official trainer).
 
 Each line holds at least {"source", "target", "prompt"}; source (the condition) and target are paths relative to the
 folder. Further keys are kept in `Pair.extra`.

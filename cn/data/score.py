@@ -5,8 +5,8 @@ Over a set of conditions C_i with samples S_i and autoencoder reconstructions R_
 
     score = (mean F1(C_i, S_i) - mean F1(C_i, S_d(i))) / (mean F1(C_i, R_i) - mean F1(C_i, S_d(i)))
 
-where d is a derangement (no sample meets its own condition). 0: the condition is ignored; 1: it is followed as well as
-the autoencoder allows.
+where d is a derangement: a permutation that pairs no sample with its own condition. 0: the condition is ignored; 1: it
+is followed as well as the autoencoder allows.
 """
 
 from collections.abc import Sequence

@@ -45,5 +45,5 @@ class SynthSettings:
     def __post_init__(self) -> None:
         options.check(self)
         if not self.kinds:
-            raise UsageError("which condition? give --cond KIND")
+            raise UsageError("--cond KIND is required")
         object.__setattr__(self, "kinds", tuple(dict.fromkeys(map(scene_kind, self.kinds))))

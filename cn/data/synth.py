@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cn import images
-from cn.data.ahead import map_ordered
+from cn.data.prefetch import map_ordered
 from cn.data.records import RECORDS, Pair, complete_records, format_line
 from cn.data.scenes import render_examples
 from cn.data.settings import SynthSettings

@@ -12,7 +12,7 @@ from cn.model.unet import Encoder, UNet
 
 
 class ControlNet(nn.Module):
-    """z_t, t, c_t and the condition c_i → 13 residuals: one per skip connection and one for the middle block.
+    """z_t, t, c_t and the condition c_i → one residual per skip connection and one for the middle block.
 
     `links` "middle" is small-scale training (§3.4): only the middle's residual is computed. The other zero
     convolutions are kept unchanged, so that reconnecting them later starts from zeros, as in the paper.
@@ -53,7 +53,8 @@ class ControlNet(nn.Module):
         return control
 
     def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
-        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the 12 + 1 residuals of Eq. 2's second term.
+        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the residuals of Eq. 2's second term: one per skip
+        connection and one for the middle block (12 + 1 in Stable Diffusion).
 
         Each has the shape of the feature that it is added to, or (B, C, 1, 1) where they are pooled.
         """

@@ -1,4 +1,4 @@
-"""DDIM (Song et al. 2021): the timesteps, one pure step, and a generator of states."""
+"""DDIM (Song et al. 2021): the timesteps, one step as a pure function, and the sampling loop as a generator."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,15 @@ class Step:
 def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     """Exactly `n` steps (1 … 1000), noisiest first.
 
-    "leading": t = i·(1000 // n) + offset, held below 1000; each step goes 1000 // n down (as published Stable
-    Diffusion, offset 1). "linspace": n timesteps from 999 to 0, "trailing_stride": n even parts from 999 down; their
-    steps go 1000 // n down too (all three as diffusers). "trailing": n even parts from 999 down, each step ending
-    where the next begins, the last at a clean image (the bundled base). A step below timestep 0 ends at ᾱ_0, or at a
-    clean image with `final_alpha_one`.
+    | spacing         | timesteps                                  | a step ends at           | as in             |
+    |-----------------|--------------------------------------------|--------------------------|-------------------|
+    | leading         | i·(1000 // n) + offset, clamped to 999     | t decreases by 1000 // n | Stable Diffusion  |
+    | linspace        | n values from 999 to 0                     | t decreases by 1000 // n | diffusers         |
+    | trailing_stride | 999 down in n equal parts                  | t decreases by 1000 // n | diffusers         |
+    | trailing        | 999 down in n equal parts                  | the next step's t        | the bundled base  |
+
+    The last step of "trailing" ends at a clean image (ᾱ = 1). With the others, a step that would end below timestep 0
+    ends at ᾱ_0, or at a clean image with `final_alpha_one`.
     Raises ValueError outside 1 … 1000.
     """
     config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod

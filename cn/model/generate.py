@@ -58,7 +58,7 @@ def generate(
 
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
     composition: bit for bit at one `batch_size`, and up to rounding between different ones.
-    Raises ValueError if a side is not a multiple of 8 pixels, or a hint has another size.
+    Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
     for first in range(0, len(requests), batch_size):

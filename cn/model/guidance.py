@@ -28,7 +28,7 @@ class ControlInput:
     end: float = 1.0
 
     def is_active(self, step: Step, steps: int) -> bool:
-        """Whether the control is active at this step (diffusers' rule: kept iff start ≤ i/n and (i+1)/n ≤ end)."""
+        """Whether the control is active at this step: active if start ≤ i/n and (i+1)/n ≤ end, as in diffusers."""
         return not (step.index / steps < self.start or (step.index + 1) / steps > self.end)
 
 
@@ -94,13 +94,15 @@ class GuidedUNet:
         active = [c for c in self.controls if c.is_active(step, self.steps)]
         if self.scale == 1:
             return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
-        zz, tt, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
-        both = [replace(c, hint=torch.cat([c.hint, c.hint])) for c in active if not self._is_one_sided(c)]
-        cond_only = control_residuals([c for c in active if self._is_one_sided(c)], z, t, self.cond, guess=self.guess)
-        halves = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
-        control = _sum(control_residuals(both, zz, tt, text), halves)
-        uncond, cond = self.unet(zz, tt, text, control).chunk(2)
+        z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
+        two_sided = [replace(c, hint=torch.cat([c.hint, c.hint])) for c in active if not self._is_conditional_only(c)]
+        cond_only = control_residuals(
+            [c for c in active if self._is_conditional_only(c)], z, t, self.cond, guess=self.guess
+        )
+        padded = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
+        control = _sum(control_residuals(two_sided, z_pair, t_pair, text), padded)
+        uncond, cond = self.unet(z_pair, t_pair, text, control).chunk(2)
         return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
 
-    def _is_one_sided(self, control: ControlInput) -> bool:
+    def _is_conditional_only(self, control: ControlInput) -> bool:
         return self.guess or control.model.pooled

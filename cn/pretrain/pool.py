@@ -76,7 +76,7 @@ class Pool:
         return pool
 
     def refresh(self) -> int:
-        """Load what has been rendered since, shard by shard in order; returns the number of images."""
+        """Load the shards rendered since the last call, in order; returns the number of images."""
         while self.count < len(self.rgb) and (self.folder / f"{self.shards:06d}.json").exists():
             records = json.loads((self.folder / f"{self.shards:06d}.json").read_text())
             arrays = torch.from_numpy(np.load(self.folder / f"{self.shards:06d}.rgb.npy"))

@@ -215,4 +215,5 @@ def choose_memory_format(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
         times[memory_format] = time.monotonic() - start
     best = min(times, key=lambda memory_format: times[memory_format])
     module.to(memory_format=best)
-    print(f"{best}: {1000 * times[best] / 4:.1f} ms a pass, the other {1000 * max(times.values()) / 4:.1f}", flush=True)
+    fast, slow = (1000 * seconds / 4 for seconds in sorted(times.values()))
+    print(f"{best}: {fast:.1f} ms per pass, the other {slow:.1f} ms", flush=True)

@@ -15,16 +15,16 @@ MAX_STRETCH = 1.15
 """How much the aspect ratio may change: rounding the sides to multiples of 64 pixels needs that much."""
 
 
-def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], natural: tuple[int, int], name: str) -> np.ndarray:
+def fit(image: np.ndarray, kind: str | None, size: tuple[int, int], own_size: tuple[int, int], name: str) -> np.ndarray:
     """The condition (h, w, 3), uint8, at `size` = (height, width).
 
     Labels and colors take the nearest pixel, smooth maps are averaged, and thin lines keep their brightest pixel when
     the image shrinks. Raises InputError for another aspect ratio, since stretching would distort the content;
-    `natural` is the size that this image alone would lead to, which is always accepted.
+    `own_size` is the size that this image alone would lead to, which is always accepted.
     """
     height, width = image.shape[:2]
     stretch = (height * size[1]) / (width * size[0])
-    if max(stretch, 1 / stretch) > MAX_STRETCH and size != natural:
+    if max(stretch, 1 / stretch) > MAX_STRETCH and size != own_size:
         raise InputError(
             f"a condition of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
             "crop it, or give another --size",

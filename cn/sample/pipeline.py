@@ -81,13 +81,13 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
-        def natural(image: np.ndarray | None, asked: tuple[int, int] | None = None) -> tuple[int, int]:
+        def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, asked, base.config.image_size, base.config.size_multiple)
+            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple)
 
-        size = natural(request.conditions[0].image if request.conditions else None, request.size)
+        size = own_size(request.conditions[0].image if request.conditions else None, request.size)
         hints = tuple(
-            fit(c.image, c.kind or loaded[c.control].kind, size, natural(c.image), c.name) for c in request.conditions
+            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name) for c in request.conditions
         )
         precision = precision_of(base.dtype)
         request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
@@ -100,7 +100,7 @@ class SamplingPipeline:
         return {"base": self.base.sha256} | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
 
     def warnings(self) -> list[str]:
-        """What a user should know before sampling starts: mismatches that are no errors."""
+        """Warnings to show before sampling starts: mismatches that do not prevent sampling."""
         found = []
         for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
             if condition.kind and control.kind and condition.kind != control.kind:
@@ -128,7 +128,7 @@ class SamplingPipeline:
         wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
         sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
         for one in wanted:
-            with _memory(self.size, self.base.device):
+            with _report_out_of_memory(self.size, self.base.device):
                 image = next(sampled)
             text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
             yield Sample(image, one.prompt, one.seed, text)
@@ -143,7 +143,7 @@ def _short(prompt: str) -> str:
 
 
 @contextlib.contextmanager
-def _memory(size: tuple[int, int], device: torch.device) -> Iterator[None]:
+def _report_out_of_memory(size: tuple[int, int], device: torch.device) -> Iterator[None]:
     """InputError when the device runs out of memory."""
     try:
         yield

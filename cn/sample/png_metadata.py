@@ -21,7 +21,7 @@ TEXT_KEY = "cn.sample"
 _OLD_TEXT_KEY = "cn.recipe"
 """Its name until version 0.1."""
 _STORED = [name for name in options.declared(SampleOptions) if name != "count"]
-"""An image is one of its own, whatever the count it was sampled with."""
+"""`count` is not stored: each image has its own metadata, and does not depend on how many were sampled."""
 _STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
 
 

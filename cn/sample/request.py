@@ -1,4 +1,4 @@
-"""What `cn sample` is asked to do, checked and complete before any network is loaded. No torch."""
+"""The request of `cn sample`, checked and complete before any network is loaded. No torch."""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Condition(ConditionOptions):
     name: str
     """What messages call the image: its path, or where it came from."""
     kind: str | None = None
-    """The kind that the image states."""
+    """The kind in the image's metadata."""
 
 
 @dataclass(frozen=True)
@@ -57,35 +57,41 @@ def choose_prompts(given: Sequence[str], mode: PromptMode | None = None) -> tupl
     return ("",) if mode == "none" else (DEFAULT_PROMPT,)
 
 
-def make_conditions(paths: Sequence[str], *, detect: str | None = None, **each: Sequence[Any]) -> tuple[Condition, ...]:
+def make_conditions(
+    paths: Sequence[str], *, detect: str | None = None, **per_condition: Sequence[Any]
+) -> tuple[Condition, ...]:
     """Read the condition images ("-": standard input), or detect them in photographs, and choose the control of each.
 
-    `each` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
+    `per_condition` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
     """
-    if not paths and (detect or any(each.values())):
+    if not paths and (detect or any(per_condition.values())):
         flags = ", ".join(field.label for field in declared(ConditionOptions).values())
         raise UsageError(f"{flags} and --detect need a --cond image")
     if list(paths).count("-") > 1:
         raise UsageError("standard input holds one image: give --cond - only once")
     names = ["standard input" if path == "-" else path for path in paths]
     read = [read_condition(path, name, detect) for path, name in zip(paths, names, strict=True)]
-    return choose_controls([(image, name, kind) for (image, kind), name in zip(read, names, strict=True)], **each)
+    return choose_controls(
+        [(image, name, kind) for (image, kind), name in zip(read, names, strict=True)], **per_condition
+    )
 
 
 def choose_controls(
-    images: Sequence[tuple[np.ndarray, str, str | None]], **each: Sequence[Any]
+    images: Sequence[tuple[np.ndarray, str, str | None]], **per_condition: Sequence[Any]
 ) -> tuple[Condition, ...]:
     """Conditions from images: (array uint8 (h, w, 3), what messages call it, the kind that it states).
 
-    `each` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to the k-th
-    image; a single value applies to all. Without a control, the image must state its kind, and the bundled control of
-    that kind is used.
+    `per_condition` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to
+    the k-th image; a single value applies to all. Without a control, the image must state its kind, and the bundled
+    control of that kind is used.
     """
     fields = declared(ConditionOptions)
-    spread = {name: _spread(fields[name].label, values, len(images)) for name, values in each.items() if values}
+    lists = {
+        name: _broadcast(fields[name].label, values, len(images)) for name, values in per_condition.items() if values
+    }
     found = []
     for k, (image, name, kind) in enumerate(images):
-        own: dict[str, Any] = {field: values[k] for field, values in spread.items()}
+        own: dict[str, Any] = {field: values[k] for field, values in lists.items()}
         own["control"] = own.get("control") or _default_control(name, kind)
         found.append(Condition(image, name, kind, **own))
     return tuple(found)
@@ -93,7 +99,7 @@ def choose_controls(
 
 def with_weights(request: SampleRequest, base: str | None, controls: Sequence[str]) -> SampleRequest:
     """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time."""
-    chosen = _spread("--control", controls, len(request.conditions))
+    chosen = _broadcast("--control", controls, len(request.conditions))
     if controls and not request.conditions:
         raise UsageError("--control needs a condition, and this image was sampled without any")
     conditions = request.conditions
@@ -102,7 +108,7 @@ def with_weights(request: SampleRequest, base: str | None, controls: Sequence[st
     return replace(request, base=base or request.base, conditions=conditions)
 
 
-def _spread(option: str, values: Sequence[T], count: int) -> Sequence[T]:
+def _broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     if len(values) in (0, count):
         return values
     if len(values) == 1:
@@ -157,24 +163,24 @@ def with_article(kind: str) -> str:
 
 
 def working_size(
-    image_size: tuple[int, int] | None, asked: tuple[int, int] | None, trained: int, multiple: int
+    image_size: tuple[int, int] | None, requested_size: tuple[int, int] | None, trained: int, multiple: int
 ) -> tuple[int, int]:
-    """(height, width) of the images: the size `asked` for, or else multiples of `multiple` near the condition's size.
+    """(height, width) of the images: `requested_size`, or else multiples of `multiple` near the condition's size.
 
     Where the condition's short side is more than 1.5 times larger or smaller than the base was trained at, it is
     scaled to that, since a latent diffusion model composes badly far from its own size. Raises InputError for more
     than MAX_AREA times the pixels that the base was trained at.
     """
-    size = asked or _near(image_size or (trained, trained), trained, multiple)
+    size = requested_size or _size_near(image_size or (trained, trained), trained, multiple)
     if size[0] * size[1] > MAX_AREA * trained**2:
         raise InputError(
             f"an image of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
-            f"{'give a smaller --size' if asked else 'crop the condition'}"
+            f"{'give a smaller --size' if requested_size else 'crop the condition'}"
         )
     return size
 
 
-def _near(size: tuple[int, int], trained: int, multiple: int) -> tuple[int, int]:
+def _size_near(size: tuple[int, int], trained: int, multiple: int) -> tuple[int, int]:
     short = min(size)
     factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
     height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)

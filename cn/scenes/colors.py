@@ -2,6 +2,7 @@
 
 import numpy as np
 
+# The names are words of the captions ("grey"), and must stay: the bundled weights were trained with them.
 NAMED: dict[str, str] = {
     "red": "#d9302b",
     "orange": "#fb8517",

@@ -17,7 +17,7 @@ def compose(rng: Rng, seed: int, index: int, ground: str, light: str, drafts: li
     _set_back(rng, order, table is not None)
     gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
     fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
-    bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what comes towards the camera
+    bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what extends towards the camera
     spots, left, total, top, distance = _frame(order, gaps, half_view, fill, bulge, base, table is not None)
     shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total
     items = []
@@ -68,7 +68,7 @@ def _frame(
 
 
 def _keep_large(order: list[Draft]) -> list[Draft]:
-    """Leave out the last things until the group is not so wide that everybody in it would be tiny."""
+    """Remove the last items until the group is narrow enough that its shortest person is not tiny in the image."""
     kept = list(order)
     while len(kept) > 1:
         wide = sum(2 * d.half_width for d in kept)

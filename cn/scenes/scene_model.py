@@ -1,4 +1,4 @@
-"""From a scene description to its solids: the things themselves, the landscape around them, and the sky."""
+"""From a scene description to its solids: its items, the landscape around them, and the sky."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from cn.scenes import kinds
 from cn.scenes.builder import Builder, Solid
+from cn.scenes.classes import CLASSES
 from cn.scenes.geometry import Array, turn
 from cn.scenes.landscape import landscape, make_sky, raft
 from cn.scenes.lighting import Sky
@@ -13,6 +14,14 @@ from cn.scenes.models.catalog import MODELS
 from cn.scenes.models.people import SEAT_HEIGHT, build_person
 from cn.scenes.models.small_objects import balloon_body
 from cn.scenes.scene import Item, Scene
+
+_PERSON_HEIGHT = 2.0
+"""The assumed height of every person of scale 1, meters."""
+_RIGHT_WRIST, _LEFT_WRIST = 4, 7
+_HEAD_KEYPOINTS = [0, 14, 15, 16, 17]
+"""Nose, eyes and ears; all numbers are those of OpenPose's 18 keypoints."""
+_BODY_REACH, _HEAD_REACH = 0.21, 0.07
+"""How far a keypoint may lie behind the visible surface of a person of scale 1, meters."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def build_scene_model(scene: Scene) -> SceneModel:
         raft(build, scene)
     landscape(build, scene, rng, scale)
     is_person = np.zeros(len(build.solids) + 2, bool)
-    is_person[2 : main + 2] = [s.class_id == 13 for s in build.solids[:main]]
+    is_person[2 : main + 2] = [s.class_id == CLASSES["person"] for s in build.solids[:main]]
     tall = max(_height(item) + item.position[1] for item in scene.items)
     radius = float(np.clip(1.25 * scene.half_width + 0.9 * tall, 0.4, 9.0)) + (0.4 if scene.table else 0.0)
     return SceneModel(
@@ -94,7 +103,7 @@ def build_scene_model(scene: Scene) -> SceneModel:
 
 def _height(item: Item) -> float:
     """How tall an item is, meters."""
-    return item.scale * (2.0 if item.person else kinds.KINDS[item.kind].height)
+    return item.scale * (_PERSON_HEIGHT if item.person else kinds.KINDS[item.kind].height)
 
 
 def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
@@ -113,14 +122,14 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
             MODELS[person.seat](build, colors, rng)
     local = (joints - build.position) @ np.linalg.inv(build.basis).T
     if person.pose == "holding":
-        middle = (local[4] + local[7]) / 2
+        middle = (local[_RIGHT_WRIST] + local[_LEFT_WRIST]) / 2
         build.ellipsoid(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_color, "ball")
     elif person.pose == "balloon":
-        hand = local[7] if person.mirrored else local[4]
+        hand = local[_LEFT_WRIST] if person.mirrored else local[_RIGHT_WRIST]
         build.capsule(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "ball")
         balloon_body(build, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_color)
-    reach = np.full(18, 0.21)
-    reach[[0, 14, 15, 16, 17]] = 0.07
+    reach = np.full(len(joints), _BODY_REACH)
+    reach[_HEAD_KEYPOINTS] = _HEAD_REACH
     return PosedPerson(owner, joints, reach * item.scale)
 
 

@@ -22,8 +22,8 @@ as the bundled one 300 steps are a few minutes on two CPU cores."""
 SAVE_EVERY, SMALL_BASE_SAVE_EVERY = 500, 100
 """So often that a killed run loses minutes, and so rarely that writing gigabytes does not slow it down."""
 
-FILE = "config.toml"
-DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "The run"
+CONFIG_FILE = "config.toml"
+DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
 
 
 def _kind(name: str) -> str:
@@ -125,9 +125,7 @@ class TrainConfig:
         ),
     ]
     batch_size: Annotated[int, Option("Images per batch.", panel=TRAINING, min=1)] = 4
-    accumulate: Annotated[
-        int, Option("Batches per step: N times the batch in the memory of one.", panel=TRAINING, min=1)
-    ] = 1
+    accumulate: Annotated[int, Option("Gradient accumulation: batches per optimizer step.", panel=TRAINING, min=1)] = 1
     lr: Annotated[
         float,
         Option(
@@ -176,16 +174,16 @@ class TrainConfig:
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""
-        write_atomic(run / FILE, options.to_toml(self).encode())
+        write_atomic(run / CONFIG_FILE, options.to_toml(self).encode())
 
     @classmethod
     def load(cls, run: Path) -> "TrainConfig":
         """Read RUN/config.toml. Raises InputError when it is missing or damaged."""
-        file = run / FILE
+        file = run / CONFIG_FILE
         try:
             text = file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise InputError(f"not a training run, it has no {FILE}", path=run) from None
+            raise InputError(f"not a training run, it has no {CONFIG_FILE}", path=run) from None
         except (OSError, UnicodeDecodeError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
             raise InputError(f"cannot be read ({why})", path=file) from error

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from cn.errors import InputError
-from cn.train import draws
+from cn.train import random_draws
 from cn.train.config import TrainConfig
-from cn.train.draws import Stream, generator
-from cn.train.feed import LatentBatch
+from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
-from cn.train.parts import Parts
+from cn.train.networks import TrainingNetworks
+from cn.train.random_draws import Stream, generator
 
 SMOOTHING = 0.05
 """Weight of a step's loss in the smoothed loss that is shown and written to the metrics."""
@@ -57,29 +57,31 @@ class SilentListener:
     def warn(self, message: str) -> None: ...
 
 
-def make_scaler(parts: Parts) -> torch.amp.GradScaler:
+def make_scaler(networks: TrainingNetworks) -> torch.amp.GradScaler:
     """Loss scaling, which only fp16 needs; it is disabled otherwise."""
-    return torch.amp.GradScaler(parts.device.type, enabled=parts.precision == "fp16")
+    return torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
 
 
-def batch_loss(parts: Parts, config: TrainConfig, batch: LatentBatch, step: int, micro: int) -> Tensor:
+def batch_loss(networks: TrainingNetworks, config: TrainConfig, batch: LatentBatch, step: int, micro: int) -> Tensor:
     """Eq. 10 for one micro-batch, with its random draws; the text is encoded without a graph."""
 
-    def draw(stream: Stream) -> torch.Generator:
+    def generator_for(stream: Stream) -> torch.Generator:
         return generator(config.seed, step, micro, stream)
 
-    base = parts.base
-    z0 = batch.sample(draw(Stream.POSTERIOR))
+    base = networks.base
+    z0 = batch.sample(generator_for(Stream.POSTERIOR))
     with torch.no_grad():
-        text = base.text.encode(draws.drop_prompts(batch.prompts, config.prompt_drop, draw(Stream.PROMPT)))
-    t = draws.timesteps(len(z0), base.schedule.steps, draw(Stream.TIME)).to(z0.device)
-    noise = draws.noise_like(z0, draw(Stream.NOISE))
-    with parts.autocast():
-        return diffusion_loss(base.unet, parts.control, base.schedule, z0, batch.hints(), text, t, noise)
+        text = base.text.encode(
+            random_draws.drop_prompts(batch.prompts, config.prompt_drop, generator_for(Stream.PROMPT))
+        )
+    t = random_draws.timesteps(len(z0), base.schedule.steps, generator_for(Stream.TIME)).to(z0.device)
+    noise = random_draws.noise_like(z0, generator_for(Stream.NOISE))
+    with networks.autocast():
+        return diffusion_loss(base.unet, networks.control, base.schedule, z0, batch.hints(), text, t, noise)
 
 
 def optimize(
-    parts: Parts,
+    networks: TrainingNetworks,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     config: TrainConfig,
@@ -94,14 +96,14 @@ def optimize(
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for micro in range(config.accumulate):
-        loss = batch_loss(parts, config, next(micro_batches), step, micro) / config.accumulate
+        loss = batch_loss(networks, config, next(micro_batches), step, micro) / config.accumulate
         total += loss.item()
         if not math.isfinite(total):
             raise _not_finite("loss", step, config)
         scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     # Clipped at infinity: this only measures. The paper does not clip.
-    norm = float(torch.nn.utils.clip_grad_norm_(parts.trainable.values(), math.inf))
+    norm = float(torch.nn.utils.clip_grad_norm_(networks.trainable.values(), math.inf))
     if not math.isfinite(norm) and not scaler.is_enabled():
         raise _not_finite("gradient", step, config)
     scaler.step(optimizer)
@@ -110,7 +112,7 @@ def optimize(
 
 
 def steps(
-    parts: Parts,
+    networks: TrainingNetworks,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     config: TrainConfig,
@@ -121,7 +123,7 @@ def steps(
     """Train from `start` steps on to `config.steps`, yielding after each."""
     for step in range(start, config.steps):
         began = time.perf_counter()
-        loss, norm = optimize(parts, optimizer, scaler, config, micro_batches, step)
+        loss, norm = optimize(networks, optimizer, scaler, config, micro_batches, step)
         smoothed = loss if smoothed is None else smoothed + SMOOTHING * (loss - smoothed)
         yield StepResult(step + 1, loss, smoothed, norm, time.perf_counter() - began)
 

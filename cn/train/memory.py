@@ -14,8 +14,8 @@ from cn.model.unet import Block, MiddleBlock
 from cn.train.config import TrainConfig
 from cn.train.loss import diffusion_loss
 
-_FULL = 4
-_HALF_SHARE = 0.6
+FP32_BYTES = 4
+_AUTOCAST_FACTOR = 0.6
 """Under autocast most saved tensors are half as large; norms and their inputs are not."""
 
 
@@ -44,45 +44,45 @@ def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEsti
         everything = [*control.parameters(), *(p for net in base.networks.values() for p in net.parameters())]
         kept = _kept_bytes(base, control, config)
     return MemoryEstimate(
-        weights=_FULL * sum(p.numel() for p in everything),
-        optimizer=3 * _FULL * sum(p.numel() for p in trained),
-        activations=round(kept * (1.0 if config.precision == "fp32" else _HALF_SHARE)),
+        weights=FP32_BYTES * sum(p.numel() for p in everything),
+        optimizer=3 * FP32_BYTES * sum(p.numel() for p in trained),
+        activations=round(kept * (1.0 if config.precision == "fp32" else _AUTOCAST_FACTOR)),
     )
 
 
 def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
     """Compute the loss and add up what autograd saves for its backward pass."""
-    ledger = _Ledger([*base.unet.parameters(), *control.parameters()])
+    saved = _SavedBytes([*base.unet.parameters(), *control.parameters()])
     if config.checkpoint_activations:
         for network in (control, base.unet):
             for module in network.modules():
                 if isinstance(module, Block | MiddleBlock):
-                    module.register_forward_pre_hook(ledger.enter)
-                    module.register_forward_hook(ledger.leave)
+                    module.register_forward_pre_hook(saved.enter)
+                    module.register_forward_hook(saved.leave)
     n, cells = config.batch_size, config.size // base.config.vae.factor
     z = torch.empty(n, base.config.vae.latent_channels, cells, cells)
     text = torch.empty(n, base.config.text.context_length, base.config.unet.context_dim)
     hint = torch.empty(n, control.condition_channels, config.size, config.size)
     t = torch.zeros(n, dtype=torch.long)
-    with torch.autograd.graph.saved_tensors_hooks(ledger.keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
         diffusion_loss(base.unet, control, base.schedule, z, hint, text, t, torch.empty_like(z))
-    return ledger.total + ledger.largest
+    return saved.total + saved.largest
 
 
-class _Ledger:
+class _SavedBytes:
     """Counts the bytes that autograd saves, each storage once, without the parameters."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]):
-        # Keeps the tensors alive, so that no other storage gets the same number.
-        self.seen: dict[int, Tensor] = {_number(p): p for p in parameters}
+        # Keeps the tensors alive, so that no other storage gets the same id.
+        self.seen: dict[int, Tensor] = {_storage_id(p): p for p in parameters}
         self.total = 0
         self.inside: int | None = None
         self.largest = 0
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Autograd's pack hook: count a saved tensor."""
-        if _number(tensor) not in self.seen:
-            self.seen[_number(tensor)] = tensor
+        if _storage_id(tensor) not in self.seen:
+            self.seen[_storage_id(tensor)] = tensor
             size = tensor.untyped_storage().nbytes()
             if self.inside is None:
                 self.total += size
@@ -101,5 +101,5 @@ class _Ledger:
         self.inside = None
 
 
-def _number(tensor: Tensor) -> int:
+def _storage_id(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata

@@ -6,53 +6,56 @@ from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
 from cn.train.config import PAPER_LR, TrainConfig
-from cn.train.feed import cache_bytes
-from cn.train.memory import MemoryEstimate, estimate_memory
-from cn.train.parts import Parts
+from cn.train.latent_batches import cache_bytes
+from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
+from cn.train.networks import TrainingNetworks
 from cn.units import bytes_text, count_text
 
 
-def plan_rows(run: Path, parts: Parts, config: TrainConfig, source: Source, *, step: int) -> dict[str, str | None]:
+def plan_rows(
+    run: Path, networks: TrainingNetworks, config: TrainConfig, source: Source, *, step: int
+) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
-    base = parts.base
-    trained = sum(p.numel() for p in parts.trainable.values())
+    base = networks.base
+    trained = sum(p.numel() for p in networks.trainable.values())
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
     return {
-        "trains": f"{_trained(parts, config)}: {count_text(trained)} parameters",
+        "trained": f"{_trained(networks, config)}: {count_text(trained)} parameters",
         "locked": _locked(base, config),
-        "connections": _connections(config),
+        "connections": _connections(networks, config),
         "starts from": config.init_from or None,
         "data": _data(config, source.count),
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
-        "computing": f"{parts.device}, {config.precision}"
+        "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
         "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
-        "saves": f"every {config.save_every:,} steps, {bytes_text(state_bytes(parts, config))} each; the last is kept"
-        + (f"; a preview every {config.preview_every:,}" if config.preview_every else ""),
+        "saves": _saves(networks, config),
         "run": str(run),
         "note": _export_note(config),
     }
 
 
-def state_bytes(parts: Parts, config: TrainConfig) -> int:
+def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
     """Size of one saved state: the weights and AdamW's two moments in full precision."""
-    weights = list(parts.control.parameters())
+    weights = list(networks.control.parameters())
     if config.unlock != "none":
-        weights += [p for network in parts.base.networks.values() for p in network.parameters()]
-    return 4 * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in parts.trainable.values()))
+        weights += [p for network in networks.base.networks.values() for p in network.parameters()]
+    return FP32_BYTES * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in networks.trainable.values()))
 
 
-def check_space(run: Path, parts: Parts, config: TrainConfig) -> None:
+def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
     """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted."""
-    files.check_space(run, 2 * state_bytes(parts, config), "saving the run safely")
+    files.check_space(run, 2 * state_bytes(networks, config), "saving the run safely")
 
 
-def _trained(parts: Parts, config: TrainConfig) -> str:
-    encoder = parts.control.encoder
-    zeros = "1 zero convolution" if parts.control.links == "middle" else f"{len(encoder.blocks) + 1} zero convolutions"
+def _trained(networks: TrainingNetworks, config: TrainConfig) -> str:
+    encoder = networks.control.encoder
+    zeros = (
+        "1 zero convolution" if networks.control.links == "middle" else f"{len(encoder.blocks) + 1} zero convolutions"
+    )
     what = (
         f"a copy of the {len(encoder.blocks)} encoder blocks and the middle block, "
         f"the {config.condition_encoder} condition encoder, {zeros}"
@@ -66,8 +69,10 @@ def _locked(base: Base, config: TrainConfig) -> str:
     return f"the rest of {config.base} ({base.config.name}): {count_text(locked)} parameters"
 
 
-def _connections(config: TrainConfig) -> str:
-    return "middle block only (small-scale)" if config.links == "middle" else "all 12 skip connections and the middle"
+def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
+    if config.links == "middle":
+        return "middle block only (small-scale)"
+    return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
 
 
 def _data(config: TrainConfig, pairs: int | None) -> str:
@@ -86,14 +91,20 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
 
 
 def _memory(estimate: MemoryEstimate, cache: int) -> str:
-    parts = {
+    amounts = {
         "weights": estimate.weights,
         "gradients and optimizer": estimate.optimizer,
         "activations": estimate.activations,
         "cached latents": cache,
     }
-    details = ", ".join(f"{name} {bytes_text(size)}" for name, size in parts.items() if size)
-    return f"about {bytes_text(estimate.total + cache)} in addition to the program: {details}"
+    details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
+    return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"
+
+
+def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:
+    preview = f"; a preview image every {config.preview_every:,} steps" if config.preview_every else ""
+    size = bytes_text(state_bytes(networks, config))
+    return f"every {config.save_every:,} steps, {size} each; only the latest is kept{preview}"
 
 
 def _export_note(config: TrainConfig) -> str | None:

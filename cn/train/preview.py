@@ -17,7 +17,7 @@ from cn.files import make_folder
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 from cn.train.config import TrainConfig
-from cn.train.parts import Parts
+from cn.train.networks import TrainingNetworks
 from cn.train.stop import StopRequest
 
 COUNT = 3
@@ -43,19 +43,21 @@ class Preview:
             chosen = [scenes[i] for i in range(COUNT)]
         return cls(tuple(chosen))
 
-    def sample(self, parts: Parts, config: TrainConfig, stop: StopRequest) -> list[NDArray[np.uint8]] | None:
+    def sample(
+        self, networks: TrainingNetworks, config: TrainConfig, stop: StopRequest
+    ) -> list[NDArray[np.uint8]] | None:
         """One image (size, size, 3) per example, with the paper's settings: 20 DDIM steps, guidance 9.
 
         None when a stop is requested meanwhile.
         """
-        device, dtype = parts.device, parts.base.dtype
+        device, dtype = networks.device, networks.base.dtype
         hint = torch.cat([to_hint(e.condition, device, dtype) for e in self.examples])
         requests = [Request(e.prompt, seed) for seed, e in enumerate(self.examples)]
         sampling = Sampling(height=config.size, width=config.size)
-        control = ControlInput(parts.control, hint)
+        control = ControlInput(networks.control, hint)
         sampled = []
-        with parts.autocast():
-            for image in generate(parts.base, requests, sampling, [control]):
+        with networks.autocast():
+            for image in generate(networks.base, requests, sampling, [control]):
                 if stop:
                     return None
                 sampled.append(image)

@@ -14,13 +14,13 @@ from pathlib import Path
 from cn.errors import InputError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
-from cn.train.config import FILE
-from cn.train.feed import micro_batches
+from cn.train.config import CONFIG_FILE
+from cn.train.latent_batches import micro_batches
 from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, steps
-from cn.train.parts import make_optimizer
+from cn.train.networks import make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
-from cn.train.state import BASE, CONTROL, Metrics, load_optimizer, publish, save_state
+from cn.train.state import BASE, CONTROL, Metrics, link_results, load_optimizer, save_state
 from cn.train.stop import StopRequest, stop_requests
 from cn.train.task import Task
 
@@ -37,7 +37,7 @@ class Result:
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
-    return plan_rows(task.run, task.parts, task.config, task.source, step=task.step)
+    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step)
 
 
 def train(task: Task, *, workers: int | None = None, listener: Listener | None = None) -> Result:
@@ -50,7 +50,7 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
     """
     run, config = task.run, task.config
     workers = min(2, available_cpus()) if workers is None else workers
-    check_space(run, task.parts, config)
+    check_space(run, task.networks, config)
     with stop_requests() as stop, _writing(run):
         recorder = _Recorder(task, listener or SilentListener(), stop)
         recorder.open()
@@ -74,10 +74,10 @@ def _writing(run: Path) -> Iterator[None]:
 
 def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -> None:
     config = task.config
-    stream = micro_batches(task.source, task.parts.base, config, recorder.step, workers=workers, warn=recorder.warn)
+    stream = micro_batches(task.source, task.networks.base, config, recorder.step, workers=workers, warn=recorder.warn)
     with contextlib.closing(stream):
         state = recorder.optimizer, recorder.scaler
-        for result in steps(task.parts, *state, config, stream, recorder.step, recorder.smoothed):
+        for result in steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed):
             recorder.add(result)
             last = result.step == config.steps or bool(stop)
             if last or result.step % config.save_every == 0:
@@ -93,8 +93,8 @@ class _Recorder:
 
     def __init__(self, task: Task, listener: Listener, stop: StopRequest):
         self.task, self.listener, self.stop = task, listener, stop
-        self.optimizer = make_optimizer(task.parts, task.config.lr)
-        self.scaler = make_scaler(task.parts)
+        self.optimizer = make_optimizer(task.networks, task.config.lr)
+        self.scaler = make_scaler(task.networks)
         self.step, self.smoothed = task.step, task.state.loss if task.state is not None else None
         self._preview: Preview | None = None
 
@@ -106,11 +106,11 @@ class _Recorder:
             task.config.save(task.run)
             self.save()
         else:
-            load_optimizer(task.state, task.parts, self.optimizer)
+            load_optimizer(task.state, task.networks, self.optimizer)
             if task.state.scaler:
                 self.scaler.load_state_dict(dict(task.state.scaler))
             task.config.save(task.run)
-            publish(task.run, task.state.folder)
+            link_results(task.run, task.state.folder)
         self.metrics = Metrics(task.run / METRICS, self.step)
         if self.step == 0 < task.config.steps and task.config.preview_every:
             self.preview()
@@ -133,12 +133,12 @@ class _Recorder:
     def save(self) -> None:
         """Save the state after the last finished step."""
         numbers = {"step": self.step, "loss": self.smoothed, "scaler": self.scaler.state_dict()}
-        save_state(self.task.run, self.task.parts, self.optimizer, self.task.config, numbers)
+        save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
         self._preview = self._preview or Preview.of(self.task.source, self.task.config)
-        sampled = self._preview.sample(self.task.parts, self.task.config, self.stop)
+        sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
             self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
 
@@ -151,7 +151,7 @@ class _Recorder:
 
 def _clear(run: Path) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS):
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS):
         (run / name).unlink(missing_ok=True)
     for name in ("state", "previews"):
         shutil.rmtree(run / name, ignore_errors=True)

@@ -25,7 +25,7 @@ from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
 from cn.files import TEMPORARY_PREFIX, make_folder, reason, sha256
 from cn.train.config import TrainConfig
-from cn.train.parts import Parts
+from cn.train.networks import TrainingNetworks
 
 CONTROL, BASE = "control.safetensors", "base.safetensors"
 _OPTIMIZER, _NUMBERS = "optimizer.safetensors", "numbers.json"
@@ -53,23 +53,27 @@ class State:
 
 
 def save_state(
-    run: Path, parts: Parts, optimizer: torch.optim.Optimizer, config: TrainConfig, state: Mapping[str, Any]
+    run: Path,
+    networks: TrainingNetworks,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    state: Mapping[str, Any],
 ) -> State:
-    """Save a run after `state["step"]` steps, then publish its weights under the run's folder.
+    """Save a run after `state["step"]` steps, then link its weights into the run's folder.
 
     `state` holds step, loss and scaler. Raises InputError when the disk is full or a weight is not a finite number;
     what was saved before is kept.
     """
     step = int(state["step"])
-    for name, parameter in parts.trainable.items():
+    for name, parameter in networks.trainable.items():
         if not torch.isfinite(parameter).all():
             raise InputError(f"the weights {name} are no longer finite at step {step}; they are not saved")
     folder = make_folder(run / "state")
     temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         temporary.mkdir()
-        _write_weights(temporary, parts, config, step)
-        save_file(_optimizer_tensors(parts, optimizer), temporary / _OPTIMIZER)
+        _write_weights(temporary, networks, config, step)
+        save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
         (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
         for file in temporary.iterdir():
             _sync(file)
@@ -80,7 +84,7 @@ def save_state(
         shutil.rmtree(temporary, ignore_errors=True)
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(f"the state cannot be saved: {why}; the previous state is kept", path=folder) from error
-    publish(run, final)
+    link_results(run, final)
     _remove_others(folder, final)
     return State(final, step, state.get("loss"), state.get("scaler") or {})
 
@@ -98,7 +102,7 @@ def find_state(run: Path) -> State:
         raise InputError(f"the state is damaged ({error})", path=folder) from error
 
 
-def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer) -> None:
+def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> None:
     """Restore the optimizer's moments, by the parameters' names.
 
     A parameter that the state does not have (a connection that was added) starts with fresh moments.
@@ -111,12 +115,13 @@ def load_optimizer(state: State, parts: Parts, optimizer: torch.optim.Optimizer)
     moments: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        moments.setdefault(name, {})[part] = tensor.clone()  # see `load._fill`
-    numbered = {i: moments[name] for i, name in enumerate(parts.trainable) if name in moments}
+        # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
+        moments.setdefault(name, {})[part] = tensor.clone()
+    numbered = {i: moments[name] for i, name in enumerate(networks.trainable) if name in moments}
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def publish(run: Path, folder: Path) -> None:
+def link_results(run: Path, folder: Path) -> None:
     """Make a state's weights the run's result: RUN/control.safetensors, complete at every instant."""
     for name in (CONTROL, BASE):
         if (folder / name).exists():
@@ -128,15 +133,15 @@ def publish(run: Path, folder: Path) -> None:
             os.replace(temporary, run / name)
 
 
-def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -> None:
+def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
-    base_sha256 = parts.base.sha256
+    base_sha256 = networks.base.sha256
     if config.unlock != "none":
-        save_base(folder / BASE, parts.base, half=False, trained_with=config.cond)
+        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
-        parts.control,
+        networks.control,
         kind=config.cond,
         base_sha256=base_sha256,
         base=config.base,
@@ -145,11 +150,11 @@ def _write_weights(folder: Path, parts: Parts, config: TrainConfig, step: int) -
     )
 
 
-def _optimizer_tensors(parts: Parts, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _optimizer_tensors(networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet."""
     return {
         f"{name}/{part}": value.detach().cpu().contiguous()
-        for name, parameter in parts.trainable.items()
+        for name, parameter in networks.trainable.items()
         for part, value in optimizer.state.get(parameter, {}).items()
     }
 

@@ -15,8 +15,8 @@ from cn.data.scenes import SceneDataset, check_training_seed
 from cn.devices import choose_device
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.config import Prediction
-from cn.train.config import FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
-from cn.train.parts import Parts, assemble, choose_precision, continued_control, fresh_control
+from cn.train.config import CONFIG_FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
+from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.state import State, find_state
 from cn.weights.bundled import BASE_NAME, find, lasting
 
@@ -30,7 +30,7 @@ class Task:
 
     run: Path
     config: TrainConfig
-    parts: Parts
+    networks: TrainingNetworks
     source: Source
     state: State | None = None
 
@@ -63,7 +63,7 @@ def prepare(
         return reopen(resume, given, where, reconnect=reconnect)
     if out is None:
         if "cond" not in given:
-            raise UsageError("which condition? give --cond KIND")
+            raise UsageError("--cond KIND is required")
         out = Path("runs") / conditions.get(given["cond"]).kind
     return begin(out, given, where, overwrite=overwrite)
 
@@ -151,7 +151,7 @@ def _kind(cond: str | None, data: str, init: Control | None) -> str:
     """The condition's kind as it was given, or as the control to start from was trained for."""
     name = cond or (init.kind if init is not None else None)
     if name is None:
-        raise UsageError("which condition? give --cond KIND")
+        raise UsageError("--cond KIND is required")
     return conditions.get(name).kind if data else conditions.scene_kind(name)
 
 
@@ -159,5 +159,5 @@ def _check_folder(run: Path, overwrite: bool) -> None:
     if run.exists() and not run.is_dir():
         raise InputError("is a file, but a folder is needed there", path=run)
     if run.exists() and any(run.iterdir()) and not overwrite:
-        how = f"continue with --resume {run}, or " if (run / FILE).exists() else ""
+        how = f"continue with --resume {run}, or " if (run / CONFIG_FILE).exists() else ""
         raise UsageError(f"{run} is not empty; {how}give another --out, or start again with --overwrite")

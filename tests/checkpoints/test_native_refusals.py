@@ -139,5 +139,5 @@ def test_control_for_another_base() -> None:
     check_fits(fits, base, "control.safetensors")
     with pytest.raises(WeightsError, match=r"^dir/x\.safetensors: this control was made for another base") as caught:
         check_fits(other, base, "dir/x.safetensors")
-    assert "text of width 768, the base 64" in str(caught.value)
+    assert "a context width of 768, the base 64" in str(caught.value)
     assert "\n" not in str(caught.value)

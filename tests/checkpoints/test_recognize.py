@@ -138,7 +138,7 @@ def test_heads_are_compared_by_what_they_mean():
         same = Control(ControlNet(replace(SMALL.unet, heads=1, head_dim=None)), None)
         other = Control(ControlNet(replace(SMALL.unet, heads=2, head_dim=None)), None)
     check_fits(same, base, "x")
-    with pytest.raises(WeightsError, match=r"it has attention heads \(2, 2\), the base \(1, 1\)"):
+    with pytest.raises(WeightsError, match=r"it has attention heads: \(2, 2\), the base \(1, 1\)"):
         check_fits(other, base, "x")
 
 

@@ -36,7 +36,7 @@ def test_command_trains_and_prints_the_control(tmp_path, tiny_base_file, pair_se
         ("--cond depth --unlock all", 2, "--unlock needs --large-scale"),
         ("--cond depth --reconnect", 2, "--resume RUN"),
         ("--resume x --out y", 2, "no --out"),
-        ("", 2, "give --cond"),
+        ("", 2, "--cond KIND is required"),
         ("--cond depth --batch-size 0", 2, "--batch-size must be at least 1, not 0"),
         ("--cond depth --precision int8", 2, "'int8' is not one of"),
         ("--cond depth --cond-encoder small", 2, "'small' is not one of 'paper', 'released'"),
@@ -49,7 +49,7 @@ def test_command_trains_and_prints_the_control(tmp_path, tiny_base_file, pair_se
         ("--cond depth --base nothing", 4, "no weights are called"),
         ("--cond depth --base {base} --init-from {base}", 4, "a control was expected"),
         ("--resume {data}", 3, "not a training run"),
-        ("--cond depth --base {base} --precision fp16", 2, "needs a CUDA device"),
+        ("--cond depth --base {base} --precision fp16", 2, "supported on CUDA only"),
     ],
 )
 def test_command_errors_are_one_line(words, code, message, tmp_path, tiny_base_file, pair_set, monkeypatch, capsys):

@@ -9,11 +9,11 @@ import pytest
 
 from cn import images
 from cn.conditions import scene_kinds
-from cn.data.ahead import fetch_ahead, map_ordered
 from cn.data.batch import collate
 from cn.data.examples import Example
 from cn.data.folder import FolderDataset, fit_square
 from cn.data.maps import condition_info, condition_map, shows_person
+from cn.data.prefetch import fetch_ahead, map_ordered
 from cn.data.records import complete_records, iterate_records, read_records
 from cn.data.scenes import EVAL_SEED, TRAIN_SEED, SceneDataset, check_training_seed, render_examples
 from cn.detect.lines.canny import canny

@@ -196,13 +196,13 @@ def test_labels_keep_their_colors_and_smooth_maps_are_averaged():
 
 
 def test_a_condition_is_not_stretched():
-    natural = (256, 256)
+    own_size = (256, 256)
     with pytest.raises(InputError, match=r"c\.png: .*300×200.*256×256"):
-        fit(blocks(200, 300), "depth", (256, 256), natural=(192, 288), name="c.png")
+        fit(blocks(200, 300), "depth", (256, 256), own_size=(192, 288), name="c.png")
     with pytest.raises(InputError, match="64×128"):
-        fit(blocks(512, 512), "canny", (128, 64), natural, "c.png")
-    assert fit(blocks(64, 96), "depth", (64, 128), natural=(64, 128), name="c.png").shape == (64, 128, 3)
-    assert fit(blocks(61, 67), "depth", (64, 64), natural, "c.png").shape == (64, 64, 3)
+        fit(blocks(512, 512), "canny", (128, 64), own_size, "c.png")
+    assert fit(blocks(64, 96), "depth", (64, 128), own_size=(64, 128), name="c.png").shape == (64, 128, 3)
+    assert fit(blocks(61, 67), "depth", (64, 64), own_size, "c.png").shape == (64, 64, 3)
 
 
 def test_names_of_the_images(tmp_path, monkeypatch):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cn.scenes import Scene, View, describe, render
+from cn.scenes.choose_scene import GROUND_NAMES, LIGHT_NAMES
 from cn.scenes.classes import CLASSES
 from cn.scenes.geometry import look_at
 from cn.scenes.kinds import KINDS, POSE_WEIGHTS
-from cn.scenes.world import GROUND_NAMES, LIGHT_NAMES
 
 SIZE = 128
 SKY, PERSON = CLASSES["sky"], CLASSES["person"]

@@ -158,7 +158,7 @@ def test_small_scale_then_reconnected(tmp_path, tiny_base_file, pair_set):
     assert not any(first[name].any() for name in links)
     assert first["zero_middle.weight"].any()
     task = resume(run, steps=5, reconnect=True)
-    assert task.parts.control.links == "full"
+    assert task.networks.control.links == "full"
     train(task)
     assert all(weights(run)[name].any() for name in links)
     assert TrainConfig.load(run).links == "full"
@@ -175,9 +175,9 @@ def test_large_scale_leaves_and_resumes_the_base(tmp_path, tiny_base_file, pair_
     assert same(weights(run), weights(uninterrupted))
     assert same(weights(run, "base"), weights(uninterrupted, "base"))
     task = resume(run)
-    assert task.parts.base.sha256 != task.config.base_sha256
-    original = begin(tmp_path / "other", tiny_base_file, pair_set, steps=0).parts.base.unet
-    moved = {n for n, p in task.parts.base.unet.named_parameters() if not p.equal(original.get_parameter(n))}
+    assert task.networks.base.sha256 != task.config.base_sha256
+    original = begin(tmp_path / "other", tiny_base_file, pair_set, steps=0).networks.base.unet
+    moved = {n for n, p in task.networks.base.unet.named_parameters() if not p.equal(original.get_parameter(n))}
     assert any(name.startswith("decoder.") for name in moved)
     assert any(name.startswith("encoder.") for name in moved) == (unlock == "all")
 

@@ -14,13 +14,13 @@ from cn.errors import InputError, UsageError
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.options import Option
-from cn.train import feed
 from cn.train.config import TrainConfig, default_steps
-from cn.train.draws import Stream, generator, image_indices, timesteps
+from cn.train.latent_batches import micro_batches
 from cn.train.loop import batch_loss
 from cn.train.memory import estimate_memory
-from cn.train.parts import assemble, choose_precision, fresh_control
+from cn.train.networks import assemble, choose_precision, fresh_control
 from cn.train.preview import Preview
+from cn.train.random_draws import Stream, generator, image_indices, timesteps
 from cn.train.run import plan
 from tests.helpers.model_helpers import TINY
 from tests.helpers.training import CPU, begin, same
@@ -87,7 +87,7 @@ def test_scenes_of_training_are_never_those_of_evaluation(tmp_path, tiny_base_fi
 def test_precision_and_default_steps():
     assert choose_precision("auto", CPU) == "fp32"
     assert choose_precision("bf16", CPU) == "bf16"
-    with pytest.raises(UsageError, match="needs a CUDA device"):
+    with pytest.raises(UsageError, match="supported on CUDA only"):
         choose_precision("fp16", CPU)
     with pytest.raises(UsageError, match="--precision must be fp32, bf16 or fp16, not 'int8'"):
         replace(CONFIG, precision="int8")
@@ -97,9 +97,9 @@ def test_precision_and_default_steps():
 def test_memory_estimate(tiny_base_file, pair_set, tmp_path):
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, unlock="all")
     estimate = estimate_memory(TINY, task.config)
-    networks = [task.parts.control, *task.parts.base.networks.values()]
+    networks = [task.networks.control, *task.networks.base.networks.values()]
     assert estimate.weights == 4 * sum(p.numel() for n in networks for p in n.parameters())
-    full = sum(p.numel() for n in (task.parts.control, task.parts.base.unet) for p in n.parameters())
+    full = sum(p.numel() for n in (task.networks.control, task.networks.base.unet) for p in n.parameters())
     assert estimate.optimizer == 12 * full
     seen: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for n in networks for p in n.parameters()}
     held = []
@@ -109,23 +109,23 @@ def test_memory_estimate(tiny_base_file, pair_set, tmp_path):
         seen.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes())
         return tensor
 
-    batch = next(feed.micro_batches(task.source, task.parts.base, task.config, 0, workers=0, warn=pytest.fail))
+    batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail))
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        batch_loss(task.parts, task.config, batch, 0, 0)
+        batch_loss(task.networks, task.config, batch, 0, 0)
     assert estimate.activations == pytest.approx(sum(seen.values()), rel=0.02)
     less = estimate_memory(TINY, replace(task.config, checkpoint_activations=True))
     assert less.activations < 0.6 * estimate.activations
     locked = estimate_memory(TINY, replace(task.config, unlock="none"))
     assert (locked.optimizer, locked.weights) == (
-        12 * sum(p.numel() for p in task.parts.control.parameters()),
+        12 * sum(p.numel() for p in task.networks.control.parameters()),
         estimate.weights,
     )
 
 
 def test_plan_says_what_is_trained(tiny_base_file, pair_set, tmp_path):
     rows = plan(begin(tmp_path / "run", tiny_base_file, pair_set, links="middle", steps=7, accumulate=3))
-    assert "the 12 encoder blocks and the middle block" in rows["trains"]
-    assert "1 zero convolution:" in rows["trains"]
+    assert "the 12 encoder blocks and the middle block" in rows["trained"]
+    assert "1 zero convolution:" in rows["trained"]
     assert "small-scale" in rows["connections"]
     assert rows["steps"] == "7 of batch 2 × 3 accumulated"
     assert "6 pairs" in rows["data"]
@@ -133,7 +133,7 @@ def test_plan_says_what_is_trained(tiny_base_file, pair_set, tmp_path):
     assert "--cond-encoder released" in rows["note"]
     released = begin(tmp_path / "run", tiny_base_file, pair_set, condition_encoder="released", unlock="decoder")
     assert plan(released)["note"] is None
-    assert "the base's decoder" in plan(released)["trains"]
+    assert "the base's decoder" in plan(released)["trained"]
 
 
 def test_the_seed_decides_the_condition_encoder_and_cpu_weights_are_not_rounded():
@@ -141,8 +141,8 @@ def test_the_seed_decides_the_condition_encoder_and_cpu_weights_are_not_rounded(
     one, again, other = (fresh_control(base, replace(CONFIG, seed=seed)) for seed in (0, 0, 1))
     assert same(one.state_dict(), again.state_dict())
     assert not same(one.state_dict(), other.state_dict())
-    parts = assemble(base, one, replace(CONFIG, precision="bf16"))
-    assert {p.dtype for p in [*parts.base.unet.parameters(), *parts.control.parameters()]} == {torch.float32}
+    networks = assemble(base, one, replace(CONFIG, precision="bf16"))
+    assert {p.dtype for p in [*networks.base.unet.parameters(), *networks.control.parameters()]} == {torch.float32}
 
 
 @dataclass(frozen=True, kw_only=True)

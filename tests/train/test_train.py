@@ -10,9 +10,10 @@ from cn import images
 from cn.checkpoints.read.load import open_base, open_control
 from cn.errors import UsageError, WeightsError
 from cn.model.generate import Request, Sampling, generate
-from cn.train import feed, preview
+from cn.train import latent_batches, preview
 from cn.train import task as tasks
 from cn.train.config import TrainConfig
+from cn.train.latent_batches import micro_batches
 from cn.train.loop import batch_loss
 from cn.train.preview import Preview
 from cn.train.stop import StopRequest
@@ -55,24 +56,24 @@ def test_preview_before_training_is_what_the_base_alone_samples(tiny_base_file, 
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1)
     sheet = Preview.of(task.source, task.config)
     assert len(sheet.examples) == 2
-    sampled = sheet.sample(task.parts, task.config, StopRequest())
+    sampled = sheet.sample(task.networks, task.config, StopRequest())
     requests = [Request(e.prompt, seed) for seed, e in enumerate(sheet.examples)]
-    alone = list(generate(task.parts.base, requests, Sampling(64, 64)))
+    alone = list(generate(task.networks.base, requests, Sampling(64, 64)))
     assert all(np.array_equal(a, b) for a, b in zip(sampled, alone, strict=True))
     with torch.no_grad():
-        task.parts.control.zero_middle.bias.fill_(1.0)
-    moved = sheet.sample(task.parts, task.config, StopRequest())
+        task.networks.control.zero_middle.bias.fill_(1.0)
+    moved = sheet.sample(task.networks, task.config, StopRequest())
     assert not any(np.array_equal(a, b) for a, b in zip(sampled, moved, strict=True))
     stop = StopRequest()
     stop.receive(2)
-    assert sheet.sample(task.parts, task.config, stop) is None
+    assert sheet.sample(task.networks, task.config, stop) is None
 
 
 def test_result_does_not_depend_on_workers_or_cache(tmp_path, tiny_base_file, pair_set, monkeypatch):
     for name, workers in (("inline", 0), ("processes", 2)):
         train(begin(tmp_path / name, tiny_base_file, pair_set, steps=2), workers=workers)
     assert same(weights(tmp_path / "inline"), weights(tmp_path / "processes"))
-    monkeypatch.setattr(feed, "CACHE_BYTES", 0)
+    monkeypatch.setattr(latent_batches, "CACHE_BYTES", 0)
     train(begin(tmp_path / "uncached", tiny_base_file, pair_set, steps=2))
     first = [json.loads((tmp_path / n / "metrics.jsonl").read_text().splitlines()[0]) for n in ("inline", "uncached")]
     assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=1e-4)
@@ -81,7 +82,7 @@ def test_result_does_not_depend_on_workers_or_cache(tmp_path, tiny_base_file, pa
 def test_cached_latents_are_encoded_once(tmp_path, tiny_base_file, pair_set):
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=9)
     calls = []
-    task.parts.base.vae.encoder.register_forward_hook(lambda module, args, output: calls.append(args[0].shape[0]))
+    task.networks.base.vae.encoder.register_forward_hook(lambda module, args, output: calls.append(args[0].shape[0]))
     train(task)
     assert calls == [1] * 6
 
@@ -89,10 +90,10 @@ def test_cached_latents_are_encoded_once(tmp_path, tiny_base_file, pair_set):
 def test_options_that_change_the_graph_do_not_change_the_gradient(tiny_base_file, pair_set, tmp_path):
     def gradients(**given):
         task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, **given)
-        torch.nn.init.constant_(task.parts.control.zero_middle.weight, 0.01)
-        batch = next(feed.micro_batches(task.source, task.parts.base, task.config, 0, workers=0, warn=pytest.fail))
-        batch_loss(task.parts, task.config, batch, 0, 0).backward()
-        return [p.grad for p in task.parts.trainable.values()]
+        torch.nn.init.constant_(task.networks.control.zero_middle.weight, 0.01)
+        batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail))
+        batch_loss(task.networks, task.config, batch, 0, 0).backward()
+        return [p.grad for p in task.networks.trainable.values()]
 
     plain = gradients()
     assert all(torch.equal(a, b) for a, b in zip(plain, gradients(checkpoint_activations=True), strict=True))
@@ -105,9 +106,9 @@ def test_options_that_change_the_graph_do_not_change_the_gradient(tiny_base_file
 def test_accumulated_batches_are_averaged(tmp_path, tiny_base_file, pair_set):
     """One step of 2 × 2 images: the loss is the mean of its micro-batches, each with draws of its own."""
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, accumulate=2)
-    stream = feed.micro_batches(task.source, task.parts.base, task.config, 0, workers=0, warn=pytest.fail)
+    stream = micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail)
     with torch.no_grad():
-        losses = [batch_loss(task.parts, task.config, batch, 0, micro).item() for micro, batch in enumerate(stream)]
+        losses = [batch_loss(task.networks, task.config, batch, 0, micro).item() for micro, batch in enumerate(stream)]
     listener = Listener()
     train(task, listener)
     assert len(losses) == 2

@@ -9,10 +9,10 @@ TRANSFORMERS: Rules = {
     "tower.token_embedding": "embeddings.token_embedding",
     "tower.positional_embedding": "embeddings.position_embedding.weight",
     "tower.transformer.resblocks.{n}.ln_{i}": "encoder.layers.{n}.layer_norm{i}",
-    "tower.transformer.resblocks.{n}.attn.in_proj_{kind}": (
-        "encoder.layers.{n}.self_attn.q_proj.{kind}",
-        "encoder.layers.{n}.self_attn.k_proj.{kind}",
-        "encoder.layers.{n}.self_attn.v_proj.{kind}",
+    "tower.transformer.resblocks.{n}.attn.in_proj_{weight_or_bias}": (
+        "encoder.layers.{n}.self_attn.q_proj.{weight_or_bias}",
+        "encoder.layers.{n}.self_attn.k_proj.{weight_or_bias}",
+        "encoder.layers.{n}.self_attn.v_proj.{weight_or_bias}",
     ),
     "tower.transformer.resblocks.{n}.attn.out_proj": "encoder.layers.{n}.self_attn.out_proj",
     "tower.transformer.resblocks.{n}.mlp.c_fc": "encoder.layers.{n}.mlp.fc1",

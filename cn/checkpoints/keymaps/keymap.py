@@ -16,8 +16,13 @@ Shape = tuple[int, ...]
 Rules = Mapping[str, str | tuple[str, ...]]
 
 _FIELD = re.compile(r"\{(\w+)\}")
-_PATTERNS = {"n": r"\d+", "k": r"\d+", "i": r"\d+", "p": "[qkv]", "kind": "weight|bias", "side": "in|out"}
+_PATTERNS = {"n": r"\d+", "k": r"\d+", "i": r"\d+", "p": "[qkv]", "weight_or_bias": "weight|bias", "side": "in|out"}
 _PATTERNS |= {"coder": "encoder|decoder"}
+"""What a field of a template stands for; a field that is not listed takes any name.
+
+n: a block or layer; k: a transformer in a block; i: the number of a norm, convolution or linear layer; p: query, key or
+value; side: the first or last convolution or projection; coder: a half of the VAE.
+"""
 _TAIL = r"(?P<tail>(?:\.(?:weight|bias))?)"
 
 
@@ -50,7 +55,7 @@ class Table:
 
     @cached_property
     def _words(self) -> dict[str, list[tuple[re.Pattern[str], tuple[str, ...]]]]:
-        return {title: _compile(words, "") for title, words in self.words.items()}
+        return {vocabulary: _compile(words, "") for vocabulary, words in self.words.items()}
 
     def translate(self, name: str) -> tuple[str, ...]:
         """The other format's name of our parameter; several where it is split along dimension 0.
@@ -65,14 +70,18 @@ class Table:
             if "n" in found and (place := self.places.get(name.split(".", 1)[0])):
                 found |= place(int(match["n"]))
             try:
-                found |= {title: self._word(title, match[title]) for title in self.words if title in found}
+                found |= {
+                    vocabulary: self._word(vocabulary, match[vocabulary])
+                    for vocabulary in self.words
+                    if vocabulary in found
+                }
             except KeyError:
                 continue
             return tuple(target.format(**found) + str(tail) for target in targets)
         raise KeyError(name)
 
-    def _word(self, title: str, text: str) -> str:
-        for pattern, (target,) in self._words[title]:
+    def _word(self, vocabulary: str, text: str) -> str:
+        for pattern, (target,) in self._words[vocabulary]:
             if match := pattern.fullmatch(text):
                 return target.format(**match.groupdict())
         raise KeyError(text)

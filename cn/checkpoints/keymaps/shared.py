@@ -24,14 +24,14 @@ def unet_places(config: UNetConfig) -> dict[str, Place]:
 
     `after` counts the layers before the upsampling in a block of the original decoder.
     """
-    per = config.res_blocks + 1
+    blocks_per_level = config.res_blocks + 1
     top = len(config.channels) - 1
     return {
-        "encoder": lambda n: {"level": (n - 1) // per, "index": (n - 1) % per},
+        "encoder": lambda n: {"level": (n - 1) // blocks_per_level, "index": (n - 1) % blocks_per_level},
         "decoder": lambda n: {
-            "level": n // per,
-            "index": n % per,
-            "after": 1 + (top - n // per in config.attention_levels),
+            "level": n // blocks_per_level,
+            "index": n % blocks_per_level,
+            "after": 1 + (top - n // blocks_per_level in config.attention_levels),
         },
     }
 

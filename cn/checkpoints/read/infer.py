@@ -16,7 +16,7 @@ from cn.model.config import END_TOKEN, TextConfig, UNetConfig, VAEConfig
 from cn.text import shown
 
 Shapes = Mapping[str, Shape]
-Settings = Callable[[tuple[int, ...]], Mapping[str, Any]]
+SettingsReader = Callable[[tuple[int, ...]], Mapping[str, Any]]
 """The channels of the levels → fields of the configuration that a sidecar file sets."""
 
 _SD1_HEADS, _SD2_HEAD_DIM, _TEXT_HEAD_DIM = 8, 64, 64
@@ -45,7 +45,7 @@ def _no_settings(channels: tuple[int, ...]) -> Mapping[str, Any]:
     return {}
 
 
-def unet_config(shapes: Shapes, naming: str, settings: Settings = _no_settings) -> UNetConfig:
+def unet_config(shapes: Shapes, naming: str, settings: SettingsReader = _no_settings) -> UNetConfig:
     """The U-Net's (or ControlNet's) configuration from the tensors of its encoder; `settings` override guesses.
 
     Raises WeightsError for related models that take more than latents, and where the encoder is not recognized,
@@ -131,8 +131,8 @@ def vae_config(shapes: Shapes, naming: str, settings: Mapping[str, Any] | None =
         latents = shapes["post_quant_conv.weight"][0]
     except (KeyError, IndexError):
         raise WeightsError("its VAE is not one of Stable Diffusion") from None
-    deepest = _count(shapes, f"{deep}.weight")
-    return VAEConfig(channels=channels, res_blocks=deepest, latent_channels=latents, **(settings or {}))
+    res_blocks = _count(shapes, f"{deep}.weight")
+    return VAEConfig(channels=channels, res_blocks=res_blocks, latent_channels=latents, **(settings or {}))
 
 
 def text_config(shapes: Shapes, naming: str, *, full_clip: bool = False) -> TextConfig:
@@ -142,11 +142,11 @@ def text_config(shapes: Shapes, naming: str, *, full_clip: bool = False) -> Text
     file with the rest of CLIP's text part (`full_clip`: projection, temperature); files made from diffusers folders
     do not.
     """
-    original = naming == "open_clip"
-    layer = "transformer.resblocks.{}.ln_1.weight" if original else "encoder.layers.{}.layer_norm1.weight"
+    is_open_clip = naming == "open_clip"
+    layer = "transformer.resblocks.{}.ln_1.weight" if is_open_clip else "encoder.layers.{}.layer_norm1.weight"
     token, position = (
         ("token_embedding.weight", "positional_embedding")
-        if original
+        if is_open_clip
         else ("embeddings.token_embedding.weight", "embeddings.position_embedding.weight")
     )
     try:
@@ -154,7 +154,7 @@ def text_config(shapes: Shapes, naming: str, *, full_clip: bool = False) -> Text
     except (KeyError, ValueError, IndexError):
         raise WeightsError("its text encoder is not a CLIP text tower") from None
     layers = _count(shapes, layer)
-    unused = original and (full_clip or (width, layers) == _OPENCLIP_H)
+    unused = is_open_clip and (full_clip or (width, layers) == _OPENCLIP_H)
     if width % _TEXT_HEAD_DIM or layers < 1 + unused:
         raise WeightsError(f"its text encoder (width {width}, {layers} layers) is not a CLIP text tower")
     return TextConfig(
@@ -162,8 +162,8 @@ def text_config(shapes: Shapes, naming: str, *, full_clip: bool = False) -> Text
         heads=width // _TEXT_HEAD_DIM,
         layers=layers,
         run_layers=layers - unused,
-        quick_gelu=not original,
-        pad_id=0 if original else END_TOKEN,
+        quick_gelu=not is_open_clip,
+        pad_id=0 if is_open_clip else END_TOKEN,
         vocab_size=vocabulary,
         context_length=length,
     )

@@ -127,21 +127,21 @@ def check_fits(control: Control, base: Base, name: str) -> None:
 
 
 def _heads(config: UNetConfig) -> tuple[int, ...]:
-    """Their number at each level and in the middle; configurations may give a number or a width."""
+    """The number of attention heads at each level and in the middle; configurations give it or a head's width."""
     return tuple(config.heads_at(width) for width in config.attention_widths)
 
 
 _IMAGE_CHANNELS = 3
 _DIFFERENCES: tuple[tuple[str, Callable[[UNetConfig], object]], ...] = (
-    ("text of width", lambda config: config.context_dim),
-    ("channels", lambda config: config.channels),
-    ("strides", lambda config: config.strides),
-    ("attention at levels", lambda config: config.attention_levels),
-    ("attention heads", _heads),
+    ("a context width of", lambda config: config.context_dim),
+    ("channels:", lambda config: config.channels),
+    ("strides:", lambda config: config.strides),
+    ("attention at the levels", lambda config: config.attention_levels),
+    ("attention heads:", _heads),
     ("linear projections:", lambda config: config.linear_projection),
-    ("blocks a level", lambda config: config.res_blocks),
-    ("transformers of depth", lambda config: config.transformer_depth),
-    ("latent channels", lambda config: config.in_channels),
-    ("normalization groups", lambda config: config.groups),
+    ("residual blocks per level:", lambda config: config.res_blocks),
+    ("a transformer depth of", lambda config: config.transformer_depth),
+    ("latent channels:", lambda config: config.in_channels),
+    ("normalization groups:", lambda config: config.groups),
 )
 """What a control and its base's U-Net must have in common."""

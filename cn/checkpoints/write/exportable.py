@@ -62,16 +62,16 @@ def _losses(config: ModelConfig, to: Layout) -> Iterator[str]:
         yield "the original layout does not store the number of attention heads: other tools need a .yaml that does"
     family = (False, 0) if unet.linear_projection else (True, END_TOKEN)
     if to == "ldm" and (text.quick_gelu, text.pad_id) != family:
-        yield "its text encoder is not the usual one for its U-Net: other tools will run it differently"
+        yield "its text encoder is not the one that other tools expect with its U-Net: they will run it differently"
     sampler = schedule.zero_terminal_snr, schedule.spacing, schedule.steps_offset, schedule.final_alpha_one
     if to == "ldm" and sampler != (False, "leading", 1, False):
         yield "the original layout does not store sampler settings (zero terminal SNR, timesteps, the last step)"
     if to == "ldm" and schedule.prediction == "v":
-        yield "that it predicts v is in the file's metadata; tools that do not read it need a .yaml next to the file"
+        yield "the original layout has v-prediction only in the file's metadata; tools that ignore it need a .yaml file"
     if to == "diffusers" and schedule.spacing == "trailing":
         yield (
-            "diffusers has no setting for cn's trailing timesteps: numbers of steps that do not divide "
-            f"{schedule.steps} will give another image"
+            "diffusers has no setting for cn's trailing timesteps: step counts that do not divide "
+            f"{schedule.steps} will give different images"
         )
     if schedule.guidance_rescale:
         yield f"{_TOOLS[to]} does not store the setting guidance rescale {schedule.guidance_rescale:g}"

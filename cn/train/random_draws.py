@@ -48,17 +48,17 @@ def image_indices(seed: int, step: int, micro: int, accumulate: int, batch_size:
     return [int(_permutation(seed, place // count, count)[place % count]) for place in places]
 
 
-def drop_prompts(prompts: Sequence[str], share: float, draw: torch.Generator) -> list[str]:
+def drop_prompts(prompts: Sequence[str], share: float, generator: torch.Generator) -> list[str]:
     """Replace each prompt by the empty string with probability `share` (§3.3: half of them)."""
-    dropped = torch.rand(len(prompts), generator=draw) < share
+    dropped = torch.rand(len(prompts), generator=generator) < share
     return ["" if drop else prompt for prompt, drop in zip(prompts, dropped.tolist(), strict=True)]
 
 
-def timesteps(count: int, steps: int, draw: torch.Generator) -> Tensor:
+def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
     """(count,) int64, uniform over the `steps` timesteps."""
-    return torch.randint(0, steps, (count,), generator=draw)
+    return torch.randint(0, steps, (count,), generator=generator)
 
 
-def noise_like(latents: Tensor, draw: torch.Generator) -> Tensor:
+def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
-    return torch.randn(latents.shape, generator=draw).to(latents)
+    return torch.randn(latents.shape, generator=generator).to(latents)

@@ -1,4 +1,4 @@
-"""What a run trains and what stays locked: networks, parameters, precision, optimizer."""
+"""The networks of a run, what it trains of them and what stays locked: parameters, precision, optimizer."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
 from cn.precision import Precision, check_precision, dtype_of
 from cn.train.config import TrainConfig
-from cn.train.draws import Stream, generator
+from cn.train.random_draws import Stream, generator
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingNetworks:
     """The base (locked, or unlocked in part), the control, and by name every parameter that the optimizer updates."""
 
     base: Base
@@ -36,18 +36,18 @@ class Parts:
         return torch.autocast(self.device.type, dtype_of(self.precision), enabled=self.precision != "fp32")
 
 
-def choose_precision(asked: str, device: torch.device) -> Precision:
+def choose_precision(requested: str, device: torch.device) -> Precision:
     """`auto` is bf16 on a GPU that supports it, fp16 with loss scaling on any other GPU, fp32 elsewhere.
 
-    Raises UsageError for fp16 without a GPU (a CPU has no kernels for it).
+    Raises UsageError for fp16 elsewhere: fp16 training is supported on CUDA only.
     """
-    if asked == "auto":
+    if requested == "auto":
         if device.type != "cuda":
             return "fp32"
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if asked == "fp16" and device.type != "cuda":
-        raise UsageError("--precision fp16 needs a CUDA device; use bf16 or fp32")
-    return check_precision(asked)
+    if requested == "fp16" and device.type != "cuda":
+        raise UsageError("--precision fp16: fp16 training is supported on CUDA only; use bf16 or fp32")
+    return check_precision(requested)
 
 
 def fresh_control(base: Base, config: TrainConfig) -> ControlNet:
@@ -67,10 +67,10 @@ def continued_control(control: Control, base: Base, config: TrainConfig) -> Cont
     return control.model
 
 
-def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
+def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNetworks:
     """Lock the base and unlock what is trained (§3.1; §3.4 for the two special cases).
 
-    Small-scale training leaves out the 12 zero convolutions of the decoder connections; large-scale training adds the
+    Small-scale training leaves out the zero convolutions of the decoder connections; large-scale training adds the
     U-Net's decoder or all of it. All weights stay in full precision; only the forward pass may use half precision.
     """
     base.lock()
@@ -84,7 +84,7 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> Parts:
     if config.checkpoint_activations:
         for network in (control, base.unet):
             checkpoint_blocks(network)
-    return Parts(base, control, trainable, config.precision)
+    return TrainingNetworks(base, control, trainable, config.precision)
 
 
 def checkpoint_blocks(network: ControlNet | UNet) -> None:
@@ -94,6 +94,6 @@ def checkpoint_blocks(network: ControlNet | UNet) -> None:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
-def make_optimizer(parts: Parts, lr: float) -> torch.optim.AdamW:
+def make_optimizer(networks: TrainingNetworks, lr: float) -> torch.optim.AdamW:
     """AdamW with torch's defaults (weight decay 0.01), as the paper trains, over exactly the trainable parameters."""
-    return torch.optim.AdamW(parts.trainable.values(), lr=lr)
+    return torch.optim.AdamW(networks.trainable.values(), lr=lr)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cn.data.ahead import fetch_ahead, map_ordered
 from cn.data.batch import collate
 from cn.data.examples import Fetched, Source
+from cn.data.prefetch import fetch_ahead, map_ordered
 from cn.model.base import Base
 from cn.model.vae import Posterior
 from cn.train.config import TrainConfig
-from cn.train.draws import image_indices
+from cn.train.random_draws import image_indices
 
 CACHE_BYTES = 1 << 30
 """Limit for the cached latents and their conditions."""
@@ -31,9 +31,9 @@ class LatentBatch:
     hint: Tensor
     prompts: list[str]
 
-    def sample(self, draw: torch.Generator) -> Tensor:
+    def sample(self, generator: torch.Generator) -> Tensor:
         """z_0: one sample of the autoencoder's posterior."""
-        return Posterior(self.mean, self.std).sample(draw)
+        return Posterior(self.mean, self.std).sample(generator)
 
     def hints(self) -> Tensor:
         """(B, 3, 8h, 8w) float32 in [0, 1]."""
