@@ -1,5 +1,6 @@
 """Training pairs from a folder with `prompt.json`, resized to the training size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def load_pair(pair: Pair, size: int, geometry: Geometry) -> Example:
     return Example(fit_square(target, size, "smooth"), fit_square(condition, size, geometry), pair.prompt)
 
 
+def stated_kind(pairs: Sequence[Pair]) -> str | None:
+    """The condition kind in the metadata of the first pair's map, if there is one."""
+    info = ConditionInfo.from_text(images.read_info(pairs[0].source))
+    return info.kind if info is not None else None
+
+
 @dataclass(frozen=True)
 class FolderDataset:
     """The pairs of one dataset, at size × size pixels; maps are resized according to their `geometry`."""
@@ -69,5 +76,4 @@ class FolderDataset:
 
     def stated_kind(self) -> str | None:
         """The condition kind in the first map's metadata, if there is one."""
-        info = ConditionInfo.from_text(images.read_info(self.pairs[0].source))
-        return info.kind if info is not None else None
+        return stated_kind(self.pairs)

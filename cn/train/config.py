@@ -46,6 +46,7 @@ class TrainConfig:
             panel=DATA,
             metavar="KIND",
             parse=_kind,
+            default="the kind that the maps of --data state",
             completions=conditions.KINDS,
         ),
     ]

@@ -10,7 +10,8 @@ import torch
 from cn import conditions
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
-from cn.data.folder import FolderDataset
+from cn.data.folder import FolderDataset, stated_kind
+from cn.data.records import read_records
 from cn.data.scenes import SceneDataset, check_training_seed
 from cn.devices import choose_device
 from cn.errors import InputError, UsageError, WeightsError
@@ -20,6 +21,7 @@ from cn.train.networks import TrainingNetworks, assemble, choose_precision, cont
 from cn.train.state import State, find_state
 from cn.weights.bundled import BASE_NAME, find, lasting
 
+_KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
 _CHECKED_PAIRS = 256
 """Pairs of a dataset that are read before training starts."""
 
@@ -62,9 +64,10 @@ def prepare(
     if resume is not None:
         return reopen(resume, given, where, reconnect=reconnect)
     if out is None:
-        if "cond" not in given:
-            raise UsageError("--cond KIND is required")
-        out = Path("runs") / conditions.get(given["cond"]).kind
+        name = given.get("cond") or _stated_kind(given.get("data", ""))
+        if name is None:
+            raise UsageError(_KIND_REQUIRED)
+        out = Path("runs") / conditions.get(name).kind
     return begin(out, given, where, overwrite=overwrite)
 
 
@@ -148,11 +151,16 @@ def open_source(config: TrainConfig) -> Source:
 
 
 def _kind(cond: str | None, data: str, init: Control | None) -> str:
-    """The condition's kind as it was given, or as the control to start from was trained for."""
-    name = cond or (init.kind if init is not None else None)
+    """The condition's kind: as given, as the maps of the dataset state it, or that of the control to start from."""
+    name = cond or _stated_kind(data) or (init.kind if init is not None else None)
     if name is None:
-        raise UsageError("--cond KIND is required")
+        raise UsageError(_KIND_REQUIRED)
     return conditions.get(name).kind if data else conditions.scene_kind(name)
+
+
+def _stated_kind(data: str) -> str | None:
+    """The kind that the first map of a dataset states."""
+    return stated_kind(read_records(Path(data))) if data else None
 
 
 def _check_folder(run: Path, overwrite: bool) -> None:

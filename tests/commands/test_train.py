@@ -30,6 +30,16 @@ def test_command_trains_and_prints_the_control(tmp_path, tiny_base_file, pair_se
     assert "already has its 3 steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("out", [[], ["--out", "mine"]])
+def test_the_maps_of_a_dataset_state_the_kind(out, tmp_path, tiny_base_file, pair_set, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--data", str(pair_set), "--base", str(tiny_base_file), "--device", "cpu", "--dry-run", *out]
+    assert cn(*words) == 0
+    shown = capsys.readouterr().err
+    assert "Training a ControlNet for depth" in shown
+    assert ("mine" if out else "runs/depth") in shown
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
