@@ -109,3 +109,10 @@ def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path,
     (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
     network = open_network("hed", str(made_up["hed"]), ComputeSettings.from_options())
     assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])
+
+
+def test_options_without_an_effect_are_named():
+    from cn.commands.detect.network_options import HedNetworkOptions
+
+    with pytest.raises(UsageError, match="gradient has no network: leave out --device and --batch-size"):
+        HedNetworkOptions("gradient", device="cpu", batch_size=2).check()
