@@ -77,8 +77,8 @@ def cases(kind: str) -> Iterator[Case]:
         if not method.networks:
             yield Case(f"{kind}, {method.name}", kind, ENOUGH[method.name], ("--method", method.name))
         elif registry.kinds_of(row.family)[0] == kind:
-            measured = (spec for spec in method.networks if spec.name in ENOUGH)
-            yield from (Case(f"{kind}, {spec.title}", kind, ENOUGH[spec.name], (), spec.net) for spec in measured)
+            measured = (spec for spec in method.networks if spec.class_name in ENOUGH)
+            yield from (Case(f"{kind}, {spec.title}", kind, ENOUGH[spec.class_name], (), spec.net) for spec in measured)
 
 
 def photographs(folder: Path, count: int = PHOTOGRAPHS) -> Path:

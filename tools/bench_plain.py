@@ -18,7 +18,7 @@ from torch import nn
 
 from cn.detect import registry
 from cn.detect.detector import detector_class
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.network import Network
 
 RGB = NDArray[np.uint8]
@@ -33,7 +33,7 @@ class PlainNetwork(Network):
 
 @functools.lru_cache(maxsize=1)
 def _loaded(family: str, path: str) -> nn.Module:
-    return open_net(family, path)
+    return load_net(family, path)
 
 
 def plain(kind: str, weights: str) -> Callable[[RGB], RGB]:

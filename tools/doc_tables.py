@@ -24,7 +24,7 @@ def conditions_table() -> str:
     """One row for each condition: what it shows, its networks, their weights and licenses, and how to do without."""
     return _table(
         ("Condition", "Map", "Network", "Weights", "License", "Without weights"),
-        (_condition_row(row) for row in registry.KINDS),
+        (_condition_row(row) for row in registry.KIND_SPECS),
     )
 
 
@@ -32,7 +32,7 @@ def _condition_row(row: registry.KindSpec) -> tuple[str, ...]:
     condition = conditions.get(row.kind)
     free = registry.without_weights(row.kind)
     # Drawings, labels and measurements need no network anywhere.
-    without = "always" if free == "" else _code(free or row.files or "")
+    without = "always" if free == "" else _code(free or row.file_options or "")
     first = registry.kinds_of(row.family)[0] if row.family else row.kind
     if first != row.kind:
         return f"`{row.kind}`", condition.convention, f"as `{first}`", f"as `{first}`", f"as `{first}`", without

@@ -54,7 +54,7 @@ def choice(kind: str) -> Choice | None:
             return Choice(f"{method.name}, no weights", ("--method", method.name, *more))
         for spec in method.networks:
             for name in spec.weights:
-                if path := catalog.here(catalog.find(name)):
+                if path := catalog.find_local(catalog.find(name)):
                     return Choice(spec.title, ("--weights", str(path), *more))
     return None
 

@@ -197,7 +197,7 @@ def _to_verify(names: "Sequence[str]") -> "list[tuple[str, Path, PublishedFile |
     ours: list[tuple[str, Path, PublishedFile | None]] = [
         (file.stem, file, None) for file in sorted(bundled.FOLDER.glob("*.safetensors"))
     ]
-    here = [(entry.name, found, entry) for entry in catalog.files() if (found := catalog.here(entry)) is not None]
+    here = [(entry.name, found, entry) for entry in catalog.files() if (found := catalog.find_local(entry)) is not None]
     return [*ours, *here]
 
 
@@ -248,7 +248,7 @@ def _published_row(entry: "PublishedFile") -> tuple[str, ...]:
     from cn.detect import published
     from cn.weights import catalog
 
-    here = "here" if catalog.here(entry) else "no" if published.readable(entry) else "listed"
+    here = "here" if catalog.find_local(entry) else "no" if published.readable(entry) else "listed"
     size = entry.size_text.replace("about ", "~") or "-"
     kinds = ",".join(published.kinds(entry))
     return (entry.name, "detector", kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.license)

@@ -24,11 +24,11 @@ def load_network(
     Without `weights` the method's published file is used. Raises WeightsError when weights are missing, damaged or
     another network's.
     """
-    path = str(published.locate((method or registry.default(family)).weights, weights))
+    path = str(published.locate((method or registry.default_method(family)).weights, weights))
     network = open_network(family, path, compute or ComputeSettings.from_options())
     if weights is None and (entry := catalog.known(os.path.basename(path))) is not None:
         catalog.check_hash(entry, path, network.sha256)
-    registry.check(method, path, network.spec)
+    registry.check_method(method, path, network.spec)
     return network
 
 
@@ -57,7 +57,7 @@ def create_detector(
     network = None if spec.family is None else _network(spec.family, method, weights, compute)
     if hands and spec.second_family is not None:
         file = None if hands is True else hands
-        settings["hands"] = load_network(spec.second_family, registry.default(spec.second_family), file, compute)
+        settings["hands"] = load_network(spec.second_family, registry.default_method(spec.second_family), file, compute)
     detector = detector_class(kind)
     declared = {name: field for part in _settings_of(detector) for name, field in options.declared(part).items()}
     known = {name: options.checked(declared[name], value) for name, value in settings.items() if name in declared}
@@ -79,11 +79,11 @@ def _network(
     compute: ComputeSettings | None,
 ) -> Network | None:
     """The network; None for a method without weights."""
-    method = registry.choose(family, name, weights is not None)
+    method = registry.choose_method(family, name, weights is not None)
     if method is not None and not method.networks:
         return None
     if name is None and weights is None and registry.has_weight_free_method(family):
-        default = registry.default(family).weights
-        if catalog.here(catalog.find(default)) is None:
+        default = registry.default_method(family).weights
+        if catalog.find_local(catalog.find(default)) is None:
             return None
     return load_network(family, method, weights, compute)

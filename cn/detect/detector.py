@@ -65,7 +65,7 @@ class Detector(ABC):
     @property
     def batch_size(self) -> int:
         """How many images `detect` should get at once."""
-        return self.network.batch if self.network else 1
+        return self.network.batch_size if self.network else 1
 
     @property
     def uses_threads(self) -> bool:

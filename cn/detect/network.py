@@ -27,11 +27,13 @@ class ComputeSettings:
     """As torch names it."""
     precision: str = "fp32"
     """fp32, bf16 or fp16: the dtype of weights and activations."""
-    batch: int = 1
+    batch_size: int = 1
     """Batch size."""
 
     @classmethod
-    def from_options(cls, device: str = "auto", precision: str = "auto", batch: int | None = None) -> "ComputeSettings":
+    def from_options(
+        cls, device: str = "auto", precision: str = "auto", batch_size: int | None = None
+    ) -> "ComputeSettings":
         """From the values of the command line: `auto` is the first device that is available, and fp32 everywhere.
 
         Raises UsageError for a device that is not available, and for unknown values.
@@ -40,7 +42,7 @@ class ComputeSettings:
 
         where = choose_device(device)
         dtype = sampling_dtype("fp32" if precision == "auto" else precision, where)
-        return cls(str(where), precision_of(dtype), batch or (1 if where.type == "cpu" else GPU_BATCH))
+        return cls(str(where), precision_of(dtype), batch_size or (1 if where.type == "cpu" else GPU_BATCH))
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Network:
     """The family of `cn.detect.registry` that its network belongs to."""
     path: str
     sha256: str
-    name: str
+    class_name: str
     """The class of `cn.detect.nets` that it holds."""
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     stamp: tuple[int, ...] = ()
@@ -59,7 +61,7 @@ class Network:
 
     @property
     def spec(self) -> registry.NetworkSpec:
-        return registry.spec_of(self.name)
+        return registry.spec_of(self.class_name)
 
     @property
     def title(self) -> str:
@@ -74,10 +76,10 @@ class Network:
         return self.compute.precision
 
     @property
-    def batch(self) -> int:
-        return self.compute.batch
+    def batch_size(self) -> int:
+        return self.compute.batch_size
 
-    def ready(self) -> "nn.Module":
+    def module(self) -> "nn.Module":
         """The network, loaded once for all threads of this process."""
         with _loading:
             return _load(self.family, self.path, self.stamp, self.device, self.precision)
@@ -100,9 +102,9 @@ def _load(family: str, path: str, stamp: tuple[int, ...], device: str, precision
     import torch
 
     from cn.detect.nets.cpu import optimize_for_cpu
-    from cn.detect.nets.loading import open_net
+    from cn.detect.nets.loading import load_net
 
-    network = open_net(family, path)
+    network = load_net(family, path)
     if device == "cpu" and precision == "fp32":
         return optimize_for_cpu(network)
     # Some of cuDNN's convolutions sum in any order, so that the last bits would differ from run to run.

@@ -49,7 +49,7 @@ def locate(name: str, given: str | os.PathLike[str] | None = None) -> Path:
 
 def record(entry: PublishedFile) -> dict[str, Any]:
     """What `cn weights list --json` says of a file."""
-    path = catalog.here(entry)
+    path = catalog.find_local(entry)
     return {
         "name": entry.name,
         "role": "detector",

@@ -23,13 +23,13 @@ class KindSpec:
     """The family of networks that its detector uses; None for detectors that never use one."""
     second_family: str | None = None
     """The family of a second, optional network."""
-    files: str | None = None
+    file_options: str | None = None
     """The options that take drawings, labels or measurements instead of photographs, which need no network."""
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network that cn has."""
+    """A supported network."""
 
     family: str
     """What its kinds (`KindSpec.family`) call it."""
@@ -42,12 +42,12 @@ class NetworkSpec:
     weights: tuple[str, ...]
     """Published files, by their names in `cn.weights.catalog`; the first is the default."""
     tensors: tuple[str, ...]
-    """Names that all its files have. Where several rows fit a file, the one with most names counts."""
+    """Names that all its files have. If several rows fit a file, the row with the most names wins."""
     about: str = ""
     """What `--help` says of the method; in the row of its first network."""
 
     @property
-    def name(self) -> str:
+    def class_name(self) -> str:
         """The name of its class."""
         return self.net.rpartition(".")[2]
 
@@ -77,17 +77,17 @@ class Method:
         return self.networks[0].weights[0]
 
 
-KINDS = (
+KIND_SPECS = (
     KindSpec("canny", "lines.canny.CannyDetector"),
     KindSpec("hough", "lines.hough.HoughDetector", "hough"),
     KindSpec("hed", "lines.hed.HedDetector", "hed"),
-    KindSpec("scribble", "lines.scribble.ScribbleDetector", "hed", files="--from-drawing"),
-    KindSpec("openpose", "pose.openpose.OpenPoseDetector", "openpose", "hands", files="--from-json"),
+    KindSpec("scribble", "lines.scribble.ScribbleDetector", "hed", file_options="--from-drawing"),
+    KindSpec("openpose", "pose.openpose.OpenPoseDetector", "openpose", "hands", file_options="--from-json"),
     KindSpec("openpifpaf", "pose.pifpaf.PifPafDetector", "openpifpaf"),
-    KindSpec("ade20k", "segmentation.detectors.Ade20kDetector", "ade20k", files="--from-labels"),
-    KindSpec("coco", "segmentation.detectors.CocoDetector", "coco", files="--from-labels"),
-    KindSpec("depth", "surfaces.depth.DepthDetector", "depth", files="--from-depth"),
-    KindSpec("normal", "surfaces.normal.NormalDetector", "depth", files="--from-diode, --from-depth"),
+    KindSpec("ade20k", "segmentation.detectors.Ade20kDetector", "ade20k", file_options="--from-labels"),
+    KindSpec("coco", "segmentation.detectors.CocoDetector", "coco", file_options="--from-labels"),
+    KindSpec("depth", "surfaces.depth.DepthDetector", "depth", file_options="--from-depth"),
+    KindSpec("normal", "surfaces.normal.NormalDetector", "depth", file_options="--from-diode, --from-depth"),
     KindSpec("lineart", "lines.lineart.LineartDetector", "lineart"),
 )  # fmt: skip
 """One row for each condition, in the order of the help."""
@@ -134,12 +134,12 @@ NETWORKS = tuple(row for row in METHODS if isinstance(row, NetworkSpec))
 
 def kind_spec(kind: str) -> KindSpec:
     """The row of a condition."""
-    return next(row for row in KINDS if row.kind == kind)
+    return next(row for row in KIND_SPECS if row.kind == kind)
 
 
 def kinds_of(family: str) -> tuple[str, ...]:
     """The conditions whose maps the networks of a family make."""
-    return tuple(row.kind for row in KINDS if family in (row.family, row.second_family))
+    return tuple(row.kind for row in KIND_SPECS if family in (row.family, row.second_family))
 
 
 def methods(family: str) -> tuple[Method, ...]:
@@ -152,7 +152,7 @@ def methods(family: str) -> tuple[Method, ...]:
     )
 
 
-def default(family: str) -> Method:
+def default_method(family: str) -> Method:
     """The method that is taken where none is named."""
     return methods(family)[0]
 
@@ -175,12 +175,12 @@ def without_weights(kind: str) -> str | None:
     if row.family is None:
         return ""
     options = [f"--method {method.name}" for method in methods(row.family) if not method.networks]
-    return " or ".join([*options, *([row.files] if row.files else [])]) if options else None
+    return " or ".join([*options, *([row.file_options] if row.file_options else [])]) if options else None
 
 
-def spec_of(name: str) -> NetworkSpec:
+def spec_of(class_name: str) -> NetworkSpec:
     """The row of the network whose class has this name."""
-    return next(spec for spec in NETWORKS if spec.name == name)
+    return next(spec for spec in NETWORKS if spec.class_name == class_name)
 
 
 def published_by(name: str) -> NetworkSpec | None:
@@ -195,13 +195,13 @@ def identify(names: Collection[str], family: str | None = None) -> NetworkSpec |
     return max(fitting, key=lambda spec: len(spec.tensors), default=None)
 
 
-def choose(family: str, name: str | None, weights_given: bool) -> Method | None:
+def choose_method(family: str, name: str | None, weights_given: bool) -> Method | None:
     """The method that `--method` names; without one the default, or None where the given weights identify it.
 
     Raises UsageError for a method that the family does not have, and for weights that nothing would use.
     """
     if name is None:
-        return None if weights_given else default(family)
+        return None if weights_given else default_method(family)
     found = {method.name: method for method in methods(family)}.get(name)
     if found is None:
         known = [method.name for method in methods(family)]
@@ -211,7 +211,7 @@ def choose(family: str, name: str | None, weights_given: bool) -> Method | None:
     return found
 
 
-def check(method: Method | None, path: str, network: NetworkSpec) -> None:
+def check_method(method: Method | None, path: str, network: NetworkSpec) -> None:
     """Raises WeightsError when the file at `path` holds a `network` that is not of `method`; None accepts any."""
     if method is not None and network not in method.networks:
         wanted = " or ".join(spec.title for spec in method.networks)

@@ -12,7 +12,7 @@ from cn.options import Option
 
 METHOD_PANEL = "Method"
 CANNY_PANEL, LINES_PANEL, SOFT_PANEL, SCRIBBLE_PANEL = "Canny", "Lines", "Soft edges", "Scribble"
-PEOPLE_PANEL, CLASSES_PANEL, NORMALS_PANEL = "People", "Classes", "Normals"
+POSE_PANEL, SEGMENTATION_PANEL, NORMALS_PANEL = "Pose", "Segmentation", "Normals"
 
 MLSD_LENGTH, LSD_LENGTH = 0.1, 0.06
 """The default of `HoughSettings.length` for each method, in its unit."""
@@ -23,6 +23,11 @@ OPENPOSE_SCALES = (0.5,)
 Preprocessing = Literal["released", "midas"]
 InvalidColor = Literal["flat", "gray", "black"]
 Style = Literal["released", "v1.1"]
+
+
+def _style(word: str) -> str:
+    """Also accepts v11 on the command line, which cn 0.1 had."""
+    return "v1.1" if word == "v11" else word
 
 
 @dataclass(frozen=True)
@@ -158,9 +163,9 @@ class PeopleSettings:
     min_keypoints: Annotated[
         float,
         Option(
-            "Fraction of all keypoints that makes a person: if nobody has it, nothing was found "
-            "([b]--on-empty[/b]). The default is the paper's rule.",
-            panel=PEOPLE_PANEL,
+            "An image counts as empty ([b]--on-empty[/b]) unless at least one person shows this fraction of the "
+            "keypoints. The default is the paper's rule.",
+            panel=POSE_PANEL,
             metavar="FRACTION",
             min=0,
             max=1,
@@ -174,8 +179,10 @@ class BodySettings(PeopleSettings):
         Style,
         Option(
             "How skeletons are drawn: as the released 1.0 control was trained, or as those of 1.1 and later.",
-            panel=PEOPLE_PANEL,
-            choices=("released", "v11"),
+            panel=POSE_PANEL,
+            metavar="[released|v1.1]",
+            parse=_style,
+            completions=("released", "v1.1"),
         ),
     ] = "released"
 
@@ -186,7 +193,7 @@ class PifPafSettings(PeopleSettings):
         int | None,
         Option(
             "Resize the longer side to this for the network, which was trained with 513.",
-            panel=PEOPLE_PANEL,
+            panel=POSE_PANEL,
             metavar="PIXELS",
             min=33,
             max=8192,
@@ -197,8 +204,10 @@ class PifPafSettings(PeopleSettings):
         Literal["pifpaf", "released", "v1.1"],
         Option(
             "How skeletons are drawn: 17 joints as OpenPifPaf does, or 18 as for [b]openpose[/b].",
-            panel=PEOPLE_PANEL,
-            choices=("pifpaf", "released", "v11"),
+            panel=POSE_PANEL,
+            metavar="[pifpaf|released|v1.1]",
+            parse=_style,
+            completions=("pifpaf", "released", "v1.1"),
         ),
     ] = "pifpaf"
 
@@ -222,7 +231,7 @@ class PoseFileSettings:
 class Ade20kSettings:
     swapped_channels: Annotated[
         bool,
-        Option("Give the network red and blue swapped, as the released annotator does.", panel=CLASSES_PANEL),
+        Option("Give the network red and blue swapped, as the released annotator does.", panel=SEGMENTATION_PANEL),
     ] = False
 
 
@@ -230,5 +239,7 @@ class Ade20kSettings:
 class CocoSettings:
     multi_scale: Annotated[
         bool,
-        Option("Use three scales, as the network's authors evaluate it; nearly twice as slow.", panel=CLASSES_PANEL),
+        Option(
+            "Use three scales, as the network's authors evaluate it; nearly twice as slow.", panel=SEGMENTATION_PANEL
+        ),
     ] = False

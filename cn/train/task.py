@@ -19,7 +19,7 @@ from cn.model.config import Prediction
 from cn.train.config import CONFIG_FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.state import State, find_state
-from cn.weights.bundled import BASE_NAME, find, lasting
+from cn.weights.bundled import BASE_NAME, find, portable_name
 
 _KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
 _CHECKED_PAIRS = 256
@@ -79,11 +79,11 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
     """
     _check_folder(run, overwrite)
     given = dict(given)
-    base_name = lasting(given.pop("base", BASE_NAME), role="base")
+    base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
     init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
     if init is not None:
-        given["init_from"] = lasting(given["init_from"], role="control")
+        given["init_from"] = portable_name(given["init_from"], role="control")
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")

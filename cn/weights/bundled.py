@@ -30,7 +30,7 @@ class Weights:
     role: Role
     kind: str | None
     """The condition that a control was trained for."""
-    base: str | None
+    base_sha256: str | None
     """For a control: the hash of its base."""
     parameters: int
     size: int
@@ -49,7 +49,7 @@ class Weights:
             "name": self.name,
             "role": self.role,
             "kind": self.kind,
-            "base": self.base,
+            "base": self.base_sha256,
             "parameters": self.parameters,
             "size": self.size,
             "sha256": self.sha256,
@@ -92,7 +92,7 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
     raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
 
 
-def lasting(name_or_path: str, *, role: Role = "unknown") -> str:
+def portable_name(name_or_path: str, *, role: Role = "unknown") -> str:
     """A name that is valid in any folder: a bundled name as it is, or an absolute path. Raises as `find`."""
     bundled_file = find(name_or_path, role=role).parent == FOLDER and os.sep not in name_or_path
     return name_or_path if bundled_file else os.path.abspath(name_or_path)
@@ -123,9 +123,10 @@ def describe(path: str | os.PathLike[str]) -> Weights:
         path=Path(path),
         role=role if role in ("base", "control") else "unknown",
         kind=metadata.get("kind"),
-        base=metadata.get("base_sha256") or None,
+        base_sha256=metadata.get("base_sha256") or None,
         parameters=sum(entry.elements for entry in archive.entries.values()),
         size=Path(path).stat().st_size,
+        # Headers written by version 0.1 have the second spelling.
         license=metadata.get("license") or metadata.get("licence"),
         metadata=metadata,
     )

@@ -31,7 +31,7 @@ class PublishedFile:
     """One published file of weights."""
 
     name: str
-    """What a person types: lower case, unique, not the name of a condition."""
+    """Name on the command line: lower case, unique, not the name of a condition."""
     file: str
     about: str
     license: str
@@ -111,7 +111,7 @@ def known(name: str) -> PublishedFile | None:
     return None
 
 
-def here(entry: PublishedFile) -> Path | None:
+def find_local(entry: PublishedFile) -> Path | None:
     """Where `entry` is on this machine: our folder, then other programs' caches; None when it is nowhere.
 
     The length has to be right where it is known exactly; the hash was checked when the file was downloaded.
@@ -123,7 +123,7 @@ def here(entry: PublishedFile) -> Path | None:
 
 
 def locate(name: str, given: str | os.PathLike[str] | None = None, *, otherwise: str = "") -> Path:
-    """The file to load: what was `given` (`--weights FILE`) wins, else the published file `name`, if it is here.
+    """The file to load: `given` (`--weights FILE`) takes precedence over the published file `name`, if it is here.
 
     Raises WeightsError that names the file, the command that gets it and the folder where it belongs, and adds
     `otherwise`: what can be done without it. Never touches the network.
@@ -134,7 +134,7 @@ def locate(name: str, given: str | os.PathLike[str] | None = None, *, otherwise:
             what = "is not a file" if os.path.exists(given) else "no such weights file"
             raise WeightsError(f"{what}; give the path of {entry.file}", path=given)
         return Path(given)
-    if (found := here(entry)) is not None:
+    if (found := find_local(entry)) is not None:
         return found
     folder = cache.folder()
     elsewhere = f", or put the file into {folder}, or give it with --weights{otherwise}"

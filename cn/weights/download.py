@@ -74,7 +74,7 @@ def pull(entry: PublishedFile, *, offline: bool = False, progress: Progress = la
     Raises WeightsError, in one line, when the network is forbidden, no URL has the file, the transfer was interrupted
     (the partial file is kept), or the content is not the published file; InputError when it cannot be written.
     """
-    if (path := catalog.here(entry)) is not None:
+    if (path := catalog.find_local(entry)) is not None:
         verdict = catalog.check(entry, path)
         if verdict.problem is None:
             return Downloaded(path, 0, verdict.sha256, verdict.hash_known)

@@ -14,7 +14,7 @@ from cn.detect.lines.lineart import DARK, WHITE
 from cn.detect.lines.scribble_augmentation import augmented_scribble, random_augmentation
 from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
 from cn.detect.nets.cpu import optimize_for_cpu
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.surfaces import depth, normal
 from cn.detect.surfaces.normal import BGR
 from cn.files import sha256
@@ -102,8 +102,8 @@ def test_published_weights_draw_lines_and_edges_and_their_hash_is_kept(tmp_path)
         stated = {**params, "convention": get(kind).convention}
         assert info == ConditionInfo(kind, detector, stated, sha256(weights))
     with one_thread():
-        soft = hed.soft_edges(optimize_for_cpu(open_net("hed", TIN)), house(1)[None])[0]
-        (found,) = lines.mlsd_lines(optimize_for_cpu(open_net("hough", MLSD)), house(1)[None])
+        soft = hed.soft_edges(optimize_for_cpu(load_net("hed", TIN)), house(1)[None])[0]
+        (found,) = lines.mlsd_lines(optimize_for_cpu(load_net("hough", MLSD)), house(1)[None])
     assert np.array_equal(the_map(tmp_path / "hed1/sub/1.png"), soft)
     assert np.array_equal(the_map(tmp_path / "hough1/sub/1.png"), lines.draw_lines(found, (96, 130)))
     assert np.array_equal(the_map(tmp_path / "scribble1/sub/1.png"), scribble.released_scribble(soft))
@@ -188,7 +188,7 @@ def test_depth_and_normals_by_midas(made_up, tmp_path):
     for kind, *options in (("depth",), ("normal", "--strength", "0.05", "--bgr")):
         done = cn("detect", kind, "a.png", f"{kind}.png", *options, "--weights", weights, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    network = optimize_for_cpu(open_net("depth", weights))
+    network = optimize_for_cpu(load_net("depth", weights))
     (inverse,) = depth.inverse_depth(network, [house()])
     near = depth.depth_map(inverse, (96, 130))
     normals = normal.normal_from_depth(inverse, (96, 130), strength=0.05)
@@ -209,7 +209,7 @@ def test_line_drawings_by_anime2sketch(made_up, tmp_path):
     weights = made_up["sketch"]
     done = cn("detect", "lineart", "a.png", "b.png", "--weights", weights, "--invert", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (drawn,) = lineart.sketches(optimize_for_cpu(open_net("lineart", weights)), house()[None], invert=True)
+    (drawn,) = lineart.sketches(optimize_for_cpu(load_net("lineart", weights)), house()[None], invert=True)
     assert np.array_equal(the_map(tmp_path / "b.png"), drawn)
     info = info_of(tmp_path / "b.png")
     assert (info.detector, info.weights_sha256, info.params["convention"]) == ("Anime2Sketch", sha256(weights), DARK)

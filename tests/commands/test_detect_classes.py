@@ -1,4 +1,4 @@
-"""`cn detect ade20k|coco|palette` through the command line: painted maps, ids, labels of the data sets, the colors."""
+"""`cn detect ade20k|coco|palette` through the command line: painted maps, ids, dataset labels, the colors."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from cn import images
 from cn.conditions import ConditionInfo, get
 from cn.detect.nets.cpu import optimize_for_cpu
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.network import open_network
 from cn.detect.segmentation import labels, networks
 from cn.detect.segmentation.detectors import Ade20kDetector, CocoDetector, CocoLabels, colored
@@ -49,9 +49,9 @@ def test_maps_and_ids_are_those_of_the_functions_and_say_so(kind, weights, tmp_p
     assert done.returncode == 0, done.stderr
     image = images.read(tmp_path / "a.png")
     if kind == "ade20k":
-        (ids,) = networks.ade20k_ids(optimize_for_cpu(open_net("ade20k", weights[kind])), [image])
+        (ids,) = networks.ade20k_ids(optimize_for_cpu(load_net("ade20k", weights[kind])), [image])
     else:
-        (ids,) = networks.coco_ids(optimize_for_cpu(open_net("coco", weights[kind])), [image])
+        (ids,) = networks.coco_ids(optimize_for_cpu(load_net("coco", weights[kind])), [image])
     palette = {"ade20k": ADE20K, "coco": COCO_STUFF}[kind]
     assert np.array_equal(the_map(tmp_path / "b.png"), paint(ids, palette))
     assert np.array_equal(the_map(tmp_path / "ids" / "b.png"), ids)
@@ -106,7 +106,7 @@ def test_labels_of_data_sets_are_painted(kind, layout, stored, tmp_path):
     assert (tmp_path / "out" / "b.png").exists() == (layout == "ids")
     info = ConditionInfo.from_text(images.read_info(tmp_path / "out" / "sub" / "a.png"))
     assert info is not None
-    assert (info.detector, info.params["layout"]) == ("labels of the data set", layout)
+    assert (info.detector, info.params["layout"]) == ("dataset labels", layout)
 
 
 def test_labels_are_resized_without_new_colors(tmp_path):
@@ -166,9 +166,12 @@ def test_every_layout_is_offered():
     import inspect
     from typing import get_args
 
-    from cn.commands.detect import classes
+    from cn.commands.detect import segmentation
 
-    for kind, command, more in (("ade20k", classes.ade20k, {"colors"}), ("coco", classes.coco, {"colors", "panoptic"})):
+    for kind, command, more in (
+        ("ade20k", segmentation.ade20k, {"colors"}),
+        ("coco", segmentation.coco, {"colors", "panoptic"}),
+    ):
         annotation = inspect.signature(command).parameters["from_labels"].annotation
         offered = {word for part in get_args(get_args(annotation)[0]) for word in get_args(part)}
         assert offered == set(labels.READERS[kind]) | more

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cn.detect.lines import hough
 from cn.detect.nets.cpu import optimize_for_cpu
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.network import open_network
 from cn.detect.surfaces import depth
 from cn.detect.surfaces.depth import DepthDetector
@@ -34,7 +34,7 @@ def test_records_say_what_was_found(tmp_path):
 def test_networks_say_how_near_and_how_flat(made_up):
     network = open_network("depth", str(made_up["midas"]))
     (near,) = DepthDetector(network).detect([house()], ["a"])
-    (inverse,) = depth.inverse_depth(optimize_for_cpu(open_net("depth", made_up["midas"])), [house()])
+    (inverse,) = depth.inverse_depth(optimize_for_cpu(load_net("depth", made_up["midas"])), [house()])
     assert near.found == {"nearest": round(float(inverse.max()), 4), "farthest": round(float(inverse.min()), 4)}
     (flat,) = NormalDetector(network, strength=1e4).detect([house()], ["a"])
     assert flat.found["flat"] > 0.9

@@ -22,8 +22,8 @@ from tests.helpers.detect_cases import TIN, house, info_of, needs_real, photogra
 
 def test_images_of_several_sizes_share_batches_and_keep_their_order(made_up):
     network = open_network("hed", str(made_up["hed"]))
-    assert network.name == "ControlNetHED"
-    by_two = replace(network, compute=ComputeSettings(batch=2))
+    assert network.class_name == "ControlNetHED"
+    by_two = replace(network, compute=ComputeSettings(batch_size=2))
     houses = [house(0), house(1, 64, 80), house(2), house(3), house(4, 64, 80)]
     together = HedDetector(by_two).maps(houses)
     alone = HedDetector(network).maps(houses)
@@ -65,7 +65,7 @@ def test_a_missing_map_is_regenerated_with_the_same_batch_composition(made_up, t
             return super().detect(images, keys)
 
     (tmp_path / "out" / "3.png").unlink()
-    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch=3))
+    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch_size=3))
     found = inputs.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES, recursive=True)
     todo = list(jobs.of(found, str(tmp_path / "out")))
     outcomes = list(batch.run(batch.Pipeline(Counting(network)), todo, 5, 2))
@@ -83,7 +83,7 @@ def test_one_that_spoils_its_batch_fails_alone(made_up, tmp_path):
 
     folder = photographs(tmp_path / "in", count=5)
     found = inputs.find(str(folder), "", suffixes=images.SUFFIXES, recursive=True)
-    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch=5))
+    network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch_size=5))
     todo = list(jobs.of(found, str(tmp_path / "out")))
     outcomes = {o.path: o for o in batch.run(batch.Pipeline(Picky(network)), todo, 5, 2)}
     assert {path for path, o in outcomes.items() if o.status == "failed"} == {str(folder / "2.png")}
@@ -158,7 +158,7 @@ def test_midas_is_fed_as_asked(made_up, tmp_path):
 
 def test_threads_are_bounded_by_work_cores_and_memory(made_up, monkeypatch):
     network = open_network("hed", str(made_up["hed"]))
-    gpu = replace(network, compute=ComputeSettings("cuda", batch=8))
+    gpu = replace(network, compute=ComputeSettings("cuda", batch_size=8))
     monkeypatch.setattr(workers, "available_cpus", lambda: 16)
     monkeypatch.setattr(workers, "available_memory", lambda: 10 * workers.MEMORY)
     assert [workers.workers(HedDetector(network), count) for count in (1, 3, 100)] == [1, 3, 10]

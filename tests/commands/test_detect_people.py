@@ -11,7 +11,7 @@ from PIL import Image
 from cn import images
 from cn.conditions import get
 from cn.detect.nets.cpu import optimize_for_cpu
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.nets.pifpaf import ShuffleNetV2K16
@@ -53,7 +53,7 @@ def test_poses_are_those_of_the_functions_and_say_so(weights, tmp_path):
     words = ("--weights", weights["body"], "--keypoints", "poses", "--json", "--device", "cpu")
     done = cn("detect", "pose", "a.png", "b.png", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    network = optimize_for_cpu(open_net("openpose", weights["body"]))
+    network = optimize_for_cpu(load_net("openpose", weights["body"]))
     (people,) = openpose.find_people(network, images.read(tmp_path / "a.png")[None])
     poses = ImagePoses(people.keypoints, np.zeros((len(people.keypoints), 2, 21, 3)), 64, 96)
     assert np.array_equal(images.read(tmp_path / "b.png"), skeleton.draw(poses.people, 64, 96))

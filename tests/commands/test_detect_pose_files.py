@@ -15,12 +15,12 @@ from tests.helpers.detect_cases import info_of
 from tests.helpers.people_cases import NO_HANDS, few, poses
 
 
-@pytest.mark.parametrize("style", ["released", "v11"])
+@pytest.mark.parametrize("style", ["released", "v1.1", "v11"])
 def test_poses_from_json_are_drawn_as_those_that_are_detected(style, tmp_path):
     poses(tmp_path / "a.json", person())
     done = cn("detect", "openpose", "a.json", "a.png", "--from-json", "--style", style, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    drawn = skeleton.draw([person()], 256, 256, "v1.1" if style == "v11" else "released")
+    drawn = skeleton.draw([person()], 256, 256, "released" if style == "released" else "v1.1")
     assert np.array_equal(images.read(tmp_path / "a.png"), drawn)
     record = json.loads(done.stdout)
     assert record["size"] == [256, 256]

@@ -103,9 +103,16 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
 def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     Image.fromarray(house()).save(path)
-    file = catalog.find(registry.default("hed").weights).file
+    file = catalog.find(registry.default_method("hed").weights).file
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(catalog, "here", lambda entry: made_up["hed"] if entry.file == file else None)
+    monkeypatch.setattr(catalog, "find_local", lambda entry: made_up["hed"] if entry.file == file else None)
     (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
     network = open_network("hed", str(made_up["hed"]), ComputeSettings.from_options())
     assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])
+
+
+def test_options_without_an_effect_are_named():
+    from cn.commands.detect.network_options import HedNetworkOptions
+
+    with pytest.raises(UsageError, match="gradient has no network: leave out --device and --batch-size"):
+        HedNetworkOptions("gradient", device="cpu", batch_size=2).check()

@@ -10,8 +10,8 @@ from tests.helpers.detect_cases import FAMILIES
 
 
 def test_every_condition_has_one_row():
-    assert sorted(row.kind for row in registry.KINDS) == sorted(conditions.KINDS)
-    used = {family for row in registry.KINDS for family in (row.family, row.second_family) if family}
+    assert sorted(row.kind for row in registry.KIND_SPECS) == sorted(conditions.KINDS)
+    used = {family for row in registry.KIND_SPECS for family in (row.family, row.second_family) if family}
     assert used == set(FAMILIES)
     assert registry.kinds_of("hed") == ("hed", "scribble")
     assert registry.kinds_of("depth") == ("depth", "normal")
@@ -51,7 +51,7 @@ def test_the_methods_of_a_family_are_those_of_its_rows_in_their_order():
     assert named["openpifpaf"] == ["k16", "k30"]
     for family in FAMILIES:
         assert all(method.about for method in registry.methods(family)), family
-        assert registry.default(family).networks, f"the default of {family} is a network"
+        assert registry.default_method(family).networks, f"the default of {family} is a network"
 
 
 def test_of_two_rows_that_fit_the_more_specific_one_counts():
@@ -68,12 +68,12 @@ def test_of_two_rows_that_fit_the_more_specific_one_counts():
 
 def test_methods_that_do_not_exist_or_need_no_weights_are_refused():
     with pytest.raises(UsageError, match="--method is hed, tin or gradient, not 'canny'"):
-        registry.choose("hed", "canny", False)
+        registry.choose_method("hed", "canny", False)
     with pytest.raises(UsageError, match="--method gradient uses no weights"):
-        registry.choose("hed", "gradient", True)
-    assert registry.choose("hed", None, True) is None
+        registry.choose_method("hed", "gradient", True)
+    assert registry.choose_method("hed", None, True) is None
     with pytest.raises(WeightsError, match=r"^net\.pth: holds TIN, but --method hed takes HED") as caught:
-        registry.check(registry.default("hed"), "net.pth", registry.spec_of("TIN"))
+        registry.check_method(registry.default_method("hed"), "net.pth", registry.spec_of("TIN"))
     assert caught.value.path == "net.pth"
 
 
@@ -81,7 +81,7 @@ def test_the_tables_of_the_documentation_have_a_row_for_each_condition_and_comma
     from tools.doc_tables import commands_table, conditions_table
 
     rows = {line.split("|")[1].strip(" `"): line for line in conditions_table().splitlines()[2:]}
-    assert list(rows) == [row.kind for row in registry.KINDS]
+    assert list(rows) == [row.kind for row in registry.KIND_SPECS]
     assert "`mlsd-large`<br>`mlsd-tiny`" in rows["hough"]
     assert rows["canny"].endswith("| always |")
     assert rows["scribble"].count("as `hed`") == 3

@@ -69,6 +69,9 @@ class Stub(nn.Module):
 
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)
+    side = 384
+    midas_rule = "minimal"
+    default_preprocessing = "released"
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,8 +31,8 @@ def folder(tmp_path):
 def test_the_list(folder):
     base, canny, openpose = bundled.files(folder)
     assert [weights.name for weights in (base, canny, openpose)] == ["base", "canny", "openpose"]
-    assert (base.role, base.kind, base.base, base.parameters, base.license) == ("base", None, None, 18, "MIT")
-    assert (canny.role, canny.kind, canny.base, canny.parameters) == ("control", "canny", "ab" * 32, 7)
+    assert (base.role, base.kind, base.base_sha256, base.parameters, base.license) == ("base", None, None, 18, "MIT")
+    assert (canny.role, canny.kind, canny.base_sha256, canny.parameters) == ("control", "canny", "ab" * 32, 7)
     content = (folder / "canny.safetensors").read_bytes()
     assert canny.size == len(content)
     assert canny.sha256 == hashlib.sha256(content).hexdigest()

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.skipif(
 
 def test_headers():
     base, *controls = bundled.files()
-    assert (base.name, base.role, base.base) == ("base", "base", None)
+    assert (base.name, base.role, base.base_sha256) == ("base", "base", None)
     assert [(c.name, c.role, c.kind) for c in controls] == [(kind, "control", kind) for kind in KINDS]
     assert {weights.license for weights in (base, *controls)} == {"CC0-1.0"}
-    assert {control.base for control in controls} == {base.sha256}
+    assert {control.base_sha256 for control in controls} == {base.sha256}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -135,7 +135,7 @@ def test_a_given_file_wins(folder, tmp_path):
 
 def test_a_file_of_the_wrong_length_is_not_used(folder):
     put(folder / "TIN2.pth", 987_379)
-    assert catalog.here(catalog.find("tin2")) is None
+    assert catalog.find_local(catalog.find("tin2")) is None
     with pytest.raises(WeightsError, match=r"TIN2\.pth: is damaged .* cn weights pull tin2"):
         catalog.locate("tin2")
     put(folder / "TIN2.pth", 987_380)
@@ -149,7 +149,7 @@ def test_other_programs_caches_are_searched(tmp_path, monkeypatch):
     default = put(tmp_path / "caches/huggingface/hub" / inside, entry.size)
     assert catalog.locate(entry.name) == default
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    assert catalog.here(entry) is None
+    assert catalog.find_local(entry) is None
     assert catalog.locate(entry.name, default) == default
     moved = put(tmp_path / "home/hub" / inside, entry.size)
     assert catalog.locate(entry.name) == moved

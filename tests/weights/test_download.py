@@ -42,7 +42,7 @@ def test_interrupted_and_resumed_by_the_next_pull(server, folder):
     with pytest.raises(WeightsError, match=r"net\.pth: .*interrupted.* 0\.4 MB are kept, and the same command resumes"):
         pulling.pull(net)
     assert names(folder) == [PART]
-    assert catalog.here(net) is None
+    assert catalog.find_local(net) is None
     seen = []
     done = pulling.pull(net, progress=lambda done, total: seen.append(done))
     assert done.fetched == len(CONTENT) - 400_000

@@ -18,7 +18,7 @@ def table(server, monkeypatch):
     server.routes["/a.pth"] = server.routes["/b.pth"] = Sends()
     files = tuple(entry(server.url(f"/{name}.pth"), name=name) for name in "abc")
     monkeypatch.setattr(catalog, "files", lambda: files)
-    hed = registry.default("hed").networks[0]
+    hed = registry.default_method("hed").networks[0]
     monkeypatch.setattr(registry, "published_by", lambda name: hed if name in "abc" else None)
     return files
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from cn.commands.detect import classes, lines, people, surfaces
+from cn.commands.detect import lines, pose, segmentation, surfaces
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -13,11 +13,11 @@ def _detect() -> None:
 
 
 _COMMANDS = (
-    *(lines.canny, lines.hough, lines.hed, lines.scribble, people.openpose, people.openpifpaf),
-    *(classes.ade20k, classes.coco, surfaces.depth, surfaces.normal, lines.lineart),
+    *(lines.canny, lines.hough, lines.hed, lines.scribble, pose.openpose, pose.openpifpaf),
+    *(segmentation.ade20k, segmentation.coco, surfaces.depth, surfaces.normal, lines.lineart),
 )
 for _command in _COMMANDS:
     app.command()(_command)
-app.command("pose", hidden=True)(people.openpose)
-app.command("seg", hidden=True)(classes.ade20k)
-app.command()(classes.palette)
+app.command("pose", hidden=True)(pose.openpose)
+app.command("seg", hidden=True)(segmentation.ade20k)
+app.command()(segmentation.palette)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cn.commands.detect.networks import HedNetwork, HoughNetwork, LineartNetwork
+from cn.commands.detect.network_options import HedNetworkOptions, HoughNetworkOptions, LineartNetworkOptions
 from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given
 from cn.detect.settings import (
@@ -44,7 +44,7 @@ def canny(given: Given[CannySettings]) -> Task:
 
 
 @shared
-def hough(given: Given[HoughSettings], network: HoughNetwork) -> Task:
+def hough(given: Given[HoughSettings], network: HoughNetworkOptions) -> Task:
     """Straight lines: white, one pixel wide, on black.
 
     An image without straight lines gives a black map ([b]--on-empty[/b]).
@@ -56,7 +56,7 @@ def hough(given: Given[HoughSettings], network: HoughNetwork) -> Task:
 
 
 @shared
-def hed(given: Given[HedSettings], network: HedNetwork) -> Task:
+def hed(given: Given[HedSettings], network: HedNetworkOptions) -> Task:
     """Soft edges: boundaries in shades of gray on black, white where certain."""
     return network_task("hed", network, given)
 
@@ -73,7 +73,7 @@ def scribble(
         ),
     ] = False,
     *,
-    network: HedNetwork,
+    network: HedNetworkOptions,
 ) -> Task:
     """Scribbles: thick white strokes (255) on black (0), nothing between.
 
@@ -95,7 +95,7 @@ def scribble(
 
 
 @shared
-def lineart(given: Given[LineartSettings], network: LineartNetwork) -> Task:
+def lineart(given: Given[LineartSettings], network: LineartNetworkOptions) -> Task:
     """Line drawings: white lines on black; with [b]--invert[/b] dark lines on white."""
     return network_task("lineart", network, given)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from cn import console
-from cn.commands.detect.networks import NetworkChoice, networks_text
+from cn.commands.detect.network_options import NetworkOptions, networks_text
 from cn.commands.options import OUTPUT_PANEL, Given, Json, Overwrite, Quiet, Workers, with_options
 from cn.conditions import KINDS
 from cn.errors import InputError, PartialError, UsageError
@@ -88,7 +88,7 @@ class Task:
     """The folder for sidecar files (`Detection.sidecar`)."""
 
 
-def network_task(kind: str, network: NetworkChoice, given: Given[Any], *, sidecars: str | None = None) -> Task:
+def network_task(kind: str, network: NetworkOptions, given: Given[Any], *, sidecars: str | None = None) -> Task:
     """A kind's detector with the network that was chosen. Raises UsageError for options that contradict each other."""
     network.check()
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cn.commands.detect.networks import DepthNetwork
+from cn.commands.detect.network_options import DepthNetworkOptions
 from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given
 from cn.detect.settings import METHOD_PANEL, DepthSettings, InvalidSettings, NormalSettings
@@ -23,7 +23,7 @@ FromDepth = Annotated[
 
 
 @shared
-def depth(given: Given[DepthSettings], from_depth: FromDepth = False, *, network: DepthNetwork) -> Task:
+def depth(given: Given[DepthSettings], from_depth: FromDepth = False, *, network: DepthNetworkOptions) -> Task:
     """Depth: inverse depth, scaled to 0–255; the nearest is white, the farthest black.
 
     Photographs need the weights of a network. [b]--from-depth[/b] makes such a map from depth of a camera or a renderer
@@ -62,7 +62,7 @@ def normal(
         ),
     ] = None,
     *,
-    network: DepthNetwork,
+    network: DepthNetworkOptions,
 ) -> Task:
     """Normals, RGB: red where a surface faces left, green up, blue the viewer; (127, 127, 255) is flat.
 
@@ -91,6 +91,6 @@ def normal(
     return Task(lambda: MeasuredNormals(focal=focal, **measured, **given), MeasuredNormals.suffixes)
 
 
-def _check_no_network(option: str, given: Given[Any], network: DepthNetwork) -> None:
+def _check_no_network(option: str, given: Given[Any], network: DepthNetworkOptions) -> None:
     if network.method is not None or "preprocessing" in given or network.is_given:
-        raise UsageError(f"{option} needs no network: leave out --method, --weights and the like")
+        raise UsageError(f"{option} needs no network: leave out --method, --weights and the network's other options")

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 TIN_SCALES = (0.5, 1.0, 1.5)
 """The sizes, relative to the image, whose maps TIN's authors average."""
 
-TILE, MARGIN = 1024, 128
-"""Larger images are processed in square tiles of this side, with this margin around each.
+TILE = 1024
+"""Larger images are processed in square tiles of this side in pixels: a multiple of 16, as is `MARGIN`, so that pooling
+has the same grid in every tile."""
 
-The receptive field of HED reaches 122 pixels. Both are multiples of 16, so pooling has the same grid in every tile."""
+MARGIN = 128
+"""Pixels added around each tile: more than the 122 that HED's receptive field reaches."""
 
 
 def soft_edges(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -45,7 +47,8 @@ def soft_edges(network: "nn.Module", images: NDArray[np.uint8]) -> NDArray[np.ui
     methods = {ControlNetHED: _controlnet_hed, BSDS500HED: _bsds500_hed, TIN: _tin}
     if type(network) not in methods:
         raise TypeError(f"{type(network).__name__} is not a soft edge network")
-    method, (count, height, width) = methods[type(network)], images.shape[:3]
+    method = methods[type(network)]
+    count, height, width = images.shape[:3]
     edges = np.empty((count, height, width), np.uint8)
     tile = TILE if max(height, width) > TILE + 2 * MARGIN else max(height, width)
     with torch.inference_mode():
@@ -132,8 +135,8 @@ class HedDetector(HedSettings, OptionalNetworkDetector):
         if self.network is None:
             edges = [gradient_soft_edge(image) for image in images]
         else:
-            net = self.network.ready()
-            edges = batch_by_size(images, self.batch_size, lambda n: soft_edges(net, n))
+            net = self.network.module()
+            edges = batch_by_size(images, self.batch_size, lambda stack: soft_edges(net, stack))
         return [three_levels(one) for one in edges] if self.safe else edges
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:

@@ -116,8 +116,10 @@ class HoughDetector(HoughSettings, OptionalNetworkDetector):
         if self.network is None:
             found = [lsd_lines(image, self.min_length) for image in images]
         else:
-            net = self.network.ready()
-            found = batch_by_size(images, self.batch_size, lambda n: mlsd_lines(net, n, self.score, self.min_length))
+            net = self.network.module()
+            found = batch_by_size(
+                images, self.batch_size, lambda stack: mlsd_lines(net, stack, self.score, self.min_length)
+            )
         return [
             Detection(draw_lines(some, image.shape[:2]), {"lines": len(some)}, empty=not len(some))
             for some, image in zip(found, images, strict=True)

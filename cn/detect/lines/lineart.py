@@ -86,6 +86,6 @@ class LineartDetector(LineartSettings, OptionalNetworkDetector):
         if self.network is None:
             made = [standard_lineart(image) for image in images]
         else:
-            net = self.network.ready()
-            made = batch_by_size(images, self.batch_size, lambda n: sketches(net, n))
+            net = self.network.module()
+            made = batch_by_size(images, self.batch_size, lambda stack: sketches(net, stack))
         return [line_detection(one, "lines", 255 - one if self.invert else one) for one in made]

@@ -22,7 +22,7 @@ from cn.text import first_names, shown
 N = TypeVar("N", bound=nn.Module)
 
 
-def open_net(family: str, source: Archive | Path | str) -> nn.Module:
+def load_net(family: str, source: Archive | Path | str) -> nn.Module:
     """The network of a family in a published file, identified by its tensors; see `load`.
 
     A class of `cn.detect.nets` with several variants has a class method `for_tensors` that takes names and shapes, and

@@ -4,7 +4,7 @@ Source: MiDaS blocks.py and midas_net_custom.py.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -91,3 +91,8 @@ class DepthNetwork(nn.Module):
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    side: int
+    """Side in pixels of the square images that the network was trained with."""
+    midas_rule: Literal["minimal", "upper_bound"]
+    """How MiDaS itself resizes images for this network (`cn.detect.surfaces.preprocessing.InputSize`)."""
+    default_preprocessing: Literal["released", "midas"]

@@ -38,6 +38,9 @@ class MidasSmall(DepthNetwork):
 
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
+    side = 256
+    midas_rule = "upper_bound"
+    default_preprocessing = "midas"
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,6 +30,7 @@ def find_people(
 
     `scales`: see `openpose_body.find_people`; the other networks ignore them. Images may have any size.
     """
+    from cn.detect.nets.keypoint_rcnn import KeypointRCNN
     from cn.detect.nets.openpose import BodyNetwork
     from cn.detect.nets.openpose_light import LightBodyNetwork
 
@@ -37,7 +38,9 @@ def find_people(
         return openpose_body.find_people(network, images, scales)
     if isinstance(network, LightBodyNetwork):
         return openpose_light.find_people(network, images)
-    return keypoint_rcnn.find_people(network, images)
+    if isinstance(network, KeypointRCNN):
+        return keypoint_rcnn.find_people(network, images)
+    raise TypeError(f"{type(network).__name__} is not a pose network")
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,19 @@ class OpenPoseDetector(BodySettings, NetworkDetector):
 
     def info(self, key: str) -> ConditionInfo:
         settings: dict[str, Any] = {"style": self.style, "hands": self.hands is not None}
-        if self.network.name == "BodyNetwork":
+        if self.network.spec.method == "openpose":
             settings["scales"] = list(self.scales)
         if self.hands is not None:
             settings |= {"hand_scales": list(self.hand_scales), "hand_weights_sha256": self.hands.sha256}
         return self.condition_info(self.network.title, settings)
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        network = self.network.ready()
-        per_image = batch_by_size(images, self.batch_size, lambda n: find_people(network, n, self.scales))
+        network = self.network.module()
+        per_image = batch_by_size(images, self.batch_size, lambda stack: find_people(network, stack, self.scales))
         return [self._detection(image, people.keypoints) for image, people in zip(images, per_image, strict=True)]
 
     def _detection(self, image: NDArray[np.uint8], people: NDArray[np.float64]) -> Detection:
         hands = np.zeros((len(people), 2, 21, 3))
         if self.hands is not None:
-            hands = find_hands(self.hands.ready(), image, people, self.hand_scales, self.hands.batch)
+            hands = find_hands(self.hands.module(), image, people, self.hand_scales, self.hands.batch_size)
         return openpose_detection(ImagePoses(people, hands, *image.shape[:2]), self.style, self.min_keypoints)

@@ -18,7 +18,7 @@ HEAT = 0.1
 """Confidence that a peak must exceed."""
 
 MAX_PEAKS = 200
-"""Maximum number of candidates for a joint, more than any crowd has; the highest are kept. Bounds time and memory."""
+"""Maximum number of candidates for a joint; the highest are kept. Bounds time and memory."""
 
 _CHUNK = 1 << 15
 """Pixels that are checked at a time: flat maps have millions of possible maxima."""

@@ -35,9 +35,9 @@ class ImagePoses:
 
 
 def shows_person(people: NDArray[np.floating], size: tuple[int, int], min_keypoints: float = PERSON_SHARE) -> bool:
-    """Whether an image of `size` = (height, width) shows the fraction `min_keypoints` of somebody's 18 keypoints.
+    """Whether at least one person shows the fraction `min_keypoints` of the 18 keypoints inside the image.
 
-    The paper's criterion for an image with a person. `people` is (n, 18, 3).
+    The paper's criterion for an image with a person. `people` is (n, 18, 3), `size` (height, width).
     """
     bodies = np.asarray(people, np.float64).reshape(-1, len(skeleton.JOINTS), 3)
     places = bodies[..., :2]

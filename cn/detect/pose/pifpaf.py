@@ -117,8 +117,8 @@ class PifPafDetector(PifPafSettings, NetworkDetector):
         return self.condition_info(self.network.title, {"style": self.style, "long_edge": self.long_edge})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        network = self.network.ready()
-        per_image = batch_by_size(images, self.batch_size, lambda n: find_people(network, n, self.long_edge))
+        network = self.network.module()
+        per_image = batch_by_size(images, self.batch_size, lambda stack: find_people(network, stack, self.long_edge))
         return [self._detection(one.keypoints, *image.shape[:2]) for one, image in zip(per_image, images, strict=True)]
 
     def _detection(self, people: NDArray[np.float64], height: int, width: int) -> Detection:

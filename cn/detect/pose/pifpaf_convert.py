@@ -17,20 +17,20 @@ METADATA = "cn.detector"
 def safetensors_of(archive: "Archive") -> "tuple[dict[str, Item], dict[str, str]]":
     """The tensors of a published file, unchanged and with the same names, and the metadata of a safetensors file.
 
-    The metadata holds the network, the license, and the name and hash of the published file. Raises what `open_net`
+    The metadata holds the network, the license, and the name and hash of the published file. Raises what `load_net`
     raises.
     """
     from cn import files
     from cn.archives.metadata import encode
     from cn.archives.write import copied
     from cn.detect import registry
-    from cn.detect.nets.loading import open_net
+    from cn.detect.nets.loading import load_net
     from cn.weights import catalog
 
-    spec = registry.spec_of(type(open_net("openpifpaf", archive)).__name__)
+    spec = registry.spec_of(type(load_net("openpifpaf", archive)).__name__)
     description = {
         "kind": "openpifpaf",
-        "network": spec.name,
+        "network": spec.class_name,
         "source": archive.path.name,
         "source_sha256": files.sha256(archive.path),
         "license": catalog.find(spec.weights[0]).license,

@@ -6,12 +6,11 @@ from numpy.typing import NDArray
 from cn.detect.detector import Detection
 from cn.detect.pose import json_format, skeleton
 from cn.detect.pose.people import PERSON_SHARE, ImagePoses, shows_person
+from cn.detect.settings import Style
 
 
-def openpose_detection(
-    poses: ImagePoses, style: skeleton.Style = "released", min_keypoints: float = PERSON_SHARE
-) -> Detection:
-    """The detection with skeletons of 18 joints; empty unless somebody shows this fraction of the keypoints."""
+def openpose_detection(poses: ImagePoses, style: Style = "released", min_keypoints: float = PERSON_SHARE) -> Detection:
+    """The detection with skeletons of 18 joints; empty unless a person shows this fraction of the keypoints."""
     pose_map = skeleton.draw(poses.people, poses.height, poses.width, style, poses.hands)
     return pose_detection(poses, pose_map, min_keypoints)
 

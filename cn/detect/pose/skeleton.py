@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Style = Literal["released", "v1.1"]
+from cn.detect.settings import Style
 
 JOINTS: tuple[str, ...] = (
     *("nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist"),

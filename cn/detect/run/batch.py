@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What is done with every image: read, detect, resize, write."""
+    """The steps for every image: read, detect, resize, write."""
 
     detector: Detector
     overwrite: bool = False
@@ -120,7 +120,7 @@ def run(pipeline: Pipeline, jobs: Iterable[Job], count: int, workers: int) -> Ge
 
 
 def process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
-    """Read, detect and write one batch; an image that fails does not affect the others."""
+    """Read, detect and write one batch; if an image fails, the others continue."""
     start = time.perf_counter()
     wanted = [job for job in batch if pipeline.overwrite or not pipeline.is_done(job)]
     outcomes = {job: _skip(pipeline, job) for job in batch if job not in wanted}

@@ -38,7 +38,7 @@ def of(sources: Sources, dst: str) -> Iterator[Job]:
     Raises UsageError where a result would replace an input image.
     """
     if sources.single:
-        yield _single(sources, dst)
+        yield _single_job(sources, dst)
         return
     if dst == "-":
         raise UsageError("standard output takes one image; name a folder for several images")
@@ -46,25 +46,25 @@ def of(sources: Sources, dst: str) -> Iterator[Job]:
         raise InputError("is a file, but a folder is needed there for several images", path=dst)
     if not os.path.exists(dst) and not dst.endswith(os.sep) and Path(dst).suffix.lower() in _IMAGE_SUFFIXES:
         raise UsageError(f"several images need a folder; name one, or add {os.sep} if it is one", path=dst)
-    if _among(sources, dst, ".png"):
+    if _may_overwrite_sources(sources, dst, ".png"):
         raise UsageError("the results would be written among the input images; name another folder", path=dst)
-    _refuse_links(sources, (job.output for job in _each(sources, dst)))
-    yield from _each(sources, dst)
+    _refuse_links(sources, (job.output for job in _folder_jobs(sources, dst)))
+    yield from _folder_jobs(sources, dst)
 
 
-def _each(sources: Sources, dst: str) -> Iterator[Job]:
-    taken = {key for _, group in _of_one_name(sources) for key in _several(group)}
-    for (below, stem), group in _of_one_name(sources):
+def _folder_jobs(sources: Sources, dst: str) -> Iterator[Job]:
+    taken = {key for _, group in _grouped_by_name(sources) for key in _more_than_one(group)}
+    for (folder, name), group in _grouped_by_name(sources):
         keys = list(group)
         for key in keys:
             # Without its suffix, unless another image of the folder has the same name.
-            short = os.path.join(below, stem)
+            short = os.path.join(folder, name)
             result = key if len(keys) > 1 or short in taken else short
             taken |= {result} if result == key else set()
-            yield from _of_one_file(sources, dst, key, result)
+            yield from _file_jobs(sources, dst, key, result)
 
 
-def _of_one_file(sources: Sources, dst: str, key: str, result: str) -> Iterator[Job]:
+def _file_jobs(sources: Sources, dst: str, key: str, result: str) -> Iterator[Job]:
     """The jobs of one file, usually one."""
     source = os.path.join(sources.root, key)
     if key not in sources.parts:
@@ -76,21 +76,21 @@ def _of_one_file(sources: Sources, dst: str, key: str, result: str) -> Iterator[
 def check_sidecars(sources: Sources, dst: str, folder: str, suffix: str) -> None:
     """Raises UsageError where sidecar files `folder`/NAME`suffix` would replace sources or results."""
     if sources.single:
-        job = _single(sources, dst)
+        job = _single_job(sources, dst)
         path = os.path.realpath(os.path.join(folder, f"{job.name}{suffix}"))
         replaced = [other for other in (job.source, job.output) if other != "-" and os.path.realpath(other) == path]
         if replaced:
             raise UsageError(f"{replaced[0]} would be replaced; name another folder", path=folder)
-    elif _among(sources, folder, suffix):
+    elif _may_overwrite_sources(sources, folder, suffix):
         raise UsageError("these files would be written among the input files; name another folder", path=folder)
     elif suffix == ".png" and os.path.realpath(folder) == os.path.realpath(dst):
         raise UsageError("maps with the same names are written there; name another folder", path=folder)
     else:
-        _refuse_links(sources, (os.path.join(folder, f"{job.name}{suffix}") for job in _each(sources, dst)))
+        _refuse_links(sources, (os.path.join(folder, f"{job.name}{suffix}") for job in _folder_jobs(sources, dst)))
 
 
-def _among(sources: Sources, folder: str, suffix: str) -> bool:
-    """Whether files with this suffix in a folder could be among the sources."""
+def _may_overwrite_sources(sources: Sources, folder: str, suffix: str) -> bool:
+    """Whether files with this suffix, written into a folder, could replace sources."""
     if suffix not in sources.suffixes:
         return False
     where, root = os.path.realpath(folder), os.path.realpath(sources.root or ".")
@@ -109,21 +109,22 @@ def _refuse_links(sources: Sources, results: Iterable[str]) -> None:
 
 def collisions(sources: Sources) -> int:
     """How many images keep their suffix in the result's name, because another one has the same name."""
-    sizes = (sum(1 for _ in group) for _, group in _of_one_name(sources))
+    sizes = (sum(1 for _ in group) for _, group in _grouped_by_name(sources))
     return sum(size for size in sizes if size > 1)
 
 
-def _several(group: Iterator[str]) -> list[str]:
+def _more_than_one(group: Iterator[str]) -> list[str]:
+    """The images of a group if they share their name, else none."""
     keys = list(group)
     return keys if len(keys) > 1 else []
 
 
-def _of_one_name(sources: Sources) -> Iterator[tuple[tuple[str, str], Iterator[str]]]:
+def _grouped_by_name(sources: Sources) -> Iterator[tuple[tuple[str, str], Iterator[str]]]:
     """(folder, name without suffix) and the images with that name."""
     return groupby(sources.keys, key=lambda key: split(key, sources.suffixes)[:2])
 
 
-def _single(sources: Sources, dst: str) -> Job:
+def _single_job(sources: Sources, dst: str) -> Job:
     (key,) = sources.keys
     source = os.path.join(sources.root, key)
     name = STDIN_NAME if key == "-" else key

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from cn import files, images
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, NetworkDetector, WithoutNetwork
+from cn.detect.detector import Detection, Images, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
 from cn.detect.segmentation.color_matching import ColorMatch
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.segmentation.panoptic import PanopticLabels
 from cn.detect.settings import Ade20kSettings, CocoSettings
 
-Images = Sequence[NDArray[np.uint8]]
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
 MATCHED_WITHOUT_WARNING = 0.9
@@ -40,7 +39,7 @@ class Ade20kDetector(Ade20kSettings, NetworkDetector):
         return self.condition_info(self.network.title, {"swapped_channels": True} if self.swapped_channels else {})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        network = cast("Any", self.network.ready())
+        network = cast("Any", self.network.module())
         found = networks.ade20k_ids(network, images, swapped_channels=self.swapped_channels, batch=self.batch_size)
         return [colored(ids, ADE20K) for ids in found]
 
@@ -56,7 +55,7 @@ class CocoDetector(CocoSettings, NetworkDetector):
         return self.condition_info(self.network.title, {"multi_scale": self.multi_scale})
 
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
-        network = cast("Any", self.network.ready())
+        network = cast("Any", self.network.module())
         found = networks.coco_ids(network, images, multi_scale=self.multi_scale, batch=self.batch_size)
         return [colored(ids, COCO_STUFF) for ids in found]
 
@@ -89,7 +88,7 @@ class LabelDetector(WithoutNetwork):
     def info(self, key: str) -> ConditionInfo:
         settings = {"method": "from-labels", "layout": self.layout}
         settings |= {"panoptic": os.path.basename(self.panoptic)} if self.panoptic is not None else {}
-        return self.condition_info("labels of the data set", settings)
+        return self.condition_info("dataset labels", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         palette = PALETTES[self.kind]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
-from cn.detect.detector import Detection, Images, NetworkDetector
+from cn.detect.detector import Detection, Images, NetworkDetector, batch_by_size
 from cn.detect.network import Network
 from cn.detect.settings import DepthSettings, Preprocessing
 from cn.detect.surfaces.encoding import to_levels
@@ -36,16 +36,8 @@ def inverse_depth(
     change the last bits, so a few pixels of a map may differ by one level; with both equal the bytes are equal.
     """
     chosen = size or input_size(network)
-    groups: dict[tuple[int, int], list[int]] = {}
-    for number, image in enumerate(images):
-        groups.setdefault(chosen.size(*image.shape[:2]), []).append(number)
-    outputs: dict[int, NDArray[np.float32]] = {}
-    for numbers in groups.values():
-        for start in range(0, len(numbers), batch):
-            together = numbers[start : start + batch]
-            inputs = np.stack([normalized(network, chosen.resized(images[number])) for number in together])
-            outputs |= zip(together, _run(network, inputs), strict=True)
-    return [outputs[number] for number in range(len(images))]
+    inputs = [normalized(network, chosen.resized(image)) for image in images]
+    return batch_by_size(inputs, batch, lambda stack: _run(network, stack))
 
 
 def depth_map(inverse: NDArray[np.floating], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -96,8 +88,8 @@ class DepthDetector(DepthSettings, NetworkDetector):
 
 def predict_depth(network: Network, images: Images, preprocessing: Preprocessing | None) -> list[NDArray[np.float32]]:
     """`inverse_depth` by a network that is loaded on first use."""
-    net = cast("DepthNetwork", network.ready())
-    return inverse_depth(net, images, input_size(net, preprocessing), batch=network.batch)
+    net = cast("DepthNetwork", network.module())
+    return inverse_depth(net, images, input_size(net, preprocessing), batch=network.batch_size)
 
 
 def depth_range(inverse: NDArray[np.floating]) -> dict[str, float]:

@@ -75,23 +75,10 @@ class InputSize:
         return resize(image, size).astype(np.float32)
 
 
-HYBRID = InputSize("released", 384)
-"""The default for DPT-hybrid."""
-HYBRID_MIDAS = InputSize("minimal", 384)
-"""For DPT-hybrid, as used by its authors."""
-SMALL = InputSize("upper_bound", 256)
-"""For MiDaS v2.1 small, as used by its authors; the default."""
-SMALL_RELEASED = InputSize("released", 256)
-"""For MiDaS v2.1 small, by the rule of the released apps, at the size that it was trained for."""
-
-
 def input_size(network: "DepthNetwork", preprocessing: Preprocessing | None = None) -> InputSize:
     """The size rule for a depth network: as the released apps, or as MiDaS itself; None is the network's default."""
-    from cn.detect.nets.midas_small import MidasSmall
-
-    if isinstance(network, MidasSmall):
-        return SMALL_RELEASED if preprocessing == "released" else SMALL
-    return HYBRID_MIDAS if preprocessing == "midas" else HYBRID
+    chosen = preprocessing or network.default_preprocessing
+    return InputSize("released" if chosen == "released" else network.midas_rule, network.side)
 
 
 def normalized(network: "DepthNetwork", image: NDArray[np.floating]) -> NDArray[np.float32]:

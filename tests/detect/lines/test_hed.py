@@ -9,7 +9,7 @@ from cn.detect.lines import hed
 from cn.detect.lines.hed import soft_edges
 from cn.detect.nets.arrays import pad
 from cn.detect.nets.hed import BSDS500HED, ControlNetHED
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.mlsd import MLSDTiny
 from cn.detect.nets.tin import TIN
 from tests.golden.make_detectors_edges import FILE, REAL_WEIGHTS, fill, photograph, sample_image
@@ -52,7 +52,7 @@ def test_the_original_hed_gets_bgr_and_is_scaled_to_255(networks):
 @pytest.mark.skipif(not (REAL_WEIGHTS / "TIN2.pth").is_file(), reason=f"{REAL_WEIGHTS} has no TIN2.pth")
 def test_the_published_weights_find_the_same_edges_as_their_authors_code(name):
     image = photograph(name)
-    (edges,) = soft_edges(open_net("hed", REAL_WEIGHTS / "TIN2.pth"), image[None])
+    (edges,) = soft_edges(load_net("hed", REAL_WEIGHTS / "TIN2.pth"), image[None])
     close(edges, golden(f"real/tin2/{name}"), thinned=6)
     # Most of a photograph is not an edge; outlines are nearly white.
     assert (edges < 64).mean() > 0.6

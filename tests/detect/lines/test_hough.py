@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cn.detect.lines.hough import MAX_LINES, decode, draw_lines, lsd_lines, mlsd_lines
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.mlsd import MLSDLarge, MLSDTiny
 from tests.golden.make_detectors_edges import FILE, REAL_WEIGHTS, fill, photograph, sample_image
 
@@ -38,7 +38,7 @@ def test_lines_equal_those_of_the_published_decoder(name, network):
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "rocket"])
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"{REAL_WEIGHTS} has no {WEIGHTS.name}")
 def test_the_published_weights_find_the_lines_that_the_published_code_finds(name):
-    (lines,) = mlsd_lines(open_net("hough", WEIGHTS), photograph(name)[None])
+    (lines,) = mlsd_lines(load_net("hough", WEIGHTS), photograph(name)[None])
     same_lines(lines, golden(f"real/mlsd_tiny/{name}"))
 
 
@@ -46,7 +46,7 @@ def test_the_published_weights_find_the_lines_that_the_published_code_finds(name
 def test_the_published_weights_find_a_drawn_line_for_any_size():
     image = np.full((203, 331, 3), 230, np.uint8)
     cv2.line(image, (40, 30), (280, 160), (30, 30, 30), 4)
-    (lines,) = mlsd_lines(open_net("hough", WEIGHTS), image[None], score=0.3, length=20)
+    (lines,) = mlsd_lines(load_net("hough", WEIGHTS), image[None], score=0.3, length=20)
     assert len(lines)
     # Both ends lie on the drawn line, not at twice or half of its position.
     along = np.array([240, 130]) / np.hypot(240, 130)

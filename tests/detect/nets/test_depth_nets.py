@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from cn.detect.nets.dpt import DPTHybrid
-from cn.detect.nets.loading import load, open_net
+from cn.detect.nets.loading import load, load_net
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.surfaces.depth import inverse_depth
-from cn.detect.surfaces.preprocessing import HYBRID, SMALL, input_size
+from cn.detect.surfaces.preprocessing import InputSize, input_size
 from cn.errors import WeightsError
 from tests.helpers.depth_cases import NETWORKS, THINNED, filled, golden, network_input, sample_image, square_input
 from tests.helpers.model_helpers import parameters
 
 network = cache(filled)
+
+SMALL = InputSize("upper_bound", 256)
 
 
 def described(make) -> nn.Module:
@@ -65,7 +67,7 @@ def test_outputs_equal_those_of_transformers():
 def test_a_file_in_the_published_layout_is_identified_and_loaded(tmp_path, wrapped):
     state = network("small").state_dict()
     torch.save({"optimizer": {"state": {}}, "model": state} if wrapped else state, tmp_path / "midas.pt")
-    loaded = open_net("depth", tmp_path / "midas.pt")
+    loaded = load_net("depth", tmp_path / "midas.pt")
     assert isinstance(loaded, MidasSmall)
     assert input_size(loaded) == SMALL
     with torch.inference_mode():
@@ -78,9 +80,9 @@ def test_dpt_hybrid_is_identified_and_loaded_strictly(tmp_path):
     torch.save(
         {name: values[name].expand(shape) for name, shape in shapes(described(DPTHybrid)).items()}, tmp_path / "d"
     )
-    loaded = open_net("depth", tmp_path / "d")
+    loaded = load_net("depth", tmp_path / "d")
     assert isinstance(loaded, DPTHybrid)
-    assert input_size(loaded) == HYBRID
+    assert input_size(loaded) == InputSize("released", 384)
     assert not loaded.training
     assert all(torch.equal(tensor, values[name].expand_as(tensor)) for name, tensor in loaded.state_dict().items())
 
@@ -88,12 +90,12 @@ def test_dpt_hybrid_is_identified_and_loaded_strictly(tmp_path):
 def test_other_weights_are_refused_with_their_path(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*holds no depth network.*dpt_hybrid"):
-        open_net("depth", tmp_path / "other.pt")
+        load_net("depth", tmp_path / "other.pt")
     state = dict(network("small").state_dict())
     del state["scratch.output_conv.4.bias"]
     torch.save(state, tmp_path / "cut.pt")
     with pytest.raises(WeightsError, match=r"cut\.pt.*scratch\.output_conv\.4\.bias"):
-        open_net("depth", tmp_path / "cut.pt")
+        load_net("depth", tmp_path / "cut.pt")
     with pytest.raises(WeightsError, match="not the weights of this network"):
         load(MidasSmall, tmp_path / "other.pt")
 

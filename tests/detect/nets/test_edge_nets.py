@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from cn.detect.nets.arrays import pad
 from cn.detect.nets.hed import BSDS500HED, ControlNetHED
-from cn.detect.nets.loading import load, open_net, without_prefix
+from cn.detect.nets.loading import load, load_net, without_prefix
 from cn.detect.nets.mlsd import MLSDLarge, MLSDTiny
 from cn.detect.nets.sketch import Anime2Sketch
 from cn.detect.nets.tin import TIN
@@ -109,7 +109,7 @@ def stored(network, path, rename=lambda name: name, dtype=torch.float32):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_files_are_identified_by_their_tensors(tmp_path, network, family, prefix):
     filled = fill(network())
-    opened = open_net(family, stored(filled, tmp_path / "any name.pth", lambda name: prefix + name))
+    opened = load_net(family, stored(filled, tmp_path / "any name.pth", lambda name: prefix + name))
     assert type(opened) is type(filled)
     assert not opened.training
     for name, value in filled.state_dict().items():
@@ -118,13 +118,13 @@ def test_files_are_identified_by_their_tensors(tmp_path, network, family, prefix
 
 @pytest.mark.parametrize("network", [ControlNetHED, BSDS500HED])
 def test_hed_files_of_half_precision_are_read_as_float32(tmp_path, network):
-    opened = open_net("hed", stored(fill(network()), tmp_path / "hed.pth", dtype=torch.float16))
+    opened = load_net("hed", stored(fill(network()), tmp_path / "hed.pth", dtype=torch.float16))
     assert type(opened) is network
     assert {value.dtype for value in opened.state_dict().values()} == {torch.float32}
 
 
 def test_anime2sketch_is_loaded_without_gradients(tmp_path):
-    opened = open_net("lineart", stored(Anime2Sketch(), tmp_path / "netG.pth", lambda name: f"module.{name}"))
+    opened = load_net("lineart", stored(Anime2Sketch(), tmp_path / "netG.pth", lambda name: f"module.{name}"))
     assert not any(p.requires_grad for p in opened.parameters())
 
 
@@ -132,13 +132,13 @@ def test_anime2sketch_is_loaded_without_gradients(tmp_path):
 def test_the_error_for_another_file_lists_the_suitable_ones(tmp_path, family):
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: .*; give .*\.pth") as refusal:
-        open_net(family, tmp_path / "other.safetensors")
+        load_net(family, tmp_path / "other.safetensors")
     assert "\n" not in str(refusal.value)
 
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
-        open_net("hed", tmp_path / "TIN2.pth")
+        load_net("hed", tmp_path / "TIN2.pth")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_names_that_collide_are_refused(tmp_path):
     state = TIN(1).state_dict()
     save_file(state | {"module.conv1_1.bias": torch.zeros(16)}, tmp_path / "tin.safetensors")
     with pytest.raises(WeightsError, match="the same name except for a prefix"):
-        open_net("hed", tmp_path / "tin.safetensors")
+        load_net("hed", tmp_path / "tin.safetensors")
 
 
 def test_names_of_a_file_are_shown_in_one_line(tmp_path):

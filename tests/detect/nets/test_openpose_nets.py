@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from cn.detect.nets.keypoint_rcnn import KeypointRCNN
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.pose.keypoint_rcnn import find_people as by_boxes
@@ -72,7 +72,7 @@ def light_weights():
 
 def test_the_light_checkpoint_is_read_out_of_its_wrapper(tmp_path, light_weights):
     torch.save({"state_dict": light_weights, "iter": 370000, "optimizer": {"lr": 1e-3}}, tmp_path / "light.pth")
-    network = open_net("openpose", tmp_path / "light.pth")
+    network = load_net("openpose", tmp_path / "light.pth")
     assert type(network) is LightBodyNetwork
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
@@ -86,7 +86,7 @@ def test_files_are_identified_by_their_tensors(tmp_path, network, family):
         shapes = {name: value.shape for name, value in network().state_dict().items()}
     state = {f"module.{name}": torch.full(shape, 0.25, dtype=torch.float16) for name, shape in shapes.items()}
     save_file(state, tmp_path / "any name.safetensors")
-    opened = open_net(family, tmp_path / "any name.safetensors")
+    opened = load_net(family, tmp_path / "any name.safetensors")
     assert type(opened) is network
     assert parameters(opened) == {BodyNetwork: 52_311_446, HandNetwork: 36_832_324}[network]
 
@@ -95,14 +95,14 @@ def test_the_error_for_another_file_lists_the_suitable_ones(tmp_path):
     save_file({"conv6_2_CPM.weight": torch.zeros(1)}, tmp_path / "hand.safetensors")
     known = r"give body_pose_model\.pth, checkpoint_iter_370000\.pth or keypointrcnn_resnet50_fpn_coco-fc266e95\.pth$"
     with pytest.raises(WeightsError, match=r"hand\.safetensors: holds OpenPose's hands; " + known):
-        open_net("openpose", tmp_path / "hand.safetensors")
+        load_net("openpose", tmp_path / "hand.safetensors")
     with pytest.raises(WeightsError, match=r"hand\.safetensors: these are not the weights of this network: missing"):
-        open_net("hands", tmp_path / "hand.safetensors")
+        load_net("hands", tmp_path / "hand.safetensors")
     save_file({"conv.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: holds no openpose network; " + known):
-        open_net("openpose", tmp_path / "other.safetensors")
+        load_net("openpose", tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors: holds no hands network; give hand_pose_model\.pth"):
-        open_net("hands", tmp_path / "other.safetensors")
+        load_net("hands", tmp_path / "other.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_keypoint_rcnn_equals_torchvisions_network(tmp_path, boxes):
     state = {old(n): v for n, v in boxes.state_dict().items() if not n.endswith("num_batches_tracked")}
     assert {"backbone.fpn.inner_blocks.3.weight", "rpn.head.conv.bias"} < set(state)
     torch.save(state, tmp_path / "keypointrcnn.pth")
-    network = few(open_net("openpose", tmp_path / "keypointrcnn.pth"))
+    network = few(load_net("openpose", tmp_path / "keypointrcnn.pth"))
     image = sample_image("boxes", (48, 64))
     with torch.inference_mode():
         (ours,) = network([torch.from_numpy(image).permute(2, 0, 1).float() / 255])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cn.detect.nets.deeplab import DeepLabV2MSC
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.upernet import UniFormerUPerNet
 from cn.errors import InputError, WeightsError
 from tests.helpers.model_helpers import parameters
@@ -98,7 +98,7 @@ def test_a_file_in_the_published_layout_loads_with_every_tensor(tmp_path, kind, 
     torch.save(
         {"meta": meta, "state_dict": state, "optimizer": {}} if wrapper == "mmseg" else state, tmp_path / "n.pth"
     )
-    loaded = open_net(FAMILIES[kind], tmp_path / "n.pth")
+    loaded = load_net(FAMILIES[kind], tmp_path / "n.pth")
     assert type(loaded) is NETWORKS[kind]
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -111,31 +111,31 @@ def test_uniformer_loads_without_but_not_with_a_partial_auxiliary_head(tmp_path)
     state = state_in_little(UniFormerUPerNet)
     bare = {name: tensor for name, tensor in state.items() if not name.startswith("auxiliary_head.")}
     torch.save({"state_dict": bare}, tmp_path / "bare.pth")
-    loaded = open_net("ade20k", tmp_path / "bare.pth")
+    loaded = load_net("ade20k", tmp_path / "bare.pth")
     assert loaded.state_dict().keys() == bare.keys()
     torch.save({"state_dict": bare | {"auxiliary_head.conv_seg.bias": torch.zeros(150)}}, tmp_path / "part.pth")
     with pytest.raises(WeightsError, match=r"part\.pth.*missing auxiliary_head\.conv"):
-        open_net("ade20k", tmp_path / "part.pth")
+        load_net("ade20k", tmp_path / "part.pth")
     torch.save({"state_dict": state | {"auxiliary_head.norm.weight": torch.zeros(3)}}, tmp_path / "more.pth")
     with pytest.raises(WeightsError, match=r"more\.pth.*unexpected auxiliary_head\.norm\.weight"):
-        open_net("ade20k", tmp_path / "more.pth")
+        load_net("ade20k", tmp_path / "more.pth")
 
 
 def test_other_weights_are_refused_with_their_path(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*upernet_global_small\.pth"):
-        open_net("ade20k", tmp_path / "other.pt")
+        load_net("ade20k", tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt.*deeplabv2_resnet101_msc-cocostuff164k"):
-        open_net("coco", tmp_path / "other.pt")
+        load_net("coco", tmp_path / "other.pt")
     # The network for VOC has the same names, with 21 classes.
     state = state_in_little(DeepLabV2MSC)
     voc = {name: tensor[:21] if name.startswith("base.aspp.") else tensor for name, tensor in state.items()}
     torch.save(voc, tmp_path / "voc.pth")
     with pytest.raises(WeightsError, match=r"voc\.pth.*base\.aspp\.c0\.weight.*21.*182"):
-        open_net("coco", tmp_path / "voc.pth")
+        load_net("coco", tmp_path / "voc.pth")
     torch.save(state | {"base.aspp.c3.bias": torch.full((182,), torch.nan)}, tmp_path / "nan.pth")
     with pytest.raises(InputError, match=r"nan\.pth.*base\.aspp\.c3\.bias.*not finite"):
-        open_net("coco", tmp_path / "nan.pth")
+        load_net("coco", tmp_path / "nan.pth")
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 70), (63, 95)])

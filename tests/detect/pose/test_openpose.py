@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cn.detect.nets.openpose import BodyNetwork
+from cn.detect.nets.openpose import BodyNetwork, HandNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
 from cn.detect.pose.openpose import find_people
 from cn.detect.pose.openpose_body import body_maps, limit_height
@@ -167,3 +167,8 @@ def test_points_outside_of_the_image_are_not_counted(place):
     assert shows_person(people, (20, 30))
     people[0, 2, :2] = place
     assert not shows_person(people, (20, 30))
+
+
+def test_another_network_is_refused():
+    with pytest.raises(TypeError, match="HandNetwork is not a pose network"):
+        find_people(HandNetwork(), np.zeros((1, 16, 16, 3), np.uint8))

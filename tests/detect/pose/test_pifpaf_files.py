@@ -16,7 +16,7 @@ from torch import nn
 from cn.archives.archive import open_archive
 from cn.archives.entries import load_tensor
 from cn.archives.write import write_safetensors
-from cn.detect.nets.loading import open_net
+from cn.detect.nets.loading import load_net
 from cn.detect.nets.pifpaf import ShuffleNetV2K16, ShuffleNetV2K30, _PifPaf, _ShuffleNetV2K
 from cn.detect.pose.pifpaf_convert import METADATA, safetensors_of
 from cn.errors import InputError, WeightsError
@@ -53,7 +53,7 @@ def convert_pifpaf(path, out):
 
 def refused(path, error=WeightsError):
     with pytest.raises(error) as refusal:
-        open_net("openpifpaf", path)
+        load_net("openpifpaf", path)
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).startswith(str(path))
     return str(refusal.value)
@@ -64,7 +64,7 @@ def refused(path, error=WeightsError):
 
 @FORMATS
 def test_a_published_file_is_opened(tmp_path, zipped):
-    opened = open_net("openpifpaf", write(network(), tmp_path / "any name.pkl", zipped=zipped))
+    opened = load_net("openpifpaf", write(network(), tmp_path / "any name.pkl", zipped=zipped))
     assert type(opened) is ShuffleNetV2K16
     assert not opened.training
     assert not any(p.requires_grad for p in opened.parameters())
@@ -87,7 +87,7 @@ def test_names_equal_those_of_the_published_state_dict(published):
 
 def test_the_larger_network_is_identified_by_its_blocks(tmp_path):
     path = write(ShuffleNetV2K30(), tmp_path / PUBLISHED[1])
-    assert type(open_net("openpifpaf", path)) is ShuffleNetV2K30
+    assert type(load_net("openpifpaf", path)) is ShuffleNetV2K30
     assert round(path.stat().st_size / 2**20, 0) == 115
 
 
@@ -99,7 +99,7 @@ def test_the_file_is_as_large_as_the_published_one(published):
 @FORMATS
 def test_heads_of_version_3_are_identified_by_their_channels(tmp_path, zipped):
     old = fill(ShuffleNetV2K16(3))
-    opened = open_net("openpifpaf", write(old, tmp_path / "v0.12.pkl", "CompositeField3", zipped))
+    opened = load_net("openpifpaf", write(old, tmp_path / "v0.12.pkl", "CompositeField3", zipped))
     same(opened, old)
     x = torch.zeros(1, 3, 33, 17)
     with torch.inference_mode():
@@ -110,8 +110,8 @@ def test_plain_state_dicts_are_accepted(tmp_path):
     state = network().state_dict()
     save_file(state, tmp_path / "a.safetensors")
     torch.save({f"module.{name}": value.half() for name, value in state.items()}, tmp_path / "half.pth")
-    same(open_net("openpifpaf", tmp_path / "a.safetensors"), network())
-    half = open_net("openpifpaf", tmp_path / "half.pth").state_dict()
+    same(load_net("openpifpaf", tmp_path / "a.safetensors"), network())
+    half = load_net("openpifpaf", tmp_path / "half.pth").state_dict()
     assert half["base_net.conv5.0.weight"].dtype == torch.float32
     assert torch.equal(half["base_net.conv5.0.weight"], state["base_net.conv5.0.weight"].half().float())
 
@@ -231,7 +231,7 @@ def test_a_network_with_other_weights_in_the_file_is_refused(tmp_path, more):
 def test_a_converted_file_holds_the_same_network_and_its_source(published, tmp_path):
     out = tmp_path / "k16.safetensors"
     convert_pifpaf(published, out)
-    same(open_net("openpifpaf", out), network())
+    same(load_net("openpifpaf", out), network())
     expected = network().state_dict()
     loaded = load_file(out)
     assert set(loaded) == set(expected)

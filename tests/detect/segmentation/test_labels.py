@@ -1,4 +1,4 @@
-"""Label maps of the data sets: what each number means, and what is refused."""
+"""Label maps of the datasets: what each number means, and what is refused."""
 
 import io
 

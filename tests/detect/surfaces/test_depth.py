@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from cn.detect.nets.dpt import DPTHybrid
 from cn.detect.nets.midas_small import MidasSmall
 from cn.detect.surfaces.depth import depth_map, inverse_depth
-from cn.detect.surfaces.preprocessing import HYBRID, HYBRID_MIDAS, SMALL, InputSize
+from cn.detect.surfaces.preprocessing import InputSize
 from cn.images.resizing import short_side_size
 from tests.helpers.depth_cases import SIZES, THINNED, Stub, golden, sample_image
 
+HYBRID, HYBRID_MIDAS, SMALL = InputSize("released", 384), InputSize("minimal", 384), InputSize("upper_bound", 256)
 INPUT_SIZES = [HYBRID, HYBRID_MIDAS, SMALL]
 STUB = Stub()
 

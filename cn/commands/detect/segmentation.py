@@ -1,14 +1,14 @@
 """`cn detect ade20k|coco|palette`: segmentation into classes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cn import console
-from cn.commands.detect.networks import Ade20kNetwork, CocoNetwork
+from cn.commands.detect.network_options import Ade20kNetworkOptions, CocoNetworkOptions, NetworkOptions
 from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given, Json
-from cn.detect.settings import CLASSES_PANEL, METHOD_PANEL, Ade20kSettings, CocoSettings
+from cn.detect.settings import METHOD_PANEL, SEGMENTATION_PANEL, Ade20kSettings, CocoSettings
 from cn.errors import UsageError
 
 Ids = Annotated[
@@ -18,7 +18,7 @@ Ids = Annotated[
         metavar="FOLDER",
         help="Also write the classes of each image to FOLDER/NAME.png: a gray image of ids from 0, 255 for none. "
         "Colors cannot always be converted back into classes.",
-        rich_help_panel=CLASSES_PANEL,
+        rich_help_panel=SEGMENTATION_PANEL,
     ),
 ]
 
@@ -37,7 +37,7 @@ def ade20k(
     ] = None,
     ids: Ids = None,
     *,
-    network: Ade20kNetwork,
+    network: Ade20kNetworkOptions,
 ) -> Task:
     """Segmentation: ADE20K's 150 classes in the colors (RGB) that existing controls expect.
 
@@ -45,8 +45,7 @@ def ade20k(
     prints the colors. With [b]--json[/b] each record contains the fraction of the image that each class has.
     """
     if from_labels is not None:
-        if network.is_given or given:
-            raise UsageError("--from-labels needs no network: leave out --weights and the like")
+        _check_no_network(network, given)
         from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
         return Task(lambda: Ade20kLabels(from_labels), label_suffixes(from_labels), ids)
@@ -76,7 +75,7 @@ def coco(
     ] = None,
     ids: Ids = None,
     *,
-    network: CocoNetwork,
+    network: CocoNetworkOptions,
 ) -> Task:
     """Segmentation: COCO-Stuff's 171 classes in the colors (RGB) in common use.
 
@@ -87,12 +86,18 @@ def coco(
     if (panoptic_json is not None) != (from_labels == "panoptic"):
         raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")
     if from_labels is not None:
-        if network.is_given or given:
-            raise UsageError("--from-labels needs no network: leave out --weights and the like")
+        _check_no_network(network, given)
         from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
         return Task(lambda: CocoLabels(from_labels, panoptic_json), label_suffixes(from_labels), ids)
     return network_task("coco", network, given, sidecars=ids)
+
+
+def _check_no_network(network: NetworkOptions, given: Given[Any]) -> None:
+    if network.method is not None or network.is_given or given:
+        raise UsageError(
+            "--from-labels needs no network: leave out --method, --weights and the network's other options"
+        )
 
 
 def palette(

@@ -1,17 +1,17 @@
 """`cn detect openpose|openpifpaf`: human poses as skeletons."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cn.commands.detect.networks import BodyNetwork, PifPafNetwork
+from cn.commands.detect.network_options import BodyNetworkOptions, PifPafNetworkOptions
 from cn.commands.detect.shared import Task, shared
 from cn.commands.options import Given
 from cn.detect.settings import (
     METHOD_PANEL,
     OPENPOSE_SCALES,
-    PEOPLE_PANEL,
+    POSE_PANEL,
     BodySettings,
     PifPafSettings,
     PoseFileSettings,
@@ -30,7 +30,7 @@ Keypoints = Annotated[
         metavar="FOLDER",
         help="Also write the keypoints of each image to FOLDER/NAME.json, as OpenPose and the web UIs' editors do; "
         "like theirs, with a score of 1 for every point ([b]--json[/b] has the scores).",
-        rich_help_panel=PEOPLE_PANEL,
+        rich_help_panel=POSE_PANEL,
     ),
 ]
 FromJson = Annotated[
@@ -57,7 +57,7 @@ Hands = Annotated[
         "--hands/--no-hands",
         help="Find and draw hands too, by OpenPose's hand network; the paper did not. With --from-json: hands that a "
         "file has are drawn, unless --no-hands.",
-        rich_help_panel=PEOPLE_PANEL,
+        rich_help_panel=POSE_PANEL,
         show_default=False,
     ),
 ]
@@ -68,7 +68,7 @@ HandWeights = Annotated[
         metavar="FILE",
         help="For --hands, with any method: hand_pose_model.pth (not for commercial use). Default: the file that "
         "[b]cn weights pull[/b] has downloaded.",
-        rich_help_panel=PEOPLE_PANEL,
+        rich_help_panel=POSE_PANEL,
     ),
 ]
 AllHandScales = Annotated[
@@ -76,7 +76,7 @@ AllHandScales = Annotated[
     typer.Option(
         "--all-hand-scales",
         help="For --hands: use four scales for each hand, as published; seven times slower than one.",
-        rich_help_panel=PEOPLE_PANEL,
+        rich_help_panel=POSE_PANEL,
     ),
 ]
 Scale = Annotated[
@@ -88,11 +88,9 @@ Scale = Annotated[
         max=8,
         help="openpose: the height to which images are resized, in units of 368 pixels; repeat it for several. 1 finds "
         f"smaller people, at four times the cost. Default, as released: {OPENPOSE_SCALES[0]}.",
-        rich_help_panel=PEOPLE_PANEL,
+        rich_help_panel=POSE_PANEL,
     ),
 ]
-_STYLES = {"v11": "v1.1"}
-"""Values of `--style` whose names in the detectors differ."""
 
 
 @shared
@@ -107,7 +105,7 @@ def openpose(
     scale: Scale = None,
     keypoints: Keypoints = None,
     *,
-    network: BodyNetwork,
+    network: BodyNetworkOptions,
 ) -> Task:
     """Human poses: skeletons of 18 joints in 18 colors (RGB) on black.
 
@@ -115,12 +113,11 @@ def openpose(
     [b]--json[/b] each record holds the people in OpenPose's format; [b]--from-json[/b] draws such files, edited or
     from other tools.
     """
-    styled = _with_style(given)
     if from_json:
         _check_no_network(network.method or network.is_given or scale or hand_weights or all_hand_scales)
         from cn.detect.pose.json_detector import PoseFileDetector
 
-        from_file = PoseFileDetector(canvas=_canvas(canvas), hands=hands is not False, **styled, **poses)
+        from_file = PoseFileDetector(canvas=_canvas(canvas), hands=hands is not False, **given, **poses)
         return Task(lambda: from_file, from_file.suffixes, keypoints)
     if canvas is not None or poses:
         raise UsageError("--canvas and --min-score are for --from-json")
@@ -134,14 +131,14 @@ def openpose(
         from cn.detect.pose import openpose_hands
         from cn.detect.pose.openpose import OpenPoseDetector
 
-        body = network.needed()
+        body = network.open_required()
         _check_options(body, scale)
         return OpenPoseDetector(
             body,
             hands=network.hands(hand_weights) if hands else None,
             scales=tuple(scale) if scale else OPENPOSE_SCALES,
             hand_scales=openpose_hands.SCALES if all_hand_scales else openpose_hands.ONE_SCALE,
-            **styled,
+            **given,
         )
 
     return Task(detector, sidecars=keypoints)
@@ -149,15 +146,17 @@ def openpose(
 
 def _check_options(body: "Network", scale: list[float] | None) -> None:
     """Raises UsageError for options that this network does not support."""
-    if scale and body.name != "BodyNetwork":
+    if scale and body.spec.method != "openpose":
         raise UsageError("--scale is for OpenPose's own network, and these are the weights of another")
-    if body.name == "KeypointRCNN" and body.precision != "fp32":
+    if body.spec.method == "keypointrcnn" and body.precision != "fp32":
         raise UsageError("--precision: Keypoint R-CNN computes in fp32 only")
 
 
 def _check_no_network(given: object) -> None:
     if given:
-        raise UsageError("--from-json needs no network: leave out --method, --weights, --scale and the like")
+        raise UsageError(
+            "--from-json needs no network: leave out --method, --weights, --scale and the network's other options"
+        )
 
 
 def _canvas(text: str | None) -> tuple[int, int] | None:
@@ -172,13 +171,8 @@ def _canvas(text: str | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _with_style(given: Given[Any]) -> dict[str, Any]:
-    """The settings with the detectors' names of styles."""
-    return {name: _STYLES.get(value, value) if name == "style" else value for name, value in given.items()}
-
-
 @shared
-def openpifpaf(given: Given[PifPafSettings], keypoints: Keypoints = None, *, network: PifPafNetwork) -> Task:
+def openpifpaf(given: Given[PifPafSettings], keypoints: Keypoints = None, *, network: PifPafNetworkOptions) -> Task:
     """Human poses by OpenPifPaf: skeletons of COCO's 17 joints, a color for each limb (RGB), on black.
 
     Reads the published .pkl files without running anything in them; [b]cn convert[/b] makes safetensors.
@@ -188,6 +182,6 @@ def openpifpaf(given: Given[PifPafSettings], keypoints: Keypoints = None, *, net
     def detector() -> "Detector":
         from cn.detect.pose.pifpaf import PifPafDetector
 
-        return PifPafDetector(network.needed(), **_with_style(given))
+        return PifPafDetector(network.open_required(), **given)
 
     return Task(detector, sidecars=keypoints)

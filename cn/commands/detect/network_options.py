@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from cn.detect import registry
 from cn.detect.settings import METHOD_PANEL
 from cn.errors import UsageError
-from cn.options import COMPUTE_PANEL, DEVICE, PRECISION, Option
+from cn.options import COMPUTE_PANEL, DEVICE, PRECISION, Option, declared
 from cn.precision import PrecisionChoice
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def networks_text(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class NetworkChoice:
+class NetworkOptions:
     """The options about a network, as given on the command line. Subclasses name the family of networks."""
 
     family: ClassVar[str]
     method: str | None = None
-    """`--method`; an option of those families only that have several."""
+    """`--method`; an option of every family that a command names."""
     weights: Annotated[
         Path | None,
         Option(
@@ -68,9 +68,17 @@ class NetworkChoice:
     ] = None
 
     @property
+    def given_flags(self) -> list[str]:
+        """The flags of the options that were given, besides the method."""
+        fields = declared(type(self)).values()
+        return [
+            field.label for field in fields if field.name != "method" and getattr(self, field.name) != field.default
+        ]
+
+    @property
     def is_given(self) -> bool:
         """Whether any of these options was given, besides the method."""
-        return replace(self, method=None) != type(self)()
+        return bool(self.given_flags)
 
     @property
     def chosen(self) -> "Method | None":
@@ -78,9 +86,9 @@ class NetworkChoice:
 
         Raises UsageError for options that contradict each other.
         """
-        chosen = registry.choose(self.family, self.method, self.weights is not None)
+        chosen = registry.choose_method(self.family, self.method, self.weights is not None)
         if chosen is not None and not chosen.networks and self.is_given:
-            raise UsageError(f"--method {chosen.name} has no network: leave out --device and the like")
+            raise UsageError(f"--method {chosen.name} has no network: leave out {' and '.join(self.given_flags)}")
         return chosen
 
     def check(self) -> None:
@@ -90,9 +98,9 @@ class NetworkChoice:
     def open(self) -> "Network | None":
         """The network for the method; None if it needs none."""
         chosen = self.chosen
-        return None if chosen is not None and not chosen.networks else self.needed()
+        return None if chosen is not None and not chosen.networks else self.open_required()
 
-    def needed(self) -> "Network":
+    def open_required(self) -> "Network":
         """The network for a method that has one. Raises WeightsError when its weights are missing or unsuitable."""
         from cn.detect.create import load_network
         from cn.detect.network import ComputeSettings
@@ -102,55 +110,57 @@ class NetworkChoice:
 
     def hands(self, weights: Path | None) -> "Network":
         """The network for hands, run in the same way as this one."""
-        return HandNetwork(None, weights, self.device, self.precision, self.batch_size).needed()
+        return HandNetworkOptions(None, weights, self.device, self.precision, self.batch_size).open_required()
 
 
 @dataclass(frozen=True)
-class HoughNetwork(NetworkChoice):
+class HoughNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "hough"
     method: Annotated[str | None, method_option("hough")] = None
 
 
 @dataclass(frozen=True)
-class HedNetwork(NetworkChoice):
+class HedNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "hed"
     method: Annotated[str | None, method_option("hed")] = None
 
 
 @dataclass(frozen=True)
-class LineartNetwork(NetworkChoice):
+class LineartNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "lineart"
     method: Annotated[str | None, method_option("lineart")] = None
 
 
 @dataclass(frozen=True)
-class DepthNetwork(NetworkChoice):
+class DepthNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "depth"
     method: Annotated[str | None, method_option("depth")] = None
 
 
 @dataclass(frozen=True)
-class BodyNetwork(NetworkChoice):
+class BodyNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "openpose"
     method: Annotated[str | None, method_option("openpose")] = None
 
 
 @dataclass(frozen=True)
-class HandNetwork(NetworkChoice):
+class HandNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "hands"
 
 
 @dataclass(frozen=True)
-class PifPafNetwork(NetworkChoice):
+class PifPafNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "openpifpaf"
     method: Annotated[str | None, method_option("openpifpaf")] = None
 
 
 @dataclass(frozen=True)
-class Ade20kNetwork(NetworkChoice):
+class Ade20kNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "ade20k"
+    method: Annotated[str | None, method_option("ade20k")] = None
 
 
 @dataclass(frozen=True)
-class CocoNetwork(NetworkChoice):
+class CocoNetworkOptions(NetworkOptions):
     family: ClassVar[str] = "coco"
+    method: Annotated[str | None, method_option("coco")] = None
