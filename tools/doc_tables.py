@@ -70,7 +70,7 @@ def _command_row(name: str, command: object) -> tuple[str, ...]:
 def imports_table() -> str:
     """One row for each package and shared module: what it may import, by the rules that the tests check."""
     rules = runpy.run_path(str(ROOT / "tests/test_layers.py"))
-    allowed, shared, floors = rules["MAY_IMPORT"], rules["LEAVES"], rules["FLOORS"]
+    allowed, shared, floors = rules["MAY_IMPORT"], rules["SHARED_MODULES"], rules["ORDER_INSIDE"]
     rows = [(f"`{name}`", _imports(allowed[name] - {name}, shared)) for name in allowed if name not in shared]
     rows.append((f"shared: {_names(sorted(shared))}", "each other"))
     rows += [(f"inside `{name}`", f"those to the left: {_names(order)}") for name, order in floors.items()]
