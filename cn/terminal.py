@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _active: list[Progress] = []
@@ -38,7 +38,7 @@ class _RateColumn(ProgressColumn):
     """Units per second, or seconds per unit where that is above one."""
 
     def __init__(self, unit: str):
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
@@ -52,13 +52,15 @@ class _RateColumn(ProgressColumn):
 def progress_bar(total: int | None, description: str, unit: str, initial: int) -> Iterator[Bar]:
     """A bar on stderr with rate, time left and further fields. `initial` units were done before it began."""
     amount = [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn(), _RateColumn(unit)]
+    console = Console(stderr=True, highlight=False)
     progress = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        # In a narrow terminal the numbers count more than the bar.
+        BarColumn(bar_width=min(40, max(4, console.width - 60))),
         *amount,
         TimeRemainingColumn(),
         TextColumn("{task.fields[info]}", markup=False),
-        console=Console(stderr=True, highlight=False),
+        console=console,
         # Results go to stdout and may be in a pipe: rich must not redirect them. `lifted` makes room for lines.
         redirect_stdout=False,
         redirect_stderr=False,

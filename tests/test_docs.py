@@ -126,7 +126,7 @@ def test_unknown_choices_in_the_text_are_found():
     tree = doc_shell.tree()
     assert doc_shell.unknown_choices(tree, ["--style", "openpose"]) == ["--style openpose"]
     # Each is a choice of some command; --min-keypoints takes any number.
-    for words in (["--style", "pifpaf"], ["--style", "v11"], ["--min-keypoints", "0.3"], ["--style", "STYLE"]):
+    for words in (["--style", "pifpaf"], ["--style", "v1.1"], ["--min-keypoints", "0.3"], ["--style", "STYLE"]):
         assert doc_shell.unknown_choices(tree, words) == []
 
 

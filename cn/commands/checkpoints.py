@@ -1,8 +1,10 @@
 """What `cn convert` and `cn transfer` share: the options on their output, and writing it."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,8 +51,17 @@ def destination(path: str) -> Path:
     return Path(path)
 
 
-def write_contents(contents: "Contents", path: str, output: Output, *, json: bool, quiet: bool) -> None:
-    """Convert `contents`: plan, check, print the plan, write, report."""
+def write_contents(
+    contents: "Contents",
+    path: str,
+    output: Output,
+    *,
+    json: bool,
+    quiet: bool,
+    title: str = "Converting",
+    rows: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Convert `contents`: plan, check, print the plan (with further `rows`), write, report."""
     from cn.checkpoints.write.plan import plan
     from cn.checkpoints.write.writer import check_destination, write_conversion
     from cn.files import sha256_of_all
@@ -58,7 +69,7 @@ def write_contents(contents: "Contents", path: str, output: Output, *, json: boo
     target, to = destination(path), output.to
     conversion = plan(contents, to, half=output.half)
     check_destination(conversion, target, to, overwrite=output.overwrite)
-    console.plan("Converting", _plan_rows(contents, conversion, target, to), quiet=quiet)
+    console.plan(title, {**rows, **_plan_rows(contents, conversion, target, to)}, quiet=quiet)
     record = {"path": path, "layout": to, "from": str(contents.path), "size": conversion.size}
     record |= {"written": not output.dry_run, "parameters": contents.parameters, "notes": list(conversion.notes)}
     if output.dry_run:

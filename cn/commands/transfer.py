@@ -45,4 +45,5 @@ def transfer(
             f"{control}: the relative distance of its own U-Net from {from_base} is {moved.distance:.1e}: {what}",
             quiet=quiet,
         )
-    write_contents(moved.contents, out, output, json=json, quiet=quiet)
+    bases = {"from base": from_base, "to base": to_base}
+    write_contents(moved.contents, out, output, json=json, quiet=quiet, title="Transferring", rows=bases)

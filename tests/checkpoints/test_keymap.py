@@ -74,7 +74,11 @@ def test_counts_are_the_published_ones():
 
 
 def table() -> Table:
-    rules = {"a.{n}.{inner}": "x.{level}.{inner}", "whole.in_{kind}": ("q.{kind}", "k.{kind}"), "last": "z"}
+    rules = {
+        "a.{n}.{inner}": "x.{level}.{inner}",
+        "whole.in_{weight_or_bias}": ("q.{weight_or_bias}", "k.{weight_or_bias}"),
+        "last": "z",
+    }
     return Table(rules, {"inner": {"norm_{i}": "n{i}", "out": "o.0"}}, {"a": lambda n: {"level": n - 1}})
 
 
