@@ -13,7 +13,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-SHARED_MODULES = {"errors", "options", "files", "conditions", "images", "parallel", "precision", "text", "units"}
+SHARED_MODULES = {"errors", "options", "files", "conditions", "images", "parallel", "precision", "temporaries", "text"}
+SHARED_MODULES |= {"units"}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},

@@ -20,7 +20,7 @@ from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, ste
 from cn.train.networks import make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
-from cn.train.state import BASE, CONTROL, Metrics, link_results, load_optimizer, save_state
+from cn.train.state import BASE, CONTROL, Metrics, link_results, load_optimizer, save_state, sweep_run
 from cn.train.stop import StopRequest, stop_requests
 from cn.train.task import Task
 
@@ -101,6 +101,7 @@ class _Recorder:
     def open(self) -> None:
         """Create a new run's folder with its first state, or return a resumed one to its last."""
         task = self.task
+        sweep_run(task.run)
         if task.state is None:
             _clear(make_folder(task.run))
             task.config.save(task.run)

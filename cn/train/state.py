@@ -9,7 +9,6 @@ files, or copies on file systems without hard links.
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from torch import Tensor
 
 from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
-from cn.files import TEMPORARY_PREFIX, make_folder, reason, sha256
+from cn.files import make_folder, reason, sha256, write_atomic
+from cn.temporaries import link_or_copy, sweep, temporary_folder
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
 
@@ -69,19 +69,17 @@ def save_state(
         if not torch.isfinite(parameter).all():
             raise InputError(f"the weights {name} are no longer finite at step {step}; they are not saved")
     folder = make_folder(run / "state")
-    temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    final = folder / f"step-{step:08d}"
     try:
-        temporary.mkdir()
-        _write_weights(temporary, networks, config, step)
-        save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
-        (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
-        for file in temporary.iterdir():
-            _sync(file)
-        final = folder / f"step-{step:08d}"
-        os.replace(temporary, final)
+        with temporary_folder(folder) as temporary:
+            _write_weights(temporary, networks, config, step)
+            save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
+            (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
+            for file in temporary.iterdir():
+                _sync(file)
+            os.replace(temporary, final)
         _sync(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(f"the state cannot be saved: {why}; the previous state is kept", path=folder) from error
     link_results(run, final)
@@ -121,16 +119,17 @@ def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.op
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def sweep_run(run: Path) -> None:
+    """Remove the temporary files that a killed process left in a run's folder."""
+    for folder in (run, run / "state", run / "previews"):
+        sweep(folder)
+
+
 def link_results(run: Path, folder: Path) -> None:
     """Make a state's weights the run's result: RUN/control.safetensors, complete at every instant."""
     for name in (CONTROL, BASE):
         if (folder / name).exists():
-            temporary = run / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
-            try:
-                os.link(folder / name, temporary)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(folder / name, temporary)
-            os.replace(temporary, run / name)
+            link_or_copy(folder / name, run / name)
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
@@ -181,9 +180,7 @@ class Metrics:
         self.file = file
         if self.file.exists():
             complete = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
-            temporary = self.file.with_name(f"{TEMPORARY_PREFIX}metrics")
-            temporary.write_bytes(b"".join(complete))
-            os.replace(temporary, self.file)
+            write_atomic(self.file, b"".join(complete))
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one line and flush it."""
