@@ -85,6 +85,7 @@ ORDER_INSIDE = {
         "surfaces",
         "pose",
         "segmentation",
+        "checks",
         "run",
     ),
     "checkpoints": ("layouts", "keymaps", "checkpoint", "shapes", "read", "write", "transfer"),
