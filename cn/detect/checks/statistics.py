@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 256
-"""The largest side of the sample: every n-th pixel of every n-th row, as stored."""
+"""The usual side of the sample: every n-th pixel of every n-th row, as stored."""
 CROP = 320
 """The side of the part in the middle whose neighboring pixels are looked at."""
 
@@ -23,16 +23,17 @@ def share(mask: Mask) -> float:
 
 
 class Statistics:
-    """Of a map (h, w, 3) or (h, w) of uint8."""
+    """Of a map (h, w, 3) or (h, w) of uint8; `side` is the largest side of the sample."""
 
-    def __init__(self, image: NDArray[np.uint8]):
+    def __init__(self, image: NDArray[np.uint8], side: int = SIDE):
+        self._side = side
         self.image = image if image.ndim == 3 else np.broadcast_to(image[..., None], (*image.shape, 3))
 
     @cached_property
     def sample(self) -> NDArray[np.int16]:
-        """(at most 256, at most 256, 3)."""
+        """(at most `side`, at most `side`, 3)."""
         height, width = self.image.shape[:2]
-        rows, columns = slice(None, None, -(-height // SIDE)), slice(None, None, -(-width // SIDE))
+        rows, columns = slice(None, None, -(-height // self._side)), slice(None, None, -(-width // self._side))
         return self.image[rows, columns].astype(np.int16)
 
     @cached_property

@@ -44,7 +44,8 @@ def _sky_is_near(map: Statistics) -> bool:
     bottom = float(rows[-max(1, height // 50) :].mean())
     if bottom > 128 or bottom > rows.min() + 64 or len(below) < height // 4:
         return False
-    return float(np.corrcoef(np.arange(len(below)), below)[0, 1]) < -0.6
+    # Spearman's rank correlation: inverse depth falls steeply, distance slowly.
+    return float(np.corrcoef(np.arange(len(below)), below.argsort().argsort())[0, 1]) < -0.6
 
 
 def check_normals(kind: str, map: Statistics) -> MapWarning | None:

@@ -19,7 +19,7 @@ def test_edges_of_an_edge_map():
     for name in ("astronaut", "coffee", "camera"):
         assert rules(canny(photograph(name))) == ["map of a map"]
     (warning,) = check_photograph(photograph(), ConditionInfo("canny", "canny (OpenCV)"))
-    assert "its PNG says so" in str(warning)
+    assert "already, as its PNG says" in str(warning)
 
 
 def test_skeletons_and_labels():
