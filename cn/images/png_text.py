@@ -44,6 +44,27 @@ def read_text(file: BinaryIO) -> dict[str, str]:
     return texts
 
 
+def count_frames(file: BinaryIO) -> int:
+    """The number of frames of an animated PNG (third edition of the specification, 11.3.6), that are really there.
+
+    The image before the animation counts where it is not part of it. 1 for a PNG without animation.
+    """
+    animated, frames, before = False, 0, 0
+    file.seek(len(SIGNATURE))
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if kind == b"IEND" or (kind == b"IDAT" and not animated):
+            break
+        if kind == b"acTL":
+            animated = True
+        elif kind == b"fcTL":
+            frames += 1
+        elif kind == b"IDAT" and not frames:
+            before = 1
+        file.seek(length + 4, 1)
+    return frames + before if animated else 1
+
+
 def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
     """The bytes of a PNG with `text` in chunks after its header: tEXt if Latin-1 can encode it, else iTXt.
 
