@@ -9,8 +9,8 @@ from PIL import Image
 
 from cn import errors
 from cn.errors import InputError
-from cn.images import png_text, tiff_pages
-from cn.images.opening import opened
+from cn.images import claims, png_chunks, tiff_pages
+from cn.images.opening import opened, quietly
 from cn.images.pixels import ImageArray, to_rgb
 from cn.images.reader import display_name, read_bytes
 
@@ -34,8 +34,8 @@ def count_frames(file: BinaryIO) -> int:
     """`frame_count` of an open file."""
     head = file.read(32)
     file.seek(0)
-    if head.startswith(png_text.SIGNATURE):
-        return max(1, png_text.count_frames(file))
+    if head.startswith(png_chunks.SIGNATURE):
+        return max(1, png_chunks.count_frames(file))
     if head.startswith(_TIFF):
         return max(1, len(tiff_pages.pages(file)))
     animated_webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] != b"" and head[20] & 2
@@ -76,10 +76,13 @@ def _frames(data: bytes, name: str, numbers: range | None) -> Iterator[tuple[int
             for number in range(count) if numbers is None else numbers:
                 if number >= count:
                     return
-                yield number, _frame(image, positions[number] if count > 1 else None)
+                yield number, _frame(data, image, positions[number] if count > 1 else None)
 
 
-def _frame(image: Image.Image, position: int | None) -> ImageArray:
+def _frame(data: bytes, image: Image.Image, position: int | None) -> ImageArray:
     if position is not None:
-        image.seek(position)
-    return to_rgb(image)
+        with quietly():
+            image.seek(position)
+        claims.check(data, image)
+    with quietly():
+        return to_rgb(image)

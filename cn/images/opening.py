@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from cn.errors import InputError
-from cn.images import formats, png_text, tiff_pages
+from cn.images import claims, formats, jxl_header, png_chunks, tiff_pages
 from cn.images.resizing import MAX_PIXELS
 
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "AVIF")
@@ -26,7 +26,7 @@ DECODER_ERRORS = (
 
 # Metadata in text chunks can be long; by default Pillow refuses an image with a chunk of more than a megabyte.
 PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
-PngImagePlugin.MAX_TEXT_MEMORY = 256 << 20
+PngImagePlugin.MAX_TEXT_MEMORY = 1 << 30
 # Pillow refuses what has more than twice this many pixels, also where only it sees the size: in later frames.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
@@ -40,10 +40,12 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     if not data:
         raise InputError("the file is empty")
     try:
+        if data.startswith(png_chunks.SIGNATURE):
+            data = png_chunks.without_bombs(data)
         with quietly():
             image = Image.open(io.BytesIO(data), formats=[*_FORMATS, *_plugin_formats(data)])
         with image:
-            check_size(image)
+            claims.check(data, image)
             if image.format == "TIFF":
                 first = next(iter(tiff_pages.pages(io.BytesIO(data))), 0)
                 if first:
@@ -67,21 +69,10 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def check_size(image: Image.Image) -> None:
-    """Raise InputError if the image has more than `MAX_PIXELS` pixels."""
-    if image.width * image.height > MAX_PIXELS:
-        raise too_large(f"{image.width}×{image.height}")
-
-
-def too_large(size: str) -> InputError:
-    """The error for an image or array of more than `MAX_PIXELS`; `size` describes its shape."""
-    return InputError(f"{size} pixels are too many (at most {MAX_PIXELS // 10**6} million)")
-
-
 def far_too_large(error: Image.DecompressionBombError) -> InputError:
     """The error for what Pillow itself refuses; its message holds the number of pixels."""
     numbers = [int(number) for number in re.findall(r"\d+", str(error))]
-    return too_large(f"{max(numbers, default=MAX_PIXELS) / 10**6:,.0f} million")
+    return claims.too_large(f"{max(numbers, default=MAX_PIXELS) / 10**6:,.0f} million")
 
 
 def one_line(error: Exception) -> str:
@@ -96,6 +87,10 @@ def _plugin_formats(data: bytes) -> list[str]:
         return ["HEIF"]
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
         _plugin("jxl")
+        size = jxl_header.size(data)
+        if size is None:
+            raise InputError("the image is broken or cut off")
+        claims.check_size(*size, len(data))
         return ["JXL"]
     return []
 
@@ -120,7 +115,7 @@ def _plugin(extra: str) -> Any:
 def _why_unidentified(data: bytes) -> str:
     """Why Pillow could not identify a file: a message that helps."""
     head = data[:512]
-    if head.startswith((png_text.SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"RIFF")):
+    if head.startswith((png_chunks.SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"RIFF")):
         return "the image is broken or cut off"
     if head.startswith(b"version https://git-lfs"):
         return "not an image but a Git LFS pointer; run `git lfs pull`"

@@ -11,8 +11,9 @@ from PIL import Image, UnidentifiedImageError
 
 from cn import errors
 from cn.errors import InputError
+from cn.images.claims import too_large
 from cn.images.opening import far_too_large
-from cn.images.reader import display_name, read_bytes, too_large
+from cn.images.reader import display_name, read_bytes
 from cn.images.resizing import MAX_PIXELS
 
 SUFFIXES = frozenset({".npy", ".png", ".tif", ".tiff"})

@@ -25,16 +25,22 @@ _PLAIN = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 def to_rgb(image: Image.Image) -> ImageArray:
     """uint8 (h, w, 3) from any of Pillow's modes, upright; transparency over white. Raises what Pillow raises."""
     image.load()
-    return _turned(_converted(image, _over_white), _orientation(image))
+    if _is_deep(image):
+        return _deep_gray(image)
+    if has_alpha(image):
+        return _banded(image, 3, _over_white)
+    if image.mode not in _PLAIN:
+        raise InputError(f"has the color space {image.mode}; convert it to RGB first")
+    # Without Adobe's marker the inks of a JPEG are not inverted, but Pillow assumes that they always are.
+    if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
+        return _banded(image, 3, lambda band: np.asarray(ImageChops.invert(band).convert("RGB")))
+    return _banded(image, 3, lambda band: np.asarray(band if band.mode == "RGB" else band.convert("RGB")))
 
 
 def to_rgba(image: Image.Image) -> ImageArray:
-    """uint8 (h, w, 4), upright, colors as stored; alpha is 255 where the image has no transparency."""
+    """uint8 (h, w, 4), upright, colors as stored; for an image that `has_alpha`. Raises what Pillow raises."""
     image.load()
-    if not has_alpha(image):
-        rgb = to_rgb(image)
-        return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
-    return _turned(_banded(image, 4, lambda band: np.asarray(band.convert("RGBA"))), _orientation(image))
+    return _banded(image, 4, lambda band: np.asarray(band.convert("RGBA")))
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -44,19 +50,6 @@ def has_alpha(image: Image.Image) -> bool:
 
 def _is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
-
-
-def _converted(image: Image.Image, transparent: Callable[[Image.Image], ImageArray]) -> ImageArray:
-    if _is_deep(image):
-        return _deep_gray(image)
-    if has_alpha(image):
-        return _banded(image, 3, transparent)
-    if image.mode not in _PLAIN:
-        raise InputError(f"has the color space {image.mode}; convert it to RGB first")
-    # Without Adobe's marker the inks of a JPEG are not inverted, but Pillow assumes that they always are.
-    if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
-        return _banded(image, 3, lambda band: np.asarray(ImageChops.invert(band).convert("RGB")))
-    return _banded(image, 3, lambda band: np.asarray(band if band.mode == "RGB" else band.convert("RGB")))
 
 
 def _over_white(band: Image.Image) -> ImageArray:
@@ -75,10 +68,13 @@ def over(rgba: ImageArray, background: int) -> ImageArray:
 
 
 def _banded(image: Image.Image, channels: int, convert: Callable[[Image.Image], ImageArray]) -> ImageArray:
-    """The results (h, w, channels) of `convert` for bands of rows, in one array."""
-    result = np.empty((image.height, image.width, channels), np.uint8)
+    """The results (h, w, channels) of `convert` for bands of rows, in one array, upright."""
+    orientation = _orientation(image)
+    shape = (image.height, image.width) if orientation < 5 else (image.width, image.height)
+    result = np.empty((*shape, channels), np.uint8)
+    stored = _as_stored(result, orientation)
     for top, band in _bands(image):
-        result[top : top + band.height] = convert(band)
+        stored[top : top + band.height] = convert(band)
     return result
 
 
@@ -139,15 +135,18 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _turned(array: ImageArray, orientation: int) -> ImageArray:
-    """The array upright. EXIF 2.32, 4.6.4 A: where the 0th row and the 0th column of the stored image belong."""
-    turned = {
-        2: lambda: array[:, ::-1],
-        3: lambda: array[::-1, ::-1],
-        4: lambda: array[::-1],
-        5: lambda: array.swapaxes(0, 1),
-        6: lambda: array[::-1].swapaxes(0, 1),
-        7: lambda: array[::-1, ::-1].swapaxes(0, 1),
-        8: lambda: array[:, ::-1].swapaxes(0, 1),
+def _as_stored(upright: ImageArray, orientation: int) -> ImageArray:
+    """The view of an upright array that has the stored image's rows and columns.
+
+    EXIF 2.32, 4.6.4 A: the orientation says where the stored image's first row and first column belong.
+    """
+    views = {
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
     }
-    return np.ascontiguousarray(turned[orientation]()) if orientation in turned else array
+    return views.get(orientation, upright)

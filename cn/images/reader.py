@@ -13,7 +13,6 @@ from cn.errors import InputError
 from cn.files import reason
 from cn.images import png_text
 from cn.images.opening import opened, quietly
-from cn.images.opening import too_large as too_large
 from cn.images.pixels import ImageArray, to_rgb
 
 

@@ -4,6 +4,7 @@ By hand, because Pillow counts previews and masks as pages, and does not say wha
 Source: TIFF 6.0, section 2, and the BigTIFF proposal.
 """
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -35,6 +36,14 @@ class Page:
 def pages(file: BinaryIO) -> list[int]:
     """The indices of the directories that are pages: no previews of another page, no masks."""
     return [page.index for page in directories(file, {SUBFILE}) if not page.get(SUBFILE) & (_REDUCED | _MASK)]
+
+
+def first_page(data: bytes, tags: set[int]) -> Page:
+    """The first page, with the fields among `tags`; an empty one where there is none."""
+    for page in directories(io.BytesIO(data), tags | {SUBFILE}):
+        if not page.get(SUBFILE) & (_REDUCED | _MASK):
+            return page
+    return Page(0, {})
 
 
 def directories(file: BinaryIO, tags: set[int]) -> Iterator[Page]:
