@@ -35,8 +35,6 @@ def check(data: bytes, image: Image.Image) -> None:
     """Raise InputError if an opened image has too many pixels, or more than the bytes of its file can hold."""
     bound = _BOUNDS.get(image.format or "", lambda data, image: math.inf)
     check_size(image.width, image.height, len(data), lambda: bound(data, image))
-    if image.format == "ICO":
-        _check_icon(data)
 
 
 def check_size(width: int, height: int, length: int, bound: Callable[[], float] = lambda: math.inf) -> None:
@@ -55,9 +53,9 @@ def too_large(size: str) -> InputError:
     return InputError(f"{size} pixels are too many (at most {MAX_PIXELS // 10**6} million)")
 
 
-def _check_icon(data: bytes) -> None:
-    """The PNGs in an icon, whose directory knows no more than 256×256."""
-    for entry in range(6, 6 + 16 * min(struct.unpack_from("<H", data, 4)[0], 256), 16):
+def check_icon(data: bytes) -> None:
+    """`check` of the PNGs in an icon, before it is opened: its directory knows no more than 256×256 pixels."""
+    for entry in range(6, min(6 + 16 * struct.unpack_from("<H", data, 4)[0], len(data) - 15), 16):
         length, start = struct.unpack_from("<II", data, entry + 8)
         stored = data[start : start + length]
         if stored.startswith(png_chunks.SIGNATURE) and len(stored) >= 24:

@@ -18,6 +18,8 @@ from cn.images.resizing import MAX_PIXELS
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "AVIF")
 """Pillow's names of the formats that are read. Others would run programs (EPS), or are not tested here."""
 
+_ICON = b"\0\0\1\0"
+
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, AssertionError),
     *(OverflowError, ZeroDivisionError, NotImplementedError, RuntimeError, struct.error, zlib.error),
@@ -42,6 +44,8 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     try:
         if data.startswith(png_chunks.SIGNATURE):
             data = png_chunks.without_bombs(data)
+        elif data.startswith(_ICON):
+            claims.check_icon(data)
         with quietly():
             image = Image.open(io.BytesIO(data), formats=[*_FORMATS, *_plugin_formats(data)])
         with image:
