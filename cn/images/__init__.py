@@ -12,6 +12,7 @@ from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES, unread
 
 if TYPE_CHECKING:
     from cn.images.frames import frame_count, read_frame
+    from cn.images.maps import read_map, read_map_with_info
     from cn.images.reader import as_rgb, decode, is_complete_png, read, read_info, read_with_info
     from cn.images.resizing import MAX_PIXELS, resize, resize_short_side
     from cn.images.sheet import grid
@@ -31,6 +32,8 @@ __all__ = [
     "read",
     "read_frame",
     "read_info",
+    "read_map",
+    "read_map_with_info",
     "read_with_info",
     "resize",
     "resize_short_side",
@@ -38,7 +41,7 @@ __all__ = [
     "write",
 ]
 
-_MODULES = ("resizing", "reader", "frames", "writer", "sheet")
+_MODULES = ("resizing", "reader", "frames", "maps", "writer", "sheet")
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Suffixes (lower case) of the files that `cn.images.video` reads."""
 
-_NUMBERS = frozenset({".exr", ".pfm", ".npz", ".npy", ".hdr"})
+_NUMBERS = frozenset({".exr", ".pfm", ".npz", ".npy"})
 _RAW = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef"}
     | {".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
@@ -50,6 +50,8 @@ def unread(name: str) -> str | None:
         return NUMBERS_ADVICE
     if suffix in _RAW:
         return RAW_ADVICE
+    if suffix == ".hdr":
+        return "is an image of high dynamic range; tone-map it to PNG or JPEG first"
     if suffix in _EXPORT:
         return f"{suffix} images are not read; export it as PNG or TIFF first"
     if suffix in _DRAWINGS:

@@ -9,12 +9,10 @@ from PIL import Image
 
 from cn import errors
 from cn.errors import InputError
-from cn.images import claims, png_chunks, tiff_pages
+from cn.images import claims, png_chunks, tiff_pages, unidentified
 from cn.images.opening import opened, quietly
 from cn.images.pixels import ImageArray, to_rgb
 from cn.images.reader import display_name, read_bytes
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def frame_count(path: str | os.PathLike[str]) -> int:
@@ -36,7 +34,7 @@ def count_frames(file: BinaryIO) -> int:
     file.seek(0)
     if head.startswith(png_chunks.SIGNATURE):
         return max(1, png_chunks.count_frames(file))
-    if head.startswith(_TIFF):
+    if head.startswith(unidentified.TIFF):
         return max(1, len(tiff_pages.pages(file)))
     animated_webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] != b"" and head[20] & 2
     if head.startswith(b"GIF8") or animated_webp or head[4:8] == b"ftyp":

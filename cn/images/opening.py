@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from cn.errors import InputError
-from cn.images import claims, formats, jxl_header, png_chunks, tiff_pages
+from cn.images import claims, formats, jxl_header, png_chunks, tiff_pages, unidentified
 from cn.images.resizing import MAX_PIXELS
 
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "AVIF")
@@ -46,6 +46,10 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             data = png_chunks.without_bombs(data)
         elif data.startswith(_ICON):
             claims.check_icon(data)
+        elif data.startswith(unidentified.TIFF) and unidentified.raw_file(data):
+            raise InputError(formats.RAW_ADVICE)
+        elif data.startswith((b"Pf", b"PF")):
+            raise InputError(unidentified.why(data))
         with quietly():
             image = Image.open(io.BytesIO(data), formats=[*_FORMATS, *_plugin_formats(data)])
         with image:
@@ -56,7 +60,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
                     image.seek(first)
             yield image
     except UnidentifiedImageError:
-        raise InputError(_why_unidentified(data)) from None
+        raise InputError(unidentified.why(data)) from None
     except Image.DecompressionBombError as error:
         raise far_too_large(error) from None
     except MemoryError:
@@ -114,17 +118,3 @@ def _plugin(extra: str) -> Any:
         return __import__(module)
     except ImportError as error:
         raise InputError(formats.plugin_advice(format, extra)) from error
-
-
-def _why_unidentified(data: bytes) -> str:
-    """Why Pillow could not identify a file: a message that helps."""
-    head = data[:512]
-    if head.startswith((png_chunks.SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"RIFF")):
-        return "the image is broken or cut off"
-    if head.startswith(b"version https://git-lfs"):
-        return "not an image but a Git LFS pointer; run `git lfs pull`"
-    # One replacement character is allowed: the last character of `head` may have been cut in two.
-    text = head.decode("utf-8", "replace")
-    if text.count("\ufffd") <= 1 and all(character.isprintable() or character.isspace() for character in text):
-        return "not an image but text"
-    return "not an image, or an unsupported format"

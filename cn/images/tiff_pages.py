@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMAT = 273, 277, 279, 324, 325, 339
-DNG_VERSION = 50706
+SUB_IFDS, DNG_VERSION = 330, 50706
 
 _REDUCED, _MASK = 1, 4
-_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q", 18: "Q"}
+_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """struct's letter of each integer type of a field."""
 _MAX_PAGES = 100_000
 
