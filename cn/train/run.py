@@ -22,7 +22,8 @@ from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, ste
 from cn.train.networks import make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
-from cn.train.state import (
+from cn.train.request import check_folder
+from cn.train.run_folder import (
     BASE,
     CONTROL,
     Metrics,
@@ -30,28 +31,36 @@ from cn.train.state import (
     keep_only,
     kept,
     link_results,
-    load_optimizer,
-    save_state,
     sweep_run,
     withdraw,
 )
+from cn.train.state import load_optimizer, save_state
 from cn.train.stop import StopRequest, stop_requests
-from cn.train.task import Task, check_folder
+from cn.train.task import Task
+from cn.train.warning_log import WARNINGS, WarningLog, shortened
 
-METRICS, WARNINGS = "metrics.jsonl", "warnings.txt"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run wrote: the control's file, and the number of its steps."""
+    """What a run wrote: the control's file, the number of its steps, and what was left out."""
 
     control: Path
     step: int
+    skipped: int = 0
+    """Broken pairs that were left out."""
 
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
-    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step)
+    broken = len(task.findings.broken)
+    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken)
+
+
+def warnings(task: Task) -> list[str]:
+    """What is wrong with the data, for a dry run; `train` shows it itself."""
+    return [*shortened(task.findings.broken), *task.findings.warnings]
 
 
 def train(task: Task, *, workers: int | None = None, listener: Listener | None = None) -> Result:
@@ -74,7 +83,7 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
             _train(task, recorder, workers, stop)
         if stop and recorder.step < config.steps:
             raise stop.error(f"stopped after step {recorder.step}; continue with: cn train --resume {run}")
-    return Result(run / CONTROL, recorder.step)
+    return Result(run / CONTROL, recorder.step, len(recorder.log.skipped))
 
 
 @contextlib.contextmanager
@@ -98,7 +107,9 @@ def _check_unchanged(task: Task) -> None:
 
 def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -> None:
     config = task.config
-    stream = micro_batches(task.source, task.networks.base, config, recorder.step, workers=workers, warn=recorder.warn)
+    stream = micro_batches(
+        task.source, task.networks.base, config, recorder.step, workers=workers, skip=recorder.log.skip
+    )
     with contextlib.closing(stream):
         state = recorder.optimizer, recorder.scaler
         results = steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed)
@@ -141,6 +152,11 @@ class _Recorder:
             task.config.save(task.run)
             link_results(task.run, task.state.folder)
         self.metrics = Metrics(task.run / METRICS, self.step)
+        self.log = WarningLog(task.run, self.listener.warn)
+        for message in task.findings.broken:
+            self.log.skip(message)
+        for message in task.findings.warnings:
+            self.log.warn(message)
         if self.step == 0 < task.config.steps and task.config.preview_every:
             self.preview()
 
@@ -197,12 +213,6 @@ class _Recorder:
         sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
             self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
-
-    def warn(self, message: str) -> None:
-        """Show a warning, and keep it in RUN/warnings.txt."""
-        with (self.task.run / WARNINGS).open("a", encoding="utf-8") as file:
-            file.write(message + "\n")
-        self.listener.warn(message)
 
 
 def _clear(run: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cn.errors import ExitCode, InputError, StoppedError, UsageError, WeightsError
 from cn.train.config import TrainConfig
 from cn.train.preview import Preview
-from cn.train.state import find_state
+from cn.train.run_folder import find_state
 from tests.helpers.cli import start_cn
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 from tests.helpers.waiting import wait_until

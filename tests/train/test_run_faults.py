@@ -17,7 +17,7 @@ from cn.errors import InputError, UsageError
 from cn.train import divergence, loop
 from cn.train.lock import HOLDER, LOCK, run_lock
 from cn.train.plan import state_bytes
-from cn.train.state import find_state
+from cn.train.run_folder import find_state
 from tests.helpers.cli import cn, program_environment, start_cn
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 from tests.helpers.waiting import wait_until
