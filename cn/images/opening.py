@@ -46,8 +46,8 @@ def opened(data: bytes) -> Iterator[Image.Image]:
             data = png_chunks.without_bombs(data)
         elif data.startswith(_ICON):
             claims.check_icon(data)
-        elif data.startswith(unidentified.TIFF) and unidentified.raw_file(data):
-            raise InputError(formats.RAW_ADVICE)
+        elif data.startswith(unidentified.TIFF) and (wrong := unidentified.misread_tiff(data)):
+            raise InputError(wrong)
         elif data.startswith((b"Pf", b"PF")):
             raise InputError(unidentified.why(data))
         with quietly():
