@@ -1,6 +1,8 @@
 """Opening an image file with Pillow: the decoders it may use, the size it may claim, the errors it may raise."""
 
 import contextlib
+import ctypes
+import functools
 import io
 import re
 import struct
@@ -55,6 +57,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         with image:
             claims.check(data, image)
             if image.format == "TIFF":
+                _silence_libtiff()
                 first = next(iter(tiff_pages.pages(io.BytesIO(data))), 0)
                 if first:
                     image.seek(first)
@@ -67,6 +70,15 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         raise InputError("needs more memory than there is") from None
     except DECODER_ERRORS as error:
         raise InputError(f"the image is broken or cut off ({one_line(error)})") from error
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """libtiff prints its errors to standard error itself, and Pillow has no way to turn that off."""
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 @contextlib.contextmanager
