@@ -45,7 +45,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         raise InputError("the file is empty")
     try:
         if data.startswith(png_chunks.SIGNATURE):
-            data = png_chunks.without_bombs(data)
+            data = png_chunks.without_bad_metadata(data)
         elif data.startswith(_ICON):
             claims.check_icon(data)
         elif data.startswith(unidentified.TIFF) and (wrong := unidentified.misread_tiff(data)):
@@ -102,7 +102,7 @@ def one_line(error: Exception) -> str:
 
 def _plugin_formats(data: bytes) -> list[str]:
     """The format of a plugin that these bytes need; it is registered on first use, because it takes time to load."""
-    if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", b"avis"} and _brands(data) & _HEIF_BRANDS:
+    if data[4:8] == b"ftyp" and not brands(data) & {b"avif", b"avis"} and brands(data) & _HEIF_BRANDS:
         _plugin("heif").register_heif_opener()
         return ["HEIF"]
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
@@ -118,7 +118,7 @@ def _plugin_formats(data: bytes) -> list[str]:
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def _brands(data: bytes) -> set[bytes]:
+def brands(data: bytes) -> set[bytes]:
     """The major and the compatible brands of an ISO media file (ISO 14496-12, 4.3)."""
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
     return {data[8:12], *(data[start : start + 4] for start in range(16, end - 3, 4))}
