@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import io
+import logging
 import re
 import struct
 import warnings
@@ -28,6 +29,8 @@ DECODER_ERRORS = (
 )
 """What Pillow and its plugins raise for broken files."""
 
+# Without a handler, Python prints what Pillow logs about broken files.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # Metadata in text chunks can be long; by default Pillow refuses an image with a chunk of more than a megabyte.
 PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
 PngImagePlugin.MAX_TEXT_MEMORY = 1 << 30
