@@ -6,7 +6,6 @@ Imports nothing heavy, because every part of the package uses it.
 import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cn.errors import InputError
+from cn.temporaries import temporary_file
 from cn.units import bytes_text
 
-TEMPORARY_PREFIX = ".cn-"
-TEMPORARY_SUFFIX = ".tmp"
 _HASHED_AT_ONCE = 8 << 20
 
 
@@ -89,10 +87,10 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | bytearray | memoryv
 def open_atomic(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary file that takes the name `path` only when the block ends without an exception.
 
-    Until then it is a temporary file in the same folder; an exception (also Ctrl-C) removes it, and the previous file
-    stays. The new file has the permissions of the umask, or of the file that it replaces. A symbolic link is followed,
-    and a device or pipe (`/dev/null`, `/dev/stdout`) is written to and never replaced. `durable` waits until the bytes
-    are on the disk, so that even a power failure leaves no incomplete file.
+    Until then it is a temporary file in the same folder (`cn.temporaries`); an exception (also Ctrl-C) removes it, and
+    the previous file stays. The new file has the permissions of the umask, or of the file that it replaces. A symbolic
+    link is followed, and a device or pipe (`/dev/null`, `/dev/stdout`) is written to and never replaced. `durable`
+    waits until the bytes are on the disk, so that even a power failure leaves no incomplete file.
     Raises InputError when the folder is missing, forbidden or full.
     """
     target = Path(path)
@@ -124,21 +122,12 @@ def _mode(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def _temporary(target: str, mode: int | None, durable: bool) -> Iterator[BinaryIO]:
-    # A short unique name, so that long target names fit and two writers of one file never share a temporary file.
-    name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
-    temporary = os.path.join(os.path.dirname(target), name)
-    # os.open rather than tempfile: tempfile's 0600 would make the result unreadable to the group whatever the umask.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
+    with temporary_file(os.path.dirname(target)) as (path, descriptor):
+        if mode is not None:
+            os.fchmod(descriptor, stat.S_IMODE(mode))
+        with open(descriptor, "wb", closefd=False) as file:
             yield file
             file.flush()
             if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+                os.fsync(descriptor)
+        os.replace(path, target)

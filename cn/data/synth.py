@@ -12,7 +12,8 @@ from cn.data.records import RECORDS, Pair, complete_records, format_line
 from cn.data.scenes import render_examples
 from cn.data.settings import SynthSettings
 from cn.errors import InputError
-from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, make_folder, write_atomic
+from cn.files import make_folder, write_atomic
+from cn.temporaries import sweep
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def prepare(synthesis: Synthesis, *, overwrite: bool = False) -> Missing:
     recorded: set[int] = set(wanted)
     for kind, folder in synthesis.folders.items():
         for name in ("source", "target"):
-            _sweep(make_folder(folder / name))
+            sweep(make_folder(folder / name))
         if overwrite:
             _clear(folder)
         done = _done(synthesis, kind)
@@ -129,12 +130,6 @@ def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
 def _record(pair: Pair, folder: Path) -> dict[str, Any]:
     paths = {"source": pair.source, "target": pair.target}
     return {name: path.relative_to(folder).as_posix() for name, path in paths.items()} | dict(pair.extra)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files that a killed run left behind."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:

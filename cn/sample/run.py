@@ -5,23 +5,30 @@ rows = plan(job)
 for written in sample(job): ...
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cn import images
-from cn.images import grid as make_sheet
+from cn.errors import InputError, PartialError
+from cn.options import check_device
 from cn.sample.output_paths import OutputPaths, choose_paths
-from cn.sample.pipeline import Sample, SamplingPipeline
-from cn.sample.request import SampleRequest
+from cn.sample.request import SampleRequest, with_detected
+from cn.sample.weights import check_files
+
+if TYPE_CHECKING:
+    from cn.sample.pipeline import Sample, SamplingPipeline
 
 
 @dataclass(frozen=True)
 class Job:
     """A pipeline that is ready to sample, and where its images go."""
 
-    pipeline: SamplingPipeline
+    pipeline: "SamplingPipeline"
     paths: OutputPaths
 
     @property
@@ -50,9 +57,20 @@ def prepare(
     grid: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    detect: bool = False,
 ) -> Job:
-    """Check the output paths, then load the networks. Raises what `choose_paths` and `SamplingPipeline.open` raise."""
+    """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
+
+    Nothing heavy is imported before all is checked that can be. Raises what `check_files`, `choose_paths` and
+    `SamplingPipeline.open` raise.
+    """
+    check_device(device)
+    check_files(request)
     paths = choose_paths(request, out, grid=grid, overwrite=overwrite)
+    if detect:
+        request = replace(request, conditions=with_detected(request.conditions))
+    from cn.sample.pipeline import SamplingPipeline
+
     return Job(SamplingPipeline.open(request, device=device), paths)
 
 
@@ -80,17 +98,34 @@ def plan(job: Job) -> dict[str, str | None]:
 def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one."""
     finished: list[Sample] = []
-    for path, made in zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True):
-        made.save(path)
+    for number, (path, made) in enumerate(zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True)):
+        with _saying_what_is_left(job.paths.images, number):
+            made.save(path)
         if job.paths.sheet is not None:
             finished.append(made)
         yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
-        images.write(job.paths.sheet, _sheet(job.pipeline, finished))
+        with _saying_what_is_left(job.paths.images, len(finished)):
+            images.write(job.paths.sheet, _sheet(job.pipeline, finished))
         yield Written(str(job.paths.sheet))
 
 
-def _sheet(pipeline: SamplingPipeline, samples: list[Sample]) -> np.ndarray:
+@contextlib.contextmanager
+def _saying_what_is_left(paths: Sequence[str], done: int) -> Iterator[None]:
+    """PartialError for an image that cannot be written, where some of the `done` images before it are still there."""
+    try:
+        yield
+    except InputError as error:
+        left = sum(os.path.exists(path) for path in paths[:done])
+        if left:
+            what = f"{error.what}; {left} of {len(paths)} images are written"
+            raise PartialError(what, path=error.path) from error
+        if done:
+            error.what += "; the images written before are no longer there"
+        raise
+
+
+def _sheet(pipeline: "SamplingPipeline", samples: "list[Sample]") -> np.ndarray:
     """A row per prompt: the conditions, then its images."""
     request, hints = pipeline.request, list(pipeline.hints)
     cells: list[np.ndarray | None] = []
@@ -99,4 +134,4 @@ def _sheet(pipeline: SamplingPipeline, samples: list[Sample]) -> np.ndarray:
     titles = [c.kind or "condition" for c in request.conditions]
     titles += [f"seed {request.seed + i}" for i in range(request.count)]
     prompts = [prompt or "(no prompt)" for prompt in request.prompts]
-    return make_sheet(cells, column_titles=titles, row_titles=prompts)
+    return images.grid(cells, column_titles=titles, row_titles=prompts)

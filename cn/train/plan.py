@@ -9,6 +9,7 @@ from cn.train.config import PAPER_LR, TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
+from cn.train.state import saved_bytes
 from cn.units import bytes_text, count_text
 
 
@@ -47,8 +48,13 @@ def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
-    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted."""
-    files.check_space(run, 2 * state_bytes(networks, config), "saving the run safely")
+    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted.
+
+    The states that are there already, which the run replaces, count as free space.
+    """
+    needed = 2 * state_bytes(networks, config) - saved_bytes(run)
+    if needed > 0:
+        files.check_space(run, needed, "saving the run safely")
 
 
 def _trained(networks: TrainingNetworks, config: TrainConfig) -> str:

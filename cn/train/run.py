@@ -15,14 +15,28 @@ from cn.errors import InputError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
 from cn.train.config import CONFIG_FILE
+from cn.train.divergence import DivergedError, trained_norm
 from cn.train.latent_batches import micro_batches
+from cn.train.lock import run_lock
 from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, steps
 from cn.train.networks import make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
-from cn.train.state import BASE, CONTROL, Metrics, link_results, load_optimizer, save_state
+from cn.train.state import (
+    BASE,
+    CONTROL,
+    Metrics,
+    find_state,
+    keep_only,
+    kept,
+    link_results,
+    load_optimizer,
+    save_state,
+    sweep_run,
+    withdraw,
+)
 from cn.train.stop import StopRequest, stop_requests
-from cn.train.task import Task
+from cn.train.task import Task, check_folder
 
 METRICS, WARNINGS = "metrics.jsonl", "warnings.txt"
 
@@ -45,14 +59,16 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
 
     `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a stop
     request (Ctrl-C, SIGTERM) the current step is finished and saved, then StoppedError says how to resume. Raises
-    InputError when the loss is not finite and when the folder cannot be written (a full disk); the last good state is
-    kept.
+    InputError when loss or weights leave all bounds, when the folder cannot be written (a full disk), and while another
+    process trains there; the last good state is kept.
     """
     run, config = task.run, task.config
     workers = min(2, available_cpus()) if workers is None else workers
+    listener = listener or SilentListener()
     check_space(run, task.networks, config)
-    with stop_requests() as stop, _writing(run):
-        recorder = _Recorder(task, listener or SilentListener(), stop)
+    with stop_requests() as stop, _writing(run), run_lock(make_folder(run), listener.warn):
+        _check_unchanged(task)
+        recorder = _Recorder(task, listener, stop)
         recorder.open()
         if recorder.step < config.steps and not stop:
             _train(task, recorder, workers, stop)
@@ -69,7 +85,15 @@ def _writing(run: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"cannot be written: {reason(error)}; what was saved before is kept", path=run) from error
+        raise InputError(f"cannot be written: {reason(error)}; {kept(run)}", path=run) from error
+
+
+def _check_unchanged(task: Task) -> None:
+    """InputError if another process trained in the folder while this one loaded its networks."""
+    if task.state is None:
+        check_folder(task.run, task.overwrite)
+    elif find_state(task.run) != task.state:
+        raise InputError("another process has trained here in the meantime; resume again", path=task.run)
 
 
 def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -> None:
@@ -77,7 +101,8 @@ def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -
     stream = micro_batches(task.source, task.networks.base, config, recorder.step, workers=workers, warn=recorder.warn)
     with contextlib.closing(stream):
         state = recorder.optimizer, recorder.scaler
-        for result in steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed):
+        results = steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed)
+        for result in recorder.checked(results):
             recorder.add(result)
             last = result.step == config.steps or bool(stop)
             if last or result.step % config.save_every == 0:
@@ -96,13 +121,17 @@ class _Recorder:
         self.optimizer = make_optimizer(task.networks, task.config.lr)
         self.scaler = make_scaler(task.networks)
         self.step, self.smoothed = task.step, task.state.loss if task.state is not None else None
+        self.state = task.state
+        self.start_norm = task.state.start_norm if task.state is not None else None
         self._preview: Preview | None = None
 
     def open(self) -> None:
         """Create a new run's folder with its first state, or return a resumed one to its last."""
         task = self.task
+        sweep_run(task.run)
+        self.start_norm = self.start_norm or trained_norm(task.networks)
         if task.state is None:
-            _clear(make_folder(task.run))
+            _clear(task.run)
             task.config.save(task.run)
             self.save()
         else:
@@ -114,6 +143,26 @@ class _Recorder:
         self.metrics = Metrics(task.run / METRICS, self.step)
         if self.step == 0 < task.config.steps and task.config.preview_every:
             self.preview()
+
+    def checked(self, results: Iterator[StepResult]) -> Iterator[StepResult]:
+        """The same steps. One that diverges right after a save shows that the saved weights are bad: they go.
+
+        Raises InputError, saying what is kept.
+        """
+        try:
+            for result in results:
+                if self.state is not None:
+                    keep_only(self.state)
+                yield result
+        except DivergedError as error:
+            if self.state is not None and self.state.step == self.step:
+                withdraw(self.task.run, self.state)
+            raise self.diverged(error) from error
+
+    def diverged(self, error: DivergedError) -> InputError:
+        """The error to end with: what is kept, and what to do."""
+        other = "" if self.task.config.precision == "fp32" else ", or start again with --precision fp32"
+        return InputError(f"{error.what}; {kept(self.task.run)}: resume with a lower --lr{other}", path=self.task.run)
 
     def add(self, result: StepResult) -> None:
         """Record a finished step."""
@@ -133,7 +182,14 @@ class _Recorder:
     def save(self) -> None:
         """Save the state after the last finished step."""
         numbers = {"step": self.step, "loss": self.smoothed, "scaler": self.scaler.state_dict()}
-        save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
+        numbers["start_norm"] = self.start_norm
+        try:
+            self.state = save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
+        except DivergedError as error:
+            raise self.diverged(error) from error
+        if self.step == self.task.config.steps or self.stop:
+            # No step follows that could show anything.
+            keep_only(self.state)
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""

@@ -1,7 +1,8 @@
 """What a run keeps on disk, so that it can be killed at any instant and resume exactly.
 
 `RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new
-state is written under a temporary name, renamed when it is complete, and only then is the old one deleted.
+state is written under a temporary name and renamed when it is complete. The one before is kept until the next step
+has shown that the new weights are good.
 `RUN/control.safetensors` (and `base.safetensors` where the base is unlocked) are hard links to the newest state's
 files, or copies on file systems without hard links.
 """
@@ -9,7 +10,6 @@ files, or copies on file systems without hard links.
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +23,10 @@ from torch import Tensor
 
 from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
-from cn.files import TEMPORARY_PREFIX, make_folder, reason, sha256
+from cn.files import make_folder, reason, sha256, write_atomic
+from cn.temporaries import link_or_copy, sweep, temporary_folder
 from cn.train.config import TrainConfig
+from cn.train.divergence import check_weights
 from cn.train.networks import TrainingNetworks
 
 CONTROL, BASE = "control.safetensors", "base.safetensors"
@@ -40,6 +42,8 @@ class State:
     step: int
     loss: float | None = None
     scaler: Mapping[str, Any] = field(default_factory=dict)
+    start_norm: float | None = None
+    """The norm of the trained weights at the start of the run; None in runs of earlier versions."""
 
     @property
     def control(self) -> Path:
@@ -59,46 +63,81 @@ def save_state(
     config: TrainConfig,
     state: Mapping[str, Any],
 ) -> State:
-    """Save a run after `state["step"]` steps, then link its weights into the run's folder.
+    """Save a run after `state["step"]` steps, then link its weights into the run's folder; earlier states stay.
 
-    `state` holds step, loss and scaler. Raises InputError when the disk is full or a weight is not a finite number;
-    what was saved before is kept.
+    `state` holds step, loss, scaler and start_norm. Raises InputError when the disk is full, and DivergedError when the
+    weights have left all bounds.
     """
     step = int(state["step"])
-    for name, parameter in networks.trainable.items():
-        if not torch.isfinite(parameter).all():
-            raise InputError(f"the weights {name} are no longer finite at step {step}; they are not saved")
+    check_weights(networks, step, state.get("start_norm"))
     folder = make_folder(run / "state")
-    temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    final = folder / f"step-{step:08d}"
     try:
-        temporary.mkdir()
-        _write_weights(temporary, networks, config, step)
-        save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
-        (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
-        for file in temporary.iterdir():
-            _sync(file)
-        final = folder / f"step-{step:08d}"
-        os.replace(temporary, final)
+        with temporary_folder(folder) as temporary:
+            _write_weights(temporary, networks, config, step)
+            save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
+            (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
+            for file in temporary.iterdir():
+                _sync(file)
+            os.replace(temporary, final)
         _sync(folder)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        raise InputError(f"the state cannot be saved: {why}; the previous state is kept", path=folder) from error
+    except (OSError, SafetensorError, InputError) as error:
+        # Writers of weights name the temporary file, which is gone.
+        cause = error.__cause__ if isinstance(error, InputError) else error
+        why = reason(cause) if isinstance(cause, OSError) else str(error)
+        raise InputError(f"the state cannot be saved: {why}; {kept(run)}", path=folder) from error
     link_results(run, final)
-    _remove_others(folder, final)
-    return State(final, step, state.get("loss"), state.get("scaler") or {})
+    return _state(final, step, state)
+
+
+def kept(run: Path) -> str:
+    """What is left of a run on the disk, in words."""
+    try:
+        state = find_state(run)
+    except InputError:
+        return "nothing of this run is left on the disk"
+    return f"the state after step {state.step} is kept"
+
+
+def keep_only(state: State) -> None:
+    """Delete the other states of a run."""
+    for path in state.folder.parent.iterdir():
+        if path != state.folder:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def withdraw(run: Path, state: State) -> None:
+    """Delete the newest state, whose weights proved to be bad, if there is an earlier one: that is the result now."""
+    earlier = [path for step, path in _saved(run) if step < state.step]
+    if earlier:
+        shutil.rmtree(state.folder, ignore_errors=True)
+        link_results(run, earlier[-1])
+
+
+def saved_bytes(run: Path) -> int:
+    """What the states of a run take on the disk."""
+    return sum(file.stat().st_size for _, folder in _saved(run) for file in folder.iterdir() if file.is_file())
+
+
+def _saved(run: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of each complete state, the newest last."""
+    found = ((path, _NAME.fullmatch(path.name)) for path in (run / "state").glob("step-*"))
+    return sorted((int(match[1]), path) for path, match in found if match)
+
+
+def _state(folder: Path, step: int, numbers: Mapping[str, Any]) -> State:
+    return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {}, numbers.get("start_norm"))
 
 
 def find_state(run: Path) -> State:
     """The newest complete state of a run. Raises InputError where there is none."""
-    found = [(int(match[1]), path) for path in (run / "state").glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    found = _saved(run)
     if not found:
         raise InputError("nothing to resume: it has no saved state; start it again with --overwrite", path=run)
-    step, folder = max(found)
+    step, folder = found[-1]
     try:
-        numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
-        return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {})
-    except (OSError, ValueError) as error:
+        return _state(folder, step, json.loads((folder / _NUMBERS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"the state is damaged ({error})", path=folder) from error
 
 
@@ -121,16 +160,17 @@ def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.op
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def sweep_run(run: Path) -> None:
+    """Remove the temporary files that a killed process left in a run's folder."""
+    for folder in (run, run / "state", run / "previews"):
+        sweep(folder)
+
+
 def link_results(run: Path, folder: Path) -> None:
     """Make a state's weights the run's result: RUN/control.safetensors, complete at every instant."""
     for name in (CONTROL, BASE):
         if (folder / name).exists():
-            temporary = run / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
-            try:
-                os.link(folder / name, temporary)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(folder / name, temporary)
-            os.replace(temporary, run / name)
+            link_or_copy(folder / name, run / name)
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
@@ -168,12 +208,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_others(folder: Path, keep: Path) -> None:
-    for path in folder.iterdir():
-        if path != keep:
-            shutil.rmtree(path, ignore_errors=True)
-
-
 class Metrics:
     """`RUN/metrics.jsonl`: one line per step. A resumed run drops the lines written after its state was saved."""
 
@@ -181,9 +215,7 @@ class Metrics:
         self.file = file
         if self.file.exists():
             complete = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
-            temporary = self.file.with_name(f"{TEMPORARY_PREFIX}metrics")
-            temporary.write_bytes(b"".join(complete))
-            os.replace(temporary, self.file)
+            write_atomic(self.file, b"".join(complete))
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one line and flush it."""

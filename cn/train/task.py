@@ -17,6 +17,7 @@ from cn.devices import choose_device
 from cn.errors import InputError, UsageError, WeightsError
 from cn.model.config import Prediction
 from cn.train.config import CONFIG_FILE, TrainConfig, changed, default_lr, default_save_every, default_steps
+from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.state import State, find_state
 from cn.weights.bundled import BASE_NAME, find, portable_name
@@ -35,6 +36,8 @@ class Task:
     networks: TrainingNetworks
     source: Source
     state: State | None = None
+    overwrite: bool = False
+    """Whether a new run replaces what is in its folder."""
 
     @property
     def step(self) -> int:
@@ -60,6 +63,7 @@ def prepare(
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
+    check_one_process()
     where = choose_device(device)
     if resume is not None:
         return reopen(resume, given, where, reconnect=reconnect)
@@ -77,7 +81,8 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
     Raises UsageError for a folder that is not empty (unless `overwrite`) and for options that exclude each other,
     InputError for bad data, WeightsError for weights that are missing or do not fit.
     """
-    _check_folder(run, overwrite)
+    check_not_in_use(run)
+    check_folder(run, overwrite)
     given = dict(given)
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
@@ -107,7 +112,7 @@ def begin(run: Path, given: Mapping[str, Any], device: torch.device, *, overwrit
         **given,
     )
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
-    return Task(run, config, assemble(base, control.to(device), config), open_source(config))
+    return Task(run, config, assemble(base, control.to(device), config), open_source(config), overwrite=overwrite)
 
 
 def reopen(run: Path, given: Mapping[str, Any], device: torch.device, *, reconnect: bool = False) -> Task:
@@ -116,6 +121,7 @@ def reopen(run: Path, given: Mapping[str, Any], device: torch.device, *, reconne
     Raises UsageError for options that cannot change, InputError or WeightsError for a damaged folder and for a base
     that is no longer the one that the run was started with.
     """
+    check_not_in_use(run)
     saved = TrainConfig.load(run)
     if "precision" in given:
         given = {**given, "precision": choose_precision(given["precision"], device)}
@@ -163,9 +169,10 @@ def _stated_kind(data: str) -> str | None:
     return stated_kind(read_records(Path(data))) if data else None
 
 
-def _check_folder(run: Path, overwrite: bool) -> None:
+def check_folder(run: Path, overwrite: bool) -> None:
+    """UsageError unless the folder of a new run is empty or may be overwritten; InputError if it is a file."""
     if run.exists() and not run.is_dir():
         raise InputError("is a file, but a folder is needed there", path=run)
-    if run.exists() and any(run.iterdir()) and not overwrite:
+    if run.exists() and not overwrite and any(path.name not in (LOCK, HOLDER) for path in run.iterdir()):
         how = f"continue with --resume {run}, or " if (run / CONFIG_FILE).exists() else ""
         raise UsageError(f"{run} is not empty; {how}give another --out, or start again with --overwrite")

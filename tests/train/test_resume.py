@@ -123,7 +123,7 @@ def test_full_disk_between_saves_is_one_error(tmp_path, tiny_base_file, pair_set
     good = weights(run)
     task = resume(run, steps=9)
     listener = Listener(lambda result: fill_up(run))
-    with pytest.raises(InputError, match=r"cannot be written: No space left on device; what was saved before is kept"):
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device; the state after step 2 is kept"):
         train(task, listener)
     assert find_state(run).step == 2
     assert same(weights(run), good)

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +9,8 @@ from cn.archives.write import write_safetensors
 from cn.checkpoints.layouts import Layout
 from cn.checkpoints.write.plan import Conversion, Output
 from cn.errors import InputError, UsageError, about
-from cn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, check_space, make_folder, reason, write_atomic
+from cn.files import check_space, make_folder, reason, write_atomic
+from cn.temporaries import replace_folder, temporary_folder
 
 _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -88,23 +87,15 @@ def _write(
 @contextlib.contextmanager
 def _new_folder(destination: Path) -> Iterator[Path]:
     """A temporary folder that replaces `destination` when the block ends without an exception."""
-    mark = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
     target = Path(os.path.realpath(destination))
-    temporary, old = (target.parent / f"{mark}{suffix}" for suffix in (TEMPORARY_SUFFIX, f"-old{TEMPORARY_SUFFIX}"))
     try:
-        temporary.mkdir()
-        yield temporary
-        if target.exists():
-            os.rename(target, old)
-        os.rename(temporary, target)
-    except InputError as error:
-        if error.path is not None and Path(error.path).is_relative_to(temporary):
-            error.path = str(destination / Path(error.path).relative_to(temporary))
-        raise
+        with temporary_folder(target.parent) as temporary:
+            try:
+                yield temporary
+            except InputError as error:
+                if error.path is not None and Path(error.path).is_relative_to(temporary):
+                    error.path = str(destination / Path(error.path).relative_to(temporary))
+                raise
+            replace_folder(temporary, target)
     except OSError as error:
         raise InputError(f"cannot be written: {reason(error)}", path=destination) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        shutil.rmtree(old, ignore_errors=True)

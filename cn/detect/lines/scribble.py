@@ -110,6 +110,7 @@ class DrawingDetector(WithoutNetwork):
     """A user's own drawings as scribbles."""
 
     kind: ClassVar[str] = "scribble"
+    from_drawings: ClassVar[bool] = True
 
     def read(self, path: str, part: int = 0) -> NDArray[Any]:
         # A drawing on a transparent background may be light or dark.
