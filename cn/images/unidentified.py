@@ -32,7 +32,7 @@ _KNOWN: tuple[tuple[bytes, str | None], ...] = (
 _KINDS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers", 6: "complex numbers"}
 """The values of the field SampleFormat (TIFF 6.0, section 19, and its supplements)."""
 _FIELDS = {tiff_pages.BITS, tiff_pages.SAMPLES, tiff_pages.SAMPLE_FORMAT, tiff_pages.COMPRESSION, tiff_pages.SUB_IFDS}
-_FIELDS |= {tiff_pages.DNG_VERSION, tiff_pages.PHOTOMETRIC, tiff_pages.WIDTH}
+_FIELDS |= {tiff_pages.DNG_VERSION, tiff_pages.PHOTOMETRIC, tiff_pages.WIDTH, tiff_pages.PLANES}
 _SENSOR = (32803, 34892)
 """The values of PhotometricInterpretation in raw files: a color filter array, linear raw (DNG 1.7)."""
 _READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000})
@@ -56,14 +56,19 @@ def why(data: bytes) -> str:
     return _text(data[:512]) or "not an image, or an unsupported format"
 
 
-def raw_file(data: bytes) -> bool:
-    """Whether a TIFF is a camera's raw file, of which Pillow would read the preview."""
-    if data[8:10] == b"CR":
-        return True
+def misread_tiff(data: bytes) -> str | None:
+    """What is wrong with a TIFF that Pillow would read as something else, or None.
+
+    Of a camera's raw file it reads the preview, and of 16-bit colors in separate planes it mixes the bytes.
+    """
     pages = list(tiff_pages.directories(io.BytesIO(data), _FIELDS | {tiff_pages.SUBFILE}))
     sensor = any(page.get(tiff_pages.PHOTOMETRIC) in _SENSOR or tiff_pages.DNG_VERSION in page.fields for page in pages)
     only_previews = bool(pages) and all(page.get(tiff_pages.SUBFILE) & 1 for page in pages)
-    return sensor or (only_previews and any(tiff_pages.SUB_IFDS in page.fields for page in pages))
+    if data[8:10] == b"CR" or sensor or (only_previews and any(tiff_pages.SUB_IFDS in page.fields for page in pages)):
+        return formats.RAW_ADVICE
+    if any(page.get(tiff_pages.PLANES) == 2 and page.get(tiff_pages.BITS) == 16 for page in pages):
+        return "is a TIFF of 16-bit colors in separate planes, which are not read; save it with interleaved channels"
+    return None
 
 
 def _tiff(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """What is said of files that are not read as images."""
 
+import contextlib
 import io
 import struct
 
@@ -98,6 +99,32 @@ def test_a_raw_file_is_not_read_as_its_preview(extra):
     assert message(tiff(extra)) == "is a camera's raw file; develop it to PNG or TIFF first"
 
 
+def planes(dtype: type) -> bytes:
+    """An RGB TIFF of 2×2 pixels, plane after plane: 10, 20 and 30 everywhere."""
+    size = np.dtype(dtype).itemsize
+    stored = b"".join(np.full(4, value, dtype).tobytes() for value in (10, 20, 30))
+    arrays = [(8 * size,) * 3, tuple(8 + 4 * size * plane for plane in range(3)), (4 * size,) * 3]
+    places = [8 + len(stored) + 12 * number for number in range(3)]
+    entries = [(256, 1, 2), (257, 1, 2), (258, 3, places[0]), (259, 1, 1), (262, 1, 2), (273, 3, places[1])]
+    entries += [(277, 1, 3), (278, 1, 2), (279, 3, places[2]), (284, 1, 2)]
+    data = b"II*\0" + struct.pack("<I", 8 + len(stored) + 36) + stored
+    data += b"".join(struct.pack("<III", *array) for array in arrays) + struct.pack("<H", len(entries))
+    return data + b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in entries) + bytes(4)
+
+
+def test_colors_in_planes_are_read_with_8_bits_and_refused_with_16():
+    assert images.decode(planes(np.uint8), "a")[1, 1].tolist() == [10, 20, 30]
+    assert "16-bit colors in separate planes" in message(planes(np.uint16))
+
+
+def test_zero_is_white_at_16_bits():
+    data = io.BytesIO()
+    Image.fromarray(np.array([[0, 65535, 257]], np.uint16)).save(data, "TIFF")
+    found = bytearray(data.getvalue())
+    struct.pack_into("<H", found, found.index(struct.pack("<HHI", 262, 3, 1)) + 8, 0)
+    assert images.decode(bytes(found), "a")[0, :, 0].tolist() == [255, 0, 254]
+
+
 def test_a_page_that_is_marked_as_a_preview_but_is_all_there_is():
     assert images.decode(tiff([(254, 4, 1)]), "a").shape == (2, 2, 3)
 
@@ -106,3 +133,17 @@ def test_colors_without_a_way_to_rgb_are_called_that():
     data = io.BytesIO()
     Image.fromarray(corners(), "LAB").save(data, "TIFF")
     assert message(data.getvalue()) == "has the color space LAB; convert it to RGB first"
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "tiff_lzw", "jpeg"])
+def test_libtiff_prints_nothing_about_a_broken_file(capfd, compression):
+    data = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
+        data, "TIFF", compression=compression
+    )
+    broken = bytearray(data.getvalue())
+    for start in range(200, len(broken) - 600, 300):
+        broken[start : start + 60] = bytes([255]) * 60
+    with contextlib.suppress(InputError):
+        images.decode(bytes(broken), "a")
+    assert capfd.readouterr() == ("", "")
