@@ -7,10 +7,10 @@ import torch
 from cn.errors import InputError
 from cn.train.networks import TrainingNetworks
 
-MAX_LOSS = 10.0
-"""A network that predicts nothing has a loss of 1 (the variance of the noise). A smoothed loss of ten times that is
-that of weights which are destroyed; a single spike of a run that recovers does not reach it."""
-MAX_GROWTH = 10.0
+MAX_LOSS = 3.0
+"""A network that predicts nothing has a loss of 1 (the variance of the noise). A smoothed loss of three times that is
+that of weights which are destroyed; a single spike of a run that recovers does not reach it, being weighted by 0.05."""
+MAX_GROWTH = 5.0
 """Weights whose norm is this many times that at the start of the run have diverged. AdamW moves a weight by about the
 learning rate in a step: with the paper's 1e-5, hundreds of thousands of steps stay far below this."""
 
