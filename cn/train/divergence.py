@@ -1,30 +1,47 @@
 """When a run has left all bounds, so that its weights are not worth keeping."""
 
-import math
+from collections import deque
+from statistics import median
 
 import torch
 
 from cn.errors import InputError
 from cn.train.networks import TrainingNetworks
 
-MAX_LOSS = 3.0
-"""A network that predicts nothing has a loss of 1 (the variance of the noise). A smoothed loss of three times that is
-that of weights which are destroyed; a single spike of a run that recovers does not reach it, being weighted by 0.05."""
-MAX_GROWTH = 5.0
+MAX_LOSS = 1.2
+"""Predicting nothing has a loss of 1 (the variance of the noise), an untrained network somewhat more. A run whose
+losses are mostly above this, or above this many times its first loss where that is more than 1, is worse than that."""
+WINDOW = 10
+"""Steps whose median is compared: a spike of a run that recovers does not move it."""
+MAX_GROWTH = 3.0
 """Weights whose norm is this many times that at the start of the run have diverged. AdamW moves a weight by about the
-learning rate in a step: with the paper's 1e-5, hundreds of thousands of steps stay far below this."""
+learning rate in a step, so a useful rate stays far below this: the bundled controls have 1.0 times their start."""
 
 
 class DivergedError(InputError):
-    """Loss or weights have left all bounds."""
+    """Loss or weights have left all bounds. `since` is the last step whose weights may be good."""
+
+    def __init__(self, what: str, since: int):
+        super().__init__(what)
+        self.since = since
 
 
-def check_loss(loss: float, smoothed: float, step: int) -> None:
-    """Raises DivergedError for a loss that is not a finite number, or a smoothed loss above MAX_LOSS."""
-    if not math.isfinite(loss):
-        raise DivergedError(f"the loss at step {step} is not a finite number")
-    if smoothed > MAX_LOSS:
-        raise DivergedError(f"the loss has reached {smoothed:.3g} at step {step}, where predicting nothing has 1")
+class LossMonitor:
+    """Follows the losses of a run; `first` is that of its first step, if that was in an earlier session."""
+
+    def __init__(self, first: float | None = None):
+        self.first = first
+        self._recent: deque[float] = deque(maxlen=WINDOW)
+
+    def add(self, loss: float, step: int) -> None:
+        """Raises DivergedError where the median of the last WINDOW losses is out of bounds."""
+        self.first = loss if self.first is None else self.first
+        self._recent.append(loss)
+        bound = MAX_LOSS * max(1.0, self.first)
+        if len(self._recent) == WINDOW and (middle := median(self._recent)) > bound:
+            raise DivergedError(
+                f"the loss is about {middle:.3g} at step {step}, where predicting nothing has 1", step - WINDOW
+            )
 
 
 def trained_norm(networks: TrainingNetworks) -> float:
@@ -38,6 +55,6 @@ def check_weights(networks: TrainingNetworks, step: int, start_norm: float | Non
     """Raises DivergedError for weights that are not finite, or whose norm is above MAX_GROWTH times `start_norm`."""
     for name, parameter in networks.trainable.items():
         if not torch.isfinite(parameter).all():
-            raise DivergedError(f"the weights {name} are no longer finite after step {step}")
+            raise DivergedError(f"the weights {name} are no longer finite after step {step}", step - 1)
     if start_norm and (growth := trained_norm(networks) / start_norm) > MAX_GROWTH:
-        raise DivergedError(f"the weights are {growth:.3g} times as large after step {step} as at the start")
+        raise DivergedError(f"the weights are {growth:.3g} times as large after step {step} as at the start", step - 1)

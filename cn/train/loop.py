@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cn.train import random_draws
 from cn.train.config import TrainConfig
-from cn.train.divergence import DivergedError, check_loss
+from cn.train.divergence import DivergedError
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
@@ -98,13 +98,14 @@ def optimize(
     for micro in range(config.accumulate):
         loss = batch_loss(networks, config, next(micro_batches), step, micro) / config.accumulate
         total += loss.item()
-        check_loss(total, 0.0, step + 1)
+        if not math.isfinite(total):
+            raise DivergedError(f"the loss at step {step + 1} is not a finite number", step - 1)
         scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     # Clipped at infinity: this only measures. The paper does not clip.
     norm = float(torch.nn.utils.clip_grad_norm_(networks.trainable.values(), math.inf))
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise DivergedError(f"the gradient at step {step + 1} is not a finite number")
+        raise DivergedError(f"the gradient at step {step + 1} is not a finite number", step - 1)
     scaler.step(optimizer)
     scaler.update()
     return total, norm
@@ -124,5 +125,4 @@ def steps(
         began = time.perf_counter()
         loss, norm = optimize(networks, optimizer, scaler, config, micro_batches, step)
         smoothed = loss if smoothed is None else smoothed + SMOOTHING * (loss - smoothed)
-        check_loss(loss, smoothed, step + 1)
         yield StepResult(step + 1, loss, smoothed, norm, time.perf_counter() - began)

@@ -15,7 +15,7 @@ from cn.errors import InputError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
 from cn.train.config import CONFIG_FILE
-from cn.train.divergence import DivergedError, trained_norm
+from cn.train.divergence import WINDOW, DivergedError, LossMonitor, trained_norm
 from cn.train.latent_batches import micro_batches
 from cn.train.lock import run_lock
 from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, steps
@@ -134,6 +134,7 @@ class _Recorder:
         self.step, self.smoothed = task.step, task.state.loss if task.state is not None else None
         self.state = task.state
         self.start_norm = task.state.start_norm if task.state is not None else None
+        self.losses = LossMonitor(task.state.start_loss if task.state is not None else None)
         self._preview: Preview | None = None
 
     def open(self) -> None:
@@ -161,17 +162,18 @@ class _Recorder:
             self.preview()
 
     def checked(self, results: Iterator[StepResult]) -> Iterator[StepResult]:
-        """The same steps. One that diverges right after a save shows that the saved weights are bad: they go.
+        """The same steps. Weights that were saved shortly before the run diverges are bad: the state before is kept.
 
         Raises InputError, saying what is kept.
         """
         try:
             for result in results:
-                if self.state is not None:
+                self.losses.add(result.loss, result.step)
+                if self.state is not None and result.step >= self.state.step + WINDOW:
                     keep_only(self.state)
                 yield result
         except DivergedError as error:
-            if self.state is not None and self.state.step == self.step:
+            if self.state is not None and self.state.step > error.since:
                 withdraw(self.task.run, self.state)
             raise self.diverged(error) from error
 
@@ -198,7 +200,9 @@ class _Recorder:
     def save(self) -> None:
         """Save the state after the last finished step."""
         numbers = {"step": self.step, "loss": self.smoothed, "scaler": self.scaler.state_dict()}
-        numbers["start_norm"] = self.start_norm
+        numbers |= {"start_norm": self.start_norm, "start_loss": self.losses.first}
+        if self.state is not None:
+            keep_only(self.state)  # Two states at most are on the disk.
         try:
             self.state = save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
         except DivergedError as error:

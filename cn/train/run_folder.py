@@ -1,8 +1,8 @@
 """What a run keeps on disk, so that it can be killed at any instant and resume exactly.
 
 `RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new
-state is written under a temporary name and renamed when it is complete. The one before is kept until the next step
-has shown that the new weights are good.
+state is written under a temporary name and renamed when it is complete. The one before is kept until the next
+steps have shown that the new weights are good.
 `RUN/control.safetensors` (and `base.safetensors` where the base is unlocked) are hard links to the newest state's
 files, or copies on file systems without hard links.
 """
@@ -34,6 +34,8 @@ class State:
     scaler: Mapping[str, Any] = field(default_factory=dict)
     start_norm: float | None = None
     """The norm of the trained weights at the start of the run; None in runs of earlier versions."""
+    start_loss: float | None = None
+    """The loss of the first step, where that was taken."""
 
     @property
     def control(self) -> Path:
@@ -94,7 +96,14 @@ def _saved(run: Path) -> list[tuple[int, Path]]:
 
 
 def state_of(folder: Path, step: int, numbers: Mapping[str, Any]) -> State:
-    return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {}, numbers.get("start_norm"))
+    return State(
+        folder,
+        step,
+        numbers.get("loss"),
+        numbers.get("scaler") or {},
+        numbers.get("start_norm"),
+        numbers.get("start_loss"),
+    )
 
 
 def sweep_run(run: Path) -> None:
