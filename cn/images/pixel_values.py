@@ -11,7 +11,9 @@ from PIL import Image, UnidentifiedImageError
 
 from cn import errors
 from cn.errors import InputError
-from cn.images.reader import display_name, read_bytes, too_large
+from cn.images.claims import too_large
+from cn.images.opening import far_too_large
+from cn.images.reader import display_name, read_bytes
 from cn.images.resizing import MAX_PIXELS
 
 SUFFIXES = frozenset({".npy", ".png", ".tif", ".tiff"})
@@ -76,6 +78,8 @@ def _image(data: bytes, modes: frozenset[str]) -> NDArray[np.generic]:
                 if image.width * image.height > MAX_PIXELS:
                     raise too_large(f"{image.width}×{image.height}")
                 return np.array(image)
+    except Image.DecompressionBombError as error:
+        raise far_too_large(error) from None
     except UnidentifiedImageError:
         raise InputError("is neither an image nor a NumPy array") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:

@@ -8,14 +8,16 @@ import zlib
 from collections.abc import Mapping
 from typing import BinaryIO
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from cn.images.png_chunks import SIGNATURE, chunks
+
 END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 """The last twelve bytes of every complete PNG."""
 
 _HEADER = len(SIGNATURE) + 25
 """The end of the first chunk, IHDR: 13 bytes of data between length, type and checksum."""
 
-_MAX_CHUNK = 256 << 20
+_MAX_TEXT = 64 << 20
+"""Characters of text that are read of one file: a few bytes can inflate to gigabytes."""
 
 
 def read_text(file: BinaryIO) -> dict[str, str]:
@@ -25,21 +27,15 @@ def read_text(file: BinaryIO) -> dict[str, str]:
     are skipped.
     """
     texts: dict[str, str] = {}
-    if file.read(len(SIGNATURE)) != SIGNATURE:
-        return texts
-    while len(header := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if length > _MAX_CHUNK or kind == b"IEND":
-            break
-        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
-            file.seek(length + 4, 1)
+    size = 0
+    for kind, length in chunks(file):
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") or length > _MAX_TEXT:
             continue
         data = file.read(length)
         if len(data) < length:
             break
-        file.seek(4, 1)
         pair = _decode(kind, data)
-        if pair is not None:
+        if pair is not None and (size := size + len(pair[1])) <= _MAX_TEXT:
             texts[pair[0]] = pair[1]
     return texts
 
@@ -83,5 +79,8 @@ def _decode(kind: bytes, data: bytes) -> tuple[str, str] | None:
 
 
 def _inflate(data: bytes) -> bytes:
-    # A few bytes can inflate to gigabytes, so the text is cut at a length that no real text has.
-    return zlib.decompressobj().decompress(data, _MAX_CHUNK)
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(data, _MAX_TEXT)
+    if inflater.unconsumed_tail:
+        raise zlib.error("too long")
+    return text
