@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cn.checkpoints.read.load import Control
+    from cn.conditions import ConditionInfo
     from cn.model.base import Base
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
@@ -59,6 +60,13 @@ class ConditionMap:
     """Whether nothing was found."""
     text: Mapping[str, str]
     """The PNG text that says what the map is and how it was made."""
+
+    @property
+    def info(self) -> "ConditionInfo | None":
+        """What `text` says."""
+        from cn.conditions import ConditionInfo
+
+        return ConditionInfo.from_text(self.text)
 
     def save(self, path: StrPath) -> Path:
         """Write it as an image; a PNG also says which condition it is, so that `cn sample` finds its control."""
@@ -172,7 +180,7 @@ def sample(
     strength: float | Sequence[float] = 1.0,
     start: float | Sequence[float] = 0.0,
     end: float | Sequence[float] = 1.0,
-    base: "LoadedBase | StrPath" = "base",
+    base: "LoadedBase | StrPath | None" = None,
     device: str = "auto",
     progress: bool = False,
     **options: Any,
@@ -182,7 +190,8 @@ def sample(
     `cond` is a map of `detect`, or an image (path, array, Pillow), or a list of them, which add up. `control`,
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
-    a list, the default prompt. `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
+    a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
+    (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
     count, negative, size (height, width), guess, precision, prediction. A base that is loaded keeps its own device and
     precision.
 
@@ -192,13 +201,18 @@ def sample(
     """
     from cn.sample.options import SampleOptions
     from cn.sample.pipeline import SamplingPipeline
-    from cn.sample.request import SampleRequest, choose_prompts
+    from cn.sample.prompts import choose_prompts
+    from cn.sample.request import SampleRequest
+    from cn.sample.weights import with_own_base
 
     prompts = choose_prompts(_several(prompt))
     _check_names("sample", SampleOptions, options)
     conditions = _conditions(_several(cond), _several(control), strength, start, end)
-    name = base.name if isinstance(base, LoadedBase) else os.fspath(base)
-    request = SampleRequest(prompts, conditions, base=name, **options)
+    request = SampleRequest(prompts, conditions, **options)
+    if base is None:
+        request = with_own_base(request)
+    else:
+        request = replace(request, base=base.name if isinstance(base, LoadedBase) else os.fspath(base))
     pipeline = SamplingPipeline.open(
         request,
         device=device,
@@ -267,14 +281,15 @@ def _several(value: Any) -> list[Any]:
 
 
 def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
-    from cn.sample.request import choose_controls, stated_condition
+    from cn.sample.condition_images import stated_condition
+    from cn.sample.request import choose_controls
 
     if not images and controls:
         raise UsageError("control= needs a condition: give it with cond=")
     names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
     strengths, starts, ends = (_several(value) for value in numbers)
-    maps = [(one.map, one.kind) if isinstance(one, ConditionMap) else (one, None) for one in images]
-    read = [stated_condition(image, f"condition {k}", kind) for k, (image, kind) in enumerate(maps, 1)]
+    maps = [(one.map, one.info) if isinstance(one, ConditionMap) else (one, None) for one in images]
+    read = [stated_condition(image, f"condition {k}", info) for k, (image, info) in enumerate(maps, 1)]
     return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from cn.errors import UsageError
-from cn.options import DEVICES
+from cn.options import check_device
 from cn.precision import dtype_of
 
 
@@ -13,13 +13,9 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device must be {DEVICES}, not {name!r}") from None
+    check_device(name)
+    device = torch.device(name)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device.type not in available:
-        raise UsageError(f"--device must be {DEVICES}, not {name!r}")
     if not available[device.type]:
         raise UsageError(f"--device {name}: this machine has no {device.type} device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

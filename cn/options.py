@@ -14,6 +14,7 @@ Own code because typer has no dataclasses yet, and tyro and pydantic-settings re
 
 import dataclasses
 import math
+import re
 import tomllib
 import types
 from collections.abc import Callable, Mapping
@@ -198,6 +199,12 @@ def from_toml(cls: type[T], text: str) -> T:
         raise InputError(f"cannot be read ({error})") from error
     except UsageError as error:
         raise InputError(error.what) from error
+
+
+def check_device(name: str) -> None:
+    """UsageError unless `name` is the name of a device, of this machine or another."""
+    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", name):
+        raise UsageError(f"--device must be {DEVICES}, not {name!r}")
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

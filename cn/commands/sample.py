@@ -15,6 +15,7 @@ from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, Sampl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
 
 _WITH_FROM = {"base", "control", "precision"}
@@ -45,9 +46,23 @@ def sample(
             rich_help_panel=CONTROL,
         ),
     ] = None,
+    invert: Annotated[
+        bool,
+        typer.Option(
+            "--invert",
+            help="Invert the --cond images: dark lines on white become white lines on black.",
+            rich_help_panel=CONTROL,
+        ),
+    ] = False,
     prompt: Annotated[
         list[str] | None,
-        typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt. Repeat it for more.", rich_help_panel=PROMPT),
+        typer.Option(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help="The prompt. Repeat it for more; - reads one from each line of standard input.",
+            rich_help_panel=PROMPT,
+        ),
     ] = None,
     prompt_mode: Annotated[
         Literal["user", "none", "default"] | None,
@@ -97,17 +112,19 @@ def sample(
     cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found automatically:
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
+    SampleOptions(**given)  # Wrong values are refused before anything is read.
+    if list(prompt or []).count("-") and "-" in [*(cond or []), from_]:
+        raise UsageError("standard input is read once: give - for the prompts or for an image")
     from cn.sample import run
-    from cn.sample.request import SampleRequest, choose_prompts, make_conditions
 
     hashes = None
     if from_ is None:
-        conditions = make_conditions(cond or [], detect=detect, **each)
-        request = SampleRequest(choose_prompts(prompt or [], prompt_mode), conditions, **given)
+        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, given)
     else:
-        words = {"--cond": cond, "--detect": detect, "--prompt": prompt, "--prompt-mode": prompt_mode}
+        words = {"--cond": cond, "--detect": detect, "--invert": invert}
+        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode}
         request, hashes = _reproduced(from_, words, each, given)
-    job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device)
+    job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
     if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
@@ -117,6 +134,25 @@ def sample(
         for written in run.sample(job, on_step=advance):
             if written.path != "-":
                 console.emit(written, json=json)
+
+
+def _request(
+    cond: list[str],
+    detect: str | None,
+    invert: bool,
+    each: Given,
+    prompt: list[str],
+    mode: "PromptMode | None",
+    given: Given,
+) -> "SampleRequest":
+    """What the options ask for."""
+    from cn.sample.prompts import from_command_line
+    from cn.sample.request import SampleRequest, make_conditions
+    from cn.sample.weights import with_own_base
+
+    conditions = make_conditions(cond, detect=detect, invert=invert, **each)
+    request = SampleRequest(from_command_line(prompt, mode), conditions, **given)
+    return request if "base" in given else with_own_base(request)
 
 
 def _reproduced(
@@ -129,7 +165,7 @@ def _reproduced(
     from dataclasses import replace
 
     from cn.sample import png_metadata
-    from cn.sample.request import with_weights
+    from cn.sample.weights import with_weights
 
     fields = declared(ConditionOptions) | declared(SampleOptions)
     refused = [flag for flag, value in words.items() if value]

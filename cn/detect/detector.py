@@ -52,6 +52,8 @@ class Detector(ABC):
     """The suffixes of the files that it reads, in lower case."""
     from_photographs: ClassVar[bool] = True
     """Whether `--resolution` resizes the input image; else (labels, measurements) it resizes the finished map."""
+    from_drawings: ClassVar[bool] = False
+    """Whether the images are drawings, so that lines and flat colors are what is expected of them."""
     sidecar_suffix: ClassVar[str | None] = None
     """The suffix of the files for `Detection.sidecar`; None for detectors that have none."""
     network: "Network | None"

@@ -47,6 +47,7 @@ def choose_paths(
     elif _is_folder(out):
         paths = _names(request, Path(out), "", grid)
     else:
+        _check_suffix(out)
         if total > 1:
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
@@ -59,6 +60,16 @@ def _is_folder(out: str) -> bool:
     if not out:
         raise UsageError("--out is empty: give a folder, or a file for one image")
     return Path(out).is_dir() or out.endswith(os.sep) or not Path(out).suffix
+
+
+def _check_suffix(out: str) -> None:
+    """InputError for a file in a format that is not written, with what to do if a folder was meant."""
+    try:
+        images.format_of(out)
+    except InputError as error:
+        if Path(out).suffix.lower() not in images.SUFFIXES:
+            error.what += f"; if it is to be a folder, write {out}{os.sep}"
+        raise
 
 
 def _names(request: SampleRequest, folder: Path, suffix: str, grid: bool) -> list[Path]:
@@ -76,7 +87,6 @@ def _names(request: SampleRequest, folder: Path, suffix: str, grid: bool) -> lis
 
 def _check(paths: list[Path], request: SampleRequest, overwrite: bool) -> None:
     for path in paths:
-        images.format_of(path)
         if path.exists() and not overwrite:
             raise InputError("exists already; give another --out, or --overwrite to replace it", path=path)
         if path.exists() and any(Path(c.name).exists() and path.samefile(c.name) for c in request.conditions):

@@ -106,9 +106,13 @@ class SamplingPipeline:
             if condition.kind and control.kind and condition.kind != control.kind:
                 kind = with_article(condition.kind)
                 found.append(f"{condition.name} is {kind} map, but {condition.control} follows {control.kind}")
+                wrong = list(condition.origin.warnings)
+            else:
+                wrong = condition.warnings(control.kind or condition.kind)
+            found += [f"{condition.name}: {warning}" for warning in wrong]
             if control.base_sha256 not in ("", self.base.sha256, self.base.source_sha256):
                 found.append(f"{condition.control} was trained on another base of the same shapes")
-            if not hint.any():
+            if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
         for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
             if (tokens := token_count(prompt)) > MAX_TOKENS:

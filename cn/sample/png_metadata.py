@@ -6,6 +6,7 @@ an earlier version does not name has its default.
 """
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from cn import __version__, images, options
-from cn.errors import CnError, InputError
+from cn.errors import CnError, InputError, about
+from cn.images import png_text, reader
+from cn.sample import foreign
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
 
@@ -48,13 +51,13 @@ def from_file(path: str) -> tuple[SampleRequest, Mapping[str, str]]:
 
     Raises InputError for a file without this metadata, or with damaged metadata.
     """
-    name = "standard input" if path == "-" else path
-    _, text = images.read_with_info(path)
+    name = reader.display_name(path)
+    data = reader.read_bytes(path)
+    text = png_text.read_text(io.BytesIO(data))
     found = text.get(TEXT_KEY, text.get(_OLD_TEXT_KEY))
     if found is None:
-        raise InputError(
-            "has no sampling metadata; only PNG files written by cn sample have it (copies may lose it)", path=name
-        )
+        with about(name):
+            raise InputError(foreign.why_not(data, text))
     try:
         return _parse(json.loads(found))
     except (TypeError, ValueError, RecursionError, CnError) as error:

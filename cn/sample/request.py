@@ -1,22 +1,20 @@
 """The request of `cn sample`, checked and complete before any network is loaded. No torch."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cn import images
-from cn.conditions import ConditionInfo
+from cn import conditions
+from cn.detect.checks import check_map
 from cn.errors import InputError, UsageError, WeightsError, about
-from cn.model.config import DEFAULT_PROMPT
 from cn.options import declared
+from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.weights import bundled
 
 T = TypeVar("T")
-PromptMode = Literal["user", "none", "default"]
 MAX_AREA = 64
 """An image may have this many times the pixels that its base was trained at: more would take hours and all memory."""
 
@@ -31,6 +29,13 @@ class Condition(ConditionOptions):
     """What messages call the image: its path, or where it came from."""
     kind: str | None = None
     """The kind in the image's metadata."""
+    origin: Origin = field(default_factory=lambda: Origin(check=False))
+    """What is known about the image that was given."""
+
+    def warnings(self, kind: str | None) -> list[str]:
+        """What cannot be right about the image, for a control that follows `kind` (None: not known)."""
+        found = check_map(self.image, kind, self.origin.info, self.origin.facts) if self.origin.check else []
+        return [*self.origin.warnings, *map(str, found)]
 
 
 @dataclass(frozen=True)
@@ -46,40 +51,39 @@ class SampleRequest(SampleOptions):
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
 
 
-def choose_prompts(given: Sequence[str], mode: PromptMode | None = None) -> tuple[str, ...]:
-    """The prompts of a mode (§4.1): the user's own, the empty one, or the default one, as without any."""
-    if mode == "user" and not given:
-        raise UsageError("--prompt-mode user needs a --prompt")
-    if mode in ("none", "default") and given:
-        raise UsageError(f"--prompt-mode {mode} takes no --prompt")
-    if given:
-        return tuple(given)
-    return ("",) if mode == "none" else (DEFAULT_PROMPT,)
-
-
 def make_conditions(
-    paths: Sequence[str], *, detect: str | None = None, **per_condition: Sequence[Any]
+    paths: Sequence[str], *, detect: str | None = None, invert: bool = False, **per_condition: Sequence[Any]
 ) -> tuple[Condition, ...]:
-    """Read the condition images ("-": standard input), or detect them in photographs, and choose the control of each.
+    """Read the condition images ("-": standard input), and choose the control of each.
 
-    `per_condition` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
+    With `detect` they are photographs, and `with_detected` has to follow. `per_condition` are lists for the fields of
+    `ConditionOptions`, as in `choose_controls`.
     """
-    if not paths and (detect or any(per_condition.values())):
+    if not paths and (detect or invert or any(per_condition.values())):
         flags = ", ".join(field.label for field in declared(ConditionOptions).values())
-        raise UsageError(f"{flags} and --detect need a --cond image")
+        raise UsageError(f"{flags}, --detect and --invert need a --cond image")
     if list(paths).count("-") > 1:
         raise UsageError("standard input holds one image: give --cond - only once")
-    names = ["standard input" if path == "-" else path for path in paths]
-    read = [read_condition(path, name, detect) for path, name in zip(paths, names, strict=True)]
-    return choose_controls(
-        [(image, name, kind) for (image, kind), name in zip(read, names, strict=True)], **per_condition
-    )
+    if detect is not None:
+        conditions.get(detect)
+        if invert:
+            raise UsageError("--detect makes maps that need no --invert")
+    read = [read_condition(path, detect=detect, invert=invert) for path in paths]
+    return choose_controls(read, **per_condition)
 
 
-def choose_controls(
-    images: Sequence[tuple[np.ndarray, str, str | None]], **per_condition: Sequence[Any]
-) -> tuple[Condition, ...]:
-    """Conditions from images: (array uint8 (h, w, 3), what messages call it, the kind that it states).
+def with_detected(found: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Conditions that were photographs, with the maps of their kinds that are detected in them."""
+    made = []
+    for condition in found:
+        assert condition.kind is not None
+        with about(condition.name):
+            made.append(replace(condition, image=detected(condition.image, condition.kind)))
+    return tuple(made)
+
+
+def choose_controls(images: Sequence[ConditionImage], **per_condition: Sequence[Any]) -> tuple[Condition, ...]:
+    """Conditions from the images that were given.
 
     `per_condition` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to
     the k-th image; a single value applies to all. Without a control, the image must state its kind, and the bundled
@@ -87,56 +91,23 @@ def choose_controls(
     """
     fields = declared(ConditionOptions)
     lists = {
-        name: _broadcast(fields[name].label, values, len(images)) for name, values in per_condition.items() if values
+        name: broadcast(fields[name].label, values, len(images)) for name, values in per_condition.items() if values
     }
     found = []
-    for k, (image, name, kind) in enumerate(images):
+    for k, given in enumerate(images):
         own: dict[str, Any] = {field: values[k] for field, values in lists.items()}
-        own["control"] = own.get("control") or _default_control(name, kind)
-        found.append(Condition(image, name, kind, **own))
+        own["control"] = own.get("control") or _default_control(given.name, given.kind)
+        found.append(Condition(given.image, given.name, given.kind, given.origin, **own))
     return tuple(found)
 
 
-def with_weights(request: SampleRequest, base: str | None, controls: Sequence[str]) -> SampleRequest:
-    """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time."""
-    chosen = _broadcast("--control", controls, len(request.conditions))
-    if controls and not request.conditions:
-        raise UsageError("--control needs a condition, and this image was sampled without any")
-    conditions = request.conditions
-    if chosen:
-        conditions = tuple(replace(c, control=control) for c, control in zip(conditions, chosen, strict=True))
-    return replace(request, base=base or request.base, conditions=conditions)
-
-
-def _broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
+def broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
+    """One value for each of `count` conditions, from none, one or as many. UsageError for another number."""
     if len(values) in (0, count):
         return values
     if len(values) == 1:
         return list(values) * count
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
-
-
-def read_condition(path: str, name: str, detect: str | None = None) -> tuple[np.ndarray, str | None]:
-    """(image uint8 (h, w, 3), the kind that its PNG text states); with `detect` the map that is detected in it."""
-    image, text = images.read_with_info(path)
-    if detect is not None:
-        from cn.sample import detecting
-
-        return detecting.detect(image, detect)
-    with about(name):
-        info = ConditionInfo.from_text(text)
-    return image, info.kind if info is not None else None
-
-
-def stated_condition(image: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, str, str | None]:
-    """What `choose_controls` takes, from an array, an image of Pillow or a path; a path replaces the name, and its
-    file may state the kind.
-    """
-    if isinstance(image, str | os.PathLike):
-        path = os.fspath(image)
-        array, kind = read_condition(path, path)
-        return array, path, kind
-    return images.as_rgb(image, name), name, kind
 
 
 def _default_control(name: str, kind: str | None) -> str:
@@ -150,7 +121,7 @@ def _default_control(name: str, kind: str | None) -> str:
         )
     if kind not in names:
         raise WeightsError(
-            f"is {with_article(kind)} map, and there is no control for that here ({listed}); "
+            f"needs a control for {kind} maps, and there is none here ({listed}); "
             f"give one with --control FILE, or train one: cn train --cond {kind}",
             path=name,
         )

@@ -6,22 +6,26 @@ for written in sample(job): ...
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cn import images
-from cn.images import grid as make_sheet
+from cn.options import check_device
 from cn.sample.output_paths import OutputPaths, choose_paths
-from cn.sample.pipeline import Sample, SamplingPipeline
-from cn.sample.request import SampleRequest
+from cn.sample.request import SampleRequest, with_detected
+from cn.sample.weights import check_files
+
+if TYPE_CHECKING:
+    from cn.sample.pipeline import Sample, SamplingPipeline
 
 
 @dataclass(frozen=True)
 class Job:
     """A pipeline that is ready to sample, and where its images go."""
 
-    pipeline: SamplingPipeline
+    pipeline: "SamplingPipeline"
     paths: OutputPaths
 
     @property
@@ -50,9 +54,20 @@ def prepare(
     grid: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    detect: bool = False,
 ) -> Job:
-    """Check the output paths, then load the networks. Raises what `choose_paths` and `SamplingPipeline.open` raise."""
+    """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
+
+    Nothing heavy is imported before all is checked that can be. Raises what `check_files`, `choose_paths` and
+    `SamplingPipeline.open` raise.
+    """
+    check_device(device)
+    check_files(request)
     paths = choose_paths(request, out, grid=grid, overwrite=overwrite)
+    if detect:
+        request = replace(request, conditions=with_detected(request.conditions))
+    from cn.sample.pipeline import SamplingPipeline
+
     return Job(SamplingPipeline.open(request, device=device), paths)
 
 
@@ -90,7 +105,7 @@ def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[W
         yield Written(str(job.paths.sheet))
 
 
-def _sheet(pipeline: SamplingPipeline, samples: list[Sample]) -> np.ndarray:
+def _sheet(pipeline: "SamplingPipeline", samples: "list[Sample]") -> np.ndarray:
     """A row per prompt: the conditions, then its images."""
     request, hints = pipeline.request, list(pipeline.hints)
     cells: list[np.ndarray | None] = []
@@ -99,4 +114,4 @@ def _sheet(pipeline: SamplingPipeline, samples: list[Sample]) -> np.ndarray:
     titles = [c.kind or "condition" for c in request.conditions]
     titles += [f"seed {request.seed + i}" for i in range(request.count)]
     prompts = [prompt or "(no prompt)" for prompt in request.prompts]
-    return make_sheet(cells, column_titles=titles, row_titles=prompts)
+    return images.grid(cells, column_titles=titles, row_titles=prompts)

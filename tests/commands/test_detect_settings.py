@@ -21,7 +21,7 @@ from cn.detect.settings import CannySettings, HoughSettings, NormalSettings
 from cn.detect.surfaces import normal
 from cn.errors import InputError, UsageError, WeightsError
 from cn.options import Option
-from cn.sample.request import make_conditions
+from cn.sample.request import make_conditions, with_detected
 from cn.weights import catalog
 from tests.helpers.detect_cases import FAMILIES, house
 
@@ -88,16 +88,16 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
         "lineart": lineart.standard_lineart(house()),
     }
     for kind, made in expected.items():
-        (condition,) = make_conditions([str(path)], control=["any"], detect=kind)
+        (condition,) = with_detected(make_conditions([str(path)], control=["any"], detect=kind))
         assert condition.kind == kind
         assert np.array_equal(condition.image, np.repeat(made[..., None], 3, axis=2))
     with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
-        make_conditions([str(path)], control=["any"], detect="depth")
+        with_detected(make_conditions([str(path)], control=["any"], detect="depth"))
     with pytest.raises(UsageError, match="unknown condition"):
         make_conditions([str(path)], control=["any"], detect="coffee")
     Image.new("RGB", (64, 64)).save(path)
     with pytest.raises(InputError, match="nothing was found"):
-        make_conditions([str(path)], control=["any"], detect="hough")
+        with_detected(make_conditions([str(path)], control=["any"], detect="hough"))
 
 
 def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_sample_detects_by_the_network_whose_weights_are_here(made_up, tmp_path,
     file = catalog.find(registry.default_method("hed").weights).file
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(catalog, "find_local", lambda entry: made_up["hed"] if entry.file == file else None)
-    (condition,) = make_conditions([str(path)], control=["any"], detect="hed")
+    (condition,) = with_detected(make_conditions([str(path)], control=["any"], detect="hed"))
     network = open_network("hed", str(made_up["hed"]), ComputeSettings.from_options())
     assert np.array_equal(condition.image[..., 0], HedDetector(network).maps([house()])[0])
 

@@ -157,7 +157,7 @@ def test_warnings_are_shown_even_when_quiet(sample, tmp_path):
     code, _, err = sample("--cond", "black.png", "--control", "run", "-p", "word " * 80, "-q", "--out", "out")
     assert code == 0
     black, tokens = err.splitlines()
-    assert black == "warning: black.png is entirely black: there is nothing to follow"
+    assert black == "warning: black.png: is entirely black: there is nothing to follow"
     assert "has 80 tokens: those beyond 75 are ignored" in tokens
     assert sample("--out", "out/a.jpg", "-q")[2].startswith("warning: out/a.jpg: only a PNG carries")
 

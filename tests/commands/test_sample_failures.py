@@ -65,7 +65,8 @@ def test_failures_are_one_line_and_leave_nothing(sample, words, code, message):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["canny.png"], 3, "has no sampling metadata"),
+        (["canny.png"], 3, "canny.png: is a condition map (canny), not a sampled image; use it with --cond"),
+        (["plain.png"], 3, "plain.png: has no sampling metadata"),
         (["text.png"], 3, "not an image but text"),
         (["missing.png"], 3, "no such file"),
         (["canny.png", "--steps", "3", "-p", "x"], 2, "it takes no --prompt, --steps"),

@@ -15,7 +15,7 @@ from cn.options import parse_size
 from cn.sample.fit import fit
 from cn.sample.options import MAX_SEED
 from cn.sample.output_paths import choose_paths
-from cn.sample.request import Condition, SampleRequest, make_conditions, working_size
+from cn.sample.request import Condition, SampleRequest, make_conditions, with_detected, working_size
 from cn.weights import bundled as bundled_files
 from tests.helpers.sampling import blocks, write_condition
 
@@ -132,17 +132,17 @@ def test_which_control_an_image_gets(bundled, tmp_path, monkeypatch):
     plain, normal = (write_condition(tmp_path / f"{k}.png", k) for k in (None, "normal"))
     with pytest.raises(UsageError, match=r"--control.*canny, openpose"):
         make_conditions([str(plain)])
-    with pytest.raises(WeightsError, match=r"is a normal map.*canny, openpose"):
+    with pytest.raises(WeightsError, match=r"a control for normal maps.*canny, openpose"):
         make_conditions([str(normal)])
     (given,) = make_conditions([str(plain)], control=["run"])
     assert (given.control, given.kind) == ("run", None)
-    (found,) = make_conditions([str(plain)], detect="canny")
+    (found,) = with_detected(make_conditions([str(plain)], detect="canny"))
     assert (found.control, found.kind) == ("canny", "canny")
     assert set(np.unique(found.image)) == {0, 255}
     assert not np.array_equal(found.image, blocks())
     monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
     with pytest.raises(WeightsError, match="cn weights pull dpt-hybrid"):
-        make_conditions([str(plain)], detect="depth")
+        with_detected(make_conditions([str(plain)], control=["any"], detect="depth"))
 
 
 def test_weights_of_a_training_run_are_found_in_its_folder(bundled, tmp_path):

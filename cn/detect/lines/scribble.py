@@ -109,6 +109,7 @@ class DrawingDetector(WithoutNetwork):
     """A user's own drawings as scribbles."""
 
     kind: ClassVar[str] = "scribble"
+    from_drawings: ClassVar[bool] = True
 
     def info(self, key: str) -> ConditionInfo:
         return self.condition_info("drawing", {"method": "from-drawing", "ink": INK})

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cn import conditions, images
 from cn.conditions import ConditionInfo
+from cn.detect.checks import check_map, check_photograph
 from cn.detect.detector import Detection, Detector
 from cn.detect.run.jobs import Job
 from cn.errors import CnError, InputError
@@ -73,12 +74,28 @@ class Pipeline:
         info = self.detector.info(job.key)
         return replace(info, params={**info.params, "resolution": self.resolution}) if self.resolution else info
 
-    def read(self, job: Job) -> NDArray[Any]:
-        """The detector's input."""
+    def read(self, job: Job) -> tuple[NDArray[Any], str | None]:
+        """The detector's input, and what is wrong with it."""
         image = self.detector.read(job.source, job.part)
+        warning = self._input_warning(job, image)
         if self.resolution and self.detector.from_photographs:
-            return self.detector.resized(image, self.resolution)
-        return image
+            return self.detector.resized(image, self.resolution), warning
+        return image, warning
+
+    def _input_warning(self, job: Job, image: NDArray[Any]) -> str | None:
+        """Where a detector of photographs gets a condition map."""
+        if not self.detector.from_photographs or self.detector.from_drawings or not isinstance(image, np.ndarray):
+            return None
+        text = images.read_info(job.source) if job.source != "-" else {}
+        return _joined(check_photograph(image, ConditionInfo.from_text(text)))
+
+    def map_warning(self, detection: Detection) -> str | None:
+        """What is wrong with a map that was made of people's own files, not of a photograph."""
+        if detection.warning or detection.empty:
+            return detection.warning or NOTHING
+        if self.detector.from_photographs and not self.detector.from_drawings:
+            return None
+        return _joined(check_map(detection.map, self.detector.kind))
 
     def finished(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The map at its final size."""
@@ -125,10 +142,12 @@ def process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
     wanted = [job for job in batch if pipeline.overwrite or not pipeline.is_done(job)]
     outcomes = {job: _skip(pipeline, job) for job in batch if job not in wanted}
     ready: list[tuple[Job, NDArray[Any]]] = []
+    warnings: dict[Job, str | None] = {}
     # The batch composition changes the last bits of a network's output: images that are done are computed once more.
     for job in batch if wanted else ():
         try:
-            ready.append((job, pipeline.read(job)))
+            image, warnings[job] = pipeline.read(job)
+            ready.append((job, image))
         except Exception as error:
             # Reported as the outcome of this file; the others continue.
             if job in wanted:
@@ -143,7 +162,7 @@ def process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
             # One of the images failed; processed one by one, the others succeed.
             return [outcome for job in batch for outcome in process(pipeline, [job])]
     seconds = (time.perf_counter() - start) / max(len(found), 1)
-    outcomes |= {job: _finish(pipeline, job, found[job], seconds) for job in wanted if job in found}
+    outcomes |= {job: _finish(pipeline, job, found[job], seconds, warnings[job]) for job in wanted if job in found}
     return [outcomes[job] for job in batch]
 
 
@@ -180,8 +199,8 @@ def _outcomes(results: Iterator[Done[list[Job], list[Outcome]]]) -> Iterator[Out
             yield from (_failure(job, done.error) for job in done.item)
 
 
-def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float) -> Outcome:
-    """Write a map, or do what `on_empty` says where nothing was found."""
+def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, warning: str | None) -> Outcome:
+    """Write a map, or do what `on_empty` says where nothing was found; `warning` is about the input."""
     found = dict(detection.found)
     if detection.empty and pipeline.on_empty != "keep":
         if pipeline.on_empty == "fail":
@@ -204,8 +223,11 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float) 
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    warning = detection.warning or (NOTHING if detection.empty else None)
-    return Outcome(job.source, job.output, "written", taken, size, found, warning)
+    return Outcome(job.source, job.output, "written", taken, size, found, warning or pipeline.map_warning(detection))
+
+
+def _joined(warnings: Iterable[object]) -> str | None:
+    return "; ".join(map(str, warnings)) or None
 
 
 def _write_sidecar(pipeline: Pipeline, path: str, content: bytes | NDArray[np.uint8], text: dict[str, str]) -> None:
