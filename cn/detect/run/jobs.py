@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from cn.detect.run.inputs import Sources, inside, split
+from cn.detect.run.inputs import Sources, split
+from cn.detect.run.walk import inside
 from cn.errors import InputError, UsageError
 
 STDIN_NAME = "stdin"
