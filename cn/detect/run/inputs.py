@@ -1,5 +1,6 @@
 """The input files that SRC names: a file, the images of a folder or of a glob pattern, or standard input."""
 
+import functools
 import glob
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -119,10 +120,19 @@ def _sorted(keys: Iterable[str], suffixes: frozenset[str]) -> list[str]:
 def split(key: str, suffixes: frozenset[str]) -> tuple[str, str, str]:
     """Folder, name without suffix, and suffix of a key."""
     folder, _, name = key.rpartition("/")
-    lower = name.lower()
-    known = (suffix for suffix in suffixes if lower.endswith(suffix) and len(suffix) < len(name))
-    stem = name[: len(name) - len(max(known, key=len, default=os.path.splitext(name)[1]))]
+    suffix = os.path.splitext(name)[1]
+    if compound := _compound(suffixes):
+        lower = name.lower()
+        known = (other for other in compound if lower.endswith(other) and len(other) < len(name))
+        suffix = max(known, key=len, default=suffix)
+    stem = name[: len(name) - len(suffix)]
     return folder, stem, name[len(stem) :]
+
+
+@functools.cache
+def _compound(suffixes: frozenset[str]) -> tuple[str, ...]:
+    """The suffixes that are more than what follows a name's last dot: `_depth.npy`."""
+    return tuple(suffix for suffix in suffixes if os.path.splitext(f"name{suffix}")[1] != suffix)
 
 
 def _file_description(suffixes: frozenset[str]) -> str:
