@@ -17,7 +17,7 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class Sources:
-    """The images that SRC names. Only their names are held in memory."""
+    """The images and videos that SRC names. Only their names are held in memory."""
 
     root: str
     keys: Sequence[str]
@@ -28,18 +28,22 @@ class Sources:
     """Known suffixes; any other name's suffix is what follows its last dot."""
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For files that describe several images: the names of their results, relative to DST, without suffix."""
+    sequences: Mapping[str, int] = field(default_factory=dict)
+    """Of the files whose frames become one map each: the number of frames, 0 for videos (`cn.detect.run.frames`)."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """What lies in the folder and is not processed."""
 
     def __len__(self) -> int:
-        return len(self.keys) + sum(len(names) - 1 for names in self.parts.values())
+        """The number of images, without those of `sequences`."""
+        return len(self.keys) - len(self.sequences) + sum(len(names) - 1 for names in self.parts.values())
 
     def divided(self, parts: Callable[[str], Sequence[str]]) -> "Sources":
         """The same, where `parts` gives the names of the images that a file (its path) describes.
 
         If there are other files, the images of such a file get a folder of the file's name.
         """
-        named = ((key, parts(os.path.join(self.root, key))) for key in self.keys)
+        files = (key for key in self.keys if key not in self.sequences)
+        named = ((key, parts(os.path.join(self.root, key))) for key in files)
         several = {key: names for key, names in named if len(names) != 1}
         if not several:
             return self
