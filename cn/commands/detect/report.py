@@ -1,6 +1,5 @@
 """What a run of `cn detect` says: a line for each image, a summary, and the error for the exit code."""
 
-import errno
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,11 +25,14 @@ class Tally:
 
     found: "Sources"
     src: str
-    dst: str
+    folders: tuple[str, ...]
+    """Where results are written: DST, and the folder of sidecar files."""
     total: int | None = None
     """How many images there are, if that is known."""
     advise_frames: bool = True
     """Whether `--frames` is an option of these files."""
+    chosen: bool = False
+    """Whether it was said which frames are taken."""
     counts: "Counter[str]" = field(default_factory=Counter)
     other_settings: int = 0
     first_frames: int = 0
@@ -46,7 +48,7 @@ class Tally:
             return
         self.counts[outcome.status] += 1
         self.other_settings += outcome.status == "skipped" and outcome.message is not None
-        self.first_frames += outcome.frames is not None and outcome.frame is None
+        self.first_frames += _is_first_of_several(outcome)
         if outcome.status == "written":
             self.memory_failures = 0
             if outcome.message is not None:
@@ -59,8 +61,8 @@ class Tally:
         from cn.detect.run.batch import is_memory_error
 
         if isinstance(error, OutputError):
-            forbidden = error.number in (errno.EACCES, errno.EPERM) and not os.access(self.dst, os.W_OK)
-            return error if error.stays or forbidden else None
+            gone = not all(os.access(folder, os.W_OK) for folder in self.folders)
+            return error if error.stays or gone else None
         if isinstance(error, ImportError):
             return library_error(error)
         self.memory_failures += is_memory_error(error)
@@ -70,8 +72,13 @@ class Tally:
             f"memory is short: {_MAX_MEMORY_FAILURES} images, one after the other, need more than there is"
         )
 
-    def report(self, *, json: bool, quiet: bool, chosen: bool) -> None:
-        """One line of numbers, then warnings; `chosen`: whether it was said which frames are taken."""
+    @property
+    def frames_advice(self) -> str:
+        """What to do to get all frames."""
+        return "; --frames all takes every frame" if self.advise_frames else ""
+
+    def report(self, *, json: bool, quiet: bool) -> None:
+        """One line of numbers, then warnings."""
         if not self.counts:
             return
         left_out = self.found.left_out
@@ -82,13 +89,12 @@ class Tally:
             for status, words in _OTHERS.items():
                 parts += [f"{self.counts[status]} {words}"] * bool(self.counts[status])
             text = left_out.text()
-            console.status(f"{self.dst}: {', '.join(parts)}{f'; {text}' if text else ''}", quiet=quiet)
+            console.status(f"{self.folders[0]}: {', '.join(parts)}{f'; {text}' if text else ''}", quiet=quiet)
         for line in left_out.warnings():
             console.warn(line)
-        if self.first_frames and not chosen:
-            which = f"{self.first_frames} files with" if self.first_frames > 1 else "a file with"
-            advice = "; --frames all takes every frame" if self.advise_frames else ""
-            console.warn(f"only the first image of {which} several frames or pages is used{advice}")
+        if self.first_frames and not self.chosen and not self.found.single:
+            several = "1 animation or file" if self.first_frames == 1 else f"{self.first_frames} animations or files"
+            console.warn(f"{several} of several pages: only the first frame of each is used{self.frames_advice}")
         if self.other_settings:
             console.warn(
                 f"{self.other_settings} of those already there were made with other settings; "
@@ -102,8 +108,8 @@ class Tally:
         failed, all_of_them = self.counts["failed"], self.counts.total()
         done = all_of_them - failed
         if self.stopped is not None:
-            rest = "the rest is" if self.total is None else f"{self.total - done} of {self.total} images are"
-            message = f"{self.stopped}; stopped: {rest} not done, and the same command continues"
+            rest = "more images" if self.total is None else f"{self.total - done} of {self.total} images"
+            message = f"{self.stopped}; stopped with {rest} to do: when this is solved, the same command continues"
         elif failed:
             message = f"{failed} of {all_of_them} images failed{'; the others are done' if done else ''}"
         else:
@@ -122,6 +128,9 @@ def report(outcome: "Outcome", tally: Tally, json: bool, quiet: bool) -> None:
         console.emit(outcome.record(), json)
     if outcome.status == "incomplete" or (outcome.status == "written" and single and outcome.message is not None):
         console.warn(f"{outcome.path}: {outcome.message}")
+    if single and _is_first_of_several(outcome) and not tally.chosen:
+        what = f"only the first of its {outcome.frames} frames or pages is used"
+        console.warn(f"{outcome.path}: {what}{tally.frames_advice}")
     if outcome.status == "failed":
         if single and outcome.error is not None:
             raise outcome.error
@@ -129,6 +138,10 @@ def report(outcome: "Outcome", tally: Tally, json: bool, quiet: bool) -> None:
             console.error((outcome.message or outcome.path).replace("\n", "\\n"))
     if outcome.status == "empty" and single:
         console.status(f"{outcome.path}: nothing was found; no file is written (--on-empty skip)", quiet=quiet)
+
+
+def _is_first_of_several(outcome: "Outcome") -> bool:
+    return outcome.frames is not None and outcome.frame is None
 
 
 def library_error(error: Exception) -> InputError:

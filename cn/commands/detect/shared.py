@@ -176,7 +176,8 @@ def _run(
         workers or worker_count.workers(detector, count, streams=bool(files)),
         files,
     )
-    tally = Tally(found, src, dst, total=None if files else count, advise_frames=task.suffixes is None)
+    total, photographs = None if files else count, task.suffixes is None
+    tally = Tally(found, src, _folders(task, dst), total, advise_frames=photographs, chosen=chosen.given)
     expected = count + sum(file.expected() for file in files) if len(files) <= _MAX_COUNTED else None
     try:
         with console.progress(expected, "detect", unit="image", quiet=quiet or found.single) as advance:
@@ -189,7 +190,7 @@ def _run(
     finally:
         # Also when interrupted: end the workers before the summary.
         outcomes.close()
-        tally.report(json=json, quiet=quiet, chosen=chosen.given)
+        tally.report(json=json, quiet=quiet)
     tally.judge()
 
 
@@ -207,15 +208,25 @@ def _sources(
         raise UsageError("--fps is a number of frames per second, above 0")
     chosen = choice(frames, fps)
     suffixes = task.suffixes or SUFFIXES | VIDEO_SUFFIXES
-    results = (dst, task.sidecars) if task.sidecars is not None else (dst,)
-    listed = stdin_paths(src, suffixes)
-    found = inputs.find(src, *results, suffixes=suffixes, recursive=recursive, stdin_paths=listed, images=photographs)
+    found = inputs.find(
+        src,
+        *_folders(task, dst),
+        suffixes=suffixes,
+        recursive=recursive,
+        stdin_paths=stdin_paths(src, suffixes),
+        images=photographs,
+    )
     if photographs:
         found = with_sequences(found, chosen)
     jobs.check_destination(found, dst)
     if count := jobs.collisions(found):
         console.warn(f"{count} images share their name with another; their results keep the suffix (a.jpg → a.jpg.png)")
     return found, chosen
+
+
+def _folders(task: Task, dst: str) -> tuple[str, ...]:
+    """Where results are written."""
+    return (dst,) if task.sidecars is None else (dst, task.sidecars)
 
 
 @contextlib.contextmanager

@@ -70,7 +70,8 @@ def with_sequences(sources: Sources, chosen: Choice) -> Sources:
         counts = ((key, images.frame_count(os.path.join(sources.root, key))) for key in others)
         sequences |= {key: count for key, count in counts if count > 1}
     if chosen.fps is not None and not any(count == 0 for count in sequences.values()):
-        raise UsageError("--fps is for videos, and there is none", path=sources.root or sources.keys[0])
+        where = os.path.join(sources.root, sources.keys[0]) if sources.single else sources.root
+        raise UsageError("--fps is for videos, and there is none", path=where or None)
     return replace(sources, single=sources.single and not sequences, sequences=sequences) if sequences else sources
 
 
@@ -155,7 +156,8 @@ def batches(file: FrameFile, size: int, is_done: Callable[[Job], bool]) -> Itera
                 yield jobs[:size]
                 del jobs[:size]
     except InputError as failure:
-        error = failure
+        where = f"frame {numbers.last + 1}: " if numbers.last else ""
+        error = InputError(f"{where}{failure.what}", path=failure.path)
     jobs += map(file.job, numbers.passed())
     yield from (jobs[start : start + size] for start in range(0, len(jobs), size))
     if error is None and numbers.last < file.choice.first:

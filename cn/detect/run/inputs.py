@@ -81,6 +81,8 @@ def find(
         root, pattern = _divided(src)
         where = "match this pattern"
     else:
+        if not os.path.lexists(src) and os.access(os.path.dirname(src) or ".", os.X_OK):
+            raise InputError("no such file", path=src)
         return Sources(os.path.dirname(src), (os.path.basename(src),), True, suffixes)
     keys, left_out = walk(root, pattern, suffixes, results, recursive=recursive, images=images)
     if not keys:
