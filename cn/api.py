@@ -13,6 +13,7 @@ Each function calls the one that the command of the same name calls. Wrong argum
 """
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cn.checkpoints.read.load import Control
-    from cn.conditions import ConditionInfo
     from cn.model.base import Base
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
@@ -60,13 +60,6 @@ class ConditionMap:
     """Whether nothing was found."""
     text: Mapping[str, str]
     """The PNG text that says what the map is and how it was made."""
-
-    @property
-    def info(self) -> "ConditionInfo | None":
-        """What `text` says."""
-        from cn.conditions import ConditionInfo
-
-        return ConditionInfo.from_text(self.text)
 
     def save(self, path: StrPath) -> Path:
         """Write it as an image; a PNG also says which condition it is, so that `cn sample` finds its control."""
@@ -196,8 +189,9 @@ def sample(
     precision.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
-    --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). Raises UsageError for wrong
-    options, WeightsError for missing or unsuitable weights, InputError for images that cannot be read.
+    --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is a
+    Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError for
+    images that cannot be read.
     """
     from cn.sample.options import SampleOptions
     from cn.sample.pipeline import SamplingPipeline
@@ -219,6 +213,8 @@ def sample(
         base=base.base if isinstance(base, LoadedBase) else None,
         controls={one.name: one.control for one in _several(control) if isinstance(one, LoadedControl)},
     )
+    for warning in pipeline.warnings():
+        warnings.warn(warning, stacklevel=2)
     with _bar(progress, len(prompts) * request.count * request.steps) as bar:
         return list(pipeline.samples(on_step=bar.update))
 
@@ -281,6 +277,7 @@ def _several(value: Any) -> list[Any]:
 
 
 def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
+    from cn.conditions import ConditionInfo
     from cn.sample.condition_images import stated_condition
     from cn.sample.request import choose_controls
 
@@ -288,7 +285,7 @@ def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -
         raise UsageError("control= needs a condition: give it with cond=")
     names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
     strengths, starts, ends = (_several(value) for value in numbers)
-    maps = [(one.map, one.info) if isinstance(one, ConditionMap) else (one, None) for one in images]
+    maps = [(m.map, ConditionInfo.from_text(m.text)) if isinstance(m, ConditionMap) else (m, None) for m in images]
     read = [stated_condition(image, f"condition {k}", info) for k, (image, info) in enumerate(maps, 1)]
     return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
 

@@ -115,7 +115,8 @@ def test_networks_that_are_loaded_serve_several_calls(weights, tmp_path):
 
 def test_sample_takes_arrays_lists_and_no_condition_at_all(weights):
     array = np.repeat(house()[:64, :64], 1, axis=0)
-    two = api.sample(["a", "b"], cond=[array, array], **weights, strength=[1.0, 0.5], steps=1, seed=3)
+    with pytest.warns(UserWarning, match="condition [12]: looks like a photograph"):
+        two = api.sample(["a", "b"], cond=[array, array], **weights, strength=[1.0, 0.5], steps=1, seed=3)
     assert [(s.prompt, s.seed) for s in two] == [("a", 3), ("b", 3)]
     (alone,) = api.sample(base=weights["base"], steps=1)
     assert alone.image.shape == (64, 64, 3)

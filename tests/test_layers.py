@@ -13,8 +13,19 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cn"
 
-SHARED_MODULES = {"errors", "options", "files", "conditions", "images", "parallel", "precision", "temporaries", "text"}
-SHARED_MODULES |= {"units"}
+SHARED_MODULES = {
+    "conditions",
+    "errors",
+    "files",
+    "images",
+    "json_text",
+    "options",
+    "parallel",
+    "precision",
+    "temporaries",
+    "text",
+    "units",
+}
 MAY_IMPORT = {
     "model": {"model", "errors"},
     "scenes": {"scenes", "errors"},
@@ -156,7 +167,9 @@ def test_the_networks_know_no_images_files_or_terminals():
             assert not {name.split(".")[0] for name in imported(tree, path)} & {"cv2", "PIL", "rich", "tqdm"}, path
 
 
-@pytest.mark.parametrize("name", ["app", "commands", "console", "conditions", "files", "errors", "options"])
+@pytest.mark.parametrize(
+    "name", ["app", "commands", "console", "conditions", "files", "errors", "json_text", "options"]
+)
 def test_light_modules_import_nothing_heavy_at_their_top(name):
     heavy = {"torch", "cv2", "numpy", "PIL", "rich", "tqdm", "open_clip", "timm", "safetensors"}
     for part, path, tree in modules():

@@ -62,19 +62,28 @@ def train(
     Writes a folder with control.safetensors, which [b]cn sample --control[/b] takes, previews, metrics and the state to
     resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
     """
-    from cn.train import run
-    from cn.train.task import prepare
+    from cn.train.request import check_request
 
-    task = prepare(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
+    request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
+    from cn.train import run
+    from cn.train.task import open_task
+    from cn.train.warning_log import WARNINGS
+
+    task = open_task(request, device)
     config = task.config
     console.plan(f"Training a ControlNet for {config.cond}", run.plan(task), quiet=quiet)
     if dry_run:
+        for warning in run.warnings(task):
+            console.warn(warning)
         return
     if task.state is not None and task.step >= config.steps:
         console.status(f"{task.run} already has its {task.step} steps; give more with --steps N", quiet=quiet)
     with console.progress(config.steps, "training", unit="step", initial=task.step, quiet=quiet) as advance:
         result = run.train(task, workers=workers, listener=_Listener(advance, quiet))
+    if result.skipped:
+        console.warn(f"{result.skipped} of {task.source.count} pairs were skipped; {task.run / WARNINGS} lists them")
     record = {"path": str(result.control), "kind": config.cond, "step": result.step, "run": str(task.run)}
+    record |= {"skipped": result.skipped} if result.skipped else {}
     console.emit(record, json)
 
 

@@ -52,9 +52,9 @@ def contact_sheet(path: Path, count: int, *, columns: int | None = None) -> Shee
 
 def _side_by_side(pair: Pair) -> NDArray[np.uint8]:
     """Condition and target (256, 516, 3), each fitted into a white square, with a white gap between them."""
+    pair.check()
     cell = np.full((_SIDE, 2 * _SIDE + _GAP, 3), 255, np.uint8)
-    for left, path in ((0, pair.source), (_SIDE + _GAP, pair.target)):
-        image = images.read(path)
+    for left, image in ((0, images.read_map(pair.source)), (_SIDE + _GAP, images.read(pair.target))):
         scale = _SIDE / max(image.shape[:2])
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
         top, start = (_SIDE - height) // 2, left + (_SIDE - width) // 2

@@ -1,20 +1,31 @@
 """Datasets on disk: a folder with `prompt.json`, one JSON object per line, in the format of fill50k (official trainer).
 
-Each line holds at least {"source", "target", "prompt"}; source (the condition) and target are paths relative to the
-folder. Further keys are kept in `Pair.extra`.
+Each line holds {"source", "target", "prompt"}; source (the condition) and target are paths relative to the folder.
+Further keys are kept in `Pair.extra`. A file that is one JSON array of such objects is read as well.
+
+People's files have faults. A broken line is a pair with a `problem`, which keeps its number: what was trained from the
+others does not depend on it, nor on whether it is repaired later.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cn import errors
 from cn.errors import InputError
+from cn.files import reason
+from cn.json_text import parse_json
 
 RECORDS = "prompt.json"
-_REQUIRED = ("source", "target", "prompt")
+MAX_LINE = 1 << 20
+"""Bytes of a line. A longer one is no record but a file of something else."""
+_MAX_ARRAY = 1 << 30
+_PATHS = ("source", "target")
+_KNOWN = (*_PATHS, "prompt")
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,15 @@ class Pair:
     prompt: str
     where: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+    """Why it cannot be used, where its line is broken or an image is missing."""
+    captioned: bool = True
+    """Whether its line has a caption; if not, the prompt is empty."""
+
+    def check(self) -> None:
+        """Raises InputError, with file and line, for a pair with a problem."""
+        if self.problem is not None:
+            raise InputError(self.problem, path=self.where)
 
 
 def records_file(path: Path) -> Path:
@@ -37,52 +57,145 @@ def records_file(path: Path) -> Path:
     return file
 
 
-def parse_line(line: str, root: Path, where: str) -> Pair:
+def parse_line(line: bytes | str, root: Path, where: str) -> Pair:
     """One line of `prompt.json` → a Pair. Raises InputError, with `where` as its path, for an invalid line."""
     with errors.about(where):
-        record = _parse_object(line)
-    extra = {k: v for k, v in record.items() if k not in _REQUIRED}
-    return Pair(root / record["source"], root / record["target"], record["prompt"], where, extra)
+        return _pair(parse_json(line), root, where)
 
 
-def _parse_object(line: str) -> dict[str, Any]:
-    """A JSON object with the required keys; InputError for any other text."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"invalid JSON ({error.msg}); is the line cut off?") from error
+def _pair(record: Any, root: Path, where: str) -> Pair:
     if not isinstance(record, dict):
         raise InputError(f"expected a JSON object, not {type(record).__name__}")
-    for key in _REQUIRED:
-        if not isinstance(record.get(key), str):
-            raise InputError(f'"{key}" is missing or not a string; each line needs source, target and prompt')
-    return record
+    for key in _PATHS:
+        if not isinstance(record.get(key), str) or not record[key]:
+            raise InputError(f'"{key}" is missing or not a string; each line needs source and target')
+    prompt = record.get("prompt")
+    if not isinstance(prompt, str | None):
+        raise InputError('"prompt" is not a string')
+    extra = {k: v for k, v in record.items() if k not in _KNOWN}
+    captioned = bool(prompt and prompt.strip())
+    source, target = (root / record[key] for key in _PATHS)
+    return Pair(source, target, prompt or "", where, extra, captioned=captioned)
 
 
 def iterate_records(path: Path) -> Iterator[Pair]:
-    """Yield the pairs of a dataset line by line, skipping blank lines. Raises InputError with file and line."""
+    """Yield the pairs of a dataset line by line, skipping blank lines; a broken line is a pair with a problem.
+
+    Raises InputError for a file that is no text in UTF-8 or no JSON at all.
+    """
     file = records_file(path)
-    with file.open("rb") as stream:
-        for number, raw in enumerate(stream, start=1):
-            where = f"{file}:{number}"
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError("not UTF-8 text", path=where) from error
-            if line.strip():
-                yield parse_line(line, file.parent, where)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(512)
+            if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+                with errors.about(file):
+                    parse_json(start)
+            stream.seek(0)
+            if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+                yield from _array(stream.read(_MAX_ARRAY), file)
+            else:
+                yield from _lines(stream, file)
+    except OSError as error:
+        raise InputError(f"cannot be read: {reason(error)}", path=file) from error
 
 
-def read_records(path: Path) -> list[Pair]:
-    """All pairs of a dataset. Raises InputError for the first line that is invalid or whose images are missing."""
-    pairs = list(iterate_records(path))
+def _lines(stream: Any, file: Path) -> Iterator[Pair]:
+    number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        where = f"{file}:{number}"
+        if len(line) > MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE)
+            yield _broken("the line is longer than 1 MiB", where)
+        elif line.strip() and line.strip() != b"\xef\xbb\xbf":
+            yield _tolerant(line, file.parent, where)
+
+
+def _tolerant(line: bytes, root: Path, where: str) -> Pair:
+    try:
+        return parse_line(line.rstrip(b"\r\n"), root, where)
+    except InputError as error:
+        return _broken(error.what if line.endswith(b"\n") else f"{error.what}; is the line cut off?", where)
+
+
+def _array(data: bytes, file: Path) -> Iterator[Pair]:
+    with errors.about(file):
+        records = parse_json(data)
+    for number, record in enumerate(records, start=1):
+        where = f"{file}, item {number}"
+        try:
+            yield _pair(record, file.parent, where)
+        except InputError as error:
+            yield _broken(error.what, where)
+
+
+def _broken(problem: str, where: str) -> Pair:
+    return Pair(Path(), Path(), "", where, problem=problem)
+
+
+def read_records(path: Path) -> tuple[Pair, ...]:
+    """All pairs of a dataset, those whose images are missing with that problem.
+
+    Raises InputError where there are none, or where more than half of them have a problem.
+    """
+    pairs = tuple(_with_images(pair) for pair in iterate_records(path))
     if not pairs:
         raise InputError("no pairs in it", path=records_file(path))
-    for pair in pairs:
-        for role, image in (("source", pair.source), ("target", pair.target)):
-            if not image.is_file():
-                raise InputError(f"the {role} image {image} is missing", path=pair.where)
+    refuse_if_most([f"{pair.where}: {pair.problem}" for pair in pairs if pair.problem], len(pairs), path)
     return pairs
+
+
+def refuse_if_most(problems: list[str], checked: int, path: Path) -> None:
+    """InputError, listing the first problems, where more than half of the pairs that were checked have one."""
+    if 2 * len(problems) > checked:
+        listed = "; ".join(problems[:3])
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(f"{len(problems)} of {checked} pairs are broken: {listed}{more}", path=path)
+
+
+def _with_images(pair: Pair) -> Pair:
+    if pair.problem is not None:
+        return pair
+    found = []
+    for role, path in (("source", pair.source), ("target", pair.target)):
+        path, problem = _existing(path)
+        if problem is not None:
+            return Pair(**{**vars(pair), "problem": f"the {role} image {problem}"})
+        found.append(path)
+    return (
+        pair if found == [pair.source, pair.target] else Pair(**{**vars(pair), "source": found[0], "target": found[1]})
+    )
+
+
+def _existing(path: Path) -> tuple[Path, str | None]:
+    """The path of an image, with Windows' separators replaced if that is what it takes, and why it is not there."""
+    for candidate in (path, Path(str(path).replace("\\", "/"))):
+        try:
+            mode = os.stat(candidate).st_mode
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            return path, f"{_short(path)} cannot be read: {why}"
+        return candidate, None if stat.S_ISREG(mode) else f"{_short(path)} is not a file"
+    return path, f"{_short(path)} is missing"
+
+
+def _short(path: Path) -> str:
+    text = ascii(str(path))[1:-1] if not str(path).isprintable() else str(path)
+    return text if len(text) <= 200 else f"{text[:99]}…{text[-100:]}"
+
+
+def notes(pairs: Iterable[Pair]) -> list[str]:
+    """What a person should know about the lines of a dataset that are not broken, a line for each kind."""
+    usable = [pair for pair in pairs if pair.problem is None]
+    found = []
+    if count := sum(not pair.captioned for pair in usable):
+        found.append(f"{count} of {len(usable)} pairs have no caption; their prompt is empty")
+    if same := [pair for pair in usable if pair.source == pair.target]:
+        found.append(f"{same[0].where}: source and target are the same file (in {len(same)} of {len(usable)} pairs)")
+    return found
 
 
 def format_line(source: str, target: str, prompt: str, **extra: Any) -> str:

@@ -6,23 +6,12 @@ from dataclasses import dataclass
 from cn.conditions import scene_kind
 from cn.data.examples import Example, Fetched
 from cn.data.maps import condition_info, condition_map, shows_person
+from cn.data.seeds import TRAIN_SEED
 from cn.detect.lines.canny import HIGH, LOW, random_thresholds
-from cn.errors import InputError, UsageError
-
-TRAIN_SEED = 0
-"""The scenes that a run trains on by default, numbered from 0."""
-EVAL_SEED = 230205543
-"""Reserved for held-out scenes: nothing may be trained on them. (The paper is arXiv 2302.05543.)"""
+from cn.errors import InputError
 
 _RETRY_STRIDE = 1 << 40
 _RETRIES = 64
-
-
-def check_training_seed(seed: int) -> int:
-    """`seed`; UsageError if it is the seed of the held-out scenes."""
-    if seed == EVAL_SEED:
-        raise UsageError(f"seed {EVAL_SEED} is reserved for held-out scenes; choose another")
-    return seed
 
 
 def render_examples(

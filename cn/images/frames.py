@@ -10,7 +10,7 @@ from PIL import Image
 from cn import errors
 from cn.errors import InputError
 from cn.images import claims, png_chunks, tiff_pages, unidentified
-from cn.images.opening import opened, quietly
+from cn.images.opening import brands, opened, quietly
 from cn.images.pixels import ImageArray, to_rgb
 from cn.images.reader import display_name, read_bytes
 
@@ -30,14 +30,16 @@ def frame_count(path: str | os.PathLike[str]) -> int:
 
 def count_frames(file: BinaryIO) -> int:
     """`frame_count` of an open file."""
-    head = file.read(32)
+    head = file.read(256)
     file.seek(0)
     if head.startswith(png_chunks.SIGNATURE):
         return max(1, png_chunks.count_frames(file))
     if head.startswith(unidentified.TIFF):
         return max(1, len(tiff_pages.pages(file)))
     animated_webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] != b"" and head[20] & 2
-    if head.startswith(b"GIF8") or animated_webp or head[4:8] == b"ftyp":
+    # Sequences have a brand of their own, but several images in a HEIC have none.
+    media = head[4:8] == b"ftyp" and (b"avif" not in brands(head) or b"avis" in brands(head))
+    if head.startswith(b"GIF8") or animated_webp or media:
         try:
             with opened(file.read()) as image:
                 return max(1, getattr(image, "n_frames", 1))

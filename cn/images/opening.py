@@ -1,7 +1,10 @@
 """Opening an image file with Pillow: the decoders it may use, the size it may claim, the errors it may raise."""
 
 import contextlib
+import ctypes
+import functools
 import io
+import logging
 import re
 import struct
 import warnings
@@ -26,6 +29,8 @@ DECODER_ERRORS = (
 )
 """What Pillow and its plugins raise for broken files."""
 
+# Without a handler, Python prints what Pillow logs about broken files.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # Metadata in text chunks can be long; by default Pillow refuses an image with a chunk of more than a megabyte.
 PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
 PngImagePlugin.MAX_TEXT_MEMORY = 1 << 30
@@ -43,7 +48,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         raise InputError("the file is empty")
     try:
         if data.startswith(png_chunks.SIGNATURE):
-            data = png_chunks.without_bombs(data)
+            data = png_chunks.without_bad_metadata(data)
         elif data.startswith(_ICON):
             claims.check_icon(data)
         elif data.startswith(unidentified.TIFF) and (wrong := unidentified.misread_tiff(data)):
@@ -55,6 +60,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         with image:
             claims.check(data, image)
             if image.format == "TIFF":
+                _silence_libtiff()
                 first = next(iter(tiff_pages.pages(io.BytesIO(data))), 0)
                 if first:
                     image.seek(first)
@@ -67,6 +73,15 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         raise InputError("needs more memory than there is") from None
     except DECODER_ERRORS as error:
         raise InputError(f"the image is broken or cut off ({one_line(error)})") from error
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """libtiff prints its errors to standard error itself, and Pillow has no way to turn that off."""
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 @contextlib.contextmanager
@@ -90,7 +105,7 @@ def one_line(error: Exception) -> str:
 
 def _plugin_formats(data: bytes) -> list[str]:
     """The format of a plugin that these bytes need; it is registered on first use, because it takes time to load."""
-    if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", b"avis"} and _brands(data) & _HEIF_BRANDS:
+    if data[4:8] == b"ftyp" and not brands(data) & {b"avif", b"avis"} and brands(data) & _HEIF_BRANDS:
         _plugin("heif").register_heif_opener()
         return ["HEIF"]
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
@@ -106,7 +121,7 @@ def _plugin_formats(data: bytes) -> list[str]:
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def _brands(data: bytes) -> set[bytes]:
+def brands(data: bytes) -> set[bytes]:
     """The major and the compatible brands of an ISO media file (ISO 14496-12, 4.3)."""
     end = min(int.from_bytes(data[:4], "big"), 256, len(data))
     return {data[8:12], *(data[start : start + 4] for start in range(16, end - 3, 4))}

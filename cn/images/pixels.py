@@ -25,19 +25,23 @@ _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _PLAIN = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 
 
-def to_rgb(image: Image.Image, background: Color = WHITE) -> ImageArray:
-    """uint8 (h, w, 3) from any of Pillow's modes, upright; transparency over a color. Raises what Pillow raises."""
+def to_rgb(image: Image.Image, background: Color = WHITE, *, upright: bool = True) -> ImageArray:
+    """uint8 (h, w, 3) from any of Pillow's modes; transparency over a color. Raises what Pillow raises.
+
+    `upright` applies the EXIF orientation; without it, the array has the image's own rows and columns.
+    """
     image.load()
+    turn = _orientation(image) if upright else 1
     if _is_deep(image):
-        return _deep_gray(image, background)
+        return _deep_gray(image, background, turn)
     if has_alpha(image):
-        return _banded(image, lambda band: _over(np.asarray(band.convert("RGBA")), background))
+        return _banded(image, turn, lambda band: _over(np.asarray(band.convert("RGBA")), background))
     if image.mode not in _PLAIN:
         raise InputError(f"has the color space {image.mode}; convert it to RGB first")
     # Without Adobe's marker the inks of a JPEG are not inverted, but Pillow assumes that they always are.
     if image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
-        return _banded(image, lambda band: np.asarray(ImageChops.invert(band).convert("RGB")))
-    return _banded(image, lambda band: np.asarray(band if band.mode == "RGB" else band.convert("RGB")))
+        return _banded(image, turn, lambda band: np.asarray(ImageChops.invert(band).convert("RGB")))
+    return _banded(image, turn, lambda band: np.asarray(band if band.mode == "RGB" else band.convert("RGB")))
 
 
 def visible(image: Image.Image, count: int) -> ImageArray:
@@ -73,12 +77,11 @@ def _over(rgba: ImageArray, background: Color) -> ImageArray:
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _banded(image: Image.Image, convert: Callable[[Image.Image], ImageArray]) -> ImageArray:
-    """The results (h, w, 3) or (h, w, 1) of `convert` for bands of rows, in one array (h, w, 3), upright."""
-    orientation = _orientation(image)
-    shape = (image.height, image.width) if orientation < 5 else (image.width, image.height)
+def _banded(image: Image.Image, turn: int, convert: Callable[[Image.Image], ImageArray]) -> ImageArray:
+    """The results (h, w, 3) of `convert` for bands of rows, in one array (h, w, 3) that is turned by an orientation."""
+    shape = (image.height, image.width) if turn < 5 else (image.width, image.height)
     result = np.empty((*shape, 3), np.uint8)
-    stored = _as_stored(result, orientation)
+    stored = _as_stored(result, turn)
     for top, band in _bands(image):
         stored[top : top + band.height] = convert(band)
     return result
@@ -94,7 +97,7 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
-def _deep_gray(image: Image.Image, background: Color) -> ImageArray:
+def _deep_gray(image: Image.Image, background: Color, turn: int) -> ImageArray:
     """Gray of 16 bits, 32 bits or floating point, (h, w), to RGB: 16 bits by 1/257.
 
     32-bit and float images do not state their white level: the smallest of 1 (float only), 255 (float only) and 65535
@@ -126,7 +129,7 @@ def _deep_gray(image: Image.Image, background: Color) -> ImageArray:
             rgb[stored == key] = background
         return rgb
 
-    return _banded(image, convert)
+    return _banded(image, turn, convert)
 
 
 def _known(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -9,6 +10,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel of each color type (11.2.1)."""
+_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+_METADATA = (*_COMPRESSED, b"tEXt", b"eXIf")
 _MAX_COMPRESSED = 16 << 10
 """Compressed bytes of metadata that are inflated at all: they may become a thousand times as many."""
 
@@ -64,17 +67,26 @@ def max_pixels(data: bytes, ratio: int) -> float:
     return stored * ratio * 8 / (bits + 8 / width) if width and bits else 0.0
 
 
-def without_bombs(data: bytes) -> bytes:
-    """A PNG without compressed text and profiles if there is more of that than any real image has.
+def without_bad_metadata(data: bytes) -> bytes:
+    """A PNG without the text, profile and EXIF chunks whose checksum is wrong, or that would inflate to too much.
 
-    Pillow would inflate them to read the image, although nothing here needs them.
+    Pillow would refuse the image for the former, and inflate the latter, although its pixels need neither.
     """
     file = io.BytesIO(data)
-    places = [(file.tell() - 8, length + 12) for kind, length in chunks(file) if kind in (b"zTXt", b"iTXt", b"iCCP")]
-    if sum(length for _, length in places) <= _MAX_COMPRESSED:
-        return data
+    bad: list[tuple[int, int]] = []
+    compressed: list[tuple[int, int]] = []
+    for kind, length in chunks(file):
+        if kind in _METADATA:
+            start, end = file.tell() - 4, file.tell() + length
+            place = (start - 4, end + 4)
+            if zlib.crc32(data[start:end]) != int.from_bytes(data[end : end + 4], "big"):
+                bad.append(place)
+            elif kind in _COMPRESSED:
+                compressed.append(place)
+    if sum(end - start for start, end in compressed) > _MAX_COMPRESSED:
+        bad += compressed
     kept, position = [], 0
-    for start, length in places:
+    for start, end in sorted(bad):
         kept.append(data[position:start])
-        position = start + length
-    return b"".join([*kept, data[position:]])
+        position = end
+    return b"".join([*kept, data[position:]]) if bad else data

@@ -38,7 +38,7 @@ def as_rgb(image: Any, name: str = "image") -> ImageArray:
     """
     if isinstance(image, str | os.PathLike):
         return read(image)
-    array = np.asarray(to_rgb(image) if isinstance(image, Image.Image) else image)
+    array = np.asarray(to_rgb(image, upright=False) if isinstance(image, Image.Image) else image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(f"must be uint8 (h, w, 3) or (h, w), not {array.dtype} {array.shape}", path=name)
     if array.ndim == 3 and array.shape[2] not in (1, 3):

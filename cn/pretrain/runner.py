@@ -12,7 +12,7 @@ import torch
 
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base, save_control
-from cn.data.scenes import EVAL_SEED, TRAIN_SEED
+from cn.data.seeds import EVAL_SEED, TRAIN_SEED
 from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS

@@ -14,7 +14,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.checks import MapFacts, check_photograph
 from cn.detect.checks.facts import facts_of
 from cn.errors import InputError, about
-from cn.images import frames, png_text, reader
+from cn.images import frames, maps, png_text, reader
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,28 @@ class ConditionImage:
     origin: Origin = field(default_factory=Origin)
 
 
-def read_condition(path: str, *, detect: str | None = None, invert: bool = False) -> ConditionImage:
+def read_condition(
+    path: str, *, follows: str | None = None, detect: str | None = None, invert: bool = False
+) -> ConditionImage:
     """The condition image of a file ("-": standard input); for `detect` a photograph, in which that is to be detected.
 
-    `invert` turns dark lines on white into what controls follow, white on black.
+    `follows` is the kind that its control follows, where that is known: where the image is transparent, it gets the
+    background of its kind. `invert` turns dark lines on white into what controls follow, white on black.
     """
     name = reader.display_name(path)
     data = reader.read_bytes(path)
     with about(name):
         _refuse_json(data, name)
         info = ConditionInfo.from_text(png_text.read_text(io.BytesIO(data)))
-    image = images.decode(data, name)
     warnings = []
     if (count := frames.count_frames(io.BytesIO(data))) > 1:
         warnings.append(f"has {count} frames: only the first is used")
     if detect is not None:
+        image = images.decode(data, name)
         warnings += map(str, check_photograph(image, info))
         return ConditionImage(image, name, conditions.get(detect).kind, Origin(warnings=tuple(warnings), check=False))
     kind = info.kind if info is not None else None
+    image = maps.decode_map(data, name, kind or follows)
     if invert:
         # What the PNG states is about the map as it was.
         image, info = 255 - image, None

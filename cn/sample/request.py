@@ -8,7 +8,7 @@ import numpy as np
 
 from cn import conditions
 from cn.detect.checks import check_map
-from cn.errors import InputError, UsageError, WeightsError, about
+from cn.errors import CnError, InputError, UsageError, WeightsError, about
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition
 from cn.sample.options import ConditionOptions, SampleOptions
@@ -68,7 +68,11 @@ def make_conditions(
         conditions.get(detect)
         if invert:
             raise UsageError("--detect makes maps that need no --invert")
-    read = [read_condition(path, detect=detect, invert=invert) for path in paths]
+    controls = broadcast("--control", per_condition.get("control") or [], len(paths)) or [None] * len(paths)
+    read = [
+        read_condition(path, follows=_kind_of(control), detect=detect, invert=invert)
+        for path, control in zip(paths, controls, strict=True)
+    ]
     return choose_controls(read, **per_condition)
 
 
@@ -108,6 +112,17 @@ def broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     if len(values) == 1:
         return list(values) * count
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
+
+
+def _kind_of(control: str | None) -> str | None:
+    """The kind that a control follows, by its name or the header of its file; None where only loading it would tell."""
+    if control is None:
+        return None
+    try:
+        return bundled.describe(bundled.find(control, role="control")).kind
+    except CnError:
+        # Loading it says what is wrong with it.
+        return None
 
 
 def _default_control(name: str, kind: str | None) -> str:

@@ -5,13 +5,16 @@ rows = plan(job)
 for written in sample(job): ...
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cn import images
+from cn.errors import InputError, PartialError
 from cn.options import check_device
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
@@ -95,14 +98,31 @@ def plan(job: Job) -> dict[str, str | None]:
 def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one."""
     finished: list[Sample] = []
-    for path, made in zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True):
-        made.save(path)
+    for number, (path, made) in enumerate(zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True)):
+        with _saying_what_is_left(job.paths.images, number):
+            made.save(path)
         if job.paths.sheet is not None:
             finished.append(made)
         yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
-        images.write(job.paths.sheet, _sheet(job.pipeline, finished))
+        with _saying_what_is_left(job.paths.images, len(finished)):
+            images.write(job.paths.sheet, _sheet(job.pipeline, finished))
         yield Written(str(job.paths.sheet))
+
+
+@contextlib.contextmanager
+def _saying_what_is_left(paths: Sequence[str], done: int) -> Iterator[None]:
+    """PartialError for an image that cannot be written, where some of the `done` images before it are still there."""
+    try:
+        yield
+    except InputError as error:
+        left = sum(os.path.exists(path) for path in paths[:done])
+        if left:
+            what = f"{error.what}; {left} of {len(paths)} images are written"
+            raise PartialError(what, path=error.path) from error
+        if done:
+            error.what += "; the images written before are no longer there"
+        raise
 
 
 def _sheet(pipeline: "SamplingPipeline", samples: "list[Sample]") -> np.ndarray:

@@ -51,9 +51,9 @@ def cache_bytes(source: Source, base: Base, config: TrainConfig) -> int:
 
 
 def micro_batches(
-    source: Source, base: Base, config: TrainConfig, start: int, *, workers: int, warn: Callable[[str], None]
+    source: Source, base: Base, config: TrainConfig, start: int, *, workers: int, skip: Callable[[str], None]
 ) -> Generator[LatentBatch, None, None]:
-    """All micro-batches from step `start` on, fetched ahead by `workers` processes; broken pairs are reported once.
+    """All micro-batches from step `start` on, fetched ahead by `workers` processes; `skip` is told of broken pairs.
 
     Images of a cached dataset are encoded one at a time, so that a latent does not depend on the batch composition: a
     resumed run, which encodes them again, gets the same ones.
@@ -62,7 +62,7 @@ def micro_batches(
     cache: dict[int, LatentBatch] = {}
     wanted = _unseen(_orders(source, config, start)) if cached else _flat(_orders(source, config, start))
     with closing(fetch_ahead(map_ordered(source.fetch, wanted, workers), 2 * config.batch_size)) as fetched:
-        items = _reported(fetched, warn)
+        items = _reported(fetched, skip)
         for order in _orders(source, config, start):
             if not cached:
                 yield _encode(base, [next(items) for _ in order])
@@ -93,13 +93,10 @@ def _unseen(orders: Iterator[list[int]]) -> Iterator[int]:
             yield index
 
 
-def _reported(fetched: Iterator[Fetched], warn: Callable[[str], None]) -> Iterator[Fetched]:
-    reported: set[str] = set()
+def _reported(fetched: Iterator[Fetched], skip: Callable[[str], None]) -> Iterator[Fetched]:
     for item in fetched:
         for message in item.skipped:
-            if message not in reported:
-                reported.add(message)
-                warn(f"skipped: {message}")
+            skip(message)
         yield item
 
 

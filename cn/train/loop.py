@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cn.errors import InputError
 from cn.train import random_draws
 from cn.train.config import TrainConfig
+from cn.train.divergence import DivergedError, check_loss
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
@@ -90,22 +90,21 @@ def optimize(
 ) -> tuple[float, float]:
     """One optimizer step over `accumulate` micro-batches → (mean loss, gradient norm).
 
-    Raises InputError, before any weight is touched, when loss or gradient is not a finite number (with fp16 an infinite
-    gradient only lowers the loss scale).
+    Raises DivergedError, before any weight is touched, when loss or gradient is not a finite number (with fp16 an
+    infinite gradient only lowers the loss scale).
     """
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for micro in range(config.accumulate):
         loss = batch_loss(networks, config, next(micro_batches), step, micro) / config.accumulate
         total += loss.item()
-        if not math.isfinite(total):
-            raise _not_finite("loss", step, config)
+        check_loss(total, 0.0, step + 1)
         scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     # Clipped at infinity: this only measures. The paper does not clip.
     norm = float(torch.nn.utils.clip_grad_norm_(networks.trainable.values(), math.inf))
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise _not_finite("gradient", step, config)
+        raise DivergedError(f"the gradient at step {step + 1} is not a finite number")
     scaler.step(optimizer)
     scaler.update()
     return total, norm
@@ -120,17 +119,10 @@ def steps(
     start: int,
     smoothed: float | None,
 ) -> Iterator[StepResult]:
-    """Train from `start` steps on to `config.steps`, yielding after each."""
+    """Train from `start` steps on to `config.steps`, yielding after each. Raises DivergedError."""
     for step in range(start, config.steps):
         began = time.perf_counter()
         loss, norm = optimize(networks, optimizer, scaler, config, micro_batches, step)
         smoothed = loss if smoothed is None else smoothed + SMOOTHING * (loss - smoothed)
+        check_loss(loss, smoothed, step + 1)
         yield StepResult(step + 1, loss, smoothed, norm, time.perf_counter() - began)
-
-
-def _not_finite(what: str, step: int, config: TrainConfig) -> InputError:
-    other = "" if config.precision == "fp32" else ", or start again with --precision fp32"
-    return InputError(
-        f"the {what} at step {step + 1} is not a finite number; what was saved before is kept: "
-        f"resume with a lower --lr{other}"
-    )

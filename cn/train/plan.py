@@ -9,11 +9,12 @@ from cn.train.config import PAPER_LR, TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
+from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
 
 
 def plan_rows(
-    run: Path, networks: TrainingNetworks, config: TrainConfig, source: Source, *, step: int
+    run: Path, networks: TrainingNetworks, config: TrainConfig, source: Source, *, step: int, broken: int = 0
 ) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
     base = networks.base
@@ -25,7 +26,7 @@ def plan_rows(
         "locked": _locked(base, config),
         "connections": _connections(networks, config),
         "starts from": config.init_from or None,
-        "data": _data(config, source.count),
+        "data": _data(config, source.count, broken),
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
@@ -47,8 +48,13 @@ def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
-    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted."""
-    files.check_space(run, 2 * state_bytes(networks, config), "saving the run safely")
+    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted.
+
+    The states that are there already, which the run replaces, count as free space.
+    """
+    needed = 2 * state_bytes(networks, config) - saved_bytes(run)
+    if needed > 0:
+        files.check_space(run, needed, "saving the run safely")
 
 
 def _trained(networks: TrainingNetworks, config: TrainConfig) -> str:
@@ -75,11 +81,12 @@ def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
     return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
 
 
-def _data(config: TrainConfig, pairs: int | None) -> str:
+def _data(config: TrainConfig, pairs: int | None, broken: int) -> str:
     if not config.data:
         which = f"{config.scenes:,} scenes" if config.scenes else "a new scene every time"
         return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, {which}"
-    return f"{config.cond} from {config.data}, {pairs or 0:,} pairs, {config.size}×{config.size}"
+    known = f" ({broken:,} known to be broken: skipped)" if broken else ""
+    return f"{config.cond} from {config.data}, {pairs or 0:,} pairs{known}, {config.size}×{config.size}"
 
 
 def _lr_reason(base: Base, config: TrainConfig) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cn import images
 from cn.data.examples import Example, Source
 from cn.data.folder import FolderDataset
-from cn.data.scenes import EVAL_SEED, SceneDataset
+from cn.data.scenes import SceneDataset
+from cn.data.seeds import EVAL_SEED
 from cn.errors import InputError
 from cn.files import make_folder
 from cn.model.generate import Request, Sampling, generate, to_hint

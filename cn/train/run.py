@@ -15,29 +15,52 @@ from cn.errors import InputError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
 from cn.train.config import CONFIG_FILE
+from cn.train.divergence import DivergedError, trained_norm
 from cn.train.latent_batches import micro_batches
+from cn.train.lock import run_lock
 from cn.train.loop import Listener, SilentListener, StepResult, make_scaler, steps
 from cn.train.networks import make_optimizer
 from cn.train.plan import check_space, plan_rows
 from cn.train.preview import BEFORE, Preview
-from cn.train.state import BASE, CONTROL, Metrics, link_results, load_optimizer, save_state, sweep_run
+from cn.train.request import check_folder
+from cn.train.run_folder import (
+    BASE,
+    CONTROL,
+    Metrics,
+    find_state,
+    keep_only,
+    kept,
+    link_results,
+    sweep_run,
+    withdraw,
+)
+from cn.train.state import load_optimizer, save_state
 from cn.train.stop import StopRequest, stop_requests
 from cn.train.task import Task
+from cn.train.warning_log import WARNINGS, WarningLog, shortened
 
-METRICS, WARNINGS = "metrics.jsonl", "warnings.txt"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run wrote: the control's file, and the number of its steps."""
+    """What a run wrote: the control's file, the number of its steps, and what was left out."""
 
     control: Path
     step: int
+    skipped: int = 0
+    """Broken pairs that were left out."""
 
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
-    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step)
+    broken = len(task.findings.broken)
+    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken)
+
+
+def warnings(task: Task) -> list[str]:
+    """What is wrong with the data, for a dry run; `train` shows it itself."""
+    return [*shortened(task.findings.broken), *task.findings.warnings]
 
 
 def train(task: Task, *, workers: int | None = None, listener: Listener | None = None) -> Result:
@@ -45,20 +68,22 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
 
     `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a stop
     request (Ctrl-C, SIGTERM) the current step is finished and saved, then StoppedError says how to resume. Raises
-    InputError when the loss is not finite and when the folder cannot be written (a full disk); the last good state is
-    kept.
+    InputError when loss or weights leave all bounds, when the folder cannot be written (a full disk), and while another
+    process trains there; the last good state is kept.
     """
     run, config = task.run, task.config
     workers = min(2, available_cpus()) if workers is None else workers
+    listener = listener or SilentListener()
     check_space(run, task.networks, config)
-    with stop_requests() as stop, _writing(run):
-        recorder = _Recorder(task, listener or SilentListener(), stop)
+    with stop_requests() as stop, _writing(run), run_lock(make_folder(run), listener.warn):
+        _check_unchanged(task)
+        recorder = _Recorder(task, listener, stop)
         recorder.open()
         if recorder.step < config.steps and not stop:
             _train(task, recorder, workers, stop)
         if stop and recorder.step < config.steps:
             raise stop.error(f"stopped after step {recorder.step}; continue with: cn train --resume {run}")
-    return Result(run / CONTROL, recorder.step)
+    return Result(run / CONTROL, recorder.step, len(recorder.log.skipped))
 
 
 @contextlib.contextmanager
@@ -69,15 +94,26 @@ def _writing(run: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"cannot be written: {reason(error)}; what was saved before is kept", path=run) from error
+        raise InputError(f"cannot be written: {reason(error)}; {kept(run)}", path=run) from error
+
+
+def _check_unchanged(task: Task) -> None:
+    """InputError if another process trained in the folder while this one loaded its networks."""
+    if task.state is None:
+        check_folder(task.run, task.overwrite)
+    elif find_state(task.run) != task.state:
+        raise InputError("another process has trained here in the meantime; resume again", path=task.run)
 
 
 def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -> None:
     config = task.config
-    stream = micro_batches(task.source, task.networks.base, config, recorder.step, workers=workers, warn=recorder.warn)
+    stream = micro_batches(
+        task.source, task.networks.base, config, recorder.step, workers=workers, skip=recorder.log.skip
+    )
     with contextlib.closing(stream):
         state = recorder.optimizer, recorder.scaler
-        for result in steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed):
+        results = steps(task.networks, *state, config, stream, recorder.step, recorder.smoothed)
+        for result in recorder.checked(results):
             recorder.add(result)
             last = result.step == config.steps or bool(stop)
             if last or result.step % config.save_every == 0:
@@ -96,14 +132,17 @@ class _Recorder:
         self.optimizer = make_optimizer(task.networks, task.config.lr)
         self.scaler = make_scaler(task.networks)
         self.step, self.smoothed = task.step, task.state.loss if task.state is not None else None
+        self.state = task.state
+        self.start_norm = task.state.start_norm if task.state is not None else None
         self._preview: Preview | None = None
 
     def open(self) -> None:
         """Create a new run's folder with its first state, or return a resumed one to its last."""
         task = self.task
         sweep_run(task.run)
+        self.start_norm = self.start_norm or trained_norm(task.networks)
         if task.state is None:
-            _clear(make_folder(task.run))
+            _clear(task.run)
             task.config.save(task.run)
             self.save()
         else:
@@ -113,8 +152,33 @@ class _Recorder:
             task.config.save(task.run)
             link_results(task.run, task.state.folder)
         self.metrics = Metrics(task.run / METRICS, self.step)
+        self.log = WarningLog(task.run, self.listener.warn)
+        for message in task.findings.broken:
+            self.log.skip(message)
+        for message in task.findings.warnings:
+            self.log.warn(message)
         if self.step == 0 < task.config.steps and task.config.preview_every:
             self.preview()
+
+    def checked(self, results: Iterator[StepResult]) -> Iterator[StepResult]:
+        """The same steps. One that diverges right after a save shows that the saved weights are bad: they go.
+
+        Raises InputError, saying what is kept.
+        """
+        try:
+            for result in results:
+                if self.state is not None:
+                    keep_only(self.state)
+                yield result
+        except DivergedError as error:
+            if self.state is not None and self.state.step == self.step:
+                withdraw(self.task.run, self.state)
+            raise self.diverged(error) from error
+
+    def diverged(self, error: DivergedError) -> InputError:
+        """The error to end with: what is kept, and what to do."""
+        other = "" if self.task.config.precision == "fp32" else ", or start again with --precision fp32"
+        return InputError(f"{error.what}; {kept(self.task.run)}: resume with a lower --lr{other}", path=self.task.run)
 
     def add(self, result: StepResult) -> None:
         """Record a finished step."""
@@ -134,7 +198,14 @@ class _Recorder:
     def save(self) -> None:
         """Save the state after the last finished step."""
         numbers = {"step": self.step, "loss": self.smoothed, "scaler": self.scaler.state_dict()}
-        save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
+        numbers["start_norm"] = self.start_norm
+        try:
+            self.state = save_state(self.task.run, self.task.networks, self.optimizer, self.task.config, numbers)
+        except DivergedError as error:
+            raise self.diverged(error) from error
+        if self.step == self.task.config.steps or self.stop:
+            # No step follows that could show anything.
+            keep_only(self.state)
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
@@ -142,12 +213,6 @@ class _Recorder:
         sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
             self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
-
-    def warn(self, message: str) -> None:
-        """Show a warning, and keep it in RUN/warnings.txt."""
-        with (self.task.run / WARNINGS).open("a", encoding="utf-8") as file:
-            file.write(message + "\n")
-        self.listener.warn(message)
 
 
 def _clear(run: Path) -> None:

@@ -1,17 +1,8 @@
-"""What a run keeps on disk, so that it can be killed at any instant and resume exactly.
-
-`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new
-state is written under a temporary name, renamed when it is complete, and only then is the old one deleted.
-`RUN/control.safetensors` (and `base.safetensors` where the base is unlocked) are hard links to the newest state's
-files, or copies on file systems without hard links.
-"""
+"""Saving the state of a run, and loading the optimizer's (`run_folder` says where they are, and reads the rest)."""
 
 import json
 import os
-import re
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +13,14 @@ from torch import Tensor
 
 from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
-from cn.files import make_folder, reason, sha256, write_atomic
-from cn.temporaries import link_or_copy, sweep, temporary_folder
+from cn.files import make_folder, reason, sha256
+from cn.temporaries import temporary_folder
 from cn.train.config import TrainConfig
+from cn.train.divergence import check_weights
 from cn.train.networks import TrainingNetworks
+from cn.train.run_folder import BASE, CONTROL, NUMBERS, State, kept, link_results, state_of
 
-CONTROL, BASE = "control.safetensors", "base.safetensors"
-_OPTIMIZER, _NUMBERS = "optimizer.safetensors", "numbers.json"
-_NAME = re.compile(r"step-(\d{8})")
-
-
-@dataclass(frozen=True)
-class State:
-    """A run after `step` optimizer steps, kept in `folder`. `loss` is the smoothed loss, `scaler` fp16's loss scale."""
-
-    folder: Path
-    step: int
-    loss: float | None = None
-    scaler: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def control(self) -> Path:
-        return self.folder / CONTROL
-
-    @property
-    def base(self) -> Path | None:
-        """The unlocked base of large-scale training, if this is such a run."""
-        path = self.folder / BASE
-        return path if path.exists() else None
+_OPTIMIZER = "optimizer.safetensors"
 
 
 def save_state(
@@ -59,45 +30,31 @@ def save_state(
     config: TrainConfig,
     state: Mapping[str, Any],
 ) -> State:
-    """Save a run after `state["step"]` steps, then link its weights into the run's folder.
+    """Save a run after `state["step"]` steps, then link its weights into the run's folder; earlier states stay.
 
-    `state` holds step, loss and scaler. Raises InputError when the disk is full or a weight is not a finite number;
-    what was saved before is kept.
+    `state` holds step, loss, scaler and start_norm. Raises InputError when the disk is full, and DivergedError when the
+    weights have left all bounds.
     """
     step = int(state["step"])
-    for name, parameter in networks.trainable.items():
-        if not torch.isfinite(parameter).all():
-            raise InputError(f"the weights {name} are no longer finite at step {step}; they are not saved")
+    check_weights(networks, step, state.get("start_norm"))
     folder = make_folder(run / "state")
     final = folder / f"step-{step:08d}"
     try:
         with temporary_folder(folder) as temporary:
             _write_weights(temporary, networks, config, step)
             save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
-            (temporary / _NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
+            (temporary / NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
             for file in temporary.iterdir():
                 _sync(file)
             os.replace(temporary, final)
         _sync(folder)
-    except (OSError, SafetensorError) as error:
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        raise InputError(f"the state cannot be saved: {why}; the previous state is kept", path=folder) from error
+    except (OSError, SafetensorError, InputError) as error:
+        # Writers of weights name the temporary file, which is gone.
+        cause = error.__cause__ if isinstance(error, InputError) else error
+        why = reason(cause) if isinstance(cause, OSError) else str(error)
+        raise InputError(f"the state cannot be saved: {why}; {kept(run)}", path=folder) from error
     link_results(run, final)
-    _remove_others(folder, final)
-    return State(final, step, state.get("loss"), state.get("scaler") or {})
-
-
-def find_state(run: Path) -> State:
-    """The newest complete state of a run. Raises InputError where there is none."""
-    found = [(int(match[1]), path) for path in (run / "state").glob("step-*") if (match := _NAME.fullmatch(path.name))]
-    if not found:
-        raise InputError("nothing to resume: it has no saved state; start it again with --overwrite", path=run)
-    step, folder = max(found)
-    try:
-        numbers = json.loads((folder / _NUMBERS).read_text(encoding="utf-8"))
-        return State(folder, step, numbers.get("loss"), numbers.get("scaler") or {})
-    except (OSError, ValueError) as error:
-        raise InputError(f"the state is damaged ({error})", path=folder) from error
+    return state_of(final, step, state)
 
 
 def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> None:
@@ -117,19 +74,6 @@ def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.op
         moments.setdefault(name, {})[part] = tensor.clone()
     numbered = {i: moments[name] for i, name in enumerate(networks.trainable) if name in moments}
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def sweep_run(run: Path) -> None:
-    """Remove the temporary files that a killed process left in a run's folder."""
-    for folder in (run, run / "state", run / "previews"):
-        sweep(folder)
-
-
-def link_results(run: Path, folder: Path) -> None:
-    """Make a state's weights the run's result: RUN/control.safetensors, complete at every instant."""
-    for name in (CONTROL, BASE):
-        if (folder / name).exists():
-            link_or_copy(folder / name, run / name)
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
@@ -165,32 +109,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_others(folder: Path, keep: Path) -> None:
-    for path in folder.iterdir():
-        if path != keep:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-class Metrics:
-    """`RUN/metrics.jsonl`: one line per step. A resumed run drops the lines written after its state was saved."""
-
-    def __init__(self, file: Path, step: int):
-        self.file = file
-        if self.file.exists():
-            complete = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
-            write_atomic(self.file, b"".join(complete))
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add one line and flush it."""
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(dict(record)) + "\n")
-
-
-def _step_of(line: bytes) -> float:
-    """A line's step; infinity for an incomplete line."""
-    try:
-        return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
-        return float("inf")

@@ -1,7 +1,9 @@
 """How `cn sample` fails, is stopped, and works in a pipe."""
 
 import contextlib
+import errno
 import io
+import os
 import signal
 import time
 from pathlib import Path
@@ -45,7 +47,12 @@ FAILURES = [
     (["--device", "abacus"], 2, "--device"),
     (["--precision", "fp8"], 2, "--precision"),
     (["--out", "text.png"], 3, "text.png: exists already"),
-    (["--out", "out/x.gif"], 3, "out/x.gif: cannot write .gif images"),
+    (["--out", "out/x.gif"], 3, "out/x.gif: cannot write .gif images; use .png, .jpg or .webp\n"),
+    (["--out", "out/results.v2"], 3, "if it is to be a folder, write out/results.v2/\n"),
+    (["--out", "out/results.v2", "--count", "2"], 3, "if it is to be a folder, write out/results.v2/\n"),
+    (["--cond", "-", "--prompt", "-"], 2, "standard input is read once"),
+    (["--from", "-", "--prompt", "-"], 2, "standard input is read once"),
+    (["--invert"], 2, "--invert need a --cond"),
     (["--out", "text.png/x.png"], 3, "text.png: is a file, but a folder is needed"),
     (["surplus"], 2, "surplus"),
 ]
@@ -103,9 +110,27 @@ def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeyp
     monkeypatch.setattr(core, "generate", generate)
     code, out, err = sample("--count", "3", "--out", "out", "--quiet")
     assert (code, out) == (3, "out/base-seed0.png\n")
-    assert err == "cn: out/base-seed1.png: cannot be written: No such file or directory\n"
+    assert err == (
+        "cn: out/base-seed1.png: cannot be written: No such file or directory; the images written before are no longer "
+        "there\n"
+    )
     assert [p.name for p in Path("kept").iterdir()] == ["base-seed0.png"]
     assert images.is_complete_png("kept/base-seed0.png")
+
+
+def test_a_full_disk_keeps_the_earlier_images(sample, monkeypatch):
+    original = os.replace
+
+    def replace(source, target):
+        if str(target).endswith("seed1.png"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    code, out, err = sample("--count", "3", "--out", "out", "--quiet")
+    assert (code, out) == (5, "out/base-seed0.png\n")
+    assert err == ("cn: out/base-seed1.png: cannot be written: No space left on device; 1 of 3 images are written\n")
+    assert [p.name for p in Path("out").iterdir()] == ["base-seed0.png"], "and no temporary file"
 
 
 def test_pipes(sampling_folder, tiny_base_file, tmp_path):

@@ -73,19 +73,20 @@ def test_command_errors_are_one_line(words, code, message, tmp_path, tiny_base_f
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_pairs_are_refused_before_training(tmp_path, tiny_base_file, capsys):
+def test_data_that_is_mostly_bad_is_refused_before_training(tmp_path, tiny_base_file, capsys):
     def refused(change, message):
         data = tmp_path / f"data{len(list(tmp_path.iterdir()))}"
-        change(write_pairs(data, 3))
+        for number in range(len(list(write_pairs(data, 3).glob("source/*")))):
+            change(data, number)
         words = ["--cond", "depth", "--base", tiny_base_file, "--data", data, "--out", tmp_path / "run"]
         assert cn("train", *words, "--steps", 1, "--device", "cpu") == 3
         assert message in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "run").exists()
 
-    refused(lambda d: (d / "source/1.png").unlink(), "prompt.json:2: the source image")
-    refused(lambda d: (d / "target/2.png").write_text("some text"), "2.png: not an image but text")
-    refused(lambda d: (d / "prompt.json").write_text('{"source": "a.p'), "prompt.json:1: invalid JSON")
+    refused(lambda d, n: (d / f"source/{n}.png").unlink(), "prompt.json:2: the source image")
+    refused(lambda d, n: (d / f"target/{n}.png").write_text("some text"), "2.png: not an image but text")
+    refused(lambda d, n: (d / "prompt.json").write_text('{"source": "a.p'), "prompt.json:1: invalid JSON")
     refused(
-        lambda d: images.write(d / "source/0.png", np.zeros((64, 32, 3), np.uint8)),
+        lambda d, n: images.write(d / f"source/{n}.png", np.zeros((64, 32, 3), np.uint8)),
         "prompt.json:1: source is 32×64 and target 64×64",
     )

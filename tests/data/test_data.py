@@ -14,43 +14,14 @@ from cn.data.examples import Example
 from cn.data.folder import FolderDataset, fit_square
 from cn.data.maps import condition_info, condition_map, shows_person
 from cn.data.prefetch import fetch_ahead, map_ordered
-from cn.data.records import complete_records, iterate_records, read_records
-from cn.data.scenes import EVAL_SEED, TRAIN_SEED, SceneDataset, check_training_seed, render_examples
+from cn.data.records import complete_records, iterate_records
+from cn.data.scenes import SceneDataset, render_examples
+from cn.data.seeds import EVAL_SEED, TRAIN_SEED, check_training_seed
 from cn.detect.lines.canny import canny
 from cn.errors import InputError, PartialError, UsageError
 from cn.scenes import describe, render
 from tests.conftest import write_pairs
 from tests.helpers.jobs import die, square_out_of_order
-
-
-def test_records_are_read_with_their_further_keys(tmp_path):
-    data = write_pairs(tmp_path, 2)
-    line = {"source": "source/0.png", "target": "target/0.png", "prompt": "ein Häuschen 🏠", "score": 3}
-    (data / "prompt.json").write_text(json.dumps(line) + "\n\n" + json.dumps(line, ensure_ascii=False), "utf-8")
-    pairs = read_records(data)
-    assert [p.prompt for p in pairs] == ["ein Häuschen 🏠"] * 2
-    assert pairs[0].source == data / "source/0.png"
-    assert pairs[1].extra == {"score": 3}
-    assert pairs[1].where == f"{data / 'prompt.json'}:3"
-    assert read_records(data / "prompt.json") == pairs
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b'{"source": "source/0.png", "target', r"prompt\.json:1: invalid JSON.*cut off"),
-        (b"[1]", "expected a JSON object, not list"),
-        (b'{"source": "source/0.png", "target": "target/0.png"}', '"prompt" is missing'),
-        (b'{"source": "a.png", "target": "target/0.png", "prompt": ""}', r"the source image .*a\.png is missing"),
-        (b"\xff\xfe", "not UTF-8"),
-        (b"\n", "no pairs in it"),
-    ],
-)
-def test_wrong_records_are_named_by_file_and_line(tmp_path, text, message):
-    data = write_pairs(tmp_path, 1)
-    (data / "prompt.json").write_bytes(text)
-    with pytest.raises(InputError, match=message):
-        read_records(data)
 
 
 def test_a_folder_without_records_says_what_is_needed(tmp_path):
@@ -83,13 +54,13 @@ def test_pairs_of_different_sizes_meet_at_the_training_size(tmp_path):
     gradient = np.linspace(0, 255, 128, dtype=np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
     images.write(data / "target/0.png", gradient)
     images.write(data / "source/0.png", gradient[::2, ::2])
-    example = FolderDataset.open(data, 64, "smooth")[0]
+    example = FolderDataset.open(data, 64, "depth")[0]
     assert example.target.shape == example.condition.shape == (64, 64, 3)
     assert np.abs(example.target.astype(int) - example.condition).max() <= 2
 
 
 def test_a_broken_pair_is_skipped_and_many_are_an_error(tmp_path):
-    pairs = FolderDataset.open(write_pairs(tmp_path, 4), 64, "smooth")
+    pairs = FolderDataset.open(write_pairs(tmp_path, 4), 64, "depth")
     (tmp_path / "source/1.png").write_text("text")
     (tmp_path / "target/2.png").write_bytes((tmp_path / "target/2.png").read_bytes()[:100])
     got = pairs.fetch(1)
@@ -103,8 +74,8 @@ def test_a_broken_pair_is_skipped_and_many_are_an_error(tmp_path):
 
 
 def test_stated_kind(tmp_path):
-    assert FolderDataset.open(write_pairs(tmp_path / "a", 1), 64, "smooth").stated_kind() == "depth"
-    assert FolderDataset.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "smooth").stated_kind() is None
+    assert FolderDataset.open(write_pairs(tmp_path / "a", 1), 64, "depth").stated_kind() == "depth"
+    assert FolderDataset.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "depth").stated_kind() is None
 
 
 @pytest.mark.parametrize("kind", scene_kinds())

@@ -125,6 +125,9 @@ def metadata_bombs() -> dict[str, bytes]:
 def write_bombs(folder: Path) -> None:
     for name, data in bombs().items():
         (folder / name).write_bytes(data)
+    samples = saved("TIFF", 8)
+    struct.pack_into("<I", samples, samples.index(struct.pack("<HHI", 277, 3, 1)) + 8, 2048)
+    (folder / "samples.tif").write_bytes(samples)
     (folder / "frame2.gif").write_bytes(_gif_with_a_large_second_frame())
     for name, data in metadata_bombs().items():
         (folder / name).write_bytes(data)

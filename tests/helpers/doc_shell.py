@@ -102,7 +102,7 @@ def check_other(words: list[str]) -> None:
         if words[2] == "cn.pretrain":
             assert options(" ".join(words)) <= pretrain_options(), words
     elif words[:2] == ["pip", "install"]:
-        assert words[2] == "." or words[2].startswith("dist/"), "nothing else is published under our name"
+        assert words[2] == "." or words[2].startswith((".[", "dist/")), "nothing else is published under our name"
 
 
 def pretrain_options() -> set[str]:

@@ -179,6 +179,23 @@ def test_an_embedded_profile_and_a_transparent_gif_are_accepted(tmp_path):
     assert read[0].tolist() == [[255] * 3, list(GREEN)]
 
 
+def test_an_open_image_of_pillow_keeps_its_own_rows_and_columns(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", Image.fromarray(corners()), exif=exif)
+    with Image.open(path) as image:
+        assert np.array_equal(images.as_rgb(image), corners())
+    assert images.read(path).shape == (8, 6, 3)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"iCCP", b"eXIf"])
+def test_damaged_metadata_does_not_cost_the_image(kind):
+    data = kind + b"key\0value"
+    extra = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data) ^ 1)
+    read = images.decode(png(2, 2, 8, 0, b"\0\x05\x06\0\x07\x08", extra), "a.png")
+    assert read[..., 0].tolist() == [[5, 6], [7, 8]]
+
+
 def noise_png() -> bytes:
     return images.encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
 

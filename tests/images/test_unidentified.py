@@ -1,5 +1,6 @@
 """What is said of files that are not read as images."""
 
+import contextlib
 import io
 import struct
 
@@ -132,3 +133,17 @@ def test_colors_without_a_way_to_rgb_are_called_that():
     data = io.BytesIO()
     Image.fromarray(corners(), "LAB").save(data, "TIFF")
     assert message(data.getvalue()) == "has the color space LAB; convert it to RGB first"
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "tiff_lzw", "jpeg"])
+def test_libtiff_prints_nothing_about_a_broken_file(capfd, compression):
+    data = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
+        data, "TIFF", compression=compression
+    )
+    broken = bytearray(data.getvalue())
+    for start in range(200, len(broken) - 600, 300):
+        broken[start : start + 60] = bytes([255]) * 60
+    with contextlib.suppress(InputError):
+        images.decode(bytes(broken), "a")
+    assert capfd.readouterr() == ("", "")

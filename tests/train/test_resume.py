@@ -10,7 +10,7 @@ import pytest
 from cn.errors import ExitCode, InputError, StoppedError, UsageError, WeightsError
 from cn.train.config import TrainConfig
 from cn.train.preview import Preview
-from cn.train.state import find_state
+from cn.train.run_folder import find_state
 from tests.helpers.cli import start_cn
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 from tests.helpers.waiting import wait_until
@@ -123,7 +123,7 @@ def test_full_disk_between_saves_is_one_error(tmp_path, tiny_base_file, pair_set
     good = weights(run)
     task = resume(run, steps=9)
     listener = Listener(lambda result: fill_up(run))
-    with pytest.raises(InputError, match=r"cannot be written: No space left on device; what was saved before is kept"):
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device; the state after step 2 is kept"):
         train(task, listener)
     assert find_state(run).step == 2
     assert same(weights(run), good)

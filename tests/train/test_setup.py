@@ -9,7 +9,8 @@ import typer
 
 from cn import options
 from cn.commands.options import Given, with_options
-from cn.data.scenes import EVAL_SEED, SceneDataset
+from cn.data.scenes import SceneDataset
+from cn.data.seeds import EVAL_SEED
 from cn.errors import InputError, UsageError
 from cn.model.base import Base
 from cn.model.config import PRESETS
@@ -109,7 +110,7 @@ def test_memory_estimate(tiny_base_file, pair_set, tmp_path):
         seen.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes())
         return tensor
 
-    batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail))
+    batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         batch_loss(task.networks, task.config, batch, 0, 0)
     assert estimate.activations == pytest.approx(sum(seen.values()), rel=0.02)

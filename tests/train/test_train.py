@@ -91,7 +91,7 @@ def test_options_that_change_the_graph_do_not_change_the_gradient(tiny_base_file
     def gradients(**given):
         task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, **given)
         torch.nn.init.constant_(task.networks.control.zero_middle.weight, 0.01)
-        batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail))
+        batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
         batch_loss(task.networks, task.config, batch, 0, 0).backward()
         return [p.grad for p in task.networks.trainable.values()]
 
@@ -106,7 +106,7 @@ def test_options_that_change_the_graph_do_not_change_the_gradient(tiny_base_file
 def test_accumulated_batches_are_averaged(tmp_path, tiny_base_file, pair_set):
     """One step of 2 × 2 images: the loss is the mean of its micro-batches, each with draws of its own."""
     task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, accumulate=2)
-    stream = micro_batches(task.source, task.networks.base, task.config, 0, workers=0, warn=pytest.fail)
+    stream = micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail)
     with torch.no_grad():
         losses = [batch_loss(task.networks, task.config, batch, 0, micro).item() for micro, batch in enumerate(stream)]
     listener = Listener()

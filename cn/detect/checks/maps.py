@@ -41,9 +41,7 @@ def _check_blank(kind: str | None, map: Statistics) -> MapWarning | None:
     if not any(color):
         return MapWarning("blank", "is entirely black: there is nothing to follow")
     if color == (255, 255, 255):
-        return MapWarning(
-            "blank", "is entirely white: there is nothing to follow (lines may be in a lost alpha channel)"
-        )
+        return MapWarning("blank", "is entirely white: there is nothing to follow (was there an alpha channel?)")
     return MapWarning("blank", "has one color only: there is nothing to follow")
 
 

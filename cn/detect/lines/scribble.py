@@ -17,6 +17,7 @@ from cn.detect.lines.scribble_augmentation import augmented_scribble, random_aug
 from cn.detect.lines.strokes import blur, thicken
 from cn.detect.network import Network
 from cn.detect.settings import ScribbleSettings
+from cn.images import read_map
 
 THRESHOLD, SIGMA = 127.0, 3.0
 """Of the released annotator: level of an edge after blurring, and the sigma of that blur in pixels."""
@@ -110,6 +111,10 @@ class DrawingDetector(WithoutNetwork):
 
     kind: ClassVar[str] = "scribble"
     from_drawings: ClassVar[bool] = True
+
+    def read(self, path: str, part: int = 0) -> NDArray[Any]:
+        # A drawing on a transparent background may be light or dark.
+        return read_map(path, self.kind)
 
     def info(self, key: str) -> ConditionInfo:
         return self.condition_info("drawing", {"method": "from-drawing", "ink": INK})

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cn.detect.lines.scribble import released_scribble, scribble_from_drawing, suppress_non_maxima
+from cn import images
+from cn.detect.lines.scribble import DrawingDetector, released_scribble, scribble_from_drawing, suppress_non_maxima
 from tests.golden.make_detectors_edges import FILE
 from tests.helpers.detect_cases import soft_lines
 
@@ -71,3 +72,14 @@ def test_an_empty_page_has_no_ink(level, size):
     scribble = scribble_from_drawing(np.full((*size, 3), level, np.uint8))
     assert scribble.shape == size
     assert not scribble.any()
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_drawings_on_a_transparent_background_may_be_light_or_dark(tmp_path, ink):
+    rgba = np.full((32, 32, 4), ink, np.uint8)
+    rgba[..., 3] = 0
+    rgba[10:14, :, 3] = 255
+    images.write(tmp_path / "a.png", rgba)
+    detector = DrawingDetector()
+    (detection,) = detector.detect([detector.read(str(tmp_path / "a.png"))], ["a"])
+    assert (detection.map > 0).any(axis=1).tolist() == [10 <= row < 14 for row in range(32)]
