@@ -5,6 +5,7 @@ one file of many.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from enum import IntEnum
@@ -62,6 +63,23 @@ class InputError(CnError):
     """A file or value that was given is missing, broken or of the wrong shape."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class OutputError(InputError):
+    """A file or folder that cannot be written."""
+
+    def __init__(self, what: str = "", *, path: str | os.PathLike[str] | None = None, number: int | None = None):
+        super().__init__(what, path=path)
+        self.number = number
+        """The operating system's number for the reason (`errno`), where it gave one."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether every other file would fail in the same way: no space, a disk that went or takes nothing."""
+        return self.number in _FAULTS_OF_DISKS
+
+
+_FAULTS_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ENODEV)
 
 
 class WeightsError(CnError):

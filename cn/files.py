@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from cn.errors import InputError
+from cn.errors import InputError, OutputError
 from cn.temporaries import temporary_file
 from cn.units import bytes_text
 
@@ -66,14 +66,14 @@ def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Create the folder `path` and its parents if they do not exist; InputError when that fails."""
+    """Create the folder `path` and its parents if they do not exist; InputError or OutputError when that fails."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InputError("is a file, but a folder is needed there", path=folder) from None
     except OSError as error:
-        raise InputError(f"the folder cannot be created: {reason(error)}", path=folder) from error
+        raise OutputError(f"the folder cannot be created: {reason(error)}", path=folder, number=error.errno) from error
     return folder
 
 
@@ -91,7 +91,7 @@ def open_atomic(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     the previous file stays. The new file has the permissions of the umask, or of the file that it replaces. A symbolic
     link is followed, and a device or pipe (`/dev/null`, `/dev/stdout`) is written to and never replaced. `durable`
     waits until the bytes are on the disk, so that even a power failure leaves no incomplete file.
-    Raises InputError when the folder is missing, forbidden or full.
+    Raises OutputError when the folder is missing, forbidden or full.
     """
     target = Path(path)
     try:
@@ -109,7 +109,7 @@ def open_atomic(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise InputError(f"cannot be written: {reason(error)}", path=target) from error
+        raise OutputError(f"cannot be written: {reason(error)}", path=target, number=error.errno) from error
 
 
 def _mode(path: Path) -> int | None:

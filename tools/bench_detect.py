@@ -22,7 +22,7 @@ from cn.conditions import ConditionInfo
 from cn.detect import registry
 from cn.detect.detector import Detection, Detector, WithoutNetwork
 from cn.detect.lines.canny import CannyDetector
-from cn.detect.run import batch, inputs, jobs
+from cn.detect.run import batch, inputs, jobs, schedule
 from cn.images import SUFFIXES
 
 CN = Path(sys.executable).with_name("cn")
@@ -143,7 +143,7 @@ def _share_of_files(source: Path, folder: Path) -> tuple[float, float]:
 
     def run(detector: Detector) -> float:
         start = time.perf_counter()
-        outcomes = batch.run(batch.Pipeline(detector, overwrite=True), todo, len(todo), 1)
+        outcomes = schedule.run(batch.Pipeline(detector, overwrite=True), todo, len(todo), 1)
         assert all(outcome.status == "written" for outcome in outcomes)
         return time.perf_counter() - start
 

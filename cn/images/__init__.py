@@ -8,7 +8,7 @@ so that usage errors, which need only `formats`, come at once.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES, unread
+from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES, format_of, unread
 
 if TYPE_CHECKING:
     from cn.images.frames import frame_count, read_frame
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cn.images.reader import as_rgb, decode, is_complete_png, read, read_info, read_with_info
     from cn.images.resizing import MAX_PIXELS, resize, resize_short_side
     from cn.images.sheet import grid
-    from cn.images.writer import encode, format_of, write
+    from cn.images.writer import encode, write
 
 __all__ = [
     "MAX_PIXELS",

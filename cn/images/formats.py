@@ -1,7 +1,10 @@
 """Which files are images: by suffix, without opening them. Imports neither NumPy nor Pillow."""
 
+import os
 from importlib.util import find_spec
 from pathlib import PurePath
+
+from cn.errors import InputError
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".heics", ".heifs", ".hif"})
 JXL_SUFFIXES = frozenset({".jxl"})
@@ -62,3 +65,24 @@ def unread(name: str) -> str | None:
 def plugin_advice(format: str, extra: str) -> str:
     """What to do about an image whose decoder is not installed."""
     return f'reading {format} images needs an extra: pip install "controlnet-cn[{extra}]"'
+
+
+_WRITTEN = {
+    "": "PNG",
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""Pillow's names of the formats that are written, by suffix."""
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Pillow's name of the format of `path`'s suffix, PNG without one; InputError for a format that is not written."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in _WRITTEN:
+        raise InputError(f"cannot write {suffix} images; use .png, .jpg or .webp", path=path)
+    return _WRITTEN[suffix]

@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +13,10 @@ from cn import errors
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.images import png_text
+from cn.images.formats import format_of
 
 MAX_SIDE = 1_000_000
 """PNG readers refuse longer sides."""
-
-_FORMATS = {
-    "": "PNG",
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
 
 
 def write(
@@ -57,14 +46,6 @@ def _write_stdout(data: bytes) -> None:
         raise
     except OSError as error:
         raise InputError(f"cannot be written: {reason(error)}", path="standard output") from error
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """Pillow's name of the format of `path`'s suffix, PNG without one; InputError for a format that is not written."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        raise InputError(f"cannot write {suffix} images; use .png, .jpg or .webp", path=path)
-    return _FORMATS[suffix]
 
 
 def encode(

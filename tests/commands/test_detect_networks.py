@@ -14,7 +14,7 @@ from cn import images
 from cn.detect.lines import hed
 from cn.detect.lines.hed import HedDetector
 from cn.detect.network import ComputeSettings, open_network
-from cn.detect.run import batch, inputs, jobs, workers
+from cn.detect.run import batch, inputs, jobs, schedule, workers
 from cn.detect.run.jobs import Job
 from tests.helpers.cli import cn, start_cn
 from tests.helpers.detect_cases import TIN, house, info_of, needs_real, photographs, the_map, tree
@@ -42,10 +42,10 @@ def test_each_of_several_images_has_one_thread_and_the_number_is_as_before(made_
     jobs = [Job(str(folder / f"{n}.png"), str(tmp_path / f"{n}.png"), f"{n}") for n in (0, 2)]
     work = batch.Pipeline(HedDetector(open_network("hed", str(made_up["hed"]))))
     try:
-        assert [outcome.status for outcome in batch.run(work, jobs, 2, 2)] == ["written"] * 2
+        assert [outcome.status for outcome in schedule.run(work, jobs, 2, 2)] == ["written"] * 2
         assert seen == [1, 1]
         assert torch.get_num_threads() == 3
-        list(batch.run(replace(work, overwrite=True), jobs[:1], 1, 2))
+        list(schedule.run(replace(work, overwrite=True), jobs[:1], 1, 2))
         assert seen == [1, 1, 3], "a single image has all"
     finally:
         torch.set_num_threads(before)
@@ -68,7 +68,7 @@ def test_a_missing_map_is_regenerated_with_the_same_batch_composition(made_up, t
     network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch_size=3))
     found = inputs.find(str(tmp_path / "in"), "", suffixes=images.SUFFIXES, recursive=True)
     todo = list(jobs.of(found, str(tmp_path / "out")))
-    outcomes = list(batch.run(batch.Pipeline(Counting(network)), todo, 5, 2))
+    outcomes = list(schedule.run(batch.Pipeline(Counting(network)), todo, 5, 2))
     assert [o.status for o in outcomes] == ["skipped"] * 2 + ["written"] + ["skipped"] * 2
     assert seen == [3], "the batch of what was missing, and no other"
     assert tree(tmp_path / "out") == whole
@@ -85,7 +85,7 @@ def test_one_that_spoils_its_batch_fails_alone(made_up, tmp_path):
     found = inputs.find(str(folder), "", suffixes=images.SUFFIXES, recursive=True)
     network = open_network("hed", str(made_up["hed"]), ComputeSettings(batch_size=5))
     todo = list(jobs.of(found, str(tmp_path / "out")))
-    outcomes = {o.path: o for o in batch.run(batch.Pipeline(Picky(network)), todo, 5, 2)}
+    outcomes = {o.path: o for o in schedule.run(batch.Pipeline(Picky(network)), todo, 5, 2)}
     assert {path for path, o in outcomes.items() if o.status == "failed"} == {str(folder / "2.png")}
     assert "ZeroDivisionError: two" in str(outcomes[str(folder / "2.png")].message)
     assert len(tree(tmp_path / "out")) == 4

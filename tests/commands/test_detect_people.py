@@ -21,7 +21,7 @@ from cn.detect.pose.openpose import OpenPoseDetector
 from cn.detect.pose.people import ImagePoses, People
 from cn.detect.pose.pifpaf import PifPafDetector
 from cn.detect.pose.pifpaf_decoder import CocoPeople
-from cn.detect.run import batch, inputs, jobs
+from cn.detect.run import batch, inputs, jobs, schedule
 from cn.files import sha256
 from tests.detect.pose.test_skeleton import person
 from tests.golden.make_detectors_edges import fill
@@ -202,7 +202,7 @@ def test_workers_and_batches_change_no_byte(weights, tmp_path):
     for workers in (1, 2):
         work = batch.Pipeline(PifPafDetector(network), sidecars=str(tmp_path / f"k{workers}"))
         todo = jobs.of(found, str(tmp_path / f"out{workers}"))
-        assert all(o.status == "written" for o in batch.run(work, todo, 4, workers))
+        assert all(o.status == "written" for o in schedule.run(work, todo, 4, workers))
     for number in range(4):
         assert (tmp_path / f"out1/{number}.png").read_bytes() == (tmp_path / f"out2/{number}.png").read_bytes()
         assert (tmp_path / f"k1/{number}.json").read_bytes() == (tmp_path / f"k2/{number}.json").read_bytes()

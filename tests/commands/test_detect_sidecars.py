@@ -87,7 +87,7 @@ def test_key_points_that_somebody_has_edited_are_kept(folder):
     assert cn(*words, cwd=folder).returncode == 0
     (folder / "out" / "a.png").unlink()
     same = cn(*words, cwd=folder)
-    assert same.stderr == "out: 1 written\n", "what an interrupted run has left is no obstacle"
+    assert same.stderr.startswith("out: 1 written"), "what an interrupted run has left is no obstacle"
     (folder / "out" / "a.png").unlink()
     edited = poses(folder / "k" / "a.json", few(9)).read_bytes()
     done = cn(*words, cwd=folder)

@@ -43,6 +43,20 @@ def _photos() -> None:
     images.write("photo.png", images.read("photos/astronaut.png"))
 
 
+def _clip() -> None:
+    """A video of 20 frames, `clip.mp4`, and an animation of 4, `animation.gif`."""
+    import cv2
+    from PIL import Image
+
+    frames = [np.roll(images.read("photo.png"), 4 * number, 1) for number in range(20)]
+    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 10, (SIDE, SIDE))
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    first, *others = (Image.fromarray(frame) for frame in frames[:4])
+    first.save("animation.gif", save_all=True, append_images=others)
+
+
 def _drawing() -> None:
     """A black stroke on white: `drawing.png`."""
     sheet = np.full((SIDE, SIDE, 3), 255, np.uint8)
@@ -117,6 +131,7 @@ def _run(*words: str) -> None:
 MAKERS: dict[str, Callable[[], None]] = {
     "house": _house,
     "photos": _photos,
+    "clip": _clip,
     "drawing": _drawing,
     "depth": _depth,
     "labels": _labels,

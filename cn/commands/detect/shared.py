@@ -1,28 +1,27 @@
 """Common to all sub-commands of `cn detect`: their shared options, and running the detector on the images."""
 
-import codecs
+import contextlib
 import functools
 import inspect
-import os
-import re
-import sys
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from io import BufferedReader
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cn import console
 from cn.commands.detect.network_options import NetworkOptions, networks_text
+from cn.commands.detect.report import Tally, library_error, report
+from cn.commands.detect.standard_input import stdin_paths
 from cn.commands.options import OUTPUT_PANEL, Given, Json, Overwrite, Quiet, Workers, with_options
 from cn.conditions import KINDS
-from cn.errors import InputError, PartialError, UsageError
+from cn.errors import UsageError
+from cn.images import SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from cn.detect.detector import Detector
-    from cn.detect.run.batch import Outcome
+    from cn.detect.run.frames import Choice
     from cn.detect.run.inputs import Sources
 
 Source = Annotated[
@@ -45,6 +44,27 @@ Recursive = Annotated[
     bool,
     typer.Option("--recursive", "-r", help="Search the folder's sub-folders too.", rich_help_panel="Input"),
 ]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="first|all|N:M",
+        help="Which frames of videos, animations and files of several pages become maps, NAME-0001.png and so on. "
+        "Default: all of a video, the first of any other file.",
+        show_default=False,
+        rich_help_panel="Input",
+    ),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps",
+        metavar="F",
+        help="Thin videos out to so many frames per second. Default: all frames.",
+        show_default=False,
+        rich_help_panel="Input",
+    ),
+]
 Resolution = Annotated[
     int | None,
     typer.Option(
@@ -66,14 +86,8 @@ OnEmpty = Annotated[
     ),
 ]
 
-_CONTENT = re.compile(
-    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|\0\0[\0\1]|\x93NUMPY|P[1-7]\s+[#\d]",
-    re.DOTALL,
-)
-"""How images and arrays begin; no list of paths begins so."""
-
-_MAX_NAMED = 10
-"""Failed images that the summary names."""
+_MAX_COUNTED = 64
+"""Of so many videos and animations, the frames are counted first, for the time left."""
 
 
 @dataclass(frozen=True)
@@ -121,59 +135,14 @@ def shared(make: Callable[..., Task]) -> Callable[..., None]:
     return with_options(command)
 
 
-@dataclass
-class _Tally:
-    """The outcomes so far, counted. Of the images that failed, only the first few names are kept."""
-
-    counts: "Counter[str]" = field(default_factory=Counter)
-    other_settings: int = 0
-    warnings: "Counter[str]" = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)
-
-    def add(self, outcome: "Outcome") -> None:
-        self.counts[outcome.status] += 1
-        self.other_settings += outcome.status == "skipped" and outcome.message is not None
-        if outcome.status == "written" and outcome.message is not None:
-            self.warnings[outcome.message] += 1
-        if outcome.status == "failed" and len(self.failed) < _MAX_NAMED:
-            self.failed.append(outcome.path)
-
-    def report(self, dst: str, quiet: bool) -> None:
-        """One line of numbers, one of names, and warnings."""
-        counts = self.counts
-        parts = [f"{counts['written']} written"]
-        parts += [f"{counts['skipped']} already there"] * bool(counts["skipped"])
-        parts += [f"{counts['empty']} with nothing found (no file)"] * bool(counts["empty"])
-        parts += [f"{counts['failed']} failed"] * bool(counts["failed"])
-        console.status(f"{dst}: {', '.join(parts)}", quiet=quiet)
-        if self.failed:
-            more = counts["failed"] - len(self.failed)
-            named = ", ".join(path.replace("\n", "\\n") for path in self.failed)
-            console.status(f"failed: {named}{f' and {more} more' if more else ''}", quiet=quiet)
-        if self.other_settings:
-            console.warn(
-                f"{self.other_settings} of those already there were made with other settings; "
-                "--overwrite regenerates them"
-            )
-        for warning, count in self.warnings.most_common(_MAX_NAMED):
-            console.warn(f"{warning} ({count} {'image' if count == 1 else 'images'})")
-
-    def judge(self) -> None:
-        """Raise the error for the exit code, if images failed."""
-        if not self.counts["failed"]:
-            return
-        message = f"{self.counts['failed']} of {self.counts.total()} images failed"
-        if self.counts["failed"] == self.counts.total():
-            raise InputError(message)
-        raise PartialError(f"{message}; the others are done")
-
-
 def _run(
     task: Task,
     src: Source,
     dst: Destination,
     *,
     recursive: Recursive = False,
+    frames: Frames = None,
+    fps: Fps = None,
     resolution: Resolution = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -182,76 +151,88 @@ def _run(
     quiet: Quiet = False,
 ) -> None:
     """Find the images, process them, report each, and fail with the right exit code."""
-    from cn.detect.run import batch, inputs, jobs
-    from cn.detect.run import workers as worker_count
-    from cn.images import SUFFIXES
-
     if dst == "-" and json:
         raise UsageError("--json and DST - would both write to standard output; name a file for the map")
-    suffixes = task.suffixes or SUFFIXES
-    results = (dst, task.sidecars) if task.sidecars is not None else (dst,)
-    found = inputs.find(src, *results, suffixes=suffixes, recursive=recursive, stdin_paths=_stdin_paths(src, suffixes))
-    _report_collisions(found)
-    detector = task.detector()
+    # What can be refused is refused before anything heavy is imported.
+    found, chosen = _sources(task, src, dst, recursive, frames, fps)
+    with _loading():
+        # First the libraries: were memory too short for them, each image would fail.
+        import cv2  # noqa: F401
+
+        from cn.detect.run import batch, jobs, schedule
+        from cn.detect.run import frames as frame_files
+        from cn.detect.run import workers as worker_count
+
+        detector = task.detector()
     found = found.divided(detector.parts)
     if task.sidecars is not None and detector.sidecar_suffix is not None:
         jobs.check_sidecars(found, dst, task.sidecars, detector.sidecar_suffix)
+    files = frame_files.files(found, dst, chosen)
     count = len(found)
-    outcomes = batch.run(
+    outcomes = schedule.run(
         batch.Pipeline(detector, overwrite, resolution, on_empty, task.sidecars),
         jobs.of(found, dst),
         count,
-        min(workers or worker_count.workers(detector, count), count),
+        workers or worker_count.workers(detector, count, streams=bool(files)),
+        files,
     )
-    tally = _Tally()
+    total, photographs = None if files else count, task.suffixes is None
+    tally = Tally(found, src, _folders(task, dst), total, advise_frames=photographs, chosen=chosen.given)
+    expected = count + sum(file.expected() for file in files) if len(files) <= _MAX_COUNTED else None
     try:
-        with console.progress(count, "detect", unit="image", quiet=quiet or found.single) as advance:
+        with console.progress(expected, "detect", unit="image", quiet=quiet or found.single) as advance:
             for outcome in outcomes:
                 tally.add(outcome)
-                _report(outcome, found.single, json, quiet)
+                report(outcome, tally, json, quiet)
                 advance(1, failed=tally.counts["failed"])
+                if tally.stopped:
+                    break
     finally:
         # Also when interrupted: end the workers before the summary.
         outcomes.close()
-        if tally.counts["skipped"] or (tally.counts and not found.single):
-            tally.report(dst, quiet)
+        tally.report(json=json, quiet=quiet)
     tally.judge()
 
 
-def _report(outcome: "Outcome", single: bool, json: bool, quiet: bool) -> None:
-    if outcome.output != "-" and (json or outcome.status == "written"):
-        console.emit(outcome.record(), json)
-    if outcome.status == "written" and single and outcome.message is not None:
-        console.warn(f"{outcome.path}: {outcome.message}")
-    if outcome.status == "failed":
-        if single and outcome.error is not None:
-            raise outcome.error
-        console.error(outcome.message or outcome.path)
-    if outcome.status == "empty" and single:
-        console.status(f"{outcome.path}: nothing was found; no file is written (--on-empty skip)", quiet=quiet)
+def _sources(
+    task: Task, src: str, dst: str, recursive: bool, frames: str | None, fps: float | None
+) -> "tuple[Sources, Choice]":
+    """What SRC names, and which of its frames are taken. Raises whatever is wrong with SRC, DST and these options."""
+    from cn.detect.run import inputs, jobs
+    from cn.detect.run.frames import choice, with_sequences
 
-
-def _report_collisions(found: "Sources") -> None:
-    from cn.detect.run import jobs
-
+    photographs = task.suffixes is None
+    if not photographs and (frames is not None or fps is not None):
+        raise UsageError("--frames and --fps are for photographs and videos; other files give their first page")
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise UsageError("--fps is a number of frames per second, above 0")
+    chosen = choice(frames, fps)
+    suffixes = task.suffixes or SUFFIXES | VIDEO_SUFFIXES
+    found = inputs.find(
+        src,
+        *_folders(task, dst),
+        suffixes=suffixes,
+        recursive=recursive,
+        stdin_paths=stdin_paths(src, suffixes),
+        images=photographs,
+    )
+    if photographs:
+        found = with_sequences(found, chosen)
+    jobs.check_destination(found, dst)
     if count := jobs.collisions(found):
         console.warn(f"{count} images share their name with another; their results keep the suffix (a.jpg → a.jpg.png)")
+    return found, chosen
 
 
-def _stdin_paths(src: str, suffixes: frozenset[str]) -> list[str] | None:
-    """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or the input is an image.
+def _folders(task: Task, dst: str) -> tuple[str, ...]:
+    """Where results are written."""
+    return (dst,) if task.sidecars is None else (dst, task.sidecars)
 
-    For detectors that read ".json", input that begins as JSON is not a list of paths.
-    """
-    if src != "-":
-        return None
-    if sys.stdin.isatty():
-        raise UsageError("SRC is '-', but nothing is piped in")
-    stream = cast(BufferedReader, sys.stdin.buffer)
-    head = stream.peek(16)
-    is_json = head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
-    if _CONTENT.match(head) or (".json" in suffixes and is_json):
-        return None
-    data = stream.read()
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(line) for line in lines]
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Where libraries are loaded: that this fails is said once, not for each image."""
+    try:
+        yield
+    except (ImportError, MemoryError, OSError) as error:
+        raise library_error(error) from error

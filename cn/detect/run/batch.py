@@ -1,15 +1,9 @@
-"""Many images to many maps: streamed, in parallel, resumable, with a status for every file.
+"""One batch of images to maps, with an outcome for every image."""
 
-Reading, detecting and writing overlap, because several images are processed at once: in processes for detectors of
-OpenCV and NumPy, in threads of this process for networks, which share one copy of the weights.
-"""
-
-import functools
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +19,15 @@ from cn.errors import CnError, InputError
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
 from cn.images.resizing import bounded_short_side_size, resize
-from cn.parallel import Done, map_threads, map_unordered
 
-Status = Literal["written", "skipped", "empty", "failed"]
+Status = Literal["written", "skipped", "empty", "failed", "incomplete"]
+"""What became of an image; "incomplete" is said of a whole video that ends too early."""
 OnEmpty = Literal["keep", "skip", "fail"]
 
 NOTHING = "nothing was found"
+
+_MEMORY = ("insufficient memory", "not enough memory", "out of memory", "allocate memory")
+"""What OpenCV, torch and the system say when memory is short."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,17 @@ class Outcome:
     message: str | None = None
     """Why it failed or was skipped, or what may be wrong with the map."""
     error: Exception | None = None
+    frame: int | None = None
+    """The number of the frame, where frames of a file become maps."""
+    frames: int | None = None
+    """How many frames, or pages, the file has, if that is known and more than one."""
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
         record = {"path": self.path, "output": self.output, "status": self.status, "seconds": round(self.seconds, 4)}
-        return record | {"size": self.size, "found": self.found} | ({"reason": self.message} if self.message else {})
+        record |= {"size": self.size, "found": self.found}
+        more = {"frame": self.frame, "frames": self.frames, "reason": self.message}
+        return record | {name: value for name, value in more.items() if value}
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,24 @@ class Pipeline:
     def info(self, job: Job) -> ConditionInfo:
         """The description that is written into the PNG of a job."""
         info = self.detector.info(job.key)
-        return replace(info, params={**info.params, "resolution": self.resolution}) if self.resolution else info
+        added = {"resolution": self.resolution, "fps": job.frame and job.frame.fps}
+        return replace(info, params={**info.params, **{name: value for name, value in added.items() if value}})
 
     def read(self, job: Job) -> tuple[NDArray[Any], str | None]:
         """The detector's input, and what is wrong with it."""
-        image = self.detector.read(job.source, job.part)
+        image = self.detector.read(job.source, job.part) if job.frame is None else job.frame.image
+        if image is None:
+            raise InputError("a map of it was deleted meanwhile; run the command again", path=job.source)
         warning = self._input_warning(job, image)
         if self.resolution and self.detector.from_photographs:
             return self.detector.resized(image, self.resolution), warning
         return image, warning
+
+    def frame_count(self, job: Job) -> int:
+        """The number of frames, or pages, of a job's file; 1 where it is not known."""
+        if job.frame is not None:
+            return job.frame.count or 1
+        return images.frame_count(job.source) if job.source != "-" else 1
 
     def _input_warning(self, job: Job, image: NDArray[Any]) -> str | None:
         """Where a detector of photographs gets a condition map."""
@@ -116,87 +128,58 @@ class Pipeline:
         return _is_complete(job.output) and (sidecar is None or _is_complete(sidecar))
 
 
-def run(pipeline: Pipeline, jobs: Iterable[Job], count: int, workers: int) -> Generator[Outcome, None, None]:
-    """Do `count` jobs and yield the outcome of each as soon as it is known; memory does not grow with their number.
-
-    Neither the number of workers nor an interruption changes a byte: a network computes in one thread per worker, and
-    batches always have the same composition. (A single image uses all CPU cores, which may change its last bits.)
-    Failures are yielded, never raised; an interrupt leaves complete files only.
-    """
-    batches = _batches(iter(jobs), pipeline.detector.batch_size)
-    if count == 1:
-        for batch in batches:
-            yield from process(pipeline, batch)
-    elif pipeline.detector.network is not None:
-        yield from _by_network(pipeline, batches, workers)
-    elif pipeline.detector.uses_threads or workers == 1:
-        # One thread reads or writes while the other computes, with OpenCV's own threads.
-        yield from _outcomes(map_threads(functools.partial(process, pipeline), batches, max(workers, 2)))
-    else:
-        yield from _outcomes(map_unordered(functools.partial(_in_process, pipeline), batches, workers))
-
-
 def process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
-    """Read, detect and write one batch; if an image fails, the others continue."""
+    """Read, detect and write one batch; if an image fails, the others continue. Failures are returned, never raised."""
+    if batch[0].frame is not None and (batch[0].frame.error or batch[0].frame.note):
+        return [_of_file(batch[0])]
     start = time.perf_counter()
     wanted = [job for job in batch if pipeline.overwrite or not pipeline.is_done(job)]
     outcomes = {job: _skip(pipeline, job) for job in batch if job not in wanted}
     ready: list[tuple[Job, NDArray[Any]]] = []
     warnings: dict[Job, str | None] = {}
+    counts: dict[Job, int] = {}
     # The batch composition changes the last bits of a network's output: images that are done are computed once more.
     for job in batch if wanted else ():
         try:
             image, warnings[job] = pipeline.read(job)
+            counts[job] = pipeline.frame_count(job)
             ready.append((job, image))
         except Exception as error:
             # Reported as the outcome of this file; the others continue.
             if job in wanted:
-                outcomes[job] = _failure(job, error)
+                outcomes[job] = failure(job, error)
     found: dict[Job, Detection] = {}
     if ready:
         try:
             found = dict(zip((job for job, _ in ready), _detected(pipeline, ready), strict=True))
         except Exception as error:
             if len(batch) == 1:
-                return [_failure(batch[0], error)]
+                return [failure(batch[0], error)]
             # One of the images failed; processed one by one, the others succeed.
             return [outcome for job in batch for outcome in process(pipeline, [job])]
     seconds = (time.perf_counter() - start) / max(len(found), 1)
     outcomes |= {job: _finish(pipeline, job, found[job], seconds, warnings[job]) for job in wanted if job in found}
-    return [outcomes[job] for job in batch]
+    return [_of_frame(outcomes[job], job, counts.get(job, 1)) for job in batch]
+
+
+def _of_frame(outcome: Outcome, job: Job, count: int) -> Outcome:
+    """The outcome with the number of the frame, and of all frames."""
+    frame = None if job.frame is None else job.frame.number
+    return (
+        outcome if frame is None and count == 1 else replace(outcome, frame=frame, frames=count if count > 1 else None)
+    )
+
+
+def _of_file(job: Job) -> Outcome:
+    """What is wrong with a file whose frames become maps."""
+    assert job.frame is not None
+    if job.frame.error is not None:
+        return failure(job, job.frame.error)
+    return Outcome(job.source, job.output, "incomplete", message=job.frame.note)
 
 
 def _detected(pipeline: Pipeline, ready: Sequence[tuple[Job, NDArray[Any]]]) -> list[Detection]:
     return pipeline.detector.detect([image for _, image in ready], [job.key for job, _ in ready])
-
-
-def _in_process(pipeline: Pipeline, batch: Sequence[Job]) -> list[Outcome]:
-    """`process` in a worker process, where OpenCV's own threads would compete with the other workers."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    return process(pipeline, batch)
-
-
-def _by_network(pipeline: Pipeline, batches: Iterator[list[Job]], workers: int) -> Iterator[Outcome]:
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        one = functools.partial(torch.set_num_threads, 1)
-        yield from _outcomes(map_threads(functools.partial(process, pipeline), batches, workers, one))
-    finally:
-        # Threads that start later would inherit the last number that was set.
-        torch.set_num_threads(threads)
-
-
-def _outcomes(results: Iterator[Done[list[Job], list[Outcome]]]) -> Iterator[Outcome]:
-    for done in results:
-        if done.value is not None:
-            yield from done.value
-        else:
-            assert done.error is not None
-            yield from (_failure(job, done.error) for job in done.item)
 
 
 def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, warning: str | None) -> Outcome:
@@ -204,7 +187,7 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, 
     found = dict(detection.found)
     if detection.empty and pipeline.on_empty != "keep":
         if pipeline.on_empty == "fail":
-            return replace(_failure(job, InputError("nothing was found in it", path=job.source)), seconds=seconds)
+            return replace(failure(job, InputError("nothing was found in it", path=job.source)), seconds=seconds)
         for earlier in (job.output, pipeline.sidecar_path(job)) if pipeline.overwrite else ():
             if earlier not in (None, "-") and os.path.isfile(earlier):
                 os.unlink(earlier)  # An empty map of an earlier run, and its sidecar.
@@ -219,8 +202,8 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, 
         made = pipeline.finished(detection.map)
         # Last, so that whatever has a map is complete.
         images.write(job.output, made, text)
-    except InputError as error:
-        return _failure(job, error)
+    except (InputError, MemoryError) as error:
+        return failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
     return Outcome(job.source, job.output, "written", taken, size, found, warning or pipeline.map_warning(detection))
@@ -266,15 +249,19 @@ def _is_complete(path: str) -> bool:
     return images.is_complete_png(path) if path.lower().endswith(".png") else os.path.getsize(path) > 0
 
 
-def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
-    while batch := list(islice(jobs, size)):
-        yield batch
-
-
-def _failure(job: Job, error: Exception) -> Outcome:
+def failure(job: Job, error: Exception) -> Outcome:
+    """The outcome of a job that failed."""
     message = f"{job.source}: {type(error).__name__}: {error}"
     if isinstance(error, CnError):
         if error.path is None and job.source != "-":
             error.path = job.source
         message = str(error)
+    elif is_memory_error(error):
+        message = f"{job.source}: needs more memory than there is; --resolution N makes it smaller, --workers 1 helps"
     return Outcome(job.source, job.output, "failed", message=message, error=error)
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether memory was short: of Python, OpenCV or torch."""
+    text = "" if isinstance(error, CnError) else str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY)

@@ -1,14 +1,15 @@
 """The input files that SRC names: a file, the images of a folder or of a glob pattern, or standard input."""
 
+import functools
 import glob
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cn.detect.run.left_out import LeftOut, nothing
+from cn.detect.run.walk import walk
 from cn.errors import InputError, UsageError
-from cn.files import reason
 
 _FEW = 8
 """A set of more suffixes than this is that of images."""
@@ -16,7 +17,7 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class Sources:
-    """The images that SRC names. Only their names are held in memory."""
+    """The images and videos that SRC names. Only their names are held in memory."""
 
     root: str
     keys: Sequence[str]
@@ -27,16 +28,22 @@ class Sources:
     """Known suffixes; any other name's suffix is what follows its last dot."""
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For files that describe several images: the names of their results, relative to DST, without suffix."""
+    sequences: Mapping[str, int] = field(default_factory=dict)
+    """Of the files whose frames become one map each: the number of frames, 0 for videos (`cn.detect.run.frames`)."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What lies in the folder and is not processed."""
 
     def __len__(self) -> int:
-        return len(self.keys) + sum(len(names) - 1 for names in self.parts.values())
+        """The number of images, without those of `sequences`."""
+        return len(self.keys) - len(self.sequences) + sum(len(names) - 1 for names in self.parts.values())
 
     def divided(self, parts: Callable[[str], Sequence[str]]) -> "Sources":
         """The same, where `parts` gives the names of the images that a file (its path) describes.
 
         If there are other files, the images of such a file get a folder of the file's name.
         """
-        named = ((key, parts(os.path.join(self.root, key))) for key in self.keys)
+        files = (key for key in self.keys if key not in self.sequences)
+        named = ((key, parts(os.path.join(self.root, key))) for key in files)
         several = {key: names for key, names in named if len(names) != 1}
         if not several:
             return self
@@ -57,78 +64,44 @@ def find(
     suffixes: frozenset[str],
     recursive: bool = False,
     stdin_paths: Iterable[str] | None = None,
+    images: bool = True,
 ) -> Sources:
     """The images that `src` names: a file, a folder, a glob pattern, or "-".
 
     For "-", `stdin_paths` are the lines of standard input, or None when standard input is an image itself. Folders and
-    patterns give files with one of `suffixes` (lower case); hidden files and files in the folders `results` are left
-    out. Raises InputError when there are none.
+    patterns give files with one of `suffixes` (lower case), each once (`cn.detect.run.walk`), and what is left out is
+    counted; hidden files and files in the folders `results` do not count. `images`: whether files of other image
+    formats are worth naming. Raises InputError when there are none, naming what there is.
     """
-    leave_out = frozenset(map(os.path.realpath, results))
     if src == "-":
         return Sources("", ("-",), True, suffixes) if stdin_paths is None else _listed(stdin_paths, suffixes)
     if os.path.isdir(src):
-        keys = _sorted(_walk(src, "", tuple(suffixes), recursive, leave_out), suffixes)
-        if not keys:
-            deeper = "" if recursive else " (with --recursive, its sub-folders are searched too)"
-            raise InputError(f"no {_file_description(suffixes)} in this folder{deeper}", path=src)
-        return Sources(src, keys, False, suffixes)
-    if not os.path.lexists(src) and glob.has_magic(src):
-        return _matched(src, suffixes, leave_out)
-    return Sources(os.path.dirname(src), (os.path.basename(src),), True, suffixes)
-
-
-def _walk(
-    folder: str, below: str, suffixes: tuple[str, ...], recursive: bool, leave_out: frozenset[str]
-) -> Iterator[str]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"the folder cannot be read: {reason(error)}", path=folder) from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        mode = _mode(entry.path)
-        if mode is not None and stat.S_ISDIR(mode):
-            # Links to folders may form cycles.
-            if recursive and not entry.is_symlink() and os.path.realpath(entry.path) not in leave_out:
-                yield from _walk(entry.path, f"{below}{entry.name}/", suffixes, recursive, leave_out)
-        elif entry.name.lower().endswith(suffixes) and (mode is None or stat.S_ISREG(mode)):
-            yield below + entry.name
-
-
-def _mode(path: str) -> int | None:
-    """The mode of a path; None where it cannot be read (a broken link): reading the file will report why."""
-    try:
-        return os.stat(path).st_mode
-    except OSError:
-        return None
-
-
-def inside(path: str, folder: str) -> bool:
-    """Whether a path is inside a folder."""
-    return path.startswith(os.path.join(folder, ""))
-
-
-def _matched(pattern: str, suffixes: frozenset[str], leave_out: frozenset[str]) -> Sources:
-    """The files that match a glob pattern (`**`: sub-folders too). The folder before the first wildcard is the root."""
-    fixed: list[str] = []
-    parts = pattern.split("/")
-    for part in parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    root = "/".join(fixed) or ("/" if pattern.startswith("/") else "")
-    found = (path for path in glob.iglob(pattern, recursive=True) if path.lower().endswith(tuple(suffixes)))
-    found = (path for path in found if (mode := _mode(path)) is None or stat.S_ISREG(mode))
-    if below := [folder for folder in leave_out if inside(folder, os.path.realpath(root or "."))]:
-        found = (path for path in found if not any(inside(os.path.realpath(path), folder) for folder in below))
-    keys = _sorted((Path(os.path.relpath(path, root or ".")).as_posix() for path in found), suffixes)
-    if any(key.startswith("../") for key in keys):
-        raise UsageError("'..' is not allowed after a wildcard", path=pattern)
+        root, pattern, where = src, ["*"], "in this folder"
+    elif not os.path.lexists(src) and glob.has_magic(src):
+        root, pattern = _divided(src)
+        where = "match this pattern"
+    else:
+        if not os.path.lexists(src) and os.access(os.path.dirname(src) or ".", os.X_OK):
+            raise InputError("no such file", path=src)
+        return Sources(os.path.dirname(src), (os.path.basename(src),), True, suffixes)
+    keys, left_out = walk(root, pattern, suffixes, results, recursive=recursive, images=images)
     if not keys:
-        raise InputError(f"no {_file_description(suffixes)} match this pattern", path=pattern)
-    return Sources(root, keys, False, suffixes)
+        raise InputError(nothing(f"no {_file_description(suffixes)} {where}", left_out), path=src)
+    return Sources(root, _sorted(keys, suffixes), False, suffixes, left_out=left_out)
+
+
+def _divided(pattern: str) -> tuple[str, list[str]]:
+    """The folder before a pattern's first wildcard, and the parts of the pattern from there on."""
+    parts = pattern.split("/")
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    root = "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
+    if ".." in parts[first:]:
+        raise UsageError("'..' is not allowed after a wildcard", path=pattern)
+    if not parts[-1]:
+        raise UsageError("names folders; add * for the files in them", path=pattern)
+    if not os.path.isdir(root or "."):
+        raise InputError("no such folder", path=root)
+    return root, [part for part in parts[first:] if part not in ("", ".")]
 
 
 def _listed(lines: Iterable[str], suffixes: frozenset[str]) -> Sources:
@@ -153,10 +126,19 @@ def _sorted(keys: Iterable[str], suffixes: frozenset[str]) -> list[str]:
 def split(key: str, suffixes: frozenset[str]) -> tuple[str, str, str]:
     """Folder, name without suffix, and suffix of a key."""
     folder, _, name = key.rpartition("/")
-    lower = name.lower()
-    known = (suffix for suffix in suffixes if lower.endswith(suffix) and len(suffix) < len(name))
-    stem = name[: len(name) - len(max(known, key=len, default=os.path.splitext(name)[1]))]
+    suffix = os.path.splitext(name)[1]
+    if compound := _compound(suffixes):
+        lower = name.lower()
+        known = (other for other in compound if lower.endswith(other) and len(other) < len(name))
+        suffix = max(known, key=len, default=suffix)
+    stem = name[: len(name) - len(suffix)]
     return folder, stem, name[len(stem) :]
+
+
+@functools.cache
+def _compound(suffixes: frozenset[str]) -> tuple[str, ...]:
+    """The suffixes that are more than what follows a name's last dot: `_depth.npy`."""
+    return tuple(suffix for suffix in suffixes if os.path.splitext(f"name{suffix}")[1] != suffix)
 
 
 def _file_description(suffixes: frozenset[str]) -> str:

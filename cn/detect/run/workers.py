@@ -19,8 +19,16 @@ MEMORY = 1_500_000_000
 """Bytes that a network may need for one image; most need a third of it."""
 
 
-def workers(detector: Detector, count: int) -> int:
-    """How many processes, or threads where a network computes, to start for `count` images."""
+MANY = 1_000_000
+"""More images than any number of workers."""
+
+
+def workers(detector: Detector, count: int, *, streams: bool = False) -> int:
+    """How many processes, or threads where a network computes, to start for `count` images.
+
+    `streams`: whether there are videos or animations, too, with an unknown number of frames.
+    """
+    count = MANY if streams else count
     network = detector.network
     if network is None:
         # One process has two threads already, and OpenCV's; on two cores, more processes only start later.

@@ -56,7 +56,7 @@ def test_folders_keep_their_structure(tmp_path):
     deep = cn("detect", "canny", "in", "deep", "--recursive", cwd=tmp_path)
     assert deep.returncode == 0
     assert sorted(deep.stdout.split()) == ["deep/a.png", "deep/b.png", "deep/sub/c.png", "deep/sub/deep/d.png"]
-    assert deep.stderr == "deep: 4 written\n"
+    assert deep.stderr == "deep: 4 written; 1 file left out: 1 .txt\n"
     assert sorted(tree(tmp_path / "deep")) == ["a.png", "b.png", "sub/c.png", "sub/deep/d.png"]
 
 
