@@ -20,6 +20,7 @@ from cn.detect.surfaces.encoding import FLAT, depth_to_map, normals_to_map
 from cn.detect.surfaces.normal import BGR, reversed_channels
 from cn.errors import InputError
 from cn.images import pixel_values
+from cn.images.formats import MEASURED_SUFFIXES
 
 INVALID_COLORS: dict[InvalidColor, tuple[int, int, int]] = {
     "flat": FLAT,
@@ -56,7 +57,7 @@ class MeasuredDepth(WithoutNetwork):
     """Measured or rendered depth, as a map like MiDaS's: near = white."""
 
     kind: ClassVar[str] = "depth"
-    suffixes: ClassVar[frozenset[str]] = pixel_values.SUFFIXES | {DEPTH}
+    suffixes: ClassVar[frozenset[str]] = MEASURED_SUFFIXES | {DEPTH}
     from_photographs: ClassVar[bool] = False
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:

@@ -104,14 +104,14 @@ def test_depth_of_every_file_format_is_read_unchanged(tmp_path):
 
 
 def test_files_without_depth_are_refused_with_their_path(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "rgb.png")
     (tmp_path / "text.png").write_text("not an image")
     np.save(tmp_path / "three.npy", np.zeros((2, 3, 4)))
     np.save(tmp_path / "a_depth.npy", np.ones((4, 4)))
     np.save(tmp_path / "a_depth_mask.npy", np.ones((3, 4)))
     for name, what in {
-        "rgb.png": "has mode RGB; expected an image of one channel",
-        "text.png": "neither an image nor a NumPy array",
+        "rgb.png": "has colors; expected one value per pixel",
+        "text.png": "not an image but text",
         "three.npy": "has shape 2×3×4",
         "gone.tif": "no such file",
         "a_depth.npy": "is of another size",
