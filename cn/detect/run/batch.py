@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions, images
+from cn import images
 from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map, check_photograph
 from cn.detect.detector import Detection, Detector
@@ -24,7 +24,7 @@ from cn.detect.run.jobs import Job
 from cn.errors import CnError, InputError
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
-from cn.images.resizing import bounded_short_side_size, resize
+from cn.images.resizing import bounded_short_side_size
 from cn.parallel import Done, map_threads, map_unordered
 
 Status = Literal["written", "skipped", "empty", "failed"]
@@ -102,7 +102,7 @@ class Pipeline:
         if not self.resolution or self.detector.from_photographs:
             return made
         size = bounded_short_side_size(made.shape[0], made.shape[1], self.resolution)
-        return resize(made, size, conditions.get(self.detector.kind).geometry)
+        return self.detector.resized_map(made, size)
 
     def sidecar_path(self, job: Job) -> str | None:
         """The path of a job's sidecar file, where they are requested."""
