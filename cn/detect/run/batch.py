@@ -95,7 +95,7 @@ class Pipeline:
             return detection.warning or NOTHING
         if self.detector.from_photographs and not self.detector.from_drawings:
             return None
-        return _joined(check_map(detection.map, self.detector.kind))
+        return _joined(check_map(self.detector.usual_order(detection.map), self.detector.kind))
 
     def finished(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The map at its final size."""

@@ -30,6 +30,9 @@ class NormalFiles(InvalidSettings, BgrSettings, WithoutNetwork):
         nothing = INVALID_COLORS[self.invalid]
         return resize_normals(made, size, nothing[::-1] if self.bgr else nothing)
 
+    def usual_order(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return reversed_channels(made) if self.bgr else made
+
     @property
     def order(self) -> str | None:
         """The convention that a map's PNG states, where it is not the usual one."""

@@ -60,7 +60,10 @@ def read_vectors(data: bytes, channel: str | None) -> Numbers:
     if names is None:
         if channel is not None:
             raise InputError(f"has no {channel}.X, .Y and .Z (or .R, .G and .B); it has {layers.listed([*channels])}")
-        raise layers.unclear(list(channels))
+        raise InputError(
+            f"which channels are the normals? It has {layers.listed([*channels])}; name with --channel what theirs "
+            "begin with, before .X, .Y and .Z"
+        )
     return np.stack([_whole(*channels[name]).astype(np.float32) for name in names], axis=-1)
 
 

@@ -56,6 +56,7 @@ def test_the_colors_of_each_convention(tmp_path, convention, colors):
     # Red left, green up, blue towards the viewer.
     assert np.abs(made.astype(int) - [(51, 128, 230), (128, 204, 230), (128, 128, 255)]).max() <= 1
     done = cn("detect", "normal", "a.png", "bgr.png", "--from-normals", convention, "--bgr", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
     assert np.array_equal(images.read(tmp_path / "bgr.png")[0], made[:, ::-1]), "as the released v1.0 control"
     info = ConditionInfo.from_text(images.read_info(tmp_path / "b.png"))
     assert info is not None
@@ -229,6 +230,9 @@ def test_resolution_resizes_the_map(tmp_path):
     assert cn("detect", "normal", "a.png", "b.png", *options, cwd=tmp_path).returncode == 0
     made = images.read(tmp_path / "b.png")
     assert made.shape == (64, 64, 3)
+    done = cn("detect", "normal", "a.png", "bgr.png", *options, "--bgr", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), "not that the channels are reversed"
+    assert np.array_equal(images.read(tmp_path / "bgr.png"), made[..., ::-1])
     assert np.abs(np.linalg.norm(made / 127.5 - 1, axis=-1) - 1).max() < 0.02
 
 

@@ -55,6 +55,8 @@ def test_the_channel_that_must_be_meant_and_the_one_that_is_named(tmp_path):
     assert np.array_equal(pixel_values.read_vectors(path), np.dstack([DEPTH] * 3)), "normals by their name"
     colors = pixel_values.read_vectors(path, "ViewLayer.Combined")
     assert np.array_equal(colors, np.dstack(list(COLOR.values())))
+    gray = save(tmp_path / "gray.exr", {"Z": DEPTH})
+    refused(gray, "which channels are the normals? It has Z; name with --channel", pixel_values.read_vectors)
     refused(path, "has no Nothing.X, .Y and .Z", pixel_values.read_vectors, channel="Nothing")
 
 
