@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cn import errors
 from cn.errors import InputError
 from cn.images.numbers import arrays, deep, exr, pfm
-from cn.images.opening import opened
+from cn.images.opening import opened, quietly
 from cn.images.reader import display_name, read_bytes
 
 Numbers = NDArray[np.generic]
@@ -105,7 +105,7 @@ def _numbers(data: bytes, modes: frozenset[str]) -> Numbers:
         return pfm.read(data)
     if deep.is_deep_tiff(data):
         return deep.read_tiff(data)
-    with opened(data) as image:
+    with opened(data) as image, quietly():
         if image.format in _LOSSY:
             raise InputError(f"{image.format} is lossy and does not preserve values; use a PNG")
         if image.mode not in modes:
@@ -119,7 +119,7 @@ def _colors(data: bytes) -> Numbers:
     """The colors of an image, (h, w, 3) or (h, w, 4), 8 or 16 bits or floating point."""
     if deep.is_deep_tiff(data):
         return deep.read_tiff(data)
-    with opened(data) as image:
+    with opened(data) as image, quietly():
         if deep.is_deep_png(data):
             return deep.read_deep_png(data, image)
         if image.mode not in _COLOR:

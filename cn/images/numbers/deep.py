@@ -4,6 +4,7 @@ OpenCV comes with libtiff and so reads nearly every compression. (tifffile reads
 package for LZW, for floating-point predictors, and for most other compressions.)
 """
 
+import io
 import struct
 
 import numpy as np
@@ -43,6 +44,8 @@ def is_deep_tiff(data: bytes) -> bool:
 
 def read_tiff(data: bytes) -> NDArray[np.generic]:
     """The values of the first page, (h, w) or (h, w, channels). Raises InputError, without a path."""
+    if wrong := unidentified.misread_tiff(data):
+        raise InputError(wrong)
     page = tiff_pages.first_page(data, _FIELDS)
     places = page.fields.get(tiff_pages.STRIP_OFFSETS) or page.fields.get(tiff_pages.TILE_OFFSETS) or ()
     lengths = page.fields.get(tiff_pages.STRIP_BYTES) or page.fields.get(tiff_pages.TILE_BYTES) or ()
@@ -62,11 +65,15 @@ def decode(data: bytes) -> NDArray[np.generic]:
     """Any image as stored, colors as RGB or RGBA. Raises InputError, without a path."""
     import cv2
 
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
         with quiet_decoders():
             found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
         raise InputError("the image is broken, or needs more memory than there is") from error
+    finally:
+        log.setLogLevel(level)
     if found is None:
         raise InputError("the image is broken or cut off")
     values = np.asarray(found)
@@ -75,9 +82,12 @@ def decode(data: bytes) -> NDArray[np.generic]:
 
 def read_deep_png(data: bytes, image: Image.Image) -> NDArray[np.generic]:
     """A PNG with channels of 16 bits, uint16 (h, w, 3) or (h, w, 4); `image` is the same, opened by Pillow."""
-    # OpenCV gives what there is of a file that was cut off; Pillow says so.
+    # OpenCV takes memory for the length that a chunk claims, and gives what there is of an image that was cut off.
+    file = io.BytesIO(data)
+    if any(file.tell() + length > len(data) for _, length in png_chunks.chunks(file)):
+        raise InputError("the image is broken or cut off")
     image.load()
-    return decode(data)
+    return decode(png_chunks.without_bad_metadata(data))
 
 
 def _as_unsigned(data: bytes) -> bytes:

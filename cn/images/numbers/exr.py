@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ Numbers = NDArray[np.generic]
 _FLAT_TYPES = ("scanlineimage", "tiledimage")
 _ERRORS = (RuntimeError, ValueError, TypeError, KeyError, IndexError, OSError, OverflowError, UnicodeError)
 """What the package raises for broken files."""
+
+_RATIOS = {"NO": 1, "RLE": 64, "ZIP": 1032, "ZIPS": 1032, "PXR24": 2064}
+_ANY = 1 << 15
+"""Bytes per byte that each compression reaches at most, and what is believed of the others."""
+_TILE_HEAD = 28
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,22 @@ def _checked(part: Any, length: int) -> _Part:
     rectangles = []
     for window in ("dataWindow", "displayWindow"):
         (left, top), (right, bottom) = (tuple(map(int, corner)) for corner in header[window])
-        claims.check_size(right - left + 1, bottom - top + 1, length)
+        claims.check_size(right - left + 1, bottom - top + 1, length, partial(_max_pixels, header, length))
         if right < left or bottom < top:
             raise InputError("the OpenEXR file is broken: an image without pixels")
         rectangles.append((left, top, right - left + 1, bottom - top + 1))
     return _Part(*rectangles)
+
+
+def _max_pixels(header: Any, length: int) -> float:
+    """The most pixels that `length` bytes can hold: of 2 bytes each, with an entry and a head of each tile."""
+    ratio = _RATIOS.get(getattr(header.get("compression"), "name", "").removesuffix("_COMPRESSION"), _ANY)
+    tiles = header.get("tiles")
+    if tiles is None:
+        return length * ratio / 2
+    # Each is decoded as a whole, also where it is larger than the image.
+    claims.check_size(tiles.xSize, tiles.ySize, length, lambda: length * ratio / 2)
+    return min(length * ratio / 2, length / _TILE_HEAD * tiles.xSize * tiles.ySize)
 
 
 def _check_total(exr: Any, data: bytes, parts: list[_Part]) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-_NOISE = (b"TIFF", b"EXR_ERR", b"[ WARN", b"[ERROR", b"<python_buffer>")
+_NOISE = (b"TIFF", b"EXR_ERR", b"libpng", b"<python_buffer>")
 
 
 @contextlib.contextmanager

@@ -106,5 +106,7 @@ def test_vectors_in_images_and_arrays(tmp_path):
     Image.fromarray(eight[..., 0]).save(tmp_path / "gray.png")
     refused(tmp_path / "gray.png", "has one channel", pixel_values.read_vectors)
     whole = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path / "cut.png", "cut off", pixel_values.read_vectors)
+    at = whole.index(b"IDAT") - 4
+    for broken in (whole[: len(whole) // 2], whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :]):
+        (tmp_path / "cut.png").write_bytes(broken)
+        refused(tmp_path / "cut.png", "cut off", pixel_values.read_vectors)

@@ -118,6 +118,22 @@ def test_a_size_that_the_file_cannot_hold(tmp_path):
         refused(tmp_path / "b.exr", "cannot hold" if side < 20_000 else "too many")
 
 
+def test_a_tile_that_the_file_cannot_hold(tmp_path):
+    whole = save(tmp_path / "a.exr", {"Z": DEPTH}, type=exr.tiledimage, tiles=exr.TileDescription()).read_bytes()
+    at = whole.index(b"tiles\0tiledesc\0") + len(b"tiles\0tiledesc\0") + 4
+    (tmp_path / "b.exr").write_bytes(whole[:at] + np.array([32, 6_000_000], "<u4").tobytes() + whole[at + 8 :])
+    refused(tmp_path / "b.exr", "cannot hold")
+
+
+@pytest.mark.parametrize("compression", ["ZIP", "PIZ", "RLE", "PXR24", "B44", "DWAA"])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_large_constant_image_compresses_well_and_is_read(tmp_path, compression, tiled):
+    kind = {"type": exr.tiledimage, "tiles": exr.TileDescription()} if tiled else {}
+    sky = np.full((1500, 2000), 1e10, np.float32)
+    save(tmp_path / "a.exr", {"Z": sky}, compression=getattr(exr, f"{compression}_COMPRESSION"), **kind)
+    assert pixel_values.read(tmp_path / "a.exr").shape == (1500, 2000)
+
+
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = save(tmp_path / "a.exr", {"Z": DEPTH})
     monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
