@@ -48,11 +48,12 @@ def scale(depth: Depth, near: float | None = None, far: float | None = None, cli
     not count. Raises InputError where `near` is not nearer than `far`.
     """
     nearness = _nearness(depth)
-    known = nearness[depth.known]
+    complete = bool(depth.known.all())
+    known = nearness.ravel() if complete else nearness[depth.known]
     if not known.size:
         return Scale(np.zeros_like(nearness), 0.0, 0.0)
     low, high = _limits(known, clip)
-    if depth.kind in ("distance", "disparity") and not depth.known.all():
+    if depth.kind in ("distance", "disparity") and not complete:
         low = 0.0
     if near is not None:
         high = _of(depth.kind, near)
@@ -61,7 +62,7 @@ def scale(depth: Depth, near: float | None = None, far: float | None = None, cli
     if near is not None and far is not None and not high > low:
         larger = "smaller" if depth.kind in ("distance", "mist") else "larger"
         raise InputError(f"as {depth.kind}, --near must be {larger} than --far, but they are {near:g} and {far:g}")
-    return Scale(np.where(depth.known, nearness, low), low, high)
+    return Scale(nearness if complete else np.where(depth.known, nearness, low), low, high)
 
 
 def value(kind: str, nearness: float) -> float | None:

@@ -86,12 +86,12 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         range_ = scale(depth, self.near, self.far, self.clip / 100)
         if not depth.known.any():
             return Detection(range_.levels(), found, empty=True)
-        values = depth.values[depth.known]
-        nearest, farthest = float(values.min()), float(values.max())
+        nearest = float(depth.values.min(where=depth.known, initial=np.inf))
+        farthest = float(depth.values.max(where=depth.known, initial=-np.inf))
         if depth.kind in ("disparity", "near-white"):
             nearest, farthest = farthest, nearest
         limits = {"near": value(depth.kind, range_.high), "far": value(depth.kind, range_.low)}
-        white, black = _outside(depth, range_)
+        white, black = _outside(range_)
         found |= {"nearest": round(nearest, 4), "farthest": round(farthest, 4)}
         found |= {name: None if limit is None else round(limit, 4) for name, limit in limits.items()}
         found |= {"clipped": round(white + black, 4)}
@@ -174,8 +174,8 @@ def _hole_warning(depth: Depth, unknown: float) -> str | None:
     return f"{over(missing)} of its pixels are holes without depth, and black as if infinitely far; fill them first"
 
 
-def _outside(depth: Depth, range_: Scale) -> tuple[float, float]:
+def _outside(range_: Scale) -> tuple[float, float]:
     """The fractions of all pixels that are nearer than white, and known but farther than black."""
-    known = range_.nearness[depth.known]
-    size = depth.values.size
-    return float(np.count_nonzero(known > range_.high)) / size, float(np.count_nonzero(known < range_.low)) / size
+    size = range_.nearness.size
+    nearer, farther = range_.nearness > range_.high, range_.nearness < range_.low
+    return float(np.count_nonzero(nearer)) / size, float(np.count_nonzero(farther)) / size

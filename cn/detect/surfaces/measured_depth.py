@@ -77,34 +77,37 @@ def understood(stored: Stored, depth_is: DepthIs | None = None, name: str = "") 
     negative. Distances that are infinite, at least `BACKGROUND`, or the largest number of 16 bits, are background.
     """
     values = stored.values.astype(np.float64)
-    opaque = np.ones(values.shape, np.bool_) if stored.opaque is None else stored.opaque
-    kind, doubt = (depth_is, None) if depth_is is not None else _guess(stored, values, opaque, name)
-    valid = np.isfinite(values) & opaque
-    background = np.zeros_like(valid)
-    if kind in ("distance", "mist"):
-        background = opaque & (values >= BACKGROUND)
-        if kind == "distance" and stored.values.dtype.kind in "iu":
-            background |= opaque & (values == _FULL_16)
-        elif kind == "distance":
-            background |= opaque & (values == _LARGEST_HALF)
-        valid &= ~background & ((values > 0) if kind == "distance" else (values >= 0))
+    valid = np.isfinite(values) if stored.values.dtype.kind == "f" else np.ones(values.shape, np.bool_)
+    background = values >= BACKGROUND
+    if stored.opaque is not None:
+        valid &= stored.opaque
+        background &= stored.opaque
+    kind, doubt = (depth_is, None) if depth_is is not None else _guess(stored, values, valid & ~background, name)
+    if kind == "distance":
+        nothing = values == (_FULL_16 if stored.values.dtype.kind in "iu" else _LARGEST_HALF)
+        background |= nothing if stored.opaque is None else nothing & stored.opaque
+        valid &= values > 0
     elif kind == "disparity":
-        valid &= (values > 0) & (values < BACKGROUND)
+        valid &= (values > 0) & ~background
+    elif kind == "mist":
+        valid &= values >= 0
+    if kind in ("disparity", "near-white"):
+        background = np.zeros_like(valid)
+    valid &= ~background
     return Depth(values, kind, valid, background, doubt)
 
 
 def _guess(
-    stored: Stored, values: NDArray[np.float64], opaque: NDArray[np.bool_], name: str
+    stored: Stored, values: NDArray[np.float64], finite: NDArray[np.bool_], name: str
 ) -> tuple[DepthIs, str | None]:
-    """What the numbers are, and what to say about it."""
+    """What the numbers are, and what to say about it; `finite` is where there are any."""
     for word in (*layers.parts(stored.channel), *layers.parts(name)):
         kind = _NAMES.get(word.rstrip("0123456789"))
         if kind is not None:
             return kind, f"its numbers were read as {kind}, as its name says; {_SAY}"
-    finite = np.isfinite(values) & opaque & (values < BACKGROUND)
     if not finite.any():
         return "distance", None
-    scaled = _scaled(stored, values[finite])
+    scaled = _scaled(stored.values if finite.all() else stored.values[finite])
     trend = _trend(values, finite if scaled else finite & (values > 0))
     if scaled is None:
         if trend.correlation > 0.8 and trend.change > 0.4:
@@ -128,22 +131,21 @@ def _guess(
     )
 
 
-def _scaled(stored: Stored, known: NDArray[np.float64]) -> str | None:
+def _scaled(known: NDArray[np.generic]) -> str | None:
     """What numbers are called that were scaled to a full range, so that they are no distances; None for others.
 
     8 bits always are. Of 16 bits and floats, both ends of the range must occur, and 0 hardly ever, because in distances
     0 is what was not measured.
     """
-    if not known.size:
-        return None
-    if stored.values.dtype.kind in "iub":
-        if known.max() <= 255:
+    lowest, highest = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    few = max(1, known.size // 1000)
+    if known.dtype.kind in "iub":
+        if highest <= 255:
             return "values of 8 bits"
-        ends = known.min() == 0 and known.max() == _FULL_16
-        rare = max(np.count_nonzero(known == 0), np.count_nonzero(known == _FULL_16)) <= max(1, known.size // 1000)
-        return "values that fill 16 bits" if ends and rare else None
-    holes = np.count_nonzero(known == 0) > max(1, known.size // 1000)
-    return "values from 0 to 1" if known.min() >= 0 and known.max() == 1 and not holes else None
+        ends = lowest == 0 and highest == _FULL_16
+        rare = ends and max(np.count_nonzero(known == 0), np.count_nonzero(known == _FULL_16)) <= few
+        return "values that fill 16 bits" if rare else None
+    return "values from 0 to 1" if lowest >= 0 and highest == 1 and np.count_nonzero(known == 0) <= few else None
 
 
 def _trend(values: NDArray[np.float64], known: NDArray[np.bool_]) -> _Trend:
