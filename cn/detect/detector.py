@@ -86,6 +86,14 @@ class Detector(ABC):
         """What was read, resized for detecting; called where `from_photographs`."""
         return images.resize_short_side(image, short_side)
 
+    def resized_map(self, made: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """A finished map at `size` = (height, width); called unless `from_photographs`."""
+        return images.resize(made, size, conditions.get(self.kind).geometry)
+
+    def usual_order(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A map with its channels in the usual order, as checks expect it."""
+        return made
+
     @abstractmethod
     def info(self, key: str) -> ConditionInfo:
         """The description that is written into the PNG of the image called `key`."""

@@ -87,7 +87,8 @@ KIND_SPECS = (
     KindSpec("ade20k", "segmentation.detectors.Ade20kDetector", "ade20k", file_options="--from-labels"),
     KindSpec("coco", "segmentation.detectors.CocoDetector", "coco", file_options="--from-labels"),
     KindSpec("depth", "surfaces.depth.DepthDetector", "depth", file_options="--from-depth"),
-    KindSpec("normal", "surfaces.normal.NormalDetector", "depth", file_options="--from-diode, --from-depth"),
+    KindSpec("normal", "surfaces.normal.NormalDetector", "depth",
+             file_options="--from-diode, --from-normals, --from-depth"),
     KindSpec("lineart", "lines.lineart.LineartDetector", "lineart"),
 )  # fmt: skip
 """One row for each condition, in the order of the help."""

@@ -151,8 +151,7 @@ class InvalidSettings:
     invalid: Annotated[
         InvalidColor,
         Option(
-            "For --from-diode and --from-depth: the color of unknown pixels, (127, 127, 255), (127, 127, 127) or "
-            "(0, 0, 0).",
+            "For normals from files: the color of unknown pixels, (127, 127, 255), (127, 127, 127) or (0, 0, 0).",
             panel=NORMALS_PANEL,
         ),
     ] = "flat"

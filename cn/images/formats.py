@@ -24,6 +24,8 @@ VIDEO_SUFFIXES = frozenset(
 """Suffixes (lower case) of the files that `cn.images.video` reads."""
 
 _NUMBERS = frozenset({".exr", ".pfm", ".npz", ".npy"})
+MEASURED_SUFFIXES = _NUMBERS | {".png", ".tif", ".tiff"}
+"""Suffixes (lower case) of the files that `cn.images.pixel_values` reads: measured or rendered depth and normals."""
 _RAW = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef"}
     | {".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}

@@ -62,7 +62,7 @@ def directories(file: BinaryIO, tags: set[int]) -> Iterator[Page]:
         seen.add(offset)
         try:
             fields, offset = _directory(file, offset, order, big, tags)
-        except struct.error:
+        except (struct.error, OverflowError):
             return
         yield Page(len(seen) - 1, fields)
 

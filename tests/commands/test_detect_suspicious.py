@@ -57,10 +57,13 @@ def test_depth_that_is_read_the_wrong_way_round(tmp_path):
     disparity[40:] = np.linspace(3_000, 60_000, 88)[:, None]
     from PIL import Image
 
-    Image.fromarray(disparity).save(tmp_path / "disparity.png")
+    Image.fromarray(disparity).save(tmp_path / "a.png")
     Image.fromarray(62_100 - disparity).save(tmp_path / "distance.png")
     done = cn("detect", "depth", "--from-depth", "distance.png", "right.png", cwd=tmp_path)
     assert "inverted" not in done.stderr
-    done = cn("detect", "depth", "--from-depth", "disparity.png", "wrong.png", cwd=tmp_path)
+    done = cn("detect", "depth", "--from-depth", "a.png", "wrong.png", cwd=tmp_path)
     assert done.returncode == 0
+    assert "if they are disparity, say --depth-is disparity" in done.stderr
+    options = ("--from-depth", "--depth-is", "distance", "--overwrite")
+    done = cn("detect", "depth", *options, "a.png", "wrong.png", cwd=tmp_path)
     assert "looks inverted" in done.stderr

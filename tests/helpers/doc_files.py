@@ -65,11 +65,15 @@ def _drawing() -> None:
 
 
 def _depth() -> None:
-    """Depth in millimeters, 16 bits, as a depth camera saves it: `kinect.png`; and DIODE's arrays in `diode/`."""
+    """Depth in millimeters, 16 bits, as a depth camera saves it: `kinect.png`; passes of a renderer: `mist.png` and
+    `normals-gl.png`; and DIODE's arrays in `diode/`.
+    """
     from PIL import Image
 
-    ramp = np.linspace(800, 4000, SIDE * SIDE).reshape(SIDE, SIDE)
+    ramp = np.linspace(4000, 800, SIDE * SIDE).reshape(SIDE, SIDE)
     Image.fromarray(ramp.astype(np.uint16)).save("kinect.png")
+    Image.fromarray((ramp / 4000 * 255).astype(np.uint8)).save("mist.png")
+    Image.new("RGB", (SIDE, SIDE), (128, 204, 230)).save("normals-gl.png")
     folder = Path("diode/scene")
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "a_depth.npy", ramp[..., None] / 1000)

@@ -10,7 +10,8 @@ from typing import cast
 from cn.errors import UsageError
 
 _CONTENT = re.compile(
-    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|\0\0[\0\1]|\x93NUMPY|P[1-7]\s+[#\d]",
+    rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|\0\0[\0\1]|\x93NUMPY|v/1\x01"
+    rb"|PK\x03\x04|P[Ff1-7]\s+[#\d]",
     re.DOTALL,
 )
 """How images and arrays begin; no list of paths begins so."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import conditions, images
+from cn import images
 from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map, check_photograph
 from cn.detect.detector import Detection, Detector
@@ -18,7 +18,7 @@ from cn.detect.run.jobs import Job
 from cn.errors import CnError, InputError
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
-from cn.images.resizing import bounded_short_side_size, resize
+from cn.images.resizing import bounded_short_side_size
 
 Status = Literal["written", "skipped", "empty", "failed", "incomplete"]
 """What became of an image; "incomplete" is said of a whole video that ends too early."""
@@ -107,14 +107,14 @@ class Pipeline:
             return detection.warning or NOTHING
         if self.detector.from_photographs and not self.detector.from_drawings:
             return None
-        return _joined(check_map(detection.map, self.detector.kind))
+        return _joined(check_map(self.detector.usual_order(detection.map), self.detector.kind))
 
     def finished(self, made: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The map at its final size."""
         if not self.resolution or self.detector.from_photographs:
             return made
         size = bounded_short_side_size(made.shape[0], made.shape[1], self.resolution)
-        return resize(made, size, conditions.get(self.detector.kind).geometry)
+        return self.detector.resized_map(made, size)
 
     def sidecar_path(self, job: Job) -> str | None:
         """The path of a job's sidecar file, where they are requested."""

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cn.images.resizing import resize
+
 FLAT: tuple[int, int, int] = (127, 127, 255)
 """The color (RGB) of a surface that faces the camera directly, and by convention of pixels without a surface."""
 
@@ -35,17 +37,41 @@ def unit_range(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return shifted / maximum if maximum > 0 else np.zeros_like(shifted)
 
 
-def normals_to_map(normals: NDArray[np.floating], nothing: tuple[int, int, int] = FLAT) -> NDArray[np.uint8]:
+def normals_to_map(
+    normals: NDArray[np.floating], nothing: tuple[int, int, int] = FLAT, *, rounded: bool = False
+) -> NDArray[np.uint8]:
     """Camera-space unit normals (h, w, 3) to colors, uint8 (h, w, 3) RGB.
 
     `normals` point right (x), up (y) and towards the viewer (z). The map holds (n + 1) · 127.5, truncated, with red for
     surfaces that face left, green for up, blue for the viewer: the signs of the gradients of inverse depth, from which
     the paper's extended normal maps were computed. Zero vectors (the sky) and vectors that are not finite get the color
-    `nothing`, by default (127, 127, 255) as in those maps.
+    `nothing`, by default (127, 127, 255) as in those maps. `rounded` is for normals that were colors before: rounded
+    instead of truncated, they become the same colors again.
     """
     n = np.asarray(normals, np.float64)
     valid = np.isfinite(n).all(axis=-1) & (np.abs(n).max(axis=-1, initial=0) > 0)
     towards = np.where(valid[..., None], n, 0) * (-1.0, 1.0, 1.0)
-    colors = np.clip(towards * 127.5 + 127.5, 0, 255).astype(np.uint8)
+    scaled = np.clip(towards * 127.5 + 127.5, 0, 255)
+    colors = (np.rint(scaled) if rounded else scaled).astype(np.uint8)
     colors[~valid] = nothing
     return colors
+
+
+def resize_normals(
+    colors: NDArray[np.uint8], size: tuple[int, int], nothing: tuple[int, int, int] = FLAT
+) -> NDArray[np.uint8]:
+    """A map of normals (h, w, 3), in either order of channels, at `size` = (height, width): its vectors are averaged.
+
+    The mean of unit vectors is shorter than 1, so it is scaled to length 1 again. Pixels of the color `nothing` do not
+    count, unless that stands for a vector (`FLAT`); where most of a new pixel is `nothing`, it is too.
+    """
+    valid = np.ones(colors.shape[:2], np.float32)
+    if nothing not in (FLAT, FLAT[::-1]):
+        valid = (colors != nothing).any(axis=-1).astype(np.float32)
+    vectors = resize((colors.astype(np.float32) / 127.5 - 1) * valid[..., None], size)
+    length = np.linalg.norm(vectors, axis=-1)
+    unknown = (resize(valid, size) < 0.5) | (length < 1e-6)
+    unit = vectors / np.where(unknown, 1, length)[..., None]
+    resized = np.rint(unit * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
+    resized[unknown] = nothing
+    return resized

@@ -3,9 +3,10 @@
 Camera space is that of `cn.detect.surfaces.camera`: right (x), up (y), towards the viewer (z).
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,114 +14,168 @@ from numpy.typing import NDArray
 from cn import errors
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork, fraction
-from cn.detect.settings import BgrSettings, InvalidColor, InvalidSettings
 from cn.detect.surfaces.camera import Camera, surface_normals
-from cn.detect.surfaces.diode import DEPTH, NORMALS, normals_from_diode, read_diode, read_mask
-from cn.detect.surfaces.encoding import FLAT, depth_to_map, normals_to_map
-from cn.detect.surfaces.normal import BGR, reversed_channels
+from cn.detect.surfaces.depth_scale import Scale, scale, value
+from cn.detect.surfaces.diode import check_lengths, normals_from_diode, read_diode, read_mask
+from cn.detect.surfaces.measured_depth import Depth, read_depth
+from cn.detect.surfaces.normal_files import NormalFiles
+from cn.detect.surfaces.settings import (
+    DEPTH_SUFFIXES,
+    DIODE_SUFFIXES,
+    NORMALS,
+    CameraSettings,
+    MeasuredDepthSettings,
+    MeasuredSettings,
+)
+from cn.detect.surfaces.shares import over
 from cn.errors import InputError
-from cn.images import pixel_values
 
-INVALID_COLORS: dict[InvalidColor, tuple[int, int, int]] = {
-    "flat": FLAT,
-    "gray": (127, 127, 127),
-    "black": (0, 0, 0),
-}
-"""Colors for pixels with unknown normals; the paper's other normal maps have "flat" there."""
+MAX_HOLES = 0.05
+"""Above this fraction of holes there is a warning."""
+MAX_WHITE, MAX_BLACK = 0.1, 0.5
+"""Above these fractions of pixels outside of the range, there is a warning. That the background is black is usual."""
 
 
 @dataclass(frozen=True)
-class DiodeNormals(InvalidSettings, BgrSettings, WithoutNetwork):
+class DiodeNormals(NormalFiles):
     """DIODE's normals as maps: `NAME_normal.npy`, masked by `NAME_depth_mask.npy` if that exists."""
 
-    kind: ClassVar[str] = "normal"
-    suffixes: ClassVar[frozenset[str]] = frozenset({NORMALS})
-    from_photographs: ClassVar[bool] = False
+    suffixes: ClassVar[frozenset[str]] = DIODE_SUFFIXES
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
         """Unit normals (h, w, 3), zero where unknown."""
         normals, mask = read_diode(path, channels=3), read_mask(path, NORMALS)
         with errors.about(path):
+            check_lengths(normals)
             return normals_from_diode(normals, mask)
 
     def info(self, key: str) -> ConditionInfo:
         settings = {"method": "from-diode", "invalid": self.invalid, "bgr": self.bgr}
-        return self.condition_info("DIODE ground truth", settings, BGR if self.bgr else None)
+        return self.condition_info("DIODE ground truth", settings, self.order)
 
     def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
-        return [_normals_detection(normals, self.invalid, self.bgr) for normals in images]
+        return [self.detection(normals) for normals in images]
 
 
 @dataclass(frozen=True)
-class MeasuredDepth(WithoutNetwork):
+class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
     """Measured or rendered depth, as a map like MiDaS's: near = white."""
 
     kind: ClassVar[str] = "depth"
-    suffixes: ClassVar[frozenset[str]] = pixel_values.SUFFIXES | {DEPTH}
+    suffixes: ClassVar[frozenset[str]] = DEPTH_SUFFIXES
     from_photographs: ClassVar[bool] = False
 
-    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
-        """Depth (h, w), 0 where unknown."""
-        return read_depth(path)
+    def read(self, path: str, part: int = 0) -> Depth:  # type: ignore[override]
+        return read_depth(path, self.depth_is, self.channel)
 
     def info(self, key: str) -> ConditionInfo:
-        return self.condition_info("measured depth", {"method": "from-depth"})
+        settings: dict[str, Any] = {"method": "from-depth"} | given(self)
+        settings |= {name: limit for name in ("near", "far") if (limit := getattr(self, name)) is not None}
+        settings |= {} if self.clip == MeasuredDepthSettings.clip else {"clip": self.clip}
+        return self.condition_info("measured depth", settings)
 
-    def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
-        detections = []
-        for depth in images:
-            known = np.isfinite(depth) & (depth > 0)
-            found = {"unknown": fraction(~known)}
-            if known.any():
-                near, far = float(depth[known].min()), float(depth[known].max())
-                found |= {"nearest": round(near, 4), "farthest": round(far, 4)}
-            detections.append(Detection(depth_to_map(depth), found, empty=not known.any()))
-        return detections
+    def detect(self, images: Sequence[Depth], keys: Sequence[str]) -> list[Detection]:  # type: ignore[override]
+        return [self._detection(depth) for depth in images]
+
+    def _detection(self, depth: Depth) -> Detection:
+        found: dict[str, Any] = {
+            "depth_is": depth.kind,
+            "unknown": fraction(~(depth.known | depth.background)),
+            "background": fraction(depth.background),
+        }
+        range_ = scale(depth, self.near, self.far, self.clip / 100)
+        if not depth.known.any():
+            return Detection(range_.levels(), found, empty=True)
+        nearest = float(depth.values.min(where=depth.known, initial=np.inf))
+        farthest = float(depth.values.max(where=depth.known, initial=-np.inf))
+        if depth.kind in ("disparity", "near-white"):
+            nearest, farthest = farthest, nearest
+        limits = {"near": value(depth.kind, range_.high), "far": value(depth.kind, range_.low)}
+        white, black = _outside(range_)
+        found |= {"nearest": round(nearest, 4), "farthest": round(farthest, 4)}
+        found |= {name: None if limit is None else round(limit, 4) for name, limit in limits.items()}
+        found |= {"clipped": round(white + black, 4)}
+        doubts = [
+            depth.doubt,
+            self._clipping(depth, white, black, f"{nearest:g} to {farthest:g}"),
+            _hole_warning(depth, found["unknown"]),
+        ]
+        return Detection(range_.levels(), found, warning="; ".join(filter(None, doubts)) or None)
+
+    def _clipping(self, depth: Depth, white: float, black: float, values: str) -> str | None:
+        """Where limits that were given make most of a map white or black."""
+        hint = f"it has {values}, and --near and --far are in the file's own unit"
+        if self.near is not None and white > MAX_WHITE:
+            return f"{over(white)} of its pixels are nearer than --near {self.near:g} and white; {hint}"
+        if self.far is not None and black > MAX_BLACK:
+            return f"{over(black)} of its pixels are farther than --far {self.far:g} and black; {hint}"
+        return None
 
 
 @dataclass(frozen=True)
-class MeasuredNormals(InvalidSettings, BgrSettings, WithoutNetwork):
+class MeasuredNormals(CameraSettings, NormalFiles):
     """Normals of surfaces with measured or rendered depth; the principal point is the center of the image."""
 
-    kind: ClassVar[str] = "normal"
-    suffixes: ClassVar[frozenset[str]] = MeasuredDepth.suffixes
-    from_photographs: ClassVar[bool] = False
-    focal: float = field(kw_only=True)
-    """Focal length in pixels."""
+    suffixes: ClassVar[frozenset[str]] = DEPTH_SUFFIXES
 
     def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
-        """Depth (h, w), 0 where unknown."""
-        return read_depth(path)
+        """Depth (h, w) up to a factor, 0 where unknown. Raises InputError for what is no distance or disparity."""
+        depth = read_depth(path, self.depth_is, self.channel)
+        if depth.kind in ("mist", "near-white"):
+            raise InputError(
+                "holds values that were scaled to a range, like those of mist passes and depth maps, from which true "
+                "normals cannot be computed; if they are distances, say --depth-is distance",
+                path=path,
+            )
+        distances = depth.values if depth.kind == "distance" else 1 / np.where(depth.known, depth.values, 1)
+        return np.where(depth.known, distances, 0.0)
 
     def info(self, key: str) -> ConditionInfo:
-        settings = {"method": "from-depth", "focal": self.focal, "invalid": self.invalid, "bgr": self.bgr}
-        return self.condition_info("normals of measured depth", settings, BGR if self.bgr else None)
+        lens = {"focal": self.focal} if self.focal is not None else {"fov": self.fov}
+        settings = {"method": "from-depth", **lens, "invalid": self.invalid, "bgr": self.bgr} | given(self)
+        return self.condition_info("normals of measured depth", settings, self.order)
 
     def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
-        detections = []
-        for depth in images:
-            height, width = depth.shape
-            camera = Camera(self.focal, self.focal, (width - 1) / 2, (height - 1) / 2)
-            detections.append(_normals_detection(surface_normals(depth, camera), self.invalid, self.bgr))
-        return detections
+        return [self.detection(surface_normals(depth, self._camera(*depth.shape))) for depth in images]
+
+    def _camera(self, height: int, width: int) -> Camera:
+        focal = self.focal or width / 2 / math.tan(math.radians(self.fov or 0) / 2)
+        return Camera(focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
-def read_depth(path: str) -> NDArray[np.float64]:
-    """Depth (h, w) in any unit from an array or an image of one channel; 0 where `NAME_depth_mask.npy` is 0.
+def given(settings: MeasuredSettings) -> dict[str, str]:
+    """How the numbers of a file are read, where that is not left to the file."""
+    named = {"depth_is": settings.depth_is, "channel": settings.channel}
+    return {name: word for name, word in named.items() if word is not None}
 
-    Depth that is 0, negative or not finite is unknown. Raises InputError with the path.
+
+def holes(depth: Depth) -> NDArray[np.bool_]:
+    """Unknown pixels (h, w) that a camera should have measured.
+
+    Those are surrounded by known ones: narrow gaps, and regions that do not touch the border of the image. What lies
+    around a rendered object is none.
     """
-    depth = pixel_values.read(path).astype(np.float64)
-    mask = read_mask(path, DEPTH)
-    if mask is None:
-        return depth
-    if mask.shape != depth.shape:
-        raise InputError(f"its mask {mask.shape} is of another size than the depth {depth.shape}", path=path)
-    return np.where(mask != 0, depth, 0.0)
+    import cv2
+
+    unknown = ~(depth.known | depth.background)
+    gap = max(5, min(unknown.shape) // 25 | 1)
+    kernel = np.ones((gap, gap), np.uint8)
+    closed = cv2.morphologyEx((~unknown).astype(np.uint8), cv2.MORPH_CLOSE, kernel, borderValue=0) > 0
+    count, regions = cv2.connectedComponents(unknown.astype(np.uint8), connectivity=4)
+    inside = np.ones(count, np.bool_)
+    for border in (regions[0], regions[-1], regions[:, 0], regions[:, -1]):
+        inside[border] = False
+    return np.asarray(unknown & (closed | inside[regions]))
 
 
-def _normals_detection(normals: NDArray[np.float64], invalid: InvalidColor, bgr: bool) -> Detection:
-    unknown = np.asarray(~normals.any(axis=-1))
-    colors = normals_to_map(normals, INVALID_COLORS[invalid])
-    channels = reversed_channels(colors) if bgr else colors
-    return Detection(channels, {"unknown": fraction(unknown)}, empty=bool(unknown.all()))
+def _hole_warning(depth: Depth, unknown: float) -> str | None:
+    if unknown <= MAX_HOLES or (missing := fraction(holes(depth))) <= MAX_HOLES:
+        return None
+    return f"{over(missing)} of its pixels are holes without depth, and black as if infinitely far; fill them first"
+
+
+def _outside(range_: Scale) -> tuple[float, float]:
+    """The fractions of all pixels that are nearer than white, and known but farther than black."""
+    size = range_.nearness.size
+    nearer, farther = range_.nearness > range_.high, range_.nearness < range_.low
+    return float(np.count_nonzero(nearer)) / size, float(np.count_nonzero(farther)) / size

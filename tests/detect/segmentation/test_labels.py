@@ -197,7 +197,7 @@ def test_arrays_of_objects_are_refused_unopened(tmp_path, reader):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_standard_input_is_read_and_named(tmp_path, monkeypatch, reader):
-    for data, wanted in ((b"no image", "is neither an image"), (b"", "is neither an image")):
+    for data, wanted in ((b"no image", "not an image but text"), (b"", "the file is empty")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         with pytest.raises(InputError, match=f"^standard input: {wanted}"):
             reader("-")
@@ -230,6 +230,6 @@ def test_a_color_image_is_no_map_of_one_channel(tmp_path, reader):
 
 
 def test_a_map_that_claims_too_many_pixels_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cn.images.pixel_values.MAX_PIXELS", 10)
+    monkeypatch.setattr("cn.images.claims.MAX_PIXELS", 10)
     with pytest.raises(InputError, match=r"m\.png.*4×3 pixels are too many"):
         read_ade20k(gray(tmp_path / "m.png", *np.zeros((3, 4))))

@@ -11,7 +11,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.surfaces.camera import Camera, surface_normals
 from cn.detect.surfaces.diode import DIODE, normals_from_diode, read_diode
 from cn.detect.surfaces.encoding import depth_to_map, normals_to_map
-from cn.detect.surfaces.ground_truth import read_depth
+from cn.detect.surfaces.measured_depth import read_depth
 from cn.errors import InputError
 from cn.images import pixel_values
 from tests.helpers.cli import cn
@@ -100,18 +100,18 @@ def test_depth_of_every_file_format_is_read_unchanged(tmp_path):
     for name in ("m.tif", "m.npy", "m1.npy", "1m.npy"):
         assert np.array_equal(pixel_values.read(tmp_path / name), meters)
     assert np.array_equal(pixel_values.read(tmp_path / "eight.png"), millimeters.astype(np.uint8))
-    assert np.allclose(read_depth(str(tmp_path / "mm.png")), millimeters)
+    assert np.allclose(read_depth(str(tmp_path / "mm.png")).values, millimeters)
 
 
 def test_files_without_depth_are_refused_with_their_path(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "rgb.png")
     (tmp_path / "text.png").write_text("not an image")
     np.save(tmp_path / "three.npy", np.zeros((2, 3, 4)))
     np.save(tmp_path / "a_depth.npy", np.ones((4, 4)))
     np.save(tmp_path / "a_depth_mask.npy", np.ones((3, 4)))
     for name, what in {
-        "rgb.png": "has mode RGB; expected an image of one channel",
-        "text.png": "neither an image nor a NumPy array",
+        "rgb.png": "has colors; expected one value per pixel",
+        "text.png": "not an image but text",
         "three.npy": "has shape 2×3×4",
         "gone.tif": "no such file",
         "a_depth.npy": "is of another size",
@@ -127,7 +127,8 @@ def test_masked_depth_is_unknown(tmp_path):
     mask = np.ones((3, 4))
     mask[0] = 0
     np.save(tmp_path / "a_depth_mask.npy", mask)
-    assert np.array_equal(read_depth(str(tmp_path / "a_depth.npy")), 2.5 * mask)
+    depth = read_depth(str(tmp_path / "a_depth.npy"))
+    assert np.array_equal(np.where(depth.known, depth.values, 0), 2.5 * mask)
 
 
 # ---- the commands ----
@@ -206,10 +207,10 @@ def test_an_image_without_known_depth_is_empty(tmp_path, keep, code):
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("normal", "--from-depth"), "needs --focal"),
+        (("normal", "--from-depth"), "needs --focal or --fov"),
         (("normal", "--focal", "9"), "--focal is for --from-depth"),
         (("normal", "--from-depth", "--from-diode"), "exclude each other"),
-        (("normal", "--invalid", "gray"), "--invalid is for"),
+        (("normal", "--invalid", "gray"), "--invalid is for --from-diode, --from-normals and --from-depth"),
         (("normal", "--from-diode", "--strength", "2"), "not for measured ones"),
         (("normal", "--from-diode", "--device", "cpu"), "needs no network"),
         (("depth", "--from-depth", "--method", "midas-small"), "needs no network"),
