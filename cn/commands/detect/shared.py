@@ -134,7 +134,7 @@ class _Tally:
         self.counts[outcome.status] += 1
         self.other_settings += outcome.status == "skipped" and outcome.message is not None
         if outcome.status == "written" and outcome.message is not None:
-            self.warnings[outcome.message] += 1
+            self.warnings.update(outcome.general or (outcome.message,))
         if outcome.status == "failed" and len(self.failed) < _MAX_NAMED:
             self.failed.append(outcome.path)
 
@@ -157,6 +157,8 @@ class _Tally:
             )
         for warning, count in self.warnings.most_common(_MAX_NAMED):
             console.warn(f"{warning} ({count} {'image' if count == 1 else 'images'})")
+        if (more := len(self.warnings) - _MAX_NAMED) > 0:
+            console.warn(f"{more} other warnings; --json has them")
 
     def judge(self) -> None:
         """Raise the error for the exit code, if images failed."""

@@ -48,6 +48,8 @@ class Outcome:
     message: str | None = None
     """Why it failed or was skipped, or what may be wrong with the map."""
     error: Exception | None = None
+    general: tuple[str, ...] = ()
+    """The warnings of `message` as they are said once for many images, where that differs."""
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -223,7 +225,9 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, 
         return _failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    return Outcome(job.source, job.output, "written", taken, size, found, warning or pipeline.map_warning(detection))
+    general = () if warning else detection.general_warnings
+    warning = warning or pipeline.map_warning(detection)
+    return Outcome(job.source, job.output, "written", taken, size, found, warning, general=general)
 
 
 def _joined(warnings: Iterable[object]) -> str | None:
