@@ -1,6 +1,5 @@
 """The sizes of the images that poses are of, for files that do not contain them."""
 
-import functools
 import os
 
 from PIL import Image
@@ -15,35 +14,35 @@ _ADDED = ("_keypoints", "_rendered", ".predictions")
 """What OpenPose and OpenPifPaf append to the name of an image."""
 
 
-def size_of(folder: str, names: tuple[str, ...]) -> tuple[int, int]:
-    """(height, width) of the image in a folder or its sub-folders that has one of these names, with any suffix or none.
+class ImageSizes:
+    """The images of a folder and its sub-folders. Raises InputError, naming it, where there is no such folder."""
 
-    Raises InputError where there is none, or where several are called so.
-    """
-    by_name = _names(folder)
-    for name in names:
+    def __init__(self, folder: str):
+        if not os.path.isdir(folder):
+            raise InputError("is no folder", path=folder)
+        self.folder = folder
+        self._paths: dict[str, list[str]] = {}
+        """Paths by file names, and by those without suffix."""
+        for where, _, names in os.walk(folder):
+            for name in sorted(names):
+                if name.lower().endswith(tuple(images.SUFFIXES)) and not name.startswith("."):
+                    for word in {name, os.path.splitext(name)[0]}:
+                        self._paths.setdefault(word, []).append(os.path.join(where, name))
+
+    def of(self, name: str) -> tuple[int, int]:
+        """(height, width) of the image with this name, with any suffix or none.
+
+        Raises InputError where there is none, or where several are called so.
+        """
         base = os.path.basename(name)
-        for word in dict.fromkeys((base, os.path.splitext(base)[0], *(base.removesuffix(end) for end in _ADDED))):
-            paths = by_name.get(word, [])
+        for word in (base, os.path.splitext(base)[0], *(base.removesuffix(end) for end in _ADDED)):
+            paths = self._paths.get(word, [])
             if len(paths) == 1:
                 return _size(paths[0])
             if paths:
-                raise InputError(f"{len(paths)} images are called {shown(word)}: {paths[0]}, {paths[1]}", path=folder)
-    raise InputError(f"has no image called {shown(names[0])}; sizes are taken from the images there", path=folder)
-
-
-@functools.lru_cache(maxsize=1)
-def _names(folder: str) -> dict[str, list[str]]:
-    """The images by their file names, and by those without suffix."""
-    if not os.path.isdir(folder):
-        raise InputError("is no folder", path=folder)
-    found: dict[str, list[str]] = {}
-    for where, _, files in os.walk(folder):
-        for name in sorted(files):
-            if name.lower().endswith(tuple(images.SUFFIXES)) and not name.startswith("."):
-                for word in {name, os.path.splitext(name)[0]}:
-                    found.setdefault(word, []).append(os.path.join(where, name))
-    return found
+                what = f"{len(paths)} images are called {shown(word)}: {paths[0]}, {paths[1]}"
+                raise InputError(what, path=self.folder)
+        raise InputError(f"has no image called {shown(name)}; sizes are taken from the images there", path=self.folder)
 
 
 def _size(path: str) -> tuple[int, int]:

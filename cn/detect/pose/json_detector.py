@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from cn import errors, files
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, WithoutNetwork
-from cn.detect.pose.image_sizes import size_of
+from cn.detect.pose.image_sizes import ImageSizes
 from cn.detect.pose.json_files import PoseFile, open_poses
 from cn.detect.pose.people import ImagePoses
 from cn.detect.pose.pose_detection import openpose_detection
@@ -58,8 +58,13 @@ class PoseFileDetector(PoseFileSettings, BodySettings, WithoutNetwork):
             image = poses.pose_image(number)
             size = self.canvas
             if size is None and self.images is not None and image.size is None:
-                size = size_of(self.images, (image.name or os.path.splitext(os.path.basename(path))[0],))
+                size = self._sizes.of(image.name or os.path.splitext(os.path.basename(path))[0])
             return image.poses(size, self.min_score)
+
+    @functools.cached_property
+    def _sizes(self) -> ImageSizes:
+        assert self.images is not None
+        return ImageSizes(self.images)
 
     def resized(self, image: Any, short_side: int) -> Any:
         """The same poses on a canvas of another size; skeletons keep the line width that controls were trained with."""

@@ -102,7 +102,12 @@ def parse(data: bytes | str, name: str, yolo: bool = False) -> PoseFile:
             raise InputError(f"more than {MAX_BYTES >> 20} MB, too large for poses")
         if yolo:
             return PoseFile(name, [yolo_image(data if isinstance(data, bytes) else data.encode())], False)
-        loaded = _json_or_lines(decode_text(data))
+        try:
+            loaded = _json_or_lines(decode_text(data))
+        except InputError as error:
+            if name.lower().endswith(".txt"):
+                raise InputError(f"{error.what}; YOLO's labels are read with --from-yolo") from None
+            raise
         if isinstance(loaded, list) and not loaded:
             raise InputError("is an empty list; expected an object for each image")
         if _is_openpose(loaded):

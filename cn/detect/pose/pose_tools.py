@@ -115,10 +115,11 @@ def _mmpose(value: Any) -> list[PoseImage] | None:
         return [_mmpose_image(listed(people, "instances"), frame) for frame, people in frames]
     if _all_have(value, "keypoints", "keypoint_scores"):
         return [_mmpose_image(value, None)]
-    if isinstance(value, list) and value and all(isinstance(one, list) for one in value):
-        images = [_mmpose(one) if one else [_mmpose_image([], None)] for one in value]
-        return None if not any(value) or None in images else [image for one in images for image in one or []]
-    return None
+    if not isinstance(value, list) or not all(isinstance(one, list) for one in value) or not any(value):
+        return None
+    if not all(not one or _all_have(one, "keypoints", "keypoint_scores") for one in value):
+        return None
+    return [_mmpose_image(one, None) for one in value]
 
 
 def _mmpose_image(people: list[Any], frame: str | None) -> PoseImage:

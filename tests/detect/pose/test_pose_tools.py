@@ -199,6 +199,7 @@ def test_points_that_are_null_or_nan_are_not_found():
         ([{"keypoints": pairs(16), "keypoint_scores": [1] * 16}], r"has 16 keypoints; those of people"),
         ([{"keypoints": pairs(17), "keypoint_scores": [1] * 3}], "has 17 points and 3 scores"),
         ([{"keypoints": {"x": [1], "y": [1, 2]}}], "has 1 x, 2 y and 1 scores"),
+        (json.loads("[" * 400 + "]" * 400), 'has no "people"'),
         ([{"a": 1}], 'has no "people", and is no file of poses that is read: OpenPose'),
         ({"bodies": {"candidate": [[0, 0]], "subset": [[5] * 18]}}, "does not number 18 of 1 candidates"),
     ],
