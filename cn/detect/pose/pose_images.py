@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cn.detect.pose.json_numbers import check_size
 from cn.detect.pose.keypoint_orders import Person
 from cn.detect.pose.people import ImagePoses
-from cn.detect.pose.skeleton import FACE_POINTS, FOOT_POINTS, HAND_POINTS, JOINTS
+from cn.detect.pose.skeleton import FACE_POINTS, FOOT_POINTS, HAND_POINTS, JOINTS, detected
 from cn.errors import InputError
 
 MAX_PEOPLE = 2000
@@ -88,7 +88,7 @@ class PoseImage:
 def _limited(person: Person, limits: Limits) -> Person:
     """The person with zeros for points that were not found."""
     for part, limit in zip(person, (limits.body, limits.hand, limits.face, limits.body), strict=True):
-        part[~(np.isfinite(part).all(axis=-1) & (part[..., 2] > 0) & (part[..., 2] >= limit))] = 0
+        part[~(detected(part) & (part[..., 2] >= limit))] = 0
     return person
 
 

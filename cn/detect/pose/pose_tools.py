@@ -183,10 +183,10 @@ def _dwpose(value: Any) -> list[PoseImage] | None:
 
     def one(row: Any, field: str) -> Person:
         k = int(field.partition("[")[2][:-1])
-        places = [int(number(place, field)) for place in listed(row, field)[:18]]
-        if len(places) != 18 or any(place >= len(joints) for place in places):
+        places = [-1.0 if place is None else number(place, field) for place in listed(row, field)[:18]]
+        if len(places) != 18 or not all(place < len(joints) for place in places):
             raise InputError(f"{field} does not number 18 of {len(joints)} candidates")
-        body = np.array([joints[place] if place >= 0 else np.zeros(3) for place in places])
+        body = np.array([joints[int(place)] if place >= 0 else np.zeros(3) for place in places])
         # First all left hands, then all right ones.
         pair = np.stack([hands[k], hands[count + k]]) if hands else None
         return person(body, face=faces[k] if faces else None, hands=pair)
