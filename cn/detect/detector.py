@@ -37,6 +37,8 @@ class Detection:
     """The content of the sidecar file, written on request: text, or a gray image (h, w)."""
     warning: str | None = None
     """What may be wrong with the map."""
+    general_warnings: tuple[str, ...] = ()
+    """The same without what holds for this image only: warnings of many images are shown once each, counted."""
 
 
 class Detector(ABC):

@@ -221,7 +221,26 @@ class PoseFileSettings:
             metavar="SCORE",
             min=0,
             max=1,
-            default="none; but for files of OpenPose itself, its own limits for drawing (0.05, for hands 0.2)",
+            default="that below which the tool that wrote the file does not draw (OpenPose 0.05, hands 0.2, faces 0.4; "
+            "Ultralytics 0.25; MMPose 0.3; AlphaPose 0.4), none for other files",
+        ),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(
+            "For --from-json and --from-yolo: the images that the poses are of, for files that do not have their "
+            "sizes; found by their names, in sub-folders too.",
+            panel=METHOD_PANEL,
+            metavar="FOLDER",
+        ),
+    ] = None
+    image_id: Annotated[
+        str | None,
+        Option(
+            "For --from-json: draw only the image of a file that has this id or name (COCO, AlphaPose).",
+            panel=METHOD_PANEL,
+            metavar="ID",
+            default="all, a map for each",
         ),
     ] = None
 

@@ -196,8 +196,10 @@ def test_classes_of_the_same_color_give_a_warning(tmp_path):
     one = cn("detect", "coco", "in/a.png", "a.png", *words, "--json", cwd=tmp_path)
     assert json.loads(one.stdout)["found"] == {
         "classes": {"person": 0.5, "cow": 0.5},
+        "none": 0.0,
         "ambiguous": [["person", "bicycle"]],
         "recognized": 1.0,
+        "unknown_colors": [],
     }
     assert "person may be bicycle" in one.stderr
     both = cn("detect", "coco", "in", "out", *words, cwd=tmp_path)
@@ -205,6 +207,41 @@ def test_classes_of_the_same_color_give_a_warning(tmp_path):
     assert both.stderr.count("person may be bicycle, which share a color (2 images)") == 1
     clear = cn("detect", "ade20k", "in/a.png", "c.png", "--from-labels", "colors", cwd=tmp_path)
     assert clear.returncode == 3, "these are no colors of ADE20K"
+
+
+def test_a_color_that_is_not_in_the_palette_is_named(tmp_path):
+    """A label map edited in a paint program: 300 × 300 pixels with an object of 100 × 30 in a color of nobody."""
+    (tmp_path / "in").mkdir()
+    sky, tree, car = (ADE20K.id_of(name) for name in ("sky", "tree", "car"))
+    ids = np.full((300, 300), sky)
+    ids[150:] = tree
+    edited = paint(ids, ADE20K)
+    edited[100:200, 100:130] = (40, 70, 150)
+    for name in "ab":
+        images.write(tmp_path / "in" / f"{name}.png", edited)
+    words = ("--from-labels", "colors")
+    done = cn("detect", "seg", "in/a.png", "a.png", *words, "--ids", "ids", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "warning: in/a.png: 3.3 % has colors that are not in the palette of ADE20K (#284696: 3.3 %, nearest car at 72) "
+        "and became no class; --nearest takes the nearest\n"
+    )
+    found = json.loads(done.stdout)["found"]
+    # The color of a car is (0, 102, 200): √(40² + 32² + 50²) = 71.6.
+    assert found["unknown_colors"] == [{"hex": "#284696", "share": 0.0333, "nearest": "car", "distance": 71.6}]
+    assert (found["none"], found["recognized"]) == (0.0333, 0.9667)
+    assert found["classes"] == {"sky": 0.4833, "tree": 0.4833}
+    both = cn("detect", "seg", "in", "out", *words, cwd=tmp_path)
+    assert both.stderr.count("\n") == 2
+    assert "became no class; --json names them, and --nearest takes the nearest class (2 images)" in both.stderr
+    again = cn("detect", "seg", "in/a.png", "a.png", *words, "--nearest", cwd=tmp_path)
+    assert "other settings" in again.stderr
+    near = cn("detect", "seg", "in/a.png", "b.png", *words, "--nearest", "--ids", "ids", cwd=tmp_path)
+    assert (near.returncode, near.stderr) == (0, "")
+    ids[100:200, 100:130] = car
+    assert np.array_equal(the_map(tmp_path / "ids" / "b.png"), ids)
+    wrong = cn("detect", "seg", "in", "out", "--from-labels", "ids", "--nearest", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
 def test_painted_maps_of_a_folder_may_be_jpegs(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cn import images
 from cn.detect.pose import skeleton
@@ -177,6 +178,154 @@ def test_records_can_be_filtered_and_drawn_again(tmp_path):
     (tmp_path / "kept.jsonl").write_text("\n".join(lines))
     file = cn("detect", "pose", "kept.jsonl", "more", "--from-json", cwd=tmp_path)
     assert sorted(file.stdout.split()) == ["more/a.png", "more/b.png"], file.stderr
+
+
+def with_faces(path, count, hands=False):
+    """A file of `count` people with faces, and one whose points are all null; the faces (count, 70, 3)."""
+    rng = np.random.default_rng(0)
+    faces = np.concatenate([rng.uniform(20, 200, (count, 70, 2)), np.ones((count, 70, 1))], axis=2)
+    record = json.loads(poses(path, *[person()] * count).read_text())
+    for somebody, face in zip(record["people"], faces, strict=True):
+        somebody["face_keypoints_2d"] = face.ravel().tolist()
+        somebody["hand_left_keypoints_2d"] = face[:21].ravel().tolist() if hands else None
+    record["people"].append({"pose_keypoints_2d": [None] * 54, "face_keypoints_2d": [None] * 210})
+    path.write_text(json.dumps(record))
+    return faces
+
+
+def test_faces_are_drawn_on_request_and_kept_always(tmp_path):
+    faces = with_faces(tmp_path / "a.json", 2)
+    words = ("--from-json", "--keypoints", "k")
+    plain = cn("detect", "pose", "a.json", "a.png", *words, "--json", cwd=tmp_path)
+    assert plain.stderr == "warning: a.json: 2 faces are not drawn; --face draws them\n"
+    assert np.array_equal(images.read(tmp_path / "a.png"), skeleton.draw([person()] * 2, 256, 256))
+    assert json.loads(plain.stdout)["found"]["not_found"] == 1, "the person without points costs nobody anything"
+    kept = json.loads((tmp_path / "k" / "a.json").read_text())["people"]
+    assert np.allclose([somebody["face_keypoints_2d"] for somebody in kept], faces.reshape(2, -1))
+    drawn = cn("detect", "pose", "a.json", "a.png", *words, "--face", "--overwrite", cwd=tmp_path)
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    both = skeleton.draw([person()] * 2, 256, 256, faces=faces)
+    assert np.array_equal(images.read(tmp_path / "a.png"), both)
+    again = cn("detect", "pose", "k/a.json", "b.png", "--from-json", "--face", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert np.array_equal(images.read(tmp_path / "b.png"), both)
+    quiet = cn("detect", "pose", "a.json", "c.png", "--from-json", "--no-face", cwd=tmp_path)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    other = cn("detect", "pose", "a.json", "c.png", "--from-json", "--face", cwd=tmp_path)
+    assert "other settings" in other.stderr
+
+
+def test_faces_of_many_files_are_said_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    for count in (1, 2, 3):
+        with_faces(tmp_path / "in" / f"{count}.json", count)
+    done = cn("detect", "pose", "in", "out", "--from-json", cwd=tmp_path)
+    assert done.stderr == "out: 3 written\nwarning: faces are not drawn; --face draws them (3 images)\n"
+
+
+def test_hands_that_are_not_drawn_are_kept(tmp_path):
+    faces = with_faces(tmp_path / "a.json", 1, hands=True)
+    words = ("--from-json", "--no-hands", "--no-face", "--keypoints", "k")
+    assert cn("detect", "pose", "a.json", "a.png", *words, cwd=tmp_path).returncode == 0
+    (kept,) = json.loads((tmp_path / "k" / "a.json").read_text())["people"]
+    assert np.allclose(kept["hand_left_keypoints_2d"], faces[0, :21].ravel())
+
+
+def test_feet_are_kept(tmp_path):
+    points = np.column_stack([np.arange(25) + 20.0, np.full(25, 30.0), np.ones(25)])
+    record = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}], "canvas_width": 64, "canvas_height": 64}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    for source, folder in (("a.json", "k"), ("k/a.json", "l")):
+        words = ("--from-json", "--keypoints", folder, "--overwrite")
+        assert cn("detect", "pose", source, "a.png", *words, cwd=tmp_path).returncode == 0
+        (kept,) = json.loads((tmp_path / folder / "a.json").read_text())["people"]
+        assert kept["foot_keypoints_2d"] == points[19:25].ravel().tolist()
+        assert len(kept["pose_keypoints_2d"]) == 54
+
+
+def test_one_image_or_all_of_the_annotations_of_coco(tmp_path):
+    body = [value for x in range(17) for value in (10 * x + 20, 10 * x + 5, 2)]
+    photos = [{"id": n, "file_name": f"{n:012}.jpg", "width": 300, "height": 200} for n in (139, 285)]
+    annotations = [{"image_id": 139, "category_id": 1, "keypoints": body, "num_keypoints": 17}]
+    (tmp_path / "person.json").write_text(json.dumps({"images": photos, "annotations": annotations}))
+    done = cn("detect", "pose", "person.json", "out", "--from-json", "--on-empty", "skip", cwd=tmp_path)
+    assert done.stdout == "out/000000000139.png\n", done.stderr
+    one = cn("detect", "pose", "person.json", "one.png", "--from-json", "--image-id", "139", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    assert np.array_equal(images.read(tmp_path / "one.png"), images.read(tmp_path / "out" / "000000000139.png"))
+    assert info_of(tmp_path / "one.png").params["image_id"] == "139"
+    none = cn("detect", "pose", "person.json", "x.png", "--from-json", "--image-id", "7", cwd=tmp_path)
+    assert (none.returncode, none.stderr) == (3, "cn: person.json: has no image 7; it has 2: 139, 285\n")
+
+
+def test_sizes_are_taken_from_the_images(tmp_path):
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    Image.new("RGB", (80, 60)).save(tmp_path / "photos" / "a.png")
+    turned = Image.new("RGB", (80, 60))
+    turned.getexif()[0x0112] = 6
+    turned.save(tmp_path / "photos" / "sub" / "b.jpg", exif=turned.getexif())
+    (tmp_path / "in").mkdir()
+    line = "0 0.5 0.5 0.4 0.4 " + " ".join(f"0.{k + 10} 0.5 2" for k in range(17))
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.txt").write_text(f"{line}\n")
+    done = cn("detect", "pose", "in", "out", "--from-yolo", "--images", "photos", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sizes = {record["path"]: record["size"] for record in map(json.loads, done.stdout.splitlines())}
+    assert sizes == {"in/a.txt": [80, 60], "in/b.txt": [60, 80]}, "as seen, after rotation"
+    openpose = {"people": [{"pose_keypoints_2d": [30.0, 30.0, 0.9] * 25}]}
+    (tmp_path / "a_keypoints.json").write_text(json.dumps(openpose))
+    words = ("--from-json", "--images", "photos")
+    read = cn("detect", "pose", "a_keypoints.json", "a.png", *words, "--json", cwd=tmp_path)
+    assert json.loads(read.stdout)["size"] == [80, 60]
+    (tmp_path / "c.json").write_text(json.dumps(openpose))
+    missing = cn("detect", "pose", "c.json", "c.png", *words, cwd=tmp_path)
+    assert (missing.returncode, missing.stderr) == (
+        3,
+        "cn: photos: has no image called c; sizes are taken from the images there\n",
+    )
+    Image.new("RGB", (8, 6)).save(tmp_path / "photos" / "sub" / "a.jpg")
+    twice = cn("detect", "pose", "a_keypoints.json", "d.png", *words, cwd=tmp_path)
+    assert (twice.returncode, twice.stderr.count("\n")) == (3, 1)
+    assert "2 images are called a" in twice.stderr
+
+
+def test_a_canvas_that_the_file_has_or_that_cannot_be_right_is_said(tmp_path):
+    poses(tmp_path / "a.json", person())
+    own = cn("detect", "pose", "a.json", "a.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
+    assert own.stderr == ("warning: a.json: the file's own size of the canvas is used, not that of --canvas: 256×256\n")
+    (tmp_path / "b.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": [100.0, 40.0, 1.0] * 18}]}))
+    small = cn("detect", "pose", "b.json", "b.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
+    assert small.stderr == (
+        "warning: b.json: 18 of 18 points are outside of the canvas; is it the size of the image?\n"
+    )
+    half = [100.0, 40.0, 1.0] * 9 + [40.0, 40.0, 1.0] * 9
+    (tmp_path / "c.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": half}]}))
+    cropped = cn("detect", "pose", "c.json", "c.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
+    assert cropped.stderr == "", "a person who is cut by the edge is right"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--from-json", "--from-yolo"),
+        ("--from-json", "--canvas", "9x9", "--images", "."),
+        ("--face",),
+        ("--images", "."),
+        ("--image-id", "1"),
+        ("--from-yolo", "--method", "light"),
+    ],
+)
+def test_options_that_do_not_go_together(words, tmp_path):
+    poses(tmp_path / "a.json", person())
+    done = cn("detect", "pose", "a.json", "a.png", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_labels_of_yolo_given_as_json_are_told_how_to_be_read(tmp_path):
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    done = cn("detect", "pose", "a.txt", "a.png", "--from-json", "--canvas", "64x64", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.endswith("YOLO's labels are read with --from-yolo\n")
 
 
 def test_hands_of_a_file_can_be_left_out(tmp_path):

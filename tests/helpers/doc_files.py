@@ -84,7 +84,8 @@ def _depth() -> None:
 def _labels() -> None:
     """Label maps as ADE20K's challenge and COCO-Stuff publish them: `annotations/` and `stuffthingmaps/`."""
     rows = np.repeat(np.arange(SIDE, dtype=np.uint8)[:, None], SIDE, 1)
-    for folder, labels in (("annotations", rows + 1), ("stuffthingmaps", rows)):
+    # Of the first labels of COCO-Stuff, only 11 is not used.
+    for folder, labels in (("annotations", rows + 1), ("stuffthingmaps", rows % 11)):
         Path(folder).mkdir(exist_ok=True)
         images.write(Path(folder) / "a.png", labels)
 

@@ -38,8 +38,27 @@ FromJson = Annotated[
     typer.Option(
         "--from-json",
         help="The files are poses (.json or .jsonl of OpenPose, of a web UI's editor, of [b]--keypoints[/b] or "
-        "[b]--json[/b]): draw them. A file that describes several images gives a map for each.",
+        "[b]--json[/b], of COCO, AlphaPose, MMPose, DWPose, OpenPifPaf, Ultralytics): draw them. A file that describes "
+        "several images gives a map for each.",
         rich_help_panel=METHOD_PANEL,
+    ),
+]
+FromYolo = Annotated[
+    bool,
+    typer.Option(
+        "--from-yolo",
+        help="The files are YOLO's pose labels (.txt): draw them. They need [b]--images[/b] or [b]--canvas[/b].",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
+Face = Annotated[
+    bool | None,
+    typer.Option(
+        "--face/--no-face",
+        help="With --from-json: also draw the faces that a file has, as white dots, as ControlNet 1.1 does; the paper "
+        "did not. Default: no, with a warning where there are faces.",
+        rich_help_panel=POSE_PANEL,
+        show_default=False,
     ),
 ]
 Canvas = Annotated[
@@ -47,7 +66,7 @@ Canvas = Annotated[
     typer.Option(
         "--canvas",
         metavar="WIDTHxHEIGHT",
-        help="For --from-json: the size in pixels, if the file does not contain it.",
+        help="For --from-json and --from-yolo: the size in pixels, for files that do not contain it.",
         rich_help_panel=METHOD_PANEL,
     ),
 ]
@@ -98,8 +117,10 @@ def openpose(
     given: Given[BodySettings],
     poses: Given[PoseFileSettings],
     from_json: FromJson = False,
+    from_yolo: FromYolo = False,
     canvas: Canvas = None,
     hands: Hands = None,
+    face: Face = None,
     hand_weights: HandWeights = None,
     all_hand_scales: AllHandScales = False,
     scale: Scale = None,
@@ -113,14 +134,22 @@ def openpose(
     [b]--json[/b] each record holds the people in OpenPose's format; [b]--from-json[/b] draws such files, edited or
     from other tools.
     """
-    if from_json:
+    if from_json or from_yolo:
         _check_no_network(network.method or network.is_given or scale or hand_weights or all_hand_scales)
-        from cn.detect.pose.json_detector import PoseFileDetector
+        if from_json and from_yolo:
+            raise UsageError("--from-json and --from-yolo are two kinds of files; give one of them")
+        if canvas is not None and "images" in poses:
+            raise UsageError("--canvas and --images both give sizes; give one of them")
+        from cn.detect.pose.json_detector import JSON_SUFFIXES, YOLO_SUFFIXES, PoseFileDetector
 
-        from_file = PoseFileDetector(canvas=_canvas(canvas), hands=hands is not False, **given, **poses)
-        return Task(lambda: from_file, from_file.suffixes, keypoints)
+        from_file = PoseFileDetector(
+            canvas=_canvas(canvas), hands=hands is not False, face=face, yolo=from_yolo, **given, **poses
+        )
+        return Task(lambda: from_file, YOLO_SUFFIXES if from_yolo else JSON_SUFFIXES, keypoints)
     if canvas is not None or poses:
-        raise UsageError("--canvas and --min-score are for --from-json")
+        raise UsageError("--canvas, --images, --image-id and --min-score are for --from-json and --from-yolo")
+    if face is not None:
+        raise UsageError("--face is for --from-json: the networks find no faces")
     if not hands and (hand_weights is not None or all_hand_scales):
         raise UsageError("--hand-weights and --all-hand-scales are for --hands")
     chosen = network.chosen

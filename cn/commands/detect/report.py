@@ -52,7 +52,7 @@ class Tally:
         if outcome.status == "written":
             self.memory_failures = 0
             if outcome.message is not None:
-                self.warnings[outcome.message] += 1
+                self.warnings.update(outcome.general or (outcome.message,))
         if outcome.error is not None and not self.found.single:
             self.stopped = self._fatal(outcome.error)
 
@@ -102,6 +102,8 @@ class Tally:
             )
         for warning, count in self.warnings.most_common(_MAX_WARNINGS if not self.found.single else 0):
             console.warn(f"{warning} ({count} {'image' if count == 1 else 'images'})")
+        if not self.found.single and (more := len(self.warnings) - _MAX_WARNINGS) > 0:
+            console.warn(f"{more} other warnings; --json has them")
 
     def judge(self) -> None:
         """Raise the error for the exit code, if images failed."""

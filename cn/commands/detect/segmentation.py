@@ -21,6 +21,15 @@ Ids = Annotated[
         rich_help_panel=SEGMENTATION_PANEL,
     ),
 ]
+Nearest = Annotated[
+    bool,
+    typer.Option(
+        "--nearest",
+        help="For --from-labels colors: areas whose color is not in the palette become the class with the nearest "
+        "color. Default: no class, and a warning that names them.",
+        rich_help_panel=METHOD_PANEL,
+    ),
+]
 
 
 @shared
@@ -35,6 +44,7 @@ def ade20k(
             rich_help_panel=METHOD_PANEL,
         ),
     ] = None,
+    nearest: Nearest = False,
     ids: Ids = None,
     *,
     network: Ade20kNetworkOptions,
@@ -44,11 +54,12 @@ def ade20k(
     By a network, or from the dataset's own labels ([b]--from-labels[/b]). [b]cn detect palette ade20k[/b]
     prints the colors. With [b]--json[/b] each record contains the fraction of the image that each class has.
     """
+    _check_nearest(nearest, from_labels)
     if from_labels is not None:
         _check_no_network(network, given)
         from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
-        return Task(lambda: Ade20kLabels(from_labels), label_suffixes(from_labels), ids)
+        return Task(lambda: Ade20kLabels(from_labels, nearest=nearest), label_suffixes(from_labels), ids)
     return network_task("ade20k", network, given, sidecars=ids)
 
 
@@ -73,6 +84,7 @@ def coco(
             rich_help_panel=METHOD_PANEL,
         ),
     ] = None,
+    nearest: Nearest = False,
     ids: Ids = None,
     *,
     network: CocoNetworkOptions,
@@ -85,12 +97,18 @@ def coco(
     """
     if (panoptic_json is not None) != (from_labels == "panoptic"):
         raise UsageError("--from-labels panoptic and --panoptic-json FILE go together")
+    _check_nearest(nearest, from_labels)
     if from_labels is not None:
         _check_no_network(network, given)
         from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
-        return Task(lambda: CocoLabels(from_labels, panoptic_json), label_suffixes(from_labels), ids)
+        return Task(lambda: CocoLabels(from_labels, panoptic_json, nearest), label_suffixes(from_labels), ids)
     return network_task("coco", network, given, sidecars=ids)
+
+
+def _check_nearest(nearest: bool, layout: str | None) -> None:
+    if nearest and layout != "colors":
+        raise UsageError("--nearest is for --from-labels colors")
 
 
 def _check_no_network(network: NetworkOptions, given: Given[Any]) -> None:

@@ -1,6 +1,6 @@
 """The people in an image, from any network or file, and the paper's rule for images that show a person."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ class People(NamedTuple):
 
 @dataclass(frozen=True)
 class ImagePoses:
-    """The bodies and hands of the people in an image, and its size in pixels."""
+    """The bodies, hands, faces and feet of the people in an image, and its size in pixels."""
 
     people: NDArray[np.float64]
     """(n, 18, 3): x and y in pixels and a score, 0 where not found."""
@@ -32,6 +32,26 @@ class ImagePoses:
     """(n, 2, 21, 3): left and right, zeros for a missing hand."""
     height: int
     width: int
+    faces: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, skeleton.FACE_POINTS, 3)))
+    """(n, 70, 3), zeros for a missing face; by default all are missing."""
+    feet: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, skeleton.FOOT_POINTS, 3)))
+    """(n, 6, 3): big toe, small toe and heel, left and right; by default all are missing."""
+    not_found: int = 0
+    """How many further people a file lists, without a single point."""
+    warnings: tuple[tuple[str, str], ...] = ()
+    """What may be wrong with them, and the same without what holds for this image only."""
+
+    def __post_init__(self) -> None:
+        for name in ("faces", "feet"):
+            points = getattr(self, name)
+            if len(points) != len(self.people):
+                object.__setattr__(self, name, np.zeros((len(self.people), *points.shape[1:])))
+
+    def scaled(self, height: int, width: int) -> "ImagePoses":
+        """The same poses on a canvas of another size."""
+        factor = np.array([width / self.width, height / self.height, 1.0])
+        parts = {name: getattr(self, name) * factor for name in ("people", "hands", "faces", "feet")}
+        return replace(self, height=height, width=width, **parts)
 
 
 def shows_person(people: NDArray[np.floating], size: tuple[int, int], min_keypoints: float = PERSON_SHARE) -> bool:

@@ -9,9 +9,20 @@ from cn.detect.pose.people import PERSON_SHARE, ImagePoses, shows_person
 from cn.detect.settings import Style
 
 
-def openpose_detection(poses: ImagePoses, style: Style = "released", min_keypoints: float = PERSON_SHARE) -> Detection:
-    """The detection with skeletons of 18 joints; empty unless a person shows this fraction of the keypoints."""
-    pose_map = skeleton.draw(poses.people, poses.height, poses.width, style, poses.hands)
+def openpose_detection(
+    poses: ImagePoses,
+    style: Style = "released",
+    min_keypoints: float = PERSON_SHARE,
+    *,
+    hands: bool = True,
+    face: bool = False,
+) -> Detection:
+    """The detection with skeletons of 18 joints; empty unless a person shows this fraction of the keypoints.
+
+    `hands` and `face` say whether those that there are are drawn; the record and the sidecar file have all points.
+    """
+    drawn_hands, drawn_faces = poses.hands if hands else None, poses.faces if face else None
+    pose_map = skeleton.draw(poses.people, poses.height, poses.width, style, drawn_hands, drawn_faces)
     return pose_detection(poses, pose_map, min_keypoints)
 
 

@@ -40,6 +40,10 @@ HAND_COLORS: tuple[tuple[int, int, int], ...] = (
 )
 
 HAND_POINTS, HAND_DOT, BONE_WIDTH = 21, (0, 0, 255), 2
+FACE_POINTS, FACE_DOT, FACE_RADIUS = 70, (255, 255, 255), 3
+FOOT_POINTS = 6
+"""Of both feet. No style draws them."""
+
 STICK_WIDTH = 4
 JOINT_RADIUS = 4
 LIMB_OPACITY = 0.6
@@ -57,6 +61,7 @@ def draw(
     width: int,
     style: Style = "released",
     hands: Keypoints | Sequence[Keypoints] | None = None,
+    faces: Keypoints | Sequence[Keypoints] | None = None,
 ) -> Canvas:
     """Skeletons on black: uint8 (height, width, 3) RGB.
 
@@ -66,18 +71,20 @@ def draw(
     opacity. "v1.1" draws limbs at 60 % brightness, with each person's joints on top of them.
     The line width does not depend on the size of the canvas: the checkpoints were trained with 4-pixel joints at 512.
     `hands` is (n, 2, 21, 3), the left and the right hand of each person: drawn over all bodies in the released style,
-    else each over its own body.
+    else each over its own body. `faces` is (n, 70, 3), drawn after the hands, as white dots; the paper drew none.
     """
     bodies = np.asarray(people, np.float64).reshape(-1, len(JOINTS), 3)
     pairs = np.zeros((len(bodies), 2, HAND_POINTS, 3)) if hands is None else np.asarray(hands, np.float64)
     pairs = pairs.reshape(len(bodies), 2, HAND_POINTS, 3)
+    heads = np.zeros((len(bodies), FACE_POINTS, 3)) if faces is None else np.asarray(faces, np.float64)
     canvas = np.zeros((height, width, 3), np.uint8)
     if style == "v1.1":
-        for body, pair in zip(bodies, pairs, strict=True):
+        for body, pair, head in zip(bodies, pairs, heads, strict=True):
             for limb, polygon in _limbs(body):
                 cv2.fillConvexPoly(canvas, polygon, [int(channel * LIMB_OPACITY) for channel in COLORS[limb]])
             _draw_joints(canvas, body[None])
             _draw_hands(canvas, pair)
+            _draw_faces(canvas, head[None])
         return canvas
     _draw_joints(canvas, bodies)
     # Limb by limb over all people: the order is visible where bodies overlap.
@@ -85,6 +92,7 @@ def draw(
     for limb, polygon in in_order:
         _blend(canvas, polygon, COLORS[limb])
     _draw_hands(canvas, pairs.reshape(-1, HAND_POINTS, 3))
+    _draw_faces(canvas, heads)
     return canvas
 
 
@@ -127,6 +135,16 @@ def _draw_hands(canvas: Canvas, hands: Keypoints) -> None:
         for point in points:
             if point:
                 cv2.circle(canvas, point, JOINT_RADIUS, HAND_DOT, thickness=-1)
+
+
+def _draw_faces(canvas: Canvas, faces: Keypoints) -> None:
+    """All points of the faces (n, 70, 3) as white dots, in place (draw_facepose of ControlNet 1.1).
+
+    Points in the first row or column, or beyond, count as missing, as in the release.
+    """
+    for face in faces:
+        for x, y, _ in face[detected(face) & (face[:, :2] >= 1).all(axis=-1)]:
+            cv2.circle(canvas, (int(x), int(y)), FACE_RADIUS, FACE_DOT, thickness=-1)
 
 
 def _limbs(body: Keypoints) -> Iterator[tuple[int, NDArray[np.int32]]]:

@@ -49,6 +49,8 @@ class Outcome:
     """The number of the frame, where frames of a file become maps."""
     frames: int | None = None
     """How many frames, or pages, the file has, if that is known and more than one."""
+    general: tuple[str, ...] = ()
+    """The warnings of `message` as they are said once for many images, where that differs."""
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -206,7 +208,9 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, 
         return failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    return Outcome(job.source, job.output, "written", taken, size, found, warning or pipeline.map_warning(detection))
+    general = () if warning else detection.general_warnings
+    warning = warning or pipeline.map_warning(detection)
+    return Outcome(job.source, job.output, "written", taken, size, found, warning, general=general)
 
 
 def _joined(warnings: Iterable[object]) -> str | None:

@@ -20,12 +20,16 @@ from cn.detect.segmentation import labels, networks
 from cn.detect.segmentation.color_matching import ColorMatch
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.segmentation.panoptic import PanopticLabels
+from cn.detect.segmentation.unknown_colors import UnknownColor
 from cn.detect.settings import Ade20kSettings, CocoSettings
 
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
-MATCHED_WITHOUT_WARNING = 0.9
-"""Colored maps with a smaller fraction of pixels in a color of the palette get a warning."""
+NAMED_COLORS, RECORDED_COLORS = 3, 10
+"""How many unknown colors of a map the warning names, and how many the record holds."""
+
+SCATTERED = 0.002
+"""From this fraction of the image on, colors that form no areas are said."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class LabelDetector(WithoutNetwork):
     """One of `labels.READERS` of the kind, "colors" (maps in the colors of the palette) or, for coco, "panoptic"."""
     panoptic: str | None = None
     """COCO's panoptic_*.json, for the layout "panoptic"."""
+    nearest: bool = False
+    """For the layout "colors": whether other colors become the class with the nearest color, instead of none."""
 
     @property
     def uses_threads(self) -> bool:
@@ -77,22 +83,29 @@ class LabelDetector(WithoutNetwork):
         return self.layout == "panoptic"
 
     def read(self, path: str, part: int = 0) -> Any:
-        """Ids (h, w), 255 for none; for colored maps, the result of `labels.read_palette_image`."""
+        """For colored maps, the result of `labels.read_palette_image`; else ids (h, w), 255 for none, and a warning."""
         if self.layout == "panoptic":
             assert self.panoptic is not None
-            return _panoptic(self.panoptic, files.stamp(self.panoptic)).read(path)
+            return _panoptic(self.panoptic, files.stamp(self.panoptic)).read(path), None
         if self.layout == "colors":
-            return labels.read_palette_image(path, PALETTES[self.kind])
-        return labels.READERS[self.kind][self.layout](path)
+            return labels.read_palette_image(path, PALETTES[self.kind], self.nearest)
+        ids = labels.READERS[self.kind][self.layout](path)
+        return ids, labels.warning(path, self.kind, self.layout, ids)
 
     def info(self, key: str) -> ConditionInfo:
-        settings = {"method": "from-labels", "layout": self.layout}
+        settings: dict[str, Any] = {"method": "from-labels", "layout": self.layout}
+        settings |= {"nearest": True} if self.nearest else {}
         settings |= {"panoptic": os.path.basename(self.panoptic)} if self.panoptic is not None else {}
         return self.condition_info("dataset labels", settings)
 
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         palette = PALETTES[self.kind]
-        return [_matched(x, palette) if isinstance(x, ColorMatch) else colored(x, palette) for x in images]
+        return [
+            _matched(read, palette, self.nearest)
+            if isinstance(read, ColorMatch)
+            else replace(colored(read[0], palette), warning=read[1])
+            for read in images
+        ]
 
 
 def label_suffixes(layout: str) -> frozenset[str]:
@@ -113,22 +126,49 @@ class CocoLabels(LabelDetector):
 
 
 def colored(ids: NDArray[np.uint8], palette: Palette) -> Detection:
-    """The detection of ids (h, w), with the fraction of the image that each class has, the largest first."""
+    """The detection of ids (h, w), with the fraction of the image that each class has, the largest first, and none."""
     counts = np.bincount(ids.ravel(), minlength=NONE + 1)
     order = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] and number != NONE]
     shares = {palette.name_of(number): round(counts[number] / ids.size, 4) for number in order}
-    return Detection(paint(ids, palette), {"classes": shares}, not order, ids)
+    found = {"classes": shares, "none": round(counts[NONE] / ids.size, 4)}
+    return Detection(paint(ids, palette), found, not order, ids)
 
 
-def _matched(match: ColorMatch, palette: Palette) -> Detection:
-    """The detection of a colored map, with warnings for ambiguous and unmatched colors."""
+def _matched(match: ColorMatch, palette: Palette, nearest: bool) -> Detection:
+    """The detection of a colored map, with warnings for ambiguous and unknown colors."""
     detection = colored(match.ids, palette)
     groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(match.ids)]
     warnings = [f"{first} may be {' or '.join(others)}, which share a color" for first, *others in groups]
-    if match.matched < MATCHED_WITHOUT_WARNING:
-        warnings.append(f"{100 * (1 - match.matched):.0f} % of the non-black pixels have no color of {palette.name}")
-    found = {**detection.found, "ambiguous": groups, "recognized": round(match.matched, 4)}
-    return replace(detection, found=found, warning="; ".join(warnings) or None)
+    general = list(warnings)
+    if match.unknown and not nearest:
+        share = 100 * sum(color.share for color in match.unknown)
+        named = ", ".join(_named(color, palette) for color in match.unknown[:NAMED_COLORS])
+        more = len(match.unknown) - NAMED_COLORS
+        others = f" and {more} more" if more > 0 else ""
+        what = f"colors that are not in the palette of {palette.name}"
+        warnings.append(f"{share:.2g} % has {what} ({named}{others}) and became no class; --nearest takes the nearest")
+        general.append(f"{what} became no class; --json names them, and --nearest takes the nearest class")
+    if match.scattered >= SCATTERED:
+        what = f"scattered colors that are not in the palette of {palette.name}; is a part of it a photograph?"
+        warnings.append(f"{100 * match.scattered:.2g} % has {what}")
+        general.append(f"some have {what}")
+    unknown = [
+        {
+            "hex": c.hex,
+            "share": round(c.share, 4),
+            "nearest": palette.name_of(c.nearest),
+            "distance": round(c.distance, 1),
+        }
+        for c in match.unknown[:RECORDED_COLORS]
+    ]
+    found = {**detection.found, "ambiguous": groups, "recognized": round(match.matched, 4), "unknown_colors": unknown}
+    return replace(detection, found=found, warning="; ".join(warnings) or None, general_warnings=tuple(general))
+
+
+def _named(color: UnknownColor, palette: Palette) -> str:
+    """A color as a warning names it."""
+    name = "black" if color.nearest == NONE else palette.name_of(color.nearest)
+    return f"{color.hex}: {100 * color.share:.2g} %, nearest {name} at {color.distance:.0f}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,18 +5,19 @@ of COCO-Stuff, 116 have their own category; 17 categories merge 43 classes, and 
 category is named after ("tree-merged" → tree, not branch, bush or leaves); 12 classes were removed.
 """
 
-import json
 import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cn import errors
 from cn.detect.segmentation import palette_coco
 from cn.detect.segmentation.labels import read_color_codes
 from cn.detect.segmentation.palettes import COCO_STUFF, NONE, ids_of_coco_labels
 from cn.errors import InputError
 from cn.files import reason
+from cn.json_text import parse_json
 
 _CATEGORIES = 200
 
@@ -84,11 +85,11 @@ def _small(value: dict[str, Any]) -> Any:
 
 def _load(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file, object_hook=_small)
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         raise InputError("no such file", path=path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {reason(error)}", path=path) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"invalid JSON ({str(error).splitlines()[0]})", path=path) from error
+    with errors.about(path):
+        return parse_json(data, object_hook=_small)

@@ -56,9 +56,9 @@ def test_no_name_leads_out_of_the_output_folder():
 
 
 def test_long_numbers_and_other_encodings_are_refused():
-    with pytest.raises(InputError, match=r"p: holds a number with too many digits$"):
+    with pytest.raises(InputError, match=r"p: invalid JSON: it holds a number with too many digits$"):
         parse('{"people": [], "canvas_width": ' + "9" * 5000 + "}", "p")
-    with pytest.raises(InputError, match="p: is not UTF-8"):
+    with pytest.raises(InputError, match="p: is UTF-16; save it as UTF-8"):
         parse(json.dumps(image_record(random_body())).encode("utf-16"), "p")
 
 
@@ -73,7 +73,7 @@ def changed(change):
     [
         ("", "p: invalid JSON: Expecting value"),
         ("{", "p: invalid JSON"),
-        ("[" * 100_000, "p: is nested too deeply"),
+        ("[" * 100_000, "p: invalid JSON: it is nested too deeply"),
         ("[]", "p: is an empty list"),
         ("3", 'p: is a number, where an image is an object with "people"'),
         ('["a"]', r"p\[0\]: is a string, where"),
@@ -101,7 +101,7 @@ def changed(change):
             r"p: people\[0\]\.hand_left_keypoints_2d has 60 numbers, where x, y and score of 21 points",
         ),
         (
-            changed(lambda p: p["people"][0]["pose_keypoints_2d"].__setitem__(5, float("nan"))),
+            changed(lambda p: p["people"][0]["pose_keypoints_2d"].__setitem__(5, float("inf"))),
             r"p: people\[0\]\.pose_keypoints_2d\[5\] is not a finite number",
         ),
         (
@@ -111,10 +111,6 @@ def changed(change):
         (
             changed(lambda p: p["people"][0]["pose_keypoints_2d"].__setitem__(7, True)),
             r"p: people\[0\]\.pose_keypoints_2d\[7\] is true or false, not a number",
-        ),
-        (
-            changed(lambda p: p["people"][0]["pose_keypoints_2d"].__setitem__(7, None)),
-            r"p: people\[0\]\.pose_keypoints_2d\[7\] is null, not a number",
         ),
     ],
 )  # fmt: skip
@@ -129,7 +125,7 @@ def test_files(tmp_path):
     path.write_text("\ufeff" + json.dumps(image_record(random_body())), encoding="utf-8")
     assert np.array_equal(only(read(path)).people[0], random_body())
     path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(InputError, match=r"poses\.json: is not UTF-8"):
+    with pytest.raises(InputError, match=r"poses\.json: is UTF-16"):
         read(path)
     with pytest.raises(InputError, match=r"missing\.json: cannot be read: No such file"):
         read(tmp_path / "missing.json")

@@ -91,7 +91,7 @@ def test_points_that_openpose_did_not_detect_are_dropped_unless_requested():
 
 
 def test_too_many_people_are_refused(monkeypatch):
-    monkeypatch.setattr("cn.detect.pose.json_format.MAX_PEOPLE", 2)
+    monkeypatch.setattr("cn.detect.pose.pose_images.MAX_PEOPLE", 2)
     assert len(only(parse(json.dumps(image_record(random_body(), random_body())), "p")).people) == 2
     with pytest.raises(InputError, match="p: has 3 people"):
         parse(json.dumps(image_record(random_body(), random_body(), random_body())), "p")

@@ -40,6 +40,23 @@ def alone(*joints: int) -> np.ndarray:
     return body
 
 
+def test_faces_are_white_dots_of_radius_3_drawn_last():
+    """draw_facepose of ControlNet 1.1: a filled circle for each point, none in the first row or column."""
+    face = np.zeros((70, 3))
+    face[0], face[5], face[69] = (100.9, 50.2, 0.5), (0.5, 20, 1), (30, 40, 1)
+    expected = np.zeros((200, 200, 3), np.uint8)
+    for center in ((100, 50), (30, 40)):
+        cv2.circle(expected, center, 3, (255, 255, 255), thickness=-1)
+    for style in ("released", "v1.1"):
+        nobody = np.zeros((1, 18, 3))
+        assert np.array_equal(skeleton.draw(nobody, 200, 200, style, faces=face[None]), expected)
+        body = np.zeros((1, 18, 3))
+        body[0, 0] = (100, 50, 1)
+        drawn = skeleton.draw(body, 200, 200, style, faces=face[None])
+        assert (drawn[50, 98:103] == 255).all(), "over the joint"
+        assert drawn[50, 96].tolist() == [255, 0, 0]
+
+
 def test_the_tables_are_the_published_ones():
     assert [[a + 1, b + 1] for a, b in skeleton.LIMBS] == PUBLISHED_LIMBS
     assert list(skeleton.COLORS) == PUBLISHED_COLORS

@@ -1,6 +1,7 @@
 """Label maps of the datasets: what each number means, and what is refused."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -110,13 +111,67 @@ def test_what_is_no_map_of_the_full_release_is_refused(tmp_path):
 
 
 def test_coco_stuff_counts_182_labels(tmp_path):
-    read = read_cocostuff(gray(tmp_path / "m.png", [0, 10, 12, 91, 181, 255, 11]))
+    read = read_cocostuff(gray(tmp_path / "m.png", [0, 10, 12, 91, 181, 255]))
     assert [COCO_STUFF.names[i] if i != NONE else None for i in read[0]] == [
-        "person", "fire hydrant", "stop sign", "banner", "wood", None, None
+        "person", "fire hydrant", "stop sign", "banner", "wood", None
     ]  # fmt: skip
     for number in (182, 254):
         with pytest.raises(InputError, match=rf"m\.png.*number {number}.*0\.\.181"):
             read_cocostuff(gray(tmp_path / "m.png", [0, number]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "numbers", "what"),
+    [
+        ("ade20k", "ids", [0, 7, 150], "number 150 (33 % of the image), but .*: --from-labels challenge"),
+        ("ade20k", "ids", [0, 151, 154, 154], "number 151 and 1 more that are no class (75 % of the image), but"),
+        ("ade20k", "challenge", [1, 2, 255, 3], "number 255 (25 % of the image), but .*: --from-labels ids"),
+        ("coco", "ids", [0, 171], "number 171 (50 % of the image), but .*: --from-labels stuffthingmaps"),
+        ("coco", "stuffthingmaps", [11, 12], "number 11 (50 % of the image), but .*: --from-labels ids"),
+    ],
+)
+def test_what_is_no_class_is_counted_and_may_be_of_another_layout(tmp_path, kind, layout, numbers, what):
+    pattern = re.escape(what).replace(r"\.\*", ".*")
+    with pytest.raises(InputError, match=pattern) as caught:
+        labels.READERS[kind][layout](gray(tmp_path / "m.png", numbers))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "layout", "said"),
+    [
+        ("challenge", "ids", "the file's own colors are those of --from-labels challenge, not ids"),
+        ("ids", "challenge", "the file's own colors are those of --from-labels ids, not challenge"),
+        ("challenge", "challenge", None),
+        ("ids", "ids", None),
+        ("other", "ids", None),
+    ],
+)
+def test_a_file_whose_own_colors_fit_another_layout_is_noticed(tmp_path, written, layout, said):
+    """Nothing else tells plain ids from those of the challenge, which are one higher."""
+    colors = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
+    if written != "other":
+        colors[:151] = np.vstack([[0, 0, 0], ADE20K.colors]) if written == "challenge" else [*ADE20K.colors, [9, 9, 9]]
+    image = Image.fromarray(np.array([[3, 5], [20, 21]], np.uint8), "P")
+    image.putpalette(colors.tobytes())
+    image.save(tmp_path / "m.png")
+    ids = labels.READERS["ade20k"][layout](tmp_path / "m.png")
+    assert labels.warning(tmp_path / "m.png", "ade20k", layout, ids) == said
+
+
+def test_maps_of_parts_are_said_to_be_such(tmp_path):
+    path = saved(tmp_path / "x_parts_1.png", np.zeros((4, 4, 3), np.uint8))
+    ids = read_ade20k_full(path)
+    assert "parts of objects" in (labels.warning(path, "ade20k", "full", ids) or "")
+    assert labels.warning(tmp_path / "x_seg.png", "ade20k", "full", ids) is None
+
+
+def test_gray_numbers_are_no_colors(tmp_path):
+    for numbers in ([0, 1, 2], [3, 12, 255], [0, 4, 5, 150]):
+        with pytest.raises(InputError, match=r"is gray, with the values .*numbers of classes, not colors; choose"):
+            read_palette_image(gray(tmp_path / "m.png", numbers), ADE20K)
+    wall = saved(tmp_path / "wall.png", paint(np.array([[0, 0], [255, 0]]), ADE20K))
+    assert read_palette_image(wall, ADE20K).ids.tolist() == [[0, 0], [255, 0]], "the color of walls is gray, too"
 
 
 @pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
@@ -136,13 +191,15 @@ def test_a_photograph_is_no_painted_map(tmp_path):
 
 
 def test_what_is_far_from_any_color_of_the_palette_has_no_class(tmp_path):
-    """Thin seams, as JPEG makes them, are closed; areas are not filled from their neighbors."""
+    """Areas are not filled from their neighbors, but named."""
     painted = paint(np.full((100, 100), ADE20K.id_of("wall")), ADE20K)
     painted[:40], painted[70:76] = 255, 255
     read = read_palette_image(saved(tmp_path / "m.png", painted), ADE20K)
-    assert (read.ids[:32] == NONE).all()
-    assert (read.ids[40:] == ADE20K.id_of("wall")).all()
+    expected = np.full((100, 100), ADE20K.id_of("wall"))
+    expected[:40], expected[70:76] = NONE, NONE
+    assert np.array_equal(read.ids, expected)
     assert read.matched == pytest.approx(0.54)
+    assert [(color.hex, color.share) for color in read.unknown] == [("#ffffff", 0.46)]
 
 
 @pytest.mark.parametrize("palette", [ADE20K, COCO_STUFF], ids=lambda p: p.name)
