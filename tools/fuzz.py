@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import fuzz_inputs
 import fuzz_workers
+from fuzz_inputs import Bounds
 from fuzz_readers import Reader, readers
-from fuzz_workers import Bounds, Tally
+from fuzz_workers import Tally
 
 _SHOWN = 3
 """Of faults that look alike, so many are printed and kept."""
@@ -27,7 +29,7 @@ def table(tallies: Mapping[str, Tally]) -> str:
     total = Tally()
     for tally in tallies.values():
         total.add(tally)
-    rows = [("reader", "inputs", "accepted", "refused", "faults", "slowest (ms)", "peak (MB)")]
+    rows: list[tuple[str, ...]] = [("reader", "inputs", "accepted", "refused", "faults", "slowest (ms)", "peak (MB)")]
     for name, tally in {**tallies, "all": total}.items():
         counts = (tally.inputs, tally.accepted, tally.refused, tally.faults)
         rows.append((name, *(f"{count:,}" for count in counts), f"{tally.slowest:.0f}", f"{tally.peak:.0f}"))
@@ -39,7 +41,8 @@ def table(tallies: Mapping[str, Tally]) -> str:
 
 def run(chosen: list[Reader], inputs: int, seed: int, jobs: int, bounds: Bounds, keep: Path | None) -> dict[str, Tally]:
     """Feed `inputs` inputs, divided equally among the readers."""
-    tallies = {reader.name: Tally() for reader in chosen}
+    rows = {reader.name: reader for reader in chosen}
+    tallies = {name: Tally() for name in rows}
     alike: Counter[tuple[str, str]] = Counter()
     for name, tally, found in fuzz_workers.results(chosen, inputs, seed, jobs, bounds):
         tallies[name].add(tally)
@@ -51,7 +54,7 @@ def run(chosen: list[Reader], inputs: int, seed: int, jobs: int, bounds: Bounds,
                 continue
             print(fault.line(seed), flush=True)
             if keep is not None:
-                print(f"  {fuzz_workers.kept(keep, fault, chosen, seed)}", flush=True)
+                print(f"  {fuzz_inputs.kept(keep, rows[name], seed, fault.number)}", flush=True)
     for (name, what), count in alike.items():
         if count > _SHOWN:
             print(f"{count - _SHOWN} more faults of {name}: {what} …")
@@ -65,7 +68,8 @@ def replay(path: Path, everything: list[Reader], bounds: Bounds) -> int:
     )
     if reader is None or not path.is_dir():
         raise SystemExit(f"{path}: is not a folder that --keep wrote: its name begins with the reader's")
-    what, detail = fuzz_workers.verdict(reader, path, bounds)
+    fuzz_workers.limit_memory(bounds)
+    what, detail = fuzz_inputs.verdict(reader, path, bounds)
     print(f"{what}: {detail}" if detail else what)
     return int(what == "fault")
 
@@ -98,7 +102,7 @@ def main() -> int:
         return 0
     if options.inputs < 1 or options.jobs < 1:
         parser.error("--inputs and --jobs are at least 1")
-    if refused := list(fuzz_workers.refused_seeds(chosen, bounds)):
+    if refused := list(fuzz_inputs.refused_seeds(chosen, bounds)):
         print("\n".join(refused))
         return 1
     tallies = run(chosen, options.inputs, options.seed, options.jobs, bounds, options.keep)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import fuzz_images
 import fuzz_seeds as seeds
 import numpy as np
 from fuzz_seeds import Seed
@@ -49,7 +50,8 @@ def _files(files: Mapping[str, bytes], suffix: str = "") -> tuple[Seed, ...]:
 
 def _input(folder: Path) -> str:
     """The path of a seed's only file."""
-    return str(next(path for path in folder.iterdir() if path.stem == "input" and path.suffix != ".yaml"))
+    found = (path for path in folder.iterdir() if path.stem == "input" and path.suffix != ".yaml")
+    return str(next(found, folder / "input"))
 
 
 def _image(folder: Path) -> None:
@@ -86,8 +88,8 @@ def _all(calls: Iterable[Callable[[], object]]) -> None:
 
 def _labels(folder: Path) -> None:
     path = _input(folder)
-    readers = [read for kind in labels.READERS.values() for read in kind.values()]
-    _all(partial(read, path) for read in (*readers, partial(labels.read_palette_image, palette=palettes.ADE20K)))
+    calls = [partial(read, path) for kind in labels.READERS.values() for read in kind.values()]
+    _all([*calls, partial(labels.read_palette_image, path, palettes.ADE20K)])
 
 
 def _panoptic(folder: Path) -> None:
@@ -116,14 +118,16 @@ def _run(folder: Path) -> None:
 
 def readers() -> list[Reader]:
     """All readers, in the order of the table."""
-    rows = [Reader(name, _files(files, f".{name.replace(' ', '')}"), _image) for name, files in seeds.images().items()]
-    colors = _files({**seeds.images()["png"], **seeds.images()["tiff"]}, ".png")
+    rows = [
+        Reader(name, _files(files, f".{name.replace(' ', '')}"), _image) for name, files in fuzz_images.images().items()
+    ]
+    colors = _files({**fuzz_images.images()["png"], **fuzz_images.images()["tiff"]}, ".png")
     poses = _files(seeds.poses(), ".json")
     pickles = _files(seeds.torch_files(), ".ckpt")
     both = ("native", "ldm", "diffusers")
     return [
         *rows,
-        Reader("numbers", _files(seeds.numbers()), _numbers, colors),
+        Reader("numbers", _files(fuzz_images.numbers()), _numbers, colors),
         Reader("labels", _files(seeds.labels()), _labels, colors),
         Reader("panoptic", (seeds.panoptic(),), _panoptic, mutable=("json",)),
         Reader("condition", _files({"": seeds.condition()}, ".png"), _image),

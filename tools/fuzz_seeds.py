@@ -1,9 +1,7 @@
 """Small valid files of every format that cn reads, which the fuzzer damages. The same on every call."""
 
 import argparse
-import contextlib
 import functools
-import importlib
 import io
 import json
 import pickle
@@ -15,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from fuzz_images import colors, images, npy, saved, text_chunks
+from PIL import Image
 
 from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.read.contents import Contents
@@ -24,7 +23,6 @@ from cn.checkpoints.write.plan import plan
 from cn.checkpoints.write.writer import write_conversion
 from cn.conditions import ConditionInfo
 from cn.detect.segmentation import palettes
-from cn.images import pixel_values
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 from cn.sample import png_metadata
 from cn.sample.request import Condition, SampleRequest
@@ -41,134 +39,9 @@ _SMALL = ModelConfig(
 )
 
 
-def _colors(height: int = 9, width: int = 12) -> np.ndarray:
-    return (np.arange(height * width * 3, dtype=np.uint32) * 37 % 256).astype(np.uint8).reshape(height, width, 3)
-
-
-def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _text(**chunks: str) -> PngImagePlugin.PngInfo:
-    info = PngImagePlugin.PngInfo()
-    for name, value in chunks.items():
-        info.add_text(name, value)
-    info.add_itxt("note", "é", zip=True)
-    info.add_text("long", "a" * 300, zip=True)
-    return info
-
-
-@functools.cache
-def images() -> Mapping[str, Mapping[str, bytes]]:
-    """Format → files."""
-    rgb = Image.fromarray(_colors())
-    alpha, palette, gray = rgb.convert("RGBA"), rgb.quantize(7), rgb.convert("L")
-    alpha.putalpha(gray)
-    deep = Image.fromarray(np.arange(108, dtype=np.uint16).reshape(9, 12) * 600)
-    real = Image.fromarray(np.linspace(0, 9, 108, dtype=np.float32).reshape(9, 12))
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "a photograph"
-    more = {"save_all": True, "append_images": [rgb.rotate(90), rgb.rotate(180)]}
-    ways = {"RGB": rgb, "RGBA": alpha, "P": palette, "L": gray, "1": gray.convert("1"), "LA": alpha.convert("LA")}
-    found: dict[str, dict[str, bytes]] = {
-        "png": {mode: _saved(image, "PNG", pnginfo=_text(a="b"), exif=exif) for mode, image in ways.items()}
-        | {"16 bits": _saved(deep, "PNG"), "animated": _saved(rgb, "PNG", **more)},
-        "jpeg": {mode: _saved(rgb.convert(mode), "JPEG", exif=exif) for mode in ("RGB", "L", "CMYK")}
-        | {"progressive": _saved(rgb, "JPEG", progressive=True, icc_profile=bytes(200))}
-        | {"several": _saved(rgb, "MPO", save_all=True, append_images=[rgb])},
-        "tiff": {
-            f"{mode} {way}": _saved(image, "TIFF", compression=way)
-            for mode, image in ways.items()
-            for way in (None, "tiff_lzw", "tiff_adobe_deflate", "packbits")
-        }
-        | {"jpeg": _saved(rgb, "TIFF", compression="jpeg"), "fax": _saved(ways["1"], "TIFF", compression="group4")}
-        | {"16 bits": _saved(deep, "TIFF"), "float": _saved(real, "TIFF"), "pages": _saved(rgb, "TIFF", **more)},
-        "webp": {"lossy": _saved(alpha, "WEBP", exif=exif), "lossless": _saved(alpha, "WEBP", lossless=True)}
-        | {"animated": _saved(rgb, "WEBP", **more)},
-        "gif": {"still": _saved(palette, "GIF"), "animated": _saved(rgb, "GIF", **more)},
-        "bmp": {mode: _saved(ways[mode], "BMP") for mode in ("RGB", "RGBA", "P", "1")},
-        "jpeg 2000": {
-            "RGB": _saved(rgb, "JPEG2000"),
-            "RGBA": _saved(alpha, "JPEG2000"),
-            "16 bits": _saved(deep, "JPEG2000"),
-        },
-        "ppm": {"P6": _saved(rgb, "PPM"), "P5": _saved(gray, "PPM"), "P4": _saved(ways["1"], "PPM")}
-        | {"P3": b"P3\n# text\n2 1\n255\n1 2 3 4 5 6\n", "P2": b"P2 2 1 65535 1 70\n", "Pf": pfm()["gray"]},
-        "tga": {"plain": _saved(rgb, "TGA"), "packed": _saved(alpha, "TGA", compression="tga_rle")},
-        "ico": {"sizes": _saved(alpha.resize((32, 32)), "ICO", sizes=[(16, 16), (32, 32)])},
-    }
-    for name, kind, plugin in (("avif", "AVIF", ""), ("heic", "HEIF", "pillow_heif"), ("jpeg xl", "JXL", "pillow_jxl")):
-        with contextlib.suppress(ImportError, KeyError, OSError):
-            if plugin == "pillow_heif":
-                importlib.import_module(plugin).register_heif_opener()
-            elif plugin:
-                importlib.import_module(plugin)
-            found[name] = {"RGB": _saved(rgb.resize((32, 24)), kind), "RGBA": _saved(alpha.resize((32, 24)), kind)}
-    return found
-
-
-def pfm() -> Mapping[str, bytes]:
-    numbers = np.linspace(0, 9, 36, dtype="<f4").tobytes()
-    return {"gray": b"Pf\n6 6\n-1.0\n" + numbers, "color": b"PF\n3 4\n-1.0\n" + numbers}
-
-
-def _npy(array: np.ndarray, **options: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, **options)
-    return file.getvalue()
-
-
-def _npz(save: Any, **arrays: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    save(file, **arrays)
-    return file.getvalue()
-
-
-@functools.cache
-def numbers() -> Mapping[str, bytes]:
-    """Files with one number per pixel, by a name that ends with their suffix."""
-    depth = np.linspace(0, 9, 108, dtype=np.float32).reshape(9, 12)
-    found = {
-        "float.npy": _npy(depth),
-        "order.npy": _npy(np.asfortranarray(depth.astype(np.float64))),
-        "half.npy": _npy(depth.astype(np.float16)[..., None]),
-        "whole.npy": _npy((depth * 9).astype(">u2")),
-        "stored.npz": _npz(np.savez, depth=depth),
-        "packed.npz": _npz(np.savez_compressed, depth=depth, valid=depth > 1),
-        **{f"{name}.pfm": data for name, data in pfm().items()},
-        **{
-            f"{name}.tif": data
-            for name, data in images()["tiff"].items()
-            if name.split()[0] in ("L", "16", "float", "P")
-        },
-        "deep.png": images()["png"]["16 bits"],
-        "gray.png": images()["png"]["L"],
-    }
-    with contextlib.suppress(ImportError, AttributeError):
-        found |= _exr(depth)
-    return {name: data for name, data in found.items() if f".{name.rpartition('.')[2]}" in pixel_values.SUFFIXES}
-
-
-def _exr(depth: np.ndarray) -> Mapping[str, bytes]:
-    library = importlib.import_module("OpenEXR")
-    found = {}
-    for name, array, method in (
-        ("none", depth, library.NO_COMPRESSION),
-        ("zip", depth, library.ZIP_COMPRESSION),
-        ("piz", depth.astype(np.float16), library.PIZ_COMPRESSION),
-    ):
-        with tempfile.NamedTemporaryFile(suffix=".exr") as file:
-            header = {"compression": method, "type": library.scanlineimage}
-            library.File(header, {"Z": array, "A": array}).write(file.name)
-            found[f"{name}.exr"] = Path(file.name).read_bytes()
-    return found
-
-
 def with_text(key: str, text: str) -> bytes:
     """A PNG with a text chunk."""
-    return _saved(Image.fromarray(_colors(4, 4)), "PNG", pnginfo=_text(**{key: text}))
+    return saved(Image.fromarray(colors(4, 4)), "PNG", pnginfo=text_chunks(**{key: text}))
 
 
 def condition() -> bytes:
@@ -179,7 +52,7 @@ def condition() -> bytes:
 
 def sample() -> bytes:
     """A PNG of cn sample with one condition."""
-    hint = Condition(image=_colors(8, 8), name="edges.png", kind="canny", control="canny")
+    hint = Condition(image=colors(8, 8), name="edges.png", kind="canny", control="canny")
     request = SampleRequest(prompts=("a house",), conditions=(hint,), size=(64, 64))
     ((key, text),) = png_metadata.to_text(request, [hint.image], "a house", 7, {"base": "b" * 64}).items()
     return with_text(key, text)
@@ -190,13 +63,13 @@ def labels() -> Mapping[str, bytes]:
     ids = np.arange(108, dtype=np.uint8).reshape(9, 12)
     full = np.stack([ids // 20 * 10, ids, ids % 3], axis=-1)
     return {
-        "ids.png": _saved(Image.fromarray(ids), "PNG"),
-        "ids.tif": _saved(Image.fromarray(ids), "TIFF", compression="tiff_lzw"),
-        "ids.npy": _npy(ids.astype(np.int64)),
-        "gray as colors.png": _saved(Image.fromarray(np.stack([ids] * 3, axis=-1)), "PNG"),
-        "palette.png": _saved(Image.fromarray(palettes.paint(ids, palettes.ADE20K)).quantize(99), "PNG"),
-        "colors.png": _saved(Image.fromarray(palettes.paint(ids, palettes.ADE20K)), "PNG"),
-        "full.png": _saved(Image.fromarray(full), "PNG"),
+        "ids.png": saved(Image.fromarray(ids), "PNG"),
+        "ids.tif": saved(Image.fromarray(ids), "TIFF", compression="tiff_lzw"),
+        "ids.npy": npy(ids.astype(np.int64)),
+        "gray as colors.png": saved(Image.fromarray(np.stack([ids] * 3, axis=-1)), "PNG"),
+        "palette.png": saved(Image.fromarray(palettes.paint(ids, palettes.ADE20K)).quantize(99), "PNG"),
+        "colors.png": saved(Image.fromarray(palettes.paint(ids, palettes.ADE20K)), "PNG"),
+        "full.png": saved(Image.fromarray(full), "PNG"),
     }
 
 
@@ -232,7 +105,7 @@ def panoptic() -> Seed:
     segments = [{"id": 1 + 2 * 256, "category_id": 1, "area": 9, "bbox": [0, 0, 1, 1]}, {"id": 7, "category_id": 200}]
     colors = np.array([[[1, 2, 0], [7, 0, 0], [0, 0, 0]]], np.uint8)
     record = {"annotations": [{"file_name": "map.png", "image_id": 1, "segments_info": segments}]}
-    return {"map.png": _saved(Image.fromarray(colors), "PNG"), "panoptic.json": json.dumps(record).encode()}
+    return {"map.png": saved(Image.fromarray(colors), "PNG"), "panoptic.json": json.dumps(record).encode()}
 
 
 def dataset() -> Seed:

@@ -143,7 +143,7 @@ def _changed(tree: Any, rng: random.Random) -> Any:
             del tree[key]
         elif how == 1 and isinstance(tree, dict):
             tree[rng.choice(("", "x" * 300, "\0", "a\nb", "é", str(key).upper()))] = tree[key]
-        elif how == 1:
+        elif how == 1 and isinstance(tree, list):
             tree.extend(tree[:50])
         elif how == 2:
             tree[key] = tree[rng.choice(keys)]

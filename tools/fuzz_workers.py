@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
-import random
 import re
 import resource
 import shutil
@@ -12,34 +11,19 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from fuzz_inputs import Bounds, verdict, write_input
 from fuzz_readers import Reader
-from fuzz_seeds import Seed
-from fuzz_structures import mutated
-
-from cn.errors import CnError, ExitCode
 
 _CHUNK = 100
 """Inputs that a process gets at a time."""
-_MAX_MESSAGE = 700
 _WAIT = 12
 """A process that does not answer for so many times its CPU time is ended: it hangs where no signal reaches it."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one input may take."""
-
-    seconds: float
-    memory: int
-    """Bytes beyond what the process has before."""
 
 
 @dataclass
@@ -92,94 +76,6 @@ class _Worker:
     task: _Task | None = None
     seen: tuple[int, float] = field(default=(-1, 0.0))
     """That number when it was last looked at, and when it changed."""
-
-
-class _TooSlow(BaseException):
-    """Not an Exception: no reader may take it for damage to a file."""
-
-
-def write_input(reader: Reader, seed: int, number: int, folder: Path) -> None:
-    """Write one input into an empty folder: a seed in which one file is damaged."""
-    rng = random.Random(f"{seed}/{reader.name}/{number}")
-    seeds = (*reader.seeds, *reader.others)
-    # Damage to what is accepted goes deepest.
-    files = dict(rng.choice(seeds if rng.random() < 0.2 else reader.seeds))
-    names = [name for name in files if not reader.mutable or name.endswith(reader.mutable)]
-    name = rng.choice(names)
-    others = [other[name] for other in seeds if name in other]
-    files[name] = mutated(files[name], rng, others)
-    if len(names) > 1 and rng.random() < 0.02:
-        del files[name]
-    _write(files, folder)
-
-
-def _write(files: Seed, folder: Path) -> None:
-    for path, data in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-
-
-def refused_seeds(readers: Sequence[Reader], bounds: Bounds) -> Iterator[str]:
-    """The seeds that their reader does not accept: with such ones most of it would stay untested."""
-    for reader in readers:
-        for number, files in enumerate(reader.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                _write(files, Path(folder))
-                what, detail = verdict(reader, Path(folder), bounds)
-            if what != "accepted":
-                yield f"{reader.name}, seed {number} ({', '.join(files)}) is {what}: {detail}"
-
-
-def kept(folder: Path, fault: Fault, readers: Sequence[Reader], seed: int) -> Path:
-    """Write the input of a fault into `folder` for `--replay`."""
-    target = folder / f"{fault.reader} {seed} {fault.number}"
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    write_input(next(row for row in readers if row.name == fault.reader), seed, fault.number, target)
-    return target
-
-
-def verdict(reader: Reader, folder: Path, bounds: Bounds) -> tuple[str, str]:
-    """ "accepted", "refused" or "fault", and the message or what happened."""
-    signal.signal(signal.SIGPROF, _too_slow)
-    signal.setitimer(signal.ITIMER_PROF, bounds.seconds)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            reader.read(folder)
-        return "accepted", ""
-    except CnError as error:
-        return _judged(error, folder)
-    except _TooSlow:
-        return "fault", f"takes more than {bounds.seconds:g} s of CPU time"
-    except Exception as error:
-        return "fault", _described(error)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-def _too_slow(number: int, frame: object) -> NoReturn:
-    raise _TooSlow
-
-
-def _judged(error: CnError, folder: Path) -> tuple[str, str]:
-    """A refusal is right if it is one bounded line that a terminal shows, with an exit code for what is wrong."""
-    message = str(error).replace(str(folder), "")
-    if not message.isprintable() or not message.strip():
-        return "fault", f"the message is not one printable line: {message!r:.300}"
-    if len(message) > _MAX_MESSAGE:
-        return "fault", f"the message has {len(message)} characters: {message:.200}"
-    if error.exit_code not in (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.WEIGHTS):
-        return "fault", f"{type(error).__name__} has exit code {int(error.exit_code)}: {message:.200}"
-    return "refused", message
-
-
-def _described(error: Exception) -> str:
-    """The exception, and the places in cn where it passed."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/cn/" in frame.filename]
-    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-3:]))
-    return f"{type(error).__name__}: {str(error)!r:.200} at {places or 'the fuzzer'}"
 
 
 def results(
@@ -266,9 +162,7 @@ def _work(readers: Sequence[Reader], seed: int, bounds: Bounds, folder: str, pip
     os.dup2(sink, 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     place = Path(tempfile.mkdtemp(dir=folder))
-    limit = _virtual_size() + bounds.memory
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit_memory(bounds)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task = pipe.recv()
@@ -298,6 +192,13 @@ def _fed(
     return tally, faults
 
 
+def limit_memory(bounds: Bounds) -> None:
+    """Bound what this process may take from now on; only Linux keeps to it."""
+    if sys.platform == "linux":
+        limit = _status("VmSize") + bounds.memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 def _reset_peak() -> int:
     """Make the peak of the process's memory what it is now, in bytes; 0 where the system does not tell."""
     with contextlib.suppress(OSError):
@@ -307,10 +208,6 @@ def _reset_peak() -> int:
 
 def _peak() -> int:
     return _status("VmHWM")
-
-
-def _virtual_size() -> int:
-    return _status("VmSize")
 
 
 def _status(name: str) -> int:
