@@ -13,6 +13,7 @@ from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, text_in
 from cn.checkpoints.keymaps.diffusers import current_name
 from cn.checkpoints.layouts import BASE_PARTS, DIFFUSERS_FOLDERS, NETWORK_STEM, TEXT_STEM, PartName
 from cn.checkpoints.read import diffusers_settings, infer
+from cn.checkpoints.read.scaled import join_scales
 from cn.checkpoints.read.settings import read_json
 from cn.errors import InputError, WeightsError, about
 from cn.model.config import ModelConfig, UNetConfig
@@ -75,7 +76,8 @@ def describe(folder: Folder) -> Checkpoint:
     path, archives = folder.path, folder.archives
     if "unet" not in archives:
         return _control(path, archives["control"], path / "config.json")
-    parts = {name: _part(name, files) for name, files in archives.items()}
+    merged = {name: _entries(files) for name, files in archives.items()}
+    parts = {name: _part(name, entries) for name, (entries, _) in merged.items()}
     model = _model(path, parts)
     unstated = model.unet.linear_projection and not (path / _SCHEDULER).is_file()
     control = None
@@ -90,6 +92,7 @@ def describe(folder: Folder) -> Checkpoint:
         prediction=None if unstated else model.schedule.prediction,
         control=control,
         metadata=folder.metadata,
+        extras={f"{name}: {key}": what for name, (_, extras) in merged.items() for key, what in extras.items()},
         files=tuple(archive.path for files in archives.values() for archive in files),
     )
 
@@ -108,7 +111,8 @@ def _open_control(path: Path, config: Mapping[str, Any], variant: str | None) ->
 
 
 def _control(path: Path, archives: list[Archive], settings: Path | None) -> Checkpoint:
-    part = _part("control", archives)
+    entries, extras = _entries(archives)
+    part = _part("control", entries)
     return Checkpoint(
         path=path,
         layout="diffusers",
@@ -116,6 +120,7 @@ def _control(path: Path, archives: list[Archive], settings: Path | None) -> Chec
         parts={"control": part},
         control=_spec(part, settings, archives[0]),
         metadata=archives[0].metadata,
+        extras={**archives[0].extras, **extras},
         files=tuple(archive.path for archive in archives),
     )
 
@@ -174,8 +179,12 @@ def _shards(index: Path) -> list[Archive]:
         return archives
 
 
-def _part(name: PartName, archives: list[Archive]) -> Part:
-    entries: dict[str, Entry] = {key: entry for archive in archives for key, entry in archive.entries.items()}
+def _entries(archives: list[Archive]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors of all shards, and descriptions of what is left out. A scale may be in another shard."""
+    return join_scales({key: entry for archive in archives for key, entry in archive.entries.items()})
+
+
+def _part(name: PartName, entries: dict[str, Entry]) -> Part:
     if name == "vae":
         entries = {current_name(key): entry for key, entry in entries.items()}
     if name == "text":

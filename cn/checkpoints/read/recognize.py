@@ -13,6 +13,7 @@ from cn.archives.metadata import decode
 from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part
 from cn.checkpoints.layouts import BASE_PARTS, PartName
 from cn.checkpoints.read import folders, infer, single_file
+from cn.checkpoints.read.scaled import with_scales
 from cn.errors import UsageError, WeightsError, about
 from cn.model.config import ModelConfig
 from cn.text import shown
@@ -35,7 +36,7 @@ def recognize(
             raise UsageError("--variant selects files in a diffusers folder, but this is a file")
         if archive is None and all((path / f"{role}.safetensors").is_file() for role in ("base", "control")):
             return _native_folder(path)
-        opened = archive or folders.open_folder(path, variant)
+        opened = with_scales(archive) if archive else folders.open_folder(path, variant)
         try:
             checkpoint = _described(opened, ema) if isinstance(opened, Archive) else folders.describe(opened)
             if checkpoint.model is not None:
