@@ -15,12 +15,14 @@ from cn.checkpoints.layouts import BASE_PARTS, DIFFUSERS_FOLDERS, NETWORK_STEM, 
 from cn.checkpoints.read import diffusers_settings, infer
 from cn.checkpoints.read.scaled import join_scales
 from cn.checkpoints.read.settings import read_json
-from cn.errors import InputError, WeightsError, about
+from cn.checkpoints.read.shards import open_shards
+from cn.errors import WeightsError, about
 from cn.model.config import ModelConfig, UNetConfig
-from cn.text import shown
+from cn.text import first_names, shown
 
 _TEXT_PICKLE_STEM = "pytorch_model"
 _SCHEDULER = "scheduler/scheduler_config.json"
+_WEIGHTS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"})
 VARIANTS = ("", "fp16", "bf16", "non_ema")
 """The variants of weights that a folder may hold, in order of preference."""
 
@@ -130,6 +132,8 @@ def _not_a_pipeline(path: Path, index: Mapping[str, Any]) -> str:
         return f"holds a {shown(index.get('_class_name', 'pipeline'))}, which is not Stable Diffusion 1 or 2"
     if not any(path.iterdir()):
         return "is an empty folder"
+    if found := sorted(file.name for file in path.iterdir() if file.suffix.lower() in _WEIGHTS and file.is_file()):
+        return f"holds {first_names(found)}: give the path of a file"
     return "is not a folder of weights (a diffusers folder has a model_index.json or a config.json)"
 
 
@@ -157,26 +161,8 @@ def _find(folder: Path, variant: str | None) -> list[Archive]:
                 if (single := folder / f"{name}{infix}.{suffix}").is_file():
                     return [open_archive(single)]
                 if (index := folder / f"{name}.{suffix}.index{infix}.json").is_file():
-                    return _shards(index)
+                    return open_shards(index)
     return []
-
-
-def _shards(index: Path) -> list[Archive]:
-    """The shards of an index; each tensor must be where the index says. InputError or WeightsError otherwise."""
-    with about(index):
-        weights = read_json(index).get("weight_map")
-        if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
-            raise InputError("has no weight_map of names to files")
-        names = sorted(set(weights.values()))
-        if outside := [name for name in names if Path(name).name != name or not name or name == ".."]:
-            raise InputError(f"refers to a file outside its folder: {shown(outside[0])}")
-        if unprintable := [name for name in names if not name.isprintable()]:
-            raise InputError(f"refers to a file with an unprintable name: {shown(unprintable[0])}")
-        archives = [open_archive(index.with_name(name)) for name in names]
-        found = {name: archive.path.name for archive in archives for name in archive.entries}
-        if wrong := [name for name, file in weights.items() if found.get(name) != file]:
-            raise InputError(f"{shown(wrong[0])} is not in {weights[wrong[0]]}, as the index says")
-        return archives
 
 
 def _entries(archives: list[Archive]) -> tuple[dict[str, Entry], dict[str, str]]:
