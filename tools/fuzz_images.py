@@ -69,7 +69,7 @@ def images() -> Mapping[str, Mapping[str, bytes]]:
             "16 bits": saved(deep, "JPEG2000"),
         },
         "ppm": {"P6": saved(rgb, "PPM"), "P5": saved(gray, "PPM"), "P4": saved(ways["1"], "PPM")}
-        | {"P3": b"P3\n# text\n2 1\n255\n1 2 3 4 5 6\n", "P2": b"P2 2 1 65535 1 70\n", "Pf": pfm()["gray"]},
+        | {"P3": b"P3\n# text\n2 1\n255\n1 2 3 4 5 6\n", "P2": b"P2 2 1 65535 1 70\n"},
         "tga": {"plain": saved(rgb, "TGA"), "packed": saved(alpha, "TGA", compression="tga_rle")},
         "ico": {"sizes": saved(alpha.resize((32, 32)), "ICO", sizes=[(16, 16), (32, 32)])},
     }
