@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
 
@@ -80,6 +81,22 @@ def images() -> Mapping[str, Mapping[str, bytes]]:
             elif plugin:
                 importlib.import_module(plugin)
             found[name] = {"RGB": saved(rgb.resize((32, 24)), kind), "RGBA": saved(alpha.resize((32, 24)), kind)}
+    return found
+
+
+@functools.cache
+def videos() -> Mapping[str, bytes]:
+    """Videos of three frames, by a name that ends with their suffix; those whose codec this OpenCV has."""
+    found = {}
+    for name, codec in (("a.mp4", "mp4v"), ("b.avi", "MJPG"), ("c.mkv", "VP80")):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 5.0, (32, 32))
+            for number in range(3):
+                writer.write(np.full((32, 32, 3), 60 * number, np.uint8))
+            writer.release()
+            if path.is_file() and path.stat().st_size:
+                found[name] = path.read_bytes()
     return found
 
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from fuzz_readers import Reader
+from fuzz_readers import Reader, is_one_line
 from fuzz_seeds import Seed
 from fuzz_structures import mutated
 
 from cn.errors import CnError, ExitCode
-
-_MAX_MESSAGE = 700
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,8 @@ def _too_slow(number: int, frame: object) -> NoReturn:
 def _judged(error: CnError, folder: Path) -> tuple[str, str]:
     """A refusal is right if it is one bounded line that a terminal shows, with an exit code for what is wrong."""
     message = str(error).replace(str(folder), "")
-    if not message.isprintable() or not message.strip():
-        return "fault", f"the message is not one printable line: {message!r:.300}"
-    if len(message) > _MAX_MESSAGE:
-        return "fault", f"the message has {len(message)} characters: {message:.200}"
+    if not is_one_line(message):
+        return "fault", f"the message ({len(message)} characters) is not one printable line: {message!r:.300}"
     if error.exit_code not in (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.WEIGHTS):
         return "fault", f"{type(error).__name__} has exit code {int(error.exit_code)}: {message:.200}"
     return "refused", message

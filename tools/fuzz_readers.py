@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import fuzz_images
@@ -23,9 +24,10 @@ from cn.detect.segmentation.panoptic import PanopticLabels
 from cn.detect.surfaces.ground_truth import read_depth
 from cn.errors import CnError, about
 from cn.images import pixel_values
+from cn.images.video import open_video
 from cn.sample import png_metadata
 from cn.train.config import TrainConfig
-from cn.train.state import Metrics, find_state
+from cn.train.run_folder import Metrics, find_state
 from cn.weights import bundled
 
 
@@ -55,11 +57,19 @@ def _input(folder: Path) -> str:
 
 
 def _image(folder: Path) -> None:
-    image, text = images.read_with_info(_input(folder))
+    path = _input(folder)
+    image, text = images.read_with_info(path)
     assert image.dtype == np.uint8
     assert image.ndim == 3
-    with about(_input(folder)):
+    with about(path):
         ConditionInfo.from_text(text)
+    images.read_map(path)
+    images.read_frame(path, images.frame_count(path) - 1)
+
+
+def _video(folder: Path) -> None:
+    for _ in islice(open_video(_input(folder)).frames(), 20):
+        pass
 
 
 def _numbers(folder: Path) -> None:
@@ -72,8 +82,16 @@ def _poses(folder: Path) -> None:
     _all(partial(poses.image, number, size=(240, 320)) for number in range(min(len(poses), 20)))
 
 
+MAX_MESSAGE = 700
+
+
+def is_one_line(message: str) -> bool:
+    """Whether a terminal shows it as one line of bounded length."""
+    return message.isprintable() and bool(message.strip()) and len(message) <= MAX_MESSAGE
+
+
 def _all(calls: Iterable[Callable[[], object]]) -> None:
-    """Make every call; refused is what all of them refuse."""
+    """Make every call; refused is what all of them refuse, or what one refuses in a wrong way."""
     refusals: list[CnError] = []
     made = 0
     for call in calls:
@@ -81,6 +99,8 @@ def _all(calls: Iterable[Callable[[], object]]) -> None:
         try:
             call()
         except CnError as error:
+            if not is_one_line(str(error)):
+                raise
             refusals.append(error)
     if made and len(refusals) == made:
         raise refusals[0]
@@ -94,6 +114,13 @@ def _labels(folder: Path) -> None:
 
 def _panoptic(folder: Path) -> None:
     PanopticLabels(folder / "panoptic.json").read(folder / "map.png")
+
+
+def _dataset(folder: Path) -> None:
+    pairs = list(records.iterate_records(folder))
+    _all(pair.check for pair in pairs)
+    records.read_records(folder)
+    records.notes(pairs)
 
 
 def _archive(folder: Path) -> None:
@@ -127,13 +154,14 @@ def readers() -> list[Reader]:
     both = ("native", "ldm", "diffusers")
     return [
         *rows,
+        Reader("video", _files(fuzz_images.videos()), _video),
         Reader("numbers", _files(fuzz_images.numbers()), _numbers, colors),
         Reader("labels", _files(seeds.labels()), _labels, colors),
         Reader("panoptic", (seeds.panoptic(),), _panoptic, mutable=("json",)),
         Reader("condition", _files({"": seeds.condition()}, ".png"), _image),
         Reader("sample", _files({"": seeds.sample()}, ".png"), lambda folder: png_metadata.from_file(_input(folder))),
         Reader("poses", (*poses[:3], poses[-1]), _poses, poses[3:-1]),
-        Reader("dataset", (seeds.dataset(),), lambda folder: records.read_records(folder), mutable=("prompt.json",)),
+        Reader("dataset", (seeds.dataset(),), _dataset, mutable=("prompt.json",)),
         Reader("run", (seeds.run(),), _run, mutable=(".toml", ".json", ".jsonl")),
         Reader("safetensors", _files(seeds.safetensors(), ".safetensors"), _archive),
         Reader("torch", pickles[:3], _archive, pickles[3:]),
