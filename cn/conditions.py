@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cn.errors import InputError, UsageError
+from cn.json_text import parse_json
 
 Geometry = Literal["discrete", "smooth"]
 """How a map may be resized: "discrete" by nearest neighbor (labels, drawn colors), "smooth" by area or bilinearly."""
@@ -124,10 +125,10 @@ class ConditionInfo:
         if TEXT_KEY not in text:
             return None
         try:
-            record = json.loads(text[TEXT_KEY])
+            record = parse_json(text[TEXT_KEY])
             kind, detector, params = record["kind"], record["detector"], record.get("params") or {}
             weights = record.get("weights_sha256")
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (InputError, TypeError, KeyError, AttributeError):
             raise InputError(f"the text chunk {TEXT_KEY!r} of this image is damaged") from None
         if not (isinstance(kind, str) and isinstance(detector, str) and isinstance(params, dict)):
             raise InputError(f"the text chunk {TEXT_KEY!r} of this image is damaged")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cn.errors import InputError, UsageError
+from cn.text import shown
 
 T = TypeVar("T")
 COMPUTE_PANEL = "Computing"
@@ -159,11 +160,11 @@ def check_value(field: Field, value: Any, *, from_command_line: bool = False) ->
     if choices and value not in choices:
         words = [str(choice) for choice in choices if choice != ""]
         allowed = " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-        raise UsageError(f"{field.label} must be {allowed}, not {value!r}")
+        raise UsageError(f"{field.label} must be {allowed}, not {shown(repr(value))}")
     if not choices and (wanted := _wrong_type(field.type, value)):
-        raise UsageError(f"{field.label} must be {wanted}, not {value!r}")
+        raise UsageError(f"{field.label} must be {wanted}, not {shown(repr(value))}")
     if isinstance(value, int | float) and (wrong := _out_of_bounds(field.option, value)):
-        raise UsageError(f"{field.label} must be {wrong}, not {value}")
+        raise UsageError(f"{field.label} must be {wrong}, not {shown(value)}")
 
 
 def values(settings: Any) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def from_values(cls: type[T], values: Mapping[str, Any]) -> T:
     known = declared(cls)
     for name in values:
         if name not in known:
-            raise UsageError(f"unknown option {name!r}")
+            raise UsageError(f"unknown option {shown(repr(name))}")
     for field in known.values():
         if field.name not in values and field.default is REQUIRED:
             raise UsageError(f"the option {field.name!r} is missing")
@@ -204,14 +205,14 @@ def from_toml(cls: type[T], text: str) -> T:
 def check_device(name: str) -> None:
     """UsageError unless `name` is the name of a device, of this machine or another."""
     if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d{1,3})?", name):
-        raise UsageError(f"--device must be {DEVICES}, not {name!r}")
+        raise UsageError(f"--device must be {DEVICES}, not {shown(repr(name))}")
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`512x768` (width × height, as everywhere in this field) or `512` → (height, width), each up to 7 digits."""
     parts = text.lower().replace("×", "x").split("x")
     if len(parts) > 2 or not all(p.isdecimal() and p.isascii() and len(p) < 8 for p in parts):
-        raise UsageError(f"{option} must be WIDTHxHEIGHT in pixels, such as 512x512, not {text!r}")
+        raise UsageError(f"{option} must be WIDTHxHEIGHT in pixels, such as 512x512, not {shown(repr(text))}")
     return int(parts[-1]), int(parts[0])
 
 

@@ -5,6 +5,7 @@ Nothing in the file is run, no tensor is read, and neither torch nor NumPy is im
 
 import os
 import pickletools
+import re
 import stat
 import struct
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Archive:
 
 
 _HEAD = 512
+_UNSUPPORTED = "which is not supported; give a .safetensors file"
 _UNPACK = "unpack it and give the file inside"
 _OTHER_FORMATS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
@@ -48,8 +50,17 @@ _OTHER_FORMATS = (
     (b"PK\5\6", "is an empty zip file"),
     (b"\x89PNG", "is an image, not weights"),
     (b"\xff\xd8\xff", "is an image, not weights"),
-    (b"GGUF", "is a GGUF file, which is not supported; give a .safetensors file"),
-    (b"\x89HDF", "is an HDF5 file, which is not supported; give a .safetensors file"),
+    (b"GGUF", f"is a GGUF file, {_UNSUPPORTED}"),
+    (b"\x89HDF", f"is an HDF5 file (Keras), {_UNSUPPORTED}"),
+    (b"ptrt", f"is a TensorRT engine, {_UNSUPPORTED}"),
+    (b"ftrt", f"is a TensorRT engine, {_UNSUPPORTED}"),
+)
+_PATTERNS = (
+    # Protocol buffers: the version of ONNX's format, then the name of the program that wrote it.
+    (rb"\x08[\x01-\x20]\x12[\x01-\x40][\w.-]{2}", f"is an ONNX model, {_UNSUPPORTED}"),
+    (rb".{4}TFL3", f"is a TensorFlow Lite model, {_UNSUPPORTED}"),
+    (rb"([\x81-\x8f]|\xde..)[\xa1-\xbf]\w", f"is a msgpack file (Flax), {_UNSUPPORTED}"),
+    (rb"\s*[{\[]\s*[\"{\[\]}]", "is JSON, not weights; give the folder that it is in"),
 )
 _WEB_PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 
@@ -118,6 +129,9 @@ def _not_weights(head: bytes, size: int) -> InputError:
         return InputError("is empty")
     for start, what in _OTHER_FORMATS:
         if head.startswith(start):
+            return InputError(what)
+    for pattern, what in _PATTERNS:
+        if re.match(pattern, head, re.DOTALL):
             return InputError(what)
     if head.lstrip().lower().startswith(_WEB_PAGES):
         return InputError("is a web page; download the file itself")

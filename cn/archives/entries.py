@@ -7,7 +7,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -62,6 +62,8 @@ class Entry:
     """The position in the file of the first byte of element 0."""
     strides: tuple[int, ...] | None = None
     """In elements; None: contiguous, in C order."""
+    scale: "Entry | None" = None
+    """A factor of the numbers: one for all, or one for each index of the first dimension."""
 
     @property
     def elements(self) -> int:
@@ -105,11 +107,15 @@ def load_tensor(entry: Entry) -> "Tensor":
     """The CPU tensor in its stored dtype, memory-mapped: nothing is read until its numbers are used.
 
     Writing into it changes memory only, never the file. All live tensors of one file share one mapping, which is
-    released with the last of them.
+    released with the last of them. A tensor with a scale is computed, in float32.
     Raises InputError when the file is gone or has become shorter.
     """
     import torch
 
+    if entry.scale is not None:
+        factor = load_tensor(entry.scale).float().flatten()
+        stored = load_tensor(replace(entry, scale=None)).float()
+        return stored * factor.reshape(-1, *(1,) * (len(entry.shape) - 1))
     dtype = getattr(torch, TORCH_NAMES[entry.dtype])
     if not entry.elements:
         return torch.empty(entry.shape, dtype=dtype)
@@ -128,7 +134,7 @@ def load_tensor(entry: Entry) -> "Tensor":
 
 
 def read_chunks(entry: Entry, size: int = 16 << 20) -> Iterator[memoryview]:
-    """The tensor's little-endian bytes in C order, at most `size` at a time, for copying and hashing.
+    """The tensor's little-endian bytes in C order without its scale, at most `size` at a time, to copy and hash.
 
     Each chunk is valid until the next one is requested: all share one buffer. A contiguous entry needs no torch.
     Raises InputError when the file cannot be read or has become shorter.

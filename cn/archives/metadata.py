@@ -6,6 +6,7 @@ from typing import Any
 
 from cn.archives.archive import Archive
 from cn.errors import InputError
+from cn.json_text import parse_json
 
 METADATA_KEY = "cn"
 """The entry of the safetensors metadata that holds it."""
@@ -14,10 +15,10 @@ METADATA_KEY = "cn"
 def decode(archive: Archive) -> dict[str, Any]:
     """The description in a file written by cn; {} for other files. InputError where it is damaged."""
     try:
-        header = json.loads(archive.metadata.get(METADATA_KEY, "{}"))
-        # Python also accepts NaN and halves of surrogate pairs, which no output could show.
-        json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+        header = parse_json(archive.metadata.get(METADATA_KEY, "{}"))
+        # NaN, which no strict reader of `--json` could take.
+        json.dumps(header, allow_nan=False)
+    except (InputError, ValueError) as error:
         raise InputError(f"its header is damaged: {error}", path=archive.path) from None
     return header if isinstance(header, dict) else {}
 

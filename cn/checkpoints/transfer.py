@@ -6,14 +6,16 @@ encoder and the zero convolutions stay. Source: the official release, tool_trans
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cn.archives.entries import Entry
 from cn.checkpoints.read.contents import Contents, Parameter
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROUNDING = {"F64": 1e-6, "F32": 1e-6, "F16": 1e-3, "BF16": 8e-3}
 """Upper bounds of ‖difference‖ / ‖weights‖ from rounding to a dtype alone (2^-11 for F16, 2^-8 for BF16)."""
@@ -39,7 +41,7 @@ class Moved:
     def stored(self) -> tuple[Entry, ...]:
         return ()
 
-    def read(self) -> Tensor:
+    def read(self) -> "Tensor":
         own = self.own.read()
         return (own.float() + (self.plus.read().float() - self.minus.read().float())).to(own.dtype)
 

@@ -44,16 +44,19 @@ def destination_argument(metavar: str) -> Any:
     return typer.Argument(metavar=metavar, help="A .safetensors file; for diffusers a folder.", show_default=False)
 
 
-def destination(path: str) -> Path:
-    """UsageError for an empty path."""
+def destination(path: str, output: Output) -> Path:
+    """The place to write to: UsageError or InputError for what can be refused before anything is read."""
+    from cn.checkpoints.write.destination import check_at_once
+
     if not path:
         raise UsageError("the destination is empty: give the name of a file, or of a folder for diffusers")
+    check_at_once(Path(path), output.to, overwrite=output.overwrite)
     return Path(path)
 
 
 def write_contents(
     contents: "Contents",
-    path: str,
+    target: Path,
     output: Output,
     *,
     json: bool,
@@ -62,15 +65,16 @@ def write_contents(
     rows: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Convert `contents`: plan, check, print the plan (with further `rows`), write, report."""
+    from cn.checkpoints.write.destination import check_destination
     from cn.checkpoints.write.plan import plan
-    from cn.checkpoints.write.writer import check_destination, write_conversion
+    from cn.checkpoints.write.writer import write_conversion
     from cn.files import sha256_of_all
 
-    target, to = destination(path), output.to
+    to = output.to
     conversion = plan(contents, to, half=output.half)
     check_destination(conversion, target, to, overwrite=output.overwrite)
     console.plan(title, {**rows, **_plan_rows(contents, conversion, target, to)}, quiet=quiet)
-    record = {"path": path, "layout": to, "from": str(contents.path), "size": conversion.size}
+    record = {"path": str(target), "layout": to, "from": str(contents.path), "size": conversion.size}
     record |= {"written": not output.dry_run, "parameters": contents.parameters, "notes": list(conversion.notes)}
     if output.dry_run:
         if json:

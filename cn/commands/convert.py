@@ -1,5 +1,6 @@
 """`cn convert`: checkpoints from any layout to any other, and OpenPifPaf's pickles to safetensors."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,18 +92,18 @@ def convert(
 
     if (control, from_base, to_base) != (None, None, None):
         raise UsageError("cn convert transfer is now cn transfer OUT --control C --from-base A --to-base B")
-    path = bundled.find(src)
+    target, path = destination(dst, output), bundled.find(src)
     archive = None if path.is_dir() else open_archive(path)
     if archive is not None and _holds_pifpaf(archive):
         changed: dict[str, object] = {"--to": output.to != "native", "--half": output.half, "--only": only}
         changed |= {"--prediction": prediction, "--pooled": pooled, "--ema": ema, "--variant": variant}
         if inapplicable := [option for option, value in changed.items() if value]:
             raise UsageError(f"{', '.join(inapplicable)}: not for OpenPifPaf networks, such as {path}")
-        _convert_pifpaf(archive, dst, output, json=json, quiet=quiet)
+        _convert_pifpaf(archive, target, output, json=json, quiet=quiet)
         return
     checkpoint = recognize(path, archive=archive, ema=ema, variant=variant)
     contents = Contents.of(checkpoint, only=only, prediction=prediction, pooled=pooled)
-    write_contents(contents, dst, output, json=json, quiet=quiet)
+    write_contents(contents, target, output, json=json, quiet=quiet)
 
 
 def _holds_pifpaf(archive: "Archive") -> bool:
@@ -115,13 +116,13 @@ def _holds_pifpaf(archive: "Archive") -> bool:
     return network is not None
 
 
-def _convert_pifpaf(archive: "Archive", path: str, output: Output, *, json: bool, quiet: bool) -> None:
+def _convert_pifpaf(archive: "Archive", target: Path, output: Output, *, json: bool, quiet: bool) -> None:
+    from cn.checkpoints.write.destination import check_destination
     from cn.checkpoints.write.plan import Conversion
     from cn.checkpoints.write.plan import Output as File
-    from cn.checkpoints.write.writer import check_destination, write_conversion
+    from cn.checkpoints.write.writer import write_conversion
     from cn.detect.pose.pifpaf_convert import safetensors_of
 
-    target = destination(path)
     if target.exists() and target.samefile(archive.path):
         raise UsageError("would replace the file it is made from; give another name", path=target)
     conversion = Conversion((File("", *safetensors_of(archive)),))
@@ -131,5 +132,5 @@ def _convert_pifpaf(archive: "Archive", path: str, output: Output, *, json: bool
     if not output.dry_run:
         write_conversion(conversion, target)
     if json or not output.dry_run:
-        record = {"path": path, "layout": "openpifpaf", "from": str(archive.path), "size": conversion.size}
+        record = {"path": str(target), "layout": "openpifpaf", "from": str(archive.path), "size": conversion.size}
         console.emit(record | {"written": not output.dry_run, "notes": []}, json)

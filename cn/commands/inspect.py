@@ -2,6 +2,8 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,7 +66,21 @@ def _look(path: str) -> "Report":
         from cn.weights import bundled
 
         found = bundled.find(path)
-        return look(found, hashed if str(found) == path else None)
+        report = look(found, hashed if str(found) == path else None)
+        network = _network_of_a_detector(found) if report.layout is None else None
+        return report if network is None else replace(report, what=network)
+
+
+def _network_of_a_detector(path: Path) -> str | None:
+    """What a file holds that is no checkpoint, if `cn detect` has a network for it."""
+    from cn.archives.archive import open_archive
+    from cn.detect import registry
+
+    network = registry.identify({name.removeprefix("module.") for name in open_archive(path).entries})
+    if network is None:
+        return None
+    kinds = [spec.kind for spec in registry.KIND_SPECS if network.family in (spec.family, spec.second_family)]
+    return f"{network.title}, a network of a detector: cn detect {' or '.join(kinds)} with --weights uses it"
 
 
 def _lines(report: "Report") -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cn import console
-from cn.commands.checkpoints import Output, destination_argument, write_contents
+from cn.commands.checkpoints import Output, destination, destination_argument, write_contents
 from cn.commands.options import Json, Prediction, Quiet, with_options
 
 
@@ -34,6 +34,7 @@ def transfer(
     from cn.checkpoints.transfer import transfer as move
     from cn.weights import bundled
 
+    target = destination(out, output)
     found = [recognize(bundled.find(name)) for name in (control, from_base, to_base)]
     # The difference of weights does not depend on the prediction; it matters only where a base is written.
     moved = move(*(Contents.of(file, prediction=prediction or file.prediction or "eps") for file in found))
@@ -46,4 +47,4 @@ def transfer(
             quiet=quiet,
         )
     bases = {"from base": from_base, "to base": to_base}
-    write_contents(moved.contents, out, output, json=json, quiet=quiet, title="Transferring", rows=bases)
+    write_contents(moved.contents, target, output, json=json, quiet=quiet, title="Transferring", rows=bases)

@@ -151,7 +151,7 @@ def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "l
     if (bool(names) + (kind is not None) + everything) != 1:
         raise UsageError("say what to get: names, or --kind KIND, or --all (cn weights list shows the names)")
     if names:
-        return list(dict.fromkeys(catalog.find(name) for name in names))
+        return list(dict.fromkeys(_published(name) for name in names))
     found = list(catalog.files()) if kind is None else published.of_kind(kind)
     if not (usable := [entry for entry in found if published.readable(entry)]):
         others = ", ".join(entry.name for entry in found)
@@ -159,6 +159,22 @@ def _asked_for(names: "Sequence[str]", kind: str | None, everything: bool) -> "l
             f"this version of cn has no network for {kind}; files that can be downloaded by name: {others}"
         )
     return usable
+
+
+def _published(name: str) -> "PublishedFile":
+    """The published file of a name; for the name of a condition, the error says what there is for it."""
+    from cn.detect import published
+    from cn.weights import bundled, catalog
+
+    if catalog.known(name) is None:
+        hints = []
+        if any(file.name == name for file in bundled.files()):
+            hints.append("it comes with cn, so there is nothing to download")
+        if any(name in published.kinds(entry) and published.readable(entry) for entry in catalog.files()):
+            hints.append(f"cn weights pull --kind {name} gets the networks of its detector")
+        if hints:
+            raise WeightsError(f"no published weights are called {name!r}: {'; '.join(hints)}")
+    return catalog.find(name)
 
 
 def _pull(entry: "PublishedFile", offline: bool, quiet: bool) -> dict[str, Any]:

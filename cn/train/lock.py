@@ -72,6 +72,6 @@ def _in_use(run: Path) -> InputError:
     try:
         holder = json.loads((run / HOLDER).read_bytes())
         who = f"process {holder['pid']} on {holder['host']} has trained here since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         who = "another process trains here"
     return InputError(f"{who}; wait for it, stop it, or choose another folder with --out", path=run)

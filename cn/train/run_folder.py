@@ -56,7 +56,7 @@ def find_state(run: Path) -> State:
     step, folder = found[-1]
     try:
         return state_of(folder, step, json.loads((folder / NUMBERS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"the state is damaged ({error})", path=folder) from error
 
 
@@ -138,5 +138,5 @@ def _step_of(line: bytes) -> float:
     """A line's step; infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")

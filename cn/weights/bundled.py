@@ -12,6 +12,7 @@ from cn.archives.archive import open_archive
 from cn.archives.metadata import decode
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import reason, sha256, stamp
+from cn.weights import places
 
 Role = Literal["base", "control", "unknown"]
 
@@ -68,8 +69,9 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
     """The file of a bundled name ("base", "canny", "pose", …), or the path itself when a file or folder is there.
 
     A bundled name has priority over a file of that name in the current folder: `./canny` is the file. In a folder
-    written by cn (a training run, or a base with a control) it is the file with that `role`; any other folder may be
-    diffusers'. Raises WeightsError, which says what to do, when there is none.
+    written by cn (a training run, or a base with a control) it is the file with that `role`; in a cache of the Hugging
+    Face hub the current snapshot; any other folder may be diffusers'. Raises WeightsError, which says what to do, when
+    there is none.
     """
     text = os.fspath(name_or_path)
     name = text if text == BASE_NAME else _kind(text)
@@ -80,16 +82,12 @@ def find(name_or_path: str | os.PathLike[str], folder: Path = FOLDER, *, role: R
         if path.is_file():
             return path
         if text and path.is_dir():
-            return _inside(path, role)
+            return _inside(places.snapshot(path), role)
         if text and path.exists():
             raise InputError("is neither a file nor a folder", path=text)
     except OSError as error:
         raise InputError(f"cannot be read: {reason(error)}", path=text) from error
-    names = ", ".join(_names(folder, role))
-    here = f"bundled are: {names}" if names else "this installation has none bundled"
-    if path.suffix or os.sep in text:
-        raise WeightsError(f"no such weights file; give the path of a .safetensors file, or a name ({here})", path=text)
-    raise WeightsError(f"no weights are called {text!r}: {here}; or give the path of a .safetensors file")
+    raise places.missing(text, _names(folder, role))
 
 
 def portable_name(name_or_path: str, *, role: Role = "unknown") -> str:

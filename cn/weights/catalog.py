@@ -96,7 +96,7 @@ def find(name: str) -> PublishedFile:
     """
     if (entry := known(name)) is not None:
         return entry
-    near = difflib.get_close_matches(name.lower(), [entry.name for entry in files()], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), [entry.name for entry in files()], n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise WeightsError(f"no published weights are called {name!r}: {hint}cn weights list shows all")
 

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.read.recognize import recognize
+from cn.checkpoints.write.destination import check_destination
 from cn.checkpoints.write.plan import plan
-from cn.checkpoints.write.writer import check_destination, write_conversion
+from cn.checkpoints.write.writer import write_conversion
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from tests.helpers.layouts import assert_same, convert, native_base, native_control, tensors
 

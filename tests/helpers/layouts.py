@@ -14,9 +14,10 @@ from cn.checkpoints.layouts import Layout
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import open_base
 from cn.checkpoints.read.recognize import recognize
+from cn.checkpoints.write.destination import check_destination
 from cn.checkpoints.write.native import save_base, save_control
 from cn.checkpoints.write.plan import plan
-from cn.checkpoints.write.writer import check_destination, write_conversion
+from cn.checkpoints.write.writer import write_conversion
 from cn.errors import CnError, WeightsError
 from cn.model.base import Base
 from cn.model.config import ModelConfig, ScheduleConfig, TextConfig, UNetConfig, VAEConfig

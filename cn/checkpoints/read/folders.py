@@ -13,13 +13,16 @@ from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part, text_in
 from cn.checkpoints.keymaps.diffusers import current_name
 from cn.checkpoints.layouts import BASE_PARTS, DIFFUSERS_FOLDERS, NETWORK_STEM, TEXT_STEM, PartName
 from cn.checkpoints.read import diffusers_settings, infer
+from cn.checkpoints.read.scaled import join_scales
 from cn.checkpoints.read.settings import read_json
-from cn.errors import InputError, WeightsError, about
+from cn.checkpoints.read.shards import open_shards
+from cn.errors import WeightsError, about
 from cn.model.config import ModelConfig, UNetConfig
-from cn.text import shown
+from cn.text import first_names, shown
 
 _TEXT_PICKLE_STEM = "pytorch_model"
 _SCHEDULER = "scheduler/scheduler_config.json"
+_WEIGHTS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"})
 VARIANTS = ("", "fp16", "bf16", "non_ema")
 """The variants of weights that a folder may hold, in order of preference."""
 
@@ -75,7 +78,8 @@ def describe(folder: Folder) -> Checkpoint:
     path, archives = folder.path, folder.archives
     if "unet" not in archives:
         return _control(path, archives["control"], path / "config.json")
-    parts = {name: _part(name, files) for name, files in archives.items()}
+    merged = {name: _entries(files) for name, files in archives.items()}
+    parts = {name: _part(name, entries) for name, (entries, _) in merged.items()}
     model = _model(path, parts)
     unstated = model.unet.linear_projection and not (path / _SCHEDULER).is_file()
     control = None
@@ -90,6 +94,7 @@ def describe(folder: Folder) -> Checkpoint:
         prediction=None if unstated else model.schedule.prediction,
         control=control,
         metadata=folder.metadata,
+        extras={f"{name}: {key}": what for name, (_, extras) in merged.items() for key, what in extras.items()},
         files=tuple(archive.path for files in archives.values() for archive in files),
     )
 
@@ -108,7 +113,8 @@ def _open_control(path: Path, config: Mapping[str, Any], variant: str | None) ->
 
 
 def _control(path: Path, archives: list[Archive], settings: Path | None) -> Checkpoint:
-    part = _part("control", archives)
+    entries, extras = _entries(archives)
+    part = _part("control", entries)
     return Checkpoint(
         path=path,
         layout="diffusers",
@@ -116,6 +122,7 @@ def _control(path: Path, archives: list[Archive], settings: Path | None) -> Chec
         parts={"control": part},
         control=_spec(part, settings, archives[0]),
         metadata=archives[0].metadata,
+        extras={**archives[0].extras, **extras},
         files=tuple(archive.path for archive in archives),
     )
 
@@ -125,6 +132,8 @@ def _not_a_pipeline(path: Path, index: Mapping[str, Any]) -> str:
         return f"holds a {shown(index.get('_class_name', 'pipeline'))}, which is not Stable Diffusion 1 or 2"
     if not any(path.iterdir()):
         return "is an empty folder"
+    if found := sorted(file.name for file in path.iterdir() if file.suffix.lower() in _WEIGHTS and file.is_file()):
+        return f"holds {first_names(found)}: give the path of a file"
     return "is not a folder of weights (a diffusers folder has a model_index.json or a config.json)"
 
 
@@ -152,30 +161,16 @@ def _find(folder: Path, variant: str | None) -> list[Archive]:
                 if (single := folder / f"{name}{infix}.{suffix}").is_file():
                     return [open_archive(single)]
                 if (index := folder / f"{name}.{suffix}.index{infix}.json").is_file():
-                    return _shards(index)
+                    return open_shards(index)
     return []
 
 
-def _shards(index: Path) -> list[Archive]:
-    """The shards of an index; each tensor must be where the index says. InputError or WeightsError otherwise."""
-    with about(index):
-        weights = read_json(index).get("weight_map")
-        if not isinstance(weights, dict) or not weights or not all(isinstance(name, str) for name in weights.values()):
-            raise InputError("has no weight_map of names to files")
-        names = sorted(set(weights.values()))
-        if outside := [name for name in names if Path(name).name != name or not name or name == ".."]:
-            raise InputError(f"refers to a file outside its folder: {shown(outside[0])}")
-        if unprintable := [name for name in names if not name.isprintable()]:
-            raise InputError(f"refers to a file with an unprintable name: {shown(unprintable[0])}")
-        archives = [open_archive(index.with_name(name)) for name in names]
-        found = {name: archive.path.name for archive in archives for name in archive.entries}
-        if wrong := [name for name, file in weights.items() if found.get(name) != file]:
-            raise InputError(f"{shown(wrong[0])} is not in {weights[wrong[0]]}, as the index says")
-        return archives
+def _entries(archives: list[Archive]) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors of all shards, and descriptions of what is left out. A scale may be in another shard."""
+    return join_scales({key: entry for archive in archives for key, entry in archive.entries.items()})
 
 
-def _part(name: PartName, archives: list[Archive]) -> Part:
-    entries: dict[str, Entry] = {key: entry for archive in archives for key, entry in archive.entries.items()}
+def _part(name: PartName, entries: dict[str, Entry]) -> Part:
     if name == "vae":
         entries = {current_name(key): entry for key, entry in entries.items()}
     if name == "text":

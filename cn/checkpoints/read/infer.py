@@ -5,15 +5,14 @@ projections (1×1 convolutions or linear layers) distinguish the two. Text tower
 """
 
 import itertools
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cn.checkpoints.keymaps.keymap import Shape
+from cn.checkpoints.read.unrecognized import reject_related_models
 from cn.errors import WeightsError
 from cn.model.config import END_TOKEN, TextConfig, UNetConfig, VAEConfig
-from cn.text import shown
 
 Shapes = Mapping[str, Shape]
 SettingsReader = Callable[[tuple[int, ...]], Mapping[str, Any]]
@@ -180,53 +179,3 @@ def condition_channels(shapes: Shapes, naming: str) -> int:
 def _count(shapes: Shapes, template: str) -> int:
     """How many of template.format(0), template.format(1), … exist, up to the first gap."""
     return next(n for n in itertools.count() if template.format(n) not in shapes)
-
-
-_RELATED_MODELS: tuple[tuple[str, str], ...] = (
-    (r"low_scale_model\.", "an upscaler of Stable Diffusion 2"),
-    (r"noise_augmentor\.|embedder\.", "a Stable unCLIP model, which takes images as prompts"),
-    (r"(.*\.)?(time_stack|time_mixer|temporal_transformer_blocks|motion_modules)\.", "a video model or part of one"),
-    (r"(.*\.)?(task_embedding$|control_add_embedding\.)", "a ControlNet-Union of Stable Diffusion XL"),
-    (r"conditioner\.|(.*\.)?add_embedding\.", "made for Stable Diffusion XL"),
-    (r"(.*\.)?(label_emb|class_embedding)\.", "a model with inputs other than prompts (Stable Diffusion XL, unCLIP)"),
-    (r"(.*\.)?lllite_", "a ControlNet-LLLite, which has another architecture than the paper's ControlNet"),
-)
-"""Tensor names that identify related models whose other names are Stable Diffusion's, the most specific first."""
-
-
-def reject_related_models(names: Iterable[str]) -> None:
-    """WeightsError for weights of related models that cn does not support."""
-    listed = list(names)
-    for pattern, what in _RELATED_MODELS:
-        matches = re.compile(pattern).match
-        if any(map(matches, listed)):
-            raise WeightsError(f"is {what}; cn supports Stable Diffusion 1 and 2")
-
-
-_UNRECOGNIZED: tuple[tuple[str, str], ...] = (
-    (r".*(joint_blocks|double_blocks|single_blocks)\.", "a diffusion transformer (SD 3, FLUX or similar)"),
-    (r"lora_controlnet$", "a ControlLoRA, which needs the base it was made from"),
-    (r"difference$", "a difference file of the web UI: a ControlNet minus its base, which must be added to it"),
-    (r".*(lora_up|lora_down|lora_A|lora_B|lora\.up|lora\.down)\.", "a LoRA"),
-    (r".*hada_w1", "a LyCORIS adapter"),
-    (r"(adapter\.)?body\.\d+\.", "a T2I-Adapter"),
-    (r"(image_proj|ip_adapter)\.", "an IP-Adapter"),
-    (r"(string_to_param|emb_params|clip_l$)", "a textual inversion embedding"),
-    (r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.", "only a VAE"),
-    (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "only a text encoder"),
-    (r"(down_blocks|up_blocks|mid_block)\.", "one part of a diffusers folder; give the parent folder"),
-    (r"cond_stage_model\.", "only a text encoder"),
-    (
-        r"((model\.)?diffusion_model\.)?(input|middle|output)_blocks?\.",
-        "only a U-Net, without VAE and text encoder",
-    ),
-)
-
-
-def describe_unrecognized(names: Mapping[str, object] | list[str]) -> str:
-    """What an unrecognized file is, by its tensors' names."""
-    for pattern, what in _UNRECOGNIZED:
-        if any(re.match(pattern, name) for name in names):
-            return what
-    example = next(iter(names), None)
-    return f"unknown to cn (its first tensor is {shown(example)})" if example else "empty: it holds no tensors"

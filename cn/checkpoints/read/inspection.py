@@ -164,7 +164,8 @@ def _read(
 
 
 def _finite(entry: Entry) -> bool:
-    return all(is_finite(chunk, entry.dtype) for chunk in read_chunks(entry))
+    stored = [entry] if entry.scale is None else [entry, entry.scale]
+    return all(is_finite(chunk, part.dtype) for part in stored for chunk in read_chunks(part))
 
 
 def _mismatches(checkpoint: Checkpoint) -> Iterator[str]:
@@ -199,6 +200,8 @@ def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"unrecognized tensors: {first_names(checkpoint.unknown, _MAX_NAMES)}"
     if any(entry.dtype in ("F16", "BF16") for name, entry in checkpoint.kept.items() if "alphas" in name):
         yield "its noise schedule is stored in half precision; cn recomputes it"
+    if scaled := sum(entry.scale is not None for part in checkpoint.parts.values() for entry in part.entries.values()):
+        yield f"{scaled} weights have 8 bits and a scale: cn reads their products, in F32"
     mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
     if len(set(chain(*mixed.values()))) > 1:
         dtypes = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())

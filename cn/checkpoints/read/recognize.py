@@ -12,7 +12,9 @@ from cn.archives.archive import Archive, open_archive
 from cn.archives.metadata import decode
 from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part
 from cn.checkpoints.layouts import BASE_PARTS, PartName
-from cn.checkpoints.read import folders, infer, single_file
+from cn.checkpoints.read import folders, single_file, unrecognized
+from cn.checkpoints.read.scaled import with_scales
+from cn.checkpoints.read.shards import reject_shard
 from cn.errors import UsageError, WeightsError, about
 from cn.model.config import ModelConfig
 from cn.text import shown
@@ -35,7 +37,9 @@ def recognize(
             raise UsageError("--variant selects files in a diffusers folder, but this is a file")
         if archive is None and all((path / f"{role}.safetensors").is_file() for role in ("base", "control")):
             return _native_folder(path)
-        opened = archive or folders.open_folder(path, variant)
+        if archive is not None:
+            reject_shard(path)
+        opened = with_scales(archive) if archive else folders.open_folder(path, variant)
         try:
             checkpoint = _described(opened, ema) if isinstance(opened, Archive) else folders.describe(opened)
             if checkpoint.model is not None:
@@ -68,15 +72,15 @@ def _described(archive: Archive, ema: bool) -> Checkpoint:
         return _native(archive, header)
     names = archive.entries
     if not {"difference", "lora_controlnet"}.isdisjoint(names):
-        raise WeightsError(f"is {infer.describe_unrecognized(dict(names))}")
-    infer.reject_related_models(names)
+        raise WeightsError(f"is {unrecognized.describe(names, archive.extras)}")
+    unrecognized.reject_related_models(names)
     if "controlnet_cond_embedding.conv_in.weight" in names:
         return folders.control_file(archive)
     if "zero_convs.0.0.weight" in names:
         return single_file.bare_control(archive, header)
     if any(name.startswith(("model.diffusion_model.input_blocks.", "control_model.")) for name in names):
         return single_file.split(archive, header, ema)
-    raise WeightsError(f"holds neither a base nor a control; it is {infer.describe_unrecognized(dict(names))}")
+    raise WeightsError(f"holds neither a base nor a control; it is {unrecognized.describe(names, archive.extras)}")
 
 
 def _check_model(model: ModelConfig) -> None:

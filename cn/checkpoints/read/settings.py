@@ -1,26 +1,28 @@
 """Read settings files and check their values."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cn.errors import InputError
+from cn.errors import InputError, about
+from cn.files import reason
+from cn.json_text import parse_json
 from cn.text import shown
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; {} if the file does not exist, InputError if it holds anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"invalid JSON ({shown(error, 200)})", path=path) from None
-    if not isinstance(content, dict):
-        raise InputError("a JSON object was expected", path=path)
-    return content
+    with about(path):
+        try:
+            content = parse_json(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise InputError(f"cannot be read: {reason(error)}") from error
+        if not isinstance(content, dict):
+            raise InputError("a JSON object was expected")
+        return content
 
 
 def number(settings: Mapping[str, Any], name: str) -> float | None:

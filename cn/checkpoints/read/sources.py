@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cn.archives.entries import Entry, load_tensor, read_chunks
+from cn.archives.entries import TORCH_NAMES, Entry, load_tensor, read_chunks
 from cn.archives.finite import is_finite
 from cn.checkpoints.checkpoint import Checkpoint, Part
 from cn.checkpoints.keymaps.keymap import Shape, match
@@ -36,12 +36,14 @@ class Source:
 
     @property
     def dtype(self) -> str:
-        return self.pieces[0].dtype
+        """Of what `read` gives: float32 where numbers are computed from several dtypes or scales."""
+        dtypes = {piece.dtype if piece.scale is None else "F32" for piece in self.pieces}
+        return dtypes.pop() if len(dtypes) == 1 else "F32"
 
     @property
     def stored(self) -> tuple[Entry, ...]:
         """The pieces if the file holds their bytes unchanged; otherwise empty."""
-        changed = self.token_ids is not None or self.reversed_channels or any(p.strides for p in self.pieces)
+        changed = self.token_ids is not None or self.reversed_channels or any(p.strides or p.scale for p in self.pieces)
         mixed = len({piece.dtype for piece in self.pieces}) > 1
         return () if changed or mixed else self.pieces
 
@@ -51,10 +53,11 @@ class Source:
         return self.pieces[0] if self.token_ids is not None else None
 
     def read(self) -> "Tensor":
-        """The tensor in its stored dtype, memory-mapped where possible."""
+        """The tensor in its `dtype`, memory-mapped where possible."""
         import torch
 
-        tensors = [load_tensor(piece) for piece in self.pieces]
+        dtype = getattr(torch, TORCH_NAMES[self.dtype])
+        tensors = [load_tensor(piece).to(dtype) for piece in self.pieces]
         tensor = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
         if self.token_ids is not None:
             tensor = tensor[-1:].repeat(self.shape[0], 1).index_copy_(0, load_tensor(self.token_ids), tensor[:-1])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cn import __version__
-from cn.archives.entries import Entry
+from cn.archives.entries import Entry, load_tensor
 from cn.archives.metadata import encode
 from cn.archives.write import HALF_OF, Item, computed, copied, file_size, of_array
 from cn.checkpoints.checkpoint import ControlSpec, table_of
@@ -97,7 +97,7 @@ def _native(contents: Contents, half: bool, origin: Mapping[str, Any]) -> Iterat
         for part in BASE_PARTS:
             items |= _items(contents, part, "native", f"{part}.", half)
         items |= _packed_tokens(contents, half)
-        items |= {f"kept.{name}": copied([entry], entry.shape) for name, entry in contents.kept.items()}
+        items |= {f"kept.{name}": _kept(entry) for name, entry in contents.kept.items()}
         header = base_header(contents.config, **{**_source_metadata(contents), **origin})
         yield Output("base.safetensors" if both else "", items, header)
     if contents.control is not None:
@@ -171,7 +171,13 @@ def _ldm_rest(contents: Contents, config: ModelConfig) -> dict[str, Item]:
     """Tensors that no network uses and the official code requires; from the source where it has them."""
     made = original_extras.schedule_buffers(config.schedule) | original_extras.unused_text(config)
     items = {name: of_array(array) for name, array in made.items()}
-    return items | {name: copied([entry], entry.shape) for name, entry in contents.kept.items()}
+    return items | {name: _kept(entry) for name, entry in contents.kept.items()}
+
+
+def _kept(entry: Entry) -> Item:
+    if entry.scale is None:
+        return copied([entry], entry.shape)
+    return computed("F32", entry.shape, partial(load_tensor, entry), entry.path)
 
 
 def _diffusers(contents: Contents, half: bool, origin: Mapping[str, Any]) -> Iterator[Output]:

@@ -6,55 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cn.archives.write import write_safetensors
-from cn.checkpoints.layouts import Layout
 from cn.checkpoints.write.plan import Conversion, Output
-from cn.errors import InputError, UsageError, about
-from cn.files import check_space, make_folder, reason, write_atomic
+from cn.errors import InputError
+from cn.files import make_folder, reason, write_atomic
 from cn.temporaries import replace_folder, temporary_folder
-
-_WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-
-
-def check_destination(conversion: Conversion, destination: Path, to: Layout, *, overwrite: bool) -> None:
-    """UsageError for an unsuitable name, InputError where files would be lost or the disk is too small."""
-    with about(destination):
-        try:
-            _check_name(conversion, destination, to)
-            _check_existing(conversion, destination, overwrite)
-        except OSError as error:
-            raise InputError(f"cannot be written: {reason(error)}") from error
-    check_space(destination.parent, conversion.size, "the new folder" if conversion.is_folder else "the new file")
-
-
-def _check_name(conversion: Conversion, destination: Path, to: Layout) -> None:
-    suffix = destination.suffix.lower()
-    if not conversion.is_folder:
-        if suffix != ".safetensors":
-            name = destination.name if destination.name.strip(".") else "weights"
-            better = Path(name).with_suffix(".safetensors") if suffix in _WEIGHT_SUFFIXES else f"{name}.safetensors"
-            raise UsageError(f"cn writes .safetensors files, which every tool reads; name it {better}")
-        return
-    if suffix in _WEIGHT_SUFFIXES:
-        both = "a base and a control are written as a folder (--only selects one of them)"
-        why = "a diffusers checkpoint is a folder" if to == "diffusers" else both
-        raise UsageError(f"{why}; give a name without {suffix}")
-    if Path.cwd().is_relative_to(destination.resolve()):
-        raise UsageError("the working directory and its parents cannot be replaced")
-
-
-def _check_existing(conversion: Conversion, destination: Path, overwrite: bool) -> None:
-    if destination.is_dir() and not conversion.is_folder:
-        raise InputError("is a folder, but a file is to be written there")
-    if destination.is_dir() and any(destination.iterdir()):
-        if not overwrite:
-            raise InputError("is not empty; give another name, or --overwrite to replace it")
-        ours = {output.name for output in conversion.outputs}
-        found = (path.relative_to(destination).as_posix() for path in destination.rglob("*") if not path.is_dir())
-        if (foreign := next((name for name in sorted(found) if name not in ours), None)) is not None:
-            raise InputError(f"holds {foreign}, which would be lost; give another name or remove it")
-    elif destination.exists() and not destination.is_dir() and (conversion.is_folder or not overwrite):
-        remedy = "" if conversion.is_folder else ", or --overwrite to replace it"
-        raise InputError(f"already exists; give another name{remedy}")
 
 
 def write_conversion(
