@@ -12,6 +12,9 @@ from cn.detect.checks.warning import MapWarning
 DARK = 32
 """The maximum of 8 bits up to which a map shows nothing: 12-bit values in 16 bits reach 16, class numbers 150."""
 
+_WANTED = {"inverted": "invert", "reversed channels": "bgr"}
+"""Rule → the parameter of a detector with which such a map is what was asked for."""
+
 
 def check_map(
     image: NDArray[np.uint8], kind: str | None, info: ConditionInfo | None = None, facts: MapFacts | None = None
@@ -28,8 +31,10 @@ def check_map(
     if found is None and kind is not None and info is not None and info.kind != kind:
         found = MapWarning("other kind", f"states that it is a map of {info.kind}, not of {kind}")
     if found is None and kind is not None:
-        # What cn wrote itself is right, as far as it was not changed afterwards.
-        found = _check_smeared(kind, map, facts) if info is not None else _check_kind(kind, map, facts)
+        # Also what cn wrote: programs that invert or convert an image may keep its text.
+        found = _check_kind(kind, map, facts)
+        if found is not None and info is not None and info.params.get(_WANTED.get(found.rule, "")):
+            return []
     return [] if found is None else [found]
 
 
@@ -55,12 +60,6 @@ def _check_dark(kind: str | None, map: Statistics, facts: MapFacts) -> MapWarnin
     else:
         advice = "stretch its values, or detect the map again"
     return MapWarning("dark", f"is nearly black; {advice}")
-
-
-def _check_smeared(kind: str, map: Statistics, facts: MapFacts) -> MapWarning | None:
-    if kind in colors.LABELS and facts.lossy:
-        return colors.check_labels(kind, map, facts)
-    return None
 
 
 def _check_kind(kind: str, map: Statistics, facts: MapFacts) -> MapWarning | None:

@@ -89,8 +89,13 @@ def test_right_maps_with_much_white():
 
 
 def test_a_drawing_that_cn_made_with_invert_is_right():
-    info = ConditionInfo("lineart", "lineart", {"convention": "dark lines on white"})
+    info = ConditionInfo("lineart", "lineart", {"invert": True})
     assert rules(255 - strokes(3), "lineart", info) == []
+
+
+def test_a_map_of_cn_that_another_program_inverted():
+    """ImageMagick, for one, keeps the text of a PNG."""
+    assert rules(255 - strokes(), "canny", ConditionInfo("canny", "canny (OpenCV)")) == ["inverted"]
 
 
 @pytest.mark.parametrize("kind", [*LINES, "openpose", "openpifpaf", "ade20k", "coco", "depth"])
