@@ -87,12 +87,12 @@ def check_kind(kind: str, data: str, pairs: tuple[Pair, ...] | None) -> None:
 
 
 def check_folder(run: Path, overwrite: bool) -> None:
-    """UsageError unless the folder of a new run is empty or may be overwritten; InputError if it is a file."""
+    """InputError unless the folder of a new run is empty or may be overwritten, and for a file in its place."""
     if run.exists() and not run.is_dir():
         raise InputError("is a file, but a folder is needed there", path=run)
     if run.exists() and not overwrite and any(path.name not in (LOCK, HOLDER) for path in run.iterdir()):
         how = f"continue with --resume {run}, or " if (run / CONFIG_FILE).exists() else ""
-        raise UsageError(f"{run} is not empty; {how}give another --out, or start again with --overwrite")
+        raise InputError(f"is not empty; {how}give another --out, or start again with --overwrite", path=run)
 
 
 def resumed_state(run: Path, config: TrainConfig) -> State:

@@ -81,8 +81,8 @@ def begin(
 ) -> Task:
     """Set up a new run; `pairs` are the records of its dataset, if they were read already. Nothing is written yet.
 
-    Raises UsageError for a folder that is not empty (unless `overwrite`) and for options that exclude each other,
-    InputError for bad data, WeightsError for weights that are missing or do not fit.
+    Raises UsageError for options that exclude each other, InputError for bad data and for a folder that is not empty
+    (unless `overwrite`), WeightsError for weights that are missing or do not fit.
     """
     check_not_in_use(run)
     check_folder(run, overwrite)

@@ -157,7 +157,7 @@ AT_ONCE = [
     (["--cond", "depth", "--init-from", "nothing"], 4, "no weights are called 'nothing'"),
     (["--cond", "depth", "--seed", "230205543"], 2, "is reserved for held-out scenes"),
     (["--cond", "depth", "--seed", "-1"], 2, "--seed must be at least 0"),
-    (["--cond", "depth", "--out", "set"], 2, "set is not empty"),
+    (["--cond", "depth", "--out", "set"], 3, "set: is not empty"),
     (["--cond", "depth", "--device", "gpu"], 2, "--device"),
     (["--resume", "empty"], 3, "empty: not a training run"),
     (["--resume", "empty", "--overwrite"], 2, "it takes no --out and no --overwrite"),

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from cn import files
-from cn.errors import InputError, UsageError
+from cn.errors import InputError
 from cn.train import divergence, loop
 from cn.train.lock import HOLDER, LOCK, run_lock
 from cn.train.plan import state_bytes
@@ -113,7 +113,7 @@ def test_two_that_start_at_once(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     one, two = (begin(run, tiny_base_file, pair_set, steps=2) for _ in range(2))
     train(one)
-    with pytest.raises(UsageError, match="is not empty; continue with --resume"):
+    with pytest.raises(InputError, match="is not empty; continue with --resume"):
         train(two)
     late = resume(run, steps=9)
     train(resume(run, steps=4))
