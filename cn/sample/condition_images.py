@@ -56,13 +56,14 @@ def read_condition(
     data = reader.read_bytes(path)
     with about(name):
         _refuse_json(data, name)
-        info = ConditionInfo.from_text(png_text.read_text(io.BytesIO(data)))
+        text = png_text.read_text(io.BytesIO(data))
+        info = ConditionInfo.from_text(text) if detect is None else None
     warnings = []
     if (count := frames.count_frames(io.BytesIO(data))) > 1:
         warnings.append(f"has {count} frames: only the first is used")
     if detect is not None:
         image = images.decode(data, name)
-        warnings += map(str, check_photograph(image, info))
+        warnings += map(str, check_photograph(image, text))
         return ConditionImage(image, name, conditions.get(detect).kind, Origin(warnings=tuple(warnings), check=False))
     kind = info.kind if info is not None else None
     image = maps.decode_map(data, name, kind or follows)

@@ -1,5 +1,8 @@
 """`check_photograph`: whether a detector is given what it makes, instead of a photograph."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,17 +12,23 @@ from cn.detect.checks.lines import are_thin_edges
 from cn.detect.checks.maps import guess
 from cn.detect.checks.statistics import Statistics
 from cn.detect.checks.warning import MapWarning
+from cn.errors import InputError
 
 COARSE = 64
 """The side of a sample that is enough to recognize most photographs."""
 
 
-def check_photograph(image: NDArray[np.uint8], info: ConditionInfo | None = None) -> list[MapWarning]:
+def check_photograph(image: NDArray[np.uint8], text: Mapping[str, str] = MappingProxyType({})) -> list[MapWarning]:
     """What cannot be right about an image, uint8 (h, w, 3) RGB, that a detector of photographs gets.
 
-    `info` is what its PNG states. Drawings and logos are right: only thin lines of edge detectors, colors of a palette
+    `text` are the text chunks of its PNG. Drawings and logos are right: only thin lines of edge detectors, colors of a palette
     and skeletons are recognized.
     """
+    try:
+        info = ConditionInfo.from_text(text)
+    except InputError:
+        # What is damaged matters only where it is used.
+        info = None
     if info is not None:
         return [_a_map(f"is a map of {info.kind} already, as its PNG says")]
     if _is_plainly_a_photograph(Statistics(image, COARSE)):

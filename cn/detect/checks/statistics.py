@@ -11,8 +11,8 @@ SIDE = 256
 CROP = 320
 """The side of the part in the middle whose neighboring pixels are looked at."""
 
-_UNKNOWN = (*range(4), *range(125, 131), *range(252, 256))
-"""Levels of gray that stand for "no normal" in normal maps: black, middle gray and white."""
+_UNKNOWN = np.isin(np.arange(256), (*range(4), *range(125, 131), *range(252, 256)))
+"""Which levels of gray that stand for "no normal" in normal maps: black, middle gray and white."""
 
 Mask = NDArray[np.bool_]
 
@@ -116,7 +116,7 @@ class Statistics:
     @cached_property
     def known(self) -> Mask:
         """Which pixels of the sample are not in the colors that stand for "no normal"."""
-        return np.asarray((self.chroma > 2) | ~np.isin(self.gray, _UNKNOWN))
+        return np.asarray((self.chroma > 2) | ~_UNKNOWN[self.gray])
 
     @cached_property
     def normals(self) -> NDArray[np.float32]:

@@ -87,7 +87,7 @@ class Pipeline:
         if not self.detector.from_photographs or self.detector.from_drawings or not isinstance(image, np.ndarray):
             return None
         text = images.read_info(job.source) if job.source != "-" else {}
-        return _joined(check_photograph(image, ConditionInfo.from_text(text)))
+        return _joined(check_photograph(image, text))
 
     def map_warning(self, detection: Detection) -> str | None:
         """What is wrong with a map that was made of people's own files, not of a photograph."""

@@ -10,16 +10,20 @@ from cn.scenes import describe, render
 from tests.detect.checks.test_maps import SIDE, labels, person, photograph, sphere, strokes
 
 
-def rules(image, info=None) -> list[str]:
+def rules(image) -> list[str]:
     image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return [warning.rule for warning in check_photograph(image, info)]
+    return [warning.rule for warning in check_photograph(image)]
 
 
 def test_edges_of_an_edge_map():
     for name in ("astronaut", "coffee", "camera"):
         assert rules(canny(photograph(name))) == ["map of a map"]
-    (warning,) = check_photograph(photograph(), ConditionInfo("canny", "canny (OpenCV)"))
+    (warning,) = check_photograph(photograph(), ConditionInfo("canny", "canny (OpenCV)").to_text())
     assert "already, as its PNG says" in str(warning)
+
+
+def test_a_damaged_description_is_no_reason_to_fail():
+    assert check_photograph(photograph(), {"cn.condition": "{"}) == []
 
 
 def test_skeletons_and_labels():
