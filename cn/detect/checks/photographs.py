@@ -21,8 +21,8 @@ COARSE = 64
 def check_photograph(image: NDArray[np.uint8], text: Mapping[str, str] = MappingProxyType({})) -> list[MapWarning]:
     """What cannot be right about an image, uint8 (h, w, 3) RGB, that a detector of photographs gets.
 
-    `text` are the text chunks of its PNG. Drawings and logos are right: only thin lines of edge detectors, colors of a palette
-    and skeletons are recognized.
+    `text` are the text chunks of its PNG. Drawings and logos are right: only thin lines of edge detectors, colors of a
+    palette and skeletons are recognized.
     """
     try:
         info = ConditionInfo.from_text(text)
