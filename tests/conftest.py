@@ -80,7 +80,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "depth") -> Path:
-    """A dataset as `cn dataset synth` writes it, with colored noise for images."""
+    """A dataset as `cn dataset synth` writes it, with gray noise for maps and colored noise for images."""
     rng = np.random.default_rng(count)
     text = ConditionInfo(kind, "test").to_text() if kind else None
     lines = []
@@ -88,7 +88,7 @@ def write_pairs(folder: Path, count: int, size: int = 64, kind: str | None = "de
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i in range(count):
         blocks = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8).repeat(size // 8, axis=1).repeat(size // 8, axis=2)
-        images.write(folder / f"source/{i}.png", blocks[0], text)
+        images.write(folder / f"source/{i}.png", blocks[0, ..., 0], text)
         images.write(folder / f"target/{i}.png", blocks[1])
         lines.append(json.dumps({"source": f"source/{i}.png", "target": f"target/{i}.png", "prompt": f"image {i}"}))
     (folder / "prompt.json").write_text("\n".join(lines) + "\n")

@@ -152,7 +152,7 @@ def test_folders_that_are_not_empty_are_not_touched(tmp_path, tiny_base_file, pa
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=1))
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=f"continue with --resume {run}.*--overwrite"):
+    with pytest.raises(InputError, match=f"continue with --resume {run}.*--overwrite"):
         begin(run, tiny_base_file, pair_set)
     given = {"cond": "depth", "base": str(tiny_base_file), "data": str(pair_set), "steps": 2, "preview_every": 0}
     assert train(tasks.begin(run, given, CPU, overwrite=True)).step == 2
