@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from cn.images.formats import SUFFIXES
 from cn.options import Option
 
 METHOD_PANEL = "Method"
@@ -19,6 +20,15 @@ MLSD_LENGTH, LSD_LENGTH = 0.1, 0.06
 
 OPENPOSE_SCALES = (0.5,)
 """The default heights, in units of 368 pixels, to which OpenPose resizes an image; as released."""
+
+JSON_SUFFIXES, YOLO_SUFFIXES = frozenset({".json", ".jsonl"}), frozenset({".txt"})
+"""The suffixes of files of poses."""
+
+
+def label_suffixes(layout: str) -> frozenset[str]:
+    """The suffixes of label files of a layout (lower case)."""
+    return SUFFIXES if layout == "colors" else frozenset({".png", ".npy"})
+
 
 Preprocessing = Literal["released", "midas"]
 InvalidColor = Literal["flat", "gray", "black"]

@@ -150,6 +150,11 @@ USAGE = [
     ("canny", "in/a.png", "-", "--json"),
     ("depth", "in/clip.mp4", "out.png", "--method", "midas-small"),
     ("openpose", "empty", "out"),
+    ("openpose", "missing.json", "out", "--from-json"),
+    ("ade20k", "in", "in", "--from-labels", "challenge"),
+    ("coco", "missing", "out", "--from-labels", "stuffthingmaps"),
+    ("depth", "missing/*.npy", "out", "--from-depth"),
+    ("normal", "empty", "out", "--from-depth", "--focal", "100"),
 ]
 
 

@@ -9,9 +9,11 @@ from cn.commands.detect.network_options import BodyNetworkOptions, PifPafNetwork
 from cn.commands.detect.shared import Task, shared
 from cn.commands.options import Given
 from cn.detect.settings import (
+    JSON_SUFFIXES,
     METHOD_PANEL,
     OPENPOSE_SCALES,
     POSE_PANEL,
+    YOLO_SUFFIXES,
     BodySettings,
     PifPafSettings,
     PoseFileSettings,
@@ -140,12 +142,14 @@ def openpose(
             raise UsageError("--from-json and --from-yolo are two kinds of files; give one of them")
         if canvas is not None and "images" in poses:
             raise UsageError("--canvas and --images both give sizes; give one of them")
-        from cn.detect.pose.json_detector import JSON_SUFFIXES, YOLO_SUFFIXES, PoseFileDetector
+        size = _canvas(canvas)
 
-        from_file = PoseFileDetector(
-            canvas=_canvas(canvas), hands=hands is not False, face=face, yolo=from_yolo, **given, **poses
-        )
-        return Task(lambda: from_file, YOLO_SUFFIXES if from_yolo else JSON_SUFFIXES, keypoints)
+        def from_files() -> "Detector":
+            from cn.detect.pose.json_detector import PoseFileDetector
+
+            return PoseFileDetector(canvas=size, hands=hands is not False, face=face, yolo=from_yolo, **given, **poses)
+
+        return Task(from_files, YOLO_SUFFIXES if from_yolo else JSON_SUFFIXES, keypoints)
     if canvas is not None or poses:
         raise UsageError("--canvas, --images, --image-id and --min-score are for --from-json and --from-yolo")
     if face is not None:

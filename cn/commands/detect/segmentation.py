@@ -1,6 +1,6 @@
 """`cn detect ade20k|coco|palette`: segmentation into classes."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -8,8 +8,11 @@ from cn import console
 from cn.commands.detect.network_options import Ade20kNetworkOptions, CocoNetworkOptions, NetworkOptions
 from cn.commands.detect.shared import Task, network_task, shared
 from cn.commands.options import Given, Json
-from cn.detect.settings import METHOD_PANEL, SEGMENTATION_PANEL, Ade20kSettings, CocoSettings
+from cn.detect.settings import METHOD_PANEL, SEGMENTATION_PANEL, Ade20kSettings, CocoSettings, label_suffixes
 from cn.errors import UsageError
+
+if TYPE_CHECKING:
+    from cn.detect.detector import Detector
 
 Ids = Annotated[
     str | None,
@@ -57,9 +60,13 @@ def ade20k(
     _check_nearest(nearest, from_labels)
     if from_labels is not None:
         _check_no_network(network, given)
-        from cn.detect.segmentation.detectors import Ade20kLabels, label_suffixes
 
-        return Task(lambda: Ade20kLabels(from_labels, nearest=nearest), label_suffixes(from_labels), ids)
+        def labels() -> "Detector":
+            from cn.detect.segmentation.detectors import Ade20kLabels
+
+            return Ade20kLabels(from_labels, nearest=nearest)
+
+        return Task(labels, label_suffixes(from_labels), ids)
     return network_task("ade20k", network, given, sidecars=ids)
 
 
@@ -100,9 +107,13 @@ def coco(
     _check_nearest(nearest, from_labels)
     if from_labels is not None:
         _check_no_network(network, given)
-        from cn.detect.segmentation.detectors import CocoLabels, label_suffixes
 
-        return Task(lambda: CocoLabels(from_labels, panoptic_json, nearest), label_suffixes(from_labels), ids)
+        def labels() -> "Detector":
+            from cn.detect.segmentation.detectors import CocoLabels
+
+            return CocoLabels(from_labels, panoptic_json, nearest)
+
+        return Task(labels, label_suffixes(from_labels), ids)
     return network_task("coco", network, given, sidecars=ids)
 
 

@@ -13,11 +13,9 @@ from cn.detect.pose.image_sizes import ImageSizes
 from cn.detect.pose.json_files import PoseFile, open_poses
 from cn.detect.pose.people import ImagePoses
 from cn.detect.pose.pose_detection import openpose_detection
-from cn.detect.settings import BodySettings, PoseFileSettings
+from cn.detect.settings import JSON_SUFFIXES, BodySettings, PoseFileSettings
 from cn.errors import InputError
 from cn.images.resizing import bounded_short_side_size
-
-JSON_SUFFIXES, YOLO_SUFFIXES = frozenset({".json", ".jsonl"}), frozenset({".txt"})
 
 
 @dataclass(frozen=True)

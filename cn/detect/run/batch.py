@@ -19,6 +19,7 @@ from cn.errors import CnError, InputError
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
 from cn.images.resizing import bounded_short_side_size
+from cn.parallel import WorkerDiedError
 
 Status = Literal["written", "skipped", "empty", "failed", "incomplete"]
 """What became of an image; "incomplete" is said of a whole video that ends too early."""
@@ -260,6 +261,8 @@ def failure(job: Job, error: Exception) -> Outcome:
         if error.path is None and job.source != "-":
             error.path = job.source
         message = str(error)
+    elif isinstance(error, WorkerDiedError):
+        message = f"{job.source}: {error}; if memory is short, --workers 1 helps"
     elif is_memory_error(error):
         message = f"{job.source}: needs more memory than there is; --resolution N makes it smaller, --workers 1 helps"
     return Outcome(job.source, job.output, "failed", message=message, error=error)

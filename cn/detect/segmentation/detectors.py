@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import files, images
+from cn import files
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Images, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
@@ -106,11 +106,6 @@ class LabelDetector(WithoutNetwork):
             else replace(colored(read[0], palette), warning=read[1])
             for read in images
         ]
-
-
-def label_suffixes(layout: str) -> frozenset[str]:
-    """The suffixes of label files of a layout (lower case)."""
-    return images.SUFFIXES if layout == "colors" else frozenset({".png", ".npy"})
 
 
 class Ade20kLabels(LabelDetector):
