@@ -8,7 +8,7 @@ import torch
 
 from cn import images
 from cn.checkpoints.read.load import open_base, open_control
-from cn.errors import UsageError, WeightsError
+from cn.errors import InputError, UsageError, WeightsError
 from cn.model.generate import Request, Sampling, generate
 from cn.train import latent_batches, preview
 from cn.train import task as tasks
