@@ -193,6 +193,9 @@ def test_classes_of_the_same_color_give_a_warning(tmp_path):
     for name in "ab":
         images.write(tmp_path / "in" / f"{name}.png", paint(np.array([[bicycle, cow]]).repeat(9, axis=0), COCO_STUFF))
     words = ("--from-labels", "colors")
+    quiet = cn("detect", "coco", "in/a.png", "b.png", *words, cwd=tmp_path)
+    assert "may be" not in quiet.stderr, "the map is the same for both; only their ids differ"
+    words = (*words, "--ids", "ids")
     one = cn("detect", "coco", "in/a.png", "a.png", *words, "--json", cwd=tmp_path)
     assert json.loads(one.stdout)["found"] == {
         "classes": {"person": 0.5, "cow": 0.5},

@@ -64,7 +64,7 @@ def ade20k(
         def labels() -> "Detector":
             from cn.detect.segmentation.detectors import Ade20kLabels
 
-            return Ade20kLabels(from_labels, nearest=nearest)
+            return Ade20kLabels(from_labels, nearest=nearest, wants_ids=ids is not None)
 
         return Task(labels, label_suffixes(from_labels), ids)
     return network_task("ade20k", network, given, sidecars=ids)
@@ -111,7 +111,7 @@ def coco(
         def labels() -> "Detector":
             from cn.detect.segmentation.detectors import CocoLabels
 
-            return CocoLabels(from_labels, panoptic_json, nearest)
+            return CocoLabels(from_labels, panoptic_json, nearest, ids is not None)
 
         return Task(labels, label_suffixes(from_labels), ids)
     return network_task("coco", network, given, sidecars=ids)

@@ -76,6 +76,8 @@ class LabelDetector(WithoutNetwork):
     """COCO's panoptic_*.json, for the layout "panoptic"."""
     nearest: bool = False
     """For the layout "colors": whether other colors become the class with the nearest color, instead of none."""
+    wants_ids: bool = False
+    """Whether ids are written too: only these differ between classes that share their color."""
 
     @property
     def uses_threads(self) -> bool:
@@ -101,7 +103,7 @@ class LabelDetector(WithoutNetwork):
     def detect(self, images: Sequence[Any], keys: Sequence[str]) -> list[Detection]:
         palette = PALETTES[self.kind]
         return [
-            _matched(read, palette, self.nearest)
+            _matched(read, palette, self.nearest, self.wants_ids)
             if isinstance(read, ColorMatch)
             else replace(colored(read[0], palette), warning=read[1])
             for read in images
@@ -129,11 +131,12 @@ def colored(ids: NDArray[np.uint8], palette: Palette) -> Detection:
     return Detection(paint(ids, palette), found, not order, ids)
 
 
-def _matched(match: ColorMatch, palette: Palette, nearest: bool) -> Detection:
+def _matched(match: ColorMatch, palette: Palette, nearest: bool, wants_ids: bool) -> Detection:
     """The detection of a colored map, with warnings for ambiguous and unknown colors."""
     detection = colored(match.ids, palette)
     groups = [[palette.name_of(number) for number in group] for group in palette.ambiguous(match.ids)]
-    warnings = [f"{first} may be {' or '.join(others)}, which share a color" for first, *others in groups]
+    shared = [f"{first} may be {' or '.join(others)}, which share a color" for first, *others in groups]
+    warnings = shared if wants_ids else []
     general = list(warnings)
     if match.unknown and not nearest:
         share = 100 * sum(color.share for color in match.unknown)

@@ -84,7 +84,8 @@ def read_palette_image(path: str | os.PathLike[str], palette: Palette, nearest: 
     Raises InputError also where most non-black pixels have no color of the palette, or with `nearest` where the image
     does not consist of areas of one color each.
     """
-    image, name = images.read(path), display_name(path)
+    # What is transparent has no class: the background of these maps is black.
+    image, name = images.read_map(path, "ade20k"), display_name(path)
     if numbers := _gray_numbers(image, palette):
         what = f"is gray, with the values {numbers}: numbers of classes, not colors"
         raise InputError(f"{what}; choose another layout with --from-labels", path=name)
