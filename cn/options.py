@@ -196,7 +196,7 @@ def from_toml(cls: type[T], text: str) -> T:
     """From what `to_toml` wrote. InputError (without a path) when it is damaged or has unknown or wrong values."""
     try:
         return from_values(cls, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"cannot be read ({error})") from error
     except UsageError as error:
         raise InputError(error.what) from error

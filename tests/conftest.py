@@ -29,7 +29,7 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = (
-    *("dist", "pretrain", "reference", "train", "detect/nets"),
+    *("dist", "pretrain", "reference", "train", "detect/nets", "test_fuzz.py"),
     *("checkpoints/test_convert_incomplete.py", "checkpoints/test_convert_layouts.py"),
     *("checkpoints/test_convert_refusals.py", "checkpoints/test_damaged.py", "weights/test_bundled_weights.py"),
     *("commands/test_detect_classes.py", "commands/test_detect_networks.py", "commands/test_detect_people.py"),

@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="another seed gives other inputs (default: %(default)s)")
     parser.add_argument("--only", action="append", metavar="READER", help="feed this reader only (repeatable)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=10, help="CPU time for an input (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=30, help="CPU time for an input (default: %(default)s)")
     parser.add_argument(
         "--memory", type=int, default=1500, metavar="MB", help="memory for an input (default: %(default)s)"
     )

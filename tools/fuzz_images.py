@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from cn.images import pixel_values
+from cn.images.formats import MEASURED_SUFFIXES
 
 
 def colors(height: int = 9, width: int = 12) -> np.ndarray:
@@ -100,9 +100,8 @@ def videos() -> Mapping[str, bytes]:
     return found
 
 
-def pfm() -> Mapping[str, bytes]:
-    numbers = np.linspace(0, 9, 36, dtype="<f4").tobytes()
-    return {"gray": b"Pf\n6 6\n-1.0\n" + numbers, "color": b"PF\n3 4\n-1.0\n" + numbers}
+def _pfm() -> bytes:
+    return b"Pf\n6 6\n-1.0\n" + np.linspace(0, 9, 36, dtype="<f4").tobytes()
 
 
 def npy(array: np.ndarray, **options: Any) -> bytes:
@@ -128,7 +127,7 @@ def numbers() -> Mapping[str, bytes]:
         "whole.npy": npy((depth * 9).astype(">u2")),
         "stored.npz": _npz(np.savez, depth=depth),
         "packed.npz": _npz(np.savez_compressed, depth=depth, valid=depth > 1),
-        **{f"{name}.pfm": data for name, data in pfm().items()},
+        "gray.pfm": _pfm(),
         **{
             f"{name}.tif": data
             for name, data in images()["tiff"].items()
@@ -139,7 +138,7 @@ def numbers() -> Mapping[str, bytes]:
     }
     with contextlib.suppress(ImportError, AttributeError):
         found |= _exr(depth)
-    return {name: data for name, data in found.items() if f".{name.rpartition('.')[2]}" in pixel_values.SUFFIXES}
+    return {name: data for name, data in found.items() if f".{name.rpartition('.')[2]}" in MEASURED_SUFFIXES}
 
 
 def _exr(depth: np.ndarray) -> Mapping[str, bytes]:

@@ -18,10 +18,12 @@ from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.recognize import recognize
 from cn.conditions import ConditionInfo
 from cn.data import records
+from cn.detect.detector import Detector
 from cn.detect.pose.json_files import open_poses
 from cn.detect.segmentation import labels, palettes
 from cn.detect.segmentation.panoptic import PanopticLabels
-from cn.detect.surfaces.ground_truth import read_depth
+from cn.detect.surfaces.ground_truth import DiodeNormals, MeasuredDepth, MeasuredNormals
+from cn.detect.surfaces.normal_maps import NormalMaps
 from cn.errors import CnError, about
 from cn.images import pixel_values
 from cn.images.video import open_video
@@ -73,11 +75,18 @@ def _video(folder: Path) -> None:
 
 
 def _numbers(folder: Path) -> None:
-    _all((partial(pixel_values.read_numbers, _input(folder)), partial(read_depth, _input(folder))))
+    path = _input(folder)
+    detectors = (MeasuredDepth(), MeasuredNormals(focal=20.0), NormalMaps(convention="opengl"), DiodeNormals())
+    # What a detector read it also draws, so that no number in a file stops it later.
+    _all((partial(pixel_values.read_numbers, path), *(partial(_drawn, detector, path) for detector in detectors)))
 
 
-def _poses(folder: Path) -> None:
-    poses = open_poses(_input(folder))
+def _drawn(detector: Detector, path: str) -> None:
+    detector.detect([detector.read(path)], ["input"])
+
+
+def _poses(folder: Path, yolo: bool = False) -> None:
+    poses = open_poses(_input(folder), yolo)
     assert len(poses.names()) == len(poses)
     _all(partial(poses.image, number, size=(240, 320)) for number in range(min(len(poses), 20)))
 
@@ -149,7 +158,6 @@ def readers() -> list[Reader]:
         Reader(name, _files(files, f".{name.replace(' ', '')}"), _image) for name, files in fuzz_images.images().items()
     ]
     colors = _files({**fuzz_images.images()["png"], **fuzz_images.images()["tiff"]}, ".png")
-    poses = _files(seeds.poses(), ".json")
     pickles = _files(seeds.torch_files(), ".ckpt")
     both = ("native", "ldm", "diffusers")
     return [
@@ -160,7 +168,8 @@ def readers() -> list[Reader]:
         Reader("panoptic", (seeds.panoptic(),), _panoptic, mutable=("json",)),
         Reader("condition", _files({"": seeds.condition()}, ".png"), _image),
         Reader("sample", _files({"": seeds.sample()}, ".png"), lambda folder: png_metadata.from_file(_input(folder))),
-        Reader("poses", (*poses[:3], poses[-1]), _poses, poses[3:-1]),
+        Reader("poses", _files(seeds.poses(), ".json"), _poses),
+        Reader("yolo", _files(seeds.yolo(), ".txt"), partial(_poses, yolo=True)),
         Reader("dataset", (seeds.dataset(),), _dataset, mutable=("prompt.json",)),
         Reader("run", (seeds.run(),), _run, mutable=(".toml", ".json", ".jsonl")),
         Reader("safetensors", _files(seeds.safetensors(), ".safetensors"), _archive),

@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import pickle
+import re
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -100,6 +101,14 @@ def poses() -> Mapping[str, bytes]:
     return {name: json.dumps(record).encode() for name, record in records.items()} | {"lines": lines.encode()}
 
 
+def yolo() -> Mapping[str, bytes]:
+    """Lines of YOLO's labels: with flags, without, and of a box only."""
+    box, points = "0 0.5 0.5 0.2 0.4", [(0.1 + k / 50, 0.2 + k / 40) for k in range(17)]
+    flags = " ".join(f"{x:.3f} {y:.3f} {k % 3}" for k, (x, y) in enumerate(points))
+    plain = " ".join(f"{x:.3f} {y:.3f}" for x, y in points)
+    return {"flags": f"{box} {flags}\n".encode() * 2, "plain": f"{box} {plain} 0.9 3\n{box}\n".encode()}
+
+
 def panoptic() -> Seed:
     """A label map of COCO with its annotations."""
     segments = [{"id": 1 + 2 * 256, "category_id": 1, "area": 9, "bbox": [0, 0, 1, 1]}, {"id": 7, "category_id": 200}]
@@ -163,12 +172,15 @@ def checkpoint(layout: Any, role: str) -> Seed:
 
 def torch_files() -> Mapping[str, bytes]:
     """Files of torch.save, zip and legacy, and plain pickles."""
-    value = {"state_dict": {"a": torch.ones(3, 2), "b": torch.arange(4).t()}, "step": 7, "x": argparse.Namespace(y=1)}
+    weights = torch.arange(6.0).reshape(3, 2)
+    value = {"state_dict": {"a": weights, "b": weights.t()}, "step": 7, "x": argparse.Namespace(y=1)}
     found = {}
     for name, protocol, new in (("zip", 2, True), ("zip 4", 4, True), ("legacy", 2, False)):
         file = io.BytesIO()
         torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
-        found[name] = file.getvalue()
+        # The old format names storages by their addresses in memory.
+        address = re.compile(rb"X.\0\0\0\d{6,}", re.DOTALL)
+        found[name] = address.sub(b"X\1\0\0\x000", file.getvalue()) if name == "legacy" else file.getvalue()
     return found | {"text": pickle.dumps({"a": 1}, 0), "pickle": pickle.dumps({"a": [1.5, "b", (None, True)]}, 2)}
 
 

@@ -241,6 +241,6 @@ _STRUCTURES: tuple[tuple[bytes, Mutation], ...] = (
     (rb"\x93NUMPY", _npy),
     (rb".{5}\0\0\0\{", _safetensors),
     (rb"\s*[\[{]", _json),
-    (rb"P[1-7fF]\s|\w[\w.]*\s*[=:]|\[", _text),
+    (rb"P[1-7fF]\s|\w[\w.]*\s*[=:]|\[|[\d.]+ [\d.]+ ", _text),
 )
 """The first bytes of each format (a pattern), and its mutation."""

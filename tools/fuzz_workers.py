@@ -196,7 +196,7 @@ def limit_memory(bounds: Bounds) -> None:
     """Bound what this process may take from now on; only Linux keeps to it."""
     if sys.platform == "linux":
         limit = _status("VmSize") + bounds.memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _reset_peak() -> int:

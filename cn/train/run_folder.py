@@ -138,5 +138,5 @@ def _step_of(line: bytes) -> float:
     """A line's step; infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")

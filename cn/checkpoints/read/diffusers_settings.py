@@ -127,7 +127,7 @@ def _schedule(path: Path) -> ScheduleConfig:
     settings = {name: value for name, value in read_json(path).items() if value is not None}
     prediction = str(settings.get("prediction_type", "epsilon"))
     if prediction not in PREDICTIONS:
-        raise WeightsError(f"prediction_type is {prediction!r}; cn supports epsilon and v_prediction")
+        raise WeightsError(f"prediction_type is {shown(repr(prediction))}; cn supports epsilon and v_prediction")
     if settings.get("trained_betas") is not None or settings.get("beta_schedule", "scaled_linear") != "scaled_linear":
         raise WeightsError("cn supports only the scaled-linear noise schedule of Stable Diffusion")
     for name in ("clip_sample", "thresholding"):
@@ -136,11 +136,11 @@ def _schedule(path: Path) -> ScheduleConfig:
     spacing = str(settings.get("timestep_spacing", "leading"))
     if spacing not in DIFFUSERS_SPACINGS:
         known = ", ".join(DIFFUSERS_SPACINGS)
-        raise WeightsError(f"timestep_spacing is {spacing!r}; cn supports {known}")
+        raise WeightsError(f"timestep_spacing is {shown(repr(spacing))}; cn supports {known}")
     fields = {ours: settings[theirs] for theirs, ours in _SCHEDULE.items() if theirs in settings}
     # Trailing timesteps end at a clean image, unless the file says otherwise.
     fields.setdefault("final_alpha_one", spacing == "trailing")
     try:
         return ScheduleConfig(prediction=PREDICTIONS[prediction], spacing=DIFFUSERS_SPACINGS[spacing], **fields)
     except ValueError as error:
-        raise WeightsError(str(error)) from None
+        raise WeightsError(shown(error, 200)) from None

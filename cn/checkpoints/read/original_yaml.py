@@ -73,7 +73,7 @@ def _original_settings(content: object) -> OriginalSettings:
     try:
         ScheduleConfig(**schedule)
     except ValueError as error:
-        raise WeightsError(str(error)) from None
+        raise WeightsError(shown(error, 200)) from None
     prediction = params.get("parameterization", "eps" if params else None)
     if prediction is not None and (not isinstance(prediction, str) or prediction not in PREDICTIONS):
         raise WeightsError(f"parameterization is {shown(prediction)}; cn supports eps and v")

@@ -73,7 +73,7 @@ class PoseFile:
         numbers = [f"{number:04}" for number in range(len(self))]
         outputs = [_name(record) for record in self.records]
         paths = [os.path.abspath(path) for path in outputs if isinstance(path, str) and path and "\0" not in path]
-        if len(paths) < len(self):
+        if not paths or len(paths) < len(self):
             return numbers
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])
         names = [os.path.splitext(os.path.relpath(path, folder))[0] for path in paths]
@@ -120,6 +120,8 @@ def parse(data: bytes | str, name: str, yolo: bool = False) -> PoseFile:
             images = [image for one in loaded for image in pose_tools.recognized(one) or ()]
         if images is None:
             raise InputError(_unknown(loaded))
+        if not images:
+            raise InputError("describes no image with people")
         return PoseFile(name, images, len(images) > 1)
 
 
