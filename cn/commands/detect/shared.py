@@ -100,6 +100,8 @@ class Task:
     """The suffixes of the input files in a folder; None: those of images."""
     sidecars: str | None = None
     """The folder for sidecar files (`Detection.sidecar`)."""
+    companions: frozenset[str] = frozenset()
+    """The suffixes of files that belong to other input files and are read with them."""
 
 
 def network_task(kind: str, network: NetworkOptions, given: Given[Any], *, sidecars: str | None = None) -> Task:
@@ -215,6 +217,7 @@ def _sources(
         recursive=recursive,
         stdin_paths=stdin_paths(src, suffixes),
         images=photographs,
+        companions=task.companions,
     )
     if photographs:
         found = with_sequences(found, chosen)

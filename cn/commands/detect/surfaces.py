@@ -11,6 +11,7 @@ from cn.detect.settings import METHOD_PANEL, DepthSettings, InvalidSettings, Nor
 from cn.detect.surfaces.settings import (
     DEPTH_SUFFIXES,
     DIODE_SUFFIXES,
+    MASK,
     NORMAL_MAP_SUFFIXES,
     CameraSettings,
     MeasuredDepthSettings,
@@ -54,7 +55,7 @@ def depth(
 
         return MeasuredDepth(**measured)
 
-    return Task(detector, DEPTH_SUFFIXES)
+    return Task(detector, DEPTH_SUFFIXES, companions=frozenset({MASK}))
 
 
 @shared
@@ -117,7 +118,7 @@ def normal(
 
     if from_normals is not None:
         return Task(detector, NORMAL_MAP_SUFFIXES)
-    return Task(detector, DEPTH_SUFFIXES if from_depth else DIODE_SUFFIXES)
+    return Task(detector, DEPTH_SUFFIXES if from_depth else DIODE_SUFFIXES, companions=frozenset({MASK}))
 
 
 def _refuse(given: dict[str, Any], settings: Any, why: str) -> None:

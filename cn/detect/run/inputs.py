@@ -65,13 +65,15 @@ def find(
     recursive: bool = False,
     stdin_paths: Iterable[str] | None = None,
     images: bool = True,
+    companions: frozenset[str] = frozenset(),
 ) -> Sources:
     """The images that `src` names: a file, a folder, a glob pattern, or "-".
 
     For "-", `stdin_paths` are the lines of standard input, or None when standard input is an image itself. Folders and
     patterns give files with one of `suffixes` (lower case), each once (`cn.detect.run.walk`), and what is left out is
     counted; hidden files and files in the folders `results` do not count. `images`: whether files of other image
-    formats are worth naming. Raises InputError when there are none, naming what there is.
+    formats are worth naming. `companions`: suffixes of files that belong to others. Raises InputError when there are
+    none, naming what there is.
     """
     if src == "-":
         return Sources("", ("-",), True, suffixes) if stdin_paths is None else _listed(stdin_paths, suffixes)
@@ -84,7 +86,7 @@ def find(
         if not os.path.lexists(src) and os.access(os.path.dirname(src) or ".", os.X_OK):
             raise InputError("no such file", path=src)
         return Sources(os.path.dirname(src), (os.path.basename(src),), True, suffixes)
-    keys, left_out = walk(root, pattern, suffixes, results, recursive=recursive, images=images)
+    keys, left_out = walk(root, pattern, suffixes, results, recursive=recursive, images=images, companions=companions)
     if not keys:
         raise InputError(nothing(f"no {_file_description(suffixes)} {where}", left_out), path=src)
     return Sources(root, _sorted(keys, suffixes), False, suffixes, left_out=left_out)

@@ -30,6 +30,7 @@ def walk(
     *,
     recursive: bool,
     images: bool,
+    companions: frozenset[str] = frozenset(),
 ) -> tuple[list[str], LeftOut]:
     """The files below `root` that match a pattern and have one of `suffixes` (lower case), and what is left out.
 
@@ -37,9 +38,10 @@ def walk(
     shell); with `recursive`, what is in folders that match is taken, too. Files are relative paths with "/", in no
     order. Folders named in `results` are left out, through links too, and not counted. Links that lead nowhere are
     taken: reading them says why. `images`: whether the source is one of images, so that files of other image formats
-    are worth naming. Raises InputError when `root` cannot be read.
+    are worth naming. `companions`: suffixes of files that belong to others and are read with them. Raises InputError
+    when `root` cannot be read.
     """
-    search = _Walk(root, pattern, suffixes, results, recursive, images)
+    search = _Walk(root, pattern, suffixes, results, recursive, images, companions)
     search.start()
     return search.keys, search.left_out
 
@@ -60,6 +62,7 @@ class _Walk:
         results: Iterable[str],
         recursive: bool,
         images: bool,
+        companions: frozenset[str],
     ):
         self.root = root
         parts = [*pattern, "*"] if pattern[-1] == ANY_FOLDERS else [*pattern]
@@ -70,6 +73,7 @@ class _Walk:
             self.last.append(len(parts) - 1)
         self.parts: list[_Matches | None] = [None if part == ANY_FOLDERS else _matcher(part) for part in parts]
         self.suffixes = tuple(suffixes)
+        self.companions = tuple(companions)
         self.images = images
         results = list(results)
         # Not those that the source is in: all its files would be results.
@@ -145,6 +149,8 @@ class _Walk:
     def _file(self, key: str, name: str, regular: bool) -> None:
         if not regular:
             self.left_out.add("special file")
+        elif self.companions and name.lower().endswith(self.companions):
+            return
         elif name.lower().endswith(self.suffixes):
             self._take(key)
         else:

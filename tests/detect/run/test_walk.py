@@ -193,3 +193,15 @@ def test_patterns_that_name_no_files(tmp_path, pattern):
 def test_a_pattern_below_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         inputs.find(f"{tmp_path}/missing/*.png", suffixes=SUFFIXES)
+
+
+def test_files_that_belong_to_others_are_neither_taken_nor_left_out(tmp_path):
+    touch(tmp_path, "a_depth.npy", "a_depth_mask.npy", "b.npy")
+    for recursive in (False, True):
+        keys, left_out = walk(
+            *(str(tmp_path), ["*"], frozenset({".npy"}), ()),
+            recursive=recursive,
+            images=False,
+            companions=frozenset({"_depth_mask.npy"}),
+        )
+        assert (sorted(keys), bool(left_out)) == (["a_depth.npy", "b.npy"], False)

@@ -147,7 +147,8 @@ def test_normal_maps_of_a_diode_folder_are_named_like_its_images(tmp_path):
     Image.new("RGB", (32, 24)).save(scan / "a.png")
     done = cn("detect", "normal", "in", "out", "--from-diode", "-r", "--invalid", "black", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    record, left_out = map(json.loads, done.stdout.splitlines())
+    assert left_out["left_out"] == {".npy": 1, ".png": 1}, "the mask belongs to the normals"
     assert record["output"] == "out/scene_1/scan_2/a.png"
     assert record["found"] == {"unknown": round(1 - 16 * 28 / (24 * 32), 4)}
     made = images.read(tmp_path / record["output"])
