@@ -102,7 +102,7 @@ class Tally:
             )
         for warning, count in self.warnings.most_common(_MAX_WARNINGS if not self.found.single else 0):
             console.warn(f"{warning} ({count} {'image' if count == 1 else 'images'})")
-        if not self.found.single and (more := len(self.warnings) - _MAX_WARNINGS) > 0:
+        if (more := len(self.warnings) - _MAX_WARNINGS) > 0:
             console.warn(f"{more} other warnings; --json has them")
 
     def judge(self) -> None:
