@@ -195,9 +195,12 @@ def to_toml(settings: Any) -> str:
 def from_toml(cls: type[T], text: str) -> T:
     """From what `to_toml` wrote. InputError (without a path) when it is damaged or has unknown or wrong values."""
     try:
-        return from_values(cls, tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"cannot be read ({error})") from error
+        record = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number of thousands of digits is a plain ValueError.
+        raise InputError(f"cannot be read ({str(error).split(':')[0]})") from error
+    try:
+        return from_values(cls, record)
     except UsageError as error:
         raise InputError(error.what) from error
 

@@ -92,7 +92,9 @@ def iterate_records(path: Path) -> Iterator[Pair]:
                     parse_json(start)
             stream.seek(0)
             if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-                yield from _array(stream.read(_MAX_ARRAY), file)
+                if os.fstat(stream.fileno()).st_size > _MAX_ARRAY:
+                    raise InputError("an array of more than 1 GiB; write one object per line", path=file)
+                yield from _array(stream.read(), file)
             else:
                 yield from _lines(stream, file)
     except OSError as error:

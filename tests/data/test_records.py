@@ -135,3 +135,11 @@ def test_a_file_that_is_not_text_costs_no_memory(tmp_path):
     (tmp_path / "prompt.json").write_bytes(b'{"source": "' + b"x" * (3 * MAX_LINE))
     assert [pair.problem for pair in iterate_records(tmp_path)] == ["the line is longer than 1 MiB"]
     assert isinstance(next(iterate_records(tmp_path)), Pair)
+
+
+def test_an_array_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "prompt.json").open("wb") as file:
+        file.write(b"[" + b" " * 600)
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(InputError, match="an array of more than 1 GiB; write one object per line"):
+        read_records(tmp_path)

@@ -219,6 +219,8 @@ def test_damaged_runs_are_named(tmp_path, tiny_base_file, pair_set):
         with pytest.raises(InputError, match=message):
             train(resume(run, steps=2))
         (state / name).write_bytes(intact)
-    (run / "config.toml").write_text("cond = ")
-    with pytest.raises(InputError, match=r"config\.toml: cannot be read"):
-        resume(run)
+    for text in ("cond = ", f"seed = {'9' * 5000}", "[" * 3000):
+        (run / "config.toml").write_text(text)
+        with pytest.raises(InputError, match=r"config\.toml: cannot be read") as refused:
+            resume(run)
+        assert len(str(refused.value)) < 400
