@@ -25,7 +25,9 @@ _TIFF_FIELDS = {tiff_pages.BITS, tiff_pages.SAMPLES, tiff_pages.COMPRESSION, tif
 _TIFF_FIELDS |= {tiff_pages.TILE_BYTES}
 _ANY = 1 << 14
 """Pixels per byte that are believed of any format, in images of more than `_SMALL` pixels."""
-_SMALL = 1 << 26
+_SMALL = 1 << 24
+_WEBP_SIDE = 16383
+"""Of a frame; only the canvas of an animation can claim more, up to 2²⁴, and no program writes that."""
 
 _Bound = Callable[[bytes, Image.Image], float]
 """The most pixels that the bytes of a file can hold, given its header."""
@@ -77,6 +79,10 @@ def _gif(data: bytes, image: Image.Image) -> float:
     return len(data) * _LZW
 
 
+def _webp(data: bytes, image: Image.Image) -> float:
+    return 0 if max(image.size) > _WEBP_SIDE else math.inf
+
+
 def _tga(data: bytes, image: Image.Image) -> float:
     return len(data) * 64
 
@@ -108,6 +114,7 @@ _BOUNDS: dict[str, _Bound] = {
     "JPEG": _jpeg,
     "MPO": _jpeg,
     "GIF": _gif,
+    "WEBP": _webp,
     "TIFF": _tiff,
     "BMP": _bmp,
     "PPM": _pnm,

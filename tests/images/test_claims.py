@@ -64,6 +64,17 @@ def test_what_cannot_hold_its_pixels_is_said_to_be_cut_off(name):
     assert caught.value.path == name
 
 
+def test_the_canvas_of_an_animation_is_not_larger_than_a_frame_can_be():
+    """A valid animation whose canvas is said to be 6,881,292 × 4."""
+    data = io.BytesIO()
+    two = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    two[0].save(data, "WEBP", save_all=True, append_images=two[1:])
+    place = data.getvalue().index(b"VP8X") + 12
+    wide = data.getvalue()[:place] + (6_881_291).to_bytes(3, "little") + (3).to_bytes(3, "little")
+    with pytest.raises(InputError, match="cannot hold the 6881292×4 pixels"):
+        images.decode(wide + data.getvalue()[place + 6 :], "a.webp")
+
+
 def flat(format: str, mode: str = "RGB", **options: object) -> bytes:
     data = io.BytesIO()
     Image.new(mode, (3000, 2000)).save(data, format, **options)
