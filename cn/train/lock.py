@@ -30,8 +30,9 @@ def run_lock(run: Path, warn: Callable[[str], None]) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise _in_use(run) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
+    except (OSError, NotImplementedError) as error:
+        # Which of the two depends on the release of filelock.
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
         warn(f"{run}: this file system has no locks; make sure that no other process trains in this folder")
         yield
@@ -56,7 +57,7 @@ def check_not_in_use(run: Path) -> None:
         lock.acquire()
     except Timeout:
         raise _in_use(run) from None
-    except OSError:
+    except (OSError, NotImplementedError):
         return
     lock.release()
 
