@@ -27,13 +27,16 @@ from cn.detect.surfaces.settings import (
     MeasuredDepthSettings,
     MeasuredSettings,
 )
-from cn.detect.surfaces.shares import over
+from cn.detect.surfaces.shares import over, share
 from cn.errors import InputError
 
 MAX_HOLES = 0.05
 """Above this fraction of holes there is a warning."""
 MAX_WHITE, MAX_BLACK = 0.1, 0.5
 """Above these fractions of pixels outside of the range, there is a warning. That the background is black is usual."""
+MAX_DARK, DARK = 0.98, 13
+"""Above this fraction of pixels whose level is lower (5 % of white), there is a warning."""
+_NO_DEPTH = "none of its pixels has a depth: all are 0, negative, transparent or not finite"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         }
         range_ = scale(depth, self.near, self.far, self.clip / 100)
         if not depth.known.any():
-            return Detection(range_.levels(), found, empty=True)
+            nothing = depth.doubt or ("all of it is background" if depth.background.all() else _NO_DEPTH)
+            return Detection(range_.levels(), found, empty=True, warning=nothing)
         nearest = float(depth.values.min(where=depth.known, initial=np.inf))
         farthest = float(depth.values.max(where=depth.known, initial=-np.inf))
         if depth.kind in ("disparity", "near-white"):
@@ -95,12 +99,14 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         found |= {"nearest": round(nearest, 4), "farthest": round(farthest, 4)}
         found |= {name: None if limit is None else round(limit, 4) for name, limit in limits.items()}
         found |= {"clipped": round(white + black, 4)}
+        made = range_.levels()
         doubts = [
             depth.doubt,
+            None if self.near is not None else _dark_warning(depth, made),
             self._clipping(depth, white, black, f"{nearest:g} to {farthest:g}"),
             _hole_warning(depth, found["unknown"]),
         ]
-        return Detection(range_.levels(), found, warning="; ".join(filter(None, doubts)) or None)
+        return Detection(made, found, warning="; ".join(filter(None, doubts)) or None)
 
     def _clipping(self, depth: Depth, white: float, black: float, values: str) -> str | None:
         """Where limits that were given make most of a map white or black."""
@@ -172,6 +178,17 @@ def _hole_warning(depth: Depth, unknown: float) -> str | None:
     if unknown <= MAX_HOLES or (missing := fraction(holes(depth))) <= MAX_HOLES:
         return None
     return f"{over(missing)} of its pixels are holes without depth, and black as if infinitely far; fill them first"
+
+
+def _dark_warning(depth: Depth, made: NDArray[np.uint8]) -> str | None:
+    """Where a few pixels that are much nearer than the others, and more than --clip leaves out, use up the range."""
+    known = made[depth.known]
+    if not known.any() or share(known < DARK) <= MAX_DARK:
+        return None
+    return (
+        "nearly all of its pixels are nearly black, because a few are much nearer; if those are wrong, leave them out "
+        "with --near or a larger --clip"
+    )
 
 
 def _outside(range_: Scale) -> tuple[float, float]:
