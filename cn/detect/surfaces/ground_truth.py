@@ -6,7 +6,7 @@ Camera space is that of `cn.detect.surfaces.camera`: right (x), up (y), towards 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,14 +118,22 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         return None
 
 
+class Distances(NamedTuple):
+    """Depth that normals are computed from."""
+
+    values: NDArray[np.float64]
+    """(h, w) up to a factor, 0 where unknown."""
+    doubt: str | None
+
+
 @dataclass(frozen=True)
 class MeasuredNormals(CameraSettings, NormalFiles):
     """Normals of surfaces with measured or rendered depth; the principal point is the center of the image."""
 
     suffixes: ClassVar[frozenset[str]] = DEPTH_SUFFIXES
 
-    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
-        """Depth (h, w) up to a factor, 0 where unknown. Raises InputError for what is no distance or disparity."""
+    def read(self, path: str, part: int = 0) -> Distances:  # type: ignore[override]
+        """Raises InputError for what is no distance or disparity."""
         depth = read_depth(path, self.depth_is, self.channel)
         if depth.kind in ("mist", "near-white"):
             raise InputError(
@@ -134,15 +142,19 @@ class MeasuredNormals(CameraSettings, NormalFiles):
                 path=path,
             )
         distances = depth.values if depth.kind == "distance" else 1 / np.where(depth.known, depth.values, 1)
-        return np.where(depth.known, distances, 0.0)
+        doubt = depth.doubt if depth.known.any() else depth.doubt or _NO_DEPTH
+        return Distances(np.where(depth.known, distances, 0.0), doubt)
 
     def info(self, key: str) -> ConditionInfo:
         lens = {"focal": self.focal} if self.focal is not None else {"fov": self.fov}
         settings = {"method": "from-depth", **lens, "invalid": self.invalid, "bgr": self.bgr} | given(self)
         return self.condition_info("normals of measured depth", settings, self.order)
 
-    def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
-        return [self.detection(surface_normals(depth, self._camera(*depth.shape))) for depth in images]
+    def detect(self, images: Sequence[Distances], keys: Sequence[str]) -> list[Detection]:  # type: ignore[override]
+        return [
+            self.detection(surface_normals(depth.values, self._camera(*depth.values.shape)), depth.doubt)
+            for depth in images
+        ]
 
     def _camera(self, height: int, width: int) -> Camera:
         focal = self.focal or width / 2 / math.tan(math.radians(self.fov or 0) / 2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cn.detect.surfaces.ground_truth import MeasuredDepth
+from cn.detect.surfaces.ground_truth import MeasuredDepth, MeasuredNormals
 from cn.detect.surfaces.measured_depth import understood
 from cn.images.pixel_values import Stored
 
@@ -77,6 +77,21 @@ def test_flying_pixels_that_are_too_many_to_be_clipped():
     assert "nearly all of its pixels are nearly black, because a few are much nearer" in said(millimeters)
     assert said(millimeters, clip=1) == ""
     assert said(millimeters, near=2000) == ""
+
+
+def test_normals_say_what_was_guessed_too(tmp_path):
+    def said_of_normals(values: np.ndarray, name: str = "a.npy", **settings: object) -> str:
+        np.save(tmp_path / name, values)
+        detector = MeasuredNormals(focal=100.0, **settings)
+        [found] = detector.detect([detector.read(str(tmp_path / name))], ["a"])
+        return found.warning or ""
+
+    meters = 8 - ramp() * 7
+    assert said_of_normals(meters) == ""
+    assert "were read as disparity, as its name says" in said_of_normals(100 / meters, "disparity.npy")
+    assert said_of_normals(100 / meters, "disparity.npy", depth_is="disparity") == ""
+    assert "are larger at the bottom" in said_of_normals(100 / meters)
+    assert "numbers are negative, and no distance is" in said_of_normals(-meters)
 
 
 def test_a_small_object_before_a_far_wall_is_right():
