@@ -44,8 +44,21 @@ def count_frames(file: BinaryIO) -> int:
             with opened(file.read()) as image:
                 return max(1, getattr(image, "n_frames", 1))
         except InputError:
-            return 1
+            file.seek(0)
+            return _count_until_broken(file.read())
     return 1
+
+
+def _count_until_broken(data: bytes) -> int:
+    """The frames of an animation that is broken, with the first one that is: reading that one says so."""
+    count = 0
+    try:
+        with opened(data) as image, quietly():
+            while True:
+                image.seek(count)
+                count += 1
+    except InputError:
+        return max(1, count + (count > 1))
 
 
 def read_frame(path: str | os.PathLike[str], number: int) -> ImageArray:

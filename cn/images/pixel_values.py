@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from cn import errors
 from cn.errors import InputError
+from cn.images import claims
 from cn.images.numbers import arrays, deep, exr, pfm
 from cn.images.opening import opened, quietly
 from cn.images.reader import display_name, read_bytes
+from cn.images.resizing import MAX_PIXELS
 
 Numbers = NDArray[np.generic]
 
@@ -148,6 +150,8 @@ def _plane(values: Numbers) -> Numbers:
         plane = plane[..., 0]
     if plane.ndim != 2 or not plane.size:
         raise InputError(f"has shape {_shape(values)}; expected one value per pixel (height × width)")
+    if plane.size > MAX_PIXELS:
+        raise claims.too_large(_shape(plane))
     return plane
 
 

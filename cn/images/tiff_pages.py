@@ -47,7 +47,10 @@ def first_page(data: bytes, tags: set[int]) -> Page:
 
 
 def directories(file: BinaryIO, tags: set[int]) -> Iterator[Page]:
-    """The directories in order, with the fields among `tags`; ends at what is broken, and where a chain is a loop."""
+    """The directories in order, with the fields among `tags`; ends where a chain is a loop, and at what is broken.
+
+    After two or more, a directory that cannot be read counts as one, without fields.
+    """
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
@@ -58,13 +61,19 @@ def directories(file: BinaryIO, tags: set[int]) -> Iterator[Page]:
     offset = struct.unpack_from(f"{order}Q", head, 8)[0] if big else struct.unpack_from(f"{order}I", head, 4)[0]
     size = file.seek(0, os.SEEK_END)
     seen: set[int] = set()
+    found = 0
     while offset and offset < size and offset not in seen and len(seen) < _MAX_PAGES:
         seen.add(offset)
         try:
             fields, offset = _directory(file, offset, order, big, tags)
         except (struct.error, OverflowError):
-            return
-        yield Page(len(seen) - 1, fields)
+            offset = size
+            break
+        yield Page(found, fields)
+        found += 1
+    if offset >= size and found > 1:
+        # Of several pages, the next one is cut off: reading it says so.
+        yield Page(found, {})
 
 
 def _directory(

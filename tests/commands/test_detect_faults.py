@@ -133,6 +133,23 @@ def test_images_that_need_more_memory_than_there_is(tmp_path, monkeypatch):
     assert all_of_them.returncode == 3
     assert all_of_them.stderr.count("needs more memory") == 2
     assert "memory is short: 3 images, one after the other" in all_of_them.stderr
+    alone = cn("detect", "canny", "in/1.png", "1.png", cwd=tmp_path)
+    assert alone.returncode == 3
+    assert alone.stderr.startswith("cn: in/1.png: needs more memory than there is; --resolution N")
+
+
+def test_memory_that_is_too_short_for_checking_a_map(tmp_path, monkeypatch):
+    make(tmp_path / "in", "a.png", "b.png")
+    from cn.detect.run.batch import Pipeline
+
+    def short(self, detection):
+        raise MemoryError
+
+    monkeypatch.setattr(Pipeline, "map_warning", short)
+    done = cn("detect", "canny", "in", "out", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count("needs more memory than there is") == 2
+    assert os.listdir(tmp_path / "out") == []
 
 
 USAGE = [

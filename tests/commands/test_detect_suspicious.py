@@ -63,7 +63,7 @@ def test_depth_that_is_read_the_wrong_way_round(tmp_path):
     assert "inverted" not in done.stderr
     done = cn("detect", "depth", "--from-depth", "a.png", "wrong.png", cwd=tmp_path)
     assert done.returncode == 0
-    assert "if they are disparity, say --depth-is disparity" in done.stderr
+    assert "if they are disparity or near-white, say so with --depth-is" in done.stderr
     options = ("--from-depth", "--depth-is", "distance", "--overwrite")
     done = cn("detect", "depth", *options, "a.png", "wrong.png", cwd=tmp_path)
     assert "looks inverted" in done.stderr

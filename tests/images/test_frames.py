@@ -132,6 +132,32 @@ def test_frames_that_are_cut_off_come_after_those_that_are_not(tmp_path):
         list(found)
 
 
+@pytest.mark.parametrize("format", ["GIF", "TIFF"])
+def test_what_is_missing_of_a_file_that_is_cut_off_is_said(tmp_path, format):
+    pages = [Image.fromarray(np.random.default_rng(n).integers(0, 255, (32, 32), dtype=np.uint8)) for n in range(6)]
+    data = io.BytesIO()
+    pages[0].save(data, format, save_all=True, append_images=pages[1:])
+    path = tmp_path / "a"
+    path.write_bytes(data.getvalue()[: len(data.getvalue()) * 2 // 3])
+    found = frames(path)
+    assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(InputError, match=r"a: .*broken or cut off"):
+        list(found)
+    # The last one is the one that is broken.
+    assert images.frame_count(path) in (4, 5)
+
+
+def test_a_page_that_points_behind_the_file_is_still_one(tmp_path):
+    data = io.BytesIO()
+    Image.new("L", (8, 8)).save(data, "TIFF")
+    whole = bytearray(data.getvalue())
+    (start,) = struct.unpack_from("<I", whole, 4)
+    (count,) = struct.unpack_from("<H", whole, start)
+    struct.pack_into("<I", whole, start + 2 + 12 * count, 1 << 30)
+    (tmp_path / "a.tif").write_bytes(whole)
+    assert images.frame_count(tmp_path / "a.tif") == 1
+
+
 def test_a_rotated_page_is_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -135,11 +135,19 @@ def report(outcome: "Outcome", tally: Tally, json: bool, quiet: bool) -> None:
         console.warn(f"{outcome.path}: {what}{tally.frames_advice}")
     if outcome.status == "failed":
         if single and outcome.error is not None:
-            raise outcome.error
+            raise _single_error(outcome)
         if tally.stopped is None:
             console.error((outcome.message or outcome.path).replace("\n", "\\n"))
     if outcome.status == "empty" and single:
         console.status(f"{outcome.path}: nothing was found; no file is written (--on-empty skip)", quiet=quiet)
+
+
+def _single_error(outcome: "Outcome") -> Exception:
+    """The error of the only image; that memory is short is no fault of the program."""
+    from cn.detect.run.batch import is_memory_error
+
+    assert outcome.error is not None
+    return InputError(outcome.message or outcome.path) if is_memory_error(outcome.error) else outcome.error
 
 
 def _is_first_of_several(outcome: "Outcome") -> bool:

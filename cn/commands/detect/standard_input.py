@@ -11,7 +11,7 @@ from cn.errors import UsageError
 
 _CONTENT = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|\0\0[\0\1]|\x93NUMPY|v/1\x01"
-    rb"|PK\x03\x04|P[Ff1-7]\s+[#\d]",
+    rb"|PK\x03\x04|P[Ff1-7]\s+[#\d]|\xff\x0a|\xff\x4f\xff\x51|\x1a\x45\xdf\xa3|RIFF....AVI ",
     re.DOTALL,
 )
 """How images and arrays begin; no list of paths begins so."""

@@ -203,14 +203,14 @@ def _finish(pipeline: Pipeline, job: Job, detection: Detection, seconds: float, 
         if job.output != "-" and os.path.dirname(job.output):
             make_folder(os.path.dirname(job.output))
         made = pipeline.finished(detection.map)
+        general = () if warning else detection.general_warnings
+        warning = warning or pipeline.map_warning(detection)
         # Last, so that whatever has a map is complete.
         images.write(job.output, made, text)
     except (InputError, MemoryError) as error:
         return failure(job, error)
     size = (made.shape[1], made.shape[0])
     taken = seconds + time.perf_counter() - start
-    general = () if warning else detection.general_warnings
-    warning = warning or pipeline.map_warning(detection)
     return Outcome(job.source, job.output, "written", taken, size, found, warning, general=general)
 
 

@@ -62,8 +62,10 @@ def with_sequences(sources: Sources, chosen: Choice) -> Sources:
 
     Videos are told by their suffix; where frames of animations are wanted, every other file's header is read.
     """
+    if chosen.animations and tuple(sources.keys) == ("-",):
+        raise UsageError("--frames needs the path of a file: of an image on standard input, the first frame is used")
     sequences = {key: 0 for key in sources.keys if is_video(key)}
-    if chosen.animations and sources.keys != ("-",):
+    if chosen.animations:
         from cn import images
 
         others = (key for key in sources.keys if key not in sequences)

@@ -6,7 +6,7 @@ Camera space is that of `cn.detect.surfaces.camera`: right (x), up (y), towards 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,16 @@ from cn.detect.surfaces.settings import (
     MeasuredDepthSettings,
     MeasuredSettings,
 )
-from cn.detect.surfaces.shares import over
+from cn.detect.surfaces.shares import over, share
 from cn.errors import InputError
 
 MAX_HOLES = 0.05
 """Above this fraction of holes there is a warning."""
 MAX_WHITE, MAX_BLACK = 0.1, 0.5
 """Above these fractions of pixels outside of the range, there is a warning. That the background is black is usual."""
+MAX_DARK, DARK = 0.98, 13
+"""Above this fraction of pixels whose level is lower (5 % of white), there is a warning."""
+_NO_DEPTH = "none of its pixels has a depth: all are 0, negative, transparent or not finite"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         }
         range_ = scale(depth, self.near, self.far, self.clip / 100)
         if not depth.known.any():
-            return Detection(range_.levels(), found, empty=True)
+            nothing = depth.doubt or ("all of it is background" if depth.background.all() else _NO_DEPTH)
+            return Detection(range_.levels(), found, empty=True, warning=nothing)
         nearest = float(depth.values.min(where=depth.known, initial=np.inf))
         farthest = float(depth.values.max(where=depth.known, initial=-np.inf))
         if depth.kind in ("disparity", "near-white"):
@@ -95,12 +99,14 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         found |= {"nearest": round(nearest, 4), "farthest": round(farthest, 4)}
         found |= {name: None if limit is None else round(limit, 4) for name, limit in limits.items()}
         found |= {"clipped": round(white + black, 4)}
+        made = range_.levels()
         doubts = [
             depth.doubt,
+            None if self.near is not None else _dark_warning(depth, made),
             self._clipping(depth, white, black, f"{nearest:g} to {farthest:g}"),
             _hole_warning(depth, found["unknown"]),
         ]
-        return Detection(range_.levels(), found, warning="; ".join(filter(None, doubts)) or None)
+        return Detection(made, found, warning="; ".join(filter(None, doubts)) or None)
 
     def _clipping(self, depth: Depth, white: float, black: float, values: str) -> str | None:
         """Where limits that were given make most of a map white or black."""
@@ -112,14 +118,22 @@ class MeasuredDepth(MeasuredDepthSettings, WithoutNetwork):
         return None
 
 
+class Distances(NamedTuple):
+    """Depth that normals are computed from."""
+
+    values: NDArray[np.float64]
+    """(h, w) up to a factor, 0 where unknown."""
+    doubt: str | None
+
+
 @dataclass(frozen=True)
 class MeasuredNormals(CameraSettings, NormalFiles):
     """Normals of surfaces with measured or rendered depth; the principal point is the center of the image."""
 
     suffixes: ClassVar[frozenset[str]] = DEPTH_SUFFIXES
 
-    def read(self, path: str, part: int = 0) -> NDArray[np.float64]:
-        """Depth (h, w) up to a factor, 0 where unknown. Raises InputError for what is no distance or disparity."""
+    def read(self, path: str, part: int = 0) -> Distances:  # type: ignore[override]
+        """Raises InputError for what is no distance or disparity."""
         depth = read_depth(path, self.depth_is, self.channel)
         if depth.kind in ("mist", "near-white"):
             raise InputError(
@@ -128,15 +142,19 @@ class MeasuredNormals(CameraSettings, NormalFiles):
                 path=path,
             )
         distances = depth.values if depth.kind == "distance" else 1 / np.where(depth.known, depth.values, 1)
-        return np.where(depth.known, distances, 0.0)
+        doubt = depth.doubt if depth.known.any() else depth.doubt or _NO_DEPTH
+        return Distances(np.where(depth.known, distances, 0.0), doubt)
 
     def info(self, key: str) -> ConditionInfo:
         lens = {"focal": self.focal} if self.focal is not None else {"fov": self.fov}
         settings = {"method": "from-depth", **lens, "invalid": self.invalid, "bgr": self.bgr} | given(self)
         return self.condition_info("normals of measured depth", settings, self.order)
 
-    def detect(self, images: Sequence[NDArray[np.float64]], keys: Sequence[str]) -> list[Detection]:
-        return [self.detection(surface_normals(depth, self._camera(*depth.shape))) for depth in images]
+    def detect(self, images: Sequence[Distances], keys: Sequence[str]) -> list[Detection]:  # type: ignore[override]
+        return [
+            self.detection(surface_normals(depth.values, self._camera(*depth.values.shape)), depth.doubt)
+            for depth in images
+        ]
 
     def _camera(self, height: int, width: int) -> Camera:
         focal = self.focal or width / 2 / math.tan(math.radians(self.fov or 0) / 2)
@@ -172,6 +190,17 @@ def _hole_warning(depth: Depth, unknown: float) -> str | None:
     if unknown <= MAX_HOLES or (missing := fraction(holes(depth))) <= MAX_HOLES:
         return None
     return f"{over(missing)} of its pixels are holes without depth, and black as if infinitely far; fill them first"
+
+
+def _dark_warning(depth: Depth, made: NDArray[np.uint8]) -> str | None:
+    """Where a few pixels that are much nearer than the others, and more than --clip leaves out, use up the range."""
+    known = made[depth.known]
+    if not known.any() or share(known < DARK) <= MAX_DARK:
+        return None
+    return (
+        "nearly all of its pixels are nearly black, because a few are much nearer; if those are wrong, leave them out "
+        "with --near or a larger --clip"
+    )
 
 
 def _outside(range_: Scale) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cn.detect.surfaces.diode import read_mask
 from cn.detect.surfaces.settings import DEPTH, DepthIs
+from cn.detect.surfaces.shares import over
 from cn.errors import InputError
 from cn.images import pixel_values
 from cn.images.numbers import layers
@@ -29,6 +30,10 @@ _NAMES: dict[str, DepthIs] = {"disp": "disparity", "disparity": "disparity", "mi
 
 _SAY = "if that is wrong, say what they are with --depth-is"
 _MIN_ROWS, _SAMPLES = 16, 256
+_MAX_ZEROS, _BESIDE = 0.05, 0.02
+"""Of numbers that were scaled to a range: the largest fraction of zeros, and how near to its ends there are others."""
+_MAX_NEGATIVE = 0.05
+"""Above this fraction of negative numbers there is a warning."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,17 @@ def understood(stored: Stored, depth_is: DepthIs | None = None, name: str = "") 
     if kind in ("disparity", "near-white"):
         background = np.zeros_like(valid)
     valid &= ~background
+    if kind != "near-white" and (negative := _negative(values)):
+        doubt = "; ".join(filter(None, (doubt, f"{negative}, and no {kind} is (--depth-is near-white takes them)")))
     return Depth(values, kind, valid, background, doubt)
+
+
+def _negative(values: NDArray[np.float64]) -> str | None:
+    """What to say of negative numbers, unless they are one number for pixels without depth (-1, -9999)."""
+    negative = values[values < 0]
+    if negative.size <= values.size * _MAX_NEGATIVE or negative.min() == negative.max():
+        return None
+    return f"{over(negative.size / values.size)} of its numbers are negative"
 
 
 def _guess(
@@ -113,7 +128,7 @@ def _guess(
         if trend.correlation > 0.8 and trend.change > 0.4:
             return "distance", (
                 "its numbers were read as distance, but are larger at the bottom, where things are usually near: if "
-                "they are disparity, say --depth-is disparity; if they are right, --depth-is distance"
+                "they are disparity or near-white, say so with --depth-is; if they are right, --depth-is distance"
             )
         return "distance", None
     if abs(trend.correlation) < 0.6 or abs(trend.change) < 0.2:
@@ -134,18 +149,29 @@ def _guess(
 def _scaled(known: NDArray[np.generic]) -> str | None:
     """What numbers are called that were scaled to a full range, so that they are no distances; None for others.
 
-    8 bits always are. Of 16 bits and floats, both ends of the range must occur, and 0 hardly ever, because in distances
-    0 is what was not measured.
+    8 bits always are. Of 16 bits and floats, both ends of the range must occur. Distances have 0 where nothing was
+    measured, and the largest number where there is nothing; so both must be rare, or have others right beside them.
     """
     lowest, highest = float(known.min()), float(known.max())  # type: ignore[arg-type]
+    integers = known.dtype.kind in "iub"
+    if integers and highest <= 255:
+        return "values of 8 bits" if lowest >= 0 and highest > 0 else None
+    full = _FULL_16 if integers else 1
+    if not (lowest == 0 or (lowest > 0 and not integers)) or highest != full:
+        return None
+    zeros, fulls = np.count_nonzero(known == 0), np.count_nonzero(known == full)
     few = max(1, known.size // 1000)
-    if known.dtype.kind in "iub":
-        if highest <= 255:
-            return "values of 8 bits"
-        ends = lowest == 0 and highest == _FULL_16
-        rare = ends and max(np.count_nonzero(known == 0), np.count_nonzero(known == _FULL_16)) <= few
-        return "values that fill 16 bits" if rare else None
-    return "values from 0 to 1" if lowest >= 0 and highest == 1 and np.count_nonzero(known == 0) <= few else None
+    rare = zeros <= few and (fulls <= few or not integers)
+    if not rare and not (zeros <= known.size * _MAX_ZEROS and _reaches(known, full)):
+        return None
+    return "values that fill 16 bits" if integers else "values from 0 to 1"
+
+
+def _reaches(known: NDArray[np.generic], full: float) -> bool:
+    """Whether there are numbers right beside 0 and `full`, where the ends of a range that was scaled are."""
+    values = np.asarray(known, np.float64)
+    beside = full * _BESIDE
+    return bool(((values > 0) & (values < beside)).any() and ((values < full) & (values > full - beside)).any())
 
 
 def _trend(values: NDArray[np.float64], known: NDArray[np.bool_]) -> _Trend:

@@ -77,6 +77,7 @@ def read_normals(path: str, convention: NormalsAre, channel: str | None = None) 
     stored = pixel_values.read_vectors(path, channel)
     with errors.about(path):
         vectors, known = _decoded(stored[..., :3])
+        _check_packed(vectors[known])
         if stored.shape[2] == 4:
             known &= stored[..., 3].astype(np.float64) > _white(stored.dtype) / 2
         if known.any() and share(np.ptp(vectors, axis=-1)[known] < 1e-3) > 0.99:
@@ -88,6 +89,20 @@ def read_normals(path: str, convention: NormalsAre, channel: str | None = None) 
             raise InputError(f"{wrong:.0%} of its vectors are not of length 1, so it is no normal map")
     unit = np.divide(vectors, length[..., None], out=np.zeros_like(vectors), where=known[..., None])
     return Normals(unit * SIGNS[convention], _doubt(wrong, share(unit[..., 2][known] < -0.1)))
+
+
+def _check_packed(vectors: NDArray[np.float64]) -> None:
+    """InputError for maps (n, 3) that leave out a component, of two channels (BC5, DXT5nm) for games' own formats."""
+    empty = [bool((np.abs(np.abs(component) - 1) < 1e-2).all() and not np.ptp(component)) for component in vectors.T]
+    # Of a flat map, blue is full, too, but then the others are 0.
+    lengths = np.abs(np.linalg.norm(vectors, axis=-1) - 1)
+    if not vectors.size or not any(empty) or share(lengths > TOLERANCE) <= SUSPICIOUS:
+        return
+    color = ("red", "green", "blue")[empty.index(True)]
+    raise InputError(
+        f"its {color} channel is the same everywhere: it may be packed for a game engine, with x and y in other "
+        "channels; export all three components"
+    )
 
 
 def _doubt(wrong: float, away: float) -> str | None:

@@ -13,4 +13,6 @@ def share(mask: NDArray[Any]) -> float:
 
 def over(fraction: float) -> str:
     """A fraction in words, in steps of 10 %, so that the same warnings of many files can be counted."""
+    if fraction == 1:
+        return "100 %"
     return f"over {int(fraction * 10) * 10} %" if fraction >= 0.1 else f"{max(1, round(fraction * 100))} %"

@@ -100,6 +100,9 @@ def _as_unsigned(data: bytes) -> bytes:
     for entry in range(first, min(first + size * count, len(data) - size + 1), size):
         tag, kind, number = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", data, entry)
         if tag == tiff_pages.SAMPLE_FORMAT and kind == 3:
-            inline = min(number, (size - value) // 2)
-            struct.pack_into(f"{order}{inline}H", changed, entry + value, *[_UNSIGNED] * inline)
+            at = entry + value
+            if 2 * number > size - value:
+                (at,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, at)
+            number = max(0, min(number, (len(data) - at) // 2))
+            struct.pack_into(f"{order}{number}H", changed, min(at, len(data)), *[_UNSIGNED] * number)
     return bytes(changed)

@@ -22,7 +22,8 @@ def depth(names: Sequence[str]) -> str | None:
     Blender writes `ViewLayer.Depth.Z` or `.V`, other renderers `Z` or `depth.Z`, Python programs `depth`. The Z of
     vectors, beside an X and a Y, is none.
     """
-    found = [name for name in names if parts(name)[-1] not in _ALPHA] or list(names)
+    # An array called "a" is none; channels of OpenEXR have capitals.
+    found = [name for name in names if parts(name)[-1] not in _ALPHA or name == "a"] or list(names)
     if len(found) == 1:
         return found[0]
     found = [name for name in found if not _is_component(name, names) and not _NO_DEPTH.search(name.lower())]

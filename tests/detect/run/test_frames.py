@@ -1,5 +1,6 @@
 """Frames of videos, animations and files of several pages: through the command line, and their names."""
 
+import io
 import json
 from pathlib import Path
 
@@ -251,3 +252,21 @@ def test_links_to_inputs_among_the_results_are_not_written_through(tmp_path):
 def test_nonsense_for_frames(text):
     with pytest.raises(UsageError):
         choice(text)
+
+
+def test_an_animation_on_standard_input_gives_its_first_frame(tmp_path):
+    data = io.BytesIO()
+    stills = [Image.new("RGB", (16, 16), color) for color in ("red", "green", "blue")]
+    stills[0].save(data, "GIF", save_all=True, append_images=stills[1:])
+    done = cn("detect", "canny", "-", "out", "--frames", "all", cwd=tmp_path, stdin=data.getvalue())
+    assert done.returncode == 2
+    assert "--frames needs the path of a file" in done.stderr
+    done = cn("detect", "canny", "-", "out", "--frames", "first", cwd=tmp_path, stdin=data.getvalue())
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("head", [b"\xff\x0a", b"\xff\x4f\xff\x51", b"\x1a\x45\xdf\xa3", b"RIFF\0\0\0\0AVI "])
+def test_images_and_videos_on_standard_input_are_no_lists_of_paths(tmp_path, head):
+    done = cn("detect", "canny", "-", "a.png", cwd=tmp_path, stdin=head + b"\0\n\0\n" * 20)
+    assert done.returncode == 3
+    assert done.stderr.startswith("cn: standard input: ")

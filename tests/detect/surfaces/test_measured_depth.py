@@ -228,7 +228,7 @@ def test_holes_are_named_with_their_share_and_backgrounds_are_not():
 
 
 def test_limits_in_another_unit_are_noticed():
-    assert "over 100 % of its pixels are farther than --far 5 and black; it has 1000 to 4000" in warning(
+    assert "100 % of its pixels are farther than --far 5 and black; it has 1000 to 4000" in warning(
         wall(), near=0.5, far=5.0
     )
     assert "over 60 % of its pixels are nearer than --near 3000 and white" in warning(wall(), near=3000.0)

@@ -203,6 +203,23 @@ def test_vectors_that_are_not_of_length_1_are_noticed(tmp_path):
     assert np.allclose(np.linalg.norm(read_normals(str(tmp_path / "a.png"), "opengl").vectors, axis=-1), 1)
 
 
+def test_maps_of_two_channels_are_refused(tmp_path):
+    """BC5 has x and y in red and green; Unity's DXT5nm has x in alpha and y in green, and red is full."""
+    ball = encoded(sphere() + (sphere() == 0).all(-1, keepdims=True) * [0, 0, 1.0])
+    x, y = ball[..., 0], ball[..., 1]
+    for blue in (0, 255):
+        Image.fromarray(np.dstack([x, y, np.full_like(x, blue)])).save(tmp_path / "a.png")
+        with pytest.raises(InputError, match="its blue channel is the same everywhere"):
+            read_normals(str(tmp_path / "a.png"), "opengl")
+    Image.fromarray(np.dstack([np.full_like(x, 255), y, y, x])).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match="its red channel is the same everywhere"):
+        read_normals(str(tmp_path / "b.png"), "opengl")
+    # Nearly flat, and a wall from the side: right.
+    for vector in ((0, 0, 1), (1, 0, 0)):
+        Image.fromarray(encoded(np.broadcast_to(np.array(vector, float), (8, 8, 3)))).save(tmp_path / "c.png")
+        assert said(tmp_path / "c.png") == ""
+
+
 # ---- size ----
 
 

@@ -44,6 +44,8 @@ def test_the_array_that_must_be_meant(tmp_path):
     refused(tmp_path / "b.npz", "which channel? It has first, second; name one with --channel")
     assert np.array_equal(pixel_values.read_stored(tmp_path / "b.npz", "second").values, DEPTH + 1)
     refused(tmp_path / "b.npz", "has no channel 'third'; it has first, second", channel="third")
+    np.savez(tmp_path / "d.npz", a=DEPTH, b=DEPTH + 1)
+    refused(tmp_path / "d.npz", "which channel? It has a, b")
     np.savez(tmp_path / "c.npz", depth_mask=DEPTH > 0, depth_gt=DEPTH)
     assert pixel_values.read_stored(tmp_path / "c.npz").channel == "depth_gt"
 
@@ -81,6 +83,12 @@ def test_headers_are_not_believed(tmp_path, data, what):
     refused(tmp_path / "a.npz", what)
 
 
+def test_an_array_of_too_many_pixels_is_refused_before_it_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(pixel_values, "MAX_PIXELS", DEPTH.size - 1)
+    np.savez_compressed(tmp_path / "a.npz", depth=DEPTH)
+    refused(tmp_path / "a.npz", "pixels are too many")
+
+
 def test_broken_archives(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", np.random.default_rng(0).random((50, 50)))
     whole = (tmp_path / "a.npz").read_bytes()
@@ -111,6 +119,14 @@ def test_float_maps_in_both_byte_orders_with_the_bottom_row_first(tmp_path, orde
     stored[0, 0] = np.inf
     (tmp_path / "a.pfm").write_bytes(pfm(stored, order=order, scale=0.5))
     assert np.array_equal(pixel_values.read(tmp_path / "a.pfm"), stored)
+
+
+@pytest.mark.parametrize("comment", [b"", b"# made by hand\r\n"])
+def test_lines_of_windows_do_not_shift_the_numbers(tmp_path, comment):
+    for order in "<>":
+        head, size, scale, data = pfm(DEPTH, order=order).split(b"\n", 3)
+        (tmp_path / "a.pfm").write_bytes(b"\r\n".join([head, comment + size, scale, data]))
+        assert np.array_equal(pixel_values.read(tmp_path / "a.pfm"), DEPTH)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,16 @@ def test_tiffs_of_every_sample_type(tmp_path, dtype, order):
         assert np.array_equal(pixel_values.read(tmp_path / "a.tif"), values), options
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_vectors_of_half_floats(tmp_path, order):
+    """Three values of SampleFormat do not fit into its entry."""
+    tifffile = pytest.importorskip("tifffile")
+    vectors = np.stack([VALUES, VALUES + 1, VALUES + 2], axis=-1).astype(np.float16)
+    for options in ({}, {"bigtiff": True}):
+        tifffile.imwrite(tmp_path / "a.tif", vectors, photometric="rgb", byteorder=order, **options)
+        assert np.array_equal(pixel_values.read_vectors(tmp_path / "a.tif"), vectors), options
+
+
 @pytest.mark.parametrize("predictor", [1, 2])
 @pytest.mark.parametrize("compression", [LZW, DEFLATE])
 def test_compressed_half_floats(tmp_path, compression, predictor):
