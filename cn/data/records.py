@@ -18,7 +18,7 @@ from typing import Any
 from cn import errors
 from cn.errors import InputError
 from cn.files import reason
-from cn.json_text import parse_json
+from cn.json_text import decode_text, parse_json
 
 RECORDS = "prompt.json"
 MAX_LINE = 1 << 20
@@ -87,11 +87,10 @@ def iterate_records(path: Path) -> Iterator[Pair]:
     try:
         with file.open("rb") as stream:
             start = stream.read(512)
-            if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
-                with errors.about(file):
-                    parse_json(start)
+            with errors.about(file):
+                _check_text(start)
             stream.seek(0)
-            if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+            if _is_array(stream, file.parent):
                 if os.fstat(stream.fileno()).st_size > _MAX_ARRAY:
                     raise InputError("an array of more than 1 GiB; write one object per line", path=file)
                 yield from _array(stream.read(), file)
@@ -99,6 +98,34 @@ def iterate_records(path: Path) -> Iterator[Pair]:
                 yield from _lines(stream, file)
     except OSError as error:
         raise InputError(f"cannot be read: {reason(error)}", path=file) from error
+
+
+def _check_text(start: bytes) -> None:
+    """InputError for a file in UTF-16 or UTF-32, which holds no line that could be read."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        decode_text(start)
+    # Without a byte order mark, every other byte of mostly English text is zero; a crash leaves zeros without text.
+    if any(start[k::2].count(0) > len(start) // 4 > start[1 - k :: 2].count(0) for k in (0, 1)):
+        raise InputError("is UTF-16 or UTF-32; save it as UTF-8")
+
+
+def _is_array(stream: Any, root: Path) -> bool:
+    """Whether a file is one JSON array rather than lines of which the first is broken; back at the file's start."""
+    try:
+        first, second = b"", b""
+        while (line := stream.readline(MAX_LINE)) and not second:
+            if line := line.removeprefix(b"\xef\xbb\xbf").strip():
+                first, second = first or line, line if first else b""
+        if not first.startswith(b"["):
+            return False
+        # Of an array, an object on a line of its own ends with a comma, or is followed by a comma or the bracket.
+        try:
+            parse_line(second, root, "")
+        except InputError:
+            return True
+        return line.strip().startswith((b"]", b","))
+    finally:
+        stream.seek(0)
 
 
 def _lines(stream: Any, file: Path) -> Iterator[Pair]:
@@ -118,7 +145,8 @@ def _tolerant(line: bytes, root: Path, where: str) -> Pair:
     try:
         return parse_line(line.rstrip(b"\r\n"), root, where)
     except InputError as error:
-        return _broken(error.what if line.endswith(b"\n") else f"{error.what}; is the line cut off?", where)
+        cut = not line.endswith(b"\n") and not line.rstrip().endswith(b"}")
+        return _broken(f"{error.what}; is the line cut off?" if cut else error.what, where)
 
 
 def _array(data: bytes, file: Path) -> Iterator[Pair]:

@@ -45,9 +45,10 @@ def test_records_are_read_with_their_further_keys(data):
         f"{text()}\r\n{text()}\r\n",
         f"[{text()}, {text()}]",
         f"\ufeff\n [\n{text()},\n{text()}\n]\n",
+        f"[\n{text()}\n,{text()}]",
         text(source="source\\0.png", target="target\\0.png") + "\n" + text() + "\n",
     ],
-    ids=["byte order mark", "CRLF", "an array", "an array in lines", "Windows' separators"],
+    ids=["byte order mark", "CRLF", "an array", "an array in lines", "commas first", "Windows' separators"],
 )
 def test_other_ways_to_write_the_same_records(data, content):
     pairs = read_records(write(data, content))
@@ -89,6 +90,21 @@ def test_a_broken_line_is_one_problem_with_its_number(data, line, problem):
     assert len(message) < 600
 
 
+@pytest.mark.parametrize("line", [b"[" * 3000, f"[{text()}]".encode(), b"\0" * 600, text(prompt="\0").encode() + b"\0"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_broken_line_costs_itself_wherever_it_lies(data, line, place):
+    lines = [text().encode()] * 3
+    lines[place] = line
+    pairs = read_records(write(data, b"\n".join(lines) + b"\n"))
+    assert [pair.problem is None for pair in pairs] == [number != place for number in range(3)]
+
+
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_a_whole_line_is_not_called_cut_off(data, ending):
+    pairs = read_records(write(data, f"{text()}\n" + text(source=...) + ending))
+    assert pairs[1].problem == '"source" is missing or not a string; each line needs source and target'
+
+
 def test_all_broken_lines_are_kept_apart_and_listed(tmp_path):
     data = write_pairs(tmp_path, 600)
     for number in range(0, 600, 50):
@@ -102,6 +118,9 @@ def test_all_broken_lines_are_kept_apart_and_listed(tmp_path):
     [
         (b"\n", "no pairs in it"),
         (text().encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (text().encode("utf-16-le"), "is UTF-16 or UTF-32; save it as UTF-8"),
+        (text().encode("utf-16-be"), "is UTF-16 or UTF-32; save it as UTF-8"),
+        (f"[\n{text()},\n{text()},\n]".encode(), "invalid JSON"),
         (b"[" * 3000, "invalid JSON: it is nested too deeply"),
         (b"[" + text().encode(), "invalid JSON: Expecting ',' delimiter"),
         (f"{text(source='a')}\n{text(source='b')}\n{text()}\n".encode(), "2 of 3 pairs are broken: .*:1: .*:2: "),
