@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cn.archives.entries import Entry
 from cn.checkpoints.read.contents import Contents, Parameter
-from cn.errors import WeightsError
+from cn.errors import UsageError, WeightsError
 from cn.files import sha256_of_all
 from cn.model.config import ModelConfig
 
@@ -60,7 +60,7 @@ class Transfer:
 def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Transfer:
     """Move a control, and a U-Net that was trained with it, from one base to another of the same shapes.
 
-    Raises WeightsError when the three do not match.
+    Raises WeightsError when the three do not match, UsageError when both bases are the same.
     """
     for base in (from_base, to_base):
         if base.config is None:
@@ -81,6 +81,8 @@ def transfer(control: Contents, from_base: Contents, to_base: Contents) -> Trans
     notes = control.notes
     if control.control.base_sha256 not in ("", hashes["from_base"], from_base.metadata.get("source_sha256")):
         notes = (*notes, f"according to its metadata, the control was trained on another base than {from_base.path}")
+    if hashes["from_base"] == hashes["to_base"]:
+        raise UsageError(f"{from_base.path} and {to_base.path} hold the same base: there is no difference to add")
     result = replace(
         control, parts={"control": moved}, config=None, control=spec, kept={}, metadata=metadata, notes=notes
     )

@@ -183,8 +183,9 @@ class TrainConfig:
         file = run / CONFIG_FILE
         try:
             text = file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise InputError(f"not a training run, it has no {CONFIG_FILE}", path=run) from None
+        except (FileNotFoundError, NotADirectoryError):
+            what = "but a file; give the folder of the run" if run.is_file() else f"it has no {CONFIG_FILE}"
+            raise InputError(f"not a training run, {what}", path=run) from None
         except (OSError, UnicodeDecodeError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
             raise InputError(f"cannot be read ({why})", path=file) from error

@@ -11,7 +11,7 @@ from cn.checkpoints.read.recognize import recognize
 from cn.checkpoints.transfer import Transfer, transfer
 from cn.checkpoints.write.plan import plan
 from cn.checkpoints.write.writer import write_conversion
-from cn.errors import WeightsError
+from cn.errors import UsageError, WeightsError
 from cn.files import sha256_of_all
 from tests.helpers.layouts import convert, native_base, native_control, tensors
 from tests.helpers.model_helpers import uniform
@@ -105,6 +105,13 @@ def test_a_trained_decoder_is_reported_and_kept(files, tmp_path):
     for part in ("vae", "text"):
         for name, source in written.parts[part].items():
             assert torch.equal(source.read(), base.parts[part][name].read()), name
+
+
+def test_two_times_the_same_base_is_refused(files, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes((files / "a.safetensors").read_bytes())
+    with pytest.raises(UsageError, match=r"a\.safetensors and .*copy\.safetensors hold the same base"):
+        transfer(contents(files / "control.safetensors"), contents(files / "a.safetensors"), contents(copy))
 
 
 def test_mismatched_files_are_refused(files, tmp_path):

@@ -160,6 +160,7 @@ AT_ONCE = [
     (["--cond", "depth", "--out", "set"], 3, "set: is not empty"),
     (["--cond", "depth", "--device", "gpu"], 2, "--device"),
     (["--resume", "empty"], 3, "empty: not a training run"),
+    (["--resume", "set/prompt.json"], 3, "prompt.json: not a training run, but a file; give the folder of the run"),
     (["--resume", "empty", "--overwrite"], 2, "it takes no --out and no --overwrite"),
     (["--reconnect", "--cond", "depth"], 2, "give it with --resume RUN"),
     ([], 2, "--cond KIND is required"),
