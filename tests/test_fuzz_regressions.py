@@ -2,13 +2,17 @@
 
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cn.checkpoints.read.recognize import recognize
+from cn.checkpoints.read.settings import number
 from cn.conditions import TEXT_KEY, ConditionInfo
 from cn.detect.pose.json_files import open_poses
+from cn.detect.surfaces.normal_maps import read_normals
 from cn.errors import CnError, InputError
 from cn.images import pixel_values
 from cn.train.config import TrainConfig
@@ -82,3 +86,24 @@ def test_the_header_of_an_array(tmp_path, header):
     path = Path(tmp_path / "x.npy")
     path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header)
     assert "the array is broken" in refused(pixel_values.read_numbers, path)
+
+
+def test_normals_of_which_none_is_known(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 5, 3), np.float32))
+    normals = read_normals(str(tmp_path / "a.npy"), "opengl")
+    assert not normals.vectors.any()
+
+
+def test_a_number_beyond_all_floats_in_original_settings():
+    assert "should be a number above 0" in refused(number, {"scale_factor": 10**400}, "scale_factor")
+
+
+def test_a_file_of_poses_costs_what_it_holds(tmp_path):
+    """Not the half gigabyte that one may have."""
+    (tmp_path / "a.json").write_text('{"people": []}')
+    tracemalloc.start()
+    try:
+        open_poses(tmp_path / "a.json")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()

@@ -24,7 +24,7 @@ from cn.detect.segmentation import labels, palettes
 from cn.detect.segmentation.panoptic import PanopticLabels
 from cn.detect.surfaces.ground_truth import DiodeNormals, MeasuredDepth, MeasuredNormals
 from cn.detect.surfaces.normal_maps import NormalMaps
-from cn.errors import CnError, about
+from cn.errors import CnError, InputError, about
 from cn.images import pixel_values
 from cn.images.video import open_video
 from cn.sample import png_metadata
@@ -111,6 +111,9 @@ def _all(calls: Iterable[Callable[[], object]]) -> None:
             if not is_one_line(str(error)):
                 raise
             refusals.append(error)
+        except MemoryError:
+            # An array within all bounds may be too large for the bound of an input; `cn detect` reports it so as well.
+            refusals.append(InputError("needs more memory than there is"))
     if made and len(refusals) == made:
         raise refusals[0]
 

@@ -26,6 +26,8 @@ MAX_LINE = 1 << 20
 _MAX_ARRAY = 1 << 30
 _PATHS = ("source", "target")
 _KNOWN = (*_PATHS, "prompt")
+_CAPTIONS = ("caption", "text", "captions", "description")
+"""What other tools call the prompt."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,9 @@ def notes(pairs: Iterable[Pair]) -> list[str]:
     usable = [pair for pair in pairs if pair.problem is None]
     found = []
     if count := sum(not pair.captioned for pair in usable):
-        found.append(f"{count} of {len(usable)} pairs have no caption; their prompt is empty")
+        other = next((key for key in _CAPTIONS if any(isinstance(pair.extra.get(key), str) for pair in usable)), None)
+        hint = f' (there is "{other}": captions are called "prompt")' if other else ""
+        found.append(f"{count} of {len(usable)} pairs have no caption; their prompt is empty{hint}")
     if same := [pair for pair in usable if pair.source == pair.target]:
         found.append(f"{same[0].where}: source and target are the same file (in {len(same)} of {len(usable)} pairs)")
     return found

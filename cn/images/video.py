@@ -93,15 +93,23 @@ class Video:
                         continue
                     due = (math.floor(time / period + 0.01) + 1) * period
                 if wanted(number):
-                    decoded, frame = self._capture.retrieve()
-                    if not decoded:
+                    frame = self._decoded()
+                    if frame is None:
                         break
-                    yield number, np.asarray(self._cv2.cvtColor(frame, self._cv2.COLOR_BGR2RGB), np.uint8)
+                    yield number, frame
                 number += 1
             self._ended = True
             self._capture.release()
             if not self.decoded:
                 raise InputError("no frame of the video can be decoded; it is cut off, or its codec is not supported")
+
+    def _decoded(self) -> NDArray[np.uint8] | None:
+        """The frame that was just grabbed, None where it is damaged. InputError where memory is too short."""
+        try:
+            decoded, frame = self._capture.retrieve()
+            return np.asarray(self._cv2.cvtColor(frame, self._cv2.COLOR_BGR2RGB), np.uint8) if decoded else None
+        except self._cv2.error as error:
+            raise InputError(f"a frame cannot be decoded: {' '.join(error.err.split())}") from error
 
     def _time(self) -> float:
         """Seconds from the start to the frame that was just grabbed."""

@@ -140,6 +140,11 @@ def test_a_line_without_a_caption_is_the_empty_prompt(data):
     assert notes(pairs) == ["3 of 4 pairs have no caption; their prompt is empty"]
 
 
+def test_captions_under_the_name_of_another_tool_are_pointed_out(data):
+    pairs = read_records(write(data, text(prompt=..., caption="a house")))
+    assert notes(pairs)[0].endswith('their prompt is empty (there is "caption": captions are called "prompt")')
+
+
 def test_a_map_that_is_its_own_image_is_noted(data):
     pairs = read_records(write(data, f"{text()}\n{text(source='target/0.png')}\n"))
     assert notes(pairs) == [f"{data}/prompt.json:2: source and target are the same file (in 1 of 2 pairs)"]

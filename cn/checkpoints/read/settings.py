@@ -1,6 +1,6 @@
 """Read settings files and check their values."""
 
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def number(settings: Mapping[str, Any], name: str) -> float | None:
     value = settings.get(name)
     if value is None:
         return None
-    if type(value) not in (int, float) or not 0 < value < math.inf:
+    if type(value) not in (int, float) or not 0 < value <= sys.float_info.max:
         raise InputError(f"{name} is {shown(repr(value))}, and should be a number above 0")
     return float(value)
 

@@ -21,6 +21,7 @@ from cn.text import first_names, shown
 
 MAX_BYTES = 512 << 20
 """Larger files are refused; the annotations of COCO's 118,000 training images take half of it."""
+_TOO_LARGE = f"more than {MAX_BYTES >> 20} MB, too large for poses"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def open_poses(path: Path | str, yolo: bool = False) -> PoseFile:
         return parse(sys.stdin.buffer.read(), "standard input", yolo)
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise InputError(_TOO_LARGE, path=path)
+            # Not `read(MAX_BYTES)`, which takes that much memory before it reads.
+            data = file.read()
     except OSError as error:
         raise InputError(f"cannot be read: {reason(error)}", path=path) from error
     return parse(data, str(path), yolo)
@@ -99,7 +103,7 @@ def parse(data: bytes | str, name: str, yolo: bool = False) -> PoseFile:
     """The content of a JSON text, or of YOLO's labels; `name` is its name in messages. InputError for other texts."""
     with errors.about(name):
         if len(data) > MAX_BYTES:
-            raise InputError(f"more than {MAX_BYTES >> 20} MB, too large for poses")
+            raise InputError(_TOO_LARGE)
         if yolo:
             return PoseFile(name, [yolo_image(data if isinstance(data, bytes) else data.encode())], False)
         try:

@@ -93,10 +93,12 @@ def read_normals(path: str, convention: NormalsAre, channel: str | None = None) 
 
 def _check_packed(vectors: NDArray[np.float64]) -> None:
     """InputError for maps (n, 3) that leave out a component, of two channels (BC5, DXT5nm) for games' own formats."""
+    if not vectors.size:
+        return
     empty = [bool((np.abs(np.abs(component) - 1) < 1e-2).all() and not np.ptp(component)) for component in vectors.T]
     # Of a flat map, blue is full, too, but then the others are 0.
     lengths = np.abs(np.linalg.norm(vectors, axis=-1) - 1)
-    if not vectors.size or not any(empty) or share(lengths > TOLERANCE) <= SUSPICIOUS:
+    if not any(empty) or share(lengths > TOLERANCE) <= SUSPICIOUS:
         return
     color = ("red", "green", "blue")[empty.index(True)]
     raise InputError(

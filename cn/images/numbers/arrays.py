@@ -22,7 +22,18 @@ _DEFLATE = 1032
 """Bytes per byte of DEFLATE, at most."""
 _HEADER = 1 << 16
 """Bytes of an array that hold its header."""
-_ERRORS = (ValueError, EOFError, SyntaxError, TypeError, OverflowError, KeyError, RecursionError, IndexError)
+_ERRORS = (
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    KeyError,
+    RecursionError,
+    IndexError,
+    SystemError,
+)
+"""NumPy's parser of headers raises all of these for damaged ones."""
 _HEADER_ERRORS = (*_ERRORS, tokenize.TokenError, MemoryError)
 
 
