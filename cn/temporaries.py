@@ -43,7 +43,8 @@ def temporary_file(folder: str) -> Iterator[tuple[str, int]]:
     try:
         yield path, descriptor
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        # Looking costs less than a failing `unlink`.
+        if os.path.lexists(path):
             os.unlink(path)
         os.close(descriptor)
 
@@ -124,7 +125,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def sweep_once(folder: str | os.PathLike[str]) -> None:
     """`sweep`, the first time that this process writes into a folder: a folder may have a million files."""
-    name = os.path.realpath(folder)
+    # Not resolved, which costs more than writing a small file: another name of the folder is swept again, that is all.
+    name = os.path.abspath(folder)
     with _sweeping:
         if name in _swept:
             return
