@@ -9,6 +9,7 @@ from cn.detect.checks.facts import MapFacts
 from cn.detect.checks.lines import photograph
 from cn.detect.checks.statistics import Statistics, share
 from cn.detect.checks.warning import MapWarning
+from cn.detect.pose.skeleton import COLORS, LIMB_OPACITY
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 
 LABELS = frozenset({"ade20k", "coco"})
@@ -16,6 +17,17 @@ POSES = frozenset({"openpose", "openpifpaf"})
 
 SMEARED = 6
 """How far JPEG moves the channels of a flat color."""
+
+
+STRAY = 24
+"""How far resizing moves the channels of most of a skeleton's pixels."""
+
+
+@cache
+def _skeleton_colors() -> NDArray[np.int32]:
+    """Those of joints, and of limbs, which are darker: (36, 3)."""
+    joints = np.array(COLORS)
+    return np.concatenate([joints, (joints * LIMB_OPACITY).astype(int)]).astype(np.int32)
 
 
 @cache
@@ -32,6 +44,25 @@ def _code(color: tuple[int, int, int]) -> int:
 def exact_share(kind: str, map: Statistics) -> float:
     """The share of pixels in exactly a color of the kind's palette."""
     return _share_in(map.codes, _palette(kind))
+
+
+def lit_share(kind: str, map: Statistics) -> float:
+    """`exact_share` of the pixels that are not black; 1 where all are."""
+    lit = map.codes[map.codes != 0]
+    return _share_in(lit, _palette(kind)) if len(lit) else 1.0
+
+
+def are_labels(kind: str, map: Statistics) -> bool:
+    """Whether these are colors of the kind's palette, and more than a flag or a logo has by chance.
+
+    Full red, blue and the like are in the palettes too, but say nothing.
+    """
+    if exact_share(kind, map) <= 0.98:
+        return False
+    codes, counts = np.unique(map.codes, return_counts=True)
+    parts = np.stack([codes >> 16, codes >> 8 & 255, codes & 255])
+    telling = ((parts != 0) & (parts != 255)).any(axis=0) & (counts > 0.005 * counts.sum())
+    return int(telling.sum()) >= 2
 
 
 def _share_in(codes: NDArray[np.int32], palette: NDArray[np.int32]) -> float:
@@ -81,7 +112,10 @@ def _nearest(some: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.i
 
 
 def check_pose(kind: str, map: Statistics, facts: MapFacts) -> MapWarning | None:
-    """A ground that is not black: white, or a photograph."""
+    """No colors; a ground that is not black: white, or a photograph."""
+    if map.black >= 0.3 and map.middle > 0.1 and (map.chroma <= 2).all():
+        # White dots alone are a face.
+        return MapWarning("other kind", f"is gray, but {kind} maps are {_SKELETONS}")
     if map.black >= 0.5:
         return _check_smeared_pose(kind, map, facts)
     if share(map.darkest >= 232) >= 0.5 and map.white_border >= 0.6:
@@ -115,6 +149,10 @@ def are_skeletons(map: Statistics) -> bool:
     if share(pure) < 0.8:
         return False
     pixels = map.sample[lit][pure]
+    # Fireworks and neon lights are in any hue.
+    some = pixels[:: 1 + len(pixels) // 2000].astype(np.int32)
+    if share(_nearest(some, _skeleton_colors()) <= STRAY) < 0.5:
+        return False
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     # Which channels are bright, in thirds: one number per group of similar hues.
     thirds = (3 * (pixels - low[:, None]) // (high - low + 1)[:, None]) @ np.array([9, 3, 1])

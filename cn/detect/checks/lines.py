@@ -1,6 +1,7 @@
 """Rules for maps of lines, white on black: canny, hough, hed, scribble, lineart."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cn import conditions
 from cn.detect.checks.statistics import Statistics, share
@@ -54,4 +55,12 @@ def are_thin_edges(map: Statistics) -> bool:
     # What is left where a whole block of 3 × 3 pixels is white.
     rows = white[:-2] & white[1:-1] & white[2:]
     solid = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
-    return share(solid) < 0.002 * share(white)
+    return share(solid) < 0.002 * share(white) and _are_chains(white)
+
+
+def _are_chains(white: NDArray[np.bool_]) -> bool:
+    """Whether white pixels mostly have one to three neighbors, as in lines: not so stars, and photographs dithered."""
+    inner = np.pad(white, 1).astype(np.int8)
+    rows = inner[:-2] + inner[1:-1] + inner[2:]
+    near = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])[white] - 1
+    return share(near == 0) <= 0.1 and share(near > 3) <= 0.4

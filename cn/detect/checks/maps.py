@@ -27,7 +27,7 @@ def check_map(
     """
     facts = facts or MapFacts()
     map = Statistics(image)
-    found = _check_blank(kind, map) or _check_dark(kind, map, facts)
+    found = _check_blank(kind, map, facts) or _check_dark(kind, map, facts)
     if found is None and kind is not None and info is not None and info.kind != kind:
         found = MapWarning("other kind", f"states that it is a map of {info.kind}, not of {kind}")
     if found is None and kind is not None:
@@ -38,11 +38,16 @@ def check_map(
     return [] if found is None else [found]
 
 
-def _check_blank(kind: str | None, map: Statistics) -> MapWarning | None:
+def _check_blank(kind: str | None, map: Statistics, facts: MapFacts) -> MapWarning | None:
     color = map.color
     if color is None or (kind in colors.LABELS and any(color)):
         # A map of one class is right.
         return None
+    if not any(color) and facts.bits == 16:
+        # Values below 128 of 65535: also those of an 8-bit map that was stored in 16 bits without scaling.
+        return MapWarning(
+            "blank", "is entirely black in 8 bits: there is nothing to follow; if its values are small, stretch them"
+        )
     if not any(color):
         return MapWarning("blank", "is entirely black: there is nothing to follow")
     if color == (255, 255, 255):
@@ -63,27 +68,33 @@ def _check_dark(kind: str | None, map: Statistics, facts: MapFacts) -> MapWarnin
 
 
 def _check_kind(kind: str, map: Statistics, facts: MapFacts) -> MapWarning | None:
+    found = _check_other(kind, map)
+    if found is not None:
+        return found
     if kind in lines.KINDS:
-        return _check_other(kind, map) or lines.check_inverted(kind, map) or lines.check_photograph(kind, map)
+        return lines.check_inverted(kind, map) or lines.check_photograph(kind, map)
     if kind in colors.POSES:
         return colors.check_pose(kind, map, facts)
     if kind in colors.LABELS:
         return colors.check_labels(kind, map, facts)
     if kind == "depth":
-        return _check_other(kind, map) or surfaces.check_depth(kind, map)
+        return surfaces.check_depth(kind, map)
     return surfaces.check_normals(kind, map) if kind == "normal" else None
 
 
 def _check_other(kind: str, map: Statistics) -> MapWarning | None:
     """A map of another kind, or a photograph in color, where a map is gray."""
-    if map.colored <= (0.1 if kind != "depth" else 0.001) and not colors.are_skeletons(map):
-        if kind == "depth" and lines.are_thin_edges(map):
-            return MapWarning("other kind", "shows thin white lines on black: edges, not depth")
+    if kind in colors.LABELS and colors.lit_share(kind, map) > 0.5:
+        return None
+    if kind not in lines.KINDS and lines.are_thin_edges(map):
+        return MapWarning("other kind", f"shows thin white lines on black: edges, not {kind}")
+    gray = kind in lines.KINDS or kind == "depth"
+    if gray and map.colored <= (0.1 if kind != "depth" else 0.001) and not colors.are_skeletons(map):
         return None
     other = guess(map)
-    if other is not None:
+    if other is not None and other != kind and not {other, kind} <= colors.POSES:
         return MapWarning("other kind", f"looks like a map of {other}, not of {kind}")
-    return lines.photograph(kind) if kind != "depth" and map.colored > 0.3 else None
+    return lines.photograph(kind) if kind in lines.KINDS and map.colored > 0.3 else None
 
 
 def guess(map: Statistics) -> str | None:
@@ -93,7 +104,7 @@ def guess(map: Statistics) -> str | None:
     if colors.are_skeletons(map):
         return "openpose"
     for kind in sorted(colors.LABELS):
-        if map.colored > 0.1 and colors.exact_share(kind, map) > 0.98:
+        if map.colored > 0.1 and colors.are_labels(kind, map):
             return kind
     if len(map.normals) and map.unit_length > 0.97 and (map.normals[:, 2] > -0.1).mean() > 0.97:
         return "normal"

@@ -85,7 +85,9 @@ def _check_green(map: Statistics) -> MapWarning | None:
     """A floor that is seen from below, where nothing is seen from above: y points down (DirectX)."""
     green = np.where(map.known, map.channels[1] / 127.5 - 1, 0)
     third = max(1, len(green) // 3)
-    if share(green[-third:] < -0.5) > 0.25 and share(green > 0.4) < 0.02:
+    below = share(green[-third:] < -0.5)
+    # A ceiling, seen by a camera that looks up, faces down as well, but is above.
+    if below > 0.25 and share(green[:third] < -0.5) < 0.5 * below and share(green > 0.4) < 0.02:
         return MapWarning(
             "flipped green",
             "its floor faces down: y points down, as in DirectX; flip the green channel",

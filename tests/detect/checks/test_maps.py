@@ -144,6 +144,13 @@ def test_maps_of_few_bits_in_many(kind):
     assert "16 bits" not in str(warning)
 
 
+def test_small_values_in_16_bits_that_are_black_in_8():
+    (warning,) = check_map(color(0, 0, 0), "canny", None, MapFacts(bits=16))
+    assert "stretch" in str(warning)
+    (warning,) = check_map(color(0, 0, 0), "canny")
+    assert "stretch" not in str(warning)
+
+
 def test_a_dark_depth_map_with_something_near_is_right():
     night = np.full((SIDE, SIDE), 8, np.uint8)
     night[200:, 100:140] = 40
@@ -244,6 +251,12 @@ def test_normals():
     assert rules(depth_to_map(landscape()), "normal") == ["not unit length"]
 
 
+def test_a_ceiling_seen_by_a_camera_that_looks_up():
+    ceiling = np.full((SIDE, SIDE, 3), (0, -0.7, 0.714), np.float32)
+    ceiling[40:60, 40:60] = (0, 0, 1)
+    assert rules(normals_to_map(ceiling), "normal") == []
+
+
 def test_a_reversed_normal_map_of_cn_is_right():
     info = ConditionInfo("normal", "x", {"bgr": True})
     assert rules(normals_to_map(sphere())[..., ::-1], "normal", info) == []
@@ -260,6 +273,25 @@ def test_kind_and_content_disagree():
         assert "looks like a map of normal" in str(warning)
     (warning,) = check_map(strokes(), "depth")
     assert "edges" in str(warning)
+
+
+@pytest.mark.parametrize("kind", ["openpose", "openpifpaf", "ade20k", "coco", "depth", "normal"])
+def test_edges_for_another_control(kind):
+    assert rules(strokes(), kind) == ["other kind"]
+
+
+def test_maps_for_the_control_of_poses_or_labels():
+    assert rules(labels(), "openpose") == ["other kind"]
+    assert rules(person(), "ade20k") == ["other kind"]
+    assert rules(person(), "openpifpaf") == [], "the same skeletons in another style"
+    ramp = np.clip(np.arange(-100, 156), 0, 255).astype(np.uint8)
+    assert rules(np.repeat(ramp[:, None], SIDE, axis=1), "openpose") == ["other kind"], "depth"
+    faces = np.zeros((SIDE, SIDE, 3), np.uint8)
+    faces[100:160:10, 100:160:10] = faces[101:160:10, 100:160:10] = 255
+    assert rules(faces, "openpose") == [], "a face without a body"
+    few = np.zeros((SIDE, SIDE, 3), np.uint8)
+    few[100:120, 100:120] = ADE20K.colors[5]
+    assert rules(few, "ade20k") == [], "little but what has no class"
 
 
 def test_strokes_of_several_colors_are_a_scribble():

@@ -60,3 +60,33 @@ def test_drawings_and_logos():
     flag = np.zeros((SIDE, SIDE, 3), np.uint8)
     flag[:90], flag[90:180], flag[180:] = (0, 0, 0), (221, 0, 0), (255, 206, 0)
     assert rules(flag) == []
+    # Full red and blue are classes of the palettes too.
+    disc = np.zeros((SIDE, SIDE, 3), np.uint8)
+    disc[60:200, 60:200] = (255, 0, 0)
+    assert rules(disc) == []
+    disc[80:120, 80:120] = (0, 0, 255)
+    assert rules(disc) == []
+
+
+def test_lights_and_stars_at_night():
+    import cv2
+
+    random = np.random.default_rng(0)
+    stars = np.zeros((SIDE, SIDE), np.uint8)
+    stars[random.integers(SIDE, size=600), random.integers(SIDE, size=600)] = 255
+    assert rules(stars) == []
+    fireworks = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for _ in range(12):
+        hue, (x, y) = random.integers(180), random.integers(30, SIDE - 30, 2)
+        rgb = cv2.cvtColor(np.array([[[hue, 255, 255]]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0].tolist()
+        for dx, dy in random.integers(-30, 31, (30, 2)):
+            cv2.line(fireworks, (int(x), int(y)), (int(x + dx), int(y + dy)), rgb, 1, cv2.LINE_AA)
+    assert rules(fireworks) == []
+
+
+@pytest.mark.parametrize("name", ["coins", "grass", "chelsea"])
+def test_photographs_in_black_and_white_dots(name):
+    from PIL import Image
+
+    dithered = Image.fromarray(photograph(name)).convert("L").convert("1")
+    assert rules(np.asarray(dithered.convert("L"))) == []
