@@ -21,7 +21,6 @@ from cn.text import first_names, shown
 
 MAX_BYTES = 512 << 20
 """Larger files are refused; the annotations of COCO's 118,000 training images take half of it."""
-_TOO_LARGE = f"more than {MAX_BYTES >> 20} MB, too large for poses"
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,10 @@ class PoseFile:
         return names if len(set(names)) == len(names) else numbers
 
 
+def _too_large(path: Path | str | None = None) -> InputError:
+    return InputError(f"more than {MAX_BYTES >> 20} MB, too large for poses", path=path)
+
+
 def open_poses(path: Path | str, yolo: bool = False) -> PoseFile:
     """A JSON file ("-": standard input), or a label file of YOLO.
 
@@ -91,7 +94,7 @@ def open_poses(path: Path | str, yolo: bool = False) -> PoseFile:
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise InputError(_TOO_LARGE, path=path)
+                raise _too_large(path)
             # Not `read(MAX_BYTES)`, which takes that much memory before it reads.
             data = file.read()
     except OSError as error:
@@ -103,7 +106,7 @@ def parse(data: bytes | str, name: str, yolo: bool = False) -> PoseFile:
     """The content of a JSON text, or of YOLO's labels; `name` is its name in messages. InputError for other texts."""
     with errors.about(name):
         if len(data) > MAX_BYTES:
-            raise InputError(_TOO_LARGE)
+            raise _too_large()
         if yolo:
             return PoseFile(name, [yolo_image(data if isinstance(data, bytes) else data.encode())], False)
         try:

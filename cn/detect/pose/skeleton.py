@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,6 +72,8 @@ def draw(
     `hands` is (n, 2, 21, 3), the left and the right hand of each person: drawn over all bodies in the released style,
     else each over its own body. `faces` is (n, 70, 3), drawn after the hands, as white dots; the paper drew none.
     """
+    import cv2
+
     bodies = np.asarray(people, np.float64).reshape(-1, len(JOINTS), 3)
     pairs = np.zeros((len(bodies), 2, HAND_POINTS, 3)) if hands is None else np.asarray(hands, np.float64)
     pairs = pairs.reshape(len(bodies), 2, HAND_POINTS, 3)
@@ -103,6 +104,8 @@ def detected(points: Keypoints) -> NDArray[np.bool_]:
 
 def _blend(canvas: Canvas, polygon: NDArray[np.int32], color: tuple[int, int, int]) -> None:
     """Blend a polygon with `LIMB_OPACITY`, in place: like the published blending of the whole canvas."""
+    import cv2
+
     left, top = np.maximum(polygon.min(axis=0), 0).tolist()
     right, bottom = (polygon.max(axis=0) + 1).tolist()
     region = canvas[top : max(bottom, 0), left : max(right, 0)]
@@ -113,6 +116,8 @@ def _blend(canvas: Canvas, polygon: NDArray[np.int32], color: tuple[int, int, in
 
 def _draw_joints(canvas: Canvas, bodies: Keypoints) -> None:
     """Filled circles, joint by joint over all people, in place."""
+    import cv2
+
     mask = detected(bodies)
     for joint, color in enumerate(COLORS):
         for body in bodies[mask[:, joint]]:
@@ -125,6 +130,8 @@ def _draw_hands(canvas: Canvas, hands: Keypoints) -> None:
     Points in the first row or column, or beyond, count as missing, as for the lines of the release and all of v1.1.
     (The release also draws dots there, and one in the corner for each missing point; these are left out here.)
     """
+    import cv2
+
     for hand in hands:
         mask = detected(hand) & (hand[:, :2] >= 1).all(axis=-1)
         points = [(int(x), int(y)) if valid else None for (x, y, _), valid in zip(hand, mask, strict=True)]
@@ -142,6 +149,8 @@ def _draw_faces(canvas: Canvas, faces: Keypoints) -> None:
 
     Points in the first row or column, or beyond, count as missing, as in the release.
     """
+    import cv2
+
     for face in faces:
         for x, y, _ in face[detected(face) & (face[:, :2] >= 1).all(axis=-1)]:
             cv2.circle(canvas, (int(x), int(y)), FACE_RADIUS, FACE_DOT, thickness=-1)
@@ -149,6 +158,8 @@ def _draw_faces(canvas: Canvas, faces: Keypoints) -> None:
 
 def _limbs(body: Keypoints) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """(index of the limb, ellipse polygon (k, 2)) for the limbs of one body (18, 3) with both ends detected."""
+    import cv2
+
     mask = detected(body)
     for limb, (start, end) in enumerate(LIMBS):
         if not (mask[start] and mask[end]):
