@@ -1,4 +1,4 @@
-"""Names and lists of names as they appear in messages."""
+"""Names, lists of names and shares as they appear in messages."""
 
 from collections.abc import Iterable
 
@@ -15,3 +15,11 @@ def first_names(names: Iterable[object], count: int = 3) -> str:
     listed = list(names)
     more = f" and {len(listed) - count} more" if len(listed) > count else ""
     return ", ".join(shown(name, 200) for name in listed[:count]) + more
+
+
+def percent(share: float) -> str:
+    """A share 0..1 with two digits: "0.024 %", "11 %", "100 %"."""
+    value = 100 * share
+    if 0 < value < 0.001:
+        return "less than 0.001 %"
+    return f"{value:.2g} %" if value < 99.5 else f"{value:.0f} %"

@@ -51,7 +51,9 @@ def pose_image(record: Any) -> PoseImage:
         fields = ("canvas_height", "canvas_width")
         size = image_size(record.get("canvas_height"), record.get("canvas_width"), fields)
     limits = OPENPOSE_LIMITS if size is None else NO_LIMITS
-    return PoseImage(people, _person, size=size, name=name if isinstance(name, str) else None, limits=limits)
+    animals = len(listed(record.get("animals"), "animals"))
+    name = name if isinstance(name, str) else None
+    return PoseImage(people, _person, size=size, name=name, limits=limits, animals=animals)
 
 
 def _person(record: Any, field: str) -> Person:

@@ -55,6 +55,8 @@ class PoseImage:
     """What the image is called in the file."""
     limits: Limits = NO_LIMITS
     unit: Unit = "guess"
+    animals: int = 0
+    """How many animals the file has besides: they are not drawn."""
 
     def poses(self, size: tuple[int, int] | None, min_score: float | None, given: str = "--canvas") -> ImagePoses:
         """The people; `size` (height, width) is that of the option `given`, for images without one.
@@ -81,6 +83,9 @@ class PoseImage:
         if outside := _outside(parts, height, width):
             what = "points are outside of the canvas; is it the size of the image?"
             warnings.append((f"{outside} {what}", f"most {what}"))
+        if self.animals:
+            what = "animals are not drawn"
+            warnings.append(("1 animal is not drawn" if self.animals == 1 else f"{self.animals} {what}", what))
         people, hands, faces, feet = parts
         return ImagePoses(people, hands, height, width, faces, feet, len(found) - len(kept), tuple(warnings))
 

@@ -17,11 +17,12 @@ from cn import files
 from cn.conditions import ConditionInfo
 from cn.detect.detector import Detection, Images, NetworkDetector, WithoutNetwork
 from cn.detect.segmentation import labels, networks
-from cn.detect.segmentation.color_matching import ColorMatch
+from cn.detect.segmentation.color_matching import MIN_MATCHED, ColorMatch
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, paint
 from cn.detect.segmentation.panoptic import PanopticLabels
 from cn.detect.segmentation.unknown_colors import UnknownColor
 from cn.detect.settings import Ade20kSettings, CocoSettings
+from cn.text import percent
 
 PALETTES = {"ade20k": ADE20K, "coco": COCO_STUFF}
 
@@ -139,16 +140,20 @@ def _matched(match: ColorMatch, palette: Palette, nearest: bool, wants_ids: bool
     warnings = shared if wants_ids else []
     general = list(warnings)
     if match.unknown and not nearest:
-        share = 100 * sum(color.share for color in match.unknown)
+        share = percent(sum(color.share for color in match.unknown))
         named = ", ".join(_named(color, palette) for color in match.unknown[:NAMED_COLORS])
         more = len(match.unknown) - NAMED_COLORS
         others = f" and {more} more" if more > 0 else ""
         what = f"colors that are not in the palette of {palette.name}"
-        warnings.append(f"{share:.2g} % has {what} ({named}{others}) and became no class; --nearest takes the nearest")
+        warnings.append(f"{share} has {what} ({named}{others}) and became no class; --nearest takes the nearest")
         general.append(f"{what} became no class; --json names them, and --nearest takes the nearest class")
+    if nearest and match.matched < MIN_MATCHED:
+        what = f"has a color of the palette of {palette.name}; the nearest class of the others is a guess"
+        warnings.append(f"only {percent(match.matched)} of what is not black {what}")
+        general.append(f"little {what}")
     if match.scattered >= SCATTERED:
         what = f"scattered colors that are not in the palette of {palette.name}; is a part of it a photograph?"
-        warnings.append(f"{100 * match.scattered:.2g} % has {what}")
+        warnings.append(f"{percent(match.scattered)} has {what}")
         general.append(f"some have {what}")
     unknown = [
         {
@@ -166,7 +171,7 @@ def _matched(match: ColorMatch, palette: Palette, nearest: bool, wants_ids: bool
 def _named(color: UnknownColor, palette: Palette) -> str:
     """A color as a warning names it."""
     name = "black" if color.nearest == NONE else palette.name_of(color.nearest)
-    return f"{color.hex}: {100 * color.share:.2g} %, nearest {name} at {color.distance:.0f}"
+    return f"{color.hex}: {percent(color.share)}, nearest {name} at {color.distance:.0f}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF, NONE, Palette, i
 from cn.errors import InputError
 from cn.images import pixel_values
 from cn.images.reader import display_name
+from cn.text import percent
 
 Reader = Callable[[str | os.PathLike[str]], NDArray[np.uint8]]
 
@@ -161,7 +162,7 @@ def _mapped(
         number: count for number, count in zip(values.tolist(), counts.tolist(), strict=True) if number not in allowed
     }:
         first, *more = odd
-        share = f"{100 * sum(odd.values()) / numbers.size:.2g} % of the image"
+        share = f"{percent(sum(odd.values()) / numbers.size)} of the image"
         others = f" and {len(more)} more that are no class" if more else ""
         hint = next((f"; {hints[number]}" for number in odd if hints and number in hints), "")
         raise InputError(f"holds the number {first}{others} ({share}), but {meaning}{hint}", path=name)

@@ -153,9 +153,11 @@ def test_hands_alone_are_kept():
     assert np.array_equal(poses.hands[0, 1], random_body(points=21))
 
 
-def test_animals_are_ignored():
+def test_animals_are_counted():
     text = json.dumps({"animals": [[1.0] * 51], "version": "ap10k", "canvas_width": 30, "canvas_height": 20})
-    assert len(only(parse(text, "p")).people) == 0
+    poses = only(parse(text, "p"))
+    assert len(poses.people) == 0
+    assert poses.warnings == (("1 animal is not drawn", "animals are not drawn"),)
 
 
 def test_points_without_a_score_are_missing():
