@@ -150,3 +150,15 @@ def test_colors_that_are_all_a_little_off_are_read():
     shifted = np.clip(ids.astype(int) + np.array([4, -5, 3]), 0, 255).astype(np.uint8)
     assert np.array_equal(ids_from_colors(shifted, ADE20K).ids, ids_from_colors(ids, ADE20K).ids)
     assert ids_from_colors(shifted, ADE20K).unknown == ()
+
+
+def test_another_palette_with_nearest_is_said(tmp_path):
+    from cn.detect.segmentation.detectors import Ade20kLabels
+
+    other = np.full((64, 64, 3), STRANGE, np.uint8)
+    other[:32] = (250, 250, 100)
+    Image.fromarray(other).save(tmp_path / "other.png")
+    detector = Ade20kLabels("colors", nearest=True)
+    (found,) = detector.detect([detector.read(str(tmp_path / "other.png"))], ["other"])
+    assert found.warning is not None
+    assert found.warning.startswith("only 0 % of what is not black has a color of the palette of ADE20K")
