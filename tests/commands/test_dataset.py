@@ -76,11 +76,16 @@ def test_a_dataset_can_be_repaired_and_extended(tmp_path, capsys):
     assert all((part / n).stat().st_mtime_ns == t for n, t in times.items())
 
 
+def lines_of(file):
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
 def test_it_continues_after_a_kill(tmp_path):
     out = tmp_path / "set"
     process = start_cn("dataset", "synth", out, "--count", 500, "--cond", "depth", "--size", 32, "--workers", 2)
     try:
-        wait_until(lambda: (out / "source/000020.png").exists() or process.poll() is not None)
+        # Not the first images: records are in order, and the worker of the first scene may start late.
+        wait_until(lambda: lines_of(out / "prompt.json") >= 20 or process.poll() is not None)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         _, errors = process.communicate()
