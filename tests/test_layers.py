@@ -22,6 +22,7 @@ SHARED_MODULES = {
     "options",
     "parallel",
     "precision",
+    "storage",
     "temporaries",
     "text",
     "units",

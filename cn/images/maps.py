@@ -5,7 +5,6 @@ transparent background would lose their content there: white lines on white, a s
 """
 
 import io
-import os
 
 import numpy as np
 from PIL import Image
@@ -14,7 +13,7 @@ from cn import errors
 from cn.images import png_text
 from cn.images.opening import opened, quietly
 from cn.images.pixels import WHITE, Color, ImageArray, has_alpha, to_rgb, visible
-from cn.images.reader import display_name, read_bytes
+from cn.images.reader import ImagePath, display_name, read_bytes
 
 BLACK: Color = (0, 0, 0)
 _FLAT: Color = (127, 127, 255)
@@ -27,7 +26,7 @@ _FAINT = 8
 _SAMPLES = 200_000
 
 
-def read_map(path: str | os.PathLike[str], kind: str | None = None) -> ImageArray:
+def read_map(path: ImagePath, kind: str | None = None) -> ImageArray:
     """A condition map as RGB: uint8 (h, w, 3), as `cn.images.read` gives it, with the background of its `kind`.
 
     Where the file is transparent:
@@ -43,7 +42,7 @@ def read_map(path: str | os.PathLike[str], kind: str | None = None) -> ImageArra
     return decode_map(read_bytes(path), display_name(path), kind)
 
 
-def read_map_with_info(path: str | os.PathLike[str], kind: str | None = None) -> tuple[ImageArray, dict[str, str]]:
+def read_map_with_info(path: ImagePath, kind: str | None = None) -> tuple[ImageArray, dict[str, str]]:
     """`read_map` and `cn.images.read_info` in one, for standard input too, which can be read only once."""
     data = read_bytes(path)
     return decode_map(data, display_name(path), kind), png_text.read_text(io.BytesIO(data))

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,16 @@ from cn.images.opening import opened, quietly
 from cn.images.pixels import ImageArray, to_rgb
 
 
-def read(path: str | os.PathLike[str]) -> ImageArray:
+class Readable(Protocol):
+    """The bytes of an image that is not a file of its own; `str()` is its name (`cn.data.blobs`)."""
+
+    def read(self) -> bytes: ...
+
+
+ImagePath = str | os.PathLike[str] | Readable
+
+
+def read(path: ImagePath) -> ImageArray:
     """Any image file as RGB: uint8 (h, w, 3), 0..255, upright; `-` reads standard input.
 
     Transparency is composited over white (as existing ControlNets were trained), 16 bits are scaled to 8, and the first
@@ -46,8 +55,10 @@ def as_rgb(image: Any, name: str = "image") -> ImageArray:
     return np.array(np.broadcast_to(array.reshape(*array.shape[:2], -1), (*array.shape[:2], 3)))
 
 
-def read_info(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_info(path: ImagePath) -> dict[str, str]:
     """The text chunks of a PNG; {} for any other file, and for one that is missing or broken."""
+    if not isinstance(path, str | os.PathLike):
+        return png_text.read_text(io.BytesIO(path.read()))
     try:
         with open(path, "rb") as file:
             return png_text.read_text(file)
@@ -55,7 +66,7 @@ def read_info(path: str | os.PathLike[str]) -> dict[str, str]:
         return {}
 
 
-def read_with_info(path: str | os.PathLike[str]) -> tuple[ImageArray, dict[str, str]]:
+def read_with_info(path: ImagePath) -> tuple[ImageArray, dict[str, str]]:
     """`read` and `read_info` in one, for standard input too, which can be read only once."""
     data = read_bytes(path)
     return decode(data, display_name(path)), png_text.read_text(io.BytesIO(data))
@@ -72,13 +83,15 @@ def is_complete_png(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def display_name(path: str | os.PathLike[str]) -> str:
+def display_name(path: ImagePath) -> str:
     """The path that errors carry: "standard input" for `-`."""
-    return "standard input" if str(path) == "-" else os.fspath(path)
+    return "standard input" if str(path) == "-" else str(path)
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: ImagePath) -> bytes:
     """The contents of a file, or of standard input for `-`. Raises InputError when it cannot be read."""
+    if not isinstance(path, str | os.PathLike):
+        return path.read()
     with errors.about(display_name(path)):
         try:
             if str(path) == "-":

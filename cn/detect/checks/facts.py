@@ -4,6 +4,8 @@ import os
 import struct
 from dataclasses import dataclass
 
+from cn.images.reader import ImagePath
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -17,8 +19,10 @@ class MapFacts:
     """Of a sample, as far as it is known."""
 
 
-def file_facts(path: str | os.PathLike[str]) -> MapFacts:
+def file_facts(path: ImagePath) -> MapFacts:
     """The facts about a file, from its first bytes; the defaults for any that cannot be read or is not known."""
+    if not isinstance(path, str | os.PathLike):
+        return facts_of(path.read()[:4096])
     try:
         with open(path, "rb") as file:
             return facts_of(file.read(4096))
