@@ -65,6 +65,10 @@ class InputError(CnError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class UnreadableError(InputError):
+    """A file that the system could not read: missing, forbidden, or on a disk or a network that failed."""
+
+
 class OutputError(InputError):
     """A file or folder that cannot be written."""
 

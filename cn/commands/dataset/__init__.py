@@ -2,8 +2,10 @@
 
 import typer
 
-from cn.commands.dataset import scenes, show
+from cn.commands.dataset import build, scenes, show
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(build.build)
+app.command()(build.merge)
 app.command()(scenes.synth)
 app.command()(show.show)

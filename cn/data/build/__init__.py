@@ -1,0 +1,1 @@
+"""`cn dataset build`: people's images, in any layout, to a dataset with condition maps."""

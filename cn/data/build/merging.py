@@ -1,0 +1,122 @@
+"""`cn dataset merge`: the parts of a build, or several datasets of the same settings, put together in one folder."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cn import storage
+from cn.data.build import plan
+from cn.data.build.places import Places
+from cn.data.build.plan import Plan
+from cn.data.build.status import ImageStatus, KindResult, from_text, to_text
+from cn.errors import InputError
+from cn.files import make_folder
+from cn.temporaries import link_or_copy
+
+_MOST_NAMED = 10
+
+
+def merged(parts: Sequence[str], out: str) -> tuple[Places, Plan]:
+    """`out` with all shards of `parts`, ready to be finished.
+
+    A shard that several of them have, because they are parts of one build, is taken once. Files are linked where that
+    is possible. Raises InputError where shards are missing, for other settings, and for what is no build.
+    """
+    for part in parts:
+        _add(part, out)
+    places, planned = _loaded(out)
+    missing = [shard for shard in range(planned.shards) if not storage.exists(places.status(shard))]
+    if missing:
+        named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" …" if len(missing) > _MOST_NAMED else "")
+        raise InputError(
+            f"{len(missing)} of {planned.shards} shards are not built yet ({named}); run the parts that are missing "
+            "(cn dataset build --shard I/N), or build without --shard",
+            path=out,
+        )
+    return places, planned
+
+
+def _loaded(folder: str) -> tuple[Places, Plan]:
+    places = Places(folder, ())
+    planned = plan.load(places)
+    if planned is None:
+        raise InputError("is no dataset that cn dataset build made: it has no build/plan.json", path=folder)
+    return replace(places, kinds=tuple(planned.settings["kinds"])), planned
+
+
+def _add(part: str, out: str) -> None:
+    """Take over the shards of a part."""
+    from_places, from_plan = _loaded(part)
+    to_places = Places(out, from_places.kinds)
+    to_plan = plan.load(to_places)
+    if to_plan is None:
+        to_plan = replace(from_plan, shards=0, images=0)
+    elif _deciding(to_plan) != _deciding(from_plan):
+        raise InputError(f"was built with other settings than {out}; they cannot be one dataset", path=part)
+    known = {_identity(to_places, shard): shard for shard in range(to_plan.shards)}
+    for shard in range(from_plan.shards):
+        identity = _identity(from_places, shard)
+        if identity not in known:
+            known[identity] = to_plan.shards
+            _copy(from_places.plan(shard), to_places.plan(to_plan.shards))
+            to_plan = replace(to_plan, shards=to_plan.shards + 1)
+        to_shard = known[identity]
+        if storage.exists(from_places.status(shard)) and not storage.exists(to_places.status(to_shard)):
+            _take_over(from_places, shard, to_places, to_shard)
+    images = None if None in (to_plan.images, from_plan.images) else _images(to_places, to_plan)
+    replace(to_plan, images=images).write(to_places)
+
+
+def _deciding(planned: Plan) -> dict[str, object]:
+    return {name: value for name, value in planned.settings.items() if name != "shard_size"}
+
+
+def _identity(places: Places, shard: int) -> str:
+    """Equal for the same images of the same source."""
+    return hashlib.sha256(storage.read_bytes(places.plan(shard))).hexdigest()
+
+
+def _images(places: Places, planned: Plan) -> int:
+    parts = (plan.read_shard(places, shard) for shard in range(planned.shards))
+    return sum((part.count or 0) if stop is None else stop - start for part, start, stop in parts)
+
+
+def _take_over(from_places: Places, shard: int, to_places: Places, to_shard: int) -> None:
+    """Copy a shard's files; its statuses last, as a build does."""
+    path = from_places.status(shard)
+    statuses = list(from_text(storage.read_bytes(path), path))
+    if storage.exists(from_places.tar(shard)):
+        _copy(from_places.tar(shard), to_places.tar(to_shard))
+        statuses = [_renamed(status, f"{shard:05d}.tar/", f"{to_shard:05d}.tar/") for status in statuses]
+    else:
+        for relative in dict.fromkeys(name for status in statuses for name in _files(status)):
+            _copy(from_places.path(relative), to_places.path(relative))
+    storage.write(to_places.status(to_shard), to_text(statuses), durable=True)
+
+
+def _files(status: ImageStatus) -> Iterator[str]:
+    """The files of an image, relative to the dataset."""
+    if status.target is not None:
+        yield status.target
+    yield from (result.file for result in status.kinds.values() if result.file is not None)
+
+
+def _renamed(status: ImageStatus, old: str, new: str) -> ImageStatus:
+    def renamed(name: str | None) -> str | None:
+        return name if name is None else new + name.removeprefix(old)
+
+    kinds: dict[str, KindResult] = {k: replace(result, file=renamed(result.file)) for k, result in status.kinds.items()}
+    return replace(status, target=renamed(status.target), kinds=kinds)
+
+
+def _copy(source: str, target: str) -> None:
+    """One file to its new place, unless it is there: files of the same name have the same content."""
+    if storage.exists(target):
+        return
+    if storage.is_url(source) or storage.is_url(target):
+        storage.write(target, storage.read_bytes(source))
+        return
+    make_folder(os.path.dirname(target))
+    link_or_copy(Path(source), Path(target))

@@ -1,0 +1,161 @@
+"""The plan of a build: which images belong to which shard, stored so that every process and every restart agrees."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cn import storage
+from cn.data.blobs import Blob, File
+from cn.data.build.places import Places
+from cn.data.build.settings import BuildSettings
+from cn.data.sources.listed import ListedPart
+from cn.data.sources.parts import from_record
+from cn.data.sources.sample import Part, Sample, Source
+from cn.errors import InputError
+from cn.json_text import parse_json
+
+FORMAT = 1
+_FEWEST, _MOST, _SHARDS = 16, 1000, 64
+"""Images of a shard: at least, at most, and how many shards there should be in between."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `build/plan.json` says."""
+
+    settings: dict[str, Any]
+    """`BuildSettings.record`."""
+    source: str
+    """What the source was recognized as."""
+    root: str | None
+    given: tuple[str, ...]
+    """Kinds of which the source has finished maps."""
+    measured: bool
+    shard_size: int
+    shards: int
+    images: int | None
+    """None where that is known only once the source was read."""
+
+    def write(self, places: Places) -> None:
+        """Last, after the lists of its shards."""
+        record = {"format": FORMAT, **vars(self)}
+        storage.write(places.plan(), (json.dumps(record, indent=1) + "\n").encode(), durable=True)
+
+
+def load(places: Places) -> Plan | None:
+    """The plan of a dataset; None where there is none. InputError for a damaged one, and for one of a later version."""
+    path = places.plan()
+    if not storage.exists(path):
+        return None
+    try:
+        record = parse_json(storage.read_bytes(path))
+        if record.pop("format") != FORMAT:
+            raise InputError("was made by a later version of cn", path=path)
+        return Plan(**{**record, "given": tuple(record["given"])})
+    except (TypeError, KeyError, AttributeError):
+        raise InputError("is no plan of a build", path=path) from None
+
+
+def create(places: Places, settings: BuildSettings, source: Source, root: str | None) -> Plan:
+    """Divide a source into shards, and store that."""
+    given, measured = maps_of(source, settings)
+    size = settings.shard_size or _shard_size(settings, source.count)
+    planned = Plan(settings.record(), source.about, root, given, measured, size, 0, source.count)
+    return _extended(places, planned, _pieces(source, size))
+
+
+def extend(places: Places, planned: Plan, source: Source) -> Plan:
+    """The plan with what the source has now and had not before, in further shards."""
+    known: set[str] = set()
+    parts: set[str] = set()
+    for shard in range(planned.shards):
+        part, _, _ = read_shard(places, shard)
+        if isinstance(part, ListedPart):
+            known.update(sample.name for sample in part.entries)
+        else:
+            parts.add(part.name)
+    added: list[Part] = []
+    for part in source.parts:
+        if not isinstance(part, ListedPart):
+            added += [part] if part.name not in parts else []
+        elif new := tuple(sample for sample in part.entries if sample.name not in known):
+            added.append(ListedPart(part.name, new))
+    if not added:
+        return planned
+    images = None if planned.images is None else planned.images + sum(part.count or 0 for part in added)
+    more = replace(source, parts=added)
+    return _extended(places, replace(planned, images=images), _pieces(more, planned.shard_size))
+
+
+def read_shard(places: Places, shard: int) -> tuple[Part, int, int | None]:
+    """The part of the source that a shard is made of, and the range of its samples."""
+    path = places.plan(shard)
+    try:
+        record = parse_json(gzip.decompress(storage.read_bytes(path)))
+        return from_record(record), record.get("start", 0), record.get("stop")
+    except (OSError, EOFError, KeyError, TypeError, AttributeError):
+        raise InputError("is no list of images; remove the folder build, and build again", path=path) from None
+
+
+def _extended(places: Places, planned: Plan, pieces: Iterator[dict[str, Any]]) -> Plan:
+    shard = planned.shards
+    for record in pieces:
+        # The time of day would be in the header otherwise.
+        data = gzip.compress(json.dumps(record, ensure_ascii=False).encode(), mtime=0)
+        storage.write(places.plan(shard), data)
+        shard += 1
+    planned = replace(planned, shards=shard)
+    planned.write(places)
+    return planned
+
+
+def _pieces(source: Source, size: int) -> Iterator[dict[str, Any]]:
+    for part in source.parts:
+        part = _absolute(part)
+        count = part.count
+        if count is None:
+            yield part.record(0, None)
+            continue
+        for start in range(0, count, size):
+            yield part.record(start, min(start + size, count))
+
+
+def _absolute(part: Part) -> Part:
+    """Paths of files as absolute ones: a later run may start in another folder."""
+    if not isinstance(part, ListedPart):
+        return part
+    return ListedPart(part.name, tuple(map(_absolute_sample, part.entries)))
+
+
+def _absolute_sample(sample: Sample) -> Sample:
+    maps = {kind: _absolute_file(blob) for kind, blob in sample.maps.items()}
+    image = None if sample.image is None else _absolute_file(sample.image)
+    caption = sample.caption_file
+    if caption is not None and not storage.is_url(caption.path):
+        caption = File(os.path.abspath(caption.path))
+    return replace(sample, image=image, maps=maps, caption_file=caption)
+
+
+def _absolute_file(blob: Blob) -> Blob:
+    return File(os.path.abspath(blob.path)) if isinstance(blob, File) and not storage.is_url(blob.path) else blob
+
+
+def _shard_size(settings: BuildSettings, count: int | None) -> int:
+    if settings.layout == "webdataset" or count is None:
+        return _MOST
+    return max(_FEWEST, min(_MOST, -(-count // _SHARDS)))
+
+
+def maps_of(source: Source, settings: BuildSettings) -> tuple[tuple[str, ...], bool]:
+    """The kinds of which the source has finished maps, and whether it has files of measurements."""
+    first = next((sample for sample in source.samples() if sample.problem is None), None)
+    if first is None:
+        return (), False
+    kinds = {kind for kind in settings.kinds if kind in first.maps}
+    if "" in first.maps and len(settings.kinds) == 1:
+        kinds = set(settings.kinds)
+    measured = any(name.endswith("_file") and name[:-5] in ("depth", "normal") for name in first.extra)
+    return tuple(kind for kind in settings.kinds if kind in kinds), measured

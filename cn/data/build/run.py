@@ -1,0 +1,251 @@
+"""A build as a whole: planned, its shards run by an engine, and finished. `cn dataset build` and `merge` call this."""
+
+import contextlib
+import functools
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from filelock import FileLock, Timeout
+
+from cn import storage
+from cn.data.build import finish, plan, recipes
+from cn.data.build.places import WORK, Places
+from cn.data.build.plan import Plan
+from cn.data.build.settings import BuildSettings
+from cn.data.build.shard import ShardJob, ShardResult, build_shard
+from cn.data.build.status import FAILURES, ImageStatus
+from cn.data.sources.sample import Source
+from cn.errors import InputError, PartialError, UsageError
+from cn.files import make_folder
+from cn.parallel import WorkerDiedError, available_cpus, map_unordered
+
+_THREADS = 2
+"""Up to so many workers are threads of this process."""
+_PLAN_SECONDS = 600
+"""How long a process waits for another one that lists the source."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """`--shard I/N`: which of the shards this process builds."""
+
+    number: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, word: str) -> "Shares":
+        """From "I/N", I from 0 to N - 1. Raises UsageError."""
+        first, sign, second = word.partition("/")
+        if not (sign and first.isdigit() and second.isdigit() and int(first) < int(second)):
+            raise UsageError(f"--shard is I/N with I from 0 to N - 1, as 0/8 … 7/8, not {word!r}")
+        return cls(int(first), int(second))
+
+    def __contains__(self, shard: int) -> bool:
+        return shard % self.count == self.number
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that is planned."""
+
+    places: Places
+    settings: BuildSettings
+    planned: Plan
+    job: ShardJob
+    shares: Shares = Shares()
+
+    @property
+    def shards(self) -> list[int]:
+        """The shards of this process."""
+        return [shard for shard in range(self.planned.shards) if shard in self.shares]
+
+    def pending(self) -> list[int]:
+        """The shards that this process still has to build."""
+        return [shard for shard in self.shards if not finish.is_done(self.places, shard)]
+
+
+def prepare(
+    open_source: Callable[[], Source], root: str | None, out: str, settings: BuildSettings, shares: Shares = Shares()
+) -> Build:
+    """Plan a build, or take up one that was begun; with one process for all shards, what is new in the source is added.
+
+    Raises InputError where the folder holds something else or was built with other settings, and what opening the
+    source and creating the detectors raise.
+    """
+    places = Places.of(out, settings)
+    check_out(places)
+    with _locked(places, "plan", wait=_PLAN_SECONDS):
+        planned = plan.load(places)
+        if planned is not None:
+            _check_settings(places, planned, settings)
+        root = root if root is None or storage.is_url(root) else os.path.abspath(root)
+        if planned is None:
+            source = open_source()
+            # Whatever is wrong with them is said before anything is written.
+            made = recipes.create(settings, *_origins(plan.maps_of(source, settings)))
+            planned = plan.create(places, settings, source, root)
+        else:
+            made = recipes.create(settings, frozenset(planned.given), planned.measured)
+            if shares.count == 1:
+                planned = plan.extend(places, planned, open_source())
+    return Build(places, settings, planned, ShardJob(places, settings, made, root), shares)
+
+
+def _origins(found: tuple[tuple[str, ...], bool]) -> tuple[frozenset[str], bool]:
+    return frozenset(found[0]), found[1]
+
+
+def check_out(places: Places) -> None:
+    """Raises InputError where `out` is a file, or holds something that is no dataset of a build."""
+    out = places.out
+    if storage.is_url(out):
+        return
+    if os.path.exists(out) and not os.path.isdir(out):
+        raise InputError("is a file, but a folder is needed there", path=out)
+    if os.path.isdir(out) and not os.path.isdir(os.path.join(out, WORK)) and _visible(out):
+        raise InputError("holds other files already; name a new or empty folder for the dataset", path=out)
+    make_folder(out)
+
+
+def _visible(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
+def _check_settings(places: Places, planned: Plan, settings: BuildSettings) -> None:
+    wanted = settings.record()
+    for name, value in wanted.items():
+        if name == "shard_size" and not value:
+            continue
+        if planned.settings.get(name) != value:
+            label = "--cond" if name == "kinds" else f"--{name.rstrip('_').replace('_', '-')}"
+            raise InputError(
+                f"was built with other settings ({label}: {_shown(planned.settings.get(name))}, now {_shown(value)}); "
+                "name another folder, or --overwrite it",
+                path=places.out,
+            )
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@contextlib.contextmanager
+def lock(build: Build) -> Iterator[None]:
+    """Keeps a second build of the same shards out of the folder. Raises InputError where there is one."""
+    shares = build.shares
+    with _locked(build.places, "build" if shares.count == 1 else f"build-{shares.number}-of-{shares.count}", wait=0):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(places: Places, name: str, wait: float) -> Iterator[None]:
+    """A lock of the file system. Object storage has none: builds there must not be started twice."""
+    if storage.is_url(places.out):
+        yield
+        return
+    path = os.path.join(make_folder(places.path(f"{WORK}/locks")), name)
+    held = FileLock(f"{path}.lock", timeout=wait)
+    try:
+        held.acquire()
+    except Timeout:
+        raise InputError(f"{_holder(path)}; wait for it, or name another folder", path=places.out) from None
+    try:
+        storage.write(f"{path}.json", json.dumps(_this_process()).encode())
+        yield
+    finally:
+        held.release()
+
+
+def _this_process() -> dict[str, object]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _holder(path: str) -> str:
+    try:
+        with open(f"{path}.json", "rb") as file:
+            holder = json.load(file)
+        return f"process {holder['pid']} on {holder['host']} has been building here since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process is building here"
+
+
+Advance = Callable[[int, int], None]
+"""Told how many more images are done, and how many of them could not be used."""
+
+Engine = Callable[[ShardJob, Sequence[int], int, Advance], Iterator[ShardResult]]
+"""Builds shards, with a number of workers, and yields the result of each once it is done."""
+
+
+def run_local(job: ShardJob, shards: Sequence[int], workers: int, advance: Advance) -> Iterator[ShardResult]:
+    """Build shards on this machine: by threads of this process, or by processes where no network needs its memory once.
+
+    A worker that dies loses its shard, which is built once more by itself. Raises PartialError if it dies again.
+    """
+    if _uses_threads(job) or workers <= _THREADS or len(shards) == 1:
+        # Two threads at least: one reads or writes while the other computes.
+        yield from _by_threads(replace(job, threads=max(_THREADS, workers)), shards, advance)
+        return
+    lost: list[int] = []
+    yield from _by_processes(job, shards, workers, advance, lambda shard, error: lost.append(shard))
+    if lost:
+        # Alone: there may have been too little memory for all of them at once.
+        yield from _by_processes(job, lost, 1, advance, _give_up)
+
+
+def _give_up(shard: int, error: Exception) -> None:
+    raise PartialError(
+        f"the process that built shard {shard} died twice ({error}); if memory is short, fewer --workers help. "
+        "What is done is kept, and the same command continues"
+    )
+
+
+def _by_processes(
+    job: ShardJob, shards: Sequence[int], workers: int, advance: Advance, died: Callable[[int, Exception], None]
+) -> Iterator[ShardResult]:
+    with contextlib.closing(map_unordered(functools.partial(_in_process, job), shards, workers)) as results:  # type: ignore[type-var]
+        for done in results:
+            if isinstance(done.error, WorkerDiedError):
+                died(done.item, done.error)
+            elif done.error is not None:
+                raise done.error
+            else:
+                result = done.value
+                assert result is not None
+                advance(result.counts.total(), sum(result.counts[status] for status in FAILURES))
+                yield result
+
+
+def _uses_threads(job: ShardJob) -> bool:
+    return any(recipe.detector is not None and recipe.detector.uses_threads for recipe in job.recipes)
+
+
+def _by_threads(job: ShardJob, shards: Sequence[int], advance: Advance) -> Iterator[ShardResult]:
+    def on_image(status: ImageStatus) -> None:
+        advance(1, int(status.status in FAILURES))
+
+    for shard in shards:
+        yield build_shard(job, shard, on_image)
+
+
+def _in_process(job: ShardJob, shard: int) -> ShardResult:
+    """`build_shard` in a worker process, where OpenCV's own threads would compete with the other workers."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return build_shard(job, shard)
+
+
+def workers(job: ShardJob) -> int:
+    """How many workers to start where nobody says it."""
+    from cn.detect.run.workers import GPU_THREADS, MEMORY, available_memory
+
+    networks = [r.detector.network for r in job.recipes if r.detector is not None and r.detector.network is not None]
+    if any(network.device != "cpu" for network in networks):
+        return max(1, min(GPU_THREADS, available_cpus()))
+    if networks:
+        return max(1, min(available_cpus(), available_memory() // MEMORY))
+    return available_cpus()
