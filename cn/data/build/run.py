@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -157,6 +158,8 @@ def _locked(places: Places, name: str, wait: float) -> Iterator[None]:
         storage.write(f"{path}.json", json.dumps(_this_process()).encode())
         yield
     finally:
+        for suffix in (".json", ".lock"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
         held.release()
 
 
