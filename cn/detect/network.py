@@ -96,8 +96,8 @@ def open_network(family: str, path: str, compute: ComputeSettings | None = None)
     return Network(family, path, files.sha256(path), type(network).__name__, compute, stamp)
 
 
-# Two: a body's network and that of its hands.
-@functools.lru_cache(maxsize=2)
+# A dataset may be built with all kinds in one pass.
+@functools.lru_cache(maxsize=8)
 def _load(family: str, path: str, stamp: tuple[int, ...], device: str, precision: str) -> "nn.Module":
     import torch
 

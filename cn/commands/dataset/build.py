@@ -10,7 +10,7 @@ import typer
 from cn import console
 from cn.commands.options import OUTPUT_PANEL, Json, Quiet, Workers, with_options
 from cn.data.build.settings import BuildSettings
-from cn.errors import InputError, PartialError, UsageError
+from cn.errors import InputError, OutputError, PartialError, UsageError
 from cn.options import COMPUTE_PANEL
 
 if TYPE_CHECKING:
@@ -231,9 +231,13 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
                 bar(images, failed=failed)
 
             results = engine(prepared.job, pending, workers or run.workers(prepared.job), advance)
-            with contextlib.closing(results) as running:  # type: ignore[type-var]
-                for _ in running:
-                    pass
+            try:
+                with contextlib.closing(results) as running:  # type: ignore[type-var]
+                    for _ in running:
+                        pass
+            except OutputError as error:
+                error.what += "; what is done is kept: when this is solved, the same command continues"
+                raise
     return time.perf_counter() - start
 
 
