@@ -5,9 +5,10 @@ from typing import Any
 
 from cn.data.sources.listed import ListedPart
 from cn.data.sources.sample import Part
+from cn.data.sources.shards import ShardPart
 from cn.errors import InputError
 
-_TYPES = {part.type: part for part in (ListedPart,)}
+_TYPES = {part.type: part for part in (ListedPart, ShardPart)}
 
 
 def from_record(record: Mapping[str, Any]) -> Part:

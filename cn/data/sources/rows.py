@@ -109,10 +109,9 @@ class Reader:
 
 
 def first_text(value: Any) -> str | None:
-    """A caption: a text, or the first of a list of them; None for anything else."""
-    if isinstance(value, list | tuple):
-        value = next((each for each in value if isinstance(each, str) and each.strip()), None)
-    return value if isinstance(value, str) else None
+    """A caption: a text, or the first of a list of them; None for anything else, and for nothing but spaces."""
+    texts = value if isinstance(value, list | tuple) else (value,)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def is_json(value: Any) -> bool:
