@@ -63,6 +63,13 @@ def synth_rows() -> Iterator[Row]:
     yield Row("cn dataset synth, 256×256, 2 workers", f"{count / taken:.1f} images/s", "≥ 20")
 
 
+def dataset_rows(scale: bool = False) -> Iterator[Row]:
+    """`cn dataset build` against `cn detect`, from shards and folders; `scale`: 100,000 images against 2,000."""
+    import bench_dataset as dataset
+
+    yield from (Row(*row) for row in (dataset.scale_rows() if scale else dataset.rows()))
+
+
 def sample_rows() -> Iterator[Row]:
     """One image of 256×256 with the defaults (20 steps, guidance 9), start-up included: the median of three."""
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +164,8 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "help": help_rows,
     **{name: functools.partial(detection_rows, name) for name in DETECTION},
     "synth": synth_rows,
+    "dataset": dataset_rows,
+    "dataset-scale": functools.partial(dataset_rows, scale=True),
     "sample": sample_rows,
     "training": training_rows,
     "archives": archive_rows,

@@ -1,6 +1,6 @@
 """Kill a build of 500 images with three kinds and two workers at 50 random moments; its bytes must be the same always.
 
-    python -m tools.kill_builds [TRIALS] [SEED]
+    PYTHONPATH=. python tools/kill_builds.py [TRIALS] [SEED]
 
 Each trial is killed once (SIGKILL, the whole process group), at a moment drawn from the time that an undisturbed build
 takes, and continued by the same command. Prints a line for each trial; the exit status is 1 if any differs.
