@@ -73,10 +73,12 @@ class Group:
         """Whether this last key of a tar that is cut off has all that the one before it has."""
         if self.cut or before is None:
             return False
-        forms = [
-            {(prefix, tail) for prefix, fields in each.fields.items() for tail in fields} for each in (self, before)
-        ]
-        return forms[0] >= forms[1]
+        return self.form >= before.form
+
+    @property
+    def form(self) -> set[tuple[str, str]]:
+        """Which fields there are."""
+        return {(prefix, tail) for prefix, fields in self.fields.items() for tail in fields}
 
 
 def _image(fields: Mapping[str, Member]) -> str | None:
@@ -201,13 +203,18 @@ def _gathered(found: Iterator[Member]) -> Iterator[Group]:
     groups: dict[str, Group] = {}
     failure: InputError | None = None
     last = ""
+    scattered = False
     try:
         for key, name, member in _usable(found):
+            scattered |= key != last and key in groups
             last = key
             groups.setdefault(key, Group(key)).add(name, member)
     except InputError as error:
         failure = error
-    if failure is not None and last in groups:
+    if failure is not None and scattered:
+        first = next(iter(groups.values()))
+        groups = {key: group for key, group in groups.items() if group is first or group.is_complete(first)}
+    elif failure is not None and last in groups:
         others = [group for key, group in groups.items() if key != last]
         if not groups[last].is_complete(others[-1] if others else None):
             del groups[last]

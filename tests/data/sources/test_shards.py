@@ -127,6 +127,16 @@ def test_a_tar_that_is_cut_off_gives_the_complete_samples_then_one_error(tmp_pat
     assert "\n" not in str(raised.value)
 
 
+def test_a_cut_tar_whose_keys_are_scattered(tmp_path):
+    names = [f"00{n}.{field}" for field in ("jpg", "cond.png", "txt") for n in range(3)]
+    path = tar(tmp_path / "s.tar", {name: THREE[name] for name in names})
+    path.write_bytes(path.read_bytes()[: 512 * 15])
+    found = []
+    with pytest.raises(InputError, match=r"s\.tar: is cut off in 001\.txt"):
+        found.extend(s.name for s in open_source(str(path)).samples())
+    assert found == ["s.tar/000"], "001 and 002 have lost their captions"
+
+
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
     path = tar(tmp_path / "s.tar", THREE)
     data = bytearray(path.read_bytes())
