@@ -122,7 +122,8 @@ def build(
         from cn.images.formats import SUFFIXES
 
         found = opened(
-            src,
+            # A later run may start in another folder.
+            src if src == "-" or "://" in src else os.path.abspath(src),
             results=(out,),
             columns=columns,
             images=images,

@@ -3,15 +3,14 @@
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cn import storage
-from cn.data.blobs import Blob, File
 from cn.data.build.places import Places
 from cn.data.build.settings import BuildSettings
-from cn.data.sources.listed import ListedPart
+from cn.data.sources.listed import Entries, ListedPart
 from cn.data.sources.parts import from_record
 from cn.data.sources.sample import Part, Sample, Source
 from cn.errors import InputError
@@ -59,6 +58,19 @@ def load(places: Places) -> Plan | None:
         raise InputError("is no plan of a build", path=path) from None
 
 
+class _Chosen(Entries):
+    """Some of the samples of a list, by their numbers."""
+
+    def __init__(self, entries: Sequence[Sample], numbers: Sequence[int]):
+        self.entries, self.numbers = entries, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def between(self, start: int, stop: int) -> Iterator[Sample]:
+        return (self.entries[number] for number in self.numbers[start:stop])
+
+
 def create(places: Places, settings: BuildSettings, source: Source, root: str | None) -> Plan:
     """Divide a source into shards, and store that."""
     given, measured = maps_of(source, settings)
@@ -72,7 +84,7 @@ def extend(places: Places, planned: Plan, source: Source) -> Plan:
     known: set[str] = set()
     parts: set[str] = set()
     for shard in range(planned.shards):
-        part, _, _ = read_shard(places, shard)
+        part = read_shard(places, shard)
         if isinstance(part, ListedPart):
             known.update(sample.name for sample in part.entries)
         else:
@@ -81,8 +93,8 @@ def extend(places: Places, planned: Plan, source: Source) -> Plan:
     for part in source.parts:
         if not isinstance(part, ListedPart):
             added += [part] if part.name not in parts else []
-        elif new := tuple(sample for sample in part.entries if sample.name not in known):
-            added.append(ListedPart(part.name, new))
+        elif new := [number for number, sample in enumerate(part.entries) if sample.name not in known]:
+            added.append(ListedPart(part.name, _Chosen(part.entries, new)))
     if not added:
         return planned
     images = None if planned.images is None else planned.images + sum(part.count or 0 for part in added)
@@ -90,13 +102,13 @@ def extend(places: Places, planned: Plan, source: Source) -> Plan:
     return _extended(places, replace(planned, images=images), _pieces(more, planned.shard_size))
 
 
-def read_shard(places: Places, shard: int) -> tuple[Part, int, int | None]:
-    """The part of the source that a shard is made of, and the range of its samples."""
+def read_shard(places: Places, shard: int) -> Part:
+    """The part of the source that a shard is made of."""
     path = places.plan(shard)
     try:
-        record = parse_json(gzip.decompress(storage.read_bytes(path)))
-        return from_record(record), record.get("start", 0), record.get("stop")
-    except (OSError, EOFError, KeyError, TypeError, AttributeError):
+        # Not `parse_json`: names of files may be no UTF-8.
+        return from_record(json.loads(gzip.decompress(storage.read_bytes(path))))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError("is no list of images; remove the folder build, and build again", path=path) from None
 
 
@@ -104,7 +116,7 @@ def _extended(places: Places, planned: Plan, pieces: Iterator[dict[str, Any]]) -
     shard = planned.shards
     for record in pieces:
         # The time of day would be in the header otherwise.
-        data = gzip.compress(json.dumps(record, ensure_ascii=False).encode(), mtime=0)
+        data = gzip.compress(json.dumps(record).encode(), mtime=0)
         storage.write(places.plan(shard), data)
         shard += 1
     planned = replace(planned, shards=shard)
@@ -114,33 +126,25 @@ def _extended(places: Places, planned: Plan, pieces: Iterator[dict[str, Any]]) -
 
 def _pieces(source: Source, size: int) -> Iterator[dict[str, Any]]:
     for part in source.parts:
-        part = _absolute(part)
         count = part.count
         if count is None:
-            yield part.record(0, None)
+            yield _absolute(part.record(0, None))
             continue
         for start in range(0, count, size):
-            yield part.record(start, min(start + size, count))
+            yield _absolute(part.record(start, min(start + size, count)))
 
 
-def _absolute(part: Part) -> Part:
-    """Paths of files as absolute ones: a later run may start in another folder."""
-    if not isinstance(part, ListedPart):
-        return part
-    return ListedPart(part.name, tuple(map(_absolute_sample, part.entries)))
+def _absolute(record: Any) -> Any:
+    """A part's record with absolute paths: a later run may start in another folder."""
+    for sample in record.get("samples", ()):
+        sample.update({name: _absolute_path(sample[name]) for name in ("image", "caption_file") if name in sample})
+        if "maps" in sample:
+            sample["maps"] = {kind: _absolute_path(path) for kind, path in sample["maps"].items()}
+    return record
 
 
-def _absolute_sample(sample: Sample) -> Sample:
-    maps = {kind: _absolute_file(blob) for kind, blob in sample.maps.items()}
-    image = None if sample.image is None else _absolute_file(sample.image)
-    caption = sample.caption_file
-    if caption is not None and not storage.is_url(caption.path):
-        caption = File(os.path.abspath(caption.path))
-    return replace(sample, image=image, maps=maps, caption_file=caption)
-
-
-def _absolute_file(blob: Blob) -> Blob:
-    return File(os.path.abspath(blob.path)) if isinstance(blob, File) and not storage.is_url(blob.path) else blob
+def _absolute_path(path: str) -> str:
+    return path if storage.is_url(path) else os.path.abspath(path)
 
 
 def _shard_size(settings: BuildSettings, count: int | None) -> int:

@@ -54,8 +54,7 @@ class ShardResult:
 
 def build_shard(job: ShardJob, shard: int, on_image: Callable[[ImageStatus], None] | None = None) -> ShardResult:
     """Build a shard. Raises OutputError where nothing can be written, InputError where the source disappeared."""
-    part, start, stop = plan.read_shard(job.places, shard)
-    batches = _batches(_samples(part, start, stop), job.batch_size)
+    batches = _batches(_samples(plan.read_shard(job.places, shard)), job.batch_size)
     statuses: list[ImageStatus] = []
     with open_writer(job.places, job.settings.layout, shard) as writer:
         # Files of a folder are written by the threads that made them; a tar is written in order.
@@ -83,10 +82,10 @@ def _prepared(job: ShardJob) -> Callable[[], None] | None:
     return functools.partial(torch.set_num_threads, 1)
 
 
-def _samples(part: Part, start: int, stop: int | None) -> Iterator[Sample]:
+def _samples(part: Part) -> Iterator[Sample]:
     """The samples of a part; where it cannot be read any further, a last one with that problem."""
     try:
-        yield from part.samples(start, stop)
+        yield from part.samples()
     except UnreadableError:
         raise
     except InputError as error:
