@@ -31,8 +31,9 @@ def write_photos(folder: Path, count: int, suffixes: tuple[str, ...] = (".jpg", 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a dataset, by its path."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Every file of a dataset, by its path, but those that say when it was built."""
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith("build/runs/")}
 
 
 def dataset_of(folder: Path) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -143,12 +144,13 @@ def build(
         remove_dataset(out)
     prepared = run.prepare(open_source, None if src == "-" else src, out, settings, shares)
     _plan(prepared, quiet)
-    seconds = _run(prepared, _engine(engine), workers, quiet)
+    done = _run(prepared, _engine(engine), workers, quiet)
     if shares.count > 1:
         console.status(f"part {shard} is done; when all are: cn dataset merge {out}", quiet=quiet)
-        console.emit({"path": out, "shard": shard, "seconds": round(seconds, 3)} if json else out, json)
+        record = {"path": out, "shard": shard, "images": done.images, "seconds": round(done.seconds, 3)}
+        console.emit(record if json else out, json)
         return
-    _finish(prepared.places, prepared.planned, seconds, json, quiet)
+    _finish(prepared.places, prepared.planned, done, json, quiet)
 
 
 def merge(
@@ -211,27 +213,41 @@ def _engine(name: str) -> "Engine":
     return run_local
 
 
-def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) -> float:
-    """Build what is missing; the seconds that it took."""
+@dataclass
+class _Done:
+    """What this run did."""
+
+    images: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Images a second; None where there was nothing to do."""
+        return self.images / self.seconds if self.images and self.seconds else None
+
+
+def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) -> _Done:
+    """Build what is missing."""
     from cn.data.build import run
 
-    start = time.perf_counter()
-    total = prepared.planned.images
-    failed = 0
+    done, start = _Done(), time.perf_counter()
+    workers = workers or run.workers(prepared.job)
     with run.lock(prepared):
-        pending = prepared.pending()
-        if done := len(prepared.shards) - len(pending):
-            console.status(f"{done} of {len(prepared.shards)} shards are done already", quiet=quiet)
+        pending, shards = prepared.pending(), prepared.shards
+        if len(pending) < len(shards):
+            console.status(f"{len(shards) - len(pending)} of {len(shards)} shards are done already", quiet=quiet)
+        total = prepared.planned.images
         if total is not None:
             total = round(total * len(pending) / max(1, prepared.planned.shards))
         with console.progress(total, "building", unit="image", quiet=quiet) as bar:
 
-            def advance(images: int, more_failed: int) -> None:
-                nonlocal failed
-                failed += more_failed
-                bar(images, failed=failed)
+            def advance(images: int, failed: int) -> None:
+                done.images += images
+                done.failed += failed
+                bar(images, failed=done.failed)
 
-            results = engine(prepared.job, pending, workers or run.workers(prepared.job), advance)
+            results = engine(prepared.job, pending, workers, advance)
             try:
                 with contextlib.closing(results) as running:  # type: ignore[type-var]
                     for _ in running:
@@ -239,23 +255,27 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
             except OutputError as error:
                 error.what += "; what is done is kept: when this is solved, the same command continues"
                 raise
-    return time.perf_counter() - start
+        done.seconds = time.perf_counter() - start
+        run.log_run(prepared, done.images, done.seconds, workers)
+    return done
 
 
-def _finish(places: "Places", planned: "Plan", seconds: float | None, json: bool, quiet: bool) -> None:
+def _finish(places: "Places", planned: "Plan", done: _Done | None, json: bool, quiet: bool) -> None:
     """Write the lists and the statistics, show them, and fail with the right exit code."""
     from cn.data.build import finish
 
     statistics = finish.finish(places, planned)
     out = places.out
-    rate = None if not seconds else statistics.images / seconds
+    rate = None if done is None else done.rate
     console.plan(f"{out}: {statistics.images:,} images", _table(statistics, rate), quiet=quiet)
     for text, count in statistics.warnings.most_common(MAX_NAMED):
         console.warn(f"{text} ({count} images)" if count > 1 else text)
     failures = list(finish.failures(places, planned, MAX_NAMED + 1))
     for status in failures[:MAX_NAMED]:
         console.error(f"{status.name}: {status.reason or status.status}")
-    record = {"path": out, **statistics.record()} | ({} if seconds is None else {"seconds": round(seconds, 3)})
+    record = {"path": out, **statistics.record()} | (
+        {} if done is None else {"processed": done.images, "seconds": round(done.seconds, 3)}
+    )
     if sum(statistics.pairs.values()) == 0:
         raise InputError("not one pair came of these images; the statuses say why", path=os.path.join(out, "build"))
     console.emit(record if json else out, json)
