@@ -90,7 +90,7 @@ def test_a_worker_that_dies_costs_nothing(tmp_path, photos, expected):
         if process.poll() is not None:
             return True
         workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in str(child.cmdline())]
-        if len(workers) == 3 and any((out / "build").glob("status/*")):
+        if len(workers) == 3 and any((out / "build").glob("status/*.jsonl")):
             workers[0].kill()
             killed.append(workers[0].pid)
         return bool(killed)
@@ -120,7 +120,7 @@ def test_two_builds_at_once(tmp_path, photos, capsys):
 def test_ctrl_c_keeps_what_is_done(tmp_path, photos, expected):
     out = tmp_path / "set"
     process = start_cn("dataset", "build", photos, out, *WORDS, "--workers", "2")
-    wait_until(lambda: any((out / "build").glob("status/*")) or process.poll() is not None)
+    wait_until(lambda: any((out / "build").glob("status/*.jsonl")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     try:
         _, errors = process.communicate(timeout=100)
