@@ -9,11 +9,12 @@ from cn.data.sources.columns import Columns, find_columns, find_urls
 from cn.data.sources.lines import json_rows, row_names
 from cn.data.sources.listed import ListedPart
 from cn.data.sources.listing import Listing, suffix
-from cn.data.sources.maps import maps_of
+from cn.data.sources.maps import map_folders, maps_of
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, RowEntries, Rows, with_root
 from cn.data.sources.tables import CsvRows, ListRows
 from cn.errors import InputError
+from cn.images.formats import SUFFIXES
 from cn.text import first_names
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -24,7 +25,7 @@ _MAX_LISTS = 100
 
 def recognize_metadata(listing: Listing, request: Request) -> Found | None:
     """Hugging Face's imagefolder: a metadata file in the folder or in folders of it, which names images beside it."""
-    files = [key for key in listing.keys if posixpath.basename(key) in _METADATA]
+    files = [key for name in _METADATA for key in listing.keys if posixpath.basename(key) == name]
     return _found("imagefolder", listing, request, files)
 
 
@@ -59,6 +60,7 @@ def rows_of(path: str) -> tuple[Rows, Sequence[str]]:
 def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]) -> Found | None:
     """What these files list; a file that was not named and lists no image of the folder is none of this layout."""
     read: list[tuple[str, Columns, RowEntries]] = []
+    warnings: list[str] = []
     forced = request.layout == layout or not listing.whole
     for key in files:
         try:
@@ -67,8 +69,12 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
             if forced or layout == "imagefolder":
                 raise
             continue
-        if entries is not None:
-            read.append((key, entries.reader.columns, entries))
+        if entries is None:
+            continue
+        if twin := next((other for other, _, each in read if _overlap(each, entries)), None):
+            warnings.append(f"{key}: lists the images that {twin} lists, and is left out")
+            continue
+        read.append((key, entries.reader.columns, entries))
     if not read:
         if forced and files:
             path = listing.path(files[0])
@@ -78,7 +84,6 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
             )
         return None
     used = {key for key, _, _ in read}
-    warnings: list[str] = []
     for key, _, entries in read:
         used |= {listing.key(file) for file in entries.survey.files}
         warnings += entries.survey.warnings(key)
@@ -88,6 +93,11 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
     return Found(layout, _about(layout, read), parts, used, warnings)
 
 
+def _overlap(first: RowEntries, second: RowEntries) -> bool:
+    """Whether two lists are mostly of the same images."""
+    return 2 * len(first.survey.keys & second.survey.keys) > min(len(first.survey.keys), len(second.survey.keys))
+
+
 def _entries(listing: Listing, request: Request, key: str, must_match: bool) -> RowEntries | None:
     path = listing.path(key)
     rows, names = rows_of(path)
@@ -95,7 +105,10 @@ def _entries(listing: Listing, request: Request, key: str, must_match: bool) -> 
     if columns is None or not len(rows):
         return None
     folder = posixpath.dirname(key)
-    reader = Reader(columns, listing.root, folder, captions=FoldersCaptions(), maps=maps_of(request))
+    maps = maps_of(request)
+    if maps is None and not columns.maps and listing.whole:
+        maps = map_folders(listing, listing.with_suffix(SUFFIXES), request)[1]
+    reader = Reader(columns, listing.root, folder, captions=FoldersCaptions(), maps=maps)
     if request.images is not None or not listing.whole:
         reader = with_root(reader, rows, request.images)
     if must_match:

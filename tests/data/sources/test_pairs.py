@@ -91,7 +91,8 @@ def test_kinds_of_one_image_are_joined(tmp_path):
         ("target/c.jpg", f"{tmp_path}/target/c.jpg", "c", {"depth": f"{tmp_path}/depth/source/c.png"}, {}),
     ]
     assert source.about == (
-        "a dataset of 3 images with a prompt.json for each of 2 kinds (canny 2, depth 2), all with captions"
+        "a dataset of 3 images with a prompt.json for each of 2 kinds (canny 2, depth 2), all with captions; "
+        "not used: 1 image"
     )
     assert dict(source.left_out.suffixes) == {".jpg": 1}, "target/d.jpg has no line"
     [part] = source.parts
