@@ -15,6 +15,8 @@ from cn.errors import InputError, OutputError, PartialError, UsageError
 from cn.options import COMPUTE_PANEL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cn.data.build.places import Places
     from cn.data.build.plan import Plan
     from cn.data.build.run import Build, Engine
@@ -302,9 +304,15 @@ def _table(statistics: "Statistics", rate: float | None) -> dict[str, object]:
         **kinds,
         "left out": ", ".join(f"{count:,} {status}" for status, count in left_out.items()) or None,
         "sizes": ", ".join(sizes) + (f" and {more} more" if more > 0 else "") if sizes else None,
-        "originals": f"short side {sides['p0']}–{sides['p100']}, half up to {sides['p50']} pixels" if sides else None,
+        "originals": f"short side {_span(sides)} pixels" if sides else None,
         "enlarged": f"{statistics.enlarged:,} images are larger than their original" if statistics.enlarged else None,
-        "captions": f"{words['p0']}–{words['p100']} words, half up to {words['p50']}" if words else None,
+        "captions": f"{_span(words)} words" if words else None,
         "no caption": f"{statistics.uncaptioned:,} (cn dataset caption)" if statistics.uncaptioned else None,
         "rate": None if rate is None else f"{rate:.1f} images a second",
     }
+
+
+def _span(found: "Mapping[str, int]") -> str:
+    """The range of what was counted, and its middle: "300–1411 (median 512)"."""
+    low, middle, high = found["p0"], found["p50"], found["p100"]
+    return f"{low:,}" if low == high else f"{low:,}–{high:,} (median {middle:,})"
