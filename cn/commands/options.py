@@ -174,7 +174,7 @@ def _switch_name(field: Field) -> str:
 
 def _help(field: Field, option: Option) -> str:
     """The help text with the default behind it."""
-    default: Any = "" if field.default in (REQUIRED, None) else field.default
+    default: Any = "" if field.default in (REQUIRED, None, ()) else field.default
     if isinstance(default, bool):
         # Which flag of a pair; a single flag says it by itself.
         pair = field.flags[0].split("/")

@@ -90,7 +90,9 @@ def build(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Build only part I (from 0) of N, for array jobs that share OUT; then cn dataset merge OUT.",
+            help="Build only part I (from 0) of N, for array jobs that share OUT; then cn dataset merge OUT. "
+            "Default: all.",
+            show_default=False,
             rich_help_panel=COMPUTE_PANEL,
         ),
     ] = "0/1",
