@@ -84,7 +84,7 @@ def _metadata(listing: Listing, request: Request) -> Found | None:
         entries = RowEntries(rows, reader, key)
         survey = entries.survey
         about = f"kohya's metadata {key} with {counted(survey.rows, 'image')}{survey.text()}"
-        used = {key} | {listing.key(file) for file in survey.files}
+        used = {key} | survey.used(listing)
         warnings = survey.warnings(key) + (maps.warnings if maps is not None else [])
         return Found("kohya", about, [ListedPart(key, entries)], used, warnings)
     return None

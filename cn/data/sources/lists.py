@@ -71,7 +71,7 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
             continue
         if entries is None:
             continue
-        if twin := next((other for other, _, each in read if _overlap(each, entries)), None):
+        if twin := next((other for other, _, each in read if each.survey.keys.overlaps(entries.survey.keys)), None):
             warnings.append(f"{key}: lists the images that {twin} lists, and is left out")
             continue
         read.append((key, entries.reader.columns, entries))
@@ -85,17 +85,12 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
         return None
     used = {key for key, _, _ in read}
     for key, _, entries in read:
-        used |= {listing.key(file) for file in entries.survey.files}
+        used |= entries.survey.used(listing)
         warnings += entries.survey.warnings(key)
         if entries.survey.urls:
             warnings.append(f"{key}: {entries.survey.urls:,} images are URLs; download them first, with img2dataset")
     parts = [ListedPart(key, entries) for key, _, entries in read]
     return Found(layout, _about(layout, read), parts, used, warnings)
-
-
-def _overlap(first: RowEntries, second: RowEntries) -> bool:
-    """Whether two lists are mostly of the same images."""
-    return 2 * len(first.survey.keys & second.survey.keys) > min(len(first.survey.keys), len(second.survey.keys))
 
 
 def _entries(listing: Listing, request: Request, key: str, must_match: bool) -> RowEntries | None:

@@ -40,7 +40,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
     used = set(files) | {key for key in listing.keys if key.startswith(OWN)}
     warnings: list[str] = []
     for records in read:
-        used |= {listing.key(file) for file in records.entries.survey.files}
+        used |= records.entries.survey.used(listing)
         warnings += records.entries.survey.warnings(records.file)
     return Found("prompt.json", _about(read, entries), [ListedPart(RECORDS, entries)], used, warnings)
 
