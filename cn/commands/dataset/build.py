@@ -135,9 +135,11 @@ def build(
         _report_source(found, quiet)
         return found
 
+    from cn import storage
     from cn.data.build import run
     from cn.data.build.remove import remove_dataset
 
+    src, out = storage.from_user(src), storage.from_user(out)
     if overwrite:
         remove_dataset(out)
     prepared = run.prepare(open_source, None if src == "-" else src, out, settings, shares)
@@ -166,9 +168,10 @@ def merge(
 
     Duplicates are found across all parts; each image keeps its name.
     """
+    from cn import storage
     from cn.data.build import merging
 
-    *others, out = parts
+    *others, out = map(storage.from_user, parts)
     places, planned = merging.merged(others, out)
     _finish(places, planned, None, json, quiet)
 
@@ -230,7 +233,7 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
                 failed += more_failed
                 bar(images, failed=failed)
 
-            results = engine(prepared.job, pending, workers or run.workers(prepared.job), advance)
+            results = engine(prepared.job, pending, workers, advance)
             try:
                 with contextlib.closing(results) as running:  # type: ignore[type-var]
                     for _ in running:
