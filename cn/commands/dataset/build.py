@@ -1,8 +1,10 @@
 """`cn dataset build` and `cn dataset merge`: people's images to a dataset with condition maps."""
 
 import contextlib
+import functools
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -142,9 +144,12 @@ def build(
     src, out = storage.from_user(src), storage.from_user(out)
     if overwrite:
         remove_dataset(out)
-    prepared = run.prepare(open_source, None if src == "-" else src, out, settings, shares)
+    # The GPUs of a cluster may be elsewhere.
+    elsewhere = engine == "ray" and settings.device.startswith("cuda")
+    here = replace(settings, device="cpu") if elsewhere else settings
+    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares)
     _plan(prepared, quiet)
-    seconds = _run(prepared, _engine(engine), workers, quiet)
+    seconds = _run(prepared, _engine(engine, elsewhere), workers, quiet)
     if shares.count > 1:
         console.status(f"part {shard} is done; when all are: cn dataset merge {out}", quiet=quiet)
         console.emit({"path": out, "shard": shard, "seconds": round(seconds, 3)} if json else out, json)
@@ -203,13 +208,13 @@ def _plan(prepared: "Build", quiet: bool) -> None:
     console.plan(f"Building {prepared.places.out}", rows, quiet=quiet)
 
 
-def _engine(name: str) -> "Engine":
+def _engine(name: str, gpu: bool) -> "Engine":
     from cn.data.build.run import run_local
 
     if name == "ray":
         from cn.data.build.ray_engine import run_ray
 
-        return run_ray
+        return functools.partial(run_ray, gpu=gpu)
     return run_local
 
 
