@@ -69,6 +69,10 @@ class UnreadableError(InputError):
     """A file that the system could not read: missing, forbidden, or on a disk or a network that failed."""
 
 
+class MissingError(UnreadableError):
+    """A file, an object or a bucket that is not there."""
+
+
 class OutputError(InputError):
     """A file or folder that cannot be written."""
 

@@ -22,6 +22,7 @@ SHARED_MODULES = {
     "options",
     "parallel",
     "precision",
+    "remote",
     "storage",
     "temporaries",
     "text",

@@ -47,9 +47,7 @@ class TarMember(Blob):
     size: int
 
     def read(self) -> bytes:
-        with storage.open_read(self.path) as file:
-            file.seek(self.offset)
-            data = file.read(self.size)
+        data = storage.read_range(self.path, self.offset, self.size)
         if len(data) < self.size:
             raise InputError("is cut off", path=str(self))
         return data

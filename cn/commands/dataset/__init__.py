@@ -2,10 +2,10 @@
 
 import typer
 
-from cn.commands.dataset import build, scenes, show
+from cn.commands.dataset import build, merge, scenes, show
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(build.build)
-app.command()(build.merge)
+app.command()(merge.merge)
 app.command()(scenes.synth)
 app.command()(show.show)

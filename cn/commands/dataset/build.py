@@ -1,32 +1,26 @@
 """`cn dataset build` and `cn dataset merge`: people's images to a dataset with condition maps."""
 
 import contextlib
+import functools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cn import console
+from cn.commands.dataset.merge import Done, finish_dataset
 from cn.commands.options import OUTPUT_PANEL, Json, Quiet, Workers, with_options
 from cn.data.build.settings import BuildSettings
-from cn.errors import InputError, OutputError, PartialError, UsageError
+from cn.errors import OutputError, UsageError
 from cn.options import COMPUTE_PANEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cn.data.build.places import Places
-    from cn.data.build.plan import Plan
     from cn.data.build.run import Build, Engine
-    from cn.data.build.statistics import Statistics
     from cn.data.sources.sample import Source
 
 SOURCE_PANEL = "The source"
-MAX_NAMED = 20
-"""So many images that could not be used are named on the terminal; the statuses have all."""
-
 Src = Annotated[
     str,
     typer.Argument(
@@ -141,43 +135,25 @@ def build(
         _report_source(found, quiet)
         return found
 
+    from cn import storage
     from cn.data.build import run
     from cn.data.build.remove import remove_dataset
 
+    src, out = storage.from_user(src), storage.from_user(out)
     if overwrite:
         remove_dataset(out)
-    prepared = run.prepare(open_source, None if src == "-" else src, out, settings, shares)
+    # The GPUs of a cluster may be elsewhere.
+    elsewhere = engine == "ray" and settings.device.startswith("cuda")
+    here = replace(settings, device="cpu") if elsewhere else settings
+    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares)
     _plan(prepared, quiet)
-    done = _run(prepared, _engine(engine), workers, quiet)
+    done = _run(prepared, _engine(engine, elsewhere), workers, quiet)
     if shares.count > 1:
         console.status(f"part {shard} is done; when all are: cn dataset merge {out}", quiet=quiet)
         record = {"path": out, "shard": shard, "images": done.images, "seconds": round(done.seconds, 3)}
         console.emit(record if json else out, json)
         return
-    _finish(prepared.places, prepared.planned, done, json, quiet)
-
-
-def merge(
-    parts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[PART…] OUT",
-            help="The dataset whose parts were built into OUT (cn dataset build --shard), or datasets, or parts of "
-            "one, in folders of their own, which are put together in OUT.",
-        ),
-    ],
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Finish a dataset that was built in parts, or put datasets of the same settings together.
-
-    Duplicates are found across all parts; each image keeps its name.
-    """
-    from cn.data.build import merging
-
-    *others, out = parts
-    places, planned = merging.merged(others, out)
-    _finish(places, planned, None, json, quiet)
+    finish_dataset(prepared.places, prepared.planned, done, json, quiet)
 
 
 def _assigned(word: str) -> tuple[str, str]:
@@ -207,36 +183,21 @@ def _plan(prepared: "Build", quiet: bool) -> None:
     console.plan(f"Building {prepared.places.out}", rows, quiet=quiet)
 
 
-def _engine(name: str) -> "Engine":
+def _engine(name: str, gpu: bool) -> "Engine":
     from cn.data.build.run import run_local
 
     if name == "ray":
         from cn.data.build.ray_engine import run_ray
 
-        return run_ray
+        return functools.partial(run_ray, gpu=gpu)
     return run_local
 
 
-@dataclass
-class _Done:
-    """What this run did."""
-
-    images: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rate(self) -> float | None:
-        """Images a second; None where there was nothing to do."""
-        return self.images / self.seconds if self.images and self.seconds else None
-
-
-def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) -> _Done:
+def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) -> Done:
     """Build what is missing."""
     from cn.data.build import run
 
-    done, start = _Done(), time.perf_counter()
-    workers = workers or run.workers(prepared.job)
+    done, start = Done(), time.perf_counter()
     with run.lock(prepared):
         pending, shards = prepared.pending(), prepared.shards
         if len(pending) < len(shards):
@@ -260,61 +221,5 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
                 error.what += "; what is done is kept: when this is solved, the same command continues"
                 raise
         done.seconds = time.perf_counter() - start
-        run.log_run(prepared, done.images, done.seconds, workers)
+        run.log_run(prepared, done.images, done.seconds)
     return done
-
-
-def _finish(places: "Places", planned: "Plan", done: _Done | None, json: bool, quiet: bool) -> None:
-    """Write the lists and the statistics, show them, and fail with the right exit code."""
-    from cn.data.build import finish
-
-    statistics = finish.finish(places, planned)
-    out = places.out
-    rate = None if done is None else done.rate
-    console.plan(f"{out}: {statistics.images:,} images", _table(statistics, rate), quiet=quiet)
-    for text, count in statistics.warnings.most_common(MAX_NAMED):
-        console.warn(f"{text} ({count} images)" if count > 1 else text)
-    failures = list(finish.failures(places, planned, MAX_NAMED + 1))
-    for status in failures[:MAX_NAMED]:
-        console.error(f"{status.name}: {status.reason or status.status}")
-    record = {"path": out, **statistics.record()} | (
-        {} if done is None else {"processed": done.images, "seconds": round(done.seconds, 3)}
-    )
-    if sum(statistics.pairs.values()) == 0:
-        raise InputError("not one pair came of these images; the statuses say why", path=os.path.join(out, "build"))
-    console.emit(record if json else out, json)
-    if failures:
-        count = finish.count_failures(statistics)
-        more = f"; {count - MAX_NAMED} more are in {out}/build/status" if count > MAX_NAMED else ""
-        raise PartialError(f"{count} of {statistics.images} images could not be used{more}")
-
-
-def _table(statistics: "Statistics", rate: float | None) -> dict[str, object]:
-    """What a person wants to see of the statistics."""
-    from cn.data.build.statistics import percentiles
-
-    kinds = {
-        kind: f"{statistics.pairs_of(kind):,} pairs"
-        + (f", {statistics.empty_share(kind):.1%} of the maps were empty" if statistics.empty_share(kind) else "")
-        for kind in statistics.kinds
-    }
-    left_out = {status: count for status, count in statistics.statuses.items() if status != "ok"}
-    words, sides = percentiles(statistics.words), percentiles(statistics.short_sides)
-    sizes = [f"{width}×{height} ({count:,})" for (width, height), count in statistics.sizes.most_common(5)]
-    more = len(statistics.sizes) - 5
-    return {
-        **kinds,
-        "left out": ", ".join(f"{count:,} {status}" for status, count in left_out.items()) or None,
-        "sizes": ", ".join(sizes) + (f" and {more} more" if more > 0 else "") if sizes else None,
-        "originals": f"short side {_span(sides)} pixels" if sides else None,
-        "enlarged": f"{statistics.enlarged:,} images are larger than their original" if statistics.enlarged else None,
-        "captions": f"{_span(words)} words" if words else None,
-        "no caption": f"{statistics.uncaptioned:,} (cn dataset caption)" if statistics.uncaptioned else None,
-        "rate": None if rate is None else f"{rate:.1f} images a second",
-    }
-
-
-def _span(found: "Mapping[str, int]") -> str:
-    """The range of what was counted, and its middle: "300–1411 (median 512)"."""
-    low, middle, high = found["p0"], found["p50"], found["p100"]
-    return f"{low:,}" if low == high else f"{low:,}–{high:,} (median {middle:,})"

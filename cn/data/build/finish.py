@@ -19,6 +19,7 @@ from cn.data.build.places import DESCRIPTION, STATISTICS, Places
 from cn.data.build.plan import FORMAT, Plan
 from cn.data.build.statistics import Statistics
 from cn.data.build.status import FAILURES, ImageStatus, from_text, to_text
+from cn.errors import MissingError
 
 _DIGITS = 2
 """Of a key that decide its bucket: 256 of them."""
@@ -29,13 +30,15 @@ _Place = tuple[int, int]
 
 def is_done(places: Places, shard: int) -> bool:
     """Whether a shard is there, and holds no image that is to be tried again."""
-    path = places.status(shard)
-    return storage.exists(path) and b'"status": "unreadable"' not in storage.read_bytes(path)
+    try:
+        return b'"status": "unreadable"' not in storage.read_bytes(places.status(shard))
+    except MissingError:
+        return False
 
 
 def failures(places: Places, planned: Plan, most: int) -> Iterator[ImageStatus]:
     """The first `most` images that could not be used."""
-    found = (status for shard in range(planned.shards) for status in _statuses(places, shard))
+    found = (status for _, statuses in _all_statuses(places, planned) for status in statuses)
     return islice((status for status in found if status.status in FAILURES), most)
 
 
@@ -51,8 +54,7 @@ def finish(places: Places, planned: Plan) -> Statistics:
         _divide(places, planned, folder)
         duplicates = _write_records(places, folder, lists=not webdataset)
     statistics = Statistics(tuple(planned.settings["kinds"]))
-    for shard in range(planned.shards):
-        statuses = list(_statuses(places, shard))
+    for shard, statuses in _all_statuses(places, planned):
         settled = [_settled(status, (shard, line) in duplicates) for line, status in enumerate(statuses)]
         if settled != statuses:
             if webdataset:
@@ -70,17 +72,19 @@ def _json(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _statuses(places: Places, shard: int) -> Iterator[ImageStatus]:
-    path = places.status(shard)
-    return from_text(storage.read_bytes(path), path)
+def _all_statuses(places: Places, planned: Plan) -> Iterator[tuple[int, list[ImageStatus]]]:
+    """Each shard with the statuses of its images."""
+    paths = [places.status(shard) for shard in range(planned.shards)]
+    for shard, data in enumerate(places.map(storage.read_bytes, paths)):
+        yield shard, list(from_text(data, paths[shard]))
 
 
 def _divide(places: Places, planned: Plan, folder: str) -> None:
     """Write what the lists need to know of each image into the file of its bucket."""
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
-        for shard in range(planned.shards):
-            for line, status in enumerate(_statuses(places, shard)):
+        for shard, statuses in _all_statuses(places, planned):
+            for line, status in enumerate(statuses):
                 if status.key is None or status.status not in ("ok", "duplicate"):
                     continue
                 bucket = status.key[:_DIGITS]

@@ -1,5 +1,6 @@
 """`cn dataset merge`: the parts of a build, or several datasets of the same settings, put together in one folder."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from cn.data.build.plan import Plan
 from cn.data.build.status import ImageStatus, KindResult, from_text, to_text
 from cn.errors import InputError
 from cn.files import make_folder
+from cn.parallel import map_threads
 from cn.temporaries import link_or_copy
 
 _MOST_NAMED = 10
@@ -27,7 +29,8 @@ def merged(parts: Sequence[str], out: str) -> tuple[Places, Plan]:
     for part in parts:
         _add(part, out)
     places, planned = _loaded(out)
-    missing = [shard for shard in range(planned.shards) if not storage.exists(places.status(shard))]
+    there = places.map(storage.exists, [places.status(shard) for shard in range(planned.shards)])
+    missing = [shard for shard, exists in enumerate(there) if not exists]
     if missing:
         named = ", ".join(map(str, missing[:_MOST_NAMED])) + (" …" if len(missing) > _MOST_NAMED else "")
         raise InputError(
@@ -55,12 +58,11 @@ def _add(part: str, out: str) -> None:
         to_plan = replace(from_plan, shards=0, images=0)
     elif _deciding(to_plan) != _deciding(from_plan):
         raise InputError(f"was built with other settings than {out}; they cannot be one dataset", path=part)
-    known = {_identity(to_places, shard): shard for shard in range(to_plan.shards)}
-    for shard in range(from_plan.shards):
-        identity = _identity(from_places, shard)
+    known = {identity: shard for shard, identity in enumerate(_identities(to_places, to_plan))}
+    for shard, identity in enumerate(_identities(from_places, from_plan)):
         if identity not in known:
             known[identity] = to_plan.shards
-            _copy(from_places.plan(shard), to_places.plan(to_plan.shards))
+            storage.write(to_places.plan(to_plan.shards), storage.read_bytes(from_places.plan(shard)))
             to_plan = replace(to_plan, shards=to_plan.shards + 1)
         to_shard = known[identity]
         if storage.exists(from_places.status(shard)) and not storage.exists(to_places.status(to_shard)):
@@ -73,13 +75,15 @@ def _deciding(planned: Plan) -> dict[str, object]:
     return {name: value for name, value in planned.settings.items() if name != "shard_size"}
 
 
-def _identity(places: Places, shard: int) -> str:
-    """Equal for the same images of the same source."""
-    return hashlib.sha256(storage.read_bytes(places.plan(shard))).hexdigest()
+def _identities(places: Places, planned: Plan) -> Iterator[str]:
+    """A word for each shard, equal for the same images of the same source."""
+    for data in places.map(storage.read_bytes, [places.plan(shard) for shard in range(planned.shards)]):
+        yield hashlib.sha256(data).hexdigest()
 
 
 def _images(places: Places, planned: Plan) -> int:
-    return sum(plan.read_shard(places, shard).count or 0 for shard in range(planned.shards))
+    parts = places.map(functools.partial(plan.read_shard, places), range(planned.shards))
+    return sum(part.count or 0 for part in parts)
 
 
 def _take_over(from_places: Places, shard: int, to_places: Places, to_shard: int) -> None:
@@ -90,8 +94,11 @@ def _take_over(from_places: Places, shard: int, to_places: Places, to_shard: int
         _copy(from_places.tar(shard), to_places.tar(to_shard))
         statuses = [_renamed(status, f"{shard:05d}.tar/", f"{to_shard:05d}.tar/") for status in statuses]
     else:
-        for relative in dict.fromkeys(name for status in statuses for name in _files(status)):
-            _copy(from_places.path(relative), to_places.path(relative))
+        names = dict.fromkeys(name for status in statuses for name in _files(status))
+        threads = storage.REQUESTS if storage.is_url(from_places.out) or storage.is_url(to_places.out) else 1
+        for done in map_threads(lambda name: _copy(from_places.path(name), to_places.path(name)), names, threads):
+            if done.error is not None:
+                raise done.error
     storage.write(to_places.status(to_shard), to_text(statuses), durable=True)
 
 
@@ -112,10 +119,11 @@ def _renamed(status: ImageStatus, old: str, new: str) -> ImageStatus:
 
 def _copy(source: str, target: str) -> None:
     """One file to its new place, unless it is there: files of the same name have the same content."""
-    if storage.exists(target):
-        return
     if storage.is_url(source) or storage.is_url(target):
-        storage.write(target, storage.read_bytes(source))
+        # Asking whether it is there would cost as much.
+        storage.copy(source, target)
+        return
+    if os.path.exists(target):
         return
     make_folder(os.path.dirname(target))
     link_or_copy(Path(source), Path(target))

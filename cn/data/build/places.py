@@ -1,10 +1,16 @@
 """Where the files of a dataset that is being built lie."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cn import storage
 from cn.data.build.settings import BuildSettings
 from cn.data.records import RECORDS
+from cn.parallel import map_threads
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 DESCRIPTION, STATISTICS = "dataset.json", "stats.json"
 WORK = "build"
@@ -25,6 +31,16 @@ class Places:
     def path(self, relative: str) -> str:
         """The full path of a file of the dataset."""
         return storage.join(self.out, *relative.split("/"))
+
+    def map(self, function: Callable[[Item], Value], items: Iterable[Item]) -> Iterator[Value]:
+        """`function` of each item, in order; in object storage, where each request takes long, of many at once."""
+        if not storage.is_url(self.out):
+            yield from map(function, items)
+            return
+        for done in map_threads(function, items, storage.REQUESTS):
+            if done.error is not None:
+                raise done.error
+            yield done.value  # type: ignore[misc]
 
     def plan(self, shard: int | None = None) -> str:
         """The plan, or the part of it that lists the images of a shard."""

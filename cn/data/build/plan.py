@@ -1,5 +1,7 @@
 """The plan of a build: which images belong to which shard, stored so that every process and every restart agrees."""
 
+import contextlib
+import functools
 import gzip
 import json
 import os
@@ -8,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cn import storage
+from cn.data.build import claim
 from cn.data.build.places import Places
 from cn.data.build.settings import BuildSettings
 from cn.data.sources.listed import Entries, ListedPart
@@ -83,8 +86,7 @@ def extend(places: Places, planned: Plan, source: Source) -> Plan:
     """The plan with what the source has now and had not before, in further shards."""
     known: set[str] = set()
     parts: set[str] = set()
-    for shard in range(planned.shards):
-        part = read_shard(places, shard)
+    for part in places.map(functools.partial(read_shard, places), range(planned.shards)):
         if isinstance(part, ListedPart):
             known.update(sample.name for sample in part.entries)
         else:
@@ -113,15 +115,26 @@ def read_shard(places: Places, shard: int) -> Part:
 
 
 def _extended(places: Places, planned: Plan, pieces: Iterator[dict[str, Any]]) -> Plan:
-    shard = planned.shards
-    for record in pieces:
-        # The time of day would be in the header otherwise.
-        data = gzip.compress(json.dumps(record).encode(), mtime=0)
+    # The time of day would be in the header otherwise.
+    lists = (gzip.compress(json.dumps(record).encode(), mtime=0) for record in pieces)
+    written = claim.lists_uploaded if storage.is_url(places.out) else _lists_written
+    with written(places, planned.shards, lists) as added:
+        if added is not None:
+            planned = replace(planned, shards=planned.shards + added)
+            planned.write(places)
+            return planned
+    other = load(places)
+    assert other is not None
+    return other
+
+
+@contextlib.contextmanager
+def _lists_written(places: Places, first: int, lists: Iterator[bytes]) -> Iterator[int | None]:
+    shard = first
+    for data in lists:
         storage.write(places.plan(shard), data)
         shard += 1
-    planned = replace(planned, shards=shard)
-    planned.write(places)
-    return planned
+    yield shard - first
 
 
 def _pieces(source: Source, size: int) -> Iterator[dict[str, Any]]:

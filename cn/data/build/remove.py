@@ -8,7 +8,6 @@ from cn import storage
 from cn.conditions import KINDS
 from cn.data.build.places import DESCRIPTION, STATISTICS, WORK
 from cn.data.records import RECORDS
-from cn.errors import UsageError
 
 _TAR = re.compile(r"\d{5,}\.tar")
 
@@ -16,7 +15,8 @@ _TAR = re.compile(r"\d{5,}\.tar")
 def remove_dataset(out: str) -> None:
     """Remove what a build wrote into a folder, so that it can start again; other files stay."""
     if storage.is_url(out):
-        raise UsageError("--overwrite is for folders of this machine; name another URL", path=out)
+        _remove_objects(out)
+        return
     if not os.path.isdir(os.path.join(out, WORK)):
         return
     # The plan first: without it, what is left is no dataset that could be continued.
@@ -29,3 +29,16 @@ def remove_dataset(out: str) -> None:
             os.unlink(os.path.join(out, name))
     for name in ("plan", "status"):
         shutil.rmtree(os.path.join(out, WORK, name), ignore_errors=True)
+
+
+def _remove_objects(out: str) -> None:
+    """The same in object storage."""
+    if not storage.is_folder(storage.join(out, WORK)):
+        return
+    names = storage.files_below(out)
+    first = (f"{WORK}/plan.json", DESCRIPTION, STATISTICS, RECORDS)
+    storage.remove_objects([storage.join(out, name) for name in names if name in first])
+    folders = tuple(f"{name}/" for name in ("target", "source", *KINDS, f"{WORK}/plan", f"{WORK}/status"))
+    storage.remove_objects(
+        [storage.join(out, name) for name in names if name.startswith(folders) or _TAR.fullmatch(name)]
+    )

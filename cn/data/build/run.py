@@ -66,7 +66,8 @@ class Build:
 
     def pending(self) -> list[int]:
         """The shards that this process still has to build."""
-        return [shard for shard in self.shards if not finish.is_done(self.places, shard)]
+        done = self.places.map(functools.partial(finish.is_done, self.places), self.shards)
+        return [shard for shard, is_done in zip(self.shards, done, strict=True) if not is_done]
 
 
 def prepare(
@@ -89,6 +90,7 @@ def prepare(
             # Whatever is wrong with them is said before anything is written.
             made = recipes.create(settings, *_origins(plan.maps_of(source, settings)))
             planned = plan.create(places, settings, source, root)
+            _check_settings(places, planned, settings)
         else:
             made = recipes.create(settings, frozenset(planned.given), planned.measured)
             if shares.count == 1:
@@ -104,6 +106,9 @@ def check_out(places: Places) -> None:
     """Raises InputError where `out` is a file, or holds something that is no dataset of a build."""
     out = places.out
     if storage.is_url(out):
+        # Within a bucket, what exists is not empty.
+        if storage.exists(out) and not storage.is_folder(places.path(WORK)) and storage.files_below(out):
+            raise InputError("holds other objects already; name a new or empty folder for the dataset", path=out)
         return
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError("is a file, but a folder is needed there", path=out)
@@ -142,19 +147,23 @@ def lock(build: Build) -> Iterator[None]:
         yield
 
 
-def log_run(build: Build, images: int, seconds: float, workers: int) -> None:
+def log_run(build: Build, images: int, seconds: float) -> None:
     """Keep how fast this run was, in a file of its own: stats.json has the same bytes however often it took."""
     if not images:
         return
     record = {"images": images, "seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)}
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    text = json.dumps({**record, "workers": workers, **_this_process()})
+    text = json.dumps({**record, **_this_process()})
     storage.write(build.places.path(f"{WORK}/runs/{name}.json"), f"{text}\n".encode())
 
 
 @contextlib.contextmanager
 def _locked(places: Places, name: str, wait: float) -> Iterator[None]:
-    """A lock of the file system. Object storage has none: builds there must not be started twice."""
+    """A lock of the file system.
+
+    Object storage has none. There, processes that plan at once agree (`cn.data.build.claim`), and those that build the
+    same shards at once do the work twice, with the same result.
+    """
     if storage.is_url(places.out):
         yield
         return
@@ -189,18 +198,20 @@ def _holder(path: str) -> str:
 Advance = Callable[[int, int], None]
 """Told how many more images are done, and how many of them could not be used."""
 
-Engine = Callable[[ShardJob, Sequence[int], int, Advance], Iterator[ShardResult]]
-"""Builds shards, with a number of workers, and yields the result of each once it is done."""
+Engine = Callable[[ShardJob, Sequence[int], int | None, Advance], Iterator[ShardResult]]
+"""Builds shards, with a number of workers (None: as many as suit the machines), and yields the result of each once it
+is done."""
 
 
-def run_local(job: ShardJob, shards: Sequence[int], workers: int, advance: Advance) -> Iterator[ShardResult]:
+def run_local(job: ShardJob, shards: Sequence[int], workers: int | None, advance: Advance) -> Iterator[ShardResult]:
     """Build shards on this machine: by threads of this process, or by processes where no network needs its memory once.
 
     A worker that dies loses its shard, which is built once more by itself. Raises PartialError if it dies again.
     """
-    if _uses_threads(job) or workers <= _THREADS or len(shards) == 1:
+    workers = workers or default_workers(job)
+    if uses_threads(job) or workers <= _THREADS or len(shards) == 1:
         # Two threads at least: one reads or writes while the other computes.
-        yield from _by_threads(replace(job, threads=max(_THREADS, workers)), shards, advance)
+        yield from _by_threads(replace(job, threads=max(_THREADS, workers, job.transfers)), shards, advance)
         return
     lost: list[int] = []
     yield from _by_processes(job, shards, workers, advance, lambda shard, error: lost.append(shard))
@@ -232,7 +243,10 @@ def _by_processes(
                 yield result
 
 
-def _uses_threads(job: ShardJob) -> bool:
+def uses_threads(job: ShardJob) -> bool:
+    """Whether workers must be threads: a network is loaded once, and memory:// is the memory of this process."""
+    if any(storage.is_url(path) and path.startswith("memory://") for path in (job.places.out, job.root or "")):
+        return True
     return any(recipe.detector is not None and recipe.detector.uses_threads for recipe in job.recipes)
 
 
@@ -249,10 +263,10 @@ def _in_process(job: ShardJob, shard: int) -> ShardResult:
     import cv2
 
     cv2.setNumThreads(1)
-    return build_shard(job, shard)
+    return build_shard(replace(job, threads=max(job.threads, job.transfers)), shard)
 
 
-def workers(job: ShardJob) -> int:
+def default_workers(job: ShardJob) -> int:
     """How many workers to start where nobody says it."""
     from cn.detect.run.workers import GPU_THREADS, MEMORY, available_memory
 

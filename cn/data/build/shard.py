@@ -26,6 +26,10 @@ _MANY = 8
 """From so many images on, a shard of which none can be read is a fault of the disk or the network."""
 
 
+_TRANSFERS = 8
+"""Threads of a process that reads from object storage or writes there."""
+
+
 @dataclass(frozen=True)
 class ShardJob:
     """What is needed to build any shard of a dataset. Picklable."""
@@ -36,6 +40,11 @@ class ShardJob:
     root: str | None = None
     """The source, if it is one folder or file: when it disappears, the build stops."""
     threads: int = 1
+
+    @property
+    def transfers(self) -> int:
+        """How many threads keep a CPU core busy: several, where each image is waited for."""
+        return _TRANSFERS if any(storage.is_url(path) for path in (self.places.out, self.root or "")) else 1
 
     @property
     def batch_size(self) -> int:
@@ -134,11 +143,13 @@ def _written(writer: Writer, status: ImageStatus, files: _Files) -> ImageStatus:
 def _read(job: ShardJob, sample: Sample) -> Item | ImageStatus:
     """The image of a sample, or why there is none."""
     nothing = ImageStatus(sample.name, "broken", extra=sample.extra)
-    if sample.problem is not None or sample.image is None:
+    blob = sample.image
+    if sample.problem is not None or blob is None:
         return replace(nothing, reason=sample.problem or "it has no image")
     try:
-        sample.read_caption()
-        picture = image.read(sample.image, job.settings)
+        # Read once: it may be an object.
+        sample = replace(sample, caption=sample.read_caption(), caption_file=None)
+        picture = image.read(blob, job.settings)
     except UnreadableError as error:
         if job.root is not None and not storage.exists(job.root):
             raise InputError("the source is not there any more; the build can be continued", path=job.root) from error
@@ -167,7 +178,7 @@ def _finished(job: ShardJob, sample: Sample, item: Item, made: dict[str, Made]) 
         _overall(results, bool(kept)),
         item.picture.key,
         None if kept else _reasons(results),
-        sample.read_caption(),
+        item.sample.read_caption(),
         size=(item.training.shape[1], item.training.shape[0]),
         original_size=(width, height),
         kinds=results,

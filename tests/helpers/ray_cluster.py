@@ -1,0 +1,71 @@
+"""A Ray cluster of two nodes on this machine, each with one CPU, of which the second one can be killed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psutil
+
+from tests.helpers.waiting import wait_until
+
+TASK = "ray::"
+"""What the title of a worker process begins with; its task follows, or IDLE."""
+
+_SERVICES = ("DashboardAgent", "RuntimeEnvAgent", "IDLE")
+
+
+class TwoNodes:
+    """`address` is what RAY_ADDRESS is to be."""
+
+    def __init__(self, cluster: Any, second: Any):
+        self.cluster = cluster
+        self.second = second
+        self.address: str = cluster.address
+
+    def working(self) -> psutil.Process | None:
+        """A process of the second node that is in the middle of a task; stopped there. None if there is none."""
+        for process in self._raylet().children():
+            if self._is_working(process):
+                process.suspend()
+                if self._is_working(process):
+                    return process
+                process.resume()
+        return None
+
+    def kill_second(self) -> None:
+        """Kill -9 of the second node, with all of its processes, while a task runs there."""
+        wait_until(self.working)
+        raylet = self._raylet()
+        for process in (raylet, *raylet.children(recursive=True)):
+            process.kill()
+
+    def _raylet(self) -> psutil.Process:
+        return psutil.Process(self.second.all_processes["raylet"][0].process.pid)
+
+    @staticmethod
+    def _is_working(process: psutil.Process) -> bool:
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:
+            return False
+        return title.startswith(TASK) and not any(name in title for name in _SERVICES)
+
+
+@contextmanager
+def two_nodes(gpus: int = 0) -> Iterator[TwoNodes]:
+    """`gpus` of each node, which are counted and need not exist."""
+    from ray.cluster_utils import Cluster
+
+    settings = {"num_cpus": 1, "num_gpus": gpus, "object_store_memory": 80 << 20, "include_dashboard": False}
+    # The death of a node is noticed within seconds.
+    health = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
+    here = str(Path(__file__).parent.parent.parent)
+    with mock.patch.dict(os.environ, {"PYTHONPATH": here, "RAY_USAGE_STATS_ENABLED": "0"}):
+        cluster = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": health})
+        try:
+            yield TwoNodes(cluster, cluster.add_node(**settings))
+        finally:
+            cluster.shutdown()
