@@ -9,11 +9,16 @@ import contextlib
 import functools
 import os
 import posixpath
+import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 from cn.errors import InputError, OutputError, UsageError
 from cn.files import make_folder, open_atomic, reason
+
+_AT_ONCE, _IN_MEMORY = 8 << 20, 64 << 20
+"""Bytes that are copied at a time, and bytes of an object that are kept in memory before it is written."""
 
 StrPath = str | os.PathLike[str]
 
@@ -59,17 +64,36 @@ def _opened(path: StrPath) -> BinaryIO:
 
 def write(path: StrPath, data: bytes, *, durable: bool = False) -> None:
     """Write a file or an object, which appears whole or not at all; folders are created. Raises OutputError."""
+    with open_write(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_write(path: StrPath, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file or an object that appears when the block ends without an exception; folders are created.
+
+    Raises OutputError. An object is put together in a temporary file first.
+    """
     if not is_url(path):
-        if parent := os.path.dirname(path):
-            make_folder(parent)
+        _make_parent(os.path.dirname(os.fspath(path)))
         with open_atomic(path, durable=durable) as file:
-            file.write(data)
+            yield file
         return
     system, name = _system(os.fspath(path))
-    try:
-        system.pipe_file(name, data)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {_why(error)}", path=path, number=error.errno) from error
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
+        yield cast(BinaryIO, content)
+        content.seek(0)
+        try:
+            with system.open(name, "wb") as file:
+                shutil.copyfileobj(content, file, _AT_ONCE)
+        except OSError as error:
+            raise OutputError(f"cannot be written: {_why(error)}", path=path, number=error.errno) from error
+
+
+def _make_parent(folder: str) -> None:
+    # Looking costs less than making a folder that is there.
+    if folder and not os.path.isdir(folder):
+        make_folder(folder)
 
 
 def exists(path: StrPath) -> bool:
@@ -86,6 +110,19 @@ def is_folder(path: StrPath) -> bool:
         return os.path.isdir(path)
     system, name = _system(os.fspath(path))
     return bool(system.isdir(name))
+
+
+def size(path: StrPath) -> int:
+    """The bytes of a file or an object. Raises InputError where there is none."""
+    try:
+        if not is_url(path):
+            return os.stat(path).st_size
+        system, name = _system(os.fspath(path))
+        return int(system.size(name) or 0)
+    except FileNotFoundError:
+        raise InputError("no such file", path=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {_why(error)}", path=path) from error
 
 
 def remove(path: StrPath) -> None:

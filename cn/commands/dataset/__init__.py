@@ -2,8 +2,10 @@
 
 import typer
 
-from cn.commands.dataset import scenes, show
+from cn.commands.dataset import pack, scenes, show
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(scenes.synth)
 app.command()(show.show)
+app.command()(pack.pack)
+app.command()(pack.unpack)
