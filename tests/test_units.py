@@ -8,7 +8,14 @@ from cn.units import parse_bytes
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("1000", 1000), ("500MB", 500_000_000), ("1.5 gb", 1_500_000_000), ("2GiB", 2 << 30), ("8k", 8000), ("3 KiB", 3072)],
+    [
+        ("1000", 1000),
+        ("500MB", 500_000_000),
+        ("1.5 gb", 1_500_000_000),
+        ("2GiB", 2 << 30),
+        ("8k", 8000),
+        ("3 KiB", 3072),
+    ],
 )
 def test_bytes(text, number):
     assert parse_bytes(text) == number

@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,10 @@ class Dataset:
     """Its folder; names of samples and of maps are relative to it."""
     kinds: tuple[str, ...]
     """The kinds of its maps where they are in folders of their own; empty where there is one kind, `UNSTATED`."""
-    entries: tuple[Sample, ...]
+    samples: Callable[[], Iterator[Sample]]
+    """All samples, those with problems too."""
     description: Mapping[str, Any] | None = None
     """Its `dataset.json`."""
-
-    def samples(self) -> Iterator[Sample]:
-        """All samples, those with problems too."""
-        return iter(self.entries)
 
 
 def is_dataset(path: str | os.PathLike[str]) -> bool:
@@ -54,15 +52,16 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     root = place if place.is_dir() else place.parent
     kinds: tuple[str, ...] = ()
     if place.is_file() or (root / RECORDS).is_file():
-        samples = _joined(root, {UNSTATED: place})
+        # One list is read again each time, so that no more than a line of it is in memory.
+        samples: Callable[[], Iterator[Sample]] = partial(_listed, root, place)
     elif folders := _folders(root):
-        kinds, samples = tuple(folders), _joined(root, folders)
+        kinds, samples = tuple(folders), _joined(root, folders).__iter__
     else:
         records_file(place)  # says what is missing
         raise AssertionError
-    if not samples:
+    if next(samples(), None) is None:
         raise InputError("no pairs in it", path=path)
-    return Dataset(str(root), kinds, tuple(samples), description(str(root)))
+    return Dataset(str(root), kinds, samples, description(str(root)))
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -99,6 +98,12 @@ class _Joining:
     maps: dict[str, Path] = field(default_factory=dict)
     extra: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
+
+
+def _listed(root: Path, place: Path) -> Iterator[Sample]:
+    """The samples of one list of pairs."""
+    for pair in map(with_images, iterate_records(place)):
+        yield _sample(root, _Joining(pair, {UNSTATED: pair.source}, {UNSTATED: pair.extra}, pair.problem))
 
 
 def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:

@@ -64,8 +64,8 @@ class Entry:
         """The further keys, and what other layouts cannot hold (`entry` reads it)."""
         names = {kind or COND: name for kind, name in self.map_names.items()}
         held: dict[str, Any] = {"image": self.image_name, "maps": names}
-        # Readers of text files may strip them or join their lines.
-        if self.caption is None or self.caption != " ".join(self.caption.split()):
+        # Readers may strip captions, join their lines, and take an empty one for none.
+        if not self.caption or self.caption != " ".join(self.caption.split()):
             held["caption"] = self.caption
         if self.own_extra:
             held["own"] = {kind or COND: dict(values) for kind, values in self.own_extra.items()}
@@ -116,7 +116,7 @@ def _restored(sample: Sample, extra: Mapping[str, Any], held: Mapping[str, Any])
         map_names=names,
         maps=maps,
         caption=held.get("caption", sample.caption),
-        extra={k: v for k, v in extra.items() if k != RECORD} | ({RECORD: held["kept"]} if "kept" in held else {}),
+        extra={k: held["kept"] if k == RECORD else v for k, v in extra.items() if k != RECORD or "kept" in held},
         own_extra={_kind(kind): values for kind, values in own.items()} if isinstance(own, dict) else {},
     )
 

@@ -30,7 +30,7 @@ def open_any(path: str) -> Opened:
     if is_dataset(path) or not (storage.is_url(path) or os.path.exists(path)):
         dataset = open_dataset(path)
         kinds = f" of {len(dataset.kinds)} kinds" if len(dataset.kinds) > 1 else ""
-        about = f"a dataset with prompt.json{kinds}, {len(dataset.entries)} samples"
+        about = f"a dataset with prompt.json{kinds}"
         return Opened(dataset.root, about, dataset.samples, dataset.description)
     from cn.data.sources.open import open_source
 

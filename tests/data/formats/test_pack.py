@@ -24,7 +24,7 @@ def offline(tmp_path, monkeypatch):
     datasets.disable_progress_bars()
 
 
-def pack(source: Path, out: Path, layout: str, **options) -> packing.Pack:
+def pack(source: Path | str, out: Path | str, layout: str, **options) -> packing.Pack:
     opened = open_any(str(source))
     words = {"description": opened.description, **options}
     return packing.run(packing.prepare(opened.samples, opened.root, str(out), layout, **words))
