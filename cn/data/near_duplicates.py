@@ -1,108 +1,112 @@
-"""Images that look the same: perceptual hashes, and groups of images whose hashes are close.
+"""Images that look the same: fingerprints, and groups of images whose fingerprints are close.
 
-pHash as everywhere (Zauner 2010; the library ImageHash computes the same): of the image in gray, 32 × 32, the cosine
-transform's 8 × 8 lowest frequencies, each a bit: above their median or not. It survives another size, another format,
-JPEG and slight changes of color; it does not survive crops, rotation and mirroring.
+The perceptual hash is that of `imagehash.phash(hash_size=16)` (Zauner 2010), in the six lines that it takes: imagehash
+needs SciPy and PyWavelets, and hashes images of Pillow one by one. It survives another size, another format, JPEG and
+slight changes of color; it does not survive crops, rotation and mirroring.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-DISTANCE = 6
-"""Bits of 64 in which the hashes of near-duplicates differ at most. Among 100,000 images with unrelated hashes, such a
-pair is found by chance in one set of fifteen; at 10 bits, it would be a hundred pairs in every set."""
-
-_SIDE, _LOW = 32, 8
-_MIN_DEVIATION = 1.5
-"""Levels of 255. What varies less (a blank page, a black frame) has a hash of noise alone."""
-_BANDS, _BITS = 4, 16
-_AT_ONCE = 1 << 20
-"""Candidate pairs that are compared at a time: they bound the memory."""
+MAX_BITS = 26
+"""Bits of 256 that differ in the hashes of near-duplicates: resizing and JPEG change up to 20, other images 90."""
+MAX_COLOR = 12.0
+"""Levels of 255 by which their mean colors differ, on the average."""
+HASH_SIDE = 16
+"""The hash has the signs of 16 × 16 coefficients of a cosine transform: 256 bits."""
+COLOR_SIDE = 4
+_DCT_SIDE = 64
+_WINDOW = 64
+"""Images that are compared with the next ones in each order; it makes the work linear, however alike they are."""
 
 Pairs = NDArray[np.int64]
 """(n, 2): numbers of images, the smaller one first."""
 
 
-def perceptual_hash(image: NDArray[np.uint8]) -> int | None:
-    """The 64-bit pHash of an image, uint8 (h, w, 3) RGB or (h, w); None for one that shows nothing (of one color)."""
-    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    # Area averages, as interpolation alone would keep single pixels of a large image; it enlarges small ones linearly.
-    small = cv2.resize(gray, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    if small.std() < _MIN_DEVIATION:
-        return None
-    low = cv2.dct(small)[:_LOW, :_LOW]
-    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
+@dataclass(frozen=True)
+class Fingerprint:
+    """What identifies an image: 96 bytes."""
+
+    digest: bytes
+    """The first 16 bytes of the SHA-256 of the file."""
+    hash: bytes
+    """The perceptual hash, 32 bytes."""
+    colors: bytes
+    """The mean colors of 4 × 4 fields, 48 bytes: RGB."""
 
 
-def near_pairs(hashes: Sequence[int | None], distance: int = DISTANCE) -> Iterator[Pairs]:
-    """Pairs of images whose hashes differ in at most `distance` bits (0 to 11), in arrays; each pair at least once.
+def digest(data: bytes) -> bytes:
+    """The first 16 bytes of the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).digest()[:16]
 
-    Exact, without comparing all with all: of four bands of 16 bits, one differs in at most `distance` / 4 bits, so that
-    only images with nearly the same band are compared. Of images with equal hashes, the first one stands for all, and
-    each of the others makes one pair with it.
+
+def fingerprint(data: bytes, image: NDArray[np.uint8]) -> Fingerprint:
+    """Of an image file and what it decodes to, uint8 (h, w, 3) RGB."""
+    colors = cv2.resize(image, (COLOR_SIDE, COLOR_SIDE), interpolation=cv2.INTER_AREA)
+    return Fingerprint(digest(data), perceptual_hash(image), colors.tobytes())
+
+
+def perceptual_hash(image: NDArray[np.uint8]) -> bytes:
+    """32 bytes: which of the 256 lowest coefficients of the gray image's cosine transform exceed their median.
+
+    `image` is uint8 (h, w, 3) RGB. Bit 16 v + u is that of the frequencies v (down) and u (across).
     """
-    if not 0 <= distance < 3 * _BANDS:
-        raise ValueError(f"distance {distance} is not within 0 to {3 * _BANDS - 1}")
-    numbers = np.array([i for i, value in enumerate(hashes) if value is not None], np.int64)
-    values = np.array([value for value in hashes if value is not None], np.uint64)
-    unique, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    same = np.stack([numbers[first[inverse]], numbers], axis=1)
-    if len(same := same[same[:, 0] != same[:, 1]]):
-        yield same
-    if distance == 0:
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (_DCT_SIDE, _DCT_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:HASH_SIDE, :HASH_SIDE]
+    return np.packbits(low > np.median(low)).tobytes()
+
+
+def bands(hashes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Hashes (n, 32) as 16 bands of 16 bits, (n, 16): of close hashes, at least one band is nearly always the same.
+
+    It is for certain if they differ in fewer than 16 bits. Each band has bits of all frequencies, so that all are about
+    equally telling: diagonals, as the first rows and columns, the lowest frequencies, are alike in many images.
+    """
+    bits = np.unpackbits(hashes, axis=1).reshape(-1, HASH_SIDE, HASH_SIDE)
+    rows = np.arange(HASH_SIDE)
+    mixed = np.stack([bits[:, rows, (band + rows) % HASH_SIDE] for band in range(HASH_SIDE)], axis=1)
+    return np.packbits(mixed, axis=2).view(">u2")[:, :, 0].astype(np.uint16)
+
+
+def near_pairs(fingerprints: Sequence[Fingerprint]) -> Iterator[Pairs]:
+    """Pairs of near-duplicates, in arrays, some of them repeatedly.
+
+    For each band, the images are sorted by it, then by the other ones, and each is compared with the next ones that
+    share it. Of many that are close to each other, not every pair is found, but enough to connect them.
+    """
+    if len(fingerprints) < 2:
         return
-    for a, b in _candidates(unique, distance // _BANDS):
-        close = np.bitwise_count(unique[a] ^ unique[b]) <= distance
-        found = np.sort(np.stack([numbers[first[a[close]]], numbers[first[b[close]]]], axis=1), axis=1)
-        if len(found):
-            yield found
+    hashes = np.frombuffer(b"".join(f.hash for f in fingerprints), np.uint8).reshape(len(fingerprints), -1)
+    colors = np.frombuffer(b"".join(f.colors for f in fingerprints), np.uint8).reshape(len(fingerprints), -1)
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    keys = bands(hashes)
+    for band in range(keys.shape[1]):
+        order = np.lexsort(np.roll(keys, -band, axis=1).T[::-1])
+        for step in range(1, min(_WINDOW, len(order) - 1) + 1):
+            a, b = order[:-step], order[step:]
+            share = keys[a, band] == keys[b, band]
+            if not share.any():
+                break
+            a, b = a[share], b[share]
+            close = np.bitwise_count(words[a] ^ words[b]).sum(axis=1) <= MAX_BITS
+            a, b = a[close], b[close]
+            apart = np.abs(colors[a].astype(np.int16) - colors[b].astype(np.int16)).mean(axis=1)
+            found = np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[apart <= MAX_COLOR]
+            if len(found):
+                yield found.astype(np.int64)
 
 
-def _candidates(values: NDArray[np.uint64], flips: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of places, a < b, whose values differ in at most `flips` bits within one of the bands; with repetitions."""
-    masks = [sum(1 << bit for bit in bits) for n in range(flips + 1) for bits in combinations(range(_BITS), n)]
-    for band in range(_BANDS):
-        keys = (values >> np.uint64(band * _BITS) & np.uint64(0xFFFF)).astype(np.int64)
-        order = np.argsort(keys, kind="stable")
-        ends = np.searchsorted(keys[order], np.arange((1 << _BITS) + 1))
-        for mask in masks:
-            starts, stops = ends[keys ^ mask], ends[(keys ^ mask) + 1]
-            yield from _joined(starts, stops - starts, order)
-
-
-def _joined(
-    starts: NDArray[np.int64], counts: NDArray[np.int64], order: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Each place a with the places `order[starts[a] : starts[a] + counts[a]]` that come after it, some at a time."""
-    total = np.concatenate([[0], np.cumsum(counts)])
-    begin = 0
-    while begin < len(counts):
-        end = max(begin + 1, int(np.searchsorted(total, total[begin] + _AT_ONCE, side="right")) - 1)
-        a = np.repeat(np.arange(begin, end), counts[begin:end])
-        within = np.arange(len(a)) - np.repeat(total[begin:end] - total[begin], counts[begin:end])
-        b = order[np.repeat(starts[begin:end], counts[begin:end]) + within]
-        yield a[a < b], b[a < b]
-        begin = end
-
-
-def groups(
-    hashes: Sequence[int | None],
-    distance: int = DISTANCE,
-    *,
-    confirm: Callable[[Pairs], NDArray[np.bool_]] | None = None,
-) -> NDArray[np.int64]:
-    """For each image the number of the first image of its group (n,): those that near pairs connect, also by others.
-
-    `confirm` says of pairs of close hashes which are near-duplicates, for callers that know more than the hashes.
-    An image without hash (None) is alone.
-    """
-    labels = np.arange(len(hashes), dtype=np.int64)
-    for pairs in near_pairs(hashes, distance):
-        union(labels, pairs if confirm is None else pairs[confirm(pairs)])
+def groups(fingerprints: Sequence[Fingerprint]) -> NDArray[np.int64]:
+    """For each image the number of the first image of its group (n,): those that near pairs connect, also by others."""
+    labels = np.arange(len(fingerprints), dtype=np.int64)
+    for pairs in near_pairs(fingerprints):
+        union(labels, pairs)
     return labels
 
 

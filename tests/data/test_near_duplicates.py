@@ -1,5 +1,6 @@
-"""Perceptual hashes against the library ImageHash, and groups against comparing all with all."""
+"""Fingerprints against the library ImageHash, and groups against comparing all with all."""
 
+import hashlib
 import itertools
 
 import cv2
@@ -9,137 +10,138 @@ import pytest
 from PIL import Image
 
 from cn.data import near_duplicates
-from cn.data.near_duplicates import groups, near_pairs, perceptual_hash, union
+from cn.data.near_duplicates import Fingerprint, bands, fingerprint, groups, near_pairs, perceptual_hash, union
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
-    """Smooth shapes with some noise, as different from seed to seed as photographs are."""
+    """Shapes of several sizes with some noise, as different from seed to seed as photographs are."""
     random = np.random.default_rng(seed)
-    coarse = random.integers(0, 256, (6, 8, 3)).astype(np.uint8)
-    image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(int)
+    image = np.zeros((height, width, 3))
+    for rows, columns, weight in ((3, 4, 0.5), (12, 16, 0.3), (24, 32, 0.2)):
+        coarse = random.integers(0, 256, (rows, columns, 3)).astype(np.uint8)
+        image += weight * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(image + random.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
 
 
-def bits_between(a: int, b: int) -> int:
-    return (a ^ b).bit_count()
+def bits_between(a: bytes, b: bytes) -> int:
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_hash_is_that_of_imagehash(seed):
-    image = picture(seed)
-    theirs = int(str(imagehash.phash(Image.fromarray(image))), 16)
+    image = picture(seed, 256, 256)
+    theirs = imagehash.phash(Image.fromarray(image), hash_size=16)
     # Pillow shrinks with another filter: single bits near the median may differ.
-    assert bits_between(perceptual_hash(image), theirs) <= 4
+    assert bits_between(perceptual_hash(image), np.packbits(theirs.hash).tobytes()) <= 12
 
 
-def test_copies_are_near_and_others_far():
+def test_a_fingerprint_by_hand():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:4, :4] = (200, 100, 50)
+    found = fingerprint(b"the file", image)
+    assert found.digest == hashlib.sha256(b"the file").digest()[:16]
+    colors = np.frombuffer(found.colors, np.uint8).reshape(4, 4, 3)
+    assert colors[0, 0].tolist() == colors[1, 1].tolist() == [200, 100, 50]
+    assert not colors[2:].any()
+    assert len(found.hash) == 32
+
+
+def test_copies_are_near_and_others_are_not():
     images = [picture(seed) for seed in range(12)]
-    hashes = [perceptual_hash(image) for image in images]
-    for image, value in zip(images, hashes, strict=True):
-        jpeg = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 50])[1], cv2.IMREAD_COLOR)
-        small = cv2.resize(image, (64, 48), interpolation=cv2.INTER_AREA)
-        brighter = np.clip(image.astype(int) + 12, 0, 255).astype(np.uint8)
-        for copy in (jpeg, small, brighter):
-            assert bits_between(value, perceptual_hash(copy)) <= near_duplicates.DISTANCE
-    assert min(bits_between(a, b) for a, b in itertools.combinations(hashes, 2)) > near_duplicates.DISTANCE
+    every = []
+    for image in images:
+        jpeg = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+        small = cv2.resize(image, (96, 72), interpolation=cv2.INTER_AREA)
+        brighter = np.clip(image.astype(int) + 6, 0, 255).astype(np.uint8)
+        every += [image, jpeg, small, brighter]
+    assert groups([fingerprint(b"", image) for image in every]).tolist() == [4 * (i // 4) for i in range(48)]
 
 
-def test_an_image_of_one_color_has_no_hash():
-    assert perceptual_hash(np.full((50, 60, 3), 128, np.uint8)) is None
-    assert perceptual_hash(np.zeros((1, 1, 3), np.uint8)) is None
-    noise = np.random.default_rng(0).integers(0, 3, (64, 64, 3)).astype(np.uint8)
-    assert perceptual_hash(noise) is None
-    line = np.zeros((64, 64, 3), np.uint8)
-    line[:, 30:34] = 255
-    assert perceptual_hash(line) == perceptual_hash(line[..., 0])
+def test_another_color_is_another_image():
+    image = picture(0)
+    assert perceptual_hash(image) == perceptual_hash(
+        np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    )
+    red = np.full((32, 32, 3), (200, 0, 0), np.uint8)
+    blue = np.full((32, 32, 3), (0, 0, 200), np.uint8)
+    assert groups([fingerprint(b"", each) for each in (red, blue, red)]).tolist() == [0, 1, 0]
 
 
-def brute_force(hashes, distance):
-    return {
-        (i, j)
-        for (i, a), (j, b) in itertools.combinations(enumerate(hashes), 2)
-        if a is not None and b is not None and bits_between(a, b) <= distance
-    }
+def test_bands_are_diagonals():
+    hash = np.zeros((1, 32), np.uint8)
+    hash[0, 0] = 0b10000000  # row 0, column 0
+    hash[0, 2 * 3] = 0b01000000  # row 3, column 1
+    expected = [0] * 16
+    expected[0] = 1 << 15  # column - row = 0; the first row is the first bit
+    expected[14] = 1 << 12  # 1 - 3 = -2
+    assert bands(hash)[0].tolist() == expected
 
 
-def close_and_far(seed: int, count: int = 120) -> list[int | None]:
-    """Hashes of which many are a few bits from an earlier one, in random bits."""
+def made(values: list[int], colors: list[int] | None = None) -> list[Fingerprint]:
+    shades = colors or [100] * len(values)
+    return [Fingerprint(b"", v.to_bytes(32, "big"), bytes([c] * 48)) for v, c in zip(values, shades, strict=True)]
+
+
+def close_and_far(seed: int, count: int = 150, most: int = 40) -> list[int]:
+    """Hashes of which many are some bits from an earlier one."""
     random = np.random.default_rng(seed)
-    hashes: list[int | None] = []
+    values: list[int] = []
     for number in range(count):
-        if number % 3 == 0 or not hashes:
-            hashes.append(int(random.integers(0, 2**64, dtype=np.uint64)))
-        else:
-            flips = random.choice(64, int(random.integers(0, 14)), replace=False)
-            base = next(value for value in hashes[int(random.integers(0, len(hashes))) :] + hashes if value is not None)
-            hashes.append(base ^ sum(1 << int(bit) for bit in flips))
-        if number % 17 == 5:
-            hashes[-1] = None
-    return hashes
+        base = int.from_bytes(random.bytes(32), "big")
+        if number % 3 and values:
+            flips = random.choice(256, int(random.integers(0, most)), replace=False)
+            base = values[int(random.integers(0, len(values)))] ^ sum(1 << int(bit) for bit in flips)
+        values.append(base)
+    return values
 
 
-@pytest.mark.parametrize("distance", [0, 1, 3, 4, 6, 8, 11])
-def test_pairs_are_those_of_comparing_all_with_all(distance):
-    hashes = close_and_far(distance)
-    expected = brute_force(hashes, distance)
-    found = {tuple(pair) for pairs in near_pairs(hashes, distance) for pair in pairs.tolist()}
-    assert found <= expected
-    # Of equal hashes, the first one makes the pairs.
-    first = {value: hashes.index(value) for value in hashes if value is not None}
-    assert {(first[hashes[i]], first[hashes[j]]) for i, j in expected if hashes[i] != hashes[j]} <= {
-        (first[hashes[i]], first[hashes[j]]) for i, j in found
-    } | {(first[hashes[j]], first[hashes[i]]) for i, j in found}
-    assert {j for i, j in expected if hashes[i] == hashes[j]} <= {j for _, j in found}
+def connected(values: list[int], most: int) -> list[int]:
+    """The groups, by comparing all with all."""
+    labels = list(range(len(values)))
+    for i, j in itertools.combinations(range(len(values)), 2):
+        if (values[i] ^ values[j]).bit_count() <= most:
+            low, high = sorted((labels[i], labels[j]))
+            labels = [low if label == high else label for label in labels]
+    return labels
 
 
-@pytest.mark.parametrize("distance", [0, 5, 8])
-def test_groups_are_the_connected_ones(distance, monkeypatch):
-    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 7)
-    hashes = close_and_far(100 + distance)
-    neighbors = {i: {i} for i in range(len(hashes))}
-    for i, j in brute_force(hashes, distance):
-        neighbors[i].add(j)
-        neighbors[j].add(i)
-    for start in range(len(hashes)):
-        reached, waiting = set(), [start]
-        while waiting:
-            place = waiting.pop()
-            if place not in reached:
-                reached.add(place)
-                waiting += neighbors[place]
-        assert groups(hashes, distance)[start] == min(reached)
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_the_connected_ones(seed):
+    values = close_and_far(seed)
+    assert groups(made(values)).tolist() == connected(values, near_duplicates.MAX_BITS)
 
 
-def test_what_a_caller_knows_better():
-    hashes = [1, 3, 7, 1 << 40]
-    assert groups(hashes, 1).tolist() == [0, 0, 0, 3]
-    assert groups(hashes, 1, confirm=lambda pairs: pairs[:, 1] != 2).tolist() == [0, 0, 2, 3]
-    labels = groups(hashes, 0)
-    union(labels, np.array([[1, 3], [2, 3]]))
-    assert labels.tolist() == [0, 1, 1, 1]
+def test_every_pair_of_fewer_than_16_bits_is_found():
+    random = np.random.default_rng(0)
+    base = int.from_bytes(random.bytes(32), "big")
+    for _ in range(100):
+        other = base ^ sum(1 << int(bit) for bit in random.choice(256, 15, replace=False))
+        assert groups(made([base, other])).tolist() == [0, 0]
+
+
+def test_colors_that_are_apart():
+    assert groups(made([5, 5, 5], [100, 112, 125])).tolist() == [0, 0, 2]
     assert groups([]).tolist() == []
-    assert groups([None, None]).tolist() == [0, 1]
+    assert groups(made([1])).tolist() == [0]
 
 
-@pytest.mark.parametrize("distance", [-1, 12])
-def test_a_distance_that_cannot_be_searched(distance):
-    with pytest.raises(ValueError, match="distance"):
-        list(near_pairs([1, 2], distance))
+def test_union():
+    labels = np.arange(6)
+    union(labels, np.array([[4, 5], [2, 4], [0, 1]]))
+    assert labels.tolist() == [0, 0, 2, 3, 2, 2]
 
 
-def test_work_grows_with_the_images_and_not_with_their_square(monkeypatch):
-    """Candidates that are compared for 100,000 random hashes: a thousandth of all pairs."""
+def test_work_is_linear_however_alike_the_images_are(monkeypatch):
+    """5,000 frames of one shot, each some bits from the one before it."""
+    random = np.random.default_rng(0)
+    values = [int.from_bytes(random.bytes(32), "big")]
+    for _ in range(4999):
+        values.append(values[-1] ^ sum(1 << int(bit) for bit in random.choice(24, 2, replace=False)))
     compared = []
-    joined = near_duplicates._joined
-
-    def counting(*words):
-        for a, b in joined(*words):
-            compared.append(len(a))
-            yield a, b
-
-    monkeypatch.setattr(near_duplicates, "_joined", counting)
-    hashes = np.random.default_rng(0).integers(0, 2**64, 100_000, dtype=np.uint64).tolist()
-    hashes[70_000] = hashes[5] ^ 0b111
-    assert groups(hashes)[70_000] == 5
-    assert sum(compared) < 100_000**2 / 2 / 700
-    assert max(compared) <= 2 * near_duplicates._AT_ONCE
+    count = np.bitwise_count
+    monkeypatch.setattr(np, "bitwise_count", lambda words: compared.append(len(words)) or count(words))
+    assert set(groups(made(values)).tolist()) == {0}
+    assert sum(compared) <= 16 * 64 * len(values)
+    compared.clear()
+    assert len(list(near_pairs(made([int.from_bytes(random.bytes(32), "big") for _ in range(5000)])))) == 0
+    assert sum(compared) < 5000 * 16
