@@ -2,10 +2,12 @@
 
 import typer
 
-from cn.commands.dataset import pack, scenes, show
+from cn.commands.dataset import pack, scenes, show, subset
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(scenes.synth)
 app.command()(show.show)
 app.command()(pack.pack)
 app.command()(pack.unpack)
+app.command()(subset.subset)
+app.command()(subset.split)

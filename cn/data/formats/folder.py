@@ -6,10 +6,10 @@ With several kinds, `KIND/prompt.json` and `KIND/source/` for each, whose lines 
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from cn import storage
 from cn.data.blobs import Blob, File
@@ -18,8 +18,6 @@ from cn.data.formats.writer import Packed, Shard
 from cn.data.records import RECORDS
 from cn.errors import OutputError
 from cn.files import make_folder, reason
-
-Linking = Literal["link", "copy"]
 
 
 @dataclass
@@ -47,25 +45,17 @@ class Names:
         raise AssertionError("there are more names than contents")
 
 
-def place(blob: Blob, target: str, linking: Linking) -> None:
-    """Put a file at `target`: as a hard link, or a symbolic link on another disk, or a copy.
-
-    What is not a file of this machine is copied. Raises OutputError, and InputError for what cannot be read.
-    """
-    if linking == "copy" or not isinstance(blob, File) or storage.is_url(blob.path) or storage.is_url(target):
-        storage.write(target, blob.read())
-        return
+def make_link(path: str, target: str) -> None:
+    """A hard link at `target` to a file, or a symbolic link where that is not possible. Raises OutputError."""
     make_folder(os.path.dirname(target))
-    source = os.path.realpath(blob.path)
+    source = os.path.realpath(path)
     try:
-        if os.path.lexists(target):
-            if os.path.exists(target) and os.path.samefile(source, target):
-                return
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
         try:
             os.link(source, target)
         except OSError:
-            # Another disk, or a file system without hard links, or a file of somebody else.
+            # Another disk, a file system without hard links, or a file of somebody else.
             os.symlink(source, target)
     except OSError as error:
         raise OutputError(f"cannot be linked: {reason(error)}", path=target, number=error.errno) from error
@@ -98,6 +88,8 @@ class FolderWriter:
     out: str
     kinds: tuple[str, ...]
     names: Names = field(default_factory=Names)
+    places: Sequence[int] | None = None
+    """For each sample its place in the lists; None: they are in order."""
 
     @property
     def several(self) -> bool:
@@ -106,23 +98,35 @@ class FolderWriter:
 
     def write(self, number: int, of: int, samples: Iterator[Packed]) -> Shard:
         found: list[dict[str, str]] = []
+        numbers: list[int] = []
         new: dict[str, str] = {}
         size = 0
         for sample in samples:
-            entry, names = sample.entry, {}
-            for kind, data in (("image", sample.image), *((f"map {k}", sample.maps[k]) for k in sample.maps)):
-                wanted = entry.image_name if kind == "image" else entry.map_names[kind.removeprefix("map ")]
-                if self.several and kind == "map ":
-                    wanted = f"{COND}/{wanted}"
-                content = sha256(data).hexdigest()[:16]
-                names[kind], first = self.names.take(wanted, content)
-                if first:
-                    storage.write(storage.join(self.out, names[kind]), data)
-                    new[names[kind]] = content
-                    size += len(data)
-            maps = {kind: names[f"map {kind}"] for kind in sample.maps}
-            found.append(lines(entry, names["image"], maps, self.several))
-        return {"files": [], "samples": len(found), "bytes": size, "lines": found, "new": new}
+            entry = sample.entry
+            image = self._put(entry.image_name, entry.image, sample, sample.image, new)
+            maps = {}
+            for kind, name in entry.map_names.items():
+                wanted = name if kind or not self.several else f"{COND}/{name}"
+                maps[kind] = self._put(wanted, entry.maps[kind], sample, sample.maps.get(kind, b""), new)
+            size += len(sample.image) + sum(map(len, sample.maps.values()))
+            found.append(lines(entry, image, maps, self.several))
+            numbers.append(sample.number)
+        record = {"files": [], "samples": len(found), "bytes": size}
+        return {**record, "lines": found, "numbers": numbers, "new": new}
+
+    def _put(self, wanted: str, blob: Blob, sample: Packed, data: bytes, new: dict[str, str]) -> str:
+        """Write or link one file, unless it is there already; its name."""
+        link = sample.linked and isinstance(blob, File) and not storage.is_url(blob.path)
+        content = os.path.realpath(str(blob)) if link else sha256(data).hexdigest()[:16]
+        name, first = self.names.take(wanted, content)
+        if first:
+            target = storage.join(self.out, name)
+            if link:
+                make_link(str(blob), target)
+            else:
+                storage.write(target, data)
+            new[name] = content
+        return name
 
     def written(self, shard: Shard) -> bool:
         return all(storage.exists(storage.join(self.out, name)) for name in shard["new"])
@@ -132,7 +136,11 @@ class FolderWriter:
             self.names.take(name, content)
 
     def finish(self, shards: Iterable[Shard]) -> None:
-        write_lists(self.out, (sample for shard in shards for sample in shard["lines"]))
+        found: Iterable[tuple[int, dict[str, str]]]
+        found = (pair for shard in shards for pair in zip(shard["numbers"], shard["lines"], strict=True))
+        if (places := self.places) is not None:
+            found = sorted(found, key=lambda pair: places[pair[0]])
+        write_lists(self.out, (lines for _, lines in found))
 
 
 def write_lists(out: str, samples: Iterator[dict[str, str]]) -> None:

@@ -5,13 +5,14 @@ on with the shard at hand, and gives the same bytes as one that was never interr
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cn import errors, storage
+from cn.data.blobs import Blob, File
 from cn.data.formats.dataset import DESCRIPTION
 from cn.data.formats.entry import Entry
 from cn.data.formats.folder import FolderWriter, Names, case_sensitive
@@ -25,7 +26,7 @@ from cn.errors import InputError, OutputError
 from cn.files import check_space
 from cn.json_text import parse_json
 
-PACKED = "pack.json"
+PACKED = "manifest.json"
 """What a finished pack holds: layout, samples, shards."""
 PARTS = ".cn-pack"
 """The folder with what was done so far; it goes when all is done."""
@@ -66,11 +67,17 @@ class Packing:
     out: str
     description: Mapping[str, Any] | None
     """The `dataset.json` that goes along."""
+    link: bool = False
+    """Whether files of this machine are linked, not copied; only for `prompt.json`."""
+    places: Sequence[int] | None = None
+    """For each sample its place in the lists, where that is not the order of the samples; only for `prompt.json`."""
+    note: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest says of it besides."""
 
     @property
     def state(self) -> dict[str, Any]:
         """By which a run recognizes what an earlier one began."""
-        return {"format": 1, "layout": self.layout, "digest": self.plan.digest}
+        return {"format": 1, "layout": self.layout, **self.note, "digest": self.plan.digest}
 
     def writer(self) -> Writer:
         """A writer that has written nothing yet."""
@@ -80,7 +87,7 @@ class Packing:
             return ParquetWriter(self.out, self.plan.kinds)
         if self.layout == "imagefolder":
             return ImagefolderWriter(self.out, self.plan.kinds)
-        return FolderWriter(self.out, self.plan.kinds, Names(case_sensitive(self.out)))
+        return FolderWriter(self.out, self.plan.kinds, Names(case_sensitive(self.out)), self.places)
 
 
 def prepare(
@@ -92,6 +99,9 @@ def prepare(
     shard_size: int | None = None,
     max_bytes: int | None = None,
     description: Mapping[str, Any] | None = None,
+    link: bool = False,
+    places: Sequence[int] | None = None,
+    note: Mapping[str, Any] | None = None,
 ) -> Packing:
     """Look at all samples and at `out`, before anything is written.
 
@@ -108,10 +118,10 @@ def prepare(
         max_bytes=_FILE_BYTES if layout == "parquet" and max_bytes is None else max_bytes,
         need_maps=layout == PROMPT_JSON,
     )
-    packing = Packing(plan, layout, out, description)
+    packing = Packing(plan, layout, out, description, link and not storage.is_url(out), places, note or {})
     missing = [shard for number, shard in enumerate(plan.shards) if number not in _begun(packing)]
     if not storage.is_url(out):
-        images = sum(plan.bytes_of(*shard) for shard in missing)
+        images = 0 if link else sum(plan.bytes_of(*shard) for shard in missing)
         check_space(out, images + _SAMPLE_BYTES * sum(stop - start for start, stop in missing), "the result")
     return packing
 
@@ -177,7 +187,7 @@ def run(packing: Packing, advance: Callable[[], None] = lambda: None) -> Pack:
             for _ in of_shard:
                 advance()
             continue
-        reading = _Reading(of_shard, advance)
+        reading = _Reading(of_shard, advance, packing.link)
         shard = writer.write(number, len(plan.shards), iter(reading))
         record = {**shard, "left_out": reading.left_out.reasons}
         storage.write(_part(out, number), json.dumps(record).encode())
@@ -191,18 +201,22 @@ class _Reading:
 
     entries: Iterator[tuple[int, Entry, str]]
     advance: Callable[[], None]
+    link: bool
     left_out: LeftOutSamples = field(default_factory=LeftOutSamples)
 
     def __iter__(self) -> Iterator[Packed]:
-        for _, entry, key in self.entries:
+        for number, entry, key in self.entries:
             try:
-                maps = {kind: blob.read() for kind, blob in entry.maps.items()}
-                yield Packed(entry, key, entry.image.read(), maps)
+                maps = {kind: self._read(blob) for kind, blob in entry.maps.items()}
+                yield Packed(number, entry, key, self._read(entry.image), maps, self.link)
             except InputError as error:
                 if isinstance(error, OutputError):
                     raise
                 self.left_out.add(error, entry.image_name)
             self.advance()
+
+    def _read(self, blob: Blob) -> bytes:
+        return b"" if self.link and isinstance(blob, File) and not storage.is_url(blob.path) else blob.read()
 
 
 def _finish(packing: Packing, writer: Writer) -> None:

@@ -11,11 +11,15 @@ from cn.data.formats.entry import Entry
 class Packed:
     """A sample with the bytes of its files, which are written as they are."""
 
+    number: int
+    """Its place among all samples."""
     entry: Entry
     key: str
     """Unique, without dots and folders."""
     image: bytes
     maps: Mapping[str, bytes]
+    linked: bool = False
+    """Whether its files are to be linked; then `image` and `maps` are empty."""
 
 
 Shard = Mapping[str, Any]

@@ -168,7 +168,7 @@ def test_prompt_json_to_prompt_json_changes_nothing(tmp_path, make):
     make(tmp_path / "set")
     pack(tmp_path / "set", tmp_path / "out", "prompt.json", shard_size=3)
     packed = contents(tmp_path / "out")
-    del packed["pack.json"]
+    del packed["manifest.json"]
     if make is write_kinds:
         packed["dataset.json"] = json.dumps(json.loads(packed["dataset.json"])).encode()
     original = contents(tmp_path / "set")
@@ -228,7 +228,7 @@ def test_an_interrupted_pack_goes_on(tmp_path, layout, monkeypatch):
         patch.setattr("cn.data.blobs.File.read", stop)
         with pytest.raises(KeyboardInterrupt):
             pack(tmp_path / "set", tmp_path / "out", layout, **options)
-    assert not (tmp_path / "out/pack.json").exists()
+    assert not (tmp_path / "out/manifest.json").exists()
     read = []
     with monkeypatch.context() as patch:
         patch.setattr("cn.data.blobs.File.read", lambda self: read.append(self.path) or Path(self.path).read_bytes())

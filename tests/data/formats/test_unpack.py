@@ -26,7 +26,7 @@ def test_there_and_back(tmp_path, layout, make):
     pack(tmp_path / "set", tmp_path / "packed", layout, shard_size=3)
     pack(tmp_path / "packed", tmp_path / "back", "prompt.json")
     original, back = contents(tmp_path / "set"), contents(tmp_path / "back")
-    del back["pack.json"]
+    del back["manifest.json"]
     if make is write_kinds:
         original["dataset.json"], back["dataset.json"] = map(
             same_json, (original["dataset.json"], back["dataset.json"])
