@@ -2,7 +2,7 @@
 
 import typer
 
-from cn.commands.dataset import pack, scenes, show, subset
+from cn.commands.dataset import pack, scenes, show, stats, subset
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(scenes.synth)
@@ -11,3 +11,4 @@ app.command()(pack.pack)
 app.command()(pack.unpack)
 app.command()(subset.subset)
 app.command()(subset.split)
+app.command()(stats.stats)
