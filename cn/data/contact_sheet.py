@@ -56,7 +56,7 @@ class _Cell:
     problem: str | None = None
 
 
-def contact_sheet(opened: Opened, choice: Choice, *, title: str = "dataset", columns: int | None = None) -> Sheet:
+def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None) -> Sheet:
     """Show some samples of a dataset.
 
     One whose images cannot be read is an empty cell, and listed in `failures`, as are pairs of other frames. Raises
@@ -82,19 +82,11 @@ def contact_sheet(opened: Opened, choice: Choice, *, title: str = "dataset", col
     sheet = images.grid(
         [_side_by_side(cell, kinds) for cell in cells],
         [_label(cell) for cell in cells],
-        columns=columns or max(1, min(6 // (len(kinds) + 1), len(cells))),
+        columns=columns or min(3, max(1, 8 // (len(kinds) + 1)), len(cells)),
         cell=len(kinds) * (_SIDE + _GAP) + _SIDE,
-        title=_title(title, kinds, len(cells), total),
+        title=", ".join((*(kind or "map" for kind in kinds), "image")) if len(kinds) > 1 else None,
     )
     return Sheet(sheet, shown, total, failures)
-
-
-def _title(title: str, kinds: list[str], count: int, total: int) -> str | None:
-    """Where there are several maps, which one is which."""
-    if len(kinds) < 2:
-        return None
-    order = f"{', '.join(kind or 'map' for kind in kinds)}, image"
-    return f"{title}: {count:,} of {total:,} samples; from left to right: {order}"
 
 
 def _matching(opened: Opened, choice: Choice, stated: Mapping[str, Mapping[str, Any]]) -> tuple[list[int], int]:
@@ -185,7 +177,8 @@ def _stem(name: str) -> str:
 
 def _label(cell: _Cell) -> str:
     """Name, size and status in one line, then the caption, or what is wrong."""
-    size = "" if cell.image is None else f"{cell.image.shape[1]}×{cell.image.shape[0]}"
+    # With the letter x: the font of the sheets lacks the sign.
+    size = "" if cell.image is None else f"{cell.image.shape[1]}x{cell.image.shape[0]}"
     status = "" if cell.status == OK else cell.status.upper()
     first = "  ".join(filter(None, (cell.name, size, status)))
     return f"{first}\n{cell.problem if cell.image is None else cell.caption}"

@@ -107,9 +107,9 @@ def test_a_label_says_name_size_and_status(tmp_path):
     write_kinds(tmp_path)
     opened = open_any(str(tmp_path))
     cell = _cell(next(opened.samples()), opened.root, Choice(1), {})
-    assert _label(cell) == "3f/0.jpg  24×16\nimage 0"
+    assert _label(cell) == "3f/0.jpg  24x16\nimage 0"
     stated = {"target/3f/0": {"status": "ok", "kinds": {"canny": {"status": "empty"}}}}
-    assert _label(_cell(next(opened.samples()), opened.root, Choice(1), stated)) == "3f/0.jpg  24×16  EMPTY\nimage 0"
+    assert _label(_cell(next(opened.samples()), opened.root, Choice(1), stated)) == "3f/0.jpg  24x16  EMPTY\nimage 0"
 
 
 @pytest.mark.parametrize("words", [("--count", 3, "--random", 3), ("--random", 0), ("--count", 0)])

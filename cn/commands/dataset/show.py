@@ -65,7 +65,7 @@ def show(
     kind = None if kind is None else conditions.get(kind).kind
     opened = open_any(path)
     choice = Choice(random or count or _COUNT, kind, status, None if random is None else seed)
-    sheet = contact_sheet(opened, choice, columns=columns, title=Path(opened.root).name or path)
+    sheet = contact_sheet(opened, choice, columns=columns)
     # In a folder of plain images, the sheet would be one of them.
     target = out or (str(Path(opened.root) / "sheet.png") if is_dataset(path) else "sheet.png")
     images.write(target, sheet.image)

@@ -115,7 +115,7 @@ def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
     for kind, place in places.items():
         seen: Counter[tuple[Any, ...]] = Counter()
         for pair in map(with_images, iterate_records(place)):
-            key = (os.path.normpath(pair.target), pair.prompt, pair.stated) if pair.target != Path() else (pair.where,)
+            key = _identity(pair)
             joining = found.setdefault((*key, seen[key]), _Joining(pair))
             seen[key] += 1
             joining.maps[kind] = pair.source
@@ -124,11 +124,23 @@ def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
     return [_sample(root, joining) for joining in found.values()]
 
 
+def _identity(pair: Pair) -> tuple[Any, ...]:
+    """What the lines of one sample have in common. Of the built-in scenes, each kind has its own copy of the image."""
+    if pair.target == Path():
+        return (pair.where,)
+    scene = pair.extra.get("scene"), pair.extra.get("seed"), pair.extra.get("size")
+    image = scene if isinstance(scene[0], int) and isinstance(scene[1], int) else os.path.normpath(pair.target)
+    return image, pair.prompt, pair.stated
+
+
 def _sample(root: Path, joining: _Joining) -> Sample:
     pair = joining.first
     if pair.target == Path():
         return Sample(pair.where, None, where=pair.where, problem=joining.problem)
     name = relative(os.path.normpath(pair.target), str(root))
+    folder, _, rest = name.partition("/")
+    if UNSTATED not in joining.maps and rest.startswith("target/") and kind_named(folder) is not None:
+        name = rest
     maps = {kind: File(str(path)) for kind, path in joining.maps.items()}
     caption = pair.prompt if pair.stated else None
     extra = _extra(joining.extra)
