@@ -4,7 +4,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import compress
 
 from cn.data.blobs import File
 from cn.data.sources.listing import Listing
