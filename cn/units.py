@@ -1,4 +1,19 @@
-"""Numbers as a person reads them."""
+"""Numbers as a person reads and writes them."""
+
+import re
+
+from cn.errors import UsageError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def parse_bytes(text: str) -> int:
+    """The number of bytes that a person wrote: "500MB", "1.5 GB", "2GiB", "1000". UsageError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", text.strip().lower())
+    unit = found and (1024 ** " kmgt".index(found[2]) if found[3] else _UNITS[found[2] or ""])
+    if not found or not unit or (size := round(float(found[1]) * unit)) < 1:
+        raise UsageError(f"{text!r} is no number of bytes; write it like 500MB or 2GB")
+    return size
 
 
 def bytes_text(number: float) -> str:

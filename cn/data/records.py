@@ -43,6 +43,8 @@ class Pair:
     """Why it cannot be used, where its line is broken or an image is missing."""
     captioned: bool = True
     """Whether its line has a caption; if not, the prompt is empty."""
+    stated: bool = True
+    """Whether its line has a prompt, if only an empty one."""
 
     def check(self) -> None:
         """Raises InputError, with file and line, for a pair with a problem."""
@@ -77,7 +79,7 @@ def _pair(record: Any, root: Path, where: str) -> Pair:
     extra = {k: v for k, v in record.items() if k not in _KNOWN}
     captioned = bool(prompt and prompt.strip())
     source, target = (root / record[key] for key in _PATHS)
-    return Pair(source, target, prompt or "", where, extra, captioned=captioned)
+    return Pair(source, target, prompt or "", where, extra, captioned=captioned, stated=prompt is not None)
 
 
 def iterate_records(path: Path) -> Iterator[Pair]:
@@ -171,7 +173,7 @@ def read_records(path: Path) -> tuple[Pair, ...]:
 
     Raises InputError where there are none, or where more than half of them have a problem.
     """
-    pairs = tuple(_with_images(pair) for pair in iterate_records(path))
+    pairs = tuple(with_images(pair) for pair in iterate_records(path))
     if not pairs:
         raise InputError("no pairs in it", path=records_file(path))
     refuse_if_most([f"{pair.where}: {pair.problem}" for pair in pairs if pair.problem], len(pairs), path)
@@ -186,7 +188,8 @@ def refuse_if_most(problems: list[str], checked: int, path: Path) -> None:
         raise InputError(f"{len(problems)} of {checked} pairs are broken: {listed}{more}", path=path)
 
 
-def _with_images(pair: Pair) -> Pair:
+def with_images(pair: Pair) -> Pair:
+    """The pair, with a problem if one of its images is missing or no file."""
     if pair.problem is not None:
         return pair
     found = []

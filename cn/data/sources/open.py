@@ -26,6 +26,13 @@ RECOGNIZERS: Mapping[str, _Recognizer] = {
 }
 """By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""
 
+_TAKES = {
+    "columns": ("imagefolder", "parquet", "list", "prompt.json"),
+    "images": ("imagefolder", "list", "kohya", "prompt.json"),
+    "conditions": ("folder", "kohya", "imagefolder", "list"),
+}
+"""The layouts that each option is for."""
+
 LAYOUTS = (*RECOGNIZERS,)
 """What `--layout` can be."""
 
@@ -64,9 +71,12 @@ def open_source(
         found = _recognized(listing, request)
         unused = [key for key in listing.keys if key not in found.used]
         found.about += _besides(unused)
+        if found.layout not in _TAKES["columns"]:
+            found.warnings += lists.unused(unused)
         listing.leave_out(unused)
         left_out = listing.left_out
     videos.check_request(request, found.parts)
+    _check_options(request, found)
     return Source(found.layout, found.about, found.parts, left_out, tuple(found.warnings))
 
 
@@ -78,6 +88,16 @@ def _recognized(listing: Listing, request: Request) -> Found:
     if request.layout is not None:
         raise InputError(f"is not of the layout {request.layout}", path=request.src)
     raise InputError(nothing("no images in it", listing.left_out), path=request.src)
+
+
+def _check_options(request: Request, found: Found) -> None:
+    """UsageError for options that the layout that was recognized has no use for."""
+    options = {"columns": "--column", "images": "--images", "conditions": "--conditions"}
+    for name, option in options.items():
+        if getattr(request, name) and found.layout not in _TAKES[name]:
+            layouts = ", ".join(_TAKES[name])
+            what = f"{option} is for the layouts {layouts}; this is {found.about}"
+            raise UsageError(what, path=request.src)
 
 
 def _besides(unused: Sequence[str]) -> str:

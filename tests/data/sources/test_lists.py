@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cn.data.sources.open import open_source
-from cn.errors import InputError
+from cn.errors import InputError, UsageError
 from tests.data.sources.test_folder import captions, files, made
 
 
@@ -155,3 +155,44 @@ def test_the_same_paths_in_another_folder(tmp_path):
     made(tmp_path / "photos", "a.jpg")
     source = open_source(str(tmp_path / "lists/l.csv"), images=str(tmp_path / "photos"))
     assert [(s.name, str(s.image)) for s in source.samples()] == [("a.jpg", str(tmp_path / "photos/a.jpg"))]
+
+
+def test_bare_names_of_images_in_a_folder(tmp_path):
+    """Flickr8k: captions.txt beside Images/, with a header and five captions of each image."""
+    text = "image,caption\na.jpg,one\na.jpg,two\nb.jpg,three\n"
+    files(tmp_path, **{"captions.txt": text, "Images/a.jpg": "x", "Images/b.jpg": "x"})
+    source = open_source(str(tmp_path))
+    assert source.layout == "list"
+    assert captions(source) == {"Images/a.jpg": "one", "Images/a.jpg#2": "two", "Images/b.jpg": "three"}
+    assert source.warnings == ("captions.txt: 1 rows name an image that a row before them names; each is a sample",)
+    assert not source.left_out
+
+
+def test_a_list_that_cannot_be_used_is_said(tmp_path):
+    files(tmp_path, **{"a.jpg": "x", "metadata.jsonl": '{"image_id": 3, "text": "t"}\n', "sub/metadata.csv": "a,b\n"})
+    source = open_source(str(tmp_path))
+    assert source.layout == "folder"
+    assert [warning.partition(":")[0] for warning in source.warnings] == [
+        *("metadata.jsonl is not used", "sub/metadata.csv is not used"),
+    ]
+
+
+def test_options_that_the_layout_has_no_use_for(tmp_path):
+    made(tmp_path, "a.jpg")
+    with pytest.raises(UsageError, match=r"--column is for the layouts imagefolder, .*; this is a folder of 1 image"):
+        open_source(str(tmp_path), columns={"image": "x"})
+    with pytest.raises(UsageError, match="--images is for the layouts"):
+        open_source(str(tmp_path), images=str(tmp_path))
+
+
+def test_a_folder_with_nothing_but_a_list_of_urls(tmp_path):
+    (tmp_path / "urls.jsonl").write_text('{"url": "https://example.org/a.jpg", "caption": "c"}')
+    [sample] = open_source(str(tmp_path)).samples()
+    assert "is a URL" in sample.problem
+
+
+def test_a_pattern_of_images_and_their_captions(tmp_path):
+    files(tmp_path, **{"a.jpg": "x", "a.txt": "one", "b.txt": "x"})
+    source = open_source(str(tmp_path / "*"))
+    assert captions(source) == {"a.jpg": "one"}
+    assert dict(source.left_out.suffixes) == {".txt": 1}

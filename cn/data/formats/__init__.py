@@ -1,0 +1,1 @@
+"""Datasets in the layouts that other tools read: WebDataset shards, imagefolder, parquet, and `prompt.json`."""

@@ -1,0 +1,44 @@
+"""Whatever a person calls a dataset, as samples: with `prompt.json` and all its kinds, or any other layout."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cn import storage
+from cn.data.formats.dataset import description, is_dataset, open_dataset
+from cn.data.sources.sample import Sample
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Samples that can be read again and again, in a fixed order; their files are named relative to `root`."""
+
+    root: str
+    about: str
+    """What it was recognized as, in words."""
+    samples: Callable[[], Iterator[Sample]]
+    description: Mapping[str, Any] | None
+    """Its `dataset.json`."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as files that are not used."""
+
+
+def open_any(path: str) -> Opened:
+    """A dataset, or images with captions and maps in any layout. Raises InputError for anything else."""
+    if is_dataset(path) or not (storage.is_url(path) or os.path.exists(path)):
+        dataset = open_dataset(path)
+        kinds = f" of {len(dataset.kinds)} kinds" if len(dataset.kinds) > 1 else ""
+        about = f"a dataset with prompt.json{kinds}"
+        return Opened(dataset.root, about, dataset.samples, dataset.description)
+    from cn.data.sources.open import open_source
+
+    source = open_source(path)
+    root = (
+        path
+        if storage.is_folder(path)
+        else (path.rpartition("/")[0] if storage.is_url(path) else str(Path(path).parent))
+    )
+    left_out = (f"{source.left_out.text()}",) if source.left_out else ()
+    return Opened(root, source.about, source.samples, description(root), (*source.warnings, *left_out))

@@ -1,0 +1,1 @@
+"""Parts of datasets: subsets, and splits into training and validation."""

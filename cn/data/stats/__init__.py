@@ -1,0 +1,1 @@
+"""A dataset in numbers: what is counted, the table, and the plots."""
