@@ -2,8 +2,9 @@
 
 import typer
 
-from cn.commands.dataset import scenes, show
+from cn.commands.dataset import lint, scenes, show
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(scenes.synth)
+app.command()(lint.lint)
 app.command()(show.show)
