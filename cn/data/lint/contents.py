@@ -57,8 +57,7 @@ class Contents:
     items: list[Item] = field(default_factory=list)
     pairs: int = 0
     findings: list[Finding] = field(default_factory=list)
-    captions: dict[str, CaptionTally] = field(default_factory=dict)
-    """By kind's folder: the kinds may have the same images."""
+    captions: CaptionTally = field(default_factory=CaptionTally)
     resolution: int | None = None
     """What `dataset.json` states."""
 
@@ -107,7 +106,7 @@ def read_contents(path: Path, kind: str | None = None, count_tokens: TokenCounte
     reader = _Reader(contents, count_tokens)
     for subset in subsets:
         for pair in iterate_records(subset.path):
-            reader.add(pair, subset.kind)
+            reader.add(pair, subset)
     if not contents.pairs:
         raise InputError("no pairs in it", path=path)
     contents.findings = list(reader.findings())
@@ -129,7 +128,7 @@ class _Reader:
     def __init__(self, contents: Contents, count_tokens: TokenCounter | None):
         self._contents, self._count_tokens = contents, count_tokens
         self._by_target: dict[str, int] = {}
-        self._sources: set[int] = set()
+        self._sources, self._captioned = set[int](), set[int]()
         self._names = NameIndex()
         self._found: dict[object, Finding] = {}
 
@@ -165,8 +164,7 @@ class _Reader:
             text = f"is the same pair as {first.where}; keep one of them"
             self._found[pair.where] = Finding("duplicate", pair.where, text, str(target), subset.kind)
             return
-        if all(view.subset != group for view in item.views):
-            self._contents.captions.setdefault(group, CaptionTally()).add(pair.prompt, pair.where)
+        self._count_caption(pair, name, subset)
         item.views.append(View(source, pair.where, subset.kind, group))
         for rule, text in caption_faults(pair.prompt, self._count_tokens):
             # An image of several kinds has its caption in several lines: one fault.
@@ -177,6 +175,13 @@ class _Reader:
                 self._found[number, rule] = Finding(
                     rule, known.where, known.text, known.path, also=(*known.also, pair.where)
                 )
+
+    def _count_caption(self, pair: Pair, name: str, subset: Subset) -> None:
+        """Once for each image: the kinds of a dataset may share the images, or have copies of the same name."""
+        key = hash(os.path.relpath(name, subset.path if subset.path.is_dir() else subset.path.parent))
+        if key not in self._captioned:
+            self._captioned.add(key)
+            self._contents.captions.add(pair.prompt, pair.where)
 
     def _clash(self, name: str, where: str) -> None:
         key = hash(name)

@@ -146,16 +146,11 @@ class Lint:
                 yield _about_image("too-small", item, text)
 
     def _caption_findings(self) -> Iterator[Finding]:
-        # The kinds of a dataset have the same captions: told once.
-        told = set[str]()
-        for group, tally in self.contents.captions.items():
-            found = [Finding("repeated-caption", where, text, also=also) for where, also, text in tally.repeated()]
-            template = tally.template()
-            found += [Finding("template-caption", group, template)] if template is not None else []
-            for finding in found:
-                if finding.text not in told:
-                    told.add(finding.text)
-                    yield finding
+        for where, also, text in self.contents.captions.repeated():
+            yield Finding("repeated-caption", where, text, also=also)
+        template = self.contents.captions.template()
+        if template is not None:
+            yield Finding("template-caption", str(self.contents.root), template)
 
 
 @dataclass

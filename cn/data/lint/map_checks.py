@@ -8,10 +8,13 @@ from cn.data.lint import depth_checks, pose_checks
 from cn.detect.checks import MapFacts, check_map
 from cn.detect.checks.colors import LABELS, POSES
 from cn.detect.checks.lines import KINDS as LINES
-from cn.detect.checks.statistics import share
+from cn.detect.checks.lines import SHARP
+from cn.detect.checks.statistics import Statistics, share
+from cn.detect.checks.surfaces import MIN_NORMALS
 from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 
-_LIT = 48
+_LIT, _FAINT = 48, 16
+"""The level from which a pixel of a sharp line, and of a soft one, is counted."""
 _NEAR_BLACK = 16
 _FEW_LEVELS = 8
 _EXACT = "built-in scenes (exact)"
@@ -35,7 +38,7 @@ def _near_empty(map: NDArray[np.uint8], kind: str) -> Fault | None:
     brightest = map.max(axis=2)
     short = min(map.shape[:2])
     if kind in LINES | POSES:
-        lit = int(np.count_nonzero(brightest >= _LIT))
+        lit = int(np.count_nonzero(brightest >= (_LIT if kind in SHARP | POSES else _FAINT)))
         # The dot of a single joint has 50 pixels whatever the size of the map.
         if lit < (max(short / 8, 1) if kind in LINES else max(short / 16, 1)):
             return "near-empty", f"has {lit} bright pixels: there is next to nothing to follow; leave the pair out"
@@ -63,7 +66,25 @@ def _own(map: NDArray[np.uint8], kind: str, info: ConditionInfo | None, facts: M
                 "its skeletons have left and right on the wrong sides of their faces: the map was mirrored, or "
                 "flipped without exchanging left and right; mirror it back",
             )
+    if kind == "normal" and _faces_red(map):
+        return (
+            "reversed-channels",
+            "its red channel is towards the viewer: red and blue are swapped; swap them back (right for the released "
+            "v1.0 control alone)",
+        )
     return _labels(map, kind, facts) if kind in LABELS else None
+
+
+def _faces_red(map: NDArray[np.uint8]) -> bool:
+    """Whether red, not blue, is positive everywhere: what is seen faces the viewer.
+
+    `check_map` says so of maps in which much of the blue channel is negative; a floor leaves little.
+    """
+    normals = Statistics(map).normals
+    if len(normals) < MIN_NORMALS:
+        return False
+    towards_red, towards_blue = (share(normals[:, channel] > -0.1) for channel in (0, 2))
+    return towards_red > 0.985 and towards_blue < 0.96
 
 
 def _labels(map: NDArray[np.uint8], kind: str, facts: MapFacts) -> Fault | None:

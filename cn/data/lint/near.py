@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cn.data.lint.fingerprint import Fingerprint
 
 MAX_BITS = 26
-"""Bits of 256 that differ in the hashes of near-duplicates. Resizing and JPEG change up to 20, other images 90 and more."""
+"""Bits of 256 that differ in the hashes of near-duplicates: resizing and JPEG change up to 20, other images 90."""
 MAX_COLOR = 12.0
 """Levels by which their mean colors differ, on the average."""
 _BANDS = 16

@@ -14,8 +14,16 @@ _LIT = 48
 _CONFLICT = 0.2
 """How much larger the share of joints at their limbs must be with red and blue exchanged."""
 
-_NECK, _NOSE = JOINTS.index("neck"), JOINTS.index("nose")
-_SIDES = (("right eye", "left eye"), ("right shoulder", "left shoulder"))
+
+def _limb(start: str, end: str) -> int:
+    return LIMBS.index((JOINTS.index(start), JOINTS.index(end)))
+
+
+_NECK = _limb("neck", "nose")
+_SIDES = (
+    (_limb("neck", "right shoulder"), _limb("neck", "left shoulder")),
+    (_limb("nose", "right eye"), _limb("nose", "left eye")),
+)
 
 
 def channels_are_reversed(map: NDArray[np.uint8]) -> bool:
@@ -64,40 +72,38 @@ def _pixels(map: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]
 def faces_are_mirrored(map: NDArray[np.uint8]) -> bool:
     """Whether each face that is seen has its right eye, and the person the right shoulder, on the wrong side.
 
-    A person whose nose and both eyes are seen has the right eye to the left, seen along the line from nose to neck,
-    whichever way up; from behind, detectors find no eyes. Exact keypoints that include hidden ones say nothing.
+    A person whose nose and eyes are seen has the right eye on the left, seen along the neck with the head up, whichever
+    way that is in the image; from behind, detectors find neither. Exact keypoints that include hidden ones say nothing.
+    Limbs are looked at, not joints, which limbs cover.
     """
     import cv2
 
-    joints, _ = _pixels(map)
+    _, limbs = _pixels(map)
     lit = (map.max(axis=2) >= _LIT).astype(np.uint8)
     count, labels = cv2.connectedComponents(lit, connectivity=8)
-    votes = []
-    for person in range(1, count):
-        places = _places(np.where(labels == person, joints, -1))
-        if (vote := _is_mirrored(places)) is not None:
-            votes.append(vote)
-    return bool(votes) and all(votes)
+    votes = [_is_mirrored(_centers(np.where(labels == person, limbs, -1))) for person in range(1, count)]
+    known = [vote for vote in votes if vote is not None]
+    return bool(known) and all(known)
 
 
-def _places(joints: NDArray[np.int8]) -> dict[int, NDArray[np.float64]]:
-    """The center (x, y) of the pixels of each joint."""
-    places = {}
-    for joint in range(len(COLORS)):
-        ys, xs = np.nonzero(joints == joint)
+def _centers(limbs: NDArray[np.int8]) -> dict[int, NDArray[np.float64]]:
+    """The center (x, y) of the pixels of each limb."""
+    centers = {}
+    for limb in (_NECK, *(limb for pair in _SIDES for limb in pair)):
+        ys, xs = np.nonzero(limbs == limb)
         if len(ys) >= _MIN_PIXELS:
-            places[joint] = np.array([xs.mean(), ys.mean()])
-    return places
+            centers[limb] = np.array([xs.mean(), ys.mean()])
+    return centers
 
 
-def _is_mirrored(places: dict[int, NDArray[np.float64]]) -> bool | None:
-    """Of one person; None where eyes, shoulders, nose or neck are not seen, or contradict each other."""
-    pairs = [(JOINTS.index(right), JOINTS.index(left)) for right, left in _SIDES]
-    if not {_NECK, _NOSE, *(joint for pair in pairs for joint in pair)} <= places.keys():
+def _is_mirrored(centers: dict[int, NDArray[np.float64]]) -> bool | None:
+    """Of one person; None where eyes, shoulders or neck are not seen, or contradict each other."""
+    if len(centers) < 1 + 2 * len(_SIDES):
         return None
-    down = places[_NECK] - places[_NOSE]
+    shoulders = np.mean([centers[limb] for limb in _SIDES[0]], axis=0)
+    down = shoulders - centers[_NECK]
     sides = []
-    for right, left in pairs:
-        across = places[left] - places[right]
+    for right, left in _SIDES:
+        across = centers[left] - centers[right]
         sides.append(float(across[0] * down[1] - across[1] * down[0]))
     return None if min(sides) < 0 < max(sides) else max(sides) < 0

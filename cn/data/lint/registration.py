@@ -161,48 +161,47 @@ class Misfit:
     shift: tuple[int, int] | None = None
 
 
-DETECTED = frozenset({"canny", "hed", "lineart"})
+_SOFT = frozenset({"hed", "lineart"})
+_DETECTED = _SOFT | {"canny"}
 """Kinds whose lines are the image's own edges."""
 
-_MARGIN = {"lines": 0.004, "other": 0.015}
+_MIN_EDGES = 64
+_MARGIN = {"lines": 0.004, "other": 0.01}
 """How much better the best shift must be than none. Edges of networks' depth lie beside those of the image."""
+_MARGIN_PER_PIXEL = {"lines": 0.001, "other": 0.004}
+"""The same, for each pixel of the shift: what repeats in an image fits far away by chance."""
+_UNLIKE = 0.65
+"""The best score of a map of soft edges below which it belongs to another image; right ones have 0.8."""
 _SHARP = 0.004
 """The isolation of a peak that gives a shift in pixels."""
 TURN_MARGIN = 0.02
 """How much better a map must fit once it is turned."""
-_POSE_TURN_MARGIN = 0.05
 GOOD = 0.7
 """The score of a turned map from which it is said to fit."""
 
 
 def misfit(fit: Fit, kind: str | None, side: int) -> Misfit | None:
     """Judge a fit of a pair whose short side is `side`; None where it may be right, or the map has few edges."""
-    if kind == "scribble" or fit.edges < 0.5 * min(side, MAX_SIDE):
-        # People draw scribbles beside the edges, and augmentation moves them.
+    if kind == "scribble" or kind in POSES or fit.edges < max(_MIN_EDGES, 0.5 * min(side, MAX_SIDE)):
+        # People draw scribbles beside the edges, and skeletons lie inside of bodies.
         return None
-    margin = _POSE_TURN_MARGIN if kind in POSES else TURN_MARGIN
-    if fit.turned_score >= GOOD and fit.turned_score - (fit.score if kind in POSES else fit.best) >= margin:
+    if fit.turned_score >= GOOD and fit.turned_score - fit.best >= TURN_MARGIN:
         return _turned(fit.turned)
-    if kind in POSES or fit.far < MIN_SHIFT:
-        # Skeletons lie inside of bodies: their edges say which way round, but not where exactly.
+    if kind in _SOFT and fit.best < _UNLIKE:
+        return Misfit("misregistered", _OF_ANOTHER)
+    group = "lines" if kind in LINES else "other"
+    if fit.far < MIN_SHIFT or fit.best - fit.score < max(_MARGIN[group], _MARGIN_PER_PIXEL[group] * fit.far):
         return None
-    lines = kind in LINES
-    if fit.best - fit.score < _MARGIN["lines" if lines else "other"]:
-        return None
-    if fit.isolation >= _SHARP and fit.best >= GOOD - 0.1 * lines:
-        x, y = fit.shift
-        return Misfit(
-            "misregistered",
-            f"is shifted by {_direction(x, y)} against its image; detect the map again from this image",
-            fit.shift,
-        )
-    if kind in DETECTED:
-        return Misfit(
-            "misregistered",
-            "its edges are not where the image has edges: it is the map of another image, or of another crop; detect "
-            "the map again from this image",
-        )
-    return None
+    if fit.isolation >= _SHARP and fit.best >= GOOD - 0.1 * (group == "lines"):
+        text = f"is shifted by {_direction(*fit.shift)} against its image; detect the map again from this image"
+        return Misfit("misregistered", text, fit.shift)
+    return Misfit("misregistered", _OF_ANOTHER) if kind in _DETECTED else None
+
+
+_OF_ANOTHER = (
+    "its edges are not where the image has edges: it is the map of another image, or of another crop; detect the map "
+    "again from this image"
+)
 
 
 def _turned(how: str) -> Misfit:
