@@ -165,10 +165,13 @@ def _find(run: "Lint", fix: bool, dry_run: bool, json: bool, quiet: bool) -> "Fi
 
 def _report(finding: "Finding", done: str | None, json: bool) -> None:
     """A fault, with what was done about it; None where nothing was asked for."""
+    from cn.data.lint.repair import repair_of
+
     if json:
         console.emit(finding.record() | ({} if done is None else {"repair": done or None}), json)
-    else:
-        console.emit(f"{finding}; {done}" if done else str(finding))
+        return
+    note = "--fix repairs it" if done is None and repair_of(finding) is not None else done
+    console.emit(f"{finding} ({note})" if note else str(finding))
 
 
 def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bool) -> None:
@@ -197,11 +200,9 @@ def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bo
             f"{repaired} of {faults} faults are repaired; --undo brings the originals back, from {fixed.undo}",
             quiet=quiet,
         )
+    if repaired and faults > repaired:
+        raise PartialError(f"{faults - repaired:,} faults are left", path=run.contents.root)
     if faults > repaired:
-        raise PartialError(
-            f"{faults - repaired:,} faults"
-            + (" are left" if repaired else "")
-            + f" in a dataset of {run.contents.pairs:,} pairs (faulty pairs: {len(run.accused):,})",
-            path=run.contents.root,
-        )
+        share = f"{len(run.accused):,} of {run.contents.pairs:,} pairs"
+        raise PartialError(f"{faults:,} faults; {share} have one or more", path=run.contents.root)
     console.status(f"{run.contents.pairs:,} pairs, no fault" + (" left" if repaired else ""), quiet=quiet)

@@ -101,7 +101,8 @@ class Examiner:
             found(rule, text)
             if rule != "size":
                 return
-        if fault is None and self.register:
+        # Nothing lies on an image of one color, which has no fingerprint.
+        if fault is None and self.register and result.fingerprint is not None:
             self._registration(map, photo, kind, found)
 
     def _frame(self, map: Pixels, photo: Photo, kind: str | None) -> tuple[str, str] | None:

@@ -1,8 +1,15 @@
 """What a rule found."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+
+def tidy(path: object) -> str:
+    """A path without "..", as it is shown: maps and images are given relative to the folder of their kind."""
+    text = str(path)
+    return os.path.normpath(text) if text and "://" not in text else text
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Finding:
         return (self.where, *self.also)
 
     def __str__(self) -> str:
-        place = f"{self.where}: {self.path}" if self.path else self.where
+        place = f"{self.where}: {tidy(self.path)}" if self.path else self.where
         more = f" (and {len(self.also)} more lines)" if len(self.also) > 1 else ""
         more = " (and 1 more line)" if len(self.also) == 1 else more
         return f"{place}: [{self.rule}] {self.text}{more}"
@@ -39,7 +46,7 @@ class Finding:
         return {
             "rule": self.rule,
             "where": self.where,
-            "path": self.path or None,
+            "path": tidy(self.path) or None,
             "kind": self.kind,
             "message": self.text,
             "also": list(self.also),

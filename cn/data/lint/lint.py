@@ -12,7 +12,7 @@ from cn.data.lint.captions import TokenCounter
 from cn.data.lint.contents import Contents, Item, read_contents
 from cn.data.lint.depth_checks import Directions
 from cn.data.lint.examine import Examined, Examiner
-from cn.data.lint.finding import Finding
+from cn.data.lint.finding import Finding, tidy
 from cn.data.lint.fingerprint import Fingerprint
 from cn.data.lint.near import NearIndex
 from cn.data.prefetch import map_ordered
@@ -60,7 +60,7 @@ class Lint:
     counts: Counter[str] = field(default_factory=Counter)
     """Findings by rule."""
     accused: set[str] = field(default_factory=set)
-    """The lines that findings are about."""
+    """The lines that findings are about, without those about a whole set."""
     sides: list[int] = field(default_factory=list)
     """The short sides of the images that could be read."""
 
@@ -90,10 +90,12 @@ class Lint:
 
         `advance` is called with numbers of images that were examined. Raises PartialError when a worker dies.
         """
+        groups = {str(self.contents.root), *(str(subset.path) for subset in self.contents.subsets)}
         for finding in self._all(advance):
             if finding.rule in self.settings.rules:
                 self.counts[finding.rule] += 1
-                self.accused.update(finding.lines)
+                if finding.where not in groups:
+                    self.accused.update(finding.lines)
                 yield finding
 
     def _all(self, advance: Advance) -> Iterator[Finding]:
@@ -201,7 +203,7 @@ class _Duplicates:
 
 
 def _name(item: Item) -> str:
-    return f"{item.target} ({item.views[0].where})"
+    return f"{tidy(item.target)} ({item.views[0].where})"
 
 
 def _about_image(rule: str, item: Item, text: str) -> Finding:

@@ -4,12 +4,12 @@ Each change takes three steps: the original is copied, a line of the list says w
 replaced at once. Killed between any of them, the dataset is whole, and the list is enough to undo what was done.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Change:
     """SHA-256 of its contents before and after."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def exclusive(root: Path) -> Iterator[None]:
     """Only one process at a time repairs a dataset. Raises InputError while another one does."""
     folder = make_folder(root / FOLDER)
@@ -104,6 +104,10 @@ def undo(root: Path) -> list[Path]:
             elif not path.exists() or sha256(path) != change.old:
                 write_atomic(path, (folder / _KEPT / change.path).read_bytes())
         _remove(folder)
+        with contextlib.suppress(OSError):
+            # Earlier changes are kept there, or files of others.
+            os.rmdir(root / FOLDER)
+            os.rmdir((root / FOLDER).parent)
         return [root / change.path for change in changes]
 
 
