@@ -19,7 +19,7 @@ _RULES_PANEL, _REPAIR_PANEL = "Rules", "Repair"
 
 def lint(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="A dataset: its folder, or its prompt.json.")
+        str | None, typer.Argument(metavar="PATH", help="A dataset in any layout: its folder, its prompt.json, a URL.")
     ] = None,
     cond: Annotated[
         str | None,
@@ -30,7 +30,7 @@ def lint(
         ),
     ] = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--against", metavar="OTHER", help="Another dataset (validation): no image may be in both."),
     ] = None,
     min_size: Annotated[
@@ -106,6 +106,10 @@ def lint(
         workers=workers or available_cpus(),
     )
     run = Lint.open(path, settings, _token_count)
+    if fix:
+        from cn.data.lint.fix import check_fixable
+
+        check_fixable(run.contents)
     fixed = _find(run, fix, dry_run, json, quiet)
     _summarize(run, fixed, dry_run, json, quiet)
 
@@ -127,14 +131,13 @@ def _list_rules(json: bool) -> None:
         console.emit(record if json else text, json)
 
 
-def _undo(path: Path, fix: bool, json: bool, quiet: bool) -> None:
-    from cn.data.lint.contents import find_subsets
+def _undo(path: str, fix: bool, json: bool, quiet: bool) -> None:
     from cn.data.lint.undo import undo
 
     if fix:
         raise UsageError("--fix and --undo exclude each other")
-    root, _ = find_subsets(path, None)
-    changed = undo(root)
+    root = Path(path)
+    changed = undo(root if root.is_dir() else root.parent)
     for file in changed:
         console.emit({"path": str(file), "undone": True} if json else file, json)
     console.status(f"{len(changed)} files are as they were", quiet=quiet)
@@ -146,32 +149,35 @@ def _find(run: "Lint", fix: bool, dry_run: bool, json: bool, quiet: bool) -> "Fi
     from cn.data.lint.fix import fix as repair
 
     fixed, found = Fixed(), list["Finding"]()
-    with console.progress(len(run.contents.items), "checking", unit="image", quiet=quiet) as advance:
+    with console.progress(run.contents.count, "checking", unit="image", quiet=quiet) as advance:
         for finding in run.findings(advance):
             if fix:
                 found.append(finding)
             else:
-                _report(finding, None, json)
+                _report(finding, _advice(run, finding), json)
     if fix:
         fixed = repair(run.contents, found, dry_run=dry_run)
         repaired = set(map(id, fixed.findings))
         for finding in found:
-            done = "would be repaired" if dry_run else "repaired"
-            _report(finding, done if id(finding) in repaired else "", json)
+            note = "would be repaired" if dry_run else "repaired"
+            _report(finding, note if id(finding) in repaired else None, json)
     for message in (*fixed.failures, *run.notes()):
         console.warn(message)
     return fixed
 
 
-def _report(finding: "Finding", done: str | None, json: bool) -> None:
-    """A fault, with what was done about it; None where nothing was asked for."""
+def _advice(run: "Lint", finding: "Finding") -> str | None:
     from cn.data.lint.repair import repair_of
 
+    return "--fix repairs it" if run.contents.subsets and repair_of(finding) is not None else None
+
+
+def _report(finding: "Finding", note: str | None, json: bool) -> None:
+    """A fault, with what can be done or was done about it."""
     if json:
-        console.emit(finding.record() | ({} if done is None else {"repair": done or None}), json)
-        return
-    note = "--fix repairs it" if done is None and repair_of(finding) is not None else done
-    console.emit(f"{finding} ({note})" if note else str(finding))
+        console.emit(finding.record() | {"repair": note}, json)
+    else:
+        console.emit(f"{finding} ({note})" if note else str(finding))
 
 
 def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bool) -> None:
@@ -182,7 +188,7 @@ def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bo
     if json:
         summary = {
             "pairs": run.contents.pairs,
-            "images": len(run.contents.items),
+            "images": run.images,
             "faults": faults,
             "faulty_pairs": len(run.accused),
             "rules": dict(run.counts),

@@ -12,10 +12,10 @@ from cn.conditions import KINDS, ConditionInfo
 from cn.data.lint import depth_checks, image_checks, registration
 from cn.data.lint.contents import Image, Item, View
 from cn.data.lint.finding import Finding
-from cn.data.lint.fingerprint import Fingerprint, digest, fingerprint
 from cn.data.lint.image_checks import Photo
 from cn.data.lint.map_checks import map_fault
 from cn.data.lint.names import other_case
+from cn.data.near_duplicates import Fingerprint, digest, fingerprint
 from cn.detect.checks.facts import facts_of
 from cn.errors import InputError
 from cn.images import png_text
@@ -54,7 +54,7 @@ class Examiner:
     def examine(self, item: Item) -> Examined:
         """One image with its maps."""
         result = Examined()
-        first, *further = [view.where for view in item.views]
+        first, *further = item.lines
         try:
             data = read_bytes(item.target)
             photo = image_checks.decode(data, str(item.target))
@@ -82,6 +82,9 @@ class Examiner:
         kind = view.kind if view.kind in KINDS else None
         try:
             raw = read_bytes(view.source)
+            info = _info(raw)
+            # A map that says what it is needs no --cond.
+            kind = kind or (info.kind if info is not None and info.kind in KINDS else None)
             map = decode_map(raw, str(view.source), kind)
         except InputError as error:
             result.findings.append(_unreadable(error, view.source, view.where, (), kind))
@@ -89,7 +92,7 @@ class Examiner:
         if view.source == item.target or (photo is not None and digest(raw) == digest(data)):
             found("same-file", "is the image itself, not a map of it; leave the pair out, or detect its map")
             return
-        fault = map_fault(map, kind, _info(raw), facts_of(raw[:4096]))
+        fault = map_fault(map, kind, info, facts_of(raw[:4096]))
         if fault is not None:
             found(*fault)
         elif kind == "depth":
@@ -144,8 +147,8 @@ def _exif_text(photo: Photo, sizes: str) -> str:
 def _unreadable(error: InputError, path: Image, where: str, also: tuple[str, ...], kind: str | None) -> Finding:
     """The finding for a file that is missing or cannot be decoded."""
     name = str(path)
-    if isinstance(path, Path) and not path.exists():
-        other = other_case(name)
+    if error.what == "no such file":
+        other = other_case(name) if isinstance(path, Path) else None
         hint = f" (there is {other}, in another case)" if other is not None else ""
         return Finding("missing", where, f"is missing{hint}; bring it back, or leave the pair out", name, kind, also)
     return Finding("broken", where, f"{error.what}; replace it, or leave the pair out", name, kind, also)

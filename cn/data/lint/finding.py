@@ -36,7 +36,7 @@ class Finding:
         return (self.where, *self.also)
 
     def __str__(self) -> str:
-        place = f"{self.where}: {tidy(self.path)}" if self.path else self.where
+        place = f"{self.where}: {tidy(self.path)}" if self.path not in ("", self.where) else self.where
         more = f" (and {len(self.also)} more lines)" if len(self.also) > 1 else ""
         more = " (and 1 more line)" if len(self.also) == 1 else more
         return f"{place}: [{self.rule}] {self.text}{more}"

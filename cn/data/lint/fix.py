@@ -13,8 +13,7 @@ from cn.data.lint.contents import Contents
 from cn.data.lint.finding import Finding
 from cn.data.lint.repair import repair_of, repaired
 from cn.data.lint.undo import UndoLog, exclusive
-from cn.data.records import records_file
-from cn.errors import InputError
+from cn.errors import InputError, UsageError
 from cn.json_text import parse_json
 
 
@@ -47,11 +46,12 @@ def fix(contents: Contents, findings: Iterable[Finding], *, dry_run: bool = Fals
     Maps are replaced one by one, each at once, and new ones get new names; then the lines are, all of a file at once:
     killed at any moment, the dataset is a whole one. Raises InputError or OutputError where it cannot be written.
     """
-    result, lines, log = Fixed(), LineChanges(), UndoLog(contents.root)
+    result, lines, log = Fixed(), LineChanges(), UndoLog(Path(contents.root))
+    check_fixable(contents)
     if dry_run:
         result.findings = [finding for finding in findings if repair_of(finding) is not None]
         return result
-    with exclusive(contents.root):
+    with exclusive(Path(contents.root)):
         done: dict[str, bool] = {}
         for finding in findings:
             if _fix(finding, contents, lines, log, result, done):
@@ -59,9 +59,15 @@ def fix(contents: Contents, findings: Iterable[Finding], *, dry_run: bool = Fals
         if lines.dropped and len(lines.dropped) >= contents.pairs:
             raise InputError("every line would be left out; nothing was changed in its lines", path=contents.root)
         for subset in contents.subsets:
-            _rewrite(records_file(subset.path), lines, log)
+            _rewrite(subset.file, lines, log)
     result.undo = log.folder
     return result
+
+
+def check_fixable(contents: Contents) -> None:
+    """UsageError for a dataset whose layout `fix` does not write."""
+    if not contents.subsets:
+        raise UsageError(f"{contents.root}: --fix repairs datasets with prompt.json; make one with cn dataset unpack")
 
 
 def _fix(
@@ -96,7 +102,7 @@ def _fix_map(finding: Finding, contents: Contents, lines: LineChanges, log: Undo
     if target != path:
         lines.sources.update(dict.fromkeys(_lines_with(contents, path), target.name))
     if target == path or not target.exists():
-        log.write(_below(contents.root, target), data)
+        log.write(_below(Path(contents.root), target), data)
     return True
 
 

@@ -1,20 +1,21 @@
 """`cn dataset lint`: all rules over a dataset, in worker processes, with results in a fixed order."""
 
-from collections import Counter, defaultdict
+import os
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import islice
 from statistics import median
 
 from cn.data.lint import rules
 from cn.data.lint.captions import TokenCounter
-from cn.data.lint.contents import Contents, Item, read_contents
+from cn.data.lint.contents import Contents, Item, read_contents, stated_resolution
 from cn.data.lint.depth_checks import Directions
 from cn.data.lint.examine import Examined, Examiner
 from cn.data.lint.finding import Finding, tidy
-from cn.data.lint.fingerprint import Fingerprint
 from cn.data.lint.near import NearIndex
+from cn.data.near_duplicates import Fingerprint
 from cn.data.prefetch import map_ordered
 from cn.errors import UsageError
 
@@ -36,7 +37,7 @@ class LintSettings:
     kind: str | None = None
     """The kind of maps that do not state it; of a dataset of several kinds, the only one to check."""
     rules: frozenset[str] = frozenset(rules.RULES)
-    against: Path | None = None
+    against: str | None = None
     """Another dataset, of which no image may be in this one."""
     min_side: int | None = None
     """The short side of images; default: half of the set's own, at most 256."""
@@ -63,9 +64,15 @@ class Lint:
     """The lines that findings are about, without those about a whole set."""
     sides: list[int] = field(default_factory=list)
     """The short sides of the images that could be read."""
+    images: int = 0
+    """The number of images that were examined."""
+    _unstated: bool = False
+    """Whether a map is of a kind that is not known."""
 
     @classmethod
-    def open(cls, path: Path, settings: LintSettings, count_tokens: TokenCounter | None = None) -> "Lint":
+    def open(
+        cls, path: str | os.PathLike[str], settings: LintSettings, count_tokens: TokenCounter | None = None
+    ) -> "Lint":
         """Read the lines of a dataset. Raises InputError where there is none.
 
         `count_tokens` counts the tokens of a caption; without it their number is not checked.
@@ -76,10 +83,17 @@ class Lint:
     def notes(self) -> list[str]:
         """What a person should know besides the faults, after `findings`."""
         found = []
-        for subset in self.contents.subsets:
-            if subset.kind is None:
-                text = "does not say which kind of maps it has, so that they are checked as any map; give --cond KIND"
-                found.append(f"{subset.path}: {text}")
+        unstated = [str(subset.file) for subset in self.contents.subsets if subset.kind is None]
+        if self.contents.source is not None and self._unstated:
+            unstated.append(self.contents.root)
+        for name in unstated:
+            text = "does not say which kind of maps it has, so that they are checked as any map; give --cond KIND"
+            found.append(f"{name}: {text}")
+        source = self.contents.source
+        if source is not None:
+            found += [*source.warnings, *([f"{self.contents.root}: {source.left_out}"] if source.left_out else [])]
+            if self.contents.without_map and len(self.contents.without_map) == self.images:
+                found.append(f"{self.contents.root}: {source.about}, without condition maps: only images are checked")
         if self.sides and median(self.sides) < MAX_MIN_SIDE:
             text = f"half of its images have a short side below {round(median(self.sides)) + 1} pixels"
             found.append(f"{self.contents.root}: {text}; Stable Diffusion is trained at 512")
@@ -90,125 +104,155 @@ class Lint:
 
         `advance` is called with numbers of images that were examined. Raises PartialError when a worker dies.
         """
-        groups = {str(self.contents.root), *(str(subset.path) for subset in self.contents.subsets)}
         for finding in self._all(advance):
             if finding.rule in self.settings.rules:
                 self.counts[finding.rule] += 1
-                if finding.where not in groups:
+                if finding.where not in self.contents.groups:
                     self.accused.update(finding.lines)
                 yield finding
 
     def _all(self, advance: Advance) -> Iterator[Finding]:
-        yield from self.contents.findings
-        other = self._other()
+        contents = self.contents
+        if contents.source is None:
+            yield from contents.checks.findings(contents.root)
         examiner = Examiner(register=bool(self.settings.rules & _REGISTRATION))
-        duplicates, small = _Duplicates(self.contents, other), list[tuple[Item, tuple[int, int]]]()
+        duplicates, small = _Duplicates(self._other()), list[tuple[_Named, tuple[int, int]]]()
         depths, directions = dict[str, list[tuple[str, str]]](), dict[str, Directions]()
-        for item, examined in self._examined(self.contents.items, examiner):
+        for item, examined in self._examined(contents, examiner):
             advance(1)
+            self.images += 1
+            self._unstated |= any(view.kind is None for view in item.views)
+            named = _Named.of(item)
             yield from examined.findings
-            yield from duplicates.check(item, examined)
+            yield from duplicates.check(named, item.groups, examined.fingerprint)
             for view, grid in examined.depth:
                 depths.setdefault(view.subset, []).append((view.where, str(view.source)))
                 directions.setdefault(view.subset, Directions()).add(grid)
             if examined.size is not None:
                 self.sides.append(min(examined.size))
                 if min(examined.size) < max(MAX_MIN_SIDE, self.settings.min_side or 0):
-                    small.append((item, examined.size))
+                    small.append((named, examined.size))
+        if contents.source is not None:
+            yield from contents.checks.findings(contents.root)
+            yield from self._without_map()
         yield from self._too_small(small)
         for folder, maps in depths.items():
-            yield from _depth_findings(directions[folder], maps, folder)
+            yield from _depth_findings(directions[folder], maps, folder or contents.root)
         yield from self._caption_findings()
 
-    def _examined(self, items: list[Item], examiner: Examiner) -> Iterator[tuple[Item, Examined]]:
-        places = range(0, len(items), _CHUNK)
-        chunks = (items[place : place + _CHUNK] for place in places)
-        with closing(map_ordered(examiner, chunks, min(self.settings.workers, len(places)))) as results:
-            for place, found in zip(places, results, strict=True):
-                yield from zip(items[place : place + _CHUNK], found, strict=True)
+    def _examined(self, contents: Contents, examiner: Examiner) -> Iterator[tuple[Item, Examined]]:
+        """Images in order, with what was found; only those that workers have are in memory."""
+        waiting = deque[list[Item]]()
+
+        def chunks() -> Iterator[list[Item]]:
+            items = contents.stream()
+            while chunk := list(islice(items, _CHUNK)):
+                waiting.append(chunk)
+                yield chunk
+
+        workers = self.settings.workers
+        if contents.count is not None:
+            workers = min(workers, -(-contents.count // _CHUNK))
+        with closing(map_ordered(examiner, chunks(), workers)) as results:
+            for found in results:
+                yield from zip(waiting.popleft(), found, strict=True)
 
     def _other(self) -> "_Other | None":
         if self.settings.against is None:
             return None
-        contents = read_contents(self.settings.against)
-        index = NearIndex()
-        for number, (_, examined) in enumerate(self._examined(contents.items, Examiner(images_only=True))):
-            if examined.fingerprint is not None:
-                index.add(number, examined.fingerprint, distinct=index.near(examined.fingerprint) is None)
-        return _Other(contents, index)
+        index, names = NearIndex(), list[_Named]()
+        for item, examined in self._examined(read_contents(self.settings.against), Examiner(images_only=True)):
+            names.append(_Named.of(item))
+            if (mark := examined.fingerprint) is not None:
+                index.add(len(names) - 1, mark, distinct=index.near(mark) is None)
+        return _Other(names, index)
 
-    def _too_small(self, small: list[tuple[Item, tuple[int, int]]]) -> Iterator[Finding]:
+    def _without_map(self) -> Iterator[Finding]:
+        bare = self.contents.without_map
+        if len(bare) < self.images:
+            for where in bare:
+                yield Finding("missing", where, "has no condition map, which others have; make one, or leave it out")
+
+    def _too_small(self, small: "list[tuple[_Named, tuple[int, int]]]") -> Iterator[Finding]:
         limit = self.settings.min_side
         if limit is None and self.sides:
-            usual = self.contents.resolution or median(self.sides)
+            usual = stated_resolution(self.contents.root) or median(self.sides)
             limit = min(MAX_MIN_SIDE, int(usual) // 2)
-        for item, (width, height) in small:
+        for named, (width, height) in small:
             if limit is not None and min(width, height) < limit:
                 text = f"is {width}×{height}, with a short side below {limit} pixels; leave the pair out, or --min-size"
-                yield _about_image("too-small", item, text)
+                yield named.finding("too-small", text)
 
     def _caption_findings(self) -> Iterator[Finding]:
-        for where, also, text in self.contents.captions.repeated():
+        for where, also, text in self.contents.checks.captions.repeated():
             yield Finding("repeated-caption", where, text, also=also)
-        template = self.contents.captions.template()
+        template = self.contents.checks.captions.template()
         if template is not None:
-            yield Finding("template-caption", str(self.contents.root), template)
+            yield Finding("template-caption", self.contents.root, template)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The name of an image, and the lines that name it: what is kept of it to the end."""
+
+    path: str
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, item: Item) -> "_Named":
+        return cls(str(item.target), tuple(item.lines))
+
+    def finding(self, rule: str, text: str) -> Finding:
+        return Finding(rule, self.lines[0], text, self.path, also=self.lines[1:])
+
+    def __str__(self) -> str:
+        return tidy(self.path) if self.lines[0] == self.path else f"{tidy(self.path)} ({self.lines[0]})"
 
 
 @dataclass
 class _Other:
-    """The dataset of `--against`."""
+    """The images of the dataset of `--against`."""
 
-    contents: Contents
+    names: list[_Named]
     index: NearIndex
 
 
 class _Duplicates:
     """Images that come twice, in a dataset or in the other one."""
 
-    def __init__(self, contents: Contents, other: _Other | None):
-        self._items, self._other = contents.items, other
+    def __init__(self, other: _Other | None):
+        self._other = other
+        self._names: list[_Named] = []
         self._indices: defaultdict[str, NearIndex] = defaultdict(NearIndex)
-        self._count = 0
 
-    def check(self, item: Item, examined: Examined) -> Iterator[Finding]:
-        """The findings about an image; called once for each, in order."""
-        number, self._count = self._count, self._count + 1
-        mark = examined.fingerprint
+    def check(self, named: _Named, groups: list[str], mark: Fingerprint | None) -> Iterator[Finding]:
+        """The findings about an image of these subsets; called once for each, in order."""
+        self._names.append(named)
         if mark is None:
             return
         if self._other is not None:
-            place = self._other.index.same(mark)
-            how = "is the same image as" if place is not None else "is nearly the same image as"
-            place = place if place is not None else self._other.index.near(mark)
+            same = self._other.index.same(mark)
+            place = same if same is not None else self._other.index.near(mark)
             if place is not None:
-                text = f"{how} {_name(self._other.contents.items[place])} of the other dataset; leave it out of one"
-                yield _about_image("leak", item, text)
-        found = self._twice(number, item, mark)
+                how = "is the same image as" if same is not None else "is nearly the same image as"
+                text = f"{how} {self._other.names[place]} of the other dataset; leave it out of one"
+                yield named.finding("leak", text)
+        found = self._twice(named, groups, mark)
         if found is not None:
             yield found
 
-    def _twice(self, number: int, item: Item, mark: Fingerprint) -> Finding | None:
+    def _twice(self, named: _Named, groups: list[str], mark: Fingerprint) -> Finding | None:
         """An image that its kind has already; each kind may have its own copies of the images."""
-        for group in dict.fromkeys(view.subset for view in item.views):
+        for group in groups:
             index = self._indices[group]
             same = index.same(mark)
             near = index.near(mark) if same is None else None
             if same is None:
-                index.add(number, mark, distinct=near is None)
+                index.add(len(self._names) - 1, mark, distinct=near is None)
             for other, rule, how in ((same, "duplicate", "the same"), (near, "near-duplicate", "nearly the same")):
                 if other is not None:
-                    return _about_image(rule, item, f"is {how} image as {_name(self._items[other])}; keep one of them")
+                    return named.finding(rule, f"is {how} image as {self._names[other]}; keep one of them")
         return None
-
-
-def _name(item: Item) -> str:
-    return f"{tidy(item.target)} ({item.views[0].where})"
-
-
-def _about_image(rule: str, item: Item, text: str) -> Finding:
-    first, *further = [view.where for view in item.views]
-    return Finding(rule, first, text, str(item.target), also=tuple(further))
 
 
 def _depth_findings(directions: Directions, maps: list[tuple[str, str]], where: str) -> Iterator[Finding]:

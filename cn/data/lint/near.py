@@ -5,14 +5,8 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from cn.data.lint.fingerprint import Fingerprint
+from cn.data.near_duplicates import MAX_BITS, MAX_COLOR, Fingerprint, bands
 
-MAX_BITS = 26
-"""Bits of 256 that differ in the hashes of near-duplicates: resizing and JPEG change up to 20, other images 90."""
-MAX_COLOR = 12.0
-"""Levels by which their mean colors differ, on the average."""
-_BANDS = 16
-"""A pair shares a band of 16 bits for certain if its hashes differ in fewer than 16 bits, and nearly so up to 26."""
 _MAX_BUCKET = 64
 """Images of a bucket that are compared: in a large one they share what says little, such as an empty sky."""
 
@@ -26,7 +20,7 @@ class NearIndex:
 
     def __init__(self) -> None:
         self._digests: dict[bytes, int] = {}
-        self._buckets: defaultdict[bytes, list[int]] = defaultdict(list)
+        self._buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         self._hashes: list[bytes] = []
         self._colors: list[bytes] = []
         self._names: list[int] = []
@@ -63,16 +57,9 @@ class NearIndex:
                 bucket.append(place)
 
 
-def _bands(hash: bytes) -> list[bytes]:
-    """16 bands of 16 bits: each has bits of all frequencies, so that all are about equally telling.
-
-    Bits of one column lie in one band, and the band's number makes it a key of its own.
-    """
-    bits = np.unpackbits(np.frombuffer(hash, np.uint8)).reshape(16, _BANDS)
-    rows = np.arange(16)
-    # Diagonals: the first rows and columns, the lowest frequencies, are alike in many images.
-    mixed = bits[rows[:, None], (np.arange(_BANDS)[None] + rows[:, None]) % _BANDS]
-    return [bytes([band]) + np.packbits(mixed[:, band]).tobytes() for band in range(_BANDS)]
+def _bands(hash: bytes) -> list[tuple[int, int]]:
+    """The bands of a hash, with their numbers: near-duplicates share one."""
+    return list(enumerate(bands(np.frombuffer(hash, np.uint8)[None])[0].tolist()))
 
 
 def _stack(rows: list[bytes], places: list[int]) -> NDArray[np.uint8]:
