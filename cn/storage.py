@@ -220,6 +220,15 @@ def _type(url: StrPath) -> str | None:
         return None
 
 
+def size(path: StrPath) -> int:
+    """The bytes of a file or an object. Raises UnreadableError where there is none."""
+    with _reading(path):
+        if not is_url(path):
+            return os.stat(path).st_size
+        system, name = remote.system_of(os.fspath(path))
+        return int(system.size(name) or 0)
+
+
 def remove(path: StrPath) -> None:
     """Remove a file or an object, if it is there. Raises OutputError."""
     with _writing(path), contextlib.suppress(FileNotFoundError):

@@ -2,15 +2,16 @@
 
 import typer
 
-from cn.commands.dataset import build, merge, pack, scenes, show, stats, subset
+from cn.commands.dataset import build, lint, merge, pack, scenes, show, stats, subset
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(build.build)
 app.command()(merge.merge)
 app.command()(scenes.synth)
+app.command()(lint.lint)
 app.command()(show.show)
-app.command()(pack.pack)
-app.command()(pack.unpack)
+app.command()(stats.stats)
 app.command()(subset.subset)
 app.command()(subset.split)
-app.command()(stats.stats)
+app.command()(pack.pack)
+app.command()(pack.unpack)
