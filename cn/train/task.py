@@ -11,7 +11,7 @@ from cn import conditions
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import Findings, FolderDataset, stated_kind
-from cn.data.records import Pair, read_records
+from cn.data.pairs import Pairs, open_pairs
 from cn.data.scenes import SceneDataset
 from cn.data.seeds import check_training_seed
 from cn.devices import choose_device
@@ -77,7 +77,7 @@ def begin(
     device: torch.device,
     *,
     overwrite: bool = False,
-    pairs: tuple[Pair, ...] | None = None,
+    pairs: Pairs | None = None,
 ) -> Task:
     """Set up a new run; `pairs` are the records of its dataset, if they were read already. Nothing is written yet.
 
@@ -96,7 +96,7 @@ def begin(
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
     if pairs is None and given.get("data"):
-        pairs = read_records(Path(given["data"]))
+        pairs = open_pairs(given["data"], given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
     if init is not None:
         encoder = init.model.condition_encoder_kind
@@ -127,7 +127,7 @@ def reopen(
     device: torch.device,
     *,
     reconnect: bool = False,
-    pairs: tuple[Pair, ...] | None = None,
+    pairs: Pairs | None = None,
 ) -> Task:
     """Set up a run from its folder, to continue exactly from its last saved state.
 
@@ -152,7 +152,7 @@ def reopen(
     return Task(run, config, assemble(base, control, config), source, findings, state)
 
 
-def open_source(config: TrainConfig, pairs: tuple[Pair, ...] | None = None) -> tuple[Source, Findings]:
+def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source, Findings]:
     """The run's data, and what is wrong with it.
 
     Raises InputError where most of the data is broken, UsageError for another kind of map and for a reserved seed.
@@ -162,13 +162,12 @@ def open_source(config: TrainConfig, pairs: tuple[Pair, ...] | None = None) -> t
         seed = check_training_seed(config.seed)
         scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
         return scenes, Findings()
-    path = Path(config.data)
-    dataset = FolderDataset(pairs if pairs is not None else read_records(path), config.size, config.cond)
+    dataset = FolderDataset(pairs or open_pairs(config.data, config.cond), config.size, config.cond)
     check_kind(config.cond, config.data, dataset.pairs)
-    return dataset, dataset.check(path)
+    return dataset, dataset.check(config.data)
 
 
-def _kind(cond: str | None, pairs: tuple[Pair, ...] | None, init: Control | None) -> str:
+def _kind(cond: str | None, pairs: Pairs | None, init: Control | None) -> str:
     """The condition's kind: as given, as the maps of the dataset state it, or that of the control to start from."""
     name = cond or (stated_kind(pairs) if pairs is not None else None) or (init.kind if init is not None else None)
     if name is None:
