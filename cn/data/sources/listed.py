@@ -1,12 +1,37 @@
 """A part that is a list of files: its samples are known, and only their images are to be read."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 from cn.data.blobs import Blob, File
 from cn.data.sources.sample import Part, Sample
+
+
+class Entries(Sequence[Sample]):
+    """Samples that are made when they are asked for, so that millions of them take little memory."""
+
+    @abstractmethod
+    def between(self, start: int, stop: int) -> Iterator[Sample]:
+        """The samples from number `start` up to, without, number `stop`; both are within the length."""
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        if isinstance(index, slice):
+            numbers = range(len(self))[index]
+            if numbers.step == 1:
+                return tuple(self.between(numbers.start, max(numbers.start, numbers.stop)))
+            return tuple(self[number] for number in numbers)
+        number = range(len(self))[index]
+        return next(self.between(number, number + 1))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.between(0, len(self))
 
 
 @dataclass(frozen=True)
@@ -22,7 +47,10 @@ class ListedPart(Part):
         return len(self.entries)
 
     def samples(self, start: int = 0, stop: int | None = None) -> Iterator[Sample]:
-        return islice(iter(self.entries), start, stop)
+        if not isinstance(self.entries, Entries):
+            return islice(iter(self.entries), start, stop)
+        end = len(self.entries) if stop is None else min(stop, len(self.entries))
+        return self.entries.between(min(start, end), end)
 
     def record(self, start: int, stop: int | None) -> dict[str, Any]:
         entries = [_record(sample) for sample in self.samples(start, stop)]
@@ -51,20 +79,32 @@ def _record(sample: Sample) -> dict[str, Any]:
     )
 
 
-def _path(blob: Blob | None) -> str | None:
-    if blob is not None and not isinstance(blob, File):
+def _path(blob: Blob | None) -> str | list[str] | None:
+    """The path of a file; as a list, its bytes in Latin-1, where the name is not UTF-8 and no JSON could hold it."""
+    if blob is None:
+        return None
+    if not isinstance(blob, File):
         raise TypeError(f"{type(blob).__name__} in a list of files")
-    return None if blob is None else blob.path
+    try:
+        blob.path.encode()
+    except UnicodeEncodeError:
+        return [blob.path.encode("utf-8", "surrogateescape").decode("latin-1")]
+    return blob.path
+
+
+def _file(path: str | list[str] | None) -> File | None:
+    if isinstance(path, list):
+        path = path[0].encode("latin-1").decode("utf-8", "surrogateescape")
+    return None if path is None else File(path)
 
 
 def _sample(record: Mapping[str, Any]) -> Sample:
-    image, caption = record.get("image"), record.get("caption_file")
     return Sample(
         record["name"],
-        None if image is None else File(image),
+        _file(record.get("image")),
         record.get("caption"),
-        None if caption is None else File(caption),
-        {kind: File(path) for kind, path in record.get("maps", {}).items()},
+        _file(record.get("caption_file")),
+        {kind: file for kind, path in record.get("maps", {}).items() if (file := _file(path))},
         record.get("extra", {}),
         record.get("where", ""),
         record.get("problem"),

@@ -1,0 +1,71 @@
+"""`open_source`: what SRC is, whatever people have."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from cn.data.sources import folder, pairs, standard_input
+from cn.data.sources.columns import check_columns
+from cn.data.sources.listing import Listing, list_source
+from cn.data.sources.request import Found, Request
+from cn.data.sources.sample import Source
+from cn.detect.run.left_out import LeftOut, nothing
+from cn.errors import InputError, UsageError
+
+_Recognizer = Callable[[Listing, Request], Found | None]
+
+RECOGNIZERS: Mapping[str, _Recognizer] = {
+    "prompt.json": pairs.recognize,
+    "folder": folder.recognize,
+}
+"""By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""
+
+LAYOUTS = (*RECOGNIZERS,)
+"""What `--layout` can be."""
+
+
+def open_source(
+    src: str,
+    *,
+    results: Sequence[str] = (),
+    recursive: bool = True,
+    columns: Mapping[str, str] | None = None,
+    images: str | None = None,
+    layout: str | None = None,
+    conditions: str | None = None,
+    fps: float | None = None,
+    frames: str | None = None,
+    stdin_paths: Sequence[str | bytes] | None = None,
+) -> Source:
+    """The samples of SRC: a folder, a file, a pattern (`*`, `{000..012}`), a URL, or "-" with `stdin_paths`.
+
+    `results`: folders that are left out. `columns`: names of columns by what they hold ("image", "caption",
+    "condition", or a kind). `images`: the folder that paths in lists are relative to. `layout`: one of `LAYOUTS`, where
+    it shall not be recognized. `conditions`: a folder of condition maps with the names of the images. `fps` and
+    `frames`: of videos, as for `cn detect`. Nothing is read but what says which samples there are. Raises InputError
+    where there is nothing to read, UsageError for options that do not fit.
+    """
+    request = Request(src, results, recursive, columns or {}, images, layout, conditions, fps, frames)
+    check_columns(request.columns)
+    if layout is not None and layout not in LAYOUTS:
+        raise UsageError(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}")
+    if src == "-":
+        if stdin_paths is None:
+            raise UsageError("SRC is '-', but nothing is piped in")
+        return _source(standard_input.recognize(stdin_paths, request), LeftOut())
+    listing = list_source(request)
+    found = _recognized(listing, request)
+    listing.leave_out(key for key in listing.keys if key not in found.used)
+    return _source(found, listing.left_out)
+
+
+def _recognized(listing: Listing, request: Request) -> Found:
+    for name, recognize in RECOGNIZERS.items():
+        if request.layout in (None, name) and (found := recognize(listing, request)) is not None:
+            return found
+    listing.leave_out(listing.keys)
+    if request.layout is not None:
+        raise InputError(f"is not of the layout {request.layout}", path=request.src)
+    raise InputError(nothing("no images in it", listing.left_out), path=request.src)
+
+
+def _source(found: Found, left_out: LeftOut) -> Source:
+    return Source(found.layout, found.about, found.parts, left_out, tuple(found.warnings))
