@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from cn import conditions, storage
 from cn.data.blobs import File
@@ -23,6 +23,9 @@ from cn.data.sources.sample import UNSTATED, Sample
 from cn.errors import InputError, UsageError
 from cn.json_text import parse_json
 
+CACHE = "cache"
+"""The folder in a dataset that `cn dataset cache` writes."""
+READ = "a dataset is a folder with prompt.json, WebDataset shards, an imagefolder, or parquet"
 DESCRIPTION = "dataset.json"
 """What a dataset that `cn dataset build` wrote says of itself."""
 
@@ -84,6 +87,20 @@ def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
     return _of_source(os.fspath(path), wanted)
 
 
+def dataset_folder(path: storage.StrPath, kind: str | None = None) -> str:
+    """The folder of a dataset (`Pairs.root`), without reading it."""
+    if storage.is_url(path) or not os.path.isdir(path):
+        return os.path.dirname(path)
+    return str(_set_folder(Path(path)))
+
+
+def _set_folder(folder: Path) -> Path:
+    """The folder of a whole dataset, given that of one of its kinds."""
+    above = _description(folder.parent).get("kinds")
+    name = folder.resolve().name
+    return folder.parent if isinstance(above, list) and name in above and (folder / RECORDS).is_file() else folder
+
+
 def _holds_records(path: Path) -> bool:
     """Whether a dataset is in the format of `prompt.json`, rather than a list in a file of another format."""
     if path.is_dir():
@@ -127,14 +144,19 @@ def _of_records(path: Path, kind: str | None, named: storage.StrPath, root: Path
     if not len(rows):
         raise InputError("no pairs in it", path=file)
     known = kind if root is not None else _described(file.parent)
-    return _assembled([rows], known, None, named, root or file.parent, tally.messages())
+    return _assembled([rows], known, None, named, root or _set_folder(file.parent), tally.messages())
 
 
 def _of_source(path: str, wanted: str | None) -> Pairs:
     from cn.data.pair_index import rows_of
     from cn.data.sources.open import open_source
 
-    source = open_source(path)
+    try:
+        source = open_source(path, results=[storage.join(path, CACHE)])
+    except InputError as error:
+        if error.path != path:
+            raise
+        raise InputError(f"{error.what}; {READ}", path=path) from error
     home = path.rstrip("/") if storage.is_folder(path) else os.path.dirname(path)
     parts = [rows_of(part, home) for part in source.parts]
     found = {kind for part in parts for kinds in part.kinds for kind in kinds}
@@ -228,8 +250,14 @@ def _pair(row: Row, kind: str | None) -> Pair:
 
 def _described(folder: Path) -> str | None:
     """The kind of the maps of a dataset, where its `dataset.json` states exactly one."""
-    try:
-        kinds = parse_json((folder / DESCRIPTION).read_bytes())["kinds"]
-    except (OSError, InputError, KeyError, TypeError):
-        return None
+    kinds = _description(folder).get("kinds")
     return kinds[0] if isinstance(kinds, list) and len(kinds) == 1 and kinds[0] in conditions.KINDS else None
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What a dataset says of itself; {} where it says nothing."""
+    try:
+        record = parse_json((folder / DESCRIPTION).read_bytes())
+    except (OSError, InputError):
+        return {}
+    return record if isinstance(record, dict) else {}

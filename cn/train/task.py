@@ -1,7 +1,7 @@
 """A training run that is ready to go: a new one, or one that is resumed from its folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,11 @@ from cn.data.scenes import SceneDataset
 from cn.data.seeds import check_training_seed
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
+from cn.model.base import Base
 from cn.model.config import Prediction
+from cn.train.cache.find import Found, find_cache
+from cn.train.cache.reader import LatentCache
+from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
@@ -38,6 +42,8 @@ class Task:
     state: State | None = None
     overwrite: bool = False
     """Whether a new run replaces what is in its folder."""
+    cache: LatentCache | None = None
+    """The latents of the dataset, where they were encoded before."""
 
     @property
     def step(self) -> int:
@@ -117,8 +123,9 @@ def begin(
         **given,
     )
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
-    source, findings = open_source(config, pairs)
-    return Task(run, config, assemble(base, control.to(device), config), source, findings, overwrite=overwrite)
+    source, findings, cache = open_data(config, base, pairs)
+    networks = assemble(base, control.to(device), config)
+    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache)
 
 
 def reopen(
@@ -148,8 +155,26 @@ def reopen(
             f"not the base that {run} was started with; restore that file, or start a new run", path=config.base
         )
     control = continued_control(open_control(state.control, device), base, config)
+    source, findings, cache = open_data(config, base, pairs)
+    return Task(run, config, assemble(base, control, config), source, findings, state, cache=cache)
+
+
+def open_data(
+    config: TrainConfig, base: Base, pairs: Pairs | None = None
+) -> tuple[Source, Findings, LatentCache | None]:
+    """The run's data, what is wrong with it, and the cache of its latents; then the base needs no encoder any more.
+
+    Raises what `open_source` raises.
+    """
     source, findings = open_source(config, pairs)
-    return Task(run, config, assemble(base, control, config), source, findings, state)
+    if not isinstance(source, FolderDataset):
+        return source, findings, None
+    cut = cut_captions(findings.prompts, base.config.text)
+    found = find_cache(source.pairs, config) if config.cache else Found()
+    if found.cache is not None and config.unlock == "none":
+        # Unlocked, the base is saved, and all of it.
+        base.vae.encoder.to("meta")
+    return source, replace(findings, warnings=(*findings.warnings, *cut, *found.warnings)), found.cache
 
 
 def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source, Findings]:
