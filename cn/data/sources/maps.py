@@ -58,7 +58,7 @@ def kind_of(name: str) -> str:
 def map_folders(listing: Listing, images: Sequence[str], request: Request) -> tuple[Sequence[str], MapFolders | None]:
     """The images that are no maps, and the maps: of the folder that `request` names, or of those called so."""
     if request.conditions is not None:
-        return _named(listing, images, request, request.conditions)
+        return _beside(listing, images, request, request.conditions)
     candidates: dict[str, MapFolder] = {}
     for key in images:
         if place := _place(key):
@@ -76,15 +76,23 @@ def map_folders(listing: Listing, images: Sequence[str], request: Request) -> tu
     return rest, _described(rest, chosen, {key for folder in chosen for key in folder.maps.values()})
 
 
-def _named(
-    listing: Listing, images: Sequence[str], request: Request, path: str
-) -> tuple[Sequence[str], MapFolders | None]:
+def maps_of(request: Request) -> MapFolders | None:
+    """The maps of the folder that `request` names, for images by their paths; None where it names none."""
+    return None if request.conditions is None else MapFolders([_named(request, request.conditions)])
+
+
+def _named(request: Request, path: str) -> MapFolder:
     found = list_source(replace(request, src=path, conditions=None, recursive=True))
-    maps = found.with_suffix(SUFFIXES)
+    maps = {posixpath.splitext(key)[0]: key for key in found.with_suffix(SUFFIXES)}
     if not maps:
         raise InputError("no images in this folder of condition maps", path=path)
-    folder = MapFolder(found.root, kind_of(os.path.basename(path.rstrip("/"))), path)
-    folder.maps = {posixpath.splitext(key)[0]: key for key in maps}
+    return MapFolder(found.root, kind_of(os.path.basename(path.rstrip("/"))), path, maps)
+
+
+def _beside(
+    listing: Listing, images: Sequence[str], request: Request, path: str
+) -> tuple[Sequence[str], MapFolders | None]:
+    folder = _named(request, path)
     inside: set[str] = set()
     if not storage.is_url(path) and not storage.is_url(listing.root or "."):
         below = os.path.relpath(os.path.realpath(path), os.path.realpath(listing.root or ".")).replace(os.sep, "/")

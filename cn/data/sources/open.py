@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cn.data.sources import folder, pairs, standard_input
+from cn.data.sources import folder, lists, pairs, parquet, standard_input, webdataset
 from cn.data.sources.columns import check_columns
 from cn.data.sources.listing import Listing, list_source
 from cn.data.sources.request import Found, Request
@@ -14,6 +14,10 @@ _Recognizer = Callable[[Listing, Request], Found | None]
 
 RECOGNIZERS: Mapping[str, _Recognizer] = {
     "prompt.json": pairs.recognize,
+    "imagefolder": lists.recognize_metadata,
+    "webdataset": webdataset.recognize,
+    "parquet": parquet.recognize,
+    "list": lists.recognize_list,
     "folder": folder.recognize,
 }
 """By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""

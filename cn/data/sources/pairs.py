@@ -18,12 +18,10 @@ from cn.data.sources.lines import json_rows
 from cn.data.sources.listed import Entries, ListedPart
 from cn.data.sources.listing import Listing
 from cn.data.sources.maps import kind_of
+from cn.data.sources.own import OWN, single_kind
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, RowEntries, Rows, first_text
 from cn.data.sources.sample import Sample
-
-_OWN = ("dataset.json", "stats.json", "build/")
-"""What `cn dataset build` writes besides."""
 
 
 def recognize(listing: Listing, request: Request) -> Found | None:
@@ -39,7 +37,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
         entries: Entries = read[0].entries
     else:
         entries = JoinedEntries(read)
-    used = set(files) | {key for key in listing.keys if key.startswith(_OWN)}
+    used = set(files) | {key for key in listing.keys if key.startswith(OWN)}
     warnings: list[str] = []
     for records in read:
         used |= {listing.key(file) for file in records.entries.survey.files}
@@ -80,7 +78,7 @@ class _Records:
         if not any({"source", "target"} & set(row.values) for row in rows.between(0, min(20, len(rows)))):
             return None
         folder = posixpath.dirname(key)
-        kind = functools.partial(row_kind, default=kind_of(posixpath.basename(folder)))
+        kind = functools.partial(row_kind, default=kind_of(posixpath.basename(folder)) or single_kind(listing))
         reader = Reader(PROMPT_JSON, listing.root, folder, kind)
         return cls(key, folder, rows, RowEntries(rows, reader, key))
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cn.data.sources.listed import ListedPart
+from cn.data.sources.parquet import TablePart
 from cn.data.sources.sample import Part
+from cn.data.sources.shards import ShardPart
 from cn.errors import InputError
 
-_TYPES = {part.type: part for part in (ListedPart,)}
+_TYPES = {part.type: part for part in (ListedPart, ShardPart, TablePart)}
 
 
 def from_record(record: Mapping[str, Any]) -> Part:

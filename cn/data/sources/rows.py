@@ -55,6 +55,8 @@ class Reader:
     """Of a row: the kind of its maps of a kind that no column states."""
     captions: FoldersCaptions | None = None
     """Where captions are looked for that the rows do not have."""
+    maps: Callable[[str], Mapping[str, Blob]] | None = None
+    """The maps of an image in a folder of their own, by the path of the image."""
 
     def key(self, row: Row) -> str | None:
         """The path of the row's image as the row gives it; None where it gives none."""
@@ -67,7 +69,7 @@ class Reader:
         if row.problem is not None:
             return Sample(name, None, where=row.where, problem=row.problem)
         image, problem = self._blob(row, self.columns.image, name)
-        maps: dict[str, Blob] = {}
+        maps = dict(self.maps(image.path)) if self.maps is not None and isinstance(image, File) else {}
         for kind, column in self.columns.maps.items():
             if row.values.get(column) in (None, ""):
                 continue
@@ -109,10 +111,9 @@ class Reader:
 
 
 def first_text(value: Any) -> str | None:
-    """A caption: a text, or the first of a list of them; None for anything else."""
-    if isinstance(value, list | tuple):
-        value = next((each for each in value if isinstance(each, str) and each.strip()), None)
-    return value if isinstance(value, str) else None
+    """A caption: a text, or the first of a list of them; None for anything else, and for nothing but spaces."""
+    texts = value if isinstance(value, list | tuple) else (value,)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def is_json(value: Any) -> bool:

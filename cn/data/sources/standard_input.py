@@ -8,6 +8,7 @@ from cn.data.sources.captions import FoldersCaptions
 from cn.data.sources.columns import Columns, find_columns
 from cn.data.sources.lines import JsonItems, array_rows, row_names
 from cn.data.sources.listed import ListedPart
+from cn.data.sources.maps import maps_of
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, Row, RowEntries, Rows
 from cn.data.sources.sample import UNSTATED
@@ -46,7 +47,7 @@ def recognize(lines: Sequence[str | bytes], request: Request) -> Found:
 
 def path_list(paths: Sequence[str], request: Request) -> Found:
     """Images by their paths; captions are looked for beside them."""
-    reader = Reader(Columns(_PATH), request.images or "", captions=FoldersCaptions())
+    reader = Reader(Columns(_PATH), request.images or "", captions=FoldersCaptions(), maps=maps_of(request))
     entries = RowEntries(PathRows(paths), reader, STDIN)
     survey = entries.survey
     about = f"a list of {counted(survey.rows, 'path')} on {STDIN}{survey.text()}"
@@ -70,7 +71,7 @@ def _records(texts: Sequence[str], request: Request) -> Found:
             there = first_names(names, 10)
             raise InputError(f"no column with images, only {there}; --column image=NAME says which it is", path=STDIN)
         columns = found
-    reader = Reader(columns, request.images or "", captions=FoldersCaptions())
+    reader = Reader(columns, request.images or "", captions=FoldersCaptions(), maps=maps_of(request))
     entries = RowEntries(rows, reader, STDIN)
     survey = entries.survey
     what = "records of cn detect" if is_detect else "JSON records"
