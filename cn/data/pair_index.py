@@ -5,15 +5,14 @@ Kept in the user's cache (`cn/pairs` in `XDG_CACHE_HOME`), by the path, size and
 
 import contextlib
 import hashlib
-import itertools
 import os
 from pathlib import Path
 
-from cn import storage
-from cn.data.blobs import TarMember
 from cn.data.pair_rows import PartRows
+from cn.data.sources.parquet import TablePart
 from cn.data.sources.sample import Part, Sample
-from cn.errors import OutputError
+from cn.data.sources.shards import ShardPart
+from cn.errors import InputError, OutputError
 from cn.files import make_folder, stamp, user_cache, write_atomic
 
 _VERSION = 1
@@ -22,45 +21,44 @@ MIN_SAMPLES = 100
 
 
 def rows_of(part: Part, home: str) -> PartRows:
-    """The samples of a part, from the index where its tar did not change; `home` is the folder of other files."""
-    known = _tar(part)
-    file = None if known is None else _index_file(known)
-    if known is not None and file is not None:
+    """The samples of a part, from the index where its tar did not change; `home` is the folder of other files.
+
+    A part that is damaged has one sample more, with that problem. Raises InputError for one whose images cannot be read
+    in any order.
+    """
+    tar = _tar(part)
+    file = None if tar is None else _index_file(tar, getattr(part, "kind", ""))
+    if tar is not None and file is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return PartRows.from_bytes(file.read_bytes(), known, None)
-    samples = part.samples()
-    first = list(itertools.islice(samples, 1))
-    tar = _member_of(first[0]) if first else None
+            return PartRows.from_bytes(file.read_bytes(), tar, None)
     rows = PartRows(tar or home)
-    for sample in itertools.chain(first, samples):
-        rows.add(sample)
+    try:
+        for sample in part.samples():
+            rows.add(sample)
+    except InputError as error:
+        rows.add(Sample(part.name, None, problem=str(error)))
     if rows.needs_part:
+        if not isinstance(part, TablePart):
+            raise InputError(
+                "is compressed, or not on this machine, so that its images cannot be read in any order; "
+                "copy it and decompress it, or make a folder of it with: cn dataset unpack",
+                path=getattr(part, "path", part.name),
+            )
         rows.part = part
-    elif tar is not None and len(rows) >= MIN_SAMPLES and rows.is_of_one_file():
-        _keep(tar, rows)
+    elif tar is not None and file is not None and len(rows) >= MIN_SAMPLES and rows.is_of_one_file():
+        # Without a cache that can be written, the tar is read again next time.
+        with contextlib.suppress(OutputError):
+            write_atomic(make_folder(file.parent) / file.name, rows.to_bytes(), durable=False)
     return rows
 
 
 def _tar(part: Part) -> str | None:
     """The tar that a part is, where it is a file of this machine."""
-    path = getattr(part, "path", None)
-    return path if isinstance(path, str) and not storage.is_url(path) and os.path.isfile(path) else None
+    return part.path if isinstance(part, ShardPart) and os.path.isfile(part.path) else None
 
 
-def _member_of(sample: Sample) -> str | None:
-    return sample.image.path if isinstance(sample.image, TarMember) else None
-
-
-def _index_file(tar: str) -> Path | None:
+def _index_file(tar: str, kind: str) -> Path | None:
     """Where the index of a tar is kept, for as long as the tar does not change."""
     state = stamp(tar)
-    name = f"{_VERSION}:{os.path.realpath(tar)}:{state}"
+    name = f"{_VERSION}:{os.path.realpath(tar)}:{kind}:{state}"
     return user_cache() / "pairs" / hashlib.sha256(os.fsencode(name)).hexdigest()[:32] if state else None
-
-
-def _keep(tar: str, rows: PartRows) -> None:
-    file = _index_file(tar)
-    # Without a cache that can be written, the tar is read again next time.
-    if file is not None:
-        with contextlib.suppress(OutputError):
-            write_atomic(make_folder(file.parent) / file.name, rows.to_bytes(), durable=False)

@@ -11,13 +11,16 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cn import storage
 from cn.data.blobs import File, TarMember
-from cn.data.part_images import PartImage
 from cn.data.records import ImageFile
-from cn.data.sources.sample import Part, Sample
+from cn.data.sources.sample import Sample
+from cn.data.table_images import TableImage
+
+if TYPE_CHECKING:
+    from cn.data.sources.parquet import TablePart
 
 PROBLEM, UNCAPTIONED, SAME_FILE = 1, 2, 4
 """Flags of a row: it cannot be used, it has no caption, its image is its own map."""
@@ -40,7 +43,8 @@ class PartRows:
     """The samples of one part; files are named relative to `home`: a folder, or the tar that they are members of."""
 
     home: str
-    part: Part | None = None
+    part: "TablePart | None" = None
+    """The table that the images are in, if they are in one."""
     data: bytearray = field(default_factory=bytearray)
     ends: "array[int]" = field(default_factory=lambda: array("Q"))
     groups: "array[int]" = field(default_factory=lambda: array("H"))
@@ -49,7 +53,7 @@ class PartRows:
     """Which kinds of maps a sample may have; a row's group is a place in this list."""
 
     needs_part: bool = False
-    """Whether some of the images can be had from the part only."""
+    """Whether some of the images are neither files nor members of an uncompressed tar."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -64,7 +68,9 @@ class PartRows:
         # The cells of a table may all have one name.
         in_part = isinstance(image, dict) and "p" in image
         flags |= SAME_FILE * (image is not None and not in_part and image in maps.values())
-        entry = [sample.where or sample.name, image, maps, sample.caption, caption_file, sample.problem]
+        # Of a tar, `where` is only its path.
+        where = sample.name if sample.where in ("", self.home) else sample.where
+        entry = [where, image, maps, sample.caption, caption_file, sample.problem]
         self._append(entry, tuple(maps), flags)
 
     def _append(self, entry: list[Any], kinds: tuple[str, ...], flags: int) -> None:
@@ -103,7 +109,7 @@ class PartRows:
     def _blob(self, code: Any, number: int, kind: str | None) -> ImageFile:
         if isinstance(code, dict) and "p" in code:
             assert self.part is not None
-            return PartImage(self.part, number, kind, code["p"])
+            return TableImage(self.part, number, kind, code["p"])
         if isinstance(code, dict):
             return TarMember(code.get("t", self.home), code["m"], code["o"], code["s"])
         path = code[0] if isinstance(code, list) else storage.join(self.home, code)
@@ -127,7 +133,7 @@ class PartRows:
         return b"\n".join([json.dumps(head).encode(), b"".join(arrays)])
 
     @classmethod
-    def from_bytes(cls, raw: bytes, home: str, part: Part | None) -> "PartRows":
+    def from_bytes(cls, raw: bytes, home: str, part: "TablePart | None") -> "PartRows":
         """The inverse. Raises ValueError or KeyError for anything else."""
         line, _, rest = raw.partition(b"\n")
         head = json.loads(line)

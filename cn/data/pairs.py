@@ -7,6 +7,7 @@ map is of a kind that is not stated.
 
 import bisect
 import os
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ CACHE = "cache"
 READ = "a dataset is a folder with prompt.json, WebDataset shards, an imagefolder, or parquet"
 DESCRIPTION = "dataset.json"
 """What a dataset that `cn dataset build` wrote says of itself."""
+
+_MAGIC = re.compile(r"[*?\[{]")
+"""What makes a path a pattern."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
     if storage.is_url(path):
         return _of_source(os.fspath(path), wanted)
     folder = Path(path)
-    if not folder.exists() or _holds_records(folder):
+    if not (folder.exists() or _MAGIC.search(str(path))) or _holds_records(folder):
         return _of_records(folder, wanted, path)
     if kinds := _kind_folders(folder):
         chosen = _choice(kinds, wanted, path)
@@ -87,11 +91,19 @@ def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
     return _of_source(os.fspath(path), wanted)
 
 
-def dataset_folder(path: storage.StrPath, kind: str | None = None) -> str:
-    """The folder of a dataset (`Pairs.root`), without reading it."""
+def dataset_folder(path: storage.StrPath) -> str:
+    """The folder of a dataset (`Pairs.root`), without reading it. InputError where there is none."""
     if storage.is_url(path) or not os.path.isdir(path):
-        return os.path.dirname(path)
+        folder = _parent(os.fspath(path))
+        if not storage.is_url(path) and not os.path.isdir(folder or "."):
+            raise InputError("no such file or folder", path=path)
+        return folder
     return str(_set_folder(Path(path)))
+
+
+def _parent(path: str) -> str:
+    """The folder of a file, or the one that a pattern begins with."""
+    return os.path.dirname(path if os.path.lexists(path) else _MAGIC.split(path)[0])
 
 
 def _set_folder(folder: Path) -> Path:
@@ -148,8 +160,10 @@ def _of_records(path: Path, kind: str | None, named: storage.StrPath, root: Path
 
 
 def _of_source(path: str, wanted: str | None) -> Pairs:
+    # Not for prompt.json, which most datasets have.
     from cn.data.pair_index import rows_of
     from cn.data.sources.open import open_source
+    from cn.data.table_images import slow_to_read
 
     try:
         source = open_source(path, results=[storage.join(path, CACHE)])
@@ -157,7 +171,7 @@ def _of_source(path: str, wanted: str | None) -> Pairs:
         if error.path != path:
             raise
         raise InputError(f"{error.what}; {READ}", path=path) from error
-    home = path.rstrip("/") if storage.is_folder(path) else os.path.dirname(path)
+    home = path.rstrip("/") if storage.is_folder(path) else _parent(path)
     parts = [rows_of(part, home) for part in source.parts]
     found = {kind for part in parts for kinds in part.kinds for kind in kinds}
     if not found:
@@ -177,6 +191,7 @@ def _of_source(path: str, wanted: str | None) -> Pairs:
     total, count = sum(map(len, parts)), sum(map(len, parts)) if chosen is None else len(chosen)
     what = f"{kind} map" if kind else "condition map"
     notes = [f"{path}: {total - count:,} of {total:,} images have no {what}: left out"] if count < total else []
+    notes += [note for part in parts if part.part is not None and (note := slow_to_read(part.part.path))]
     return _assembled(parts, kind, chosen, path, home, [*source.warnings, *notes, *_notes(parts, chosen, path)])
 
 

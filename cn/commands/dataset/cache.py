@@ -71,7 +71,7 @@ def cache(
     from cn.weights.bundled import BASE_NAME, find
 
     if remove:
-        _remove(path, cond, {"base": base, "size": size, "precision": precision}, json, quiet)
+        _remove(path, {"base": base, "size": size, "precision": precision}, json, quiet)
         return
     pairs = open_pairs(path, cond)
     file = find(base or BASE_NAME, role="base")
@@ -105,7 +105,7 @@ def cache(
     console.emit(record, json)
 
 
-def _remove(path: str, cond: str | None, given: dict[str, Any], json: bool, quiet: bool) -> None:
+def _remove(path: str, given: dict[str, Any], json: bool, quiet: bool) -> None:
     from cn.data.pairs import dataset_folder
     from cn.train.cache.job import base_hash
     from cn.train.cache.key import remove
@@ -115,7 +115,7 @@ def _remove(path: str, cond: str | None, given: dict[str, Any], json: bool, quie
     wanted = {name: value for name, value in given.items() if value is not None}
     if name := wanted.pop("base", None):
         wanted["base_sha256"] = base_hash(find(name, role="base"))
-    removed = remove(dataset_folder(path, cond), wanted)
+    removed = remove(dataset_folder(path), wanted)
     for folder, size in removed:
         console.status(f"{folder}: {bytes_text(size)} removed", quiet=quiet)
         console.emit({"path": str(folder), "bytes": size} if json else folder, json)

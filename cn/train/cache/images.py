@@ -14,8 +14,8 @@ from cn import images, storage
 from cn.data.blobs import TarMember
 from cn.data.folder import fit_square
 from cn.data.pairs import Pairs
-from cn.data.part_images import PartImage
 from cn.data.records import ImageFile
+from cn.data.table_images import TableImage
 from cn.errors import InputError, UsageError
 from cn.images.reader import display_name, read_bytes
 
@@ -62,11 +62,12 @@ def identify(image: ImageFile, root: str) -> Identity:
     """The identity of an image; UsageError for one that is not on this machine."""
     if isinstance(image, TarMember):
         size, time = _stat(image.path)
-        return Identity(f"{_relative(image.path, root)}/{image.name}", image.size if size != MISSING else size, time)
-    if isinstance(image, PartImage):
-        path = getattr(image.part, "path", None)
-        size, time = _stat(path) if isinstance(path, str) else (0, 0)
-        return Identity(f"{image.name}#{image.number}", size, time)
+        name = f"{_relative(image.path, root)}/{image.name}"
+        return Identity(name, MISSING if size == MISSING else image.size, time)
+    if isinstance(image, TableImage):
+        return Identity(
+            f"{_relative(image.part.path, root)}#{image.part.first + image.number}", *_stat(image.part.path)
+        )
     path = str(image)
     if storage.is_url(path):
         raise UsageError(f"{path}: a cache is of images on this machine; copy the dataset first")
