@@ -121,9 +121,7 @@ def test_shards_of_several_kinds(tmp_path, pair_set):
 
 def test_images_without_maps_are_no_dataset(tmp_path, pair_set):
     shutil.copytree(pair_set / "target", tmp_path / "photos")
-    with pytest.raises(
-        InputError, match=r"no image has a condition map; make a dataset of them with: cn dataset build"
-    ):
+    with pytest.raises(InputError, match=r"no image has a condition map; .* cn dataset build"):
         open_pairs(tmp_path / "photos")
 
 

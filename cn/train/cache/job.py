@@ -17,6 +17,8 @@ from cn.train.cache.make import CachePlan, Report, make_cache, plan_cache
 from cn.units import bytes_text
 
 GPU_BATCH = 8
+IMAGES_PER_PROCESS = 12
+"""Starting a process costs about as much as decoding so many."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,7 @@ class CacheJob:
     ) -> Report:
         """Encode what is missing: see `make_cache`. InputError, too, where most images are broken."""
         batch = batch_size or (1 if self.base.device.type == "cpu" else GPU_BATCH)
-        # Starting a process costs about as much as decoding a dozen images.
-        processes = min(workers, self.missing // 12)
+        processes = min(workers, self.missing // IMAGES_PER_PROCESS)
         report = make_cache(self.pairs, self.base, self.plan, batch_size=batch, workers=processes, advance=advance)
         if 2 * len(report.broken) > len(self.plan.images):
             first = report.broken[0]
