@@ -1,5 +1,8 @@
 """The device and the dtype to compute with, from `--device` and `--precision`."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from cn.errors import UsageError
@@ -36,3 +39,15 @@ def sampling_dtype(name: str, device: torch.device) -> torch.dtype:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     return dtype
+
+
+@contextlib.contextmanager
+def without_tf32(wanted: bool = True) -> Iterator[None]:
+    """In the block, fp32 on CUDA is fp32: by default convolutions round to ten bits of mantissa (errors of 1e-3)."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    if wanted:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

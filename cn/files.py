@@ -65,6 +65,12 @@ def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
         raise InputError(f"{bytes_text(free)} free, but {what} takes {bytes_text(needed)}", path=folder)
 
 
+def user_cache() -> Path:
+    """The folder of this user's caches of cn; it may not exist yet."""
+    text = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return Path(text or "~/.cache").expanduser() / "cn"
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Create the folder `path` and its parents if they do not exist; InputError or OutputError when that fails."""
     folder = Path(path)

@@ -23,15 +23,20 @@ class Batch:
         return Batch(self.target.to(device), self.hint.to(device), self.prompts)
 
 
-def _stack(images: Sequence[np.ndarray]) -> Tensor:
-    """uint8 (h, w, 3) each → float32 (B, 3, h, w), 0 … 255."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float()
+def to_images(images: Sequence[np.ndarray]) -> Tensor:
+    """uint8 (h, w, 3) each → float32 (B, 3, h, w) in [-1, 1], as the autoencoder takes them."""
+    return to_bytes(images).float() / 127.5 - 1
+
+
+def to_bytes(images: Sequence[np.ndarray]) -> Tensor:
+    """uint8 (h, w, 3) each → uint8 (B, 3, h, w)."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Examples of one size → a batch, scaled to the ranges of the autoencoder and of the ControlNet."""
     return Batch(
-        _stack([e.target for e in examples]) / 127.5 - 1,
-        _stack([e.condition for e in examples]) / 255,
+        to_images([e.target for e in examples]),
+        to_bytes([e.condition for e in examples]).float() / 255,
         [e.prompt for e in examples],
     )

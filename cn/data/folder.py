@@ -1,9 +1,9 @@
-"""Training pairs from a folder with `prompt.json`, resized to the training size."""
+"""Training pairs of a dataset in any layout, resized to the training size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,12 @@ from cn import conditions, images
 from cn.conditions import Geometry
 from cn.data.examples import Example, Fetched
 from cn.data.map_warnings import MapTally, map_info
-from cn.data.records import Pair, notes, read_records, refuse_if_most
+from cn.data.pairs import Pairs, open_pairs
+from cn.data.records import Pair, refuse_if_most
 from cn.errors import InputError
+from cn.storage import StrPath
+
+T = TypeVar("T")
 
 MAX_SKIPPED = 50
 """After so many broken pairs in a row, the dataset as a whole counts as broken."""
@@ -45,10 +49,15 @@ def read_pair(pair: Pair, kind: str) -> tuple[NDArray[np.uint8], NDArray[np.uint
     pair.check()
     with named(pair.where):
         condition, target = images.read_map(pair.source, kind), images.read(pair.target)
-    (ch, cw), (th, tw) = condition.shape[:2], target.shape[:2]
+    check_frame(pair, condition.shape[:2], target.shape[:2])
+    return condition, target
+
+
+def check_frame(pair: Pair, source: tuple[int, int], target: tuple[int, int]) -> None:
+    """InputError where the shapes (h, w) of a pair's images differ by more than 2 %."""
+    (ch, cw), (th, tw) = source, target
     if abs((cw * th) / (ch * tw) - 1) > _ASPECT_TOLERANCE:
         raise InputError(f"source is {cw}×{ch} and target {tw}×{th}: not the same frame", path=pair.where)
-    return condition, target
 
 
 @contextmanager
@@ -60,11 +69,26 @@ def named(where: str) -> Iterator[None]:
         raise InputError(str(error), path=where) from error
 
 
-def stated_kind(pairs: Iterable[Pair]) -> str | None:
-    """The condition kind in the metadata of the first readable pair's map, if there is one."""
-    first = next((pair for pair in pairs if pair.problem is None), None)
-    info = map_info(first.source) if first is not None else None
+def stated_kind(pairs: Pairs) -> str | None:
+    """The condition kind that a dataset states, or the metadata of the first map of a pair without a known problem."""
+    if pairs.kind is not None:
+        return pairs.kind
+    info = next((map_info(pairs[index].source) for index in pairs.usable()[:1]), None)
     return info.kind if info is not None else None
+
+
+def next_intact(count: int, index: int, load: Callable[[int], T]) -> tuple[T, tuple[str, ...]]:
+    """`load` of number `index` of `count`, or of the next that can be loaded, and a message for each one before it.
+
+    Raises InputError after `MAX_SKIPPED` broken ones in a row.
+    """
+    skipped: list[str] = []
+    for step in range(min(count, MAX_SKIPPED)):
+        try:
+            return load((index + step) % count), tuple(skipped)
+        except InputError as error:
+            skipped.append(str(error))
+    raise InputError(f"{len(skipped)} pairs in a row are broken; the last: {skipped[-1]}")
 
 
 @dataclass(frozen=True)
@@ -74,20 +98,22 @@ class Findings:
     checked: int = 0
     broken: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    """Of the pairs that were looked at."""
 
 
 @dataclass(frozen=True)
 class FolderDataset:
     """The pairs of one dataset, at size × size pixels; maps are of one kind, which decides how they are resized."""
 
-    pairs: tuple[Pair, ...]
+    pairs: Pairs
     size: int
     kind: str
 
     @classmethod
-    def open(cls, path: Path, size: int, kind: str) -> "FolderDataset":
-        """Read the records of a dataset. Raises InputError where most are invalid or their images are missing."""
-        return cls(read_records(path), size, kind)
+    def open(cls, path: StrPath, size: int, kind: str) -> "FolderDataset":
+        """Read what is in a dataset. Raises what `open_pairs` raises."""
+        return cls(open_pairs(path, kind), size, kind)
 
     @property
     def count(self) -> int:
@@ -98,34 +124,29 @@ class FolderDataset:
 
     def fetch(self, index: int) -> Fetched:
         """Pair `index`, or the next intact one: a broken file does not end a long run."""
-        skipped: list[str] = []
-        for step in range(min(self.count, MAX_SKIPPED)):
-            try:
-                return Fetched(self[(index + step) % self.count], tuple(skipped))
-            except InputError as error:
-                skipped.append(str(error))
-        raise InputError(f"{len(skipped)} pairs in a row are broken; the last: {skipped[-1]}")
+        return Fetched(*next_intact(self.count, index, self.__getitem__))
 
     def stated_kind(self) -> str | None:
         """The condition kind in the first map's metadata, if there is one."""
         return stated_kind(self.pairs)
 
-    def check(self, path: Path, images: int = CHECKED) -> Findings:
+    def check(self, path: StrPath, images: int = CHECKED) -> Findings:
         """Look at every line, and at the images of up to `images` pairs, evenly spread.
 
         Raises InputError where most of these pairs are broken.
         """
-        broken = [f"{pair.where}: {pair.problem}" for pair in self.pairs if pair.problem is not None]
-        usable = [pair for pair in self.pairs if pair.problem is None]
+        usable = self.pairs.usable()
         count = min(len(usable), images)
-        failures, suspicious = [], MapTally()
+        failures, suspicious, prompts = [], MapTally(), []
         for place in range(count):
-            pair = usable[place * len(usable) // count]
+            pair = self.pairs[usable[place * len(usable) // count]]
             try:
                 condition, _ = read_pair(pair, self.kind)
             except InputError as error:
                 failures.append(str(error))
                 continue
             suspicious.add(pair.source, condition, self.kind)
+            prompts.append(pair.prompt)
         refuse_if_most(failures, count, path)
-        return Findings(count, tuple(broken + failures), (*notes(self.pairs), *suspicious.messages(count)))
+        warnings = (*self.pairs.notes, *suspicious.messages(count))
+        return Findings(count, (*self.pairs.broken, *failures), warnings, tuple(prompts))

@@ -10,12 +10,13 @@ others does not depend on it, nor on whether it is repaired later.
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cn import errors
+from cn.data.blobs import Blob
 from cn.errors import InputError
 from cn.files import reason
 from cn.json_text import decode_text, parse_json
@@ -26,16 +27,17 @@ MAX_LINE = 1 << 20
 _MAX_ARRAY = 1 << 30
 _PATHS = ("source", "target")
 _KNOWN = (*_PATHS, "prompt")
-_CAPTIONS = ("caption", "text", "captions", "description")
-"""What other tools call the prompt."""
+
+ImageFile = Path | Blob
+"""An image of a pair: a file, or bytes that are somewhere else."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One training example on disk. `where` is "FILE:LINE", for messages."""
+    """One training example: the condition map `source`, the image `target`. `where` is "FILE:LINE", for messages."""
 
-    source: Path
-    target: Path
+    source: ImageFile
+    target: ImageFile
     prompt: str
     where: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -169,18 +171,23 @@ def _broken(problem: str, where: str) -> Pair:
 
 
 def read_records(path: Path) -> tuple[Pair, ...]:
-    """All pairs of a dataset, those whose images are missing with that problem.
+    """All pairs of a `prompt.json`, those whose images are missing with that problem. InputError: there are none.
 
-    Raises InputError where there are none, or where more than half of them have a problem.
+    `cn.data.pairs` reads the other layouts, too, and needs less memory.
     """
-    pairs = tuple(with_images(pair) for pair in iterate_records(path))
+    pairs = tuple(checked_records(path))
     if not pairs:
         raise InputError("no pairs in it", path=records_file(path))
     refuse_if_most([f"{pair.where}: {pair.problem}" for pair in pairs if pair.problem], len(pairs), path)
     return pairs
 
 
-def refuse_if_most(problems: list[str], checked: int, path: Path) -> None:
+def checked_records(path: Path) -> Iterator[Pair]:
+    """`iterate_records`, with the problem of each pair whose images are missing."""
+    return map(with_images, iterate_records(path))
+
+
+def refuse_if_most(problems: Sequence[str], checked: int, path: str | os.PathLike[str]) -> None:
     """InputError, listing the first problems, where more than half of the pairs that were checked have one."""
     if 2 * len(problems) > checked:
         listed = "; ".join(problems[:3])
@@ -192,8 +199,11 @@ def with_images(pair: Pair) -> Pair:
     """The pair, with a problem if one of its images is missing or no file."""
     if pair.problem is not None:
         return pair
-    found = []
+    found: list[ImageFile] = []
     for role, path in (("source", pair.source), ("target", pair.target)):
+        if isinstance(path, Blob):
+            found.append(path)
+            continue
         path, problem = _existing(path)
         if problem is not None:
             return Pair(**{**vars(pair), "problem": f"the {role} image {problem}"})
@@ -220,19 +230,6 @@ def _existing(path: Path) -> tuple[Path, str | None]:
 def _short(path: Path) -> str:
     text = ascii(str(path))[1:-1] if not str(path).isprintable() else str(path)
     return text if len(text) <= 200 else f"{text[:99]}…{text[-100:]}"
-
-
-def notes(pairs: Iterable[Pair]) -> list[str]:
-    """What a person should know about the lines of a dataset that are not broken, a line for each kind."""
-    usable = [pair for pair in pairs if pair.problem is None]
-    found = []
-    if count := sum(not pair.captioned for pair in usable):
-        other = next((key for key in _CAPTIONS if any(isinstance(pair.extra.get(key), str) for pair in usable)), None)
-        hint = f' (there is "{other}": captions are called "prompt")' if other else ""
-        found.append(f"{count} of {len(usable)} pairs have no caption; their prompt is empty{hint}")
-    if same := [pair for pair in usable if pair.source == pair.target]:
-        found.append(f"{same[0].where}: source and target are the same file (in {len(same)} of {len(usable)} pairs)")
-    return found
 
 
 def format_line(source: str, target: str, prompt: str, **extra: Any) -> str:

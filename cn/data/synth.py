@@ -120,7 +120,7 @@ def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
                 "choose another folder, or --overwrite it",
                 path=folder,
             )
-        done[number] = images.is_complete_png(pair.source) and images.is_complete_png(pair.target)
+        done[number] = all(images.is_complete_png(path) for path in _files(pair).values())
     if file.exists() and file.stat().st_size > length:
         with file.open("r+b") as stream:
             stream.truncate(length)
@@ -128,8 +128,12 @@ def _done(synthesis: Synthesis, kind: str) -> dict[int, bool]:
 
 
 def _record(pair: Pair, folder: Path) -> dict[str, Any]:
-    paths = {"source": pair.source, "target": pair.target}
-    return {name: path.relative_to(folder).as_posix() for name, path in paths.items()} | dict(pair.extra)
+    return {name: path.relative_to(folder).as_posix() for name, path in _files(pair).items()} | dict(pair.extra)
+
+
+def _files(pair: Pair) -> dict[str, Path]:
+    """The images of a pair that a line of `prompt.json` names."""
+    return {"source": Path(str(pair.source)), "target": Path(str(pair.target))}
 
 
 def _clear(folder: Path) -> None:
@@ -137,6 +141,6 @@ def _clear(folder: Path) -> None:
     pairs, _ = complete_records(folder / RECORDS)
     (folder / RECORDS).unlink(missing_ok=True)
     for pair in pairs:
-        for path in (pair.source, pair.target):
+        for path in _files(pair).values():
             if path.is_relative_to(folder):
                 path.unlink(missing_ok=True)

@@ -52,11 +52,18 @@ class TrainConfig:
     ]
     data: Annotated[
         str,
-        Option("A dataset: a folder with prompt.json.", panel=DATA, metavar="PATH", default="the built-in scenes"),
+        Option(
+            "A dataset in any layout: a folder with prompt.json, WebDataset shards, imagefolder, parquet …",
+            panel=DATA,
+            metavar="PATH",
+            default="the built-in scenes",
+        ),
     ] = ""
     scenes: Annotated[
         int,
-        Option("Number of built-in scenes; their latents are cached. 0: a new scene every time.", panel=DATA, min=0),
+        Option(
+            "Number of built-in scenes; their latents stay in memory. 0: a new scene every time.", panel=DATA, min=0
+        ),
     ] = 256
     size: Annotated[
         int,
@@ -74,6 +81,14 @@ class TrainConfig:
             "Canny thresholds of the built-in scenes: random for each scene, as in the paper, or 100 and 200.",
             panel=DATA,
             flags=("--random-thresholds/--fixed-thresholds",),
+        ),
+    ] = True
+    cache: Annotated[
+        bool,
+        Option(
+            "Use the dataset's cache of latents, where cn dataset cache made one that fits.",
+            panel=DATA,
+            flags=("--cache/--no-cache",),
         ),
     ] = True
     base: Annotated[str, Option("The base model.", panel=MODEL, metavar="NAME|PATH", default="the bundled one")]
@@ -206,7 +221,7 @@ def default_steps(base: ModelConfig) -> int:
     return PAPER_STEPS if base.train_lr <= PAPER_LR else SMALL_BASE_STEPS
 
 
-CHANGEABLE = ("steps", "lr", "save_every", "preview_every")
+CHANGEABLE = ("steps", "lr", "save_every", "preview_every", "cache")
 """What can change in a resumed run; everything else stays as it was."""
 
 

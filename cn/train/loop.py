@@ -71,9 +71,8 @@ def batch_loss(networks: TrainingNetworks, config: TrainConfig, batch: LatentBat
     base = networks.base
     z0 = batch.sample(generator_for(Stream.POSTERIOR))
     with torch.no_grad():
-        text = base.text.encode(
-            random_draws.drop_prompts(batch.prompts, config.prompt_drop, generator_for(Stream.PROMPT))
-        )
+        prompts = random_draws.drop_prompts(batch.prompts, config.prompt_drop, generator_for(Stream.PROMPT))
+        text = batch.encode_text(prompts, base)
     t = random_draws.timesteps(len(z0), base.schedule.steps, generator_for(Stream.TIME)).to(z0.device)
     noise = random_draws.noise_like(z0, generator_for(Stream.NOISE))
     with networks.autocast():

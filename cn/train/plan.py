@@ -5,6 +5,7 @@ from pathlib import Path
 from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
+from cn.train.cache.reader import LatentCache
 from cn.train.config import PAPER_LR, TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
@@ -14,7 +15,14 @@ from cn.units import bytes_text, count_text
 
 
 def plan_rows(
-    run: Path, networks: TrainingNetworks, config: TrainConfig, source: Source, *, step: int, broken: int = 0
+    run: Path,
+    networks: TrainingNetworks,
+    config: TrainConfig,
+    source: Source,
+    *,
+    step: int,
+    broken: int = 0,
+    cache: LatentCache | None = None,
 ) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
     base = networks.base
@@ -27,6 +35,7 @@ def plan_rows(
         "connections": _connections(networks, config),
         "starts from": config.init_from or None,
         "data": _data(config, source.count, broken),
+        "latents": None if cache is None else f"read from {cache.folder}: images are not decoded, nor encoded",
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
@@ -102,7 +111,7 @@ def _memory(estimate: MemoryEstimate, cache: int) -> str:
         "weights": estimate.weights,
         "gradients and optimizer": estimate.optimizer,
         "activations": estimate.activations,
-        "cached latents": cache,
+        "latents kept": cache,
     }
     details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
     return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from cn import conditions
 from cn.data.folder import stated_kind
-from cn.data.records import Pair, read_records
+from cn.data.pairs import Pairs, open_pairs
 from cn.data.seeds import check_training_seed
 from cn.errors import InputError, UsageError
 from cn.options import check_device
@@ -29,8 +29,8 @@ class TrainRequest:
     state: State | None = None
     reconnect: bool = False
     overwrite: bool = False
-    pairs: tuple[Pair, ...] | None = None
-    """The lines of the dataset, where there is one."""
+    pairs: Pairs | None = None
+    """Those of the dataset, where there is one."""
 
 
 def check_request(
@@ -56,7 +56,7 @@ def check_request(
         check_device(device)
     if resume is not None:
         return _resumed(resume, given, reconnect)
-    pairs = read_records(Path(given["data"])) if given.get("data") else None
+    pairs = open_pairs(given["data"], given.get("cond")) if given.get("data") else None
     name = given.get("cond") or (stated_kind(pairs) if pairs is not None else None)
     if out is None:
         if name is None:
@@ -76,7 +76,7 @@ def check_request(
     return TrainRequest(out, given, overwrite=overwrite, pairs=pairs)
 
 
-def check_kind(kind: str, data: str, pairs: tuple[Pair, ...] | None) -> None:
+def check_kind(kind: str, data: str, pairs: Pairs | None) -> None:
     """UsageError if the scenes have no maps of this kind, or the dataset states another one."""
     if pairs is None:
         conditions.scene_kind(kind)
@@ -110,5 +110,5 @@ def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainReque
     state = resumed_state(run, config)
     if state.base is None:
         find(config.base, role="base")
-    pairs = read_records(Path(config.data)) if config.data else None
+    pairs = open_pairs(config.data, config.cond) if config.data else None
     return TrainRequest(run, given, state, reconnect, pairs=pairs)

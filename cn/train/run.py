@@ -55,7 +55,7 @@ class Result:
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
-    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken)
+    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
 
 
 def warnings(task: Task) -> list[str]:
@@ -108,7 +108,13 @@ def _check_unchanged(task: Task) -> None:
 def _train(task: Task, recorder: "_Recorder", workers: int, stop: StopRequest) -> None:
     config = task.config
     stream = micro_batches(
-        task.source, task.networks.base, config, recorder.step, workers=workers, skip=recorder.log.skip
+        task.source,
+        task.networks.base,
+        config,
+        recorder.step,
+        workers=workers,
+        skip=recorder.log.skip,
+        cache=task.cache,
     )
     with contextlib.closing(stream):
         state = recorder.optimizer, recorder.scaler

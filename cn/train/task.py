@@ -1,7 +1,7 @@
 """A training run that is ready to go: a new one, or one that is resumed from its folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +11,16 @@ from cn import conditions
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import Findings, FolderDataset, stated_kind
-from cn.data.records import Pair, read_records
+from cn.data.pairs import Pairs, open_pairs
 from cn.data.scenes import SceneDataset
 from cn.data.seeds import check_training_seed
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
+from cn.model.base import Base
 from cn.model.config import Prediction
+from cn.train.cache.find import Found, find_cache
+from cn.train.cache.reader import LatentCache
+from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig, changed, default_lr, default_save_every, default_steps
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
@@ -38,6 +42,8 @@ class Task:
     state: State | None = None
     overwrite: bool = False
     """Whether a new run replaces what is in its folder."""
+    cache: LatentCache | None = None
+    """The latents of the dataset, where they were encoded before."""
 
     @property
     def step(self) -> int:
@@ -77,7 +83,7 @@ def begin(
     device: torch.device,
     *,
     overwrite: bool = False,
-    pairs: tuple[Pair, ...] | None = None,
+    pairs: Pairs | None = None,
 ) -> Task:
     """Set up a new run; `pairs` are the records of its dataset, if they were read already. Nothing is written yet.
 
@@ -96,7 +102,7 @@ def begin(
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
     if pairs is None and given.get("data"):
-        pairs = read_records(Path(given["data"]))
+        pairs = open_pairs(given["data"], given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
     if init is not None:
         encoder = init.model.condition_encoder_kind
@@ -117,8 +123,9 @@ def begin(
         **given,
     )
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
-    source, findings = open_source(config, pairs)
-    return Task(run, config, assemble(base, control.to(device), config), source, findings, overwrite=overwrite)
+    source, findings, cache = open_data(config, base, pairs)
+    networks = assemble(base, control.to(device), config)
+    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache)
 
 
 def reopen(
@@ -127,7 +134,7 @@ def reopen(
     device: torch.device,
     *,
     reconnect: bool = False,
-    pairs: tuple[Pair, ...] | None = None,
+    pairs: Pairs | None = None,
 ) -> Task:
     """Set up a run from its folder, to continue exactly from its last saved state.
 
@@ -148,11 +155,29 @@ def reopen(
             f"not the base that {run} was started with; restore that file, or start a new run", path=config.base
         )
     control = continued_control(open_control(state.control, device), base, config)
+    source, findings, cache = open_data(config, base, pairs)
+    return Task(run, config, assemble(base, control, config), source, findings, state, cache=cache)
+
+
+def open_data(
+    config: TrainConfig, base: Base, pairs: Pairs | None = None
+) -> tuple[Source, Findings, LatentCache | None]:
+    """The run's data, what is wrong with it, and the cache of its latents; then the base needs no encoder any more.
+
+    Raises what `open_source` raises.
+    """
     source, findings = open_source(config, pairs)
-    return Task(run, config, assemble(base, control, config), source, findings, state)
+    if not isinstance(source, FolderDataset):
+        return source, findings, None
+    cut = cut_captions(findings.prompts, base.config.text)
+    found = find_cache(source.pairs, config) if config.cache else Found()
+    if found.cache is not None and config.unlock == "none":
+        # Unlocked, the base is saved, and all of it.
+        base.vae.encoder.to("meta")
+    return source, replace(findings, warnings=(*findings.warnings, *cut, *found.warnings)), found.cache
 
 
-def open_source(config: TrainConfig, pairs: tuple[Pair, ...] | None = None) -> tuple[Source, Findings]:
+def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source, Findings]:
     """The run's data, and what is wrong with it.
 
     Raises InputError where most of the data is broken, UsageError for another kind of map and for a reserved seed.
@@ -162,13 +187,12 @@ def open_source(config: TrainConfig, pairs: tuple[Pair, ...] | None = None) -> t
         seed = check_training_seed(config.seed)
         scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
         return scenes, Findings()
-    path = Path(config.data)
-    dataset = FolderDataset(pairs if pairs is not None else read_records(path), config.size, config.cond)
+    dataset = FolderDataset(pairs or open_pairs(config.data, config.cond), config.size, config.cond)
     check_kind(config.cond, config.data, dataset.pairs)
-    return dataset, dataset.check(path)
+    return dataset, dataset.check(config.data)
 
 
-def _kind(cond: str | None, pairs: tuple[Pair, ...] | None, init: Control | None) -> str:
+def _kind(cond: str | None, pairs: Pairs | None, init: Control | None) -> str:
     """The condition's kind: as given, as the maps of the dataset state it, or that of the control to start from."""
     name = cond or (stated_kind(pairs) if pairs is not None else None) or (init.kind if init is not None else None)
     if name is None:

@@ -14,24 +14,26 @@ Proxies (`https_proxy`, `no_proxy`) are respected.
 import os
 from pathlib import Path
 
+from cn.files import user_cache
+
 _HUGGING_FACE = "https://huggingface.co"
 _FALSE = {"", "0", "false", "no", "off"}
 
 
 def folder() -> Path:
     """The folder of published weights; it may not exist yet."""
-    return _path("CN_WEIGHTS") or _caches() / "cn" / "weights"
+    return _path("CN_WEIGHTS") or user_cache() / "weights"
 
 
 def hugging_face() -> Path:
     """The cache of the Hugging Face hub."""
-    home = _path("HF_HOME") or _caches() / "huggingface"
+    home = _path("HF_HOME") or user_cache().parent / "huggingface"
     return _path("HF_HUB_CACHE") or home / "hub"
 
 
 def torch_hub() -> Path:
     """The cache of torch.hub and torchvision."""
-    return (_path("TORCH_HOME") or _caches() / "torch") / "hub" / "checkpoints"
+    return (_path("TORCH_HOME") or user_cache().parent / "torch") / "hub" / "checkpoints"
 
 
 def offline() -> bool:
@@ -45,10 +47,6 @@ def addresses(file: str, origins: tuple[str, ...]) -> list[str]:
         return [f"{mirror.rstrip('/')}/{file}"]
     endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or _HUGGING_FACE
     return [endpoint + url.removeprefix(_HUGGING_FACE) if url.startswith(_HUGGING_FACE) else url for url in origins]
-
-
-def _caches() -> Path:
-    return _path("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
 
 
 def _path(variable: str) -> Path | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cn.data.records import MAX_LINE, Pair, iterate_records, notes, read_records
+from cn.data.pair_notes import notes
+from cn.data.records import MAX_LINE, Pair, iterate_records, read_records
 from cn.errors import InputError
 from tests.conftest import write_pairs
 

@@ -149,7 +149,7 @@ def test_a_damaged_text_in_a_map_is_no_reason_to_stop(tmp_path, tiny_base_file):
 
 AT_ONCE = [
     (["--data", "nowhere", "--cond", "depth"], 3, "nowhere: no such file or folder"),
-    (["--data", "empty", "--cond", "depth"], 3, "empty: no prompt.json in it"),
+    (["--data", "empty", "--cond", "depth"], 3, "empty: no images in it; a dataset is a folder with prompt.json"),
     (["--data", "set", "--cond", "canny"], 2, "set holds depth maps, not canny; give --cond depth"),
     (["--data", "broken", "--cond", "depth"], 3, "2 of 2 pairs are broken"),
     (["--cond", "hed"], 2, "the built-in scenes have no hed maps"),

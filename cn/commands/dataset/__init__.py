@@ -2,7 +2,7 @@
 
 import typer
 
-from cn.commands.dataset import build, lint, merge, pack, scenes, show, stats, subset
+from cn.commands.dataset import build, cache, lint, merge, pack, scenes, show, stats, subset
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(build.build)
@@ -15,3 +15,4 @@ app.command()(subset.subset)
 app.command()(subset.split)
 app.command()(pack.pack)
 app.command()(pack.unpack)
+app.command()(cache.cache)

@@ -103,7 +103,7 @@ class _Joining:
 def _listed(root: Path, place: Path) -> Iterator[Sample]:
     """The samples of one list of pairs."""
     for pair in map(with_images, iterate_records(place)):
-        yield _sample(root, _Joining(pair, {UNSTATED: pair.source}, {UNSTATED: pair.extra}, pair.problem))
+        yield _sample(root, _Joining(pair, {UNSTATED: Path(str(pair.source))}, {UNSTATED: pair.extra}, pair.problem))
 
 
 def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
@@ -118,7 +118,7 @@ def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
             key = _identity(pair)
             joining = found.setdefault((*key, seen[key]), _Joining(pair))
             seen[key] += 1
-            joining.maps[kind] = pair.source
+            joining.maps[kind] = Path(str(pair.source))
             joining.extra[kind] = pair.extra
             joining.problem = joining.problem or pair.problem
     return [_sample(root, joining) for joining in found.values()]
@@ -129,7 +129,7 @@ def _identity(pair: Pair) -> tuple[Any, ...]:
     if pair.target == Path():
         return (pair.where,)
     scene = pair.extra.get("scene"), pair.extra.get("seed"), pair.extra.get("size")
-    image = scene if isinstance(scene[0], int) and isinstance(scene[1], int) else os.path.normpath(pair.target)
+    image = scene if isinstance(scene[0], int) and isinstance(scene[1], int) else os.path.normpath(str(pair.target))
     return image, pair.prompt, pair.stated
 
 
@@ -137,7 +137,7 @@ def _sample(root: Path, joining: _Joining) -> Sample:
     pair = joining.first
     if pair.target == Path():
         return Sample(pair.where, None, where=pair.where, problem=joining.problem)
-    name = relative(os.path.normpath(pair.target), str(root))
+    name = relative(os.path.normpath(str(pair.target)), str(root))
     folder, _, rest = name.partition("/")
     if UNSTATED not in joining.maps and rest.startswith("target/") and kind_named(folder) is not None:
         name = rest

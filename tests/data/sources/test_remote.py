@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cn import storage
+from cn import remote, storage
 from cn.data.sources.open import open_source
 from cn.data.sources.parts import from_record
 from cn.errors import InputError
@@ -32,11 +32,11 @@ def bucket():
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        storage._file_system.cache_clear()
-        system, _ = storage._system("s3://bucket")
+        remote._file_system.cache_clear()
+        system, _ = remote.system_of("s3://bucket")
         system.mkdir("bucket")
         yield "s3://bucket"
-    storage._file_system.cache_clear()
+    remote._file_system.cache_clear()
     server.stop()
 
 
