@@ -20,7 +20,8 @@ from cn.caption.words import tidy
 from cn.errors import WeightsError
 
 PROMPT = "a picture of"
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MEAN = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)
+STD = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
 """Of the images that the vision transformer was trained with (CLIP's)."""
 _NO_TEXT = ("[PAD]", "[UNK]", "[CLS]", "[MASK]")
 
@@ -103,4 +104,4 @@ def preprocess(image: Image, size: int) -> Tensor:
 
     resized = PillowImage.fromarray(image).resize((size, size), PillowImage.Resampling.BICUBIC)
     scaled = np.asarray(resized, dtype=np.float32) / 255
-    return torch.from_numpy((scaled - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
+    return torch.from_numpy((scaled - MEAN) / STD).permute(2, 0, 1)

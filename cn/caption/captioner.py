@@ -13,6 +13,14 @@ from cn.caption.settings import CaptionSettings
 Image = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a captioner computes: a torch device, and fp32, bf16 or fp16."""
+
+    device: Any
+    dtype: Any
+
+
 class Captioner(Protocol):
     """A network on its device. The caption of an image does not depend on its neighbors in a batch.
 
@@ -21,6 +29,7 @@ class Captioner(Protocol):
     """
 
     settings: CaptionSettings
+    compute: Compute
 
     def caption(self, images: Sequence[Image]) -> list[str]:
         """A caption for each image, uint8 (h, w, 3) RGB of any size, in one line, without prefix and suffix.
@@ -28,14 +37,6 @@ class Captioner(Protocol):
         Raises WeightsError where the network gives no finite numbers.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and how a captioner computes: a torch device, and fp32, bf16 or fp16."""
-
-    device: Any
-    dtype: Any
 
 
 def image_seed(image: Image, seed: int) -> int:

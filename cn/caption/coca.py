@@ -79,12 +79,12 @@ def _after(block: Any, x: Tensor, attended: Tensor) -> Tensor:
 class CocaCaptioner:
     """`cn.caption.captioner.Captioner` with a CoCa of open_clip."""
 
-    def __init__(self, model: nn.Module, settings: CaptionSettings, compute: Compute):
+    def __init__(self, model: Any, settings: CaptionSettings, compute: Compute):
         import open_clip
 
         self.settings = settings
         self.compute = compute
-        self.model: Any = model.to(compute.device, compute.dtype).eval().requires_grad_(False)
+        self.model = model.to(compute.device, compute.dtype).eval().requires_grad_(False)
         self.preprocess = open_clip.image_transform(
             self.model.visual.image_size,
             is_train=False,

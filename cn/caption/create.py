@@ -125,7 +125,7 @@ def _blip(files: Files, settings: CaptionSettings, compute: Compute) -> Captione
     words = weight_files.vocabulary(files)
     entries = {_blip_name(name): entry for name, entry in files.entries.items()}
     stated = files.json("config.json") if files.layout == "blip" else None
-    config = BlipConfig(**(stated or _blip_shapes(entries)))
+    config = BlipConfig(**(stated or _blip_shapes(entries, len(words))))
     with torch.device("meta"):
         model = BlipForConditionalGeneration(config)
     # Files of transformers leave out what is the same as another tensor.
@@ -136,8 +136,9 @@ def _blip(files: Files, settings: CaptionSettings, compute: Compute) -> Captione
         entries.setdefault(f"text_decoder.cls.predictions.{name}", entries[same])
     weight_files.load(model, entries, files.path, compute.dtype)
     for module in model.modules():
-        if isinstance(getattr(module, "position_ids", None), torch.Tensor):
-            module.position_ids = torch.arange(module.position_ids.shape[-1], device="cpu")[None]  # type: ignore[assignment]
+        if isinstance(places := getattr(module, "position_ids", None), torch.Tensor):
+            # They are no weights; they were made on the meta device, without values.
+            module.position_ids = torch.arange(places.shape[-1], device="cpu")[None]
     return BlipCaptioner(model, words, settings, compute)
 
 
@@ -147,7 +148,7 @@ def _blip_name(name: str) -> str:
     return name
 
 
-def _blip_shapes(entries: dict[str, Any]) -> dict[str, Any]:
+def _blip_shapes(entries: dict[str, Any], vocabulary: int) -> dict[str, Any]:
     """The configuration that the shapes of the tensors tell; heads are 64 wide in all published BLIPs."""
 
     def shape(name: str) -> tuple[int, ...]:
@@ -169,6 +170,8 @@ def _blip_shapes(entries: dict[str, Any]) -> dict[str, Any]:
     }
     text_config = {
         "vocab_size": words,
+        # BLIP's own tokens come after the words, that of the start first.
+        "bos_token_id": vocabulary,
         "hidden_size": text,
         "encoder_hidden_size": width,
         "intermediate_size": shape("text_decoder.bert.encoder.layer.0.intermediate.dense.weight")[0],

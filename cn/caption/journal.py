@@ -44,6 +44,10 @@ class Index:
             if (found := _parsed(data)) is not None:
                 self._places[found[0]] = place
 
+    def names(self) -> Iterator[str]:
+        """All names, in order."""
+        return iter(self._places)
+
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
@@ -123,11 +127,11 @@ def journal(path: Path, settings: str) -> Iterator[Journal]:
     It stays when the block ends; who has made use of it removes it. Raises UsageError where another process has it.
     """
     make_folder(path.parent)
-    try:
-        file = open(path, "a+b")
-    except OSError as error:
-        raise OutputError(f"cannot be written: {reason(error)}", path=path, number=error.errno) from error
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "a+b"))
+        except OSError as error:
+            raise OutputError(f"cannot be written: {reason(error)}", path=path, number=error.errno) from error
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

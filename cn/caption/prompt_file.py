@@ -6,9 +6,9 @@ Own code, because a JSON library writes a file anew: other spaces, other escapes
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +54,29 @@ def fill(path: Path, caption: Callable[[str], str | None], *, overwrite: bool = 
     With `overwrite`, prompts are replaced, and the file as it was is kept as `prompt.json.bak`.
     Raises InputError when it cannot be read, OutputError when it cannot be written.
     """
-    count = 0
-    backup = path.with_name(f"{path.name}.bak")
-    before = path.read_bytes() if overwrite else b""
+    if not any(changed for _, changed in _filled(path, caption, overwrite)):
+        return 0
     with open_atomic(path) as file:
-        for text, piece in _texts(path):
-            new = text
-            if isinstance(piece, _Item) and (overwrite or not piece.prompt):
-                words = caption(piece.target)
-                if words is not None and words != piece.prompt:
-                    new = piece.with_prompt(text, words)
-                    count += 1
-            file.write(new if isinstance(new, bytes) else new.encode())
-    if overwrite and count:
-        with open_atomic(backup) as kept:
-            kept.write(before)
+        count = 0
+        for data, changed in _filled(path, caption, overwrite):
+            file.write(data)
+            count += changed
+        if overwrite:
+            # Before the new file takes the name: the words are never lost.
+            with open(path, "rb") as before, open_atomic(path.with_name(f"{path.name}.bak")) as kept:
+                shutil.copyfileobj(before, kept)
     return count
+
+
+def _filled(path: Path, caption: Callable[[str], str | None], overwrite: bool) -> Iterator[tuple[bytes, bool]]:
+    """The file in pieces, and whether each is another than before."""
+    for text, piece in _texts(path):
+        new = text
+        if isinstance(piece, _Item) and (overwrite or not piece.prompt):
+            words = caption(piece.target)
+            if words is not None and words != piece.prompt:
+                new = piece.with_prompt(text, words)
+        yield (new if isinstance(new, bytes) else new.encode()), new is not text
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,7 @@ def _members(text: str, at: int) -> tuple[dict[str, tuple[Any, int, int]], int]:
         at = _skip(text, at + 1)
         while text[at] != "}":
             _expect(text, at, '"')
-            name, at = scanstring(text, at + 1, True)
+            name, at = _DECODER.raw_decode(text, at)
             at = _skip(text, at)
             _expect(text, at, ":")
             at = _skip(text, at + 1)

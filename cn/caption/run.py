@@ -12,9 +12,10 @@ from cn.caption.captioner import Captioner, Image
 from cn.caption.words import is_loop
 from cn.errors import CnError, InputError, WeightsError, is_memory_error
 from cn.images.reader import ImagePath
-from cn.parallel import map_threads
+from cn.parallel import Done, map_threads
 
 T = TypeVar("T")
+CPU_BATCH, GPU_BATCH = 4, 16
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Outcome:
     """Whether the caption repeats the same words ("a cat a cat a cat")."""
 
 
+def default_batch(captioner: Captioner) -> int:
+    """Images at a time, where nobody says how many."""
+    return CPU_BATCH if captioner.compute.device.type == "cpu" else GPU_BATCH
+
+
 def caption_all(
     captioner: Captioner, tasks: Iterable[Task], *, batch_size: int, workers: int
 ) -> Generator[Outcome, None, None]:
@@ -47,13 +53,19 @@ def caption_all(
     WeightsError, which every image would have, is raised. Memory does not grow with the number of images.
     """
     with contextlib.closing(map_threads(_read, tasks, workers)) as ahead:  # type: ignore[type-var]
-        pairs = ((done.item, done.value if done.error is None else _as_error(done.item, done.error)) for done in ahead)
-        for batch in _batches(pairs, batch_size):
+        for batch in _batches(map(_read_or_failed, ahead), batch_size):
             yield from _captioned(captioner, batch)
 
 
 def _read(task: Task) -> Image:
     return images.read(task.image)
+
+
+def _read_or_failed(done: Done[Task, Image]) -> tuple[Task, Image | CnError]:
+    if done.error is not None:
+        return done.item, _as_error(done.item, done.error)
+    assert done.value is not None
+    return done.item, done.value
 
 
 def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
@@ -63,7 +75,7 @@ def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
 
 def _captioned(captioner: Captioner, batch: Sequence[tuple[Task, Image | CnError]]) -> Iterator[Outcome]:
     start = time.perf_counter()
-    readable = [(task, image) for task, image in batch if not isinstance(image, CnError) and image is not None]
+    readable = [(task, image) for task, image in batch if not isinstance(image, CnError)]
     texts = _texts(captioner, readable)
     seconds = (time.perf_counter() - start) / max(1, len(readable))
     results = dict(zip((id(task) for task, _ in readable), texts, strict=True))

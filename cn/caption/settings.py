@@ -3,7 +3,6 @@
 They are those that people know from the scripts of BLIP and of kohya (beam search or nucleus, beams, top-p, lengths).
 """
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -76,5 +75,5 @@ class CaptionSettings:
     def finished(self, caption: str) -> str:
         """A caption with prefix and suffix, in one line."""
         before, after = (" ".join(text.split()) for text in (self.prefix, self.suffix))
-        joined = " ".join(filter(None, (before, caption, after)))
-        return re.sub(r" (?=[,.;:!?])", "", joined) if after[:1] in tuple(",.;:!?") else joined
+        text = f"{before} {caption}".strip()
+        return f"{text}{after}" if after.startswith(tuple(",.;:!?")) else f"{text} {after}".strip()

@@ -4,7 +4,7 @@ import re
 
 _BEFORE_MARK = re.compile(r"\s+([.,;:!?)\]}%])")
 _AFTER_BRACKET = re.compile(r"([(\[{])\s+")
-_APOSTROPHE = re.compile(r"(\w)\s*(?:'|\u2019)\s+(s|t|re|ve|ll|d|m)\b")
+_APOSTROPHE = re.compile(r"(\w)(?:\s+['\u2019]\s*|['\u2019]\s+)(s|t|re|ve|ll|d|m)\b")
 _SPECIAL = re.compile(r"<(?:start|end)_of_text>|\[(?:CLS|SEP|PAD|UNK|MASK|DEC|ENC)\]")
 _LOOPS = 3
 """So many times the same words in a row are a loop."""

@@ -45,7 +45,7 @@ def theirs(model, images, beams, least):
     """The captions of transformers; those that were cut off at the end are None."""
     found = []
     for image in images:
-        out = model.generate(image[None], num_beams=beams, do_sample=False, min_new_tokens=least, max_new_tokens=60)[0]
+        out = model.generate(image[None], num_beams=beams, do_sample=False, min_new_tokens=least, max_new_tokens=40)[0]
         words = out.tolist()[1:]
         found.append(words[: words.index(SEP)] if SEP in words else None)
     return found
@@ -54,19 +54,19 @@ def theirs(model, images, beams, least):
 @pytest.mark.parametrize(("beams", "least"), [(1, 0), (2, 3), (3, 0), (3, 5), (5, 1)])
 def test_captions_are_those_of_transformers(beams, least):
     compared = []
-    for seed in range(4):
+    for seed in range(6):
         model = blip(seed)
         # Softer, and with places that matter, so that captions end, and end at different lengths.
         model.text_decoder.bert.embeddings.position_embeddings.weight.data *= 4
-        model.text_decoder.cls.predictions.transform.LayerNorm.weight.data *= 0.25
-        model.text_decoder.cls.predictions.decoder.bias.data[SEP] += 0.7
-        images = pictures(4, seed=seed)
-        found = ours(model, images, num_beams=beams, min_length=least, max_length=59)
+        model.text_decoder.cls.predictions.transform.LayerNorm.weight.data *= 0.1
+        model.text_decoder.cls.predictions.decoder.bias.data[SEP] += 0.5
+        images = pictures(2, seed=seed)
+        found = ours(model, images, num_beams=beams, min_length=least, max_length=39)
         expected = theirs(model, images, beams, least)
         compared += [(a, b) for a, b in zip(found, expected, strict=True) if b is not None]
     assert [a for a, _ in compared] == [b for _, b in compared]
-    assert len(compared) >= 6
-    assert len({len(b) for _, b in compared}) > 1
+    assert len(compared) >= 4
+    assert len({tuple(b) for _, b in compared}) > 2
 
 
 def test_one_token_at_a_time_gives_what_whole_texts_give():

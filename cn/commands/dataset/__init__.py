@@ -2,8 +2,9 @@
 
 import typer
 
-from cn.commands.dataset import scenes, show
+from cn.commands.dataset import caption, scenes, show
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(scenes.synth)
 app.command()(show.show)
+app.command()(caption.caption)
