@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -397,3 +398,31 @@ def test_a_source_that_has_no_place_for_captions(tmp_path, blip):
     assert done.returncode == 3
     (tmp_path / "none").mkdir()
     assert caption(tmp_path / "none", blip).returncode == 3
+    with tarfile.open(tmp_path / "00000.tar", "w") as tar:
+        for name in folder_of(tmp_path / "in", 3).glob("*.png"):
+            tar.add(name, name.name)
+        (tmp_path / "a1.txt").write_text("mine")
+        tar.add(tmp_path / "a1.txt", "a1.txt")
+    before = (tmp_path / "00000.tar").read_bytes()
+    done = caption(tmp_path / "00000.tar", blip)
+    assert done.returncode == 2
+    assert "is webdataset: captions cannot be written into it; --list FILE makes a list" in done.stderr
+    done = caption(tmp_path / "00000.tar", blip, "--list", tmp_path / "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = {record["file_name"].rpartition("/")[2]: record["text"] for record in records}
+    assert found == {"a0": json.loads(expected_prompts(blip)[0]), "a1": "mine"}
+    assert (tmp_path / "00000.tar").read_bytes() == before
+
+
+def test_paths_from_a_pipe(tmp_path, blip):
+    folder = folder_of(tmp_path / "in")
+    paths = "".join(f"{folder / name}\n" for name in ("a2.png", "more/a4.png", "gone.png"))
+    words = ("--weights", blip, "--device", "cpu", "--max-length", "8")
+    done = run_cn("dataset", "caption", "-", *words, stdin=paths.encode())
+    assert done.returncode == 5, done.stderr
+    assert "gone.png: no such file" in done.stderr
+    assert sorted(texts(folder)) == ["a2.txt", "more/a4.txt"]
+    done = run_cn("dataset", "caption", "-", *words, stdin=(folder / "a0.png").read_bytes())
+    assert done.returncode == 2
+    assert "pipe in paths" in done.stderr

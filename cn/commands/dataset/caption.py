@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json as json_module
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -91,9 +92,14 @@ def caption(
             job = caption_jobs.PromptJob(files, overwrite, identity, stack)
             console.status(f"{src}: {', '.join(map(str, files))}", quiet=quiet)
         else:
+            from cn.commands.detect.standard_input import stdin_paths
             from cn.data.sources.open import open_source
+            from cn.images.formats import SUFFIXES
 
-            source = open_source(src, recursive=recursive)
+            paths = stdin_paths(src, SUFFIXES)
+            if src == "-" and paths is None:
+                raise UsageError("standard input is an image; pipe in paths, one a line")
+            source = open_source(src, recursive=recursive, stdin_paths=paths)
             console.status(f"{src}: {source.about}", quiet=quiet)
             for line in (*source.warnings, *source.left_out.warnings()):
                 console.warn(line)
@@ -101,7 +107,7 @@ def caption(
                 console.status(f"{src}: {left}", quiet=quiet)
             if list_file is not None:
                 job = caption_jobs.ListJob(source, list_file, overwrite, identity, stack)
-            elif source.layout != "folder":
+            elif src != "-" and not caption_jobs.reads_sidecars(source):
                 raise UsageError(
                     f"is {source.layout}: captions cannot be written into it; --list FILE makes a list", path=src
                 )
@@ -181,7 +187,9 @@ class _Tally:
         try:
             path = self.job.put(outcome.task, outcome.caption)
         except OutputError as error:
-            if error.stays:
+            folder = os.path.dirname(error.path or "") or "."
+            if error.stays or not os.access(folder, os.W_OK):
+                # Every other image would be captioned in vain.
                 raise
             self._fail(outcome.task.name, error)
             return

@@ -18,6 +18,8 @@ from cn.caption import journal, prompt_file
 from cn.caption.run import Task
 from cn.data.blobs import File
 from cn.data.records import RECORDS
+from cn.data.sources.folder import FolderEntries
+from cn.data.sources.listed import ListedPart
 from cn.data.sources.sample import Source
 from cn.errors import CnError, InputError
 from cn.files import open_atomic
@@ -111,6 +113,11 @@ class SidecarJob:
 
     def finish(self) -> list[str]:
         return []
+
+
+def reads_sidecars(source: Source) -> bool:
+    """Whether captions beside the images are those of the source; lists and tables have their own."""
+    return any(isinstance(part, ListedPart) and isinstance(part.entries, FolderEntries) for part in source.parts)
 
 
 def _stem(path: str) -> str:
