@@ -218,6 +218,8 @@ class _Tally:
         """One line of numbers, then warnings."""
         self._broken()
         seen = self.job.seen
+        if not self.written + self.failed + seen.kept + seen.resumed:
+            return  # It ended before the first image.
         parts = [f"{self.written} captioned"]
         parts += [f"{seen.kept} had a caption"] * bool(seen.kept)
         parts += [f"{seen.resumed} captioned by an earlier run"] * bool(seen.resumed)
