@@ -116,3 +116,13 @@ class StoppedError(CnError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised in the main thread: code that saves its state on Ctrl-C saves it on SIGTERM too."""
+
+
+_MEMORY = ("insufficient memory", "not enough memory", "out of memory", "allocate memory")
+"""What OpenCV, torch and the system say when memory is short."""
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether memory was short: of Python, OpenCV or torch."""
+    text = "" if isinstance(error, CnError) else str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY)

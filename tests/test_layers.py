@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "weights": {"weights", "archives"} | SHARED_MODULES,
     "archives": {"archives"} | SHARED_MODULES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
+    "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
     "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,

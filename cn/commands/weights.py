@@ -267,7 +267,7 @@ def _published_row(entry: "PublishedFile") -> tuple[str, ...]:
     here = "here" if catalog.find_local(entry) else "no" if published.readable(entry) else "listed"
     size = entry.size_text.replace("about ", "~") or "-"
     kinds = ",".join(published.kinds(entry))
-    return (entry.name, "detector", kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.license)
+    return (entry.name, published.role(entry), kinds, "-", size, (entry.sha256 or "-")[:12], here, entry.license)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

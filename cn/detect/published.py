@@ -13,7 +13,12 @@ from cn.weights.catalog import PublishedFile
 
 def readable(entry: PublishedFile) -> bool:
     """Whether cn has the network of this file; the others are listed only."""
-    return registry.published_by(entry.name) is not None
+    return registry.published_by(entry.name) is not None or catalog.CAPTIONS in entry.conditions
+
+
+def role(entry: PublishedFile) -> str:
+    """ "detector", or "captioner"."""
+    return "captioner" if catalog.CAPTIONS in entry.conditions else "detector"
 
 
 def kinds(entry: PublishedFile) -> tuple[str, ...]:
@@ -52,7 +57,7 @@ def record(entry: PublishedFile) -> dict[str, Any]:
     path = catalog.find_local(entry)
     return {
         "name": entry.name,
-        "role": "detector",
+        "role": role(entry),
         "kind": kinds(entry)[0],
         "kinds": list(kinds(entry)),
         "method": method(entry),

@@ -19,6 +19,8 @@ from cn.weights import bundled, cache, catalog
 
 REAL = Path(__file__).parent.parent.parent.parent / "shared" / "weights"
 pytestmark = pytest.mark.usefixtures("folder")
+PUBLISHED_NAMES = ("pytorch_model.bin", "model.safetensors", "open_clip_pytorch_model.bin", "vocab.txt")
+"""Names that every repository of a hub uses, so that the catalog gives the file another."""
 
 
 def put(path: Path, size: int) -> Path:
@@ -37,7 +39,7 @@ def test_every_entry_is_sound(entry):
     for origin in entry.origins:
         # Universities' old servers have no other; what comes from there has a hash, or is not read by us.
         assert origin.startswith(("https://", "http://vcl.ucsd.edu/", "http://posefs1.perception.cs.cmu.edu/"))
-        assert origin.rpartition("/")[2] in (entry.file, *entry.aliases, "pytorch_model.bin")
+        assert origin.rpartition("/")[2] in (entry.file, *entry.aliases, *PUBLISHED_NAMES)
         assert origin.startswith("https://") or entry.md5 or not published.readable(entry)
         if "huggingface.co/lllyasviel" in origin:
             assert re.search(r"/resolve/[0-9a-f]{40}/", origin)

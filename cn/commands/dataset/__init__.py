@@ -2,12 +2,13 @@
 
 import typer
 
-from cn.commands.dataset import build, cache, lint, merge, pack, scenes, show, stats, subset
+from cn.commands.dataset import build, cache, caption, lint, merge, pack, scenes, show, stats, subset
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(build.build)
 app.command()(merge.merge)
 app.command()(scenes.synth)
+app.command()(caption.caption)
 app.command()(lint.lint)
 app.command()(show.show)
 app.command()(stats.stats)

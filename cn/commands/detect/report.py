@@ -58,7 +58,7 @@ class Tally:
 
     def _fatal(self, error: Exception) -> CnError | None:
         """The error, if every further image would fail in the same way."""
-        from cn.detect.run.batch import is_memory_error
+        from cn.errors import is_memory_error
 
         if isinstance(error, OutputError):
             gone = not all(os.access(folder, os.W_OK) for folder in self.folders)
@@ -144,7 +144,7 @@ def report(outcome: "Outcome", tally: Tally, json: bool, quiet: bool) -> None:
 
 def _single_error(outcome: "Outcome") -> Exception:
     """The error of the only image; that memory is short is no fault of the program."""
-    from cn.detect.run.batch import is_memory_error
+    from cn.errors import is_memory_error
 
     assert outcome.error is not None
     return InputError(outcome.message or outcome.path) if is_memory_error(outcome.error) else outcome.error

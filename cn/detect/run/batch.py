@@ -15,7 +15,7 @@ from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map, check_photograph
 from cn.detect.detector import Detection, Detector
 from cn.detect.run.jobs import Job
-from cn.errors import CnError, InputError
+from cn.errors import CnError, InputError, is_memory_error
 from cn.files import make_folder, write_atomic
 from cn.images import pixel_values
 from cn.images.resizing import bounded_short_side_size
@@ -26,9 +26,6 @@ Status = Literal["written", "skipped", "empty", "failed", "incomplete"]
 OnEmpty = Literal["keep", "skip", "fail"]
 
 NOTHING = "nothing was found"
-
-_MEMORY = ("insufficient memory", "not enough memory", "out of memory", "allocate memory")
-"""What OpenCV, torch and the system say when memory is short."""
 
 
 @dataclass(frozen=True)
@@ -266,9 +263,3 @@ def failure(job: Job, error: Exception) -> Outcome:
     elif is_memory_error(error):
         message = f"{job.source}: needs more memory than there is; --resolution N makes it smaller, --workers 1 helps"
     return Outcome(job.source, job.output, "failed", message=message, error=error)
-
-
-def is_memory_error(error: Exception) -> bool:
-    """Whether memory was short: of Python, OpenCV or torch."""
-    text = "" if isinstance(error, CnError) else str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY)

@@ -136,6 +136,26 @@ def test_parquet_that_is_cut_off(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_one_broken_table_of_several_is_a_sample_with_that_problem(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"image": [b"x"], "text": ["t"]}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    found = list(open_source(str(tmp_path)).samples())
+    assert [(s.name, s.problem is None) for s in found] == [("a.parquet/000000", True), ("b.parquet", False)]
+    assert found[1].problem.startswith("is broken or cut off")
+    made(tmp_path / "images", "a.jpg", "b.parquet")
+    assert open_source(str(tmp_path / "images")).layout == "folder"
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    made(tmp_path, "fill50k.zip")
+    for src in (tmp_path, tmp_path / "fill50k.zip"):
+        with pytest.raises(InputError, match=r"no images in it: 1 file of other kinds: 1 \.zip; unpack it first"):
+            open_source(str(src))
+
+
 def test_parquet_keeps_other_columns_and_names_its_sets(tmp_path):
     import pyarrow
     import pyarrow.parquet

@@ -158,8 +158,9 @@ def test_a_stream_that_ends_early(tmp_path):
 def test_no_tar_at_all(tmp_path):
     path = tmp_path / "s.tar"
     path.write_bytes(b"not a tar" * 200)
-    with pytest.raises(InputError, match=r"s\.tar: is damaged, or not a tar"):
-        list(open_source(str(path)).samples())
+    for src in (path, tmp_path):
+        with pytest.raises(InputError, match=r"s\.tar: is damaged, or not a tar"):
+            list(open_source(str(src)).samples())
 
 
 def test_odd_members(tmp_path):
