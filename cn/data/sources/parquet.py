@@ -211,7 +211,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
     about = f"{counted(len(parts), f'{kind} file')} with {counted(rows, 'image')} ({parts[0].columns.text()})"
     if sets := _sets(parts):
         about += f": {', '.join(f'{name} {number:,}' for name, number in sets.items())}"
-    warnings = ["images have several captions; the first of each is used"] if several else []
+    warnings = [f"{parts[0].name}: images with several captions; the first of each is used"] if several else []
     used = {part.name for part in parts} | {key for key in listing.keys if _belongs(key)}
     # What cannot be read is a sample that says so, and the other files are used.
     lost = [Sample(key, None, where=listing.path(key), problem=error.what) for key, error in broken.items()]

@@ -79,7 +79,7 @@ def test_urls_are_to_be_downloaded_first(tmp_path):
     source = open_source(str(tmp_path / "laion.csv"))
     [sample] = source.samples()
     assert sample.problem == "https://example.org/a.jpg is a URL: download first, with img2dataset"
-    assert source.warnings == ("laion.csv: 1 images are URLs; download them first, with img2dataset",)
+    assert source.warnings == ("laion.csv: 1 image to be downloaded first, with img2dataset: the list has URLs",)
 
 
 def test_lists_of_several_captions(tmp_path):
@@ -87,7 +87,7 @@ def test_lists_of_several_captions(tmp_path):
     files(tmp_path, **{"metadata.jsonl": json.dumps(row), "a.jpg": "x"})
     source = open_source(str(tmp_path))
     assert captions(source) == {"a.jpg": "first"}
-    assert source.warnings == ("metadata.jsonl: 1 images have several captions; the first of each is used",)
+    assert source.warnings == ("metadata.jsonl: 1 image with several captions; the first of each is used",)
 
 
 def test_a_list_of_paths_with_captions_beside_the_images(tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_bare_names_of_images_in_a_folder(tmp_path):
     source = open_source(str(tmp_path))
     assert source.layout == "list"
     assert captions(source) == {"Images/a.jpg": "one", "Images/a.jpg#2": "two", "Images/b.jpg": "three"}
-    assert source.warnings == ("captions.txt: 1 rows name an image that a row before them names; each is a sample",)
+    assert source.warnings == ("captions.txt: 1 row with an image that a row before has; each is a sample",)
     assert not source.left_out
 
 
