@@ -8,6 +8,7 @@ from typing import Any
 
 from cn import storage
 from cn.data.formats.dataset import description, is_dataset, open_dataset
+from cn.data.sources.open import open_source
 from cn.data.sources.sample import Sample
 
 
@@ -32,8 +33,6 @@ def open_any(path: str) -> Opened:
         kinds = f" of {len(dataset.kinds)} kinds" if len(dataset.kinds) > 1 else ""
         about = f"a dataset with prompt.json{kinds}"
         return Opened(dataset.root, about, dataset.samples, dataset.description)
-    from cn.data.sources.open import open_source
-
     source = open_source(path)
     root = (
         path
