@@ -173,11 +173,16 @@ def read_records(path: Path) -> tuple[Pair, ...]:
 
     Raises InputError where there are none, or where more than half of them have a problem.
     """
-    pairs = tuple(with_images(pair) for pair in iterate_records(path))
+    pairs = tuple(checked_records(path))
     if not pairs:
         raise InputError("no pairs in it", path=records_file(path))
     refuse_if_most([f"{pair.where}: {pair.problem}" for pair in pairs if pair.problem], len(pairs), path)
     return pairs
+
+
+def checked_records(path: Path) -> Iterator[Pair]:
+    """`iterate_records`, with the problem of each pair whose images are missing."""
+    return map(_with_images, iterate_records(path))
 
 
 def refuse_if_most(problems: list[str], checked: int, path: Path) -> None:
@@ -188,8 +193,7 @@ def refuse_if_most(problems: list[str], checked: int, path: Path) -> None:
         raise InputError(f"{len(problems)} of {checked} pairs are broken: {listed}{more}", path=path)
 
 
-def with_images(pair: Pair) -> Pair:
-    """The pair, with a problem if one of its images is missing or no file."""
+def _with_images(pair: Pair) -> Pair:
     if pair.problem is not None:
         return pair
     found = []
