@@ -22,8 +22,9 @@ class Opened:
     samples: Callable[[], Iterator[Sample]]
     description: Mapping[str, Any] | None
     """Its `dataset.json`."""
-    notes: tuple[str, ...] = ()
-    """What a person should know, such as files that are not used."""
+    warnings: tuple[str, ...] = ()
+    left_out: str = ""
+    """What lies there and is not used, in words."""
 
 
 def open_any(path: str) -> Opened:
@@ -39,5 +40,4 @@ def open_any(path: str) -> Opened:
         if storage.is_folder(path)
         else (path.rpartition("/")[0] if storage.is_url(path) else str(Path(path).parent))
     )
-    left_out = (f"{source.left_out.text()}",) if source.left_out else ()
-    return Opened(root, source.about, source.samples, description(root), (*source.warnings, *left_out))
+    return Opened(root, source.about, source.samples, description(root), source.warnings, source.left_out.text())
