@@ -9,7 +9,7 @@ from typing import Any
 from cn import storage
 from cn.data.formats.dataset import description, is_dataset, open_dataset
 from cn.data.sources.open import open_source
-from cn.data.sources.sample import Sample
+from cn.data.sources.sample import UNSTATED, Sample
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class Opened:
     warnings: tuple[str, ...] = ()
     left_out: str = ""
     """What lies there and is not used, in words."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of maps that do not state theirs: that of a dataset of one kind; "" if it is not known."""
+        kinds = (self.description or {}).get("kinds")
+        return kinds[0] if isinstance(kinds, list) and len(kinds) == 1 and isinstance(kinds[0], str) else UNSTATED
 
 
 def open_any(path: str) -> Opened:
