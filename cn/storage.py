@@ -90,7 +90,9 @@ def _reading(path: StrPath) -> Iterator[None]:
 
 
 def _missing(path: StrPath, error: FileNotFoundError) -> str:
-    if is_url(path) and ("bucket" in str(error) or "/" not in os.fspath(path).partition("://")[2].rstrip("/")):
+    if is_url(path) and (
+        "specified bucket" in str(error) or "/" not in os.fspath(path).partition("://")[2].rstrip("/")
+    ):
         return _NO_BUCKET
     return "no such file"
 

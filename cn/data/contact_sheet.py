@@ -62,6 +62,9 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     One whose images cannot be read is an empty cell, and listed in `failures`, as are pairs of other frames. Raises
     InputError for an unreadable dataset, where no sample is of the kind or the status, and where none can be shown.
     """
+    if choice.kind == opened.kind:
+        # All its maps are of this kind.
+        choice = replace(choice, kind=None)
     stated = {_stem(status.get("target") or status.get("name", "")): status for status in read_statuses(opened.root)}
     numbers, total = _matching(opened, choice, stated)
     left_out = [] if choice.status is None else _left_out(choice.status, stated)

@@ -184,7 +184,7 @@ def read_records(path: Path) -> tuple[Pair, ...]:
 
 def checked_records(path: Path) -> Iterator[Pair]:
     """`iterate_records`, with the problem of each pair whose images are missing."""
-    return map(with_images, iterate_records(path))
+    return map(_with_images, iterate_records(path))
 
 
 def refuse_if_most(problems: Sequence[str], checked: int, path: str | os.PathLike[str]) -> None:
@@ -195,8 +195,7 @@ def refuse_if_most(problems: Sequence[str], checked: int, path: str | os.PathLik
         raise InputError(f"{len(problems)} of {checked} pairs are broken: {listed}{more}", path=path)
 
 
-def with_images(pair: Pair) -> Pair:
-    """The pair, with a problem if one of its images is missing or no file."""
+def _with_images(pair: Pair) -> Pair:
     if pair.problem is not None:
         return pair
     found: list[ImageFile] = []

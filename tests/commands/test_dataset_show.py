@@ -117,3 +117,13 @@ def test_usage_errors(tmp_path, words, capsys):
     write_set(tmp_path, 1)
     assert show(tmp_path, *words) == 2
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_the_kind_of_a_dataset_of_one_kind(tmp_path, capsys):
+    write_set(tmp_path)
+    put(tmp_path / "dataset.json", json.dumps({"kinds": ["canny"]}).encode())
+    assert show(tmp_path, tmp_path / "a.png", "--kind", "canny", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["shown"] == 10
+    assert show(tmp_path, tmp_path / "a.png", "--kind", "depth") == 3
+    assert app.run(["dataset", "stats", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"] == {"canny": {"maps": 10, "empty": 0}}

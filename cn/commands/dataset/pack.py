@@ -87,8 +87,10 @@ def _write(
 
     opened = open_any(source)
     console.status(f"{source}: {opened.about}", quiet=quiet)
-    for note in opened.notes:
-        console.warn(note)
+    for warning in opened.warnings:
+        console.warn(warning)
+    if opened.left_out:
+        console.status(opened.left_out, quiet=quiet)
     work = packing.prepare(
         opened.samples,
         opened.root,

@@ -10,7 +10,7 @@ from typing import Any
 
 from cn import conditions, errors, storage
 from cn.data.blobs import File
-from cn.data.records import RECORDS, Pair, iterate_records, records_file, with_images
+from cn.data.records import RECORDS, Pair, checked_records, records_file
 from cn.data.sources.sample import UNSTATED, Sample
 from cn.errors import InputError, UsageError
 from cn.json_text import parse_json
@@ -95,15 +95,15 @@ class _Joining:
     """A sample whose kinds are being found."""
 
     first: Pair
-    maps: dict[str, Path] = field(default_factory=dict)
+    maps: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     problem: str | None = None
 
 
 def _listed(root: Path, place: Path) -> Iterator[Sample]:
     """The samples of one list of pairs."""
-    for pair in map(with_images, iterate_records(place)):
-        yield _sample(root, _Joining(pair, {UNSTATED: Path(str(pair.source))}, {UNSTATED: pair.extra}, pair.problem))
+    for pair in checked_records(place):
+        yield _sample(root, _Joining(pair, {UNSTATED: str(pair.source)}, {UNSTATED: pair.extra}, pair.problem))
 
 
 def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
@@ -114,11 +114,11 @@ def _joined(root: Path, places: Mapping[str, Path]) -> list[Sample]:
     found: dict[tuple[Any, ...], _Joining] = {}
     for kind, place in places.items():
         seen: Counter[tuple[Any, ...]] = Counter()
-        for pair in map(with_images, iterate_records(place)):
+        for pair in checked_records(place):
             key = _identity(pair)
             joining = found.setdefault((*key, seen[key]), _Joining(pair))
             seen[key] += 1
-            joining.maps[kind] = Path(str(pair.source))
+            joining.maps[kind] = str(pair.source)
             joining.extra[kind] = pair.extra
             joining.problem = joining.problem or pair.problem
     return [_sample(root, joining) for joining in found.values()]
@@ -141,7 +141,7 @@ def _sample(root: Path, joining: _Joining) -> Sample:
     folder, _, rest = name.partition("/")
     if UNSTATED not in joining.maps and rest.startswith("target/") and kind_named(folder) is not None:
         name = rest
-    maps = {kind: File(str(path)) for kind, path in joining.maps.items()}
+    maps = {kind: File(path) for kind, path in joining.maps.items()}
     caption = pair.prompt if pair.stated else None
     extra = _extra(joining.extra)
     return Sample(name, File(str(pair.target)), caption, None, maps, extra, pair.where, joining.problem)

@@ -8,7 +8,8 @@ from typing import Any
 
 from cn import storage
 from cn.data.formats.dataset import description, is_dataset, open_dataset
-from cn.data.sources.sample import Sample
+from cn.data.sources.open import open_source
+from cn.data.sources.sample import UNSTATED, Sample
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,15 @@ class Opened:
     samples: Callable[[], Iterator[Sample]]
     description: Mapping[str, Any] | None
     """Its `dataset.json`."""
-    notes: tuple[str, ...] = ()
-    """What a person should know, such as files that are not used."""
+    warnings: tuple[str, ...] = ()
+    left_out: str = ""
+    """What lies there and is not used, in words."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of maps that do not state theirs: that of a dataset of one kind; "" if it is not known."""
+        kinds = (self.description or {}).get("kinds")
+        return kinds[0] if isinstance(kinds, list) and len(kinds) == 1 and isinstance(kinds[0], str) else UNSTATED
 
 
 def open_any(path: str) -> Opened:
@@ -32,13 +40,10 @@ def open_any(path: str) -> Opened:
         kinds = f" of {len(dataset.kinds)} kinds" if len(dataset.kinds) > 1 else ""
         about = f"a dataset with prompt.json{kinds}"
         return Opened(dataset.root, about, dataset.samples, dataset.description)
-    from cn.data.sources.open import open_source
-
     source = open_source(path)
     root = (
         path
         if storage.is_folder(path)
         else (path.rpartition("/")[0] if storage.is_url(path) else str(Path(path).parent))
     )
-    left_out = (f"{source.left_out.text()}",) if source.left_out else ()
-    return Opened(root, source.about, source.samples, description(root), (*source.warnings, *left_out))
+    return Opened(root, source.about, source.samples, description(root), source.warnings, source.left_out.text())

@@ -224,7 +224,7 @@ def _finish(packing: Packing, writer: Writer) -> None:
     out, count = packing.out, len(packing.plan.shards)
     writer.finish(_Shards(out, count))
     if packing.description is not None:
-        text = json.dumps(packing.description, indent=2, ensure_ascii=False)
+        text = json.dumps(packing.description, indent=1, ensure_ascii=False)
         storage.write(storage.join(out, DESCRIPTION), f"{text}\n".encode())
     shards = [{k: v for k, v in shard.items() if k in _KEPT} for shard in _Shards(out, count)]
     totals = {"samples": sum(s["samples"] for s in shards), "bytes": sum(s["bytes"] for s in shards)}

@@ -1,4 +1,4 @@
-"""What `cn dataset build` writes beside the images of a dataset."""
+"""What `cn dataset build` and `cn dataset pack` write beside the images of a dataset."""
 
 from cn import storage
 from cn.conditions import KINDS
@@ -8,7 +8,7 @@ from cn.errors import InputError
 from cn.json_text import parse_json
 
 DESCRIPTION = "dataset.json"
-OWN = (DESCRIPTION, "stats.json", "build/")
+OWN = (DESCRIPTION, "stats.json", "manifest.json", "build/")
 
 
 def single_kind(listing: Listing) -> str:

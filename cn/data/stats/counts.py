@@ -10,7 +10,7 @@ from cn.data.formats.entry import Entry, entry
 from cn.data.formats.opened import Opened
 from cn.data.formats.plan import LeftOutSamples
 from cn.data.image_facts import original_size, size_of
-from cn.data.sources.sample import Sample
+from cn.data.sources.sample import UNSTATED, Sample
 from cn.errors import InputError
 from cn.images.maps import decode_map
 from cn.parallel import available_cpus, map_threads
@@ -159,7 +159,7 @@ def count(opened: Opened, token_count: Callable[[str], int], advance: Callable[[
     """Look at all samples: of images only their headers are read, maps are decoded."""
 
     def look(sample: Sample) -> Facts:
-        return facts(entry(sample, opened.root), token_count)
+        return facts(entry(sample, opened.root), token_count, opened.kind)
 
     found = Counts()
     for done in map_threads(look, opened.samples(), available_cpus()):
@@ -175,13 +175,17 @@ def count(opened: Opened, token_count: Callable[[str], int], advance: Callable[[
     return found
 
 
-def facts(found: Entry, token_count: Callable[[str], int]) -> Facts:
-    """What is counted of one sample. Raises InputError for an image or a map that cannot be read."""
+def facts(found: Entry, token_count: Callable[[str], int], default: str = UNSTATED) -> Facts:
+    """What is counted of one sample; `default` is the kind of maps that do not state theirs.
+
+    Raises InputError for an image or a map that cannot be read.
+    """
     data = found.image.read()
     width, height = size_of(data, str(found.image))
     maps, map_bytes, other_frames = {}, 0, 0
     for kind, blob in found.maps.items():
         map_data = blob.read()
+        kind = kind or default
         array = decode_map(map_data, str(blob), kind or None)
         maps[kind] = bool((array == array[:1, :1]).all())
         map_height, map_width = array.shape[:2]

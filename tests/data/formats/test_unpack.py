@@ -11,8 +11,6 @@ from cn.errors import InputError
 from tests.data.formats.sets import contents, image, put, write_kinds, write_set
 from tests.data.formats.test_pack import pack
 
-pytest.importorskip("cn.data.sources.open")
-
 
 def same_json(data: bytes) -> bytes:
     return json.dumps(json.loads(data)).encode()
