@@ -182,6 +182,7 @@ def _report(finding: "Finding", note: str | None, json: bool) -> None:
 
 def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bool) -> None:
     from cn.data.lint.rules import RULES
+    from cn.data.sources.request import counted
 
     faults = run.counts.total()
     repaired = 0 if dry_run else len(fixed.findings)
@@ -198,7 +199,7 @@ def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bo
         console.emit({"summary": summary}, json)
     rows = {name: f"{count:>7,}  {RULES[name].about}" for name, count in run.counts.most_common()}
     if rows:
-        console.plan(f"{faults:,} faults by rule", rows, quiet=quiet)
+        console.plan(f"{counted(faults, 'fault')} by rule", rows, quiet=quiet)
     if dry_run:
         console.status(f"--fix would repair {len(fixed.findings)} of {faults}; nothing was changed", quiet=quiet)
     elif fixed.undo is not None:
@@ -207,8 +208,8 @@ def _summarize(run: "Lint", fixed: "Fixed", dry_run: bool, json: bool, quiet: bo
             quiet=quiet,
         )
     if repaired and faults > repaired:
-        raise PartialError(f"{faults - repaired:,} faults are left", path=run.contents.root)
+        raise PartialError(f"{counted(faults - repaired, 'fault')} left", path=run.contents.root)
     if faults > repaired:
         share = f"{len(run.accused):,} of {run.contents.pairs:,} pairs"
-        raise PartialError(f"{faults:,} faults; {share} have one or more", path=run.contents.root)
+        raise PartialError(f"{counted(faults, 'fault')}; {share} have one or more", path=run.contents.root)
     console.status(f"{run.contents.pairs:,} pairs, no fault" + (" left" if repaired else ""), quiet=quiet)

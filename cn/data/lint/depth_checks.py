@@ -72,7 +72,7 @@ def _is_clipped(gray: NDArray[np.int16]) -> bool:
     if share(white) < _CLIPPED or white.all():
         return False
     rim = (cv2.dilate(white.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~white
-    return share(gray[rim] >= 232) > 0.6 and len(np.unique(gray)) > 8
+    return share(gray[rim] >= 232) > 0.3 and len(np.unique(gray)) > 8
 
 
 def _spacing(gray: NDArray[np.int16]) -> int:

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -40,7 +40,7 @@ class Fixed:
     """Where the originals are; None where nothing was changed."""
 
 
-def fix(contents: Contents, findings: Iterable[Finding], *, dry_run: bool = False) -> Fixed:
+def fix(contents: Contents, findings: Sequence[Finding], *, dry_run: bool = False) -> Fixed:
     """Repair the faults that need no guess, in a dataset on this machine.
 
     Maps are replaced one by one, each at once, and new ones get new names; then the lines are, all of a file at once:
@@ -51,13 +51,12 @@ def fix(contents: Contents, findings: Iterable[Finding], *, dry_run: bool = Fals
     if dry_run:
         result.findings = [finding for finding in findings if repair_of(finding) is not None]
         return result
+    _check_lines_left(contents, findings)
     with exclusive(Path(contents.root)):
         done: dict[str, bool] = {}
         for finding in findings:
             if _fix(finding, contents, lines, log, result, done):
                 result.findings.append(finding)
-        if lines.dropped and len(lines.dropped) >= contents.pairs:
-            raise InputError("every line would be left out; nothing was changed in its lines", path=contents.root)
         for subset in contents.subsets:
             _rewrite(subset.file, lines, log)
     result.undo = log.folder
@@ -68,6 +67,15 @@ def check_fixable(contents: Contents) -> None:
     """UsageError for a dataset whose layout `fix` does not write."""
     if not contents.subsets:
         raise UsageError(f"{contents.root}: --fix repairs datasets with prompt.json; make one with cn dataset unpack")
+
+
+def _check_lines_left(contents: Contents, findings: Sequence[Finding]) -> None:
+    """InputError where no right line of a kind would be left."""
+    dropped = {where for finding in findings if repair_of(finding) == "drop" for where in finding.lines}
+    for subset in contents.subsets:
+        lines = {view.where for item in contents.items for view in item.views if view.subset == str(subset.file)}
+        if lines <= dropped:
+            raise InputError("every line would be left out: nothing is changed; see what is wrong", path=subset.file)
 
 
 def _fix(

@@ -161,6 +161,8 @@ class Misfit:
     shift: tuple[int, int] | None = None
 
 
+_UNMEASURED = POSES | {"scribble", None}
+"""People draw scribbles beside the edges, skeletons lie inside of bodies, and unknown maps need not have edges."""
 _SOFT = frozenset({"hed", "lineart"})
 _DETECTED = _SOFT | {"canny"}
 """Kinds whose lines are the image's own edges."""
@@ -182,8 +184,7 @@ GOOD = 0.7
 
 def misfit(fit: Fit, kind: str | None, side: int) -> Misfit | None:
     """Judge a fit of a pair whose short side is `side`; None where it may be right, or the map has few edges."""
-    if kind == "scribble" or kind in POSES or fit.edges < max(_MIN_EDGES, 0.5 * min(side, MAX_SIDE)):
-        # People draw scribbles beside the edges, and skeletons lie inside of bodies.
+    if kind in _UNMEASURED or fit.edges < max(_MIN_EDGES, 0.5 * min(side, MAX_SIDE)):
         return None
     if fit.turned_score >= GOOD and fit.turned_score - fit.best >= TURN_MARGIN:
         return _turned(fit.turned)
