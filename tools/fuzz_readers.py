@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fuzz_images
 import fuzz_seeds as seeds
+import fuzz_sources as sources
 import numpy as np
 from fuzz_seeds import Seed
 
@@ -174,6 +175,9 @@ def readers() -> list[Reader]:
         Reader("poses", _files(seeds.poses(), ".json"), _poses),
         Reader("yolo", _files(seeds.yolo(), ".txt"), partial(_poses, yolo=True)),
         Reader("dataset", (seeds.dataset(),), _dataset, mutable=("prompt.json",)),
+        Reader("lists", sources.lists(), sources.read, mutable=(".json", ".jsonl", ".csv", ".tsv", ".txt")),
+        Reader("tars", sources.tars(), sources.read),
+        Reader("tables", sources.tables(), sources.read),
         Reader("run", (seeds.run(),), _run, mutable=(".toml", ".json", ".jsonl")),
         Reader("safetensors", _files(seeds.safetensors(), ".safetensors"), _archive),
         Reader("torch", pickles[:3], _archive, pickles[3:]),

@@ -83,7 +83,9 @@ def find_columns(
     for name in names:
         if name not in taken and name in possible and (kind := _map_kind(name.lower(), image)) is not None:
             maps.setdefault(kind, name)
-    captions = (lower[each] for each in _CAPTIONS if each in lower and lower[each] not in {*taken, *maps.values()})
+    # What could be an image is no text.
+    no_texts = {*taken, *maps.values()} | (set() if usable is None else possible)
+    captions = (lower[each] for each in _CAPTIONS if each in lower and lower[each] not in no_texts)
     return Columns(image, chosen.get("caption") or next(captions, None), maps)
 
 

@@ -11,7 +11,8 @@ from cn.data.sources.listing import Listing, located, suffix
 from cn.data.sources.maps import map_folders
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.sample import Sample
-from cn.images.formats import SUFFIXES
+from cn.data.sources.videos import video_parts, words
+from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES
 
 Maps = Callable[[str], Mapping[str, Blob]]
 """The condition maps of an image, by its key."""
@@ -74,6 +75,10 @@ def recognize(listing: Listing, request: Request) -> Found | None:
         found.about += f", {maps.words}"
         found.used |= maps.keys
         found.warnings += maps.warnings
+    if videos := listing.with_suffix(VIDEO_SUFFIXES):
+        found.parts = [*found.parts, *video_parts([(key, listing.path(key)) for key in videos], request)]
+        found.about += f"; and {words(len(videos), request)}"
+        found.used |= set(videos)
     return found
 
 

@@ -60,13 +60,14 @@ def map_folders(listing: Listing, images: Sequence[str], request: Request) -> tu
     if request.conditions is not None:
         return _beside(listing, images, request, request.conditions)
     candidates: dict[str, MapFolder] = {}
+    trainer = any(key.startswith("source/") for key in images) and any(key.startswith("target/") for key in images)
     for key in images:
-        if place := _place(key):
+        if place := "source" if trainer and key.startswith("source/") else _place(key):
             folder = candidates.setdefault(place, MapFolder(listing.root, kind_of(posixpath.basename(place)), place))
             folder.maps[posixpath.splitext(key[len(place) + 1 :])[0]] = key
     if not candidates:
         return images, None
-    plain = [key for key in images if not _place(key)]
+    plain = [key for key in images if not key.startswith(tuple(f"{place}/" for place in candidates))]
     names = {name for key in plain for name in _ends(key)}
     chosen = [each for each in candidates.values() if 2 * sum(name in names for name in each.maps) >= len(each.maps)]
     if not chosen:

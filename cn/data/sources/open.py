@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cn.data.sources import folder, lists, pairs, parquet, standard_input, webdataset
+from cn.data.sources import diode, folder, kohya, lists, pairs, parquet, standard_input, videos, webdataset
 from cn.data.sources.columns import check_columns
-from cn.data.sources.listing import Listing, list_source
-from cn.data.sources.request import Found, Request
+from cn.data.sources.listing import Listing, list_source, suffix
+from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.sample import Source
 from cn.detect.run.left_out import LeftOut, nothing
 from cn.errors import InputError, UsageError
+from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES
 
 _Recognizer = Callable[[Listing, Request], Found | None]
 
@@ -17,10 +18,20 @@ RECOGNIZERS: Mapping[str, _Recognizer] = {
     "imagefolder": lists.recognize_metadata,
     "webdataset": webdataset.recognize,
     "parquet": parquet.recognize,
+    "kohya": kohya.recognize,
+    "diode": diode.recognize,
     "list": lists.recognize_list,
     "folder": folder.recognize,
+    "video": videos.recognize,
 }
 """By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""
+
+_TAKES = {
+    "columns": ("imagefolder", "parquet", "list", "prompt.json"),
+    "images": ("imagefolder", "list", "kohya", "prompt.json"),
+    "conditions": ("folder", "kohya", "imagefolder", "list"),
+}
+"""The layouts that each option is for."""
 
 LAYOUTS = (*RECOGNIZERS,)
 """What `--layout` can be."""
@@ -54,11 +65,19 @@ def open_source(
     if src == "-":
         if stdin_paths is None:
             raise UsageError("SRC is '-', but nothing is piped in")
-        return _source(standard_input.recognize(stdin_paths, request), LeftOut())
-    listing = list_source(request)
-    found = _recognized(listing, request)
-    listing.leave_out(key for key in listing.keys if key not in found.used)
-    return _source(found, listing.left_out)
+        found, left_out = standard_input.recognize(stdin_paths, request), LeftOut()
+    else:
+        listing = list_source(request)
+        found = _recognized(listing, request)
+        unused = [key for key in listing.keys if key not in found.used]
+        found.about += _besides(unused)
+        if found.layout not in _TAKES["columns"]:
+            found.warnings += lists.unused(unused)
+        listing.leave_out(unused)
+        left_out = listing.left_out
+    videos.check_request(request, found.parts)
+    _check_options(request, found)
+    return Source(found.layout, found.about, found.parts, left_out, tuple(found.warnings))
 
 
 def _recognized(listing: Listing, request: Request) -> Found:
@@ -71,5 +90,19 @@ def _recognized(listing: Listing, request: Request) -> Found:
     raise InputError(nothing("no images in it", listing.left_out), path=request.src)
 
 
-def _source(found: Found, left_out: LeftOut) -> Source:
-    return Source(found.layout, found.about, found.parts, left_out, tuple(found.warnings))
+def _check_options(request: Request, found: Found) -> None:
+    """UsageError for options that the layout that was recognized has no use for."""
+    options = {"columns": "--column", "images": "--images", "conditions": "--conditions"}
+    for name, option in options.items():
+        if getattr(request, name) and found.layout not in _TAKES[name]:
+            layouts = ", ".join(_TAKES[name])
+            what = f"{option} is for the layouts {layouts}; this is {found.about}"
+            raise UsageError(what, path=request.src)
+
+
+def _besides(unused: Sequence[str]) -> str:
+    """What else is there that could have been read, in words."""
+    sorts = {"image": SUFFIXES, "video": VIDEO_SUFFIXES, "tar": {".tar"}}
+    numbers = {noun: sum(suffix(key) in suffixes for key in unused) for noun, suffixes in sorts.items()}
+    words = ", ".join(counted(number, noun) for noun, number in numbers.items() if number)
+    return f"; not used: {words}" if words else ""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cn.data.records import RECORDS
-from cn.data.sources.columns import PROMPT_JSON
-from cn.data.sources.lines import json_rows
+from cn.data.sources.columns import PROMPT_JSON, find_columns
+from cn.data.sources.lines import json_rows, row_names
 from cn.data.sources.listed import Entries, ListedPart
 from cn.data.sources.listing import Listing
 from cn.data.sources.maps import kind_of
@@ -27,10 +27,13 @@ from cn.data.sources.sample import Sample
 def recognize(listing: Listing, request: Request) -> Found | None:
     """`prompt.json` in the folder, or in each of several folders in it, or that file itself."""
     if listing.whole:
-        files = [RECORDS] if RECORDS in listing.keys else [key for key in listing.keys if _is_kind(key)]
+        found = [key for key in listing.keys if posixpath.basename(key) == RECORDS]
+        # That of the folder, those of its kinds, or those of a folder that an archive was unpacked into.
+        depth = min((key.count("/") for key in found), default=0)
+        files = [key for key in found if key.count("/") == depth]
     else:
-        files = [key for key in listing.keys if posixpath.basename(key) == RECORDS]
-    read = [each for each in (_Records.open(listing, key) for key in files) if each is not None]
+        files = [key for key in listing.with_suffix((".json", ".jsonl")) if _is_named(key, request)]
+    read = [each for each in (_Records.open(listing, key, request) for key in files) if each is not None]
     if not read:
         return None
     if len(read) == 1:
@@ -40,13 +43,14 @@ def recognize(listing: Listing, request: Request) -> Found | None:
     used = set(files) | {key for key in listing.keys if key.startswith(OWN)}
     warnings: list[str] = []
     for records in read:
-        used |= {listing.key(file) for file in records.entries.survey.files}
+        used |= records.entries.survey.used(listing)
         warnings += records.entries.survey.warnings(records.file)
     return Found("prompt.json", _about(read, entries), [ListedPart(RECORDS, entries)], used, warnings)
 
 
-def _is_kind(key: str) -> bool:
-    return key.count("/") == 1 and posixpath.basename(key) == RECORDS
+def _is_named(key: str, request: Request) -> bool:
+    """Whether a file that was named is to be read so; people rename prompt.json."""
+    return posixpath.basename(key) == RECORDS or request.layout == "prompt.json"
 
 
 def _about(read: "Sequence[_Records]", entries: Entries) -> str:
@@ -72,14 +76,18 @@ class _Records:
     entries: RowEntries
 
     @classmethod
-    def open(cls, listing: Listing, key: str) -> "_Records | None":
+    def open(cls, listing: Listing, key: str, request: Request) -> "_Records | None":
         """None for a file of that name that is none of this layout."""
         rows = json_rows(listing.path(key))
         if not any({"source", "target"} & set(row.values) for row in rows.between(0, min(20, len(rows)))):
             return None
+        names = row_names(rows)
+        columns = None if "prompt" in names and not request.columns else find_columns(names, request.columns)
+        columns = columns or PROMPT_JSON
         folder = posixpath.dirname(key)
         kind = functools.partial(row_kind, default=kind_of(posixpath.basename(folder)) or single_kind(listing))
-        reader = Reader(PROMPT_JSON, listing.root, folder, kind)
+        root, prefix = (listing.root, folder) if request.images is None else (request.images, "")
+        reader = Reader(columns, root, prefix, kind)
         return cls(key, folder, rows, RowEntries(rows, reader, key))
 
 

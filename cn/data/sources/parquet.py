@@ -15,6 +15,7 @@ from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, Row, Rows
 from cn.data.sources.sample import Part, Sample
 from cn.errors import InputError
+from cn.text import shown
 
 _SUFFIXES = (".parquet", ".arrow")
 _BATCH = 64
@@ -44,8 +45,10 @@ def _opened(path: str) -> Iterator[Any]:
         except (arrow.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.strerror:
                 raise
-            text = " ".join(str(error).split())[:200]
+            text = shown(" ".join(str(error).split()), 200)
             raise InputError(f"is broken or cut off, or no {suffix(path)[1:]} file ({text})") from error
+        except MemoryError:
+            raise InputError("needs more memory than there is; is it broken?") from None
 
 
 def _arrow_reader(arrow: Any, file: Any) -> Any:
@@ -76,7 +79,10 @@ def _batches(table: Any, columns: Sequence[str] | None, start: int, stop: int) -
             return
         for offset in range(0, batch.num_rows, _BATCH):
             piece = batch.slice(offset, _BATCH)
-            yield place, piece if columns is None else piece.select(columns)
+            piece = piece if columns is None else piece.select(columns)
+            # Arrow files are used as they are: damaged ones would be read beyond their end.
+            piece.validate(full=True)
+            yield place, piece
             place += piece.num_rows
 
 

@@ -7,9 +7,10 @@ from cn.data.sources.listed import ListedPart
 from cn.data.sources.parquet import TablePart
 from cn.data.sources.sample import Part
 from cn.data.sources.shards import ShardPart
+from cn.data.sources.videos import VideoPart
 from cn.errors import InputError
 
-_TYPES = {part.type: part for part in (ListedPart, ShardPart, TablePart)}
+_TYPES = {part.type: part for part in (ListedPart, ShardPart, TablePart, VideoPart)}
 
 
 def from_record(record: Mapping[str, Any]) -> Part:

@@ -4,7 +4,6 @@ import os
 import posixpath
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +16,7 @@ from cn.data.sources.folder import printable
 from cn.data.sources.listed import Entries
 from cn.data.sources.listing import located
 from cn.data.sources.sample import Sample
+from cn.data.sources.survey import Names, Survey
 from cn.text import shown
 
 _WEB = re.compile(r"(https?|ftp)://", re.IGNORECASE)
@@ -116,6 +116,11 @@ def first_text(value: Any) -> str | None:
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
+def is_several(value: Any) -> bool:
+    """Whether there are more captions than one."""
+    return isinstance(value, list | tuple) and len(value) > 1
+
+
 def is_json(value: Any) -> bool:
     """Whether a value can be written as JSON."""
     if isinstance(value, list | tuple):
@@ -132,20 +137,16 @@ class RowEntries(Entries):
         self.rows, self.reader, self.file = rows, reader, file
         """`file`: the name of the rows' file, for samples without a name."""
         self.survey = Survey()
-        self._repeated: dict[int, int] = {}
-        """Of rows whose image was in a row before: which time it is."""
-        counts: Counter[str] = Counter()
+        keys = Names()
         for number, row in enumerate(rows.between(0, len(rows))):
             key = reader.key(row)
-            if key is None:
-                self.survey.add(reader.sample(row, ""), row, reader)
-                continue
-            counts[key] += 1
-            if counts[key] > 1:
-                self._repeated[number] = counts[key]
-            self.survey.add(reader.sample(row, key), row, reader)
-        self.survey.keys = set(counts)
+            keys.add(f"#{number}" if key is None else key)
+            several = reader.columns.caption and is_several(row.values.get(reader.columns.caption))
+            self.survey.add(reader.sample(row, key or ""), bool(several))
+        self._repeated = keys.repeated()
+        """Of rows whose image was in a row before: which time it is."""
         self.survey.repeated = len(self._repeated)
+        self.survey.keys = keys
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,55 +159,6 @@ class RowEntries(Entries):
             else:
                 name = printable(key) + (f"#{self._repeated[number]}" if number in self._repeated else "")
             yield self.reader.sample(row, name)
-
-
-@dataclass
-class Survey:
-    """What the rows of a file hold, counted."""
-
-    rows: int = 0
-    captions: int = 0
-    first_of_several: int = 0
-    """Captions that are the first of a list."""
-    maps: "Counter[str]" = field(default_factory=Counter)
-    problems: int = 0
-    urls: int = 0
-    repeated: int = 0
-    keys: set[str] = field(default_factory=set)
-    """The paths of images."""
-    files: set[str] = field(default_factory=set)
-    """The paths of all files that are read, those of maps and captions too."""
-
-    def add(self, sample: Sample, row: Row, reader: Reader) -> None:
-        """Count a sample."""
-        self.rows += 1
-        self.captions += sample.caption is not None or sample.caption_file is not None
-        caption = row.values.get(reader.columns.caption) if reader.columns.caption else None
-        self.first_of_several += isinstance(caption, list | tuple) and len(caption) > 1
-        self.maps.update(list(sample.maps))
-        self.problems += sample.problem is not None
-        self.urls += sample.problem is not None and "is a URL" in sample.problem
-        blobs = (sample.image, sample.caption_file, *sample.maps.values())
-        self.files.update(blob.path for blob in blobs if isinstance(blob, File))
-
-    def text(self) -> str:
-        """In words, after the number of rows: ", 18 with captions, 20 with depth maps"."""
-        words = [f", {self._share(self.captions)} with captions"] if self.captions else [", without captions"]
-        for kind, number in sorted(self.maps.items()):
-            words.append(f", {self._share(number)} with {kind or 'condition'} maps")
-        return "".join(words)
-
-    def _share(self, number: int) -> str:
-        return "all" if number == self.rows > 1 else f"{number:,}"
-
-    def warnings(self, file: str) -> list[str]:
-        """What a person should know."""
-        found = []
-        if self.first_of_several:
-            found.append(f"{file}: {self.first_of_several:,} images have several captions; the first of each is used")
-        if self.repeated:
-            found.append(f"{file}: {self.repeated:,} rows name an image that a row before them names; each is a sample")
-        return found
 
 
 def with_root(reader: Reader, rows: Rows, chosen: str | None) -> Reader:

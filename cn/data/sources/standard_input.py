@@ -8,11 +8,16 @@ from cn.data.sources.captions import FoldersCaptions
 from cn.data.sources.columns import Columns, find_columns
 from cn.data.sources.lines import JsonItems, array_rows, row_names
 from cn.data.sources.listed import ListedPart
+from cn.data.sources.listing import located, suffix
 from cn.data.sources.maps import maps_of
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, Row, RowEntries, Rows
-from cn.data.sources.sample import UNSTATED
+from cn.data.sources.sample import UNSTATED, Part
+from cn.data.sources.shards import ShardPart
+from cn.data.sources.videos import video_parts, words
+from cn.data.sources.webdataset import ENDINGS as TAR_ENDINGS
 from cn.errors import InputError
+from cn.images.formats import VIDEO_SUFFIXES
 from cn.text import first_names
 
 STDIN = "standard input"
@@ -46,12 +51,28 @@ def recognize(lines: Sequence[str | bytes], request: Request) -> Found:
 
 
 def path_list(paths: Sequence[str], request: Request) -> Found:
-    """Images by their paths; captions are looked for beside them."""
-    reader = Reader(Columns(_PATH), request.images or "", captions=FoldersCaptions(), maps=maps_of(request))
-    entries = RowEntries(PathRows(paths), reader, STDIN)
-    survey = entries.survey
-    about = f"a list of {counted(survey.rows, 'path')} on {STDIN}{survey.text()}"
-    return Found("list", about, [ListedPart(STDIN, entries)], warnings=survey.warnings(STDIN))
+    """Images by their paths, whose captions are looked for beside them; and the samples of shards and videos."""
+    tars = [path for path in paths if path.lower().endswith(TAR_ENDINGS)]
+    films = [path for path in paths if suffix(path) in VIDEO_SUFFIXES]
+    others = {*tars, *films}
+    images = [path for path in paths if path not in others] if others else paths
+    root = request.images or ""
+    parts: list[Part] = []
+    about = f"a list of {counted(len(paths), 'path')} on {STDIN}"
+    warnings: list[str] = []
+    if images:
+        reader = Reader(Columns(_PATH), root, captions=FoldersCaptions(), maps=maps_of(request))
+        entries = RowEntries(PathRows(images), reader, STDIN)
+        parts.append(ListedPart(STDIN, entries))
+        about += entries.survey.text() if not others else f": {counted(len(images), 'image')}{entries.survey.text()}"
+        warnings = entries.survey.warnings(STDIN)
+    if tars:
+        parts += [ShardPart(path, located(root, path)) for path in tars]
+        about += f"; {counted(len(tars), 'WebDataset shard')}"
+    if films:
+        parts += video_parts([(path, located(root, path)) for path in films], request)
+        about += f"; {words(len(films), request)}"
+    return Found("list", about, parts, warnings=warnings)
 
 
 def _records(texts: Sequence[str], request: Request) -> Found:

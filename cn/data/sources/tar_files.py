@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from cn.errors import InputError
+from cn.text import shown
 
 _BLOCK = 512
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError, OverflowError)
@@ -56,7 +57,7 @@ def members(file: BinaryIO) -> Iterator[Member]:
                     cut = info.offset_data + info.size > end
                     yield Member(info.name, info.offset_data, info.size, cut=cut)
                     if cut:
-                        raise InputError(f"is cut off in {info.name}")
+                        raise InputError(f"is cut off in {shown(info.name)}")
             stopped = cast(Any, tar).offset
     except _DAMAGE as error:
         raise _damaged(error) from error
@@ -114,7 +115,7 @@ def streamed(file: BinaryIO) -> Iterator[Member]:
                 cut = len(data) < info.size
                 yield Member(info.name, info.offset_data, info.size, data, cut)
                 if cut:
-                    raise InputError(f"is cut off in {info.name}")
+                    raise InputError(f"is cut off in {shown(info.name)}")
             stopped = cast(Any, tar).offset
             _check_end(stream.block(stopped), stopped)
     except _DAMAGE as error:
@@ -129,6 +130,6 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 
 
 def _damaged(error: Exception) -> InputError:
-    text = " ".join(str(error).split())[:200]
+    text = shown(" ".join(str(error).split()), 200)
     cut = isinstance(error, EOFError) or "unexpected end" in text or "end-of-stream" in text
     return InputError(f"is cut off ({text})" if cut else f"is damaged, or not a tar ({text or type(error).__name__})")

@@ -13,7 +13,7 @@ from cn.data.sources.tar_files import is_compressed, members, streamed
 from cn.errors import InputError
 from cn.images.formats import SUFFIXES
 
-_ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _PEEKED = 100
 """Members of a tar that are looked at."""
 _KNOWN = {*IMAGES, "txt", "caption", "text", "json", "cls"}
@@ -21,7 +21,7 @@ _KNOWN = {*IMAGES, "txt", "caption", "text", "json", "cls"}
 
 def recognize(listing: Listing, request: Request) -> Found | None:
     """Tars that were named, or are in a folder and have images in them."""
-    tars = [key for key in listing.keys if key.lower().endswith(_ENDINGS)]
+    tars = [key for key in listing.keys if key.lower().endswith(ENDINGS)]
     if not tars:
         return None
     forced = request.layout is not None or not listing.whole
@@ -44,7 +44,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
 
 
 def _stem(key: str) -> str:
-    return key[: -len(next(ending for ending in _ENDINGS if key.lower().endswith(ending)))]
+    return key[: -len(next(ending for ending in ENDINGS if key.lower().endswith(ending)))]
 
 
 def _is_numbered(key: str) -> bool:

@@ -113,12 +113,12 @@ def test_a_folder_of_condition_maps_is_found_beside_the_images(tmp_path):
 
 
 def test_a_folder_of_condition_maps_can_be_named(tmp_path):
-    made(tmp_path, "images/10_dog/a.jpg", "images/b.jpg", "maps/a.png", "maps/c.png")
+    made(tmp_path, "images/dog/a.jpg", "images/b.jpg", "maps/a.png", "maps/c.png")
     source = open_source(str(tmp_path / "images"), conditions=str(tmp_path / "maps"))
-    assert [dict(sample.maps) for sample in source.samples()] == [{"": File(str(tmp_path / "maps/a.png"))}, {}]
+    assert [dict(sample.maps) for sample in source.samples()] == [{}, {"": File(str(tmp_path / "maps/a.png"))}]
     assert source.warnings == (f"{tmp_path / 'maps'}: 1 condition map without an image of the same name",)
     with pytest.raises(InputError, match="no condition map here has the name of an image"):
-        open_source(str(tmp_path / "images/10_dog"), conditions=str(made(tmp_path / "other", "z.png")))
+        open_source(str(tmp_path / "images/dog"), conditions=str(made(tmp_path / "other", "z.png")))
 
 
 def test_images_of_a_class_called_like_a_kind_stay_images(tmp_path):

@@ -91,7 +91,8 @@ def test_kinds_of_one_image_are_joined(tmp_path):
         ("target/c.jpg", f"{tmp_path}/target/c.jpg", "c", {"depth": f"{tmp_path}/depth/source/c.png"}, {}),
     ]
     assert source.about == (
-        "a dataset of 3 images with a prompt.json for each of 2 kinds (canny 2, depth 2), all with captions"
+        "a dataset of 3 images with a prompt.json for each of 2 kinds (canny 2, depth 2), all with captions; "
+        "not used: 1 image"
     )
     assert dict(source.left_out.suffixes) == {".jpg": 1}, "target/d.jpg has no line"
     [part] = source.parts
@@ -117,3 +118,33 @@ def test_text_in_utf_16_is_refused(tmp_path):
     (tmp_path / "prompt.json").write_text(json.dumps(line("a.png")), encoding="utf-16")
     with pytest.raises(InputError, match="is UTF-16"):
         open_source(str(tmp_path))
+
+
+def test_an_unpacked_archive_with_a_folder_of_its_own(tmp_path):
+    dataset(tmp_path / "deep/fill50k", [line("0.png", "a")], "deep/fill50k/target/0.png".removeprefix("deep/fill50k/"))
+    source = open_source(str(tmp_path))
+    assert [(s.name, str(s.image)) for s in source.samples()] == [
+        ("deep/fill50k/target/0.png", f"{tmp_path}/deep/fill50k/target/0.png"),
+    ]
+
+
+def test_captions_of_another_name(tmp_path):
+    records = [{"source": "s.png", "target": "t.png", "caption": "c", "mein": "m"}]
+    dataset(tmp_path, records)
+    assert [s.caption for s in open_source(str(tmp_path)).samples()] == ["c"]
+    assert [s.caption for s in open_source(str(tmp_path), columns={"caption": "mein"}).samples()] == ["m"]
+
+
+def test_lines_whose_images_lie_elsewhere(tmp_path):
+    dataset(tmp_path / "lists", [line("0.png")])
+    (tmp_path / "lists/prompt.json").rename(tmp_path / "lists/mine.json")
+    source = open_source(str(tmp_path / "lists/mine.json"), images=str(tmp_path / "i"), layout="prompt.json")
+    assert [str(s.image) for s in source.samples()] == [f"{tmp_path}/i/target/0.png"]
+
+
+def test_source_and_target_without_lines(tmp_path):
+    for name in ("source/a.png", "target/a.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"x")
+    [sample] = open_source(str(tmp_path)).samples()
+    assert (sample.name, str(sample.maps[""])) == ("target/a.jpg", f"{tmp_path}/source/a.png")

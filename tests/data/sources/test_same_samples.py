@@ -155,6 +155,35 @@ def json_array(given: Path, out: Path) -> dict[str, Any]:
     return {"layout": "list"}
 
 
+@layout
+def kohya_metadata(given: Path, out: Path) -> dict[str, Any]:
+    shutil.copytree(given / "images", out)
+    shutil.copytree(given / "maps", out / "conditioning")
+    (out / "meta_cap.json").write_text(json.dumps({f"{n}.jpg": {"caption": CAPTIONS[n]} for n in range(NUMBER)}))
+    return {"layout": "kohya"}
+
+
+@layout
+def kohya_folders(given: Path, out: Path) -> dict[str, Any]:
+    shutil.copytree(given / "images", out / "train/10_any thing")
+    shutil.copytree(given / "maps", out / "conditioning")
+    for n in range(NUMBER):
+        (out / f"train/10_any thing/{n}.caption").write_text(CAPTIONS[n])
+    return {"layout": "kohya", "extra": {"repeats": 10}}
+
+
+@layout
+def kinds_of_cn(given: Path, out: Path) -> dict[str, Any]:
+    shutil.copytree(given / "images", out / "target")
+    for kind in ("canny", "depth"):
+        shutil.copytree(given / "maps", out / kind / "source")
+        lines = [
+            {"source": f"source/{n}.png", "target": f"../target/{n}.jpg", "prompt": CAPTIONS[n]} for n in range(NUMBER)
+        ]
+        (out / kind / "prompt.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return {"layout": "prompt.json", "kinds": ["canny", "depth"]}
+
+
 def records(given: Path) -> dict[str, list[Any]]:
     return {
         "image": [{"bytes": image(given, n), "path": f"{n}.jpg"} for n in range(NUMBER)],
@@ -251,14 +280,16 @@ def text_list(given: Path, out: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_layout_gives_the_same_samples(name, given, tmp_path):
     options = WRITERS[name](given, tmp_path / "set")
-    expected_layout = options.pop("layout")
+    expected_layout, extra, kinds = options.pop("layout"), options.pop("extra", {}), options.pop("kinds", [""])
     source = open_source(str(options.pop("src", tmp_path / "set")), **options)
     assert source.layout == expected_layout
     found = list(source.samples())
     assert [sample.problem for sample in found] == [None] * NUMBER
     assert len({sample.name for sample in found}) == NUMBER
-    got = [(digest(s.image.read()), s.read_caption(), digest(s.maps[""].read())) for s in found]
-    assert sorted(got) == expected(given)
+    for kind in kinds:
+        got = [(digest(s.image.read()), s.read_caption(), digest(s.maps[kind].read())) for s in found]
+        assert sorted(got) == expected(given)
+    assert [(sorted(s.maps), dict(s.extra)) for s in found] == [(kinds, extra)] * NUMBER
     assert not source.left_out, source.left_out.text()
     assert f"{len(found)}" in source.about or "shard" in source.about
 
