@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cn import images
+from tests.conftest import write_pairs
 from tests.helpers.cli import cn
 from tests.helpers.kills import kill_everywhere, listing
 
@@ -42,6 +43,13 @@ def test_dataset_synth(tmp_path):
     words = ["dataset", "synth", out, "--count", 1, "--cond", "depth", "--size", 64, "--workers", 1, "-q"]
     found = check(out, words, None, least=2)
     assert found == ["prompt.json", "source", "source/000000.png", "target", "target/000000.png"]
+
+
+def test_dataset_cache(tmp_path, tiny_base_file):
+    pairs = write_pairs(tmp_path / "pairs", 2)
+    words = ["dataset", "cache", pairs, "--base", tiny_base_file, "--workers", 1, "--device", "cpu", "-q"]
+    found = check(pairs / "cache", words, None, least=6)
+    assert [path.rpartition("/")[2].partition("-")[0] for path in found[1:]] == ["cache.json", "latents", "text"]
 
 
 def test_sample(tmp_path, tiny_base_file):

@@ -18,7 +18,7 @@ from cn.archives.entries import load_tensor
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.recognize import recognize
 from cn.conditions import ConditionInfo
-from cn.data import records
+from cn.data import pair_notes, pairs, records
 from cn.detect.detector import Detector
 from cn.detect.pose.json_files import open_poses
 from cn.detect.segmentation import labels, palettes
@@ -130,10 +130,11 @@ def _panoptic(folder: Path) -> None:
 
 
 def _dataset(folder: Path) -> None:
-    pairs = list(records.iterate_records(folder))
-    _all(pair.check for pair in pairs)
+    found = list(records.iterate_records(folder))
+    _all(pair.check for pair in found)
     records.read_records(folder)
-    records.notes(pairs)
+    pair_notes.notes(found)
+    _all(pair.check for pair in pairs.open_pairs(folder))
 
 
 def _archive(folder: Path) -> None:

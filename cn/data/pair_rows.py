@@ -5,6 +5,7 @@ with an entry for each sample, which is pickled in one piece. Own code, because 
 dependency or a file, and answers no question that is asked here.
 """
 
+import hashlib
 import json
 import os
 from array import array
@@ -129,16 +130,22 @@ class PartRows:
     def to_bytes(self) -> bytes:
         """As bytes: a line of JSON, then the arrays."""
         arrays = [bytes(self.data), *(a.tobytes() for a in (self.ends, self.groups, self.flags))]
-        head = {"kinds": self.kinds, "lengths": [len(each) for each in arrays], "byteorder": _byteorder()}
-        return b"\n".join([json.dumps(head).encode(), b"".join(arrays)])
+        body = b"".join(arrays)
+        head: dict[str, Any] = {
+            "kinds": self.kinds,
+            "lengths": [len(each) for each in arrays],
+            "byteorder": _byteorder(),
+        }
+        head["sha256"] = hashlib.sha256(body).hexdigest()
+        return json.dumps(head).encode() + b"\n" + body
 
     @classmethod
     def from_bytes(cls, raw: bytes, home: str, part: "TablePart | None") -> "PartRows":
         """The inverse. Raises ValueError or KeyError for anything else."""
         line, _, rest = raw.partition(b"\n")
         head = json.loads(line)
-        if head["byteorder"] != _byteorder() or len(rest) != sum(head["lengths"]):
-            raise ValueError("written on another machine, or cut off")
+        if head["byteorder"] != _byteorder() or head["sha256"] != hashlib.sha256(rest).hexdigest():
+            raise ValueError("written on another machine, or damaged")
         pieces, start = [], 0
         for length in head["lengths"]:
             pieces.append(rest[start : start + length])

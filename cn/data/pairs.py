@@ -94,10 +94,9 @@ def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
 def dataset_folder(path: storage.StrPath) -> str:
     """The folder of a dataset (`Pairs.root`), without reading it. InputError where there is none."""
     if storage.is_url(path) or not os.path.isdir(path):
-        folder = _parent(os.fspath(path))
-        if not storage.is_url(path) and not os.path.isdir(folder or "."):
+        if not (storage.is_url(path) or os.path.exists(path) or _MAGIC.search(os.fspath(path))):
             raise InputError("no such file or folder", path=path)
-        return folder
+        return _parent(os.fspath(path))
     return str(_set_folder(Path(path)))
 
 

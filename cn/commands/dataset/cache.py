@@ -107,13 +107,14 @@ def cache(
 
 def _remove(path: str, given: dict[str, Any], json: bool, quiet: bool) -> None:
     from cn.data.pairs import dataset_folder
-    from cn.train.cache.job import base_hash
     from cn.train.cache.key import remove
     from cn.units import bytes_text
     from cn.weights.bundled import find
 
     wanted = {name: value for name, value in given.items() if value is not None}
     if name := wanted.pop("base", None):
+        from cn.train.cache.job import base_hash
+
         wanted["base_sha256"] = base_hash(find(name, role="base"))
     removed = remove(dataset_folder(path), wanted)
     for folder, size in removed:

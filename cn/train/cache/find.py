@@ -72,8 +72,8 @@ def _command(config: TrainConfig, key: CacheKey) -> str:
 def _opened(folder: Path, key: CacheKey, pairs: Pairs, config: TrainConfig) -> LatentCache:
     """A cache with everything that the pairs need. Raises _StaleError."""
     files, known = list[Path](), dict[str, list[tuple[int, int, Entry]]]()
-    for path, entries in shards.intact(shards.files(folder, LATENTS)):
-        for row, entry in enumerate(map(Entry.of, entries)):
+    for path, entries in shards.intact(shards.files(folder, LATENTS), Entry.of):
+        for row, entry in enumerate(entries):
             known.setdefault(entry.image.name, []).append((len(files), row, entry))
         files.append(path)
     places = _places(pairs, known)

@@ -54,6 +54,11 @@ class Entry:
 
     @classmethod
     def of(cls, record: list[Any]) -> "Entry":
+        """Raises InputError for anything else."""
+        types = [str, int, int, str, int, int, str | None]
+        right = isinstance(record, list) and len(record) == len(types)
+        if not right or not all(map(isinstance, record, types)):
+            raise InputError("its entries are not those of a cache")
         name, size, time, *rest = record
         return cls(Identity(name, size, time), *rest)
 

@@ -88,14 +88,16 @@ def plan_cache(pairs: Pairs, base: Base, key: CacheKey, *, text: bool = True) ->
     names = [[image.name, image.size, image.time] for _, image in found]
     latents = shards.plan(folder, LATENTS, names, row_bytes((2, *latent), key))
     texts = shards.plan(folder, TEXT, prompts, row_bytes(context, key))
-    wanted = [shard.path for shard in (*latents, *texts)]
-    there = {path for path, entries in shards.intact([path for path in wanted if path.exists()]) if _final(entries)}
-    return CachePlan(folder, key, found, prompts, latents, texts, latent, context, frozenset(wanted) - there)
+    there = {path for path, _ in shards.intact(_existing(texts), shards.text_entry)}
+    # An image that could not be read may be readable now.
+    readable = shards.intact(_existing(latents), Entry.of)
+    there |= {path for path, entries in readable if not any(entry.problem for entry in entries)}
+    missing = frozenset(shard.path for shard in (*latents, *texts)) - there
+    return CachePlan(folder, key, found, prompts, latents, texts, latent, context, missing)
 
 
-def _final(entries: Sequence[object]) -> bool:
-    """Whether nothing is left to try: an image that could not be read may be readable now."""
-    return not any(isinstance(entry, list) and Entry.of(entry).problem for entry in entries)
+def _existing(wanted: Sequence[Shard]) -> list[Path]:
+    return [shard.path for shard in wanted if shard.path.exists()]
 
 
 def make_cache(
@@ -135,8 +137,8 @@ class _Known:
         self.by_image: dict[Identity, tuple[Path, int, Entry]] = {}
         self.by_content: dict[str, tuple[Path, int, Entry]] = {}
         others = [path for path in shards.files(plan.folder, LATENTS) if path not in kept]
-        for path, entries in shards.intact(others):
-            for row, entry in enumerate(map(Entry.of, entries)):
+        for path, entries in shards.intact(others, Entry.of):
+            for row, entry in enumerate(entries):
                 if entry.problem is None:
                     self.by_image[entry.image] = self.by_content[entry.sha256] = path, row, entry
 
@@ -239,7 +241,8 @@ def finite(values: Tensor, dtype: torch.dtype, name: str) -> Tensor:
 def _write_text(base: Base, plan: CachePlan, report: Report) -> None:
     kept = {shard.path for shard in plan.text} - plan.missing
     others = [path for path in shards.files(plan.folder, TEXT) if path not in kept]
-    known = {prompt: (path, row) for path, prompts in shards.intact(others) for row, prompt in enumerate(prompts)}
+    old = shards.intact(others, shards.text_entry)
+    known = {prompt: (path, row) for path, prompts in old for row, prompt in enumerate(prompts)}
     dtype = dtype_of(plan.key.precision)
     for shard in plan.text:
         if shard.path not in plan.missing:

@@ -84,7 +84,7 @@ class Embeddings:
     def open(cls, files: Sequence[Path]) -> "Embeddings":
         """Read which prompts there are. A damaged file is as if it were not there."""
         found, hashes, places = list[Path](), list[bytes](), list[tuple[int, int]]()
-        for path, prompts in shards.intact(files):
+        for path, prompts in shards.intact(files, shards.text_entry):
             hashes += map(_hash, prompts)
             places += ((len(found), row) for row in range(len(prompts)))
             found.append(path)

@@ -7,10 +7,10 @@ killed writer has lost only the file at hand, and older files stay readable unti
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -19,6 +19,7 @@ from torch import Tensor
 from cn.errors import InputError
 from cn.files import write_atomic
 
+T = TypeVar("T")
 MAX_BYTES = 32 << 20
 """Of the numbers of a file: what is lost at most when a process is killed."""
 MAX_ROWS = 1000
@@ -77,13 +78,20 @@ def read_entries(path: Path) -> list[Any]:
     return entries
 
 
-def intact(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Any]]]:
-    """The files that can be read, with their entries."""
+def intact(paths: Sequence[Path], entry: Callable[[Any], T]) -> Iterator[tuple[Path, list[T]]]:
+    """The files that can be read, with their entries, each as `entry` makes it; InputError of it is damage, too."""
     for path in paths:
         try:
-            yield path, read_entries(path)
+            yield path, list(map(entry, read_entries(path)))
         except InputError:
             continue
+
+
+def text_entry(value: Any) -> str:
+    """The entry of a caption."""
+    if not isinstance(value, str):
+        raise InputError("its entries are no captions")
+    return value
 
 
 def read_row(path: Path, row: int) -> dict[str, Tensor]:
