@@ -11,47 +11,54 @@ import psutil
 
 from tests.helpers.waiting import wait_until
 
-TASK = "ray::"
-"""What the title of a worker process begins with; its task follows, or IDLE."""
-
-_SERVICES = ("DashboardAgent", "RuntimeEnvAgent", "IDLE")
+_TASK = "ray::"
+"""What the title of a worker process begins with; its task follows."""
+_OTHERS = ("DashboardAgent", "RuntimeEnvAgent", "IDLE", "ready", "__init__")
+"""What follows where there is none of ours."""
 
 
 class TwoNodes:
     """`address` is what RAY_ADDRESS is to be."""
 
-    def __init__(self, cluster: Any, second: Any):
+    def __init__(self, cluster: Any, settings: dict[str, Any]):
         self.cluster = cluster
-        self.second = second
+        self.settings = settings
         self.address: str = cluster.address
+        self.second: Any = None
 
-    def working(self) -> psutil.Process | None:
-        """A process of the second node that is in the middle of a task; stopped there. None if there is none."""
-        for process in self._raylet().children():
-            if self._is_working(process):
-                process.suspend()
-                if self._is_working(process):
-                    return process
-                process.resume()
-        return None
+    def revive(self) -> None:
+        """Start the second node, if it was killed."""
+        if self.second is None:
+            self.second = self.cluster.add_node(**self.settings)
 
     def kill_second(self) -> None:
         """Kill -9 of the second node, with all of its processes, while a task runs there."""
-        wait_until(self.working)
+        wait_until(self._stop_task)
         raylet = self._raylet()
         for process in (raylet, *raylet.children(recursive=True)):
             process.kill()
+        self.second = None
+
+    def _stop_task(self) -> bool:
+        """Stop a process of the second node in the middle of a task."""
+        for process in self._raylet().children():
+            if _is_working(process):
+                process.suspend()
+                if _is_working(process):
+                    return True
+                process.resume()
+        return False
 
     def _raylet(self) -> psutil.Process:
         return psutil.Process(self.second.all_processes["raylet"][0].process.pid)
 
-    @staticmethod
-    def _is_working(process: psutil.Process) -> bool:
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            return False
-        return title.startswith(TASK) and not any(name in title for name in _SERVICES)
+
+def _is_working(process: psutil.Process) -> bool:
+    try:
+        title = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    return title.startswith(_TASK) and not any(name in title for name in _OTHERS)
 
 
 @contextmanager
@@ -66,6 +73,6 @@ def two_nodes(gpus: int = 0) -> Iterator[TwoNodes]:
     with mock.patch.dict(os.environ, {"PYTHONPATH": here, "RAY_USAGE_STATS_ENABLED": "0"}):
         cluster = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": health})
         try:
-            yield TwoNodes(cluster, cluster.add_node(**settings))
+            yield TwoNodes(cluster, settings)
         finally:
             cluster.shutdown()

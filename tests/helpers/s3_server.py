@@ -1,15 +1,26 @@
 """A local S3 server (moto) that counts requests and fails on demand."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import requests
+import s3fs
+
+from cn import remote
 
 Answer = tuple[str, str]
-"""A method and a path, as "GET", "/bucket/key"."""
+"""A method and a path with its query, as "GET", "/bucket/key"."""
+
+
+def forget_connections() -> None:
+    """The next URL is opened with the environment of then."""
+    remote._file_system.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 class S3Server:
@@ -36,18 +47,30 @@ class S3Server:
         self._thread.start()
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        query = environ.get("QUERY_STRING", "")
+        method, path, query = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING")
         if not path.startswith("/moto-api"):
-            self.requests.append((method, f"{path}?{query}" if query else path))
+            path = f"{path}?{query}" if query else path
+            self.requests.append((method, path))
             self.before(method, path)
             if self.fails(method, path):
                 start_response("500 Internal Server Error", [("Content-Length", "0")])
                 return [b""]
         return self.app(environ, start_response)
 
-    def reset(self) -> None:
-        """Forget all buckets, requests and faults."""
+    @contextmanager
+    def in_use(self, bucket: str) -> Iterator[None]:
+        """In the block, `s3://` is this server, which has one empty bucket, no faults, and has counted no requests."""
+        with mock.patch.dict(os.environ, self.environment()):
+            forget_connections()
+            self._reset()
+            remote.system_of(f"s3://{bucket}")[0].mkdir(bucket)
+            self.requests.clear()
+            try:
+                yield
+            finally:
+                forget_connections()
+
+    def _reset(self) -> None:
         requests.post(f"{self.url}/moto-api/reset", timeout=60)
         self.requests.clear()
         self.fails = lambda method, path: False

@@ -140,14 +140,14 @@ def build(
     from cn.data.build.remove import remove_dataset
 
     src, out = storage.from_user(src), storage.from_user(out)
-    if overwrite:
-        remove_dataset(out)
-    # The GPUs of a cluster may be elsewhere.
+    replaces = overwrite and remove_dataset(out)
+    # The GPUs of a cluster are elsewhere.
     elsewhere = engine == "ray" and settings.device.startswith("cuda")
     here = replace(settings, device="cpu") if elsewhere else settings
-    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares)
+    chosen = _engine(engine, elsewhere)
+    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares, replaces=replaces)
     _plan(prepared, quiet)
-    done = _run(prepared, _engine(engine, elsewhere), workers, quiet)
+    done = _run(prepared, chosen, workers, quiet)
     if shares.count > 1:
         console.status(f"part {shard} is done; when all are: cn dataset merge {out}", quiet=quiet)
         record = {"path": out, "shard": shard, "images": done.images, "seconds": round(done.seconds, 3)}
@@ -187,9 +187,10 @@ def _engine(name: str, gpu: bool) -> "Engine":
     from cn.data.build.run import run_local
 
     if name == "ray":
-        from cn.data.build.ray_engine import run_ray
+        from cn.data.build import ray_engine
 
-        return functools.partial(run_ray, gpu=gpu)
+        ray_engine.check()
+        return functools.partial(ray_engine.run_ray, gpu=gpu)
     return run_local
 
 

@@ -30,17 +30,9 @@ _DEATHS = 3
 """How often the machine or the process that builds a shard may die before the build gives up."""
 _AHEAD = 2
 """Tasks that wait for a CPU of the cluster, for each that runs: so none idles, and clusters that can grow do."""
-_STOP_SECONDS = 20.0
-"""How long tasks that are stopped may take to finish the images at hand."""
 _LOOK_SECONDS = 5.0
 """How often to look whether the cluster has more GPUs, or fewer."""
 _ANSWER_SECONDS = 5.0
-
-_QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-"""Ray's log of each machine stays in its files; the terminal is ours. The second one is advice about a default."""
 
 _NO_CLUSTER = (
     "start one with `ray start --head`, and on each other machine `ray start --address=HOST:6379`; from a machine "
@@ -75,29 +67,17 @@ def run_ray(
 def _by_tasks(ray: Any, job: bytes, shards: Sequence[int], workers: int | None) -> Iterator[ShardResult]:
     if not _resource(ray, "CPU"):
         raise UsageError("the Ray cluster has no CPUs for tasks yet: start a worker with `ray start --address=…`")
-    # Our errors come back as values; what Ray tries again is what machines and processes do.
+    # Our errors come back as values; what Ray tries again is what machines and processes do. Nothing is canceled when
+    # the build is stopped: the end of our connection ends its tasks, and ray.cancel can crash the process, where a task
+    # ends at the same moment ("Tried to complete task that was not pending", Ray 2.60).
     task = ray.remote(_builder()).options(num_cpus=1, max_retries=_DEATHS, name="cn dataset build")
     waiting, running = deque(shards), dict[Any, int]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < (workers or _AHEAD * max(1, _resource(ray, "CPU"))):
-                shard = waiting.popleft()
-                running[task.remote(job, shard, __version__)] = shard
-            (ref, *_), _ = ray.wait(list(running))
-            shard = running[ref]
-            result = _result(ray, ref, shard)
-            del running[ref]
-            yield result
-    finally:
-        _cancel(ray, list(running))
-
-
-def _cancel(ray: Any, refs: list[Any]) -> None:
-    """Stop tasks: those that wait at once, those that run after the images at hand."""
-    for ref in refs:
-        ray.cancel(ref, force=False)
-    if refs:
-        ray.wait(refs, num_returns=len(refs), timeout=_STOP_SECONDS)
+    while waiting or running:
+        while waiting and len(running) < (workers or _AHEAD * max(1, _resource(ray, "CPU"))):
+            shard = waiting.popleft()
+            running[task.remote(job, shard, __version__)] = shard
+        (ref, *_), _ = ray.wait(list(running))
+        yield _result(ray, ref, running.pop(ref))
 
 
 def _by_actors(ray: Any, job: bytes, shards: Sequence[int], workers: int | None) -> Iterator[ShardResult]:
@@ -124,7 +104,9 @@ def _by_actors(ray: Any, job: bytes, shards: Sequence[int], workers: int | None)
                         yield _result(ray, ref, shard)
                     else:
                         ray.get(ref)
-                except ray.exceptions.ActorDiedError as error:
+                except ray.exceptions.RayActorError as error:
+                    # Where it is only unavailable, it may be building still, which does no harm.
+                    ray.kill(actor)
                     deaths[shard] += 1
                     if deaths[shard] > _DEATHS:
                         raise _gave_up(shard, error) from error
@@ -168,7 +150,7 @@ def _result(ray: Any, ref: Any, shard: int) -> ShardResult:
     """The result of a task. Raises what it raised; PartialError where its machine or process died."""
     try:
         outcome = ray.get(ref)
-    except ray.exceptions.ActorDiedError:
+    except ray.exceptions.RayActorError:
         raise
     except ray.exceptions.RayTaskError as error:
         # An error of the program; the traceback of the node is in the message of the cause.
@@ -194,15 +176,26 @@ def _resource(ray: Any, name: str) -> int:
     return int(ray.cluster_resources().get(name, 0))
 
 
-@contextlib.contextmanager
-def _connected() -> Iterator[Any]:
-    """Ray, connected to the cluster that is running, with nothing of it on the terminal."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+def check() -> None:
+    """UsageError where Ray is not installed or nothing answers, before a source is listed for minutes."""
+    _ray()
+    _check_answer(os.environ.get("RAY_ADDRESS") or "auto")
+
+
+def _ray() -> Any:
     try:
         import ray
     except ImportError:
         raise UsageError('--engine ray needs Ray: pip install "controlnet-cn[ray]"') from None
+    return ray
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[Any]:
+    """Ray, connected to the cluster that is running, with nothing of it on the terminal."""
+    # Else Ray warns of a change of its own.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = _ray()
     with contextlib.redirect_stdout(io.StringIO()) as dropped:
         if ray.is_initialized():
             # The connection of the program that calls us.
@@ -217,7 +210,7 @@ def _connected() -> Iterator[Any]:
 
 
 def _init(ray: Any) -> None:
-    address = os.environ.get("RAY_ADDRESS", "auto")
+    address = os.environ.get("RAY_ADDRESS") or "auto"
     _check_answer(address)
     # Ray replaces the handler of SIGTERM.
     main = threading.current_thread() is threading.main_thread()
@@ -235,6 +228,8 @@ def _init(ray: Any) -> None:
 
 def _check_answer(address: str) -> None:
     """UsageError where nothing answers at HOST:PORT: Ray would try for minutes."""
+    if address == "auto":
+        address = _current_cluster()
     host, sign, port = address.rpartition("://")[2].rpartition(":")
     if not sign or not port.isdigit():
         return
@@ -242,4 +237,13 @@ def _check_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
     except OSError as error:
         reason = remote.why(error)
-        raise UsageError(f"no Ray cluster answers at RAY_ADDRESS={address} ({reason}): {_NO_CLUSTER}") from None
+        raise UsageError(f"no Ray cluster answers at {address} ({reason}): {_NO_CLUSTER}") from None
+
+
+def _current_cluster() -> str:
+    """What `ray start` wrote on this machine, and a cluster that was killed leaves behind; "" without it."""
+    try:
+        with open(os.path.join(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")) as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -12,13 +12,16 @@ from cn.data.records import RECORDS
 _TAR = re.compile(r"\d{5,}\.tar")
 
 
-def remove_dataset(out: str) -> None:
-    """Remove what a build wrote into a folder, so that it can start again; other files stay."""
+def remove_dataset(out: str) -> bool:
+    """Remove what a build wrote into a folder, so that it can start again; other files stay.
+
+    False where no build has written.
+    """
+    if not storage.is_folder(storage.join(out, WORK)):
+        return False
     if storage.is_url(out):
         _remove_objects(out)
-        return
-    if not os.path.isdir(os.path.join(out, WORK)):
-        return
+        return True
     # The plan first: without it, what is left is no dataset that could be continued.
     for name in (f"{WORK}/plan.json", DESCRIPTION, STATISTICS, RECORDS):
         storage.remove(os.path.join(out, name))
@@ -29,12 +32,11 @@ def remove_dataset(out: str) -> None:
             os.unlink(os.path.join(out, name))
     for name in ("plan", "status"):
         shutil.rmtree(os.path.join(out, WORK, name), ignore_errors=True)
+    return True
 
 
 def _remove_objects(out: str) -> None:
     """The same in object storage."""
-    if not storage.is_folder(storage.join(out, WORK)):
-        return
     names = storage.files_below(out)
     first = (f"{WORK}/plan.json", DESCRIPTION, STATISTICS, RECORDS)
     storage.remove_objects([storage.join(out, name) for name in names if name in first])

@@ -71,15 +71,23 @@ class Build:
 
 
 def prepare(
-    open_source: Callable[[], Source], root: str | None, out: str, settings: BuildSettings, shares: Shares = Shares()
+    open_source: Callable[[], Source],
+    root: str | None,
+    out: str,
+    settings: BuildSettings,
+    shares: Shares = Shares(),
+    *,
+    replaces: bool = False,
 ) -> Build:
     """Plan a build, or take up one that was begun; with one process for all shards, what is new in the source is added.
+    With `replaces`, `out` held a dataset that was removed, and may hold other files.
 
     Raises InputError where the folder holds something else or was built with other settings, and what opening the
     source and creating the detectors raise.
     """
     places = Places.of(out, settings)
-    check_out(places)
+    if not replaces:
+        check_out(places)
     with _locked(places, "plan", wait=_PLAN_SECONDS):
         planned = plan.load(places)
         if planned is not None:
