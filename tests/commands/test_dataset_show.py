@@ -125,5 +125,10 @@ def test_the_kind_of_a_dataset_of_one_kind(tmp_path, capsys):
     assert show(tmp_path, tmp_path / "a.png", "--kind", "canny", "--json") == 0
     assert json.loads(capsys.readouterr().out)["shown"] == 10
     assert show(tmp_path, tmp_path / "a.png", "--kind", "depth") == 3
+    scenes = tmp_path / "scenes"
+    words = ["dataset", "synth", str(scenes), "-n", "1", "--cond", "depth", "--size", "32", "--workers", "1", "-q"]
+    assert app.run(words) == 0
+    assert show(scenes, tmp_path / "b.png", "--kind", "depth") == 0
+    capsys.readouterr()
     assert app.run(["dataset", "stats", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kinds"] == {"canny": {"maps": 10, "empty": 0}}

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cn import storage
-from cn.data.formats.dataset import description, is_dataset, open_dataset
+from cn.data.formats.dataset import description, is_dataset, kind_named, open_dataset
 from cn.data.sources.open import open_source
 from cn.data.sources.sample import UNSTATED, Sample
 
@@ -26,11 +27,16 @@ class Opened:
     left_out: str = ""
     """What lies there and is not used, in words."""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The kind of maps that do not state theirs: that of a dataset of one kind; "" if it is not known."""
         kinds = (self.description or {}).get("kinds")
-        return kinds[0] if isinstance(kinds, list) and len(kinds) == 1 and isinstance(kinds[0], str) else UNSTATED
+        if isinstance(kinds, list) and len(kinds) == 1 and isinstance(kinds[0], str):
+            return kinds[0]
+        # Lines that cn writes say it, too.
+        first = next(self.samples(), None)
+        stated = first.extra.get("kind") if first is not None and UNSTATED in first.maps else None
+        return stated if isinstance(stated, str) and kind_named(stated) == stated else UNSTATED
 
 
 def open_any(path: str) -> Opened:
