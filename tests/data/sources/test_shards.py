@@ -193,6 +193,11 @@ def test_odd_members(tmp_path):
     assert found["d"].problem is None
 
 
+def test_a_name_that_is_not_utf_8(tmp_path):
+    [sample] = open_source(str(tar(tmp_path / "s.tar", {"caf\udce9.jpg": "x"}))).samples()
+    assert (sample.name, sample.image.read()) == ("s.tar/caf\\xe9", b"x")
+
+
 def test_a_member_that_is_there_twice(tmp_path):
     path = tar(tmp_path / "s.tar", {"a.jpg": "x"})
     with tarfile.open(path, "a") as file:
