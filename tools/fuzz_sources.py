@@ -1,6 +1,6 @@
 """Seeds and the reader of sources of images: lists, tars and tables, as `cn.data.sources.open` recognizes them."""
 
-import contextlib
+import gzip
 import io
 import json
 import tarfile
@@ -40,23 +40,15 @@ def lists() -> tuple[Seed, ...]:
 
 def tars() -> tuple[Seed, ...]:
     """A shard, plain and compressed."""
-    found = []
-    for mode, name in (("w", "00000.tar"), ("w:gz", "00000.tar.gz")):
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode=mode) as tar:  # type: ignore[call-overload]
-            record = json.dumps({"caption": "x", "status": "success", "url": "u"}).encode()
-            for member, data in {
-                "0.jpg": b"x",
-                "0.cond.png": b"y",
-                "0.txt": b"z",
-                "1.json": record,
-                "1.png": b"w",
-            }.items():
-                info = tarfile.TarInfo(member)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-        found.append({name: file.getvalue()})
-    return tuple(found)
+    file = io.BytesIO()
+    record = json.dumps({"caption": "x", "status": "success", "url": "u"}).encode()
+    members = {"0.jpg": b"x", "0.cond.png": b"y", "0.txt": b"z", "1.json": record, "1.png": b"w"}
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return {"00000.tar": file.getvalue()}, {"00000.tar.gz": gzip.compress(file.getvalue(), mtime=0)}
 
 
 def tables() -> tuple[Seed, ...]:
@@ -83,7 +75,6 @@ def read(folder: Path) -> None:
             assert sample == other
             assert sample.image is not None or sample.problem is not None
             json.dumps(sample.extra)
-            with contextlib.suppress(UnicodeEncodeError):
-                sample.name.encode()
+            sample.name.encode()
             if sample.problem is None:
                 sample.read_caption()

@@ -117,7 +117,8 @@ def _found(layout: str, listing: Listing, request: Request, files: Sequence[str]
         used |= entries.survey.used(listing)
         warnings += entries.survey.warnings(key)
         if entries.survey.urls:
-            warnings.append(f"{key}: {entries.survey.urls:,} images are URLs; download them first, with img2dataset")
+            urls = counted(entries.survey.urls, "image")
+            warnings.append(f"{key}: {urls} to be downloaded first, with img2dataset: the list has URLs")
     parts = [ListedPart(key, entries) for key, _, entries in read]
     return Found(layout, _about(layout, read), parts, used, warnings)
 

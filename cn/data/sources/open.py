@@ -26,6 +26,8 @@ RECOGNIZERS: Mapping[str, _Recognizer] = {
 }
 """By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".zst")
+
 _TAKES = {
     "columns": ("imagefolder", "parquet", "list", "prompt.json"),
     "images": ("imagefolder", "list", "kohya", "prompt.json"),
@@ -87,7 +89,8 @@ def _recognized(listing: Listing, request: Request) -> Found:
     listing.leave_out(listing.keys)
     if request.layout is not None:
         raise InputError(f"is not of the layout {request.layout}", path=request.src)
-    raise InputError(nothing("no images in it", listing.left_out), path=request.src)
+    packed = "; unpack it first" if any(suffix(key) in _ARCHIVES for key in listing.keys) else ""
+    raise InputError(nothing("no images in it", listing.left_out) + packed, path=request.src)
 
 
 def _check_options(request: Request, found: Found) -> None:

@@ -10,14 +10,16 @@ from typing import Any, ClassVar
 
 from cn import errors, storage
 from cn.data.sources.columns import Columns, find_columns
+from cn.data.sources.listed import ListedPart
 from cn.data.sources.listing import Listing, suffix
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, Row, Rows
 from cn.data.sources.sample import Part, Sample
 from cn.errors import InputError
+from cn.images.formats import SUFFIXES
 from cn.text import shown
 
-_SUFFIXES = (".parquet", ".arrow")
+_TABLES = (".parquet", ".arrow")
 _BATCH = 64
 """Rows that are decoded at a time: images of a few megabytes each."""
 _PARTS_OF_SETS = ("train", "validation", "valid", "val", "test", "dev")
@@ -180,12 +182,17 @@ class TablePart(Part):
 
 def recognize(listing: Listing, request: Request) -> Found | None:
     """Parquet files, or Arrow files of `save_to_disk`, with images in a column."""
-    files = listing.with_suffix(_SUFFIXES)
+    files = listing.with_suffix(_TABLES)
     parts: list[TablePart] = []
+    broken: dict[str, InputError] = {}
     several = False
     for key in files:
-        with _opened(listing.path(key)) as table:
-            schema, count = _schema(table), _count(table)
+        try:
+            with _opened(listing.path(key)) as table:
+                schema, count = _schema(table), _count(table)
+        except InputError as error:
+            broken[key] = error
+            continue
         heavy = [each.name for each in schema if _is_heavy(each.type)]
         columns = find_columns(schema.names, request.columns, heavy)
         if columns is None or columns.image not in heavy:
@@ -196,15 +203,20 @@ def recognize(listing: Listing, request: Request) -> Found | None:
         keep = [each for each in schema.names if each not in {*columns.used, *heavy}]
         parts.append(TablePart(key, listing.path(key), columns, count, 0, tuple(keep)))
     if not parts:
+        if broken and (request.layout is not None or not listing.with_suffix(SUFFIXES)):
+            raise next(iter(broken.values()))
         return None
     rows = sum(part.rows for part in parts)
     kind = suffix(parts[0].path)[1:].capitalize()
     about = f"{counted(len(parts), f'{kind} file')} with {counted(rows, 'image')} ({parts[0].columns.text()})"
     if sets := _sets(parts):
         about += f": {', '.join(f'{name} {number:,}' for name, number in sets.items())}"
-    warnings = ["images have several captions; the first of each is used"] if several else []
+    warnings = [f"{parts[0].name}: images with several captions; the first of each is used"] if several else []
     used = {part.name for part in parts} | {key for key in listing.keys if _belongs(key)}
-    return Found("parquet", about, parts, used, warnings)
+    # What cannot be read is a sample that says so, and the other files are used.
+    lost = [Sample(key, None, where=listing.path(key), problem=error.what) for key, error in broken.items()]
+    rest = [ListedPart("broken files", lost)] if lost else []
+    return Found("parquet", about, [*parts, *rest], used | set(broken), warnings)
 
 
 def _is_heavy(kind: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from cn import conditions, errors, storage
 from cn.data.blobs import Blob, Content, TarMember
+from cn.data.sources.folder import printable
 from cn.data.sources.rows import first_text
 from cn.data.sources.sample import UNSTATED, Part, Sample
 from cn.data.sources.tar_files import Member, is_compressed, members, streamed
@@ -136,7 +137,7 @@ class ShardPart(Part):
         return iter(_gathered(members(file)))
 
     def _sample(self, group: Group, name: str, fields: Mapping[str, Member], file: BinaryIO) -> Sample:
-        shown = f"{self.name}/{name}"
+        shown = printable(f"{self.name}/{name}")
         if group.twice is not None:
             return Sample(shown, None, where=self.path, problem=f"{group.twice} is in the tar twice")
         image = _image(fields)

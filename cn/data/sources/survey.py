@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cn.data.blobs import File
 from cn.data.sources.listing import Listing
+from cn.data.sources.request import counted
 from cn.data.sources.sample import Sample
 
 
@@ -98,7 +99,11 @@ class Survey:
         """What a person should know."""
         found = []
         if self.first_of_several:
-            found.append(f"{file}: {self.first_of_several:,} images have several captions; the first of each is used")
+            found.append(
+                f"{file}: {counted(self.first_of_several, 'image')} with several captions; the first of each is used"
+            )
         if self.repeated:
-            found.append(f"{file}: {self.repeated:,} rows name an image that a row before them names; each is a sample")
+            found.append(
+                f"{file}: {counted(self.repeated, 'row')} with an image that a row before has; each is a sample"
+            )
         return found

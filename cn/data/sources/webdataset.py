@@ -28,7 +28,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
     if not forced and listing.with_suffix(SUFFIXES) and not all(_is_numbered(key) for key in tars):
         return None
     fields = _fields(listing, tars)
-    if not forced and not any(name in IMAGES for name in fields):
+    if not forced and (fields or listing.with_suffix(SUFFIXES)) and not any(name in IMAGES for name in fields):
         return None
     known = [name for name in fields if name in _KNOWN or "." in name]
     about = f"{counted(len(tars), 'WebDataset shard')} ({', '.join(known) or 'unreadable'})"

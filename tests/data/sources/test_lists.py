@@ -79,7 +79,7 @@ def test_urls_are_to_be_downloaded_first(tmp_path):
     source = open_source(str(tmp_path / "laion.csv"))
     [sample] = source.samples()
     assert sample.problem == "https://example.org/a.jpg is a URL: download first, with img2dataset"
-    assert source.warnings == ("laion.csv: 1 images are URLs; download them first, with img2dataset",)
+    assert source.warnings == ("laion.csv: 1 image to be downloaded first, with img2dataset: the list has URLs",)
 
 
 def test_lists_of_several_captions(tmp_path):
@@ -87,7 +87,7 @@ def test_lists_of_several_captions(tmp_path):
     files(tmp_path, **{"metadata.jsonl": json.dumps(row), "a.jpg": "x"})
     source = open_source(str(tmp_path))
     assert captions(source) == {"a.jpg": "first"}
-    assert source.warnings == ("metadata.jsonl: 1 images have several captions; the first of each is used",)
+    assert source.warnings == ("metadata.jsonl: 1 image with several captions; the first of each is used",)
 
 
 def test_a_list_of_paths_with_captions_beside_the_images(tmp_path, monkeypatch):
@@ -136,6 +136,26 @@ def test_parquet_that_is_cut_off(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_one_broken_table_of_several_is_a_sample_with_that_problem(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"image": [b"x"], "text": ["t"]}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    found = list(open_source(str(tmp_path)).samples())
+    assert [(s.name, s.problem is None) for s in found] == [("a.parquet/000000", True), ("b.parquet", False)]
+    assert found[1].problem.startswith("is broken or cut off")
+    made(tmp_path / "images", "a.jpg", "b.parquet")
+    assert open_source(str(tmp_path / "images")).layout == "folder"
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    made(tmp_path, "fill50k.zip")
+    for src in (tmp_path, tmp_path / "fill50k.zip"):
+        with pytest.raises(InputError, match=r"no images in it: 1 file of other kinds: 1 \.zip; unpack it first"):
+            open_source(str(src))
+
+
 def test_parquet_keeps_other_columns_and_names_its_sets(tmp_path):
     import pyarrow
     import pyarrow.parquet
@@ -164,7 +184,7 @@ def test_bare_names_of_images_in_a_folder(tmp_path):
     source = open_source(str(tmp_path))
     assert source.layout == "list"
     assert captions(source) == {"Images/a.jpg": "one", "Images/a.jpg#2": "two", "Images/b.jpg": "three"}
-    assert source.warnings == ("captions.txt: 1 rows name an image that a row before them names; each is a sample",)
+    assert source.warnings == ("captions.txt: 1 row with an image that a row before has; each is a sample",)
     assert not source.left_out
 
 

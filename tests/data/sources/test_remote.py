@@ -13,6 +13,8 @@ from tests.data.sources.test_same_samples import NUMBER, WRITERS, digest, expect
 
 __all__ = ["given"]
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = (
     *("folder", "fill50k", "imagefolder_jsonl", "imagefolder_csv", "imagefolder_parquet", "csv_list", "json_array"),
     *("parquet_of_datasets", "saved_to_disk", "shards_of_webdataset", "compressed_shard", "kohya_metadata"),

@@ -158,8 +158,9 @@ def test_a_stream_that_ends_early(tmp_path):
 def test_no_tar_at_all(tmp_path):
     path = tmp_path / "s.tar"
     path.write_bytes(b"not a tar" * 200)
-    with pytest.raises(InputError, match=r"s\.tar: is damaged, or not a tar"):
-        list(open_source(str(path)).samples())
+    for src in (path, tmp_path):
+        with pytest.raises(InputError, match=r"s\.tar: is damaged, or not a tar"):
+            list(open_source(str(src)).samples())
 
 
 def test_odd_members(tmp_path):
@@ -190,6 +191,11 @@ def test_odd_members(tmp_path):
     assert found["c"].problem.startswith("c.json: invalid JSON")
     assert found["d"].image.read() == b"jpg"
     assert found["d"].problem is None
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    [sample] = open_source(str(tar(tmp_path / "s.tar", {"caf\udce9.jpg": "x"}))).samples()
+    assert (sample.name, sample.image.read()) == ("s.tar/caf\\xe9", b"x")
 
 
 def test_a_member_that_is_there_twice(tmp_path):
