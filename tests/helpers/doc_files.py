@@ -43,6 +43,13 @@ def _photos() -> None:
     images.write("photo.png", images.read("photos/astronaut.png"))
 
 
+def _captions() -> None:
+    """Captions beside the photographs: `photos/NAME.txt`."""
+    _photos()
+    for path in Path("photos").glob("*.png"):
+        path.with_suffix(".txt").write_text(f"a photograph of the {path.stem}\n")
+
+
 def _clip() -> None:
     """A video of 20 frames, `clip.mp4`, and an animation of 4, `animation.gif`."""
     import cv2
@@ -137,6 +144,7 @@ def _run(*words: str) -> None:
 MAKERS: dict[str, Callable[[], None]] = {
     "house": _house,
     "photos": _photos,
+    "captions": _captions,
     "clip": _clip,
     "drawing": _drawing,
     "depth": _depth,

@@ -167,6 +167,8 @@ _SOFT = frozenset({"hed", "lineart"})
 _DETECTED = _SOFT | {"canny"}
 """Kinds whose lines are the image's own edges."""
 
+_MIN_SIDE = 96
+"""Pixels of the short side below which a map has too few edges to be told from that of another image."""
 _MIN_EDGES = 64
 _MARGIN = {"lines": 0.004, "other": 0.01}
 """How much better the best shift must be than none. Edges of networks' depth lie beside those of the image."""
@@ -184,7 +186,7 @@ GOOD = 0.7
 
 def misfit(fit: Fit, kind: str | None, side: int) -> Misfit | None:
     """Judge a fit of a pair whose short side is `side`; None where it may be right, or the map has few edges."""
-    if kind in _UNMEASURED or fit.edges < max(_MIN_EDGES, 0.5 * min(side, MAX_SIDE)):
+    if side < _MIN_SIDE or kind in _UNMEASURED or fit.edges < max(_MIN_EDGES, 0.5 * min(side, MAX_SIDE)):
         return None
     if fit.turned_score >= GOOD and fit.turned_score - fit.best >= TURN_MARGIN:
         return _turned(fit.turned)
