@@ -8,6 +8,7 @@ it.
 import contextlib
 import errno
 import glob
+import io
 import os
 import posixpath
 import shutil
@@ -104,7 +105,8 @@ def _opened(path: StrPath) -> BinaryIO:
     if not is_url(path):
         return open(path, "rb")
     system, name = remote.system_of(os.fspath(path))
-    return cast(BinaryIO, system.open(name, "rb"))
+    # fsspec's files lack what others have, as readline with a size.
+    return cast(BinaryIO, io.BufferedReader(system.open(name, "rb")))
 
 
 def write(path: StrPath, data: bytes, *, durable: bool = False) -> None:

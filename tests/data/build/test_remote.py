@@ -64,8 +64,8 @@ def server(running, photos):
 
 
 def contents(folder: str) -> dict[str, bytes]:
-    """All files of a dataset but the plan, which names the places of the images."""
-    names = [name for name in storage.files_below(folder) if not name.startswith("build/plan")]
+    """All files but the plan, which names the places of the images, and the records of runs, with their times."""
+    names = [name for name in storage.files_below(folder) if not name.startswith(("build/plan", "build/runs/"))]
     return {name: storage.read_bytes(storage.join(folder, name)) for name in names}
 
 
