@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cn import __version__, remote
-from cn.data.build.ray_worker import on_gpu
+from cn.data.build.ray_worker import located, on_gpu
 from cn.data.build.run import Advance
 from cn.data.build.shard import ShardJob, ShardResult
 from cn.data.build.status import FAILURES
@@ -53,7 +53,7 @@ def run_ray(
     """
     if job.places.out.startswith("memory://") or (job.root or "").startswith("memory://"):
         raise UsageError("memory:// is the memory of one process, which other machines do not see")
-    job = on_gpu(job) if gpu else job
+    job = located(on_gpu(job) if gpu else job)
     by_gpu = any(recipe.detector and recipe.detector.network and recipe.detector.network.device != "cpu"
                  for recipe in job.recipes)  # fmt: skip
     with _connected() as ray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -67,6 +68,19 @@ def _networks_of(detector: Detector | None) -> dict[str, Network]:
         return {}
     values: Any = {field.name: getattr(detector, field.name) for field in dataclasses.fields(detector)}  # type: ignore[arg-type]
     return {name: value for name, value in values.items() if isinstance(value, Network)}
+
+
+def located(job: ShardJob) -> ShardJob:
+    """A job whose paths do not depend on the folder in which a process runs."""
+    recipes = tuple(
+        recipe if recipe.folder is None else replace(recipe, folder=_absolute(recipe.folder)) for recipe in job.recipes
+    )
+    root = None if job.root is None else _absolute(job.root)
+    return replace(job, places=replace(job.places, out=_absolute(job.places.out)), root=root, recipes=recipes)
+
+
+def _absolute(path: str) -> str:
+    return path if storage.is_url(path) else os.path.abspath(path)
 
 
 def on_gpu(job: ShardJob) -> ShardJob:
