@@ -22,6 +22,7 @@ SHARED_MODULES = {
     "options",
     "parallel",
     "precision",
+    "ray_cluster",
     "remote",
     "storage",
     "temporaries",

@@ -15,6 +15,7 @@ _TASK = "ray::"
 """What the title of a worker process begins with; its task follows."""
 _OTHERS = ("DashboardAgent", "RuntimeEnvAgent", "IDLE", "ready", "__init__")
 """What follows where there is none of ours."""
+_IDLE_ACTOR = f"{_TASK}Worker"
 
 
 class TwoNodes:
@@ -33,11 +34,17 @@ class TwoNodes:
 
     def kill_second(self) -> None:
         """Kill -9 of the second node, with all of its processes, while a task runs there."""
-        wait_until(self._stop_task)
+        wait_until(self.kill_second_at_work)
+
+    def kill_second_at_work(self) -> bool:
+        """The same, if a task runs there now; whether it did."""
+        if not self._stop_task():
+            return False
         raylet = self._raylet()
         for process in (raylet, *raylet.children(recursive=True)):
             process.kill()
         self.second = None
+        return True
 
     def _stop_task(self) -> bool:
         """Stop a process of the second node in the middle of a task."""
@@ -55,10 +62,10 @@ class TwoNodes:
 
 def _is_working(process: psutil.Process) -> bool:
     try:
-        title = " ".join(process.cmdline())
+        title = " ".join(process.cmdline()).strip()
     except psutil.NoSuchProcess:
         return False
-    return title.startswith(_TASK) and not any(name in title for name in _OTHERS)
+    return title.startswith(_TASK) and title != _IDLE_ACTOR and not any(name in title for name in _OTHERS)
 
 
 @contextmanager

@@ -188,8 +188,9 @@ def _engine(name: str, gpu: bool) -> "Engine":
 
     if name == "ray":
         from cn.data.build import ray_engine
+        from cn.ray_cluster import connection
 
-        ray_engine.check()
+        connection.check()
         return functools.partial(ray_engine.run_ray, gpu=gpu)
     return run_local
 

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json as json_module
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,8 +19,7 @@ from cn.options import COMPUTE_PANEL, PRECISION
 from cn.precision import PrecisionChoice
 
 if TYPE_CHECKING:
-    from cn.caption.captioner import Captioner
-    from cn.caption.run import Outcome
+    from cn.caption.run import Outcome, Task
     from cn.commands.dataset.caption_jobs import Job
 
 _NETWORK = "The network"
@@ -72,6 +71,12 @@ def caption(
         PrecisionChoice,
         typer.Option("--precision", help=f"{PRECISION.help} auto: fp32.", rich_help_panel=COMPUTE_PANEL),
     ] = "auto",
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            "--engine", help="local, or ray: the GPUs of a Ray cluster, or its CPUs.", rich_help_panel=COMPUTE_PANEL
+        ),
+    ] = "local",
     workers: Workers = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -85,6 +90,10 @@ def caption(
     """
     from cn.commands.dataset import caption_jobs
 
+    if engine == "ray":
+        from cn.ray_cluster import connection
+
+        connection.check()
     with contextlib.ExitStack() as stack:
         identity = _identity(settings, captioner, weights, precision)
         job: Job
@@ -114,12 +123,28 @@ def caption(
             else:
                 job = caption_jobs.SidecarJob(source, extension, overwrite)
 
-        def opened() -> "Captioner":
+        def captioned(tasks: "Iterator[Task]") -> "Generator[Outcome, None, None]":
+            if engine == "ray":
+                from cn.caption.ray_engine import caption_by_ray
+
+                return caption_by_ray(
+                    tasks,
+                    src=src,
+                    engine=captioner,
+                    weights=weights,
+                    device=device,
+                    precision=precision,
+                    settings=settings,
+                    workers=workers,
+                )
+            from cn.caption import run
             from cn.caption.create import open_captioner
 
-            return open_captioner(captioner, weights, device, precision, settings)
+            network = open_captioner(captioner, weights, device, precision, settings)
+            size = settings.batch_size or run.default_batch(network)
+            return run.caption_all(network, tasks, batch_size=size, workers=workers or _READERS)
 
-        _run(job, opened, src, settings, workers, json, quiet)
+        _run(job, captioned, src, json, quiet)
 
 
 def _identity(settings: CaptionSettings, captioner: str | None, weights: str | None, precision: str) -> str:
@@ -131,10 +156,8 @@ def _identity(settings: CaptionSettings, captioner: str | None, weights: str | N
 
 def _run(
     job: "Job",
-    opened: "Callable[[], Captioner]",
+    captioned: "Callable[[Iterator[Task]], Generator[Outcome, None, None]]",
     src: str,
-    settings: CaptionSettings,
-    workers: int | None,
     json: bool,
     quiet: bool,
 ) -> None:
@@ -144,14 +167,7 @@ def _run(
         with console.progress(job.total, "caption", unit="image", quiet=quiet) as advance:
             # The network is loaded only where there is something to do.
             if (first := next(tasks, None)) is not None:
-                from cn.caption import run
-
-                network = opened()
-                size = settings.batch_size or run.default_batch(network)
-                outcomes = run.caption_all(
-                    network, itertools.chain([first], tasks), batch_size=size, workers=workers or _READERS
-                )
-                with contextlib.closing(outcomes):
+                with contextlib.closing(captioned(itertools.chain([first], tasks))) as outcomes:
                     for outcome in outcomes:
                         tally.add(outcome)
                         advance(tally.news(), failed=tally.failed)

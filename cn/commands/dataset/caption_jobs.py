@@ -95,7 +95,7 @@ class SidecarJob:
                 self.seen.kept += 1
                 continue
             self.seen.empty += text is None and sample.caption_file is not None
-            yield Task(sample.image.path, sample.image.path, self._sidecar(sample.image.path, sample.caption_file))
+            yield Task(sample.image.path, sample.image, self._sidecar(sample.image.path, sample.caption_file))
 
     def _sidecar(self, image: str, existing: File | None) -> str:
         if existing is not None:

@@ -14,7 +14,8 @@ from cn.data.build.shard import ShardJob, ShardResult, build_shard
 from cn.detect.detector import Detector
 from cn.detect.network import GPU_BATCH, ComputeSettings, Network
 from cn.detect.run.workers import GPU_THREADS
-from cn.errors import CnError, InputError
+from cn.errors import CnError
+from cn.ray_cluster import work
 
 
 def build_here(data: bytes, shard: int, node: str) -> ShardResult | CnError:
@@ -47,14 +48,8 @@ def _job(data: bytes) -> ShardJob:
 def _check_visible(job: ShardJob, node: str) -> None:
     folders = [recipe.folder for recipe in job.recipes]
     networks = [network.path for network in _networks(job.recipes)]
-    for path in (job.places.plan(), job.root, *folders, *networks):
-        if path is not None and not storage.exists(path):
-            shown = job.places.out if path == job.places.plan() else path
-            raise InputError(
-                f"the Ray node {node} has no such file or folder; SRC, OUT and weights must have the same path on all "
-                "nodes: in a shared folder, or as URLs",
-                path=shown,
-            )
+    paths = {path: path for path in (job.root, *folders, *networks) if path is not None}
+    work.check_visible({job.places.plan(): job.places.out, **paths}, node)
 
 
 def _networks(recipes: tuple[Recipe, ...]) -> Iterator[Network]:

@@ -17,7 +17,9 @@ from cn.data.build import ray_engine, ray_worker, recipes, run
 from cn.data.build.settings import BuildSettings
 from cn.data.sources.open import open_source
 from cn.errors import CnError, InputError, OutputError, PartialError, UsageError
+from cn.ray_cluster import connection, work
 from tests.helpers.cli import cn, start_cn
+from tests.helpers.photos import contents
 from tests.helpers.ray_cluster import two_nodes
 from tests.helpers.waiting import wait_until
 
@@ -26,12 +28,6 @@ pytest.importorskip("ray", reason="Ray is not installed")
 WORDS = ("--cond", "canny", "--cond", "hed", "--method", "hed=gradient", "--resolution", "64", "--shard-size", "4")
 SETTINGS = BuildSettings(kinds=("canny", "hed"), methods=("hed=gradient",), resolution=64, shard_size=4)
 SHARDS = 12
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files but the records of runs, which say when each was."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if not name.startswith("build/runs/")}
 
 
 def done(out: Path) -> int:
@@ -139,11 +135,11 @@ def test_errors_of_nodes_arrive_as_they_are(nodes, photos, tmp_path, monkeypatch
 
     gone = str(tmp_path / "gone")
     (tmp_path / "set/target").write_bytes(b"in the way of a folder")
-    with ray_engine._connected():
+    with connection.connected():
         no_source = raised(replace(build.job, root=gone), InputError)
         no_out = raised(replace(build.job, places=replace(build.job.places, out=gone)), InputError)
         in_the_way = raised(build.job, InputError)
-        monkeypatch.setattr(ray_engine, "__version__", "0.0.1")
+        monkeypatch.setattr(work, "__version__", "0.0.1")
         other_version = raised(build.job, UsageError)
     assert no_source.path == no_out.path == gone
     assert no_source.what.startswith("the Ray node ")
@@ -212,6 +208,6 @@ def test_networks_go_to_the_gpus_of_the_cluster(made_up, photos, tmp_path):
 
 
 def test_a_shard_that_dies_too_often_is_given_up():
-    error = ray_engine._gave_up(3, RuntimeError("node died\nmore"))
+    error = work.gave_up(work.Unit("shard 3", "built", ()), RuntimeError("node died\nmore"))
     assert isinstance(error, PartialError)
     assert str(error).startswith("shard 3 could not be built on the Ray cluster: RuntimeError: node died; what is done")
