@@ -5,6 +5,7 @@ import json
 import pickle
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ pytest.importorskip("ray", reason="Ray is not installed")
 
 SETTINGS = CaptionSettings(num_beams=8, max_length=40)
 COUNT = 6 * 16
+SHORT = ("--num-beams", "2", "--max-length", "8")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_datasets_and_lists_are_those_of_a_local_run(nodes, tmp_path):
         (tmp_path / name / "prompt.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (tmp_path / name / "target/009.png").write_bytes(b"no image")
     results = {}
-    for name, more in {"local": (), "ray": ("--engine", "ray", "--workers", "1")}.items():
+    for name, more in {"local": SHORT, "ray": (*SHORT, "--engine", "ray", "--workers", "1")}.items():
         one = cn(*words(".", weights, *more), cwd=tmp_path / name)
         two = cn(*words("target", weights, "--list", "list.jsonl", "--decoding", "nucleus", *more), cwd=tmp_path / name)
         files = [(tmp_path / name / file).read_bytes() for file in ("prompt.json", "list.jsonl")]
@@ -189,6 +191,26 @@ def test_a_unit_is_whole_batches(tmp_path):
     # Large images that are sent: one batch is the least.
     large = [Task(f"{number}", Content(f"{number}", bytes(20 << 20))) for number in range(5)]
     assert [len(chunk.tasks) for chunk in ray_engine._chunks(b"job", large, 2, 16)] == [4, 1]
+
+
+def test_gpus_are_used_where_there_are_some_and_cpus_that_have_the_memory():
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 7e9}},
+        {"Alive": True, "Resources": {"CPU": 1.0, "memory": 7e9}},
+        {"Alive": True, "Resources": {"memory": 7e9}},
+        {"Alive": False, "Resources": {"CPU": 8.0, "memory": 7e9}},
+    ]
+    ray = SimpleNamespace(nodes=lambda: nodes, cluster_resources=lambda: {"CPU": 9.0, "GPU": 2.0})
+    assert ray_engine._cpus(ray, 2_000_000_000) == 3 + 1
+    assert ray_engine._cpus(ray, 8_000_000_000) == 0
+    assert [ray_engine._on_gpus(ray, device) for device in ("auto", "cuda", "cpu")] == [True, True, False]
+    alone = SimpleNamespace(cluster_resources=lambda: {"CPU": 9.0})
+    assert [ray_engine._on_gpus(alone, device) for device in ("auto", "cpu")] == [False, False]
+
+
+def test_memory_is_of_one_process():
+    with pytest.raises(UsageError, match="memory of one process"):
+        next(by_ray([Task("a", "memory://photos/a.png")], None, src="memory://photos"))
 
 
 def test_units_are_made_as_late_as_needed():

@@ -6,6 +6,7 @@ import signal
 import tarfile
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,7 +44,7 @@ def texts(folder: Path, suffix: str = ".txt") -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in sorted(folder.rglob(f"*{suffix}"))}
 
 
-def caption(src: Path, weights: Path, *words: str | Path):
+def caption(src: str | Path, weights: Path, *words: str | Path):
     return run_cn("dataset", "caption", src, "--weights", weights, "--device", "cpu", "--max-length", "8", *words)
 
 
@@ -147,6 +148,24 @@ def test_prefix_suffix_and_extension(tmp_path, blip):
     for name, text in texts(plain).items():
         words = text.removesuffix("\n")
         assert texts(more, ".caption")[name.replace(".txt", ".caption")] == f"photo of sks, {words}, 35mm\n"
+
+
+def test_images_in_object_storage_get_captions_there(tmp_path, blip):
+    memory = fsspec.filesystem("memory")
+    folder = folder_of(tmp_path / "in", 2)
+    for name in ("a0.png", "more/a1.png"):
+        memory.pipe(f"/captions/{name}", (folder / name).read_bytes())
+    try:
+        done = caption("memory://captions", blip)
+        assert (done.returncode, done.stdout.splitlines()) == (
+            0,
+            ["memory://captions/a0.txt", "memory://captions/more/a1.txt"],
+        ), done.stderr
+        assert caption(folder, blip).returncode == 0
+        for name in ("a0.txt", "more/a1.txt"):
+            assert memory.cat(f"/captions/{name}") == (folder / name).read_bytes()
+    finally:
+        memory.rm("/captions", recursive=True)
 
 
 PROMPTS = (

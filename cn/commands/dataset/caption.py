@@ -74,7 +74,9 @@ def caption(
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
-            "--engine", help="local, or ray: the GPUs of a Ray cluster, or its CPUs.", rich_help_panel=COMPUTE_PANEL
+            "--engine",
+            help="local, or ray: the GPUs of a Ray cluster, or its CPUs (--device cpu).",
+            rich_help_panel=COMPUTE_PANEL,
         ),
     ] = "local",
     workers: Workers = None,
