@@ -198,7 +198,11 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
 
     done, start = Done(), time.perf_counter()
     with run.lock(prepared):
-        pending, shards = prepared.pending(), prepared.shards
+        changed, shards = prepared.changed(), prepared.shards
+        pending = sorted({*prepared.pending(), *changed})
+        if changed:
+            text = "were made of files that have changed since, and are built again"
+            console.status(f"{len(changed)} of {len(shards)} shards {text}", quiet=quiet)
         if len(pending) < len(shards):
             console.status(f"{len(shards) - len(pending)} of {len(shards)} shards are done already", quiet=quiet)
         total = prepared.planned.images

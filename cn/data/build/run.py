@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cn import storage
-from cn.data.build import finish, plan, recipes
+from cn.data.build import changes, finish, plan, recipes
 from cn.data.build.locks import locked, remove_unused, this_process
 from cn.data.build.places import WORK, Places
 from cn.data.build.plan import Plan
@@ -67,6 +67,14 @@ class Build:
         done = self.places.map(functools.partial(finish.is_done, self.places), self.shards)
         return [shard for shard, is_done in zip(self.shards, done, strict=True) if not is_done]
 
+    def changed(self) -> list[int]:
+        """The shards that have to be built again, because files of the source are newer."""
+        found = [shard for shard in self.shards if changes.is_changed(self.places, shard)]
+        if found and self.settings.layout == "webdataset":
+            # Of an image that is there twice, the second was removed, and the first may be another one now.
+            found += [shard for shard in self.shards if changes.has_duplicates(self.places, shard)]
+        return sorted(set(found))
+
 
 def prepare(
     open_source: Callable[[], Source],
@@ -90,7 +98,9 @@ def prepare(
     is_new = not storage.exists(out)
     if not replaces:
         check_out(places)
-    root = root if root is None or storage.is_url(root) else os.path.abspath(root)
+    root = None if root is None else _full(root)
+    if replaces and root is not None and storage.join(root, "").startswith(storage.join(_full(out), "")):
+        raise UsageError("--overwrite might remove SRC, which is in OUT; name another OUT")
     planned = None
     try:
         with locked(places, "plan", wait=_PLAN_SECONDS):
@@ -114,6 +124,10 @@ def prepare(
             remove_unused(places, folder=is_new)
         raise
     return Build(places, settings, planned, ShardJob(places, settings, made, root), shares)
+
+
+def _full(path: str) -> str:
+    return path if storage.is_url(path) else os.path.abspath(path)
 
 
 def _origins(found: tuple[tuple[str, ...], bool]) -> tuple[frozenset[str], bool]:
