@@ -147,3 +147,17 @@ def test_links_in_a_tar_are_said(tmp_path, kind, mode, capsys):
     assert build(tmp_path / "00000.tar", tmp_path / "set") == 5
     assert "00000.tar/b: b.jpg is a link in the tar" in capsys.readouterr().err
     assert len(prompts(tmp_path / "set")) == 1
+
+
+def test_datasets_inside_the_source_are_no_source(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos", 3)
+    assert build(photos, photos / "canny") == 0
+    assert build(photos, photos / "scribble", "--method", "scribble=gradient", cond="scribble") == 0
+    assert build(photos, tmp_path / "set") == 0
+    assert dataset_of(tmp_path / "set") == dataset_of(photos / "canny")
+    # Alone, they are what there is to read.
+    moved = (photos / "canny").rename(tmp_path / "moved")
+    (tmp_path / "only").mkdir()
+    moved.rename(tmp_path / "only/set")
+    assert build(tmp_path / "only", tmp_path / "again") == 0
+    assert len(prompts(tmp_path / "again")) == 3
