@@ -264,6 +264,7 @@ def test_a_folder_of_other_things_is_not_touched(tmp_path, photos, capsys):
         (("--set", "canny.lo=3"), "there is no such setting; there are: low, high, random, seed"),
         (("--set", "canny.low=much"), "must be a number"),
         (("--set", "canny.low"), "expected KIND=VALUE"),
+        (("--set", "canny=3"), "--set is KIND.NAME=VALUE"),
         (("--shard", "4/4"), "I from 0 to N - 1"),
         (("--labels", "x"), "--labels needs --cond ade20k"),
         (("--cond", "eges"), "unknown condition"),

@@ -137,15 +137,13 @@ def build(
 
     from cn import storage
     from cn.data.build import run
-    from cn.data.build.remove import remove_dataset
 
     src, out = storage.from_user(src), storage.from_user(out)
-    replaces = overwrite and remove_dataset(out)
     # The GPUs of a cluster are elsewhere.
     elsewhere = engine == "ray" and settings.device.startswith("cuda")
     here = replace(settings, device="cpu") if elsewhere else settings
     chosen = _engine(engine, elsewhere)
-    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares, replaces=replaces)
+    prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares, overwrite=overwrite)
     _plan(prepared, quiet)
     done = _run(prepared, chosen, workers, quiet)
     if shares.count > 1:
@@ -201,7 +199,11 @@ def _run(prepared: "Build", engine: "Engine", workers: int | None, quiet: bool) 
 
     done, start = Done(), time.perf_counter()
     with run.lock(prepared):
-        pending, shards = prepared.pending(), prepared.shards
+        changed, shards = prepared.changed(), prepared.shards
+        pending = sorted({*prepared.pending(), *changed})
+        if changed:
+            text = "were made of files that have changed since, and are built again"
+            console.status(f"{len(changed)} of {len(shards)} shards {text}", quiet=quiet)
         if len(pending) < len(shards):
             console.status(f"{len(shards) - len(pending)} of {len(shards)} shards are done already", quiet=quiet)
         total = prepared.planned.images

@@ -61,11 +61,12 @@ def merge(
 def finish_dataset(places: "Places", planned: "Plan", done: Done | None, json: bool, quiet: bool) -> None:
     """Write the lists and the statistics, show them, and fail with the right exit code."""
     from cn.data.build import finish
+    from cn.data.sources.request import counted
 
     statistics = finish.finish(places, planned)
     out = places.out
     rate = None if done is None else done.rate
-    console.plan(f"{out}: {statistics.images:,} images", _table(statistics, rate), quiet=quiet)
+    console.plan(f"{out}: {counted(statistics.images, 'image')}", _table(statistics, rate), quiet=quiet)
     for text, count in statistics.warnings.most_common(MAX_NAMED):
         console.warn(f"{text} ({count} images)" if count > 1 else text)
     failures = list(finish.failures(places, planned, MAX_NAMED + 1))
@@ -80,15 +81,16 @@ def finish_dataset(places: "Places", planned: "Plan", done: Done | None, json: b
     if failures:
         count = finish.count_failures(statistics)
         more = f"; {count - MAX_NAMED} more are in {out}/build/status" if count > MAX_NAMED else ""
-        raise PartialError(f"{count} of {statistics.images} images could not be used{more}")
+        raise PartialError(f"{count} of {counted(statistics.images, 'image')} could not be used{more}")
 
 
 def _table(statistics: "Statistics", rate: float | None) -> dict[str, object]:
     """What a person wants to see of the statistics."""
     from cn.data.build.statistics import percentiles
+    from cn.data.sources.request import counted
 
     kinds = {
-        kind: f"{statistics.pairs_of(kind):,} pairs"
+        kind: counted(statistics.pairs_of(kind), "pair")
         + (f", {statistics.empty_share(kind):.1%} of the maps were empty" if statistics.empty_share(kind) else "")
         for kind in statistics.kinds
     }
@@ -101,7 +103,7 @@ def _table(statistics: "Statistics", rate: float | None) -> dict[str, object]:
         "left out": ", ".join(f"{count:,} {status}" for status, count in left_out.items()) or None,
         "sizes": ", ".join(sizes) + (f" and {more} more" if more > 0 else "") if sizes else None,
         "originals": f"short side {_span(sides)} pixels" if sides else None,
-        "enlarged": f"{statistics.enlarged:,} images are larger than their original" if statistics.enlarged else None,
+        "enlarged": counted(statistics.enlarged, "image") if statistics.enlarged else None,
         "captions": f"{_span(words)} words" if words else None,
         "no caption": f"{statistics.uncaptioned:,} (cn dataset caption)" if statistics.uncaptioned else None,
         "rate": None if rate is None else f"{rate:.1f} images a second",

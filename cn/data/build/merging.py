@@ -11,6 +11,7 @@ from cn import storage
 from cn.data.build import plan
 from cn.data.build.places import Places
 from cn.data.build.plan import Plan
+from cn.data.build.run import check_out
 from cn.data.build.status import ImageStatus, KindResult, from_text, to_text
 from cn.errors import InputError
 from cn.files import make_folder
@@ -26,6 +27,8 @@ def merged(parts: Sequence[str], out: str) -> tuple[Places, Plan]:
     A shard that several of them have, because they are parts of one build, is taken once. Files are linked where that
     is possible. Raises InputError where shards are missing, for other settings, and for what is no build.
     """
+    if parts:
+        _check(parts, out)
     for part in parts:
         _add(part, out)
     places, planned = _loaded(out)
@@ -49,15 +52,24 @@ def _loaded(folder: str) -> tuple[Places, Plan]:
     return replace(places, kinds=tuple(planned.settings["kinds"])), planned
 
 
+def _check(parts: Sequence[str], out: str) -> None:
+    """InputError for what cannot be one dataset, before anything is written."""
+    known = plan.load(Places(out, ()))
+    first = out
+    for part in parts:
+        planned = _loaded(part)[1]
+        if known is None:
+            known, first = planned, part
+        elif _deciding(known) != _deciding(planned):
+            raise InputError(f"was built with other settings than {first}; they cannot be one dataset", path=part)
+    check_out(Places(out, ()))
+
+
 def _add(part: str, out: str) -> None:
     """Take over the shards of a part."""
     from_places, from_plan = _loaded(part)
     to_places = Places(out, from_places.kinds)
-    to_plan = plan.load(to_places)
-    if to_plan is None:
-        to_plan = replace(from_plan, shards=0, images=0)
-    elif _deciding(to_plan) != _deciding(from_plan):
-        raise InputError(f"was built with other settings than {out}; they cannot be one dataset", path=part)
+    to_plan = plan.load(to_places) or replace(from_plan, shards=0, images=0)
     known = {identity: shard for shard, identity in enumerate(_identities(to_places, to_plan))}
     for shard, identity in enumerate(_identities(from_places, from_plan)):
         if identity not in known:

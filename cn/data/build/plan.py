@@ -13,7 +13,7 @@ from cn import storage
 from cn.data.build import claim
 from cn.data.build.places import Places
 from cn.data.build.settings import BuildSettings
-from cn.data.sources.listed import Entries, ListedPart
+from cn.data.sources.listed import Entries, ListedPart, path_from_record, path_to_record
 from cn.data.sources.parts import from_record
 from cn.data.sources.sample import Part, Sample, Source
 from cn.errors import InputError
@@ -149,6 +149,8 @@ def _pieces(source: Source, size: int) -> Iterator[dict[str, Any]]:
 
 def _absolute(record: Any) -> Any:
     """A part's record with absolute paths: a later run may start in another folder."""
+    if "path" in record:
+        record["path"] = _absolute_path(record["path"])
     for sample in record.get("samples", ()):
         sample.update({name: _absolute_path(sample[name]) for name in ("image", "caption_file") if name in sample})
         if "maps" in sample:
@@ -156,8 +158,9 @@ def _absolute(record: Any) -> Any:
     return record
 
 
-def _absolute_path(path: str) -> str:
-    return path if storage.is_url(path) else os.path.abspath(path)
+def _absolute_path(path: Any) -> Any:
+    found = path_from_record(path)
+    return path if storage.is_url(found) else path_to_record(os.path.abspath(found))
 
 
 def _shard_size(settings: BuildSettings, count: int | None) -> int:

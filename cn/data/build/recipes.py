@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cn import options
+from cn import options, storage
 from cn.data.build.settings import BuildSettings
 from cn.detect import registry
 from cn.detect.create import create_detector
@@ -17,7 +17,7 @@ from cn.detect.detector import Detector
 from cn.detect.network import ComputeSettings
 from cn.detect.settings import JSON_SUFFIXES, label_suffixes
 from cn.detect.surfaces.settings import DEPTH_SUFFIXES, DIODE_SUFFIXES, NORMAL_MAP_SUFFIXES
-from cn.errors import UsageError
+from cn.errors import InputError, UsageError
 from cn.images.formats import SUFFIXES
 from cn.options import Field
 
@@ -74,11 +74,14 @@ def _recipe(settings: BuildSettings, kind: str, given: bool, measured: bool, com
     folder = settings.assigned(settings.files).get(kind)
     what = settings.assigned(settings.from_).get(kind)
     words = settings.of_kind(kind)
-    if folder is not None and (what or _default_reader(kind)) == "maps":
-        return Recipe(kind, "given", folder=folder)
     if folder is not None:
         what = what or _default_reader(kind)
-        return Recipe(kind, "files", _reader(kind, what, words), folder, _suffixes(kind, what))
+        if what == "maps":
+            recipe = Recipe(kind, "given", folder=folder)
+        else:
+            recipe = Recipe(kind, "files", _reader(kind, what, words), folder, _suffixes(kind, what))
+        _check_folder(recipe, folder)
+        return recipe
     if measured and kind in MEASURED and not settings.detect:
         return Recipe(kind, "files", _reader(kind, what or MEASURED[kind], words))
     if given and not settings.detect:
@@ -86,6 +89,15 @@ def _recipe(settings: BuildSettings, kind: str, given: bool, measured: bool, com
             raise UsageError(f"--set {kind}.… is for detecting, and the source has maps of {kind}; add --detect")
         return Recipe(kind, "given")
     return Recipe(kind, "detector", _detector(settings, kind, words, compute))
+
+
+def _check_folder(recipe: Recipe, folder: str) -> None:
+    """InputError where there is nothing that could be read."""
+    if not storage.is_folder(folder):
+        raise InputError(f"no such folder of {recipe.kind} files", path=folder)
+    endings = tuple(recipe.suffixes)
+    if not any(name.lower().endswith(endings) for name in storage.files_below(folder)):
+        raise InputError(f"no {recipe.kind} files in it ({', '.join(sorted(endings))})", path=folder)
 
 
 def _detector(

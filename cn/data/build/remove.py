@@ -12,16 +12,11 @@ from cn.data.records import RECORDS
 _TAR = re.compile(r"\d{5,}\.tar")
 
 
-def remove_dataset(out: str) -> bool:
-    """Remove what a build wrote into a folder, so that it can start again; other files stay.
-
-    False where no build has written.
-    """
-    if not storage.is_folder(storage.join(out, WORK)):
-        return False
+def remove_dataset(out: str) -> None:
+    """Remove what a build wrote into a folder, so that it can start again; other files stay."""
     if storage.is_url(out):
         _remove_objects(out)
-        return True
+        return
     # The plan first: without it, what is left is no dataset that could be continued.
     for name in (f"{WORK}/plan.json", DESCRIPTION, STATISTICS, RECORDS):
         storage.remove(os.path.join(out, name))
@@ -32,7 +27,6 @@ def remove_dataset(out: str) -> bool:
             os.unlink(os.path.join(out, name))
     for name in ("plan", "status"):
         shutil.rmtree(os.path.join(out, WORK, name), ignore_errors=True)
-    return True
 
 
 def _remove_objects(out: str) -> None:

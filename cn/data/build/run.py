@@ -4,18 +4,16 @@ import contextlib
 import functools
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from cn import storage
-from cn.data.build import finish, plan, recipes
+from cn.data.build import changes, finish, plan, recipes
+from cn.data.build.locks import locked, remove_unused, this_process
 from cn.data.build.places import WORK, Places
 from cn.data.build.plan import Plan
+from cn.data.build.remove import remove_dataset
 from cn.data.build.settings import BuildSettings
 from cn.data.build.shard import ShardJob, ShardResult, build_shard
 from cn.data.build.status import FAILURES, ImageStatus
@@ -69,6 +67,14 @@ class Build:
         done = self.places.map(functools.partial(finish.is_done, self.places), self.shards)
         return [shard for shard, is_done in zip(self.shards, done, strict=True) if not is_done]
 
+    def changed(self) -> list[int]:
+        """The shards that have to be built again, because files of the source are newer."""
+        found = [shard for shard in self.shards if changes.is_changed(self.places, shard)]
+        if found and self.settings.layout == "webdataset":
+            # Of an image that is there twice, the second was removed, and the first may be another one now.
+            found += [shard for shard in self.shards if changes.has_duplicates(self.places, shard)]
+        return sorted(set(found))
+
 
 def prepare(
     open_source: Callable[[], Source],
@@ -77,33 +83,51 @@ def prepare(
     settings: BuildSettings,
     shares: Shares = Shares(),
     *,
-    replaces: bool = False,
+    overwrite: bool = False,
 ) -> Build:
     """Plan a build, or take up one that was begun; with one process for all shards, what is new in the source is added.
-    With `replaces`, `out` held a dataset that was removed, and may hold other files.
+    With `overwrite`, a dataset in `out` is removed first, once it is known that another one can be built.
 
     Raises InputError where the folder holds something else or was built with other settings, and what opening the
     source and creating the detectors raise.
     """
+    if overwrite and shares.count > 1:
+        raise UsageError("--overwrite with --shard would remove what the other parts built; remove OUT first")
     places = Places.of(out, settings)
+    replaces = overwrite and storage.is_folder(places.path(WORK))
+    is_new = not storage.exists(out)
     if not replaces:
         check_out(places)
-    with _locked(places, "plan", wait=_PLAN_SECONDS):
-        planned = plan.load(places)
-        if planned is not None:
-            _check_settings(places, planned, settings)
-        root = root if root is None or storage.is_url(root) else os.path.abspath(root)
-        if planned is None:
-            source = open_source()
-            # Whatever is wrong with them is said before anything is written.
-            made = recipes.create(settings, *_origins(plan.maps_of(source, settings)))
-            planned = plan.create(places, settings, source, root)
-            _check_settings(places, planned, settings)
-        else:
-            made = recipes.create(settings, frozenset(planned.given), planned.measured)
-            if shares.count == 1:
-                planned = plan.extend(places, planned, open_source())
+    root = None if root is None else _full(root)
+    if replaces and root is not None and storage.join(root, "").startswith(storage.join(_full(out), "")):
+        raise UsageError("--overwrite might remove SRC, which is in OUT; name another OUT")
+    planned = None
+    try:
+        with locked(places, "plan", wait=_PLAN_SECONDS):
+            planned = None if replaces else plan.load(places)
+            if planned is None:
+                source = open_source()
+                # Whatever is wrong with them is said before anything is written.
+                made = recipes.create(settings, *_origins(plan.maps_of(source, settings)))
+                if replaces:
+                    with locked(places, "build", wait=0):
+                        remove_dataset(out)
+                planned = plan.create(places, settings, source, root)
+                _check_settings(places, planned, settings)
+            else:
+                _check_settings(places, planned, settings)
+                made = recipes.create(settings, frozenset(planned.given), planned.measured)
+                if shares.count == 1:
+                    planned = plan.extend(places, planned, open_source())
+    except BaseException:
+        if planned is None and not storage.is_url(out):
+            remove_unused(places, folder=is_new)
+        raise
     return Build(places, settings, planned, ShardJob(places, settings, made, root), shares)
+
+
+def _full(path: str) -> str:
+    return path if storage.is_url(path) else os.path.abspath(path)
 
 
 def _origins(found: tuple[tuple[str, ...], bool]) -> tuple[frozenset[str], bool]:
@@ -131,7 +155,8 @@ def _visible(folder: str) -> list[str]:
 
 def _check_settings(places: Places, planned: Plan, settings: BuildSettings) -> None:
     wanted = settings.record()
-    for name, value in wanted.items():
+    for name in dict.fromkeys((*wanted, *planned.settings)):
+        value = wanted.get(name)
         if name == "shard_size" and not value:
             continue
         if planned.settings.get(name) != value:
@@ -151,7 +176,7 @@ def _shown(value: object) -> str:
 def lock(build: Build) -> Iterator[None]:
     """Keeps a second build of the same shards out of the folder. Raises InputError where there is one."""
     shares = build.shares
-    with _locked(build.places, "build" if shares.count == 1 else f"build-{shares.number}-of-{shares.count}", wait=0):
+    with locked(build.places, "build" if shares.count == 1 else f"build-{shares.number}-of-{shares.count}", wait=0):
         yield
 
 
@@ -161,46 +186,8 @@ def log_run(build: Build, images: int, seconds: float) -> None:
         return
     record = {"images": images, "seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)}
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    text = json.dumps({**record, **_this_process()})
+    text = json.dumps({**record, **this_process()})
     storage.write(build.places.path(f"{WORK}/runs/{name}.json"), f"{text}\n".encode())
-
-
-@contextlib.contextmanager
-def _locked(places: Places, name: str, wait: float) -> Iterator[None]:
-    """A lock of the file system.
-
-    Object storage has none. There, processes that plan at once agree (`cn.data.build.claim`), and those that build the
-    same shards at once do the work twice, with the same result.
-    """
-    if storage.is_url(places.out):
-        yield
-        return
-    path = os.path.join(make_folder(places.path(f"{WORK}/locks")), name)
-    held = FileLock(f"{path}.lock", timeout=wait)
-    try:
-        held.acquire()
-    except Timeout:
-        raise InputError(f"{_holder(path)}; wait for it, or name another folder", path=places.out) from None
-    try:
-        storage.write(f"{path}.json", json.dumps(_this_process()).encode())
-        yield
-    finally:
-        for suffix in (".json", ".lock"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
-        held.release()
-
-
-def _this_process() -> dict[str, object]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-
-
-def _holder(path: str) -> str:
-    try:
-        with open(f"{path}.json", "rb") as file:
-            holder = json.load(file)
-        return f"process {holder['pid']} on {holder['host']} has been building here since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process is building here"
 
 
 Advance = Callable[[int, int], None]

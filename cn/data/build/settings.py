@@ -194,6 +194,9 @@ class BuildSettings:
         for kind in self.assigned(self.from_):
             if kind not in self.assigned(self.files) and self.assigned(self.from_)[kind] not in ("depth", "diode"):
                 raise UsageError(f"--from {kind}=… needs --files {kind}=FOLDER")
+        for word in self.set_:
+            if not word.partition("=")[0].partition(".")[2]:
+                raise UsageError(f"--set is KIND.NAME=VALUE, not {word!r}")
 
     def _label_kind(self) -> str:
         found = [kind for kind in self.kinds if kind in ("ade20k", "coco")]
@@ -229,7 +232,10 @@ class BuildSettings:
     def record(self) -> dict[str, Any]:
         """What decides the bytes, as JSON values: what dataset.json states, and what a second run must have as well."""
         left_out = ("device", "batch_size", "labels", "files", "weights")
-        return {name: value for name, value in json.loads(json.dumps(asdict(self))).items() if name not in left_out}
+        values = json.loads(json.dumps(asdict(self)))
+        found = {name: value for name, value in values.items() if name not in left_out}
+        # Folders may move; which maps come of files may not change.
+        return found | ({"files": sorted(self.assigned(self.files))} if self.files else {})
 
     def digest(self) -> str:
         """A short hash of `record`."""

@@ -8,8 +8,6 @@ from typing import Any
 from cn.data.build.status import ImageStatus
 
 _MOST_REASONS = 10
-_MAX_WORDS = 200
-"""Captions with more words are counted as having so many."""
 _PATH, _NUMBER = re.compile(r"^\S*[./\\]\S*: "), re.compile(r"\d+(\.\d+)?")
 _SHARES = (0, 5, 25, 50, 75, 95, 100)
 """The percentiles that are stated."""
@@ -58,7 +56,7 @@ class Statistics:
         self.ratios[round(width / height, 2)] += 1
         self.enlarged += status.size[0] > width or status.size[1] > height
         if status.prompt:
-            self.words[min(_MAX_WORDS, len(status.prompt.split()))] += 1
+            self.words[len(status.prompt.split())] += 1
         else:
             self.uncaptioned += 1
 

@@ -80,22 +80,29 @@ def _record(sample: Sample) -> dict[str, Any]:
 
 
 def _path(blob: Blob | None) -> str | list[str] | None:
-    """The path of a file; as a list, its bytes in Latin-1, where the name is not UTF-8 and no JSON could hold it."""
     if blob is None:
         return None
     if not isinstance(blob, File):
         raise TypeError(f"{type(blob).__name__} in a list of files")
-    try:
-        blob.path.encode()
-    except UnicodeEncodeError:
-        return [blob.path.encode("utf-8", "surrogateescape").decode("latin-1")]
-    return blob.path
+    return path_to_record(blob.path)
 
 
 def _file(path: str | list[str] | None) -> File | None:
-    if isinstance(path, list):
-        path = path[0].encode("latin-1").decode("utf-8", "surrogateescape")
-    return None if path is None else File(path)
+    return None if path is None else File(path_from_record(path))
+
+
+def path_to_record(path: str) -> str | list[str]:
+    """A path as a JSON value: a list with its bytes in Latin-1, where they are not UTF-8 and no JSON could hold it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return [path.encode("utf-8", "surrogateescape").decode("latin-1")]
+    return path
+
+
+def path_from_record(path: str | list[str]) -> str:
+    """The inverse of `path_to_record`."""
+    return path[0].encode("latin-1").decode("utf-8", "surrogateescape") if isinstance(path, list) else path
 
 
 def _sample(record: Mapping[str, Any]) -> Sample:

@@ -10,6 +10,7 @@ from cn.data.sources.sample import Source
 from cn.detect.run.left_out import LeftOut, nothing
 from cn.errors import InputError, UsageError
 from cn.images.formats import SUFFIXES, VIDEO_SUFFIXES
+from cn.text import first_names
 
 _Recognizer = Callable[[Listing, Request], Found | None]
 
@@ -27,6 +28,9 @@ RECOGNIZERS: Mapping[str, _Recognizer] = {
 """By the names of layouts, the more specific ones first: the first that recognizes a source reads it."""
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".zst")
+
+_PLAN = "/build/plan.json"
+"""What every dataset of `cn dataset build` has."""
 
 _TAKES = {
     "columns": ("imagefolder", "parquet", "list", "prompt.json"),
@@ -70,9 +74,10 @@ def open_source(
         found, left_out = standard_input.recognize(stdin_paths, request), LeftOut()
     else:
         listing = list_source(request)
+        datasets = _without_datasets(listing)
         found = _recognized(listing, request)
         unused = [key for key in listing.keys if key not in found.used]
-        found.about += _besides(unused)
+        found.about += _besides(unused) + datasets
         if found.layout not in _TAKES["columns"]:
             found.warnings += lists.unused(unused)
         listing.leave_out(unused)
@@ -80,6 +85,17 @@ def open_source(
     videos.check_request(request, found.parts)
     _check_options(request, found)
     return Source(found.layout, found.about, found.parts, left_out, tuple(found.warnings))
+
+
+def _without_datasets(listing: Listing) -> str:
+    """Leave out what builds have written into folders of a source that has other images, and say so."""
+    folders = sorted(key.removesuffix(_PLAN) for key in listing.keys if key.endswith(_PLAN))
+    inside = tuple(f"{folder}/" for folder in folders)
+    rest = [key for key in listing.keys if not key.startswith(inside)] if folders and listing.whole else []
+    if not any(suffix(key) in SUFFIXES for key in rest):
+        return ""
+    listing.keys[:] = rest
+    return f"; not used: what was built in {first_names(folders, 5)}"
 
 
 def _recognized(listing: Listing, request: Request) -> Found:

@@ -140,6 +140,9 @@ class ShardPart(Part):
         shown = printable(f"{self.name}/{name}")
         if group.twice is not None:
             return Sample(shown, None, where=self.path, problem=f"{group.twice} is in the tar twice")
+        if link := next((member.name for member in fields.values() if member.is_link), None):
+            what = f"{link} is a link in the tar; pack the files themselves (tar --dereference --hard-dereference)"
+            return Sample(shown, None, where=self.path, problem=what)
         image = _image(fields)
         texts: dict[str, str] = {}
         problem = None if image is not None else f"no image of it in the tar, only {', '.join(sorted(fields))}"

@@ -58,7 +58,8 @@ class CsvRows(Rows):
         try:
             yield from reader
         except csv.Error as error:
-            raise InputError(f"line {reader.line_num}: {error}") from error
+            what = "its lines end with CR alone; save it with LF" if "new-line" in str(error) else str(error)
+            raise InputError(f"line {reader.line_num}: {what}") from error
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -81,7 +82,14 @@ class CsvRows(Rows):
         if len(values) > len(self.names):
             extra = f"{len(values)} values for {len(self.names)} columns; is a text with a comma not in quotes?"
             return Row(where, problem=extra)
+        if any("\n" in value and self._has_rows(value) for value in values):
+            return Row(where, problem="a text goes on over rows that name images: a quote is opened and not closed")
         return Row(where, {name: value for name, value in zip(self.names, values, strict=False) if value != ""})
+
+    def _has_rows(self, text: str) -> bool:
+        """Whether a text of several lines holds rows of this table."""
+        lines = text.splitlines()[1:]
+        return any(_is_image(cell.strip('"')) for line in lines for cell in line.split(self.delimiter))
 
 
 class _Lines(Iterator[str]):

@@ -28,7 +28,7 @@ _COMPRESSED: Mapping[bytes, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file in a tar; `data` are its bytes where the tar is a stream."""
+    """A file or link in a tar; `data` are its bytes where the tar is a stream."""
 
     name: str
     offset: int
@@ -36,6 +36,8 @@ class Member:
     data: bytes | None = None
     cut: bool = False
     """Whether the tar ends within it. It is the last one then."""
+    is_link: bool = False
+    """Whether it is a link to another one, without data of its own."""
 
 
 def is_compressed(start: bytes) -> bool:
@@ -53,7 +55,9 @@ def members(file: BinaryIO) -> Iterator[Member]:
             while (info := tar.next()) is not None:
                 # Otherwise it would keep all headers.
                 _forget(tar)
-                if info.isreg():
+                if info.islnk() or info.issym():
+                    yield Member(info.name, info.offset_data, 0, is_link=True)
+                elif info.isreg():
                     cut = info.offset_data + info.size > end
                     yield Member(info.name, info.offset_data, info.size, cut=cut)
                     if cut:
@@ -108,6 +112,9 @@ def streamed(file: BinaryIO) -> Iterator[Member]:
         with tarfile.open(fileobj=cast(Any, stream), mode="r|") as tar:
             for info in tar:
                 _forget(tar)
+                if info.islnk() or info.issym():
+                    yield Member(info.name, info.offset_data, 0, b"", is_link=True)
+                    continue
                 content = tar.extractfile(info) if info.isreg() else None
                 if content is None:
                     continue
