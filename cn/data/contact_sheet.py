@@ -72,7 +72,7 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     if not found:
         what = [f"of the kind {choice.kind}"] * (choice.kind is not None)
         what += [f'with the status "{choice.status}"'] * (choice.status is not None)
-        raise InputError(f"no samples {' '.join(what)} in it".replace("  ", " "), path=opened.root)
+        raise InputError(f"no samples {' '.join(what)} in it".replace("  ", " "), path=opened.place)
     places = _places(found, choice)
     wanted = {numbers[place] for place in places if place < len(numbers)}
     cells = [_cell(s, opened.root, choice, stated) for number, s in enumerate(opened.samples()) if number in wanted]
@@ -80,7 +80,7 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     failures = tuple(cell.problem for cell in cells if cell.problem is not None and cell not in left_out)
     shown = sum(cell.image is not None for cell in cells)
     if not shown and choice.status is None:
-        raise InputError(f"no pair can be shown; the first: {failures[0]}", path=opened.root)
+        raise InputError(f"no pair can be shown; the first: {failures[0]}", path=opened.place)
     kinds = sorted({kind for cell in cells for kind in cell.maps}) or [UNSTATED]
     sheet = images.grid(
         [_side_by_side(cell, kinds) for cell in cells],
@@ -102,7 +102,7 @@ def _matching(opened: Opened, choice: Choice, stated: Mapping[str, Mapping[str, 
         if choice.status is None or choice.status in _statuses(sample, opened.root, choice, stated):
             numbers.append(number)
     if not total:
-        raise InputError("no samples in it", path=opened.root)
+        raise InputError("no samples in it", path=opened.place)
     return numbers, total
 
 
