@@ -50,6 +50,8 @@ def test_files_of_cn_are_not_said_to_be_left_out(tmp_path, layout):
         done = cn("dataset", *words)
         assert "left out" not in done.stderr
         assert "LeftOut" not in done.stderr
+    (packed / "dataset.json").unlink()  # as in what was packed of anybody's pairs
+    assert "left out" not in cn("dataset", "lint", packed).stderr
     (packed / "notes.exr").write_bytes(b"of somebody")
     assert "1 file left out: 1 .exr" in cn("dataset", "lint", packed).stderr
 

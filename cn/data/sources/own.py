@@ -8,14 +8,16 @@ from cn.errors import InputError
 from cn.json_text import parse_json
 
 DESCRIPTION = "dataset.json"
-_BUILT = (DESCRIPTION, "stats.json", "manifest.json", "build/")
+_MANIFEST = "manifest.json"
+_BUILT = (DESCRIPTION, _MANIFEST, "stats.json", "build/")
 _ADDED = ("cache/", "lint/")
 """What `cn dataset cache` and `lint` write into a dataset of anybody's."""
 
 
 def own_files(listing: Listing) -> set[str]:
     """The keys of what cn wrote beside the images: neither images nor left out."""
-    names = (*_BUILT, *_ADDED) if DESCRIPTION in listing.keys else _ADDED
+    built = any(name in listing.keys for name in (DESCRIPTION, _MANIFEST))
+    names = (*_BUILT, *_ADDED) if built else _ADDED
     return {key for key in listing.keys if key.startswith(names)}
 
 
