@@ -42,6 +42,8 @@ class Choice:
     status: str | None = None
     seed: int | None = None
     """None: evenly spread."""
+    unstated: bool = False
+    """Whether maps that do not state their kind are of it, too."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     if choice.kind == opened.kind:
         # All its maps are of this kind.
         choice = replace(choice, kind=None)
+    # As in training and lint: maps may be of any kind where nothing says which.
+    choice = replace(choice, unstated=opened.kind == UNSTATED)
     stated = {_stem(status.get("target") or status.get("name", "")): status for status in read_statuses(opened.root)}
     numbers, total = _matching(opened, choice, stated)
     left_out = [] if choice.status is None else _left_out(choice.status, stated)
@@ -72,7 +76,7 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     if not found:
         what = [f"of the kind {choice.kind}"] * (choice.kind is not None)
         what += [f'with the status "{choice.status}"'] * (choice.status is not None)
-        raise InputError(f"no samples {' '.join(what)} in it".replace("  ", " "), path=opened.root)
+        raise InputError(f"no samples {' '.join(what)} in it".replace("  ", " "), path=opened.place)
     places = _places(found, choice)
     wanted = {numbers[place] for place in places if place < len(numbers)}
     cells = [_cell(s, opened.root, choice, stated) for number, s in enumerate(opened.samples()) if number in wanted]
@@ -80,7 +84,7 @@ def contact_sheet(opened: Opened, choice: Choice, *, columns: int | None = None)
     failures = tuple(cell.problem for cell in cells if cell.problem is not None and cell not in left_out)
     shown = sum(cell.image is not None for cell in cells)
     if not shown and choice.status is None:
-        raise InputError(f"no pair can be shown; the first: {failures[0]}", path=opened.root)
+        raise InputError(f"no pair can be shown; the first: {failures[0]}", path=opened.place)
     kinds = sorted({kind for cell in cells for kind in cell.maps}) or [UNSTATED]
     sheet = images.grid(
         [_side_by_side(cell, kinds) for cell in cells],
@@ -97,20 +101,21 @@ def _matching(opened: Opened, choice: Choice, stated: Mapping[str, Mapping[str, 
     numbers, total = [], 0
     for number, sample in enumerate(opened.samples()):
         total += 1
-        if choice.kind is not None and sample.problem is None and _maps(sample, choice.kind) is None:
+        if choice.kind is not None and sample.problem is None and _maps(sample, choice) is None:
             continue
         if choice.status is None or choice.status in _statuses(sample, opened.root, choice, stated):
             numbers.append(number)
     if not total:
-        raise InputError("no samples in it", path=opened.root)
+        raise InputError("no samples in it", path=opened.place)
     return numbers, total
 
 
-def _maps(sample: Sample, kind: str | None) -> Sample | None:
-    """The sample with the maps of one kind only; None if it has none of it."""
-    if kind is None:
+def _maps(sample: Sample, choice: Choice) -> Sample | None:
+    """The sample with the maps of one kind only, or those that may be of it; None if it has none."""
+    if choice.kind is None:
         return sample
-    chosen = {name: blob for name, blob in sample.maps.items() if name == kind}
+    names = (choice.kind, UNSTATED) if choice.unstated else (choice.kind,)
+    chosen = {name: blob for name, blob in sample.maps.items() if name in names}
     return replace(sample, maps=chosen) if chosen else None
 
 
@@ -147,7 +152,7 @@ def _cell(sample: Sample, root: str, choice: Choice, stated: Mapping[str, Mappin
     cell = _Cell(name=name, caption=sample.caption or "")
     where = sample.where or sample.name
     try:
-        found = entry(_maps(sample, choice.kind) or sample, root)
+        found = entry(_maps(sample, choice) or sample, root)
         image = images.read(found.image)
         maps = {kind: images.read_map(blob, kind or None) for kind, blob in found.maps.items()}
     except InputError as error:

@@ -425,7 +425,7 @@ def test_a_source_that_has_no_place_for_captions(tmp_path, blip):
     before = (tmp_path / "00000.tar").read_bytes()
     done = caption(tmp_path / "00000.tar", blip)
     assert done.returncode == 2
-    assert "is webdataset: captions cannot be written into it; --list FILE makes a list" in done.stderr
+    assert "captions cannot be written into this layout (webdataset); --list FILE makes a list" in done.stderr
     done = caption(tmp_path / "00000.tar", blip, "--list", tmp_path / "out.jsonl")
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]

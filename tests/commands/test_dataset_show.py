@@ -132,3 +132,9 @@ def test_the_kind_of_a_dataset_of_one_kind(tmp_path, capsys):
     capsys.readouterr()
     assert app.run(["dataset", "stats", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kinds"] == {"canny": {"maps": 10, "empty": 0}}
+
+
+def test_maps_whose_kind_nothing_states_may_be_of_any(tmp_path):
+    write_set(tmp_path, 3)
+    assert show(tmp_path, tmp_path / "a.png", "--kind", "canny") == 0
+    assert (tmp_path / "a.png").is_file()

@@ -120,7 +120,7 @@ def caption(
                 job = caption_jobs.ListJob(source, list_file, overwrite, identity, stack)
             elif src != "-" and not caption_jobs.reads_sidecars(source):
                 raise UsageError(
-                    f"is {source.layout}: captions cannot be written into it; --list FILE makes a list", path=src
+                    f"captions cannot be written into this layout ({source.layout}); --list FILE makes a list", path=src
                 )
             else:
                 job = caption_jobs.SidecarJob(source, extension, overwrite)

@@ -99,6 +99,7 @@ def _write(
         shard_size=shard_size,
         max_bytes=max_bytes,
         description=opened.description,
+        source=opened.place,
     )
     with console.progress(work.plan.count, "packing", unit="sample", quiet=quiet) as advance:
         done = packing.run(work, advance)

@@ -156,6 +156,7 @@ class _Part:
             self.folder,
             PROMPT_JSON,
             description=self.opened.description,
+            source=self.opened.place,
             link=not self.copy,
             places=places,
             note={**note, "linked": not self.copy},

@@ -135,11 +135,11 @@ def _record(places: Places, kind: str, status: ImageStatus) -> bytes:
     if result is None or result.file is None or status.target is None:
         return b""
     record = {
-        "source": places.from_records(result.file),
-        "target": places.from_records(status.target),
+        "source": places.from_records(kind, result.file),
+        "target": places.from_records(kind, status.target),
         "prompt": status.prompt or "",
-        "kind": kind,
         "original_size": status.original_size,
+        "kind": kind,
     }
     return (json.dumps(record, ensure_ascii=False) + "\n").encode()
 

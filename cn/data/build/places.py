@@ -67,6 +67,8 @@ class Places:
         """The list of the pairs of a kind, relative to the dataset."""
         return RECORDS if len(self.kinds) == 1 else f"{kind}/{RECORDS}"
 
-    def from_records(self, relative: str) -> str:
+    def from_records(self, kind: str, relative: str) -> str:
         """A path that is relative to the dataset, as the list of a kind's pairs names it."""
-        return relative if len(self.kinds) == 1 else f"../{relative}"
+        if len(self.kinds) == 1:
+            return relative
+        return relative.removeprefix(f"{kind}/") if relative.startswith(f"{kind}/") else f"../{relative}"

@@ -26,6 +26,13 @@ class Opened:
     warnings: tuple[str, ...] = ()
     left_out: str = ""
     """What lies there and is not used, in words."""
+    file: str = ""
+    """The one file that all samples are read from (a list, a table, a tar); "" for what is a folder of its own."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it, and what nothing may be written into."""
+        return self.file or self.root
 
     @cached_property
     def kind(self) -> str:
@@ -47,9 +54,14 @@ def open_any(path: str) -> Opened:
         about = f"a dataset with prompt.json{kinds}"
         return Opened(dataset.root, about, dataset.samples, dataset.description)
     source = open_source(path)
-    root = (
-        path
-        if storage.is_folder(path)
-        else (path.rpartition("/")[0] if storage.is_url(path) else str(Path(path).parent))
+    is_folder = storage.is_folder(path)
+    root = path if is_folder else (path.rpartition("/")[0] if storage.is_url(path) else str(Path(path).parent))
+    return Opened(
+        root=root,
+        about=source.about,
+        samples=source.samples,
+        description=description(root),
+        warnings=source.warnings,
+        left_out=source.left_out.text(),
+        file="" if is_folder else path,
     )
-    return Opened(root, source.about, source.samples, description(root), source.warnings, source.left_out.text())

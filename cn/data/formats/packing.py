@@ -99,18 +99,19 @@ def prepare(
     shard_size: int | None = None,
     max_bytes: int | None = None,
     description: Mapping[str, Any] | None = None,
+    source: str | None = None,
     link: bool = False,
     places: Sequence[int] | None = None,
     note: Mapping[str, Any] | None = None,
 ) -> Packing:
-    """Look at all samples and at `out`, before anything is written.
+    """Look at all samples and at `out`, before anything is written; `out` may not be in `source` (default: `root`).
 
     Raises UsageError without the library that the layout needs; InputError where nothing can be written, where `out`
     holds something else, and where its disk is too small.
     """
     if layout == "parquet":
         check_installed()
-    check_place(root, out)
+    check_place(source or root, out)
     plan = make_plan(
         samples,
         root,

@@ -91,7 +91,9 @@ class Lint:
             found.append(f"{name}: {text}")
         source = self.contents.source
         if source is not None:
-            found += [*source.warnings, *([f"{self.contents.root}: {source.left_out}"] if source.left_out else [])]
+            found += source.warnings
+            if left := source.left_out.text():
+                found.append(f"{self.contents.root}: {left}")
             if self.contents.without_map and len(self.contents.without_map) == self.images:
                 found.append(f"{self.contents.root}: {source.about}, without condition maps: only images are checked")
         if self.sides and median(self.sides) < MAX_MIN_SIDE:

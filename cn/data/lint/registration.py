@@ -26,6 +26,9 @@ _LEVELS = 4096
 _BRIGHT = 64
 """The gray level from which a line counts."""
 
+_SHADED = frozenset({"lineart"})
+"""Kinds whose lines may be dark areas that end at an edge (method `standard`): they are brightest beside it."""
+
 _Plane = NDArray[np.float32]
 
 TURNS = {
@@ -62,12 +65,19 @@ class Fit:
 
 def measure(map: NDArray[np.uint8], image: NDArray[np.uint8], kind: str | None) -> Fit | None:
     """Compare a map (h, w, 3) and an image (h', w', 3), uint8, of the same frame; None without any edges."""
+    height, width = _common_size(map, image)
+    strength = _ranks(_gradient(images.resize(image, (height, width))))
+    map, scale = images.resize(map, (height, width)), image.shape[1] / width
+    fit = _fit(_edges(map, kind), strength, scale)
+    outlined = _fit(_edges(map, None), strength, scale) if kind in _SHADED else None
+    return max((one for one in (fit, outlined) if one is not None), key=lambda one: one.score, default=None)
+
+
+def _fit(edges: _Plane, strength: _Plane, scale: float) -> Fit | None:
+    """How edges (h, w) lie on the ranks of an image's gradients (h, w), reduced by `scale`; None without any edges."""
     import cv2
 
-    height, width = _common_size(map, image)
-    scale = image.shape[1] / width
-    strength = _ranks(_gradient(images.resize(image, (height, width))))
-    edges = _edges(images.resize(map, (height, width)), kind)
+    height, width = edges.shape
     reach = max(MIN_SHIFT, min(MAX_SHIFT, min(height, width) // 8))
     if min(height, width) <= 2 * reach:
         return None
@@ -176,6 +186,8 @@ _MARGIN_PER_PIXEL = {"lines": 0.001, "other": 0.004}
 """The same, for each pixel of the shift: what repeats in an image fits far away by chance."""
 _UNLIKE = 0.65
 """The best score of a map of soft edges below which it belongs to another image; right ones have 0.8."""
+_CLEAR = 0.02
+"""The isolation of a peak at no shift that shows the map to be of its image, as dense as its lines may be."""
 _SHARP = 0.004
 """The isolation of a peak that gives a shift in pixels."""
 TURN_MARGIN = 0.02
@@ -190,7 +202,8 @@ def misfit(fit: Fit, kind: str | None, side: int) -> Misfit | None:
         return None
     if fit.turned_score >= GOOD and fit.turned_score - fit.best >= TURN_MARGIN:
         return _turned(fit.turned)
-    if kind in _SOFT and fit.best < _UNLIKE:
+    clear = fit.far < MIN_SHIFT and fit.isolation >= _CLEAR
+    if kind in _SOFT and fit.best < _UNLIKE and not clear:
         return Misfit("misregistered", _OF_ANOTHER)
     group = "lines" if kind in LINES else "other"
     if fit.far < MIN_SHIFT or fit.best - fit.score < max(_MARGIN[group], _MARGIN_PER_PIXEL[group] * fit.far):

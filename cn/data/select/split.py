@@ -73,7 +73,7 @@ def split(
     count = len(members)
     number = max(1, round(wanted * count)) if isinstance(wanted, float) else wanted
     if number >= count:
-        raise InputError(f"has {count} samples that can be used; {number} for validation leave none", path=opened.root)
+        raise InputError(f"has {count} samples that can be used; {number} for validation leave none", path=opened.place)
     labels = _labels(members)
     by_group: dict[int, list[_Member]] = {}
     for label, member in zip(labels.tolist(), members, strict=True):
@@ -82,7 +82,7 @@ def split(
     largest = max(by_group.values(), key=len)
     if not chosen:
         what = f"all small enough groups are used up: {len(largest)} samples are alike (the first: {largest[0].name})"
-        raise InputError(f"no validation set of {number} samples: {what}", path=opened.root)
+        raise InputError(f"no validation set of {number} samples: {what}", path=opened.place)
     return Split(
         train=tuple(member.number for member in members if member.number not in chosen),
         validation=tuple(sorted(chosen)),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cn.data.sources import diode, folder, kohya, lists, pairs, parquet, standard_input, videos, webdataset
 from cn.data.sources.columns import check_columns
 from cn.data.sources.listing import Listing, list_source, suffix
+from cn.data.sources.own import own_files
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.sample import Source
 from cn.detect.run.left_out import LeftOut, nothing
@@ -76,7 +77,8 @@ def open_source(
         listing = list_source(request)
         datasets = _without_datasets(listing)
         found = _recognized(listing, request)
-        unused = [key for key in listing.keys if key not in found.used]
+        used = found.used | own_files(listing)
+        unused = [key for key in listing.keys if key not in used]
         found.about += _besides(unused) + datasets
         if found.layout not in _TAKES["columns"]:
             found.warnings += lists.unused(unused)

@@ -1,4 +1,4 @@
-"""What `cn dataset build` and `cn dataset pack` write beside the images of a dataset."""
+"""What `cn` writes beside the images of a dataset."""
 
 from cn import storage
 from cn.conditions import KINDS
@@ -8,7 +8,17 @@ from cn.errors import InputError
 from cn.json_text import parse_json
 
 DESCRIPTION = "dataset.json"
-OWN = (DESCRIPTION, "stats.json", "manifest.json", "build/")
+_MANIFEST = "manifest.json"
+_BUILT = (DESCRIPTION, _MANIFEST, "stats.json", "build/")
+_ADDED = ("cache/", "lint/")
+"""What `cn dataset cache` and `lint` write into a dataset of anybody's."""
+
+
+def own_files(listing: Listing) -> set[str]:
+    """The keys of what cn wrote beside the images: neither images nor left out."""
+    built = any(name in listing.keys for name in (DESCRIPTION, _MANIFEST))
+    names = (*_BUILT, *_ADDED) if built else _ADDED
+    return {key for key in listing.keys if key.startswith(names)}
 
 
 def single_kind(listing: Listing) -> str:

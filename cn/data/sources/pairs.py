@@ -18,7 +18,7 @@ from cn.data.sources.lines import json_rows, row_names
 from cn.data.sources.listed import Entries, ListedPart
 from cn.data.sources.listing import Listing
 from cn.data.sources.maps import kind_of
-from cn.data.sources.own import OWN, single_kind
+from cn.data.sources.own import single_kind
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.rows import Reader, RowEntries, Rows, first_text
 from cn.data.sources.sample import Sample
@@ -40,7 +40,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
         entries: Entries = read[0].entries
     else:
         entries = JoinedEntries(read)
-    used = set(files) | {key for key in listing.keys if key.startswith(OWN)}
+    used = set(files)
     warnings: list[str] = []
     for records in read:
         used |= records.entries.survey.used(listing)

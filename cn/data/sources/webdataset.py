@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cn import storage
 from cn.data.sources.listing import Listing
-from cn.data.sources.own import OWN, single_kind
+from cn.data.sources.own import single_kind
 from cn.data.sources.request import Found, Request, counted
 from cn.data.sources.shards import IMAGES, ShardPart, split_field, split_name
 from cn.data.sources.tar_files import is_compressed, members, streamed
@@ -39,7 +39,7 @@ def recognize(listing: Listing, request: Request) -> Found | None:
     warnings = []
     if other := [name for name in fields if name not in known]:
         warnings.append(f"{tars[0]}: members called {', '.join(f'.{name}' for name in other)} are not used")
-    used = set(tars) | {key for key in listing.keys if key.startswith(OWN)}
+    used = set(tars)
     return Found("webdataset", about, parts, used, warnings)
 
 

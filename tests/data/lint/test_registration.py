@@ -6,6 +6,7 @@ import pytest
 
 from cn.data.lint.registration import measure, misfit
 from cn.detect.lines.canny import canny
+from cn.detect.lines.lineart import standard_lineart as dark_lines
 from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
 from tests.data.lint.photographs import Pixels, photograph
 
@@ -62,6 +63,26 @@ def test_right_maps_and_those_a_pixel_off_are_not_accused(name):
         assert judged(np.roll(edges(image), shift, axis=1), image) is None
     soft = np.repeat(gradient_soft_edge(image)[..., None], 3, axis=2)
     assert judged(soft, image, "hed") is None
+
+
+DRAWN = ["astronaut", "coffee", "chelsea", "camera", "rocket", "gravel", "retina", "immunohistochemistry"]
+
+
+def thin(image: Pixels) -> Pixels:
+    """Lines as a network draws them: two pixels wide and soft, on the edges."""
+    return np.asarray(cv2.GaussianBlur(edges(image), (0, 0), 0.8), np.uint8)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_line_drawings_fit_whether_their_lines_lie_on_the_edges_or_are_the_dark_side_of_them(name):
+    """The lines of `standard` are the dark areas beside an edge, whose middle may be several pixels from it."""
+    image = square(name)
+    dark = np.repeat(dark_lines(image)[..., None], 3, axis=2)
+    for map in (thin(image), dark):
+        assert judged(map, image, "lineart") is None
+        found = judged(np.roll(map, (4, -3), axis=(0, 1)), image, "lineart")
+        assert found is not None
+        assert found.rule == "misregistered"
 
 
 TURNS = {
