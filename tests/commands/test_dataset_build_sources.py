@@ -161,3 +161,14 @@ def test_datasets_inside_the_source_are_no_source(tmp_path, capsys):
     moved.rename(tmp_path / "only/set")
     assert build(tmp_path / "only", tmp_path / "again") == 0
     assert len(prompts(tmp_path / "again")) == 3
+
+
+def test_images_that_are_gone_are_said_and_stay(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos", 4)
+    assert build(photos, tmp_path / "set") == 0
+    (photos / "000.jpg").unlink()
+    assert "before" not in capsys.readouterr().err
+    words = ["dataset", "build", str(photos), str(tmp_path / "set"), "--cond", "canny", "--resolution", "64"]
+    assert app.run(words) == 0
+    assert "1 of the images before are not in the source any more" in capsys.readouterr().err
+    assert len(prompts(tmp_path / "set")) == 4

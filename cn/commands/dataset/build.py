@@ -144,6 +144,9 @@ def build(
     here = replace(settings, device="cpu") if elsewhere else settings
     chosen = _engine(engine, elsewhere)
     prepared = run.prepare(open_source, None if src == "-" else src, out, here, shares, overwrite=overwrite)
+    if prepared.gone:
+        text = "not in the source any more; what was made of them stays (--overwrite builds without them)"
+        console.status(f"{prepared.gone:,} of the images before are {text}", quiet=quiet)
     _plan(prepared, quiet)
     done = _run(prepared, chosen, workers, quiet)
     if shares.count > 1:

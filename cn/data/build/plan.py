@@ -82,8 +82,9 @@ def create(places: Places, settings: BuildSettings, source: Source, root: str | 
     return _extended(places, planned, _pieces(source, size))
 
 
-def extend(places: Places, planned: Plan, source: Source) -> Plan:
-    """The plan with what the source has now and had not before, in further shards."""
+def extend(places: Places, planned: Plan, source: Source) -> tuple[Plan, int]:
+    """The plan with what the source has now and had not before, in further shards; and how many images it had before
+    and has not now, which stay in the plan."""
     known: set[str] = set()
     parts: set[str] = set()
     for part in places.map(functools.partial(read_shard, places), range(planned.shards)):
@@ -92,16 +93,21 @@ def extend(places: Places, planned: Plan, source: Source) -> Plan:
         else:
             parts.add(part.name)
     added: list[Part] = []
+    found = 0
     for part in source.parts:
         if not isinstance(part, ListedPart):
             added += [part] if part.name not in parts else []
-        elif new := [number for number, sample in enumerate(part.entries) if sample.name not in known]:
+            continue
+        names = [sample.name for sample in part.entries]
+        found += sum(name in known for name in names)
+        if new := [number for number, name in enumerate(names) if name not in known]:
             added.append(ListedPart(part.name, _Chosen(part.entries, new)))
+    gone = max(0, len(known) - found)
     if not added:
-        return planned
+        return planned, gone
     images = None if planned.images is None else planned.images + sum(part.count or 0 for part in added)
     more = replace(source, parts=added)
-    return _extended(places, replace(planned, images=images), _pieces(more, planned.shard_size))
+    return _extended(places, replace(planned, images=images), _pieces(more, planned.shard_size)), gone
 
 
 def read_shard(places: Places, shard: int) -> Part:

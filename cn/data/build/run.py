@@ -56,6 +56,8 @@ class Build:
     planned: Plan
     job: ShardJob
     shares: Shares = Shares()
+    gone: int = 0
+    """Images that are planned and not in the source any more."""
 
     @property
     def shards(self) -> list[int]:
@@ -101,7 +103,7 @@ def prepare(
     root = None if root is None else _full(root)
     if replaces and root is not None and storage.join(root, "").startswith(storage.join(_full(out), "")):
         raise UsageError("--overwrite might remove SRC, which is in OUT; name another OUT")
-    planned = None
+    planned, gone = None, 0
     try:
         with locked(places, "plan", wait=_PLAN_SECONDS):
             planned = None if replaces else plan.load(places)
@@ -118,12 +120,12 @@ def prepare(
                 _check_settings(places, planned, settings)
                 made = recipes.create(settings, frozenset(planned.given), planned.measured)
                 if shares.count == 1:
-                    planned = plan.extend(places, planned, open_source())
+                    planned, gone = plan.extend(places, planned, open_source())
     except BaseException:
         if planned is None and not storage.is_url(out):
             remove_unused(places, folder=is_new)
         raise
-    return Build(places, settings, planned, ShardJob(places, settings, made, root), shares)
+    return Build(places, settings, planned, ShardJob(places, settings, made, root), shares, gone)
 
 
 def _full(path: str) -> str:
