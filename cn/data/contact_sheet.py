@@ -29,7 +29,7 @@ class Sheet:
 
     image: NDArray[np.uint8]
     shown: int
-    pairs: int
+    samples: int
     failures: tuple[str, ...]
 
 

@@ -46,7 +46,7 @@ def test_statuses_of_a_dataset_that_was_not_built(tmp_path, capsys):
     for status, count, shown in (("broken", 1, 0), ("other frame", 1, 1), ("empty", 1, 1), ("ok", 7, 7)):
         assert show(tmp_path, tmp_path / "sheet.png", "--status", status, "--json") == 0
         record = json.loads(capsys.readouterr().out)
-        assert (record["shown"], record["pairs"]) == (shown, 10), status
+        assert (record["shown"], record["samples"]) == (shown, 10), status
         assert count >= shown
     assert show(tmp_path, tmp_path / "sheet.png", "--status", "nonsense") == 3
     assert 'no samples with the status "nonsense"' in capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_statuses_of_a_build(tmp_path, capsys):
     def cells(*words) -> tuple[int, int]:
         assert show(tmp_path, tmp_path / "sheet.png", "--json", *words) == 0
         record = json.loads(capsys.readouterr().out)
-        return record["shown"], record["pairs"]
+        return record["shown"], record["samples"]
 
     assert cells("--status", "empty") == (1, 4)
     assert cells("--status", "broken") == (0, 4)

@@ -72,4 +72,4 @@ def show(
     for message in sheet.failures:
         console.warn(message)
     if target != "-":
-        console.emit({"path": target, "shown": sheet.shown, "pairs": sheet.pairs} if json else target, json)
+        console.emit({"path": target, "shown": sheet.shown, "samples": sheet.samples} if json else target, json)

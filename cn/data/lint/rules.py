@@ -10,7 +10,7 @@ stores it as PNG; strips the caption's white space."""
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `about` is its line in the table of `cn dataset lint --rules`."""
+    """One rule. `about` is its line in the table of `cn dataset lint --list-rules`."""
 
     name: str
     about: str

@@ -152,3 +152,14 @@ def test_depth_whose_range_an_outlier_takes_up():
 def rule(map: np.ndarray, kind: str) -> str | None:
     fault = map_fault(map, kind, None, MapFacts())
     return None if fault is None else fault[0]
+
+
+def test_a_detected_drawing_of_a_dense_texture_is_no_photograph():
+    """Soft lines on nearly all of the map; without the note of the detector it may as well be one."""
+    rng = np.random.default_rng(0)
+    map = gray(rng.integers(60, 200, (SIZE, SIZE)))
+    info = ConditionInfo("lineart", "darker than its surroundings")
+    found = map_fault(map, "lineart", None, MapFacts())
+    assert found is not None
+    assert found[0] == "photograph"
+    assert map_fault(map, "lineart", info, MapFacts()) is None
