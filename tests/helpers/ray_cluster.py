@@ -1,7 +1,7 @@
 """A Ray cluster of two nodes on this machine, each with one CPU, of which the second one can be killed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,15 @@ class TwoNodes:
             self.second = self.cluster.add_node(**self.settings)
 
     def kill_second(self) -> None:
-        """Kill -9 of the second node, with all of its processes, while a task runs there."""
-        wait_until(self.kill_second_at_work)
+        """Kill -9 of the second node, with all of its processes, while a task runs there, or an actor waits for one."""
+        wait_until(lambda: self._killed(_is_ours))
 
     def kill_second_at_work(self) -> bool:
         """The same, if a task runs there now; whether it did."""
-        if not self._stop_task():
+        return self._killed(_is_working)
+
+    def _killed(self, condition: Callable[[psutil.Process], bool]) -> bool:
+        if not self._stopped(condition):
             return False
         raylet = self._raylet()
         for process in (raylet, *raylet.children(recursive=True)):
@@ -46,12 +49,12 @@ class TwoNodes:
         self.second = None
         return True
 
-    def _stop_task(self) -> bool:
-        """Stop a process of the second node in the middle of a task."""
+    def _stopped(self, condition: Callable[[psutil.Process], bool]) -> bool:
+        """Stop a process of the second node for which the condition holds before and after."""
         for process in self._raylet().children():
-            if _is_working(process):
+            if condition(process):
                 process.suspend()
-                if _is_working(process):
+                if condition(process):
                     return True
                 process.resume()
         return False
@@ -60,12 +63,20 @@ class TwoNodes:
         return psutil.Process(self.second.all_processes["raylet"][0].process.pid)
 
 
+def _is_ours(process: psutil.Process) -> bool:
+    title = _title(process)
+    return title.startswith(_TASK) and not any(name in title for name in _OTHERS)
+
+
 def _is_working(process: psutil.Process) -> bool:
+    return _is_ours(process) and _title(process) != _IDLE_ACTOR
+
+
+def _title(process: psutil.Process) -> str:
     try:
-        title = " ".join(process.cmdline()).strip()
+        return " ".join(process.cmdline()).strip()
     except psutil.NoSuchProcess:
-        return False
-    return title.startswith(_TASK) and title != _IDLE_ACTOR and not any(name in title for name in _OTHERS)
+        return ""
 
 
 @contextmanager
