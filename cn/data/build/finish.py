@@ -24,6 +24,9 @@ from cn.errors import MissingError
 _DIGITS = 2
 """Of a key that decide its bucket: 256 of them."""
 
+_OF_LAYOUTS = ("frame", "repeats", "split", "depth_file", "normal_file")
+"""What only the layout of a source says of an image: the same images have the same lists in all layouts."""
+
 _Place = tuple[int, int]
 """Shard and line of a status."""
 
@@ -141,6 +144,8 @@ def _record(places: Places, kind: str, status: ImageStatus) -> bytes:
         "original_size": status.original_size,
         "kind": kind,
     }
+    # What the source says besides belongs to the image: cn dataset split keeps the images of one "group" together.
+    record |= {name: value for name, value in status.extra.items() if name not in record and name not in _OF_LAYOUTS}
     return (json.dumps(record, ensure_ascii=False) + "\n").encode()
 
 

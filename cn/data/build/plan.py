@@ -5,8 +5,8 @@ import functools
 import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cn import storage
@@ -15,8 +15,8 @@ from cn.data.build.places import Places
 from cn.data.build.settings import BuildSettings
 from cn.data.sources.listed import Entries, ListedPart, path_from_record, path_to_record
 from cn.data.sources.parts import from_record
-from cn.data.sources.sample import Part, Sample, Source
-from cn.errors import InputError
+from cn.data.sources.sample import UNSTATED, Part, Sample, Source
+from cn.errors import InputError, UsageError
 from cn.json_text import parse_json
 
 FORMAT = 1
@@ -40,6 +40,8 @@ class Plan:
     shards: int
     images: int | None
     """None where that is known only once the source was read."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Kind → SHA-256 of the weights of its network."""
 
     def write(self, places: Places) -> None:
         """Last, after the lists of its shards."""
@@ -74,11 +76,13 @@ class _Chosen(Entries):
         return (self.entries[number] for number in self.numbers[start:stop])
 
 
-def create(places: Places, settings: BuildSettings, source: Source, root: str | None) -> Plan:
+def create(
+    places: Places, settings: BuildSettings, source: Source, root: str | None, networks: Mapping[str, str]
+) -> Plan:
     """Divide a source into shards, and store that."""
     given, measured = maps_of(source, settings)
     size = settings.shard_size or _shard_size(settings, source.count)
-    planned = Plan(settings.record(), source.about, root, given, measured, size, 0, source.count)
+    planned = Plan(settings.record(), source.about, root, given, measured, size, 0, source.count, networks)
     return _extended(places, planned, _pieces(source, size))
 
 
@@ -181,7 +185,12 @@ def maps_of(source: Source, settings: BuildSettings) -> tuple[tuple[str, ...], b
     if first is None:
         return (), False
     kinds = {kind for kind in settings.kinds if kind in first.maps}
-    if "" in first.maps and len(settings.kinds) == 1:
+    if UNSTATED in first.maps and len(settings.kinds) == 1:
         kinds = set(settings.kinds)
+    elif UNSTATED in first.maps and not settings.detect:
+        raise UsageError(
+            "the source has maps whose kind it does not state, and there are several --cond: give only the one that "
+            "they are, or --detect to detect all kinds"
+        )
     measured = any(name.endswith("_file") and name[:-5] in ("depth", "normal") for name in first.extra)
     return tuple(kind for kind in settings.kinds if kind in kinds), measured

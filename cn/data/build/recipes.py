@@ -5,7 +5,8 @@ least 30 % of their keypoints. Everything random depends on the seed and on the 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from cn.detect.detector import Detector
 from cn.detect.network import ComputeSettings
 from cn.detect.settings import JSON_SUFFIXES, label_suffixes
 from cn.detect.surfaces.settings import DEPTH_SUFFIXES, DIODE_SUFFIXES, NORMAL_MAP_SUFFIXES
-from cn.errors import InputError, UsageError
+from cn.errors import InputError, UsageError, WeightsError
 from cn.images.formats import SUFFIXES
 from cn.options import Field
 
@@ -70,6 +71,12 @@ def create(settings: BuildSettings, given: frozenset[str] = frozenset(), measure
     return tuple(_recipe(settings, kind, kind in given, measured, compute) for kind in settings.kinds)
 
 
+def networks(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Kind → SHA-256 of the weights of its network, for the kinds that have one."""
+    found = ((recipe.kind, recipe.detector.network) for recipe in recipes if recipe.detector is not None)
+    return {kind: network.sha256 for kind, network in found if network is not None}
+
+
 def _recipe(settings: BuildSettings, kind: str, given: bool, measured: bool, compute: ComputeSettings | None) -> Recipe:
     folder = settings.assigned(settings.files).get(kind)
     what = settings.assigned(settings.from_).get(kind)
@@ -112,10 +119,24 @@ def _detector(
     found: dict[str, Any] = {"random": True, "seed": settings.seed} if kind in RANDOM_KINDS else {}
     if kind == "canny" and {"low", "high"} & words.keys():
         found = {}
-    # Made once with the defaults, for the types of its settings.
-    detector = create_detector(kind, method=method, weights=weights, compute=compute)
+    try:
+        # Made once with the defaults, for the types of its settings.
+        detector = create_detector(kind, method=method, weights=weights, compute=compute)
+    except WeightsError as error:
+        error.what = _as_here(error.what, kind)
+        raise
     found |= _typed(kind, words, type(detector))
     return create_detector(kind, method=method, weights=weights, compute=compute, **found) if found else detector
+
+
+def _as_here(advice: str, kind: str) -> str:
+    """What `cn detect` advises about missing weights, with the options of a build."""
+    advice = re.sub(r" \(without any weights, .*\)$", "", advice)
+    advice = advice.replace("with --weights", f"with --weights {kind}=FILE")
+    methods = registry.methods(registry.kind_spec(kind).family or "")
+    ways = [f"--method {kind}={method.name}" for method in methods if not method.networks]
+    ways += [f"--files {kind}=FOLDER"] if _readers(kind) else []
+    return f"{advice} (without weights: {' or '.join(ways)})" if ways else advice
 
 
 def _typed(kind: str, words: Mapping[str, str], cls: type) -> dict[str, Any]:

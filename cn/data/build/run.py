@@ -114,11 +114,15 @@ def prepare(
                 if replaces:
                     with locked(places, "build", wait=0):
                         remove_dataset(out)
-                planned = plan.create(places, settings, source, root)
+                planned = plan.create(places, settings, source, root, recipes.networks(made))
                 _check_settings(places, planned, settings)
             else:
                 _check_settings(places, planned, settings)
                 made = recipes.create(settings, frozenset(planned.given), planned.measured)
+                if recipes.networks(made) != planned.networks:
+                    raise InputError(
+                        "was built with other weights; name another folder, or --overwrite it", path=places.out
+                    )
                 if shares.count == 1:
                     planned, gone = plan.extend(places, planned, open_source())
     except BaseException:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from cn import app, images
 from cn.conditions import ConditionInfo
@@ -15,6 +17,7 @@ from cn.data.build.maps import Item, make
 from cn.data.build.recipes import Recipe
 from cn.data.sources.sample import Sample
 from cn.detect.detector import Detection, WithoutNetwork
+from cn.detect.nets.mlsd import MLSDTiny
 from cn.detect.pose.skeleton import draw
 from cn.detect.segmentation.palettes import ADE20K, paint
 from cn.errors import InputError
@@ -236,3 +239,38 @@ def test_networks_get_full_batches_of_one_size_and_a_bad_image_costs_only_itself
     made = make(Recipe("canny", "detector", detector), [item("a"), item("bad"), item("c")], True)
     assert [one.result.status for one in made] == ["ok", "broken", "ok"]
     assert made[1].result.reason == "cannot be detected"
+
+
+def test_maps_of_an_unstated_kind_and_several_kinds(tmp_path, capsys):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    images.write(folder / "a.png", photo(1, 64, 64))
+    images.write(folder / "b.png", photo(2, 64, 64))
+    (folder / "prompt.json").write_text('{"source": "b.png", "target": "a.png", "prompt": "x", "group": "g7"}\n')
+    words = ("--cond", "hed", "--method", "hed=gradient")
+    assert build(folder, tmp_path / "set", "canny", *words) == 2
+    assert "give only the one that they are, or --detect to detect all" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+    assert build(folder, tmp_path / "set", "canny", *words, "--detect") == 0
+    # What the source says of an image stays with it.
+    assert [records(tmp_path / "set", kind)[0]["group"] for kind in ("canny", "hed")] == ["g7", "g7"]
+
+
+def test_other_weights_do_not_mix(tmp_path, photos, capsys):
+    for number in range(2):
+        torch.manual_seed(number)
+        state = MLSDTiny().state_dict()
+        save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / f"{number}.safetensors")
+    words = ("--device", "cpu", "--on-empty", "keep", "--weights")
+    assert build(photos, tmp_path / "set", "hough", *words, f"hough={tmp_path / '0.safetensors'}") == 0
+    assert build(photos, tmp_path / "set", "hough", *words, f"hough={tmp_path / '1.safetensors'}") == 3
+    assert "was built with other weights" in capsys.readouterr().err
+
+
+def test_advice_about_missing_weights_is_for_builds(tmp_path, photos, capsys, monkeypatch):
+    monkeypatch.setenv("CN_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("CN_OFFLINE", "1")
+    assert build(photos, tmp_path / "set", "scribble") == 4
+    assert "--weights scribble=FILE (without weights: --method scribble=gradient)" in capsys.readouterr().err
+    assert build(photos, tmp_path / "set", "ade20k") == 4
+    assert "(without weights: --files ade20k=FOLDER)" in capsys.readouterr().err
