@@ -24,7 +24,11 @@ from cn.errors import MissingError
 _DIGITS = 2
 """Of a key that decide its bucket: 256 of them."""
 
-_OF_LAYOUTS = ("frame", "repeats", "split", "depth_file", "normal_file")
+_OF_LAYOUTS = frozenset({
+    *("frame", "repeats", "split", "depth_file", "normal_file"),
+    *("key", "name", "status", "error_message", "sha256", "exif", "width", "height", "original_width"),
+    *("original_height", "conditions", "cn"),
+})  # fmt: skip
 """What only the layout of a source says of an image: the same images have the same lists in all layouts."""
 
 _Place = tuple[int, int]

@@ -146,6 +146,10 @@ class ShardPart(Part):
         image = _image(fields)
         texts: dict[str, str] = {}
         problem = None if image is not None else f"no image of it in the tar, only {', '.join(sorted(fields))}"
+        if others := [tail for tail in IMAGES if tail in fields and tail != image]:
+            # Nothing says which of them is the condition.
+            names = f"{fields[image or ''].name} and {fields[others[0]].name}"
+            problem = f"there are two images of it, {names}; name a condition map KEY.cond.png"
         record: dict[str, Any] = {}
         try:
             for tail in ("cls", "json", *_CAPTIONS):

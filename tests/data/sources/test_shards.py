@@ -206,6 +206,12 @@ def test_a_member_that_is_there_twice(tmp_path):
     assert sample.problem == "a.jpg is in the tar twice"
 
 
+def test_two_images_of_one_key(tmp_path):
+    first, second = open_source(str(tar(tmp_path / "s.tar", {"a.jpg": "x", "a.png": "y", "b.jpg": "z"}))).samples()
+    assert first.problem == "there are two images of it, a.jpg and a.png; name a condition map KEY.cond.png"
+    assert second.problem is None
+
+
 def test_a_backup_beside_photographs_is_no_dataset(tmp_path):
     tar(tmp_path / "backup.tar", {"a.jpg": "x"})
     (tmp_path / "a.jpg").write_bytes(b"x")
