@@ -190,7 +190,7 @@ def test_odd_members(tmp_path):
     assert found["IMG.2020.01"].read_caption() is None
     assert found["c"].problem.startswith("c.json: invalid JSON")
     assert found["d"].image.read() == b"jpg"
-    assert found["d"].problem is None
+    assert "two images of it, d.jpg and d.png" in found["d"].problem
 
 
 def test_a_name_that_is_not_utf_8(tmp_path):
