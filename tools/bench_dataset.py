@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 CN = Path(sys.executable).with_name("cn")
-PHOTOGRAPHS, ROUNDS = 400, 3
+PHOTOGRAPHS, ROUNDS = 1000, 3
 FEW, MANY = 2_000, 100_000
 """Small images for the growth of time and memory."""
 

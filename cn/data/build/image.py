@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cn import images
+from cn import errors, images
 from cn.data.blobs import Blob, Content
 from cn.data.build.frame import Frame, frame
 from cn.data.build.settings import BuildSettings, ImageFormat
-from cn.images.opening import opened
+from cn.images.opening import opened, quietly
+from cn.images.pixels import to_rgb
 
 KEY_DIGITS = 16
 """Hexadecimal digits of a content key: 64 bits, so that two of a billion images share one with a chance of 3 %."""
@@ -33,6 +34,8 @@ class Picture:
     data: bytes | None
     """The file."""
     frame: Frame
+    plain: str | None = None
+    """The suffix of its file, if every program reads that as we do (`plain_suffix`)."""
 
     @property
     def training(self) -> NDArray[np.uint8]:
@@ -47,17 +50,20 @@ class Picture:
 def read(blob: Blob, settings: BuildSettings) -> Picture:
     """Read and decode an image. Raises InputError for a missing, broken or far too large one, naming it."""
     array: Any = getattr(blob, "array", None)
-    data = None
+    data = plain = None
     if array is None:
         data = blob.read()
         key = hashlib.sha256(data).hexdigest()[:KEY_DIGITS]
-        array = images.decode(data, str(blob))
+        with errors.about(str(blob)), opened(data) as file, quietly():
+            # Before it is decoded, which may change what it says of itself.
+            plain = plain_suffix(file)
+            array = to_rgb(file)
     else:
         shape = repr(array.shape).encode()
         key = hashlib.sha256(shape + np.ascontiguousarray(array).tobytes()).hexdigest()[:KEY_DIGITS]
     height, width = array.shape[:2]
     chosen = frame(height, width, settings.resolution, settings.crop, seed=settings.seed, key=key)
-    return Picture(key, array, data, chosen)
+    return Picture(key, array, data, chosen, plain)
 
 
 def encode(picture: Picture, training: NDArray[np.uint8], settings: BuildSettings) -> tuple[bytes, str]:
@@ -65,10 +71,10 @@ def encode(picture: Picture, training: NDArray[np.uint8], settings: BuildSetting
 
     With the format "auto", an image that needs no change keeps its own bytes: a second compression would cost quality.
     """
-    if picture.data is not None and picture.frame.is_whole and (suffix := plain_suffix(picture.data)) is not None:
+    if picture.data is not None and picture.plain is not None and picture.frame.is_whole:
         wanted = _suffix(settings.image_format)
-        if settings.image_format == "auto" or wanted == suffix:
-            return picture.data, suffix
+        if settings.image_format == "auto" or wanted == picture.plain:
+            return picture.data, picture.plain
     data = images.encode(training, _FORMATS[settings.image_format], quality=settings.quality)
     return data, _suffix(settings.image_format)
 
@@ -77,18 +83,15 @@ def _suffix(image_format: ImageFormat) -> str:
     return SUFFIXES[_FORMATS[image_format]]
 
 
-def plain_suffix(data: bytes) -> str | None:
+def plain_suffix(image: Image.Image) -> str | None:
     """The suffix of an image file that every program reads as we do: RGB or gray, 8 bits, upright, one frame.
 
     None for any other: rotated by EXIF, transparent, CMYK, 16 bits, with a palette, animated, or of another format.
     """
-    with opened(data) as image:
-        suffix = SUFFIXES.get(image.format or "")
-        if suffix is None or image.mode not in ("RGB", "L") or getattr(image, "n_frames", 1) != 1:
-            return None
-        if "transparency" in image.info or _is_rotated(image):
-            return None
-        return suffix
+    suffix = SUFFIXES.get(image.format or "")
+    if suffix is None or image.mode not in ("RGB", "L") or getattr(image, "n_frames", 1) != 1:
+        return None
+    return None if "transparency" in image.info or _is_rotated(image) else suffix
 
 
 def _is_rotated(image: Image.Image) -> bool:
@@ -101,9 +104,7 @@ def _is_rotated(image: Image.Image) -> bool:
 def is_plain_map(data: bytes, size: tuple[int, int]) -> str | None:
     """`plain_suffix` of a map's file if it has this (height, width)."""
     with opened(data) as image:
-        if (image.height, image.width) != size:
-            return None
-    return plain_suffix(data)
+        return plain_suffix(image) if (image.height, image.width) == size else None
 
 
 def png_text(data: bytes) -> dict[str, str]:
