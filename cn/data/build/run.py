@@ -23,7 +23,9 @@ from cn.files import make_folder
 from cn.parallel import WorkerDiedError, available_cpus, map_unordered
 
 _THREADS = 2
-"""Up to so many workers are threads of this process."""
+"""Threads of a single process, at least: one reads or writes while the other computes."""
+_SHARDS_OF_PROCESS = 4
+"""Starting a process takes about as long as so many small shards."""
 _PLAN_SECONDS = 600
 """How long a process waits for another one that lists the source."""
 
@@ -210,8 +212,8 @@ def run_local(job: ShardJob, shards: Sequence[int], workers: int | None, advance
     A worker that dies loses its shard, which is built once more by itself. Raises PartialError if it dies again.
     """
     workers = workers or default_workers(job)
-    if uses_threads(job) or workers <= _THREADS or len(shards) == 1:
-        # Two threads at least: one reads or writes while the other computes.
+    few = workers <= _THREADS and len(shards) < workers * _SHARDS_OF_PROCESS
+    if uses_threads(job) or few or workers == 1 or len(shards) == 1:
         yield from _by_threads(replace(job, threads=max(_THREADS, workers, job.transfers)), shards, advance)
         return
     lost: list[int] = []
