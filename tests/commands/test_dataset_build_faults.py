@@ -54,7 +54,8 @@ def test_a_full_or_read_only_disk(tmp_path, photos, expected, number, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "open_atomic", fail_later)
-        assert build(photos, out) == 3
+        # In this process, where the fault is.
+        assert build(photos, out, "--workers", 1) == 3
     message = capsys.readouterr().err
     assert os.strerror(number) in message
     assert "the same command continues" in message
