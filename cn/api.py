@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
     from cn.sample.request import Condition
-    from cn.train.loop import StepResult
     from cn.train.run import Result
+    from cn.train.trainer import StepResult
 
 __all__ = ["ConditionMap", "LoadedBase", "LoadedControl", "detect", "load_base", "load_control", "sample", "train"]
 
@@ -245,7 +245,7 @@ def train(
     """
     from cn.train import run
     from cn.train.config import TrainConfig
-    from cn.train.loop import SilentListener
+    from cn.train.listener import SilentListener
     from cn.train.task import prepare
 
     _check_names("train", TrainConfig, options)

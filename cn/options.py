@@ -181,8 +181,19 @@ def from_values(cls: type[T], values: Mapping[str, Any]) -> T:
     for field in known.values():
         if field.name not in values and field.default is REQUIRED:
             raise UsageError(f"the option {field.name!r} is missing")
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return cls(**plain)
+    return cls(**normalized(cls, values))
+
+
+def normalized(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Known options from a file or from Python, with lists as tuples and one word for several as a list of one."""
+    known = declared(cls)
+    return {name: _plain(known[name], value) if name in known else value for name, value in values.items()}
+
+
+def _plain(field: Field, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return ((value,) if value != "" else ()) if field.element is str and isinstance(value, str) else value
 
 
 def to_toml(settings: Any) -> str:

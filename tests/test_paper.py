@@ -14,9 +14,11 @@ from cn.model.controlnet import ControlNet
 from cn.model.generate import Sampling
 from cn.model.unet import UNet
 from cn.sample.options import SampleOptions
-from cn.train.config import TrainConfig, default_lr
+from cn.train.config import TrainConfig
 from cn.train.loss import diffusion_loss
-from cn.train.networks import assemble, make_optimizer
+from cn.train.networks import assemble
+from cn.train.optimizer import make_optimizer
+from cn.train.options.defaults import default_lr
 from cn.train.random_draws import Stream, drop_prompts, generator
 from tests.helpers.model_helpers import TINY, TINY_V, fill
 
@@ -177,7 +179,7 @@ def test_section_3_1_locked_copy_stays_as_it_is(links: Links) -> None:
     options = TrainConfig(cond="depth", base="", base_sha256="", size=64, steps=50, lr=1e-3, links=links)
     networks = assemble(base, ControlNet.from_unet(base.unet, links=links), options)
     before = copy.deepcopy({k: n.state_dict() for k, n in base.networks.items()})
-    optimizer = make_optimizer(networks, options.lr)
+    optimizer = make_optimizer(networks, options)
     idle = set() if links == "full" else set(networks.control.zero_convolutions.parameters())
     assert {id(p) for p in _optimized(optimizer)} == {id(p) for p in networks.control.parameters() if p not in idle}
     started = [p.detach().clone() for p in _optimized(optimizer)]

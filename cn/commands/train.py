@@ -8,10 +8,12 @@ import typer
 from cn import console
 from cn.commands.options import COMPUTE_PANEL, Device, Given, Json, Quiet, with_options
 from cn.options import declared
-from cn.train.config import CHANGEABLE, MODEL, RUN, TrainConfig
+from cn.train.config import CHANGEABLE, TrainConfig
+from cn.train.options.model import PANEL as MODEL
+from cn.train.options.run import PANEL as RUN
 
 if TYPE_CHECKING:
-    from cn.train.loop import StepResult
+    from cn.train.trainer import StepResult
 
 
 @with_options

@@ -3,187 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
-from cn import conditions, errors, options
+from cn import errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
-from cn.model.config import PREDICTION_HELP, ConditionEncoderKind, Links, ModelConfig
-from cn.options import COMPUTE_PANEL, Option, Switch
-from cn.precision import Precision, PrecisionChoice
-
-Unlock = Literal["none", "decoder", "all"]
-
-PAPER_LR = 1e-5
-"""Fig. 21: AdamW at 1e-5, without tricks like EMA."""
-PAPER_STEPS, SMALL_BASE_STEPS = 50_000, 300
-"""§3.4: a ControlNet is trained for "usually more than 50k steps" before anything else is unlocked. For a base as small
-as the bundled one 300 steps are a few minutes on two CPU cores."""
-SAVE_EVERY, SMALL_BASE_SAVE_EVERY = 500, 100
-"""So often that a killed run loses minutes, and so rarely that writing gigabytes does not slow it down."""
+from cn.train.options.computing import ComputingOptions
+from cn.train.options.data import DataOptions
+from cn.train.options.model import ModelOptions
+from cn.train.options.run import RunOptions
+from cn.train.options.training import TrainingOptions
 
 CONFIG_FILE = "config.toml"
-DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
-
-
-def _kind(name: str) -> str:
-    return conditions.get(name).kind
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, DataOptions):
     """Everything that decides the weights of a run, and how often it saves and previews them.
 
-    `data` is "" for the built-in scenes; `base_sha256` and `init_sha256` say which files `base` and `init_from` were;
-    `prediction` is "" where the base's file says it. Raises UsageError for values out of range.
+    Raises UsageError for values out of range, or that exclude each other.
     """
-
-    cond: Annotated[
-        str,
-        Option(
-            "The condition to learn: "
-            f"{', '.join(conditions.scene_kinds())} from the built-in scenes, any kind with --data.",
-            panel=DATA,
-            metavar="KIND",
-            parse=_kind,
-            default="the kind that the maps of --data state",
-            completions=conditions.KINDS,
-        ),
-    ]
-    data: Annotated[
-        str,
-        Option(
-            "A dataset in any layout: a folder with prompt.json, WebDataset shards, imagefolder, parquet …",
-            panel=DATA,
-            metavar="PATH",
-            default="the built-in scenes",
-        ),
-    ] = ""
-    scenes: Annotated[
-        int,
-        Option(
-            "Number of built-in scenes; their latents stay in memory. 0: a new scene every time.", panel=DATA, min=0
-        ),
-    ] = 256
-    size: Annotated[
-        int,
-        Option(
-            "Width and height of the images.",
-            panel=DATA,
-            metavar="PIXELS",
-            min=1,
-            default="what the base was trained at",
-        ),
-    ]
-    random_thresholds: Annotated[
-        bool,
-        Option(
-            "Canny thresholds of the built-in scenes: random for each scene, as in the paper, or 100 and 200.",
-            panel=DATA,
-            flags=("--random-thresholds/--fixed-thresholds",),
-        ),
-    ] = True
-    cache: Annotated[
-        bool,
-        Option(
-            "Use the dataset's cache of latents, where cn dataset cache made one that fits.",
-            panel=DATA,
-            flags=("--cache/--no-cache",),
-        ),
-    ] = True
-    base: Annotated[str, Option("The base model.", panel=MODEL, metavar="NAME|PATH", default="the bundled one")]
-    base_sha256: str
-    prediction: Annotated[
-        Literal["", "eps", "v"],
-        Option(PREDICTION_HELP, panel=MODEL),
-    ] = ""
-    init_from: Annotated[
-        str,
-        Option(
-            "Start from another control, as the paper's Hough lines start from Canny.", panel=MODEL, metavar="CONTROL"
-        ),
-    ] = ""
-    init_sha256: str = ""
-    links: Annotated[
-        Links,
-        Switch(
-            "--small-scale",
-            "middle",
-            "Connect the middle block only (§3.4): faster. --reconnect adds the other connections later.",
-            MODEL,
-        ),
-    ] = "full"
-    unlock: Annotated[
-        Unlock,
-        Option("What --large-scale unlocks of the U-Net.", panel=MODEL, choices=("all", "decoder"), default="all"),
-        Switch(
-            "--large-scale",
-            "all",
-            f"Train the base too (§3.4), usually after {PAPER_STEPS:,} steps; the run then writes base.safetensors.",
-            MODEL,
-        ),
-    ] = "none"
-    condition_encoder: Annotated[
-        ConditionEncoderKind,
-        Option(
-            "The condition encoder: four layers as in the paper, or eight as released (other tools can read it).",
-            panel=MODEL,
-            flags=("--cond-encoder",),
-        ),
-    ] = "paper"
-    steps: Annotated[
-        int,
-        Option(
-            "Optimizer steps in total, including those before --resume. 0 writes the untrained control.",
-            panel=TRAINING,
-            min=0,
-            default=f"{SMALL_BASE_STEPS} for the bundled base, {PAPER_STEPS:,} for one of Stable Diffusion's size",
-        ),
-    ]
-    batch_size: Annotated[int, Option("Images per batch.", panel=TRAINING, min=1)] = 4
-    accumulate: Annotated[int, Option("Gradient accumulation: batches per optimizer step.", panel=TRAINING, min=1)] = 1
-    lr: Annotated[
-        float,
-        Option(
-            "AdamW's learning rate.",
-            panel=TRAINING,
-            metavar="RATE",
-            above=0,
-            default=f"the paper's {PAPER_LR:g}, or what suits a smaller base",
-        ),
-    ]
-    prompt_drop: Annotated[
-        float,
-        Option("Share of the prompts replaced by the empty string (§3.3).", panel=TRAINING, min=0, max=1),
-    ] = 0.5
-    seed: Annotated[int, Option("Seed of everything random.", panel=TRAINING, min=0)] = 0
-    save_every: Annotated[
-        int,
-        Option(
-            "Steps between saves.",
-            panel=RUN,
-            min=1,
-            default=f"{SMALL_BASE_SAVE_EVERY} for the bundled base, {SAVE_EVERY} for one of Stable Diffusion's size",
-        ),
-    ] = SAVE_EVERY
-    preview_every: Annotated[int, Option("Steps between previews; 0: none.", panel=RUN, min=0)] = 100
-    precision: Annotated[
-        Precision,
-        Option(
-            "Precision of the forward and backward pass; weights and optimizer stay fp32.",
-            panel=COMPUTE_PANEL,
-            choices=get_args(PrecisionChoice),
-            default="auto",
-        ),
-    ] = "fp32"
-    checkpoint_activations: Annotated[
-        bool,
-        Option(
-            "Recompute activations in the backward pass: less memory, about a third slower.",
-            panel=COMPUTE_PANEL,
-            flags=("--checkpoint-activations",),
-        ),
-    ] = False
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -206,19 +45,6 @@ class TrainConfig:
             raise InputError(f"cannot be read ({why})", path=file) from error
         with errors.about(file):
             return options.from_toml(cls, text)
-
-
-def default_lr(base: ModelConfig) -> float:
-    """The paper's learning rate for bases of Stable Diffusion's size; a smaller base's description holds its own."""
-    return base.train_lr
-
-
-def default_save_every(base: ModelConfig) -> int:
-    return SAVE_EVERY if base.train_lr <= PAPER_LR else SMALL_BASE_SAVE_EVERY
-
-
-def default_steps(base: ModelConfig) -> int:
-    return PAPER_STEPS if base.train_lr <= PAPER_LR else SMALL_BASE_STEPS
 
 
 CHANGEABLE = ("steps", "lr", "save_every", "preview_every", "cache")

@@ -92,8 +92,3 @@ def checkpoint_blocks(network: ControlNet | UNet) -> None:
     for block in network.modules():
         if isinstance(block, Block | MiddleBlock):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
-
-
-def make_optimizer(networks: TrainingNetworks, lr: float) -> torch.optim.AdamW:
-    """AdamW with torch's defaults (weight decay 0.01), as the paper trains, over exactly the trainable parameters."""
-    return torch.optim.AdamW(networks.trainable.values(), lr=lr)

@@ -6,10 +6,11 @@ from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
 from cn.train.cache.reader import LatentCache
-from cn.train.config import PAPER_LR, TrainConfig
+from cn.train.config import TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
+from cn.train.options.defaults import PAPER_LR
 from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
 
@@ -95,7 +96,7 @@ def _data(config: TrainConfig, pairs: int | None, broken: int) -> str:
         which = f"{config.scenes:,} scenes" if config.scenes else "a new scene every time"
         return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, {which}"
     known = f" ({broken:,} known to be broken: skipped)" if broken else ""
-    return f"{config.cond} from {config.data}, {pairs or 0:,} pairs{known}, {config.size}×{config.size}"
+    return f"{config.cond} from {', '.join(config.data)}, {pairs or 0:,} pairs{known}, {config.size}×{config.size}"
 
 
 def _lr_reason(base: Base, config: TrainConfig) -> str:

@@ -56,7 +56,7 @@ def check_request(
         check_device(device)
     if resume is not None:
         return _resumed(resume, given, reconnect)
-    pairs = open_pairs(given["data"], given.get("cond")) if given.get("data") else None
+    pairs = open_data(given.get("data", ()), given.get("cond"))
     name = given.get("cond") or (stated_kind(pairs) if pairs is not None else None)
     if out is None:
         if name is None:
@@ -70,20 +70,27 @@ def check_request(
     elif name is None:
         raise UsageError(KIND_REQUIRED)
     if name is not None:
-        check_kind(conditions.get(name).kind, given.get("data", ""), pairs)
+        check_kind(conditions.get(name).kind, given.get("data", ()), pairs)
     if pairs is None:
         check_training_seed(given.get("seed", 0))
     return TrainRequest(out, given, overwrite=overwrite, pairs=pairs)
 
 
-def check_kind(kind: str, data: str, pairs: Pairs | None) -> None:
+def open_data(data: tuple[str, ...], kind: str | None) -> Pairs | None:
+    """The pairs of a run's dataset; None for the built-in scenes."""
+    if len(data) > 1:
+        raise UsageError("give one --data")
+    return open_pairs(data[0], kind) if data else None
+
+
+def check_kind(kind: str, data: tuple[str, ...], pairs: Pairs | None) -> None:
     """UsageError if the scenes have no maps of this kind, or the dataset states another one."""
     if pairs is None:
         conditions.scene_kind(kind)
         return
     stated = stated_kind(pairs)
     if stated not in (None, kind):
-        raise UsageError(f"{data} holds {stated} maps, not {kind}; give --cond {stated}")
+        raise UsageError(f"{data[0]} holds {stated} maps, not {kind}; give --cond {stated}")
 
 
 def check_folder(run: Path, overwrite: bool) -> None:
@@ -110,5 +117,5 @@ def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainReque
     state = resumed_state(run, config)
     if state.base is None:
         find(config.base, role="base")
-    pairs = open_pairs(config.data, config.cond) if config.data else None
+    pairs = open_data(config.data, config.cond)
     return TrainRequest(run, given, state, reconnect, pairs=pairs)

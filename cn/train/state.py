@@ -19,15 +19,14 @@ from cn.train.config import TrainConfig
 from cn.train.divergence import check_weights
 from cn.train.networks import TrainingNetworks
 from cn.train.run_folder import BASE, CONTROL, NUMBERS, State, kept, link_results, state_of
+from cn.train.trainer import Trainer
 
 _OPTIMIZER = "optimizer.safetensors"
 
 
 def save_state(
     run: Path,
-    networks: TrainingNetworks,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
+    trainer: Trainer,
     state: Mapping[str, Any],
 ) -> State:
     """Save a run after `state["step"]` steps, then link its weights into the run's folder; earlier states stay.
@@ -35,14 +34,14 @@ def save_state(
     `state` holds step, loss, scaler and start_norm. Raises InputError when the disk is full, and DivergedError when the
     weights have left all bounds.
     """
-    step = int(state["step"])
+    step, networks = int(state["step"]), trainer.networks
     check_weights(networks, step, state.get("start_norm"))
     folder = make_folder(run / "state")
     final = folder / f"step-{step:08d}"
     try:
         with temporary_folder(folder) as temporary:
-            _write_weights(temporary, networks, config, step)
-            save_file(_optimizer_tensors(networks, optimizer), temporary / _OPTIMIZER)
+            _write_weights(temporary, networks, trainer.config, step)
+            save_file(_optimizer_tensors(networks, trainer.optimizer), temporary / _OPTIMIZER)
             (temporary / NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
             for file in temporary.iterdir():
                 _sync(file)
@@ -57,8 +56,8 @@ def save_state(
     return state_of(final, step, state)
 
 
-def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> None:
-    """Restore the optimizer's moments, by the parameters' names.
+def load_trainer(state: State, trainer: Trainer) -> None:
+    """Restore the optimizer's moments, by the parameters' names, and fp16's loss scale.
 
     A parameter that the state does not have (a connection that was added) starts with fresh moments.
     Raises InputError when the file is broken.
@@ -72,8 +71,11 @@ def load_optimizer(state: State, networks: TrainingNetworks, optimizer: torch.op
         name, _, part = key.rpartition("/")
         # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
         moments.setdefault(name, {})[part] = tensor.clone()
-    numbered = {i: moments[name] for i, name in enumerate(networks.trainable) if name in moments}
-    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
+    numbered = {i: moments[name] for i, name in enumerate(trainer.networks.trainable) if name in moments}
+    groups = trainer.optimizer.state_dict()["param_groups"]
+    trainer.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+    if state.scaler:
+        trainer.scaler.load_state_dict(dict(state.scaler))
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:

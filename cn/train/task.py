@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 
-from cn import conditions
+from cn import conditions, options
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import Findings, FolderDataset, stated_kind
@@ -21,10 +21,12 @@ from cn.model.config import Prediction
 from cn.train.cache.find import Found, find_cache
 from cn.train.cache.reader import LatentCache
 from cn.train.captions import cut_captions
-from cn.train.config import TrainConfig, changed, default_lr, default_save_every, default_steps
+from cn.train.config import TrainConfig, changed
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
+from cn.train.options.defaults import default_lr, default_save_every, default_steps
 from cn.train.request import KIND_REQUIRED, TrainRequest, check_folder, check_kind, check_request, resumed_state
+from cn.train.request import open_data as open_pairs_of
 from cn.train.run_folder import State
 from cn.weights.bundled import BASE_NAME, find, portable_name
 
@@ -65,6 +67,7 @@ def prepare(
     `given` are fields of TrainConfig by name; those that are missing get their defaults. Nothing is written yet.
     Raises what `begin` and `reopen` raise.
     """
+    given = options.normalized(TrainConfig, given)
     request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
     return open_task(request, device)
 
@@ -101,8 +104,8 @@ def begin(
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
-    if pairs is None and given.get("data"):
-        pairs = open_pairs(given["data"], given.get("cond"))
+    if pairs is None:
+        pairs = open_pairs_of(given.get("data", ()), given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
     if init is not None:
         encoder = init.model.condition_encoder_kind
@@ -187,9 +190,9 @@ def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source
         seed = check_training_seed(config.seed)
         scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
         return scenes, Findings()
-    dataset = FolderDataset(pairs or open_pairs(config.data, config.cond), config.size, config.cond)
+    dataset = FolderDataset(pairs or open_pairs(config.data[0], config.cond), config.size, config.cond)
     check_kind(config.cond, config.data, dataset.pairs)
-    return dataset, dataset.check(config.data)
+    return dataset, dataset.check(config.data[0])
 
 
 def _kind(cond: str | None, pairs: Pairs | None, init: Control | None) -> str:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cn.train import run
 from cn.train import task as tasks
-from cn.train.loop import StepResult
 from cn.train.run import Result
 from cn.train.task import Task
+from cn.train.trainer import StepResult
 
 CPU = torch.device("cpu")
 QUICK = {"batch_size": 2, "preview_every": 0, "lr": 1e-3}
@@ -41,7 +41,7 @@ class Listener:
 
 def begin(folder: Path, base: Path, data: Path | str, **given: Any) -> Task:
     """A new run on a dataset of depth maps, or with "" on the built-in scenes."""
-    options = {"cond": "depth", "base": str(base), "data": str(data), **QUICK, **given}
+    options = {"cond": "depth", "base": str(base), "data": (str(data),) if data else (), **QUICK, **given}
     return tasks.begin(folder, options, CPU)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from cn import files
 from cn.errors import InputError
-from cn.train import divergence, loop
+from cn.train import divergence, trainer
 from cn.train.lock import HOLDER, LOCK, run_lock
 from cn.train.plan import state_bytes
 from cn.train.run_folder import find_state
@@ -45,12 +45,12 @@ def test_weights_that_the_next_step_shows_to_be_bad_are_withdrawn(tmp_path, tiny
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
     good = weights(run)
-    batch_loss = loop.batch_loss
+    batch_loss = trainer.batch_loss
 
     def spoiled(networks, config, batch, step, micro):
         return batch_loss(networks, config, batch, step, micro) * (float("inf") if step == 4 else 1)
 
-    monkeypatch.setattr(loop, "batch_loss", spoiled)
+    monkeypatch.setattr(trainer, "batch_loss", spoiled)
     with pytest.raises(InputError, match="the loss at step 5 is not a finite number; the state after step 2 is kept"):
         train(resume(run, steps=9, save_every=4))
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000002"]
@@ -58,24 +58,24 @@ def test_weights_that_the_next_step_shows_to_be_bad_are_withdrawn(tmp_path, tiny
 
 
 def test_a_spike_that_recovers_is_no_divergence(tmp_path, tiny_base_file, pair_set, monkeypatch):
-    batch_loss = loop.batch_loss
+    batch_loss = trainer.batch_loss
 
     def spiky(networks, config, batch, step, micro):
         return batch_loss(networks, config, batch, step, micro) * (100 if step in (3, 5, 7) else 1)
 
-    monkeypatch.setattr(loop, "batch_loss", spiky)
+    monkeypatch.setattr(trainer, "batch_loss", spiky)
     listener = Listener()
     assert train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=15), listener).step == 15
     assert max(result.loss for result in listener.results) > divergence.MAX_LOSS
 
 
 def test_a_loss_that_stays_out_of_bounds_ends_the_run(tmp_path, tiny_base_file, pair_set, monkeypatch):
-    batch_loss = loop.batch_loss
+    batch_loss = trainer.batch_loss
 
     def rising(networks, config, batch, step, micro):
         return batch_loss(networks, config, batch, step, micro) * (30 if step > 2 else 1)
 
-    monkeypatch.setattr(loop, "batch_loss", rising)
+    monkeypatch.setattr(trainer, "batch_loss", rising)
     # When the median has risen, the state after step 6 is young.
     with pytest.raises(InputError, match=r"the loss is about .* where predicting nothing has 1; the state"):
         train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=60, save_every=6))

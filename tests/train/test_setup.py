@@ -15,14 +15,15 @@ from cn.errors import InputError, UsageError
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.options import Option
-from cn.train.config import TrainConfig, default_steps
+from cn.train.config import TrainConfig
 from cn.train.latent_batches import micro_batches
-from cn.train.loop import batch_loss
 from cn.train.memory import estimate_memory
 from cn.train.networks import assemble, choose_precision, fresh_control
+from cn.train.options.defaults import default_steps
 from cn.train.preview import Preview
 from cn.train.random_draws import Stream, generator, image_indices, timesteps
 from cn.train.run import plan
+from cn.train.trainer import batch_loss
 from tests.helpers.model_helpers import TINY
 from tests.helpers.training import CPU, begin, same
 
@@ -147,27 +148,27 @@ def test_the_seed_decides_the_condition_encoder_and_cpu_weights_are_not_rounded(
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithWarmup(TrainConfig):
+class WithCooldown(TrainConfig):
     """A new training option is this one line."""
 
-    warmup: Annotated[int, Option("Steps of warm-up.", panel="Training", min=0)] = 0
+    cooldown: Annotated[int, Option("Steps of cooling.", panel="Training", min=0)] = 0
 
 
 def test_a_new_option_is_on_the_command_line_in_the_checks_and_in_the_file(tmp_path, capsys):
     got = {}
 
-    def command(given: Given[WithWarmup]) -> None:
+    def command(given: Given[WithCooldown]) -> None:
         got.update(given)
 
     typed = typer.Typer(add_completion=False)
     typed.command()(with_options(command))
     run = typer.main.get_command(typed).main
-    run(args=["--warmup", "5", "--cond", "pose", "--large-scale"], standalone_mode=False)
-    assert got == {"warmup": 5, "cond": "openpose", "unlock": "all"}
+    run(args=["--cooldown", "5", "--cond", "pose", "--large-scale"], standalone_mode=False)
+    assert got == {"cooldown": 5, "cond": "openpose", "unlock": "all"}
     run(args=["--help"], standalone_mode=False)
-    assert "Steps of warm-up. Default: 0." in capsys.readouterr().out
-    with pytest.raises(UsageError, match="--warmup must be at least 0, not -1"):
-        run(args=["--warmup", "-1"], standalone_mode=False)
-    config = WithWarmup(**options.values(CONFIG), warmup=5)
+    assert "Steps of cooling. Default: 0." in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--cooldown must be at least 0, not -1"):
+        run(args=["--cooldown", "-1"], standalone_mode=False)
+    config = WithCooldown(**options.values(CONFIG), cooldown=5)
     config.save(tmp_path)
-    assert WithWarmup.load(tmp_path) == config
+    assert WithCooldown.load(tmp_path) == config

@@ -14,9 +14,9 @@ from cn.train import latent_batches, preview
 from cn.train import task as tasks
 from cn.train.config import TrainConfig
 from cn.train.latent_batches import micro_batches
-from cn.train.loop import batch_loss
 from cn.train.preview import Preview
 from cn.train.stop import StopRequest
+from cn.train.trainer import batch_loss
 from tests.conftest import write_pairs
 from tests.helpers.training import CPU, Listener, begin, same, train, weights
 
@@ -154,7 +154,7 @@ def test_folders_that_are_not_empty_are_not_touched(tmp_path, tiny_base_file, pa
     (run / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=f"continue with --resume {run}.*--overwrite"):
         begin(run, tiny_base_file, pair_set)
-    given = {"cond": "depth", "base": str(tiny_base_file), "data": str(pair_set), "steps": 2, "preview_every": 0}
+    given = {"cond": "depth", "base": str(tiny_base_file), "data": (str(pair_set),), "steps": 2, "preview_every": 0}
     assert train(tasks.begin(run, given, CPU, overwrite=True)).step == 2
     assert (run / "notes.txt").read_text() == "mine"
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2

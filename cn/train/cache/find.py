@@ -66,7 +66,7 @@ def _mismatch(key: CacheKey, config: TrainConfig) -> str | None:
 def _command(config: TrainConfig, key: CacheKey) -> str:
     """How to bring a cache up to date."""
     precision = "" if key.precision == "fp32" else f" --precision {key.precision}"
-    return f"cn dataset cache {config.data} --base {config.base} --size {key.size}{precision}"
+    return f"cn dataset cache {config.data[0]} --base {config.base} --size {key.size}{precision}"
 
 
 def _opened(folder: Path, key: CacheKey, pairs: Pairs, config: TrainConfig) -> LatentCache:

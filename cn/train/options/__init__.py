@@ -1,0 +1,1 @@
+"""The options of a training run, by panel of the help."""
