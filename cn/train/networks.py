@@ -15,6 +15,7 @@ from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock, UNet
 from cn.precision import Precision, check_precision, dtype_of
 from cn.train.config import TrainConfig
+from cn.train.fast.locked import hold_locked
 from cn.train.random_draws import Stream, generator
 
 
@@ -71,7 +72,8 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     """Lock the base and unlock what is trained (§3.1; §3.4 for the two special cases).
 
     Small-scale training leaves out the zero convolutions of the decoder connections; large-scale training adds the
-    U-Net's decoder or all of it. All weights stay in full precision; only the forward pass may use half precision.
+    U-Net's decoder or all of it. What is trained stays in fp32 and runs under autocast; what is locked is held in the
+    run's precision. Where the base is saved with the run, its weights are kept in fp32 too.
     """
     base.lock()
     control.train().requires_grad_(True)
@@ -84,6 +86,7 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     if config.checkpoint_activations:
         for network in (control, base.unet):
             checkpoint_blocks(network)
+    hold_locked(base, config.precision, keep_original=config.unlock != "none")
     return TrainingNetworks(base, control, trainable, config.precision)
 
 
