@@ -79,7 +79,7 @@ def test_losses_and_gradients_are_those_of_autocast_within_its_rounding(tmp_path
     assert held == pytest.approx(exact, rel=2e-3)
     assert cast == pytest.approx(exact, rel=2e-3)
     from_cast, from_held = (float((g - gradient).norm() / gradient.norm()) for g in (of_cast, of_held))
-    assert 0 < from_held < 1.5 * from_cast < 0.2
+    assert 0 < from_held < 1.2 * from_cast < 0.3
 
 
 def test_a_saved_base_has_the_weights_that_it_had_before_it_was_cast(tmp_path, tiny_base_file, pair_set):
