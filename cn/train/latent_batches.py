@@ -12,15 +12,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from cn.data.batch import collate, to_bytes
+from cn.data.batch import scaled, to_bytes
 from cn.data.examples import Fetched, Source
 from cn.data.prefetch import fetch_ahead, map_ordered
-from cn.devices import without_tf32
+from cn.devices import upload, without_tf32
 from cn.model.base import Base
-from cn.model.vae import Posterior
 from cn.train.cache.reader import FetchedHint, LatentCache
 from cn.train.config import TrainConfig
-from cn.train.random_draws import image_indices
+from cn.train.random_draws import image_indices, noise_like
 
 CACHE_BYTES = 1 << 30
 """Limit for the latents and conditions that are kept in memory."""
@@ -43,7 +42,7 @@ class LatentBatch:
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """z_0: one sample of the autoencoder's posterior."""
-        return Posterior(self.mean, self.std).sample(generator)
+        return self.mean + self.std * noise_like(self.mean, generator)
 
     def hints(self) -> Tensor:
         """(B, 3, 8h, 8w) float32 in [0, 1]."""
@@ -89,10 +88,12 @@ class _Encoding:
 
     @torch.no_grad()
     def batch(self, items: Sequence[Fetched]) -> LatentBatch:
-        batch = collate([item.example for item in items]).to(self.base.device)
+        examples, device = [item.example for item in items], self.base.device
+        images = upload(to_bytes([example.target for example in examples]), device)
+        hint = upload(to_bytes([example.condition for example in examples]), device)
         with without_tf32(self.exact):
-            posterior = self.base.vae.encode(batch.target)
-        return LatentBatch(posterior.mean, posterior.std, (batch.hint * 255).round().to(torch.uint8), batch.prompts)
+            posterior = self.base.vae.encode(scaled(images))
+        return LatentBatch(posterior.mean, posterior.std, hint, [example.prompt for example in examples])
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ class _Cached:
         return _Read(fetched, *self.cache.latents(fetched.hint.index))
 
     def batch(self, items: Sequence[_Read]) -> LatentBatch:
-        mean = torch.stack([item.mean for item in items]).to(self.device)
-        std = torch.stack([item.std for item in items]).to(self.device)
-        hint = to_bytes([item.fetched.hint.condition for item in items]).to(self.device)
+        mean = upload(torch.stack([item.mean for item in items]), self.device)
+        std = upload(torch.stack([item.std for item in items]), self.device)
+        hint = upload(to_bytes([item.fetched.hint.condition for item in items]), self.device)
         return LatentBatch(mean, std, hint, [item.fetched.hint.prompt for item in items], self.cache)
 
 

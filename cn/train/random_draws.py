@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cn.devices import upload
+
 
 class Stream(IntEnum):
     """What a generator is for; streams of one step are independent of each other."""
@@ -61,4 +63,4 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
 
 def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
-    return torch.randn(latents.shape, generator=generator).to(latents)
+    return upload(torch.randn(latents.shape, generator=generator), latents.device).to(latents.dtype)

@@ -33,7 +33,7 @@ class Recorder:
 
     def __init__(self, task: Task, listener: Listener, stop: StopRequest):
         self.task, self.listener, self.stop = task, listener, stop
-        self.trainer = Trainer(task.networks, task.config, task.step)
+        self.trainer = Trainer(task.networks, task.config, task.step, warn=listener.warn)
         self.step, self.smoothed = task.step, task.state.loss if task.state is not None else None
         self.state = task.state
         self.start_norm = task.state.start_norm if task.state is not None else None

@@ -17,6 +17,7 @@ from cn.files import make_folder, reason, sha256
 from cn.temporaries import temporary_folder
 from cn.train.config import TrainConfig
 from cn.train.divergence import check_weights
+from cn.train.fast.locked import original_tensors
 from cn.train.networks import TrainingNetworks
 from cn.train.run_folder import BASE, CONTROL, NUMBERS, State, kept, link_results, state_of
 from cn.train.trainer import Trainer
@@ -82,7 +83,8 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
     if config.unlock != "none":
-        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond)
+        weights = {part: original_tensors(network) for part, network in networks.base.networks.items()}
+        save_base(folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,

@@ -14,6 +14,7 @@ from torch import Tensor
 from cn import conditions, images
 from cn.data.folder import check_frame, fit_square, named, next_intact
 from cn.data.pairs import Pairs
+from cn.devices import upload
 from cn.errors import InputError
 from cn.model.base import Base
 from cn.train.cache import shards
@@ -135,4 +136,4 @@ class LatentCache:
 
 def _on(embedding: Tensor | None, device: torch.device) -> Tensor:
     assert embedding is not None
-    return embedding.to(device)
+    return embedding if embedding.device == device else upload(embedding, device)
