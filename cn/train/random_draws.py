@@ -5,7 +5,7 @@ of workers. All draws are made on the CPU, so they are the same on every device.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, unique
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 
+@unique
 class Stream(IntEnum):
     """What a generator is for; streams of one step are independent of each other."""
 
@@ -22,6 +23,7 @@ class Stream(IntEnum):
     NOISE = 3
     PROMPT = 4
     WEIGHTS = 5
+    NOISE_OFFSET = 8
 
 
 def generator(seed: int, step: int, micro: int, stream: Stream) -> torch.Generator:
@@ -62,3 +64,12 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
 def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
     return torch.randn(latents.shape, generator=generator).to(latents)
+
+
+def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Tensor:
+    """ε (B, C, H, W) with each channel of each image shifted by a normal number of this standard deviation.
+
+    Noise whose mean varies lets a model learn images that are dark or bright as a whole (Guttenberg 2023, "Diffusion
+    With Offset Noise").
+    """
+    return noise + offset * torch.randn(*noise.shape[:2], 1, 1, generator=generator).to(noise)

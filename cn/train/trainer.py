@@ -77,6 +77,8 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         parameters = self.networks.trainable.values()
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.config.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
         total = torch.stack(losses).sum()
         if torch.isfinite(total) and (torch.isfinite(norm) or self.scaler.is_enabled()):
             self.scaler.step(self.optimizer)
@@ -98,5 +100,8 @@ def batch_loss(networks: TrainingNetworks, config: TrainConfig, batch: LatentBat
         text = batch.encode_text(prompts, base)
     t = random_draws.timesteps(len(z0), base.schedule.steps, generator_for(Stream.TIME)).to(z0.device)
     noise = random_draws.noise_like(z0, generator_for(Stream.NOISE))
+    if config.noise_offset:
+        noise = random_draws.offset_noise(noise, config.noise_offset, generator_for(Stream.NOISE_OFFSET))
+    hints, min_snr = batch.hints(), config.min_snr
     with networks.autocast():
-        return diffusion_loss(base.unet, networks.control, base.schedule, z0, batch.hints(), text, t, noise)
+        return diffusion_loss(base.unet, networks.control, base.schedule, z0, hints, text, t, noise, min_snr=min_snr)
