@@ -66,11 +66,10 @@ def load_trainer(state: State, trainer: Trainer) -> None:
         tensors = load_file(state.folder / _OPTIMIZER)
     except (OSError, SafetensorError) as error:
         raise InputError(f"the optimizer's state is damaged ({error})", path=state.folder / _OPTIMIZER) from error
-    moments: dict[str, dict[str, Tensor]] = {}
+    moments: dict[str, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
-        moments.setdefault(name, {})[part] = tensor.clone()
+        moments.setdefault(name, {})[part] = _from_file(tensor)
     numbered = {i: moments[name] for i, name in enumerate(trainer.networks.trainable) if name in moments}
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
@@ -96,12 +95,27 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
 
 
 def _optimizer_tensors(networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet."""
-    return {
-        f"{name}/{part}": value.detach().cpu().contiguous()
-        for name, parameter in networks.trainable.items()
-        for part, value in optimizer.state.get(parameter, {}).items()
-    }
+    """An optimizer's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet.
+
+    Moments of 8 bits are several tensors, of other shapes and dtypes than the parameter.
+    """
+    seen: set[int] = set()
+    found = {}
+    for name, parameter in networks.trainable.items():
+        for part, value in optimizer.state.get(parameter, {}).items():
+            tensor = torch.as_tensor(value).detach().cpu().contiguous()
+            # The format refuses tensors that share memory, as the table of 8-bit values does.
+            found[f"{name}/{part}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
+            seen.add(tensor.data_ptr())
+    return found
+
+
+def _from_file(tensor: Tensor) -> Tensor | int:
+    """A tensor of an optimizer's state; a step count that is a whole number becomes one again."""
+    if tensor.ndim == 0 and tensor.dtype == torch.int64:
+        return int(tensor)
+    # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
+    return tensor.clone()
 
 
 def _sync(path: Path) -> None:
