@@ -1,11 +1,38 @@
 """The optimizer of a run."""
 
+import logging
+
 import torch
 
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
+from cn.train.options.checks import check_installed
 
 
-def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with torch's defaults (weight decay 0.01), as the paper trains, over exactly the trainable parameters."""
-    return torch.optim.AdamW(networks.trainable.values(), lr=config.lr)
+def make_optimizer(
+    networks: TrainingNetworks, config: TrainConfig, *, fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """AdamW over exactly the trainable parameters; the paper trains with its defaults (Fig. 21).
+
+    `fused` is torch's: one kernel for all parameters, or None for torch's choice. AdamW with moments of 8 bits is
+    bitsandbytes' (Dettmers et al. 2022), always with kernels of its own; tensors of fewer than 4,096 numbers keep
+    moments of 32 bits. Raises UsageError where it is not installed.
+    """
+    parameters = list(networks.trainable.values())
+    if config.optimizer == "adamw8bit":
+        check_installed(config.optimizer)
+        # It warns on import of 4-bit kernels, which nothing here uses.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(
+            parameters, lr=config.lr, betas=config.betas, eps=config.adam_eps, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(
+        parameters,
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.adam_eps,
+        weight_decay=config.weight_decay,
+        fused=fused,
+    )
