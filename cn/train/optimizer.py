@@ -1,12 +1,16 @@
 """The optimizer of a run."""
 
 import logging
+from collections.abc import Iterable
 
 import torch
 
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
 from cn.train.options.checks import check_installed
+
+MIN_8BIT, BLOCK_8BIT = 4096, 256
+"""bitsandbytes: moments of smaller tensors stay in 32 bits; one scale for each block of so many numbers."""
 
 
 def make_optimizer(
@@ -36,3 +40,10 @@ def make_optimizer(
         weight_decay=config.weight_decay,
         fused=fused,
     )
+
+
+def moment_bytes(sizes: Iterable[int], config: TrainConfig) -> int:
+    """What the optimizer keeps of parameters of these numbers of elements."""
+    if config.optimizer == "adamw8bit":
+        return sum(2 * (n + 4 * -(-n // BLOCK_8BIT)) if n >= MIN_8BIT else 8 * n for n in sizes)
+    return 8 * sum(sizes)
