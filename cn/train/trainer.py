@@ -1,6 +1,7 @@
 """What a step changes: weights, optimizer, loss scale; and the step itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from cn.train import random_draws
 from cn.train.config import TrainConfig
 from cn.train.divergence import DivergedError
+from cn.train.ema import Ema
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
@@ -61,6 +63,20 @@ class Trainer:
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
+        self.ema = Ema(networks.trainable, config.ema) if config.ema else None
+
+    def averaged(self) -> AbstractContextManager:
+        """The context in which the networks are those that the run writes: averaged, where that is asked for."""
+        return self.ema.applied() if self.ema is not None else nullcontext()
+
+    def extra_states(self) -> dict[str, dict[str, Tensor]]:
+        """What a state holds besides the networks that the run writes and the optimizer: file stem → tensors."""
+        return {"weights": self.ema.weights()} if self.ema is not None else {}
+
+    def load_extra_states(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Restore them; the networks hold what the state's files of weights hold."""
+        if self.ema is not None:
+            self.ema.load(states["weights"])
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
@@ -84,6 +100,8 @@ class Trainer:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.step)
         return PendingStep(self.step, total, norm, rate, self.scaler.is_enabled())
 
 
