@@ -40,7 +40,10 @@ def save_state(
     final = folder / f"step-{step:08d}"
     try:
         with temporary_folder(folder) as temporary:
-            _write_weights(temporary, networks, trainer.config, step)
+            with trainer.averaged():
+                _write_weights(temporary, networks, trainer.config, step)
+            for stem, tensors in trainer.extra_states().items():
+                save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary / f"{stem}.safetensors")
             save_file(_optimizer_tensors(networks, trainer.optimizer), temporary / _OPTIMIZER)
             (temporary / NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
             for file in temporary.iterdir():
@@ -57,15 +60,14 @@ def save_state(
 
 
 def load_trainer(state: State, trainer: Trainer) -> None:
-    """Restore the optimizer's moments, by the parameters' names, and fp16's loss scale.
+    """Restore the optimizer's moments, by the parameters' names, fp16's loss scale and the trainer's extra states.
 
     A parameter that the state does not have (a connection that was added) starts with fresh moments.
     Raises InputError when the file is broken.
     """
-    try:
-        tensors = load_file(state.folder / _OPTIMIZER)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"the optimizer's state is damaged ({error})", path=state.folder / _OPTIMIZER) from error
+    tensors = _load(state.folder / _OPTIMIZER, "the optimizer's state is damaged")
+    stems = trainer.extra_states()
+    trainer.load_extra_states({stem: _load(state.folder / f"{stem}.safetensors", "is damaged") for stem in stems})
     moments: dict[str, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
@@ -80,8 +82,9 @@ def load_trainer(state: State, trainer: Trainer) -> None:
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
+    averaged: dict[str, Any] = {"ema": config.ema} if config.ema else {}
     if config.unlock != "none":
-        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond)
+        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond, **averaged)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
@@ -91,6 +94,7 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         base=config.base,
         step=step,
         seed=config.seed,
+        **averaged,
     )
 
 
@@ -108,6 +112,13 @@ def _optimizer_tensors(networks: TrainingNetworks, optimizer: torch.optim.Optimi
             found[f"{name}/{part}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
             seen.add(tensor.data_ptr())
     return found
+
+
+def _load(path: Path, wrong: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{wrong} ({error})", path=path) from error
 
 
 def _from_file(tensor: Tensor) -> Tensor | int:
