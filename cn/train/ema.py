@@ -22,18 +22,21 @@ class Ema:
 
     def __init__(self, trainable: Mapping[str, nn.Parameter], decay: float):
         self.decay = decay
-        self._parameters = dict(trainable)
-        self._averages: list[Tensor] = []
-        self.restart()
+        self._trainable = trainable
+        self._averages: dict[str, Tensor] = {}
+        self.follow()
 
-    def restart(self) -> None:
-        """Let the present weights be the averages, as after loading those that a run wrote."""
-        self._averages = [p.detach().to(torch.float32, copy=True) for p in self._parameters.values()]
+    def follow(self) -> None:
+        """Average what has been added to the trained parameters too, from its present weights on."""
+        for name, parameter in self._trainable.items():
+            if name not in self._averages:
+                self._averages[name] = parameter.detach().to(torch.float32, copy=True)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the averages toward the weights after step `step` (from 1); enqueued, nothing waits for the device."""
-        torch._foreach_lerp_(self._averages, list(self._parameters.values()), 1 - decay_at(self.decay, step))
+        averages, weights = list(self._averages.values()), list(self._trainable.values())
+        torch._foreach_lerp_(averages, weights, 1 - decay_at(self.decay, step))
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -46,7 +49,7 @@ class Ema:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights themselves, by the parameters' names, for resuming exactly."""
-        return {name: p.detach() for name, p in self._parameters.items()}
+        return {name: p.detach() for name, p in self._trainable.items()}
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
@@ -55,8 +58,9 @@ class Ema:
         A parameter that is not among them (a connection that was added) keeps its value. Raises WeightsError where a
         shape differs.
         """
-        self.restart()
-        for name, parameter in self._parameters.items():
+        self._averages.clear()
+        self.follow()
+        for name, parameter in self._trainable.items():
             if name not in weights:
                 continue
             if weights[name].shape != parameter.shape:
@@ -65,7 +69,8 @@ class Ema:
 
     @torch.no_grad()
     def _exchange(self) -> None:
-        for parameter, average in zip(self._parameters.values(), self._averages, strict=True):
+        for name, average in self._averages.items():
+            parameter = self._trainable[name]
             own = parameter.clone()
             parameter.copy_(average)
             average.copy_(own)

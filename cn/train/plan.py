@@ -13,7 +13,6 @@ from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import moment_bytes
 from cn.train.options.defaults import PAPER_LR
 from cn.train.run_folder import saved_bytes
-from cn.train.schedule import schedule_text
 from cn.units import bytes_text, count_text
 
 
@@ -40,8 +39,7 @@ def plan_rows(
         "data": _data(config, source.count, broken),
         "latents": None if cache is None else f"read from {cache.folder}: images are not decoded, nor encoded",
         "steps": f"{moves} of batch {batch}",
-        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)})" + _after_comma(schedule_text(config)),
-        "optimizer": ", ".join(_optimization(config)),
+        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
@@ -110,21 +108,6 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
             "the paper's" if config.lr == PAPER_LR else f"suits the base '{base.config.name}'; the paper: {PAPER_LR:g}"
         )
     return "given"
-
-
-def _after_comma(text: str) -> str:
-    return f", {text}" if text else ""
-
-
-def _optimization(config: TrainConfig) -> list[str]:
-    """The optimizer, and what else is changed of the paper's training."""
-    return [
-        "AdamW with moments of 8 bits" if config.optimizer == "adamw8bit" else "AdamW",
-        *([f"gradients clipped to a norm of {config.max_grad_norm:g}"] if config.max_grad_norm else []),
-        *([f"loss weighted by min-SNR-{config.min_snr:g}"] if config.min_snr else []),
-        *([f"noise offset {config.noise_offset:g}"] if config.noise_offset else []),
-        *([f"weights averaged with a decay of {config.ema:g}"] if config.ema else []),
-    ]
 
 
 def _memory(estimate: MemoryEstimate, cache: int) -> str:

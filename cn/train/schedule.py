@@ -21,10 +21,3 @@ def learning_rate(config: TrainingOptions, step: int) -> float:
         return config.lr
     done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
     return config.lr * (0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1 - done)
-
-
-def schedule_text(config: TrainingOptions) -> str:
-    """The schedule in words, for the plan; "" for a constant rate."""
-    rise = f"rising over {config.warmup:,} steps" if config.warmup else ""
-    fall = f"falling to zero ({config.schedule})" if config.schedule != "constant" else ""
-    return ", then ".join(part for part in (rise, fall) if part)

@@ -145,3 +145,17 @@ def test_the_average_cannot_change_and_its_weights_must_be_there(tmp_path, tiny_
     (find_state(run).folder / "weights.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match=r"weights\.safetensors: is damaged"):
         train(resume(run, steps=2))
+
+
+def test_parameters_that_are_trained_later_are_averaged_from_then_on():
+    trainable = {"a": torch.nn.Parameter(torch.zeros(2))}
+    ema = Ema(trainable, 0.5)
+    trainable["b"] = torch.nn.Parameter(torch.ones(2))
+    with pytest.raises(RuntimeError):  # Never a part of the weights without the rest.
+        ema.update(1)
+    ema.follow()
+    trainable["b"].data.fill_(2.0)
+    ema.update(100)
+    with ema.applied():
+        assert [p.tolist() for p in trainable.values()] == [[0.0, 0.0], [1.5, 1.5]]
+    assert trainable["b"].tolist() == [2.0, 2.0]
