@@ -8,6 +8,7 @@ from typing import Any
 from cn import errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
+from cn.train.options.checks import check_training
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
 from cn.train.options.model import ModelOptions
@@ -26,6 +27,7 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
 
     def __post_init__(self) -> None:
         options.check(self)
+        check_training(self)
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""

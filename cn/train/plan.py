@@ -10,6 +10,7 @@ from cn.train.config import TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
+from cn.train.optimizer import moment_bytes
 from cn.train.options.defaults import PAPER_LR
 from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
@@ -50,11 +51,13 @@ def plan_rows(
 
 
 def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
-    """Size of one saved state: the weights and AdamW's two moments in full precision."""
+    """Size of one saved state: the weights in full precision, AdamW's moments, and with EMA the weights before it."""
     weights = list(networks.control.parameters())
     if config.unlock != "none":
         weights += [p for network in networks.base.networks.values() for p in network.parameters()]
-    return FP32_BYTES * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in networks.trainable.values()))
+    trained = [p.numel() for p in networks.trainable.values()]
+    own = sum(trained) if config.ema else 0
+    return FP32_BYTES * (sum(p.numel() for p in weights) + own) + moment_bytes(trained, config)
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:

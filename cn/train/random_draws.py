@@ -5,7 +5,7 @@ of workers. All draws are made on the CPU, so they are the same on every device.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, unique
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from cn.devices import upload
 
 
+@unique
 class Stream(IntEnum):
     """What a generator is for; streams of one step are independent of each other."""
 
@@ -24,6 +25,7 @@ class Stream(IntEnum):
     NOISE = 3
     PROMPT = 4
     WEIGHTS = 5
+    NOISE_OFFSET = 8
 
 
 def generator(seed: int, step: int, micro: int, stream: Stream) -> torch.Generator:
@@ -64,3 +66,13 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
 def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
     return upload(torch.randn(latents.shape, generator=generator), latents.device).to(latents.dtype)
+
+
+def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Tensor:
+    """ε (B, C, H, W) with each channel of each image shifted by a normal number of this standard deviation.
+
+    Noise whose mean varies lets a model learn images that are dark or bright as a whole (Guttenberg 2023, "Diffusion
+    With Offset Noise").
+    """
+    shift = torch.randn(*noise.shape[:2], 1, 1, generator=generator)
+    return noise + offset * upload(shift, noise.device).to(noise.dtype)

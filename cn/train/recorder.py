@@ -115,7 +115,8 @@ class Recorder:
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
         self._preview = self._preview or Preview.of(self.task.source, self.task.config)
-        sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
+        with self.trainer.averaged():
+            sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
             self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
 

@@ -13,6 +13,7 @@ from cn.errors import InputError, UsageError
 from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
+from cn.train.options.checks import check_installed
 from cn.train.run_folder import State, find_state
 from cn.weights.bundled import BASE_NAME, find
 
@@ -54,6 +55,7 @@ def check_request(
     check_one_process()
     if device != "auto":
         check_device(device)
+    check_installed(given.get("optimizer", "adamw"))
     if resume is not None:
         return _resumed(resume, given, reconnect)
     pairs = open_data(given.get("data", ()), given.get("cond"))

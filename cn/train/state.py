@@ -41,7 +41,10 @@ def save_state(
     final = folder / f"step-{step:08d}"
     try:
         with temporary_folder(folder) as temporary:
-            _write_weights(temporary, networks, trainer.config, step)
+            with trainer.averaged():
+                _write_weights(temporary, networks, trainer.config, step)
+            for stem, tensors in trainer.extra_states().items():
+                save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary / f"{stem}.safetensors")
             save_file(_optimizer_tensors(networks, trainer.optimizer), temporary / _OPTIMIZER)
             (temporary / NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
             for file in temporary.iterdir():
@@ -58,20 +61,18 @@ def save_state(
 
 
 def load_trainer(state: State, trainer: Trainer) -> None:
-    """Restore the optimizer's moments, by the parameters' names, and fp16's loss scale.
+    """Restore the optimizer's moments, by the parameters' names, fp16's loss scale and the trainer's extra states.
 
     A parameter that the state does not have (a connection that was added) starts with fresh moments.
     Raises InputError when the file is broken.
     """
-    try:
-        tensors = load_file(state.folder / _OPTIMIZER)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"the optimizer's state is damaged ({error})", path=state.folder / _OPTIMIZER) from error
-    moments: dict[str, dict[str, Tensor]] = {}
+    tensors = _load(state.folder / _OPTIMIZER, "the optimizer's state is damaged")
+    stems = trainer.extra_states()
+    trainer.load_extra_states({stem: _load(state.folder / f"{stem}.safetensors", "is damaged") for stem in stems})
+    moments: dict[str, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
-        moments.setdefault(name, {})[part] = tensor.clone()
+        moments.setdefault(name, {})[part] = _from_file(tensor)
     numbered = {i: moments[name] for i, name in enumerate(trainer.networks.trainable) if name in moments}
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
@@ -82,9 +83,10 @@ def load_trainer(state: State, trainer: Trainer) -> None:
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
+    averaged: dict[str, Any] = {"ema": config.ema} if config.ema else {}
     if config.unlock != "none":
         weights = {part: original_tensors(network) for part, network in networks.base.networks.items()}
-        save_base(folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond)
+        save_base(folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond, **averaged)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
@@ -94,16 +96,39 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         base=config.base,
         step=step,
         seed=config.seed,
+        **averaged,
     )
 
 
 def _optimizer_tensors(networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet."""
-    return {
-        f"{name}/{part}": value.detach().cpu().contiguous()
-        for name, parameter in networks.trainable.items()
-        for part, value in optimizer.state.get(parameter, {}).items()
-    }
+    """An optimizer's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet.
+
+    Moments of 8 bits are several tensors, of other shapes and dtypes than the parameter.
+    """
+    seen: set[int] = set()
+    found = {}
+    for name, parameter in networks.trainable.items():
+        for part, value in optimizer.state.get(parameter, {}).items():
+            tensor = torch.as_tensor(value).detach().cpu().contiguous()
+            # The format refuses tensors that share memory, as the table of 8-bit values does.
+            found[f"{name}/{part}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
+            seen.add(tensor.data_ptr())
+    return found
+
+
+def _load(path: Path, wrong: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{wrong} ({error})", path=path) from error
+
+
+def _from_file(tensor: Tensor) -> Tensor | int:
+    """A tensor of an optimizer's state; a step count that is a whole number becomes one again."""
+    if tensor.ndim == 0 and tensor.dtype == torch.int64:
+        return int(tensor)
+    # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
+    return tensor.clone()
 
 
 def _sync(path: Path) -> None:

@@ -66,4 +66,6 @@ def step_inputs(
     text = networks.embeddings.of(prompts, lambda new: batch.encode_text(new, networks.base))
     t = random_draws.timesteps(len(z0), networks.schedule.steps, generator_for(Stream.TIME))
     noise = random_draws.noise_like(z0, generator_for(Stream.NOISE))
+    if config.noise_offset:
+        noise = random_draws.offset_noise(noise, config.noise_offset, generator_for(Stream.NOISE_OFFSET))
     return StepInputs(z0, batch.hint, text, upload(t, z0.device), noise)

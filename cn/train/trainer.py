@@ -1,7 +1,8 @@
 """What a step changes: weights, optimizer, loss scale; and the step itself."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from cn.train.config import TrainConfig
 from cn.train.divergence import DivergedError
+from cn.train.ema import Ema
 from cn.train.fast.choose import choose_engine
 from cn.train.fast.engines import Plain
 from cn.train.fast.update import Numbers, gradient_norm, update
@@ -76,6 +78,20 @@ class Trainer:
             networks, config, config.steps - step, world, partial(loss_of, networks, config), self._backward, warn
         )
         """How gradients are computed."""
+        self.ema = Ema(networks.trainable, config.ema) if config.ema else None
+
+    def averaged(self) -> AbstractContextManager:
+        """The context in which the networks are those that the run writes: averaged, where that is asked for."""
+        return self.ema.applied() if self.ema is not None else nullcontext()
+
+    def extra_states(self) -> dict[str, dict[str, Tensor]]:
+        """What a state holds besides the networks that the run writes and the optimizer: file stem → tensors."""
+        return {"weights": self.ema.weights()} if self.ema is not None else {}
+
+    def load_extra_states(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Restore them; the networks hold what the state's files of weights hold."""
+        if self.ema is not None:
+            self.ema.load(states["weights"])
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
@@ -85,10 +101,15 @@ class Trainer:
             group["lr"] = rate
         losses = [self._gradient(next(micro_batches), micro) for micro in range(self.config.accumulate)]
         self.scaler.unscale_(self.optimizer)
-        norm = gradient_norm(self.networks.trainable.values())
+        parameters = self.networks.trainable.values()
+        norm = gradient_norm(parameters)
+        if self.config.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
         total = torch.stack(losses).sum()
         update(self.optimizer, self.scaler, norm, total)
         self.step += 1
+        if self.ema is not None:
+            self.ema.update(self.step)
         return PendingStep(self.step, Numbers.of(total, norm), rate, self.scaler.is_enabled())
 
     def _gradient(self, batch: LatentBatch, micro: int) -> Tensor:
@@ -114,5 +135,13 @@ def loss_of(
     """Eq. 10 for the tensors of `StepInputs`, in the run's precision."""
     with networks.autocast():
         return diffusion_loss(
-            networks.base.unet, networks.control, networks.schedule, z0, hint.float() / 255, text, t, noise
+            networks.base.unet,
+            networks.control,
+            networks.schedule,
+            z0,
+            hint.float() / 255,
+            text,
+            t,
+            noise,
+            min_snr=config.min_snr,
         )
