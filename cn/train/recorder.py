@@ -16,7 +16,7 @@ from cn.train.divergence import DivergedError, check_weights, trained_norm
 from cn.train.listener import Listener
 from cn.train.metrics import METRICS, Metrics
 from cn.train.position import Position, RollBack
-from cn.train.preview import BEFORE, Preview
+from cn.train.preview import BEFORE, Preview, preview_file
 from cn.train.run_folder import (
     BASE,
     CONTROL,
@@ -73,6 +73,7 @@ class Recorder:
             self._states = saved_steps(self.run)
             self._return_to(state.step)
             self._trim()
+            self._remove(self._superseded(final=state.step == task.config.steps))
             self.position.start_norm = self.position.start_norm or trained_norm(task.networks)
             for message in state.damaged:
                 self.log.warn(f"{message}: the run goes on from the state after step {state.step}")
@@ -83,7 +84,8 @@ class Recorder:
                 self.log.skip(message)
             for message in task.findings.warnings:
                 self.log.warn(message)
-        if self.step == 0 < task.config.steps and task.config.preview_every:
+        if self.preview_is_due(self.step) and not preview_file(self.run, self.step).exists():
+            # The first one, or one that a kill or a stop has prevented.
             self.preview()
 
     def checked(self, results: Iterator[StepResult]) -> Iterator[StepResult]:
@@ -149,6 +151,11 @@ class Recorder:
         load_trainer(state, self.trainer)
         self.position = Position.of(state, self.config)
         self.trainer.lr_factor = self.position.lr_factor
+
+    def preview_is_due(self, step: int) -> bool:
+        """Whether a preview follows this step."""
+        every, steps = self.config.preview_every, self.config.steps
+        return every > 0 and steps > 0 and (step % every == 0 or step == steps)
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""

@@ -158,7 +158,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             stopping = stop.agree(recorder.world) and not last
             if last or stopping or due(config.save_every, result.step):
                 recorder.save()
-            if not stopping and config.preview_every and (last or due(config.preview_every, result.step)):
+            if not stopping and recorder.preview_is_due(result.step):
                 recorder.preview()
                 stopping = stop.agree(recorder.world)
             if stopping:

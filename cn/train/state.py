@@ -47,8 +47,11 @@ def _write(
                 save_file(contents, temporary / f"{stem}.safetensors")
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
             (temporary / NUMBERS).write_text(json.dumps({**numbers, "files": sizes}), encoding="utf-8")
-            for path in (*temporary.iterdir(), temporary):
+            for path in temporary.iterdir():
+                # safetensors makes files that nobody else may read.
+                path.chmod((temporary / NUMBERS).stat().st_mode)
                 _sync(path)
+            _sync(temporary)
             replace_folder(temporary, final)
         _sync(folder)
     except (OSError, SafetensorError, InputError) as error:

@@ -51,9 +51,7 @@ def test_weights_that_the_next_step_shows_to_be_bad_are_withdrawn(tmp_path, tiny
         return batch_loss(networks, config, batch, step, micro) * (float("inf") if step == 4 else 1)
 
     monkeypatch.setattr(trainer, "batch_loss", spoiled)
-    with pytest.raises(
-        InputError, match=r"loss at step 5 is not a finite number.*; the state after step 2 is kept"
-    ):
+    with pytest.raises(InputError, match=r"loss at step 5 is not a finite number.*; the state after step 2 is kept"):
         train(resume(run, steps=9, save_every=4))
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000002"]
     assert same(weights(run), good)
