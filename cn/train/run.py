@@ -7,16 +7,16 @@ result = train(task)
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cn.errors import ExitCode, InputError, StoppedError
+from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
 from cn.train.determinism import deterministic
 from cn.train.divergence import DivergedError
-from cn.train.latent_batches import micro_batches
+from cn.train.latent_batches import LatentBatch, micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
 from cn.train.loop import steps
@@ -71,8 +71,8 @@ def train(
     finished and saved; StoppedError says how to resume, or the result does where that is no failure.
 
     A run that diverges is rolled back once, and goes on at a lower learning rate. Raises InputError when it diverges
-    again, when the folder cannot be written (a full disk), and while another process trains there; the last good state
-    is kept.
+    again, when the folder cannot be written (a full disk), when the data has vanished, and while another process trains
+    there; the last good state is kept.
     """
     run, config = task.run, task.config
     workers = min(2, available_cpus()) if workers is None else workers
@@ -96,11 +96,38 @@ def train(
                 _train(task, recorder, workers, stop)
             except DivergedError as error:
                 recorder.roll_back(error)
+            except _NoDataError as failure:
+                raise _without_data(recorder, failure.reason) from failure
         result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped))
         if recorder.step >= config.steps:
             return result
         how = f"stopped after step {recorder.step}; continue with: cn train --resume {run}"
         return _stopped(replace(result, stopped=how), stop.exit_code(world))
+
+
+class _NoDataError(Exception):
+    """The data of a run cannot be read any more."""
+
+    def __init__(self, reason: CnError):
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _read(batches: Iterator[LatentBatch]) -> Generator[LatentBatch, None, None]:
+    """The same batches; what they raise becomes a _NoDataError."""
+    try:
+        yield from batches
+    except CnError as error:
+        raise _NoDataError(error) from error
+
+
+def _without_data(recorder: Recorder, reason: CnError) -> CnError:
+    """The error to end with when a folder has vanished, or a worker has died; what was computed so far is saved."""
+    if recorder.trainer.step == recorder.step and recorder.world.size == 1:
+        with contextlib.suppress(DivergedError):
+            recorder.save()
+    reason.what += f"; {kept(recorder.run)}: continue with cn train --resume {recorder.run}"
+    return reason
 
 
 def _stopped(result: Result, code: ExitCode) -> Result:
@@ -133,7 +160,7 @@ def _check_unchanged(task: Task) -> None:
 
 def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> None:
     config, trainer = task.config, recorder.trainer
-    stream = micro_batches(
+    batches = micro_batches(
         task.source,
         task.networks.base,
         config,
@@ -149,7 +176,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             due(every, step) for every in (config.save_every, config.preview_every)
         )
 
-    with contextlib.closing(stream):
+    with contextlib.closing(_read(batches)) as stream:
         for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:

@@ -1,8 +1,8 @@
 """Training runs that are killed again and again until they are finished, each process being a fork of this one.
 
 This process has imported everything and started no thread, so that a kill costs a fraction of a second. What a fork
-does is a whole run as `cn train` makes it, with real files. As a program, in a process of its own, which prints a line of
-JSON for each finished run: FOLDER BASE DATA KILLS SEED
+does is a whole run as `cn train` makes it, with real files. As a program, in a process of its own, which prints a line
+of JSON for each finished run: FOLDER BASE DATA KILLS SEED
 """
 
 import hashlib

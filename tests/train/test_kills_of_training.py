@@ -1,4 +1,4 @@
-"""Thirty kills (tools/kill_trainings.py makes a thousand): each run, continued until it is finished, ends in the same bytes."""
+"""Thirty kills (tools/kill_trainings.py makes a thousand), and each run ends in the bytes of an uninterrupted one."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from tests.helpers.cli import program_environment
 KILLS = 30
 
 
-def test_killed_runs_end_in_the_bytes_of_an_uninterrupted_one(tmp_path, tiny_base_file, pair_set):
+def test_runs_that_are_killed_until_they_are_finished(tmp_path, tiny_base_file, pair_set):
     words = [str(word) for word in (tmp_path / "run", tiny_base_file, pair_set, KILLS, 0)]
     command = [sys.executable, "-m", "tests.helpers.training_kills", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=program_environment())
