@@ -16,7 +16,8 @@ MIN_8BIT, BLOCK_8BIT = 4096, 256
 def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW over exactly the trainable parameters; the paper trains with its defaults (Fig. 21).
 
-    AdamW is torch's fused one: one kernel for all parameters. AdamW with moments of 8 bits is bitsandbytes' (Dettmers et al. 2022), always with kernels of its own; tensors of fewer than 4,096 numbers keep
+    AdamW is torch's fused one: one kernel for all parameters. AdamW with moments of 8 bits is bitsandbytes' (Dettmers
+    et al. 2022), always with kernels of its own; tensors of fewer than 4,096 numbers keep
     moments of 32 bits. Raises UsageError where it is not installed.
     """
     parameters = list(networks.trainable.values())

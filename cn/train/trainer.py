@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import make_optimizer
+from cn.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from cn.train.schedule import learning_rate
 from cn.train.step_inputs import step_inputs
 from cn.train.world import ALONE, World
@@ -79,24 +81,43 @@ class Trainer:
         )
         """How gradients are computed."""
         self.ema = Ema(networks.trainable, config.ema) if config.ema else None
+        self.lr_factor = 1.0
+        """The learning rate is the schedule's times this: less than 1 after a run was rolled back."""
 
     def averaged(self) -> AbstractContextManager:
         """The context in which the networks are those that the run writes: averaged, where that is asked for."""
         return self.ema.applied() if self.ema is not None else nullcontext()
 
-    def extra_states(self) -> dict[str, dict[str, Tensor]]:
-        """What a state holds besides the networks that the run writes and the optimizer: file stem → tensors."""
-        return {"weights": self.ema.weights()} if self.ema is not None else {}
+    def state_tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a saved state holds besides the weights: {stem of the file: {name: tensor on the CPU}}.
 
-    def load_extra_states(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Restore them; the networks hold what the state's files of weights hold."""
+        Called in every process, between two steps.
+        """
+        files = {"optimizer": optimizer_tensors(self.networks, self.optimizer)}
         if self.ema is not None:
-            self.ema.load(states["weights"])
+            files["weights"] = {name: tensor.cpu().contiguous() for name, tensor in self.ema.weights().items()}
+        return files
+
+    def load_state_tensors(self, files: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """The inverse of `state_tensors`; also in the middle of a run, which is then rolled back."""
+        load_optimizer_tensors(self.networks, self.optimizer, files["optimizer"])
+        if self.ema is not None:
+            # The networks hold what the state's files of weights hold: the averages.
+            self.ema.load(files["weights"])
+
+    def state_numbers(self) -> dict[str, Any]:
+        """The rest of it, which is written as JSON."""
+        return {"scaler": self.scaler.state_dict()}
+
+    def load_state_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """The inverse of `state_numbers`."""
+        if numbers.get("scaler"):
+            self.scaler.load_state_dict(dict(numbers["scaler"]))
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=not self.engine.keeps_gradients)
-        rate = learning_rate(self.config, self.step)
+        rate = self.lr_factor * learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses = [self._gradient(next(micro_batches), micro) for micro in range(self.config.accumulate)]
