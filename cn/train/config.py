@@ -10,6 +10,7 @@ from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
+from cn.train.options.data_checks import check_data
 from cn.train.options.model import ModelOptions
 from cn.train.options.run import RunOptions
 from cn.train.options.training import TrainingOptions
@@ -26,6 +27,7 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
 
     def __post_init__(self) -> None:
         options.check(self)
+        check_data(self)
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cn.errors import InputError
+from cn.train.bucketing import SIZES, save_sizes
 from cn.train.config import CONFIG_FILE
 from cn.train.divergence import WINDOW, DivergedError, LossMonitor, trained_norm
 from cn.train.listener import Listener
@@ -48,6 +49,7 @@ class Recorder:
         if task.state is None:
             _clear(task.run)
             task.config.save(task.run)
+            save_sizes(task.run, task.source)
             self.save()
         else:
             load_trainer(task.state, self.trainer)
@@ -122,7 +124,7 @@ class Recorder:
 
 def _clear(run: Path) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS):
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, SIZES):
         (run / name).unlink(missing_ok=True)
     for name in ("state", "previews"):
         shutil.rmtree(run / name, ignore_errors=True)

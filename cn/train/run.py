@@ -12,8 +12,7 @@ from pathlib import Path
 
 from cn.errors import InputError
 from cn.files import make_folder, reason
-from cn.parallel import available_cpus
-from cn.train.latent_batches import micro_batches
+from cn.train.latent_batches import default_workers, micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
 from cn.train.loop import steps
@@ -50,13 +49,13 @@ def warnings(task: Task) -> list[str]:
 def train(task: Task, *, workers: int | None = None, listener: Listener | None = None) -> Result:
     """Train to the configured number of steps, with saves and previews at their intervals.
 
-    `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a stop
-    request (Ctrl-C, SIGTERM) the current step is finished and saved, then StoppedError says how to resume. Raises
-    InputError when loss or weights leave all bounds, when the folder cannot be written (a full disk), and while another
-    process trains there; the last good state is kept.
+    `workers` processes render or read images ahead (default: 2 for a CPU, up to 12 for a GPU; the result does not
+    depend on it). After a stop request (Ctrl-C, SIGTERM) the current step is finished and saved, then StoppedError says
+    how to resume. Raises InputError when loss or weights leave all bounds, when the folder cannot be written (a full
+    disk), and while another process trains there; the last good state is kept.
     """
     run, config = task.run, task.config
-    workers = min(2, available_cpus()) if workers is None else workers
+    workers = default_workers(task.networks.device) if workers is None else workers
     listener = listener or SilentListener()
     check_space(run, task.networks, config)
     with stop_requests() as stop, _writing(run), run_lock(make_folder(run), listener.warn):
