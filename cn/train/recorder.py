@@ -116,7 +116,9 @@ class Recorder:
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
-        self._preview = self._preview or Preview.of(self.task.source, self.task.config)
+        self._preview = self._preview or Preview.of(
+            self.task.source, self.task.config, self.task.networks.base.config.size_multiple
+        )
         sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
             self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")

@@ -13,6 +13,7 @@ from cn.errors import InputError, UsageError
 from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
+from cn.train.preview_conditions import read_preview_conditions
 from cn.train.run_folder import State, find_state
 from cn.weights.bundled import BASE_NAME, find
 
@@ -73,6 +74,7 @@ def check_request(
         check_kind(conditions.get(name).kind, given.get("data", ()), pairs)
     if not pairs:
         check_training_seed(given.get("seed", 0))
+    read_preview_conditions(given.get("preview_cond", ()), given.get("preview_prompt", ()), name)
     return TrainRequest(out, given, overwrite=overwrite, pairs=pairs)
 
 
@@ -128,5 +130,6 @@ def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainReque
     state = resumed_state(run, config)
     if state.base is None:
         find(config.base, role="base")
+    read_preview_conditions(config.preview_cond, config.preview_prompt, config.cond)
     pairs = open_pairs_of(config.data, config.cond)
     return TrainRequest(run, given, state, reconnect, pairs=pairs)

@@ -18,7 +18,8 @@ from cn.train.cache.find import Found, find_cache
 from cn.train.cache.several import Caches, caches
 from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig
-from cn.train.options.data_checks import each_dataset
+from cn.train.options.data_checks import one_each
+from cn.train.preview_conditions import read_preview_conditions
 from cn.train.request import check_kind, open_pairs_of
 
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
@@ -32,10 +33,12 @@ def open_data(
     Where these hold all latents, the base needs no encoder any more. Raises what `open_source` raises.
     """
     known = load_sizes(run) if config.buckets and run is not None else ()
+    own = read_preview_conditions(config.preview_cond, config.preview_prompt, config.cond)
+    previews = [warning for condition in own for warning in condition.warnings(config.cond)]
     source, findings = open_source(config, pairs, multiple=base.config.size_multiple, known_sizes=known)
     parts = mixture.datasets(source)
     if not parts:
-        return source, findings, None
+        return source, replace(findings, warnings=tuple(previews)), None
     cut = cut_captions(findings.prompts, base.config.text)
     factor = base.config.vae.factor
     found = [
@@ -47,7 +50,7 @@ def open_data(
         # Unlocked, the base is saved, and all of it.
         base.vae.encoder.to("meta")
     stale = [warning for each in found for warning in each.warnings]
-    return source, replace(findings, warnings=(*findings.warnings, *cut, *stale)), cached
+    return source, replace(findings, warnings=(*findings.warnings, *cut, *stale, *previews)), cached
 
 
 def open_source(
@@ -70,7 +73,7 @@ def open_source(
         return scenes, Findings()
     pairs = pairs or open_pairs_of(config.data, config.cond)
     check_kind(config.cond, config.data, pairs)
-    repeats = each_dataset(config.repeats, len(pairs))
+    repeats = one_each(config.repeats, len(pairs))
     parts = [FolderDataset(p, config.size, config.cond, times) for p, times in zip(pairs, repeats, strict=True)]
     findings = mixture.check(parts, config.data)
     notes = flip_notes(findings.prompts) if config.flip else []

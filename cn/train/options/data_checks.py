@@ -24,7 +24,7 @@ def check_data(options: DataOptions) -> None:
             raise UsageError(f"--repeats must be between 1 and {MAX_REPEATS}, not {times!r}")
 
 
-def each_dataset(values: Sequence[T], count: int) -> list[T | None]:
-    """One value for each of `count` datasets, from none, one or as many."""
+def one_each(values: Sequence[T], count: int) -> list[T | None]:
+    """One value for each of `count` things, from none (then None), one or as many."""
     found: list[T | None] = list(values)
     return found * count if len(found) == 1 else found or [None] * count
