@@ -1,7 +1,10 @@
 """The data of a run in words, for its plan."""
 
+from collections import Counter
+
 import numpy as np
 
+from cn.data.buckets import Shape
 from cn.data.examples import Source
 from cn.data.folder import FolderDataset
 from cn.data.mixture import datasets
@@ -11,7 +14,12 @@ from cn.train.config import TrainConfig
 
 def data_rows(config: TrainConfig, source: Source, broken: int, cache: Caches | None) -> dict[str, str | None]:
     """Name → value rows: what a run is trained on, and where its latents come from."""
-    return {"data": _data(config, source, broken), "latents": None if cache is None else _latents(config, cache)}
+    return {
+        "data": _data(config, source, broken),
+        "shapes": _shapes(source) if config.buckets else None,
+        "mirrored": "half of the images, chosen anew each time (--flip)" if config.flip else None,
+        "latents": None if cache is None else _latents(config, cache),
+    }
 
 
 def _data(config: TrainConfig, source: Source, broken: int) -> str:
@@ -33,13 +41,26 @@ def _pairs(part: FolderDataset) -> str:
     return f"{part.count:,} pairs, {int(times.sum()):,} with the repeats of their folders"
 
 
+def _shapes(source: Source) -> str:
+    counts = Counter[Shape]()
+    for part in datasets(source):
+        assert part.buckets is not None
+        numbers = Counter(part.buckets.of)
+        counts.update({shape: numbers[number] for number, shape in enumerate(part.buckets.shapes) if numbers[number]})
+    listed = [f"{width}×{height} {count:,} pairs" for (height, width), count in sorted(counts.items())[::-1]]
+    return f"{len(listed)} shapes (--buckets): {', '.join(listed)}"
+
+
 def _seen(parts: tuple[FolderDataset, ...]) -> int:
     return sum(int(np.asarray(part.times(), np.int64).sum()) for part in parts)
 
 
 def _latents(config: TrainConfig, cache: Caches) -> str:
     folders = ", ".join(str(each.folder) for each in cache.used)
-    if cache.complete:
+    if cache.complete and not config.flip:
         return f"read from {folders}: images are not decoded, nor encoded"
-    without = [path for path, each in zip(config.data, cache.caches, strict=True) if each is None]
-    return f"read from {folders}; images of {', '.join(without)} are encoded"
+    without = [f"those of {path}" for path, each in zip(config.data, cache.caches, strict=True) if each is None]
+    if other := sum(len(each.pairs.other_shape) for each in cache.used):
+        without.append(f"{other:,} of rare shapes")
+    mirrored = ["mirrored images"] if config.flip else []
+    return f"read from {folders}; {', '.join([*mirrored, *without])} are encoded"

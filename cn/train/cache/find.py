@@ -62,7 +62,7 @@ def _mismatch(key: CacheKey, config: TrainConfig) -> str | None:
     if key.size != config.size:
         return f"is of {key.size}×{key.size}"
     if key.crop != crop_of(config):
-        return "is of centered squares" if key.crop == CENTER else f"is of aspect-ratio {key.crop}"
+        return "is of centered squares" if key.crop == CENTER else f"is of aspect-ratio buckets ({key.crop})"
     if key.precision not in ("fp32", config.precision):
         return f"is in {key.precision}, and this run computes in {config.precision}"
     return None

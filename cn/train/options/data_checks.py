@@ -12,6 +12,8 @@ MAX_REPEATS = 1000
 
 def check_data(options: DataOptions) -> None:
     """UsageError for options of the data that do not fit each other."""
+    if options.buckets and not options.data:
+        raise UsageError("--buckets needs --data: the built-in scenes are square")
     if options.repeats and not options.data:
         raise UsageError("--repeats needs --data: the built-in scenes have no repeats")
     if len(options.repeats) not in (0, 1, len(options.data)):
