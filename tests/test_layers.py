@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
-    "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
+    "train": {"train", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    | SHARED_MODULES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,

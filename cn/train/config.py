@@ -11,6 +11,7 @@ from cn.files import reason, write_atomic
 from cn.train.options.checks import check_training
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
+from cn.train.options.data_checks import check_data
 from cn.train.options.model import ModelOptions
 from cn.train.options.run import RunOptions
 from cn.train.options.training import TrainingOptions
@@ -28,6 +29,7 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
     def __post_init__(self) -> None:
         options.check(self)
         check_training(self)
+        check_data(self)
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""
@@ -49,7 +51,17 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
             return options.from_toml(cls, text)
 
 
-CHANGEABLE = ("steps", "lr", "save_every", "keep", "max_hours", "preview_every", "cache")
+CHANGEABLE = (
+    "steps",
+    "lr",
+    "save_every",
+    "keep",
+    "max_hours",
+    "preview_every",
+    "preview_cond",
+    "preview_prompt",
+    "cache",
+)
 """What can change in a resumed run; everything else stays as it was."""
 
 

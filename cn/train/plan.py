@@ -5,8 +5,9 @@ from pathlib import Path
 from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
-from cn.train.cache.reader import LatentCache
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
+from cn.train.data_plan import data_rows
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
@@ -24,7 +25,7 @@ def plan_rows(
     *,
     step: int,
     broken: int = 0,
-    cache: LatentCache | None = None,
+    cache: Caches | None = None,
 ) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
     base = networks.base
@@ -36,8 +37,7 @@ def plan_rows(
         "locked": _locked(base, config),
         "connections": _connections(networks, config),
         "starts from": config.init_from or None,
-        "data": _data(config, source.count, broken),
-        "latents": None if cache is None else f"read from {cache.folder}: images are not decoded, nor encoded",
+        **data_rows(config, source, broken, cache),
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
@@ -92,14 +92,6 @@ def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
     if config.links == "middle":
         return "middle block only (small-scale)"
     return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
-
-
-def _data(config: TrainConfig, pairs: int | None, broken: int) -> str:
-    if not config.data:
-        which = f"{config.scenes:,} scenes" if config.scenes else "a new scene every time"
-        return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, {which}"
-    known = f" ({broken:,} known to be broken: skipped)" if broken else ""
-    return f"{config.cond} from {', '.join(config.data)}, {pairs or 0:,} pairs{known}, {config.size}×{config.size}"
 
 
 def _lr_reason(base: Base, config: TrainConfig) -> str:

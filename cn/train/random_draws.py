@@ -6,7 +6,6 @@ of workers. All draws are made on the CPU, so they are the same on every device.
 
 from collections.abc import Sequence
 from enum import IntEnum, unique
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,31 +24,16 @@ class Stream(IntEnum):
     NOISE = 3
     PROMPT = 4
     WEIGHTS = 5
-    NOISE_OFFSET = 8
+    FLIP = 6
+    BUCKET = 7
+    BATCHES = 8
+    NOISE_OFFSET = 9
 
 
 def generator(seed: int, step: int, micro: int, stream: Stream) -> torch.Generator:
     """A CPU generator for one purpose of one micro-batch (`step` and `micro` count from 0)."""
     words = np.random.SeedSequence((seed, step, micro, int(stream))).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-
-
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, count: int) -> Tensor:
-    return torch.randperm(count, generator=generator(seed, epoch, 0, Stream.ORDER))
-
-
-def image_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
-    """The indices of a micro-batch's images.
-
-    Of a dataset of `count` images each is seen once per epoch, in a new random order each time; of the endless built-in
-    scenes (`count` None) each is seen once.
-    """
-    first = (step * accumulate + micro) * batch_size
-    places = range(first, first + batch_size)
-    if count is None:
-        return list(places)
-    return [int(_permutation(seed, place // count, count)[place % count]) for place in places]
 
 
 def drop_prompts(prompts: Sequence[str], share: float, generator: torch.Generator) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from cn import files
 from cn.errors import InputError
 from cn.train import retention
+from cn.train.bucketing import SIZES, save_sizes
 from cn.train.config import CONFIG_FILE
 from cn.train.determinism import computed_by, not_equal
 from cn.train.divergence import DivergedError, check_weights, trained_norm
@@ -63,6 +64,8 @@ class Recorder:
             if state is None:
                 _clear(task)
             task.config.save(self.run)
+            if state is None:
+                save_sizes(self.run, task.source)
         self.metrics = Metrics(self.run / METRICS)
         self.log = WarningLog(self.run, self.listener.warn)
         if state is None:
@@ -160,7 +163,9 @@ class Recorder:
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
         if self.world.is_main:
-            self._preview = self._preview or Preview.of(self.task.source, self.task.config)
+            self._preview = self._preview or Preview.of(
+                self.task.source, self.task.config, self.task.networks.base.config.size_multiple
+            )
             with self.trainer.averaged():
                 sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
             if sampled is not None:
@@ -211,7 +216,7 @@ class Recorder:
 
 def _clear(task: Task) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS):
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, SIZES):
         (task.run / name).unlink(missing_ok=True)
     for name in ("state", "previews"):
         shutil.rmtree(task.run / name, ignore_errors=True)

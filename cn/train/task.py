@@ -1,7 +1,7 @@
 """A training run that is ready to go: a new one, or one that is resumed from its folder."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,23 +10,26 @@ import torch
 from cn import conditions, options
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
-from cn.data.folder import Findings, FolderDataset, stated_kind
-from cn.data.pairs import Pairs, open_pairs
-from cn.data.scenes import SceneDataset
-from cn.data.seeds import check_training_seed
+from cn.data.folder import Findings
+from cn.data.pairs import Pairs
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
-from cn.model.base import Base
 from cn.model.config import Prediction
-from cn.train.cache.find import Found, find_cache
-from cn.train.cache.reader import LatentCache
-from cn.train.captions import cut_captions
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
-from cn.train.request import KIND_REQUIRED, TrainRequest, check_folder, check_kind, check_request, resumed_state
-from cn.train.request import open_data as open_pairs_of
+from cn.train.request import (
+    KIND_REQUIRED,
+    TrainRequest,
+    check_folder,
+    check_request,
+    open_pairs_of,
+    resumed_state,
+    stated_kinds,
+)
+from cn.train.run_data import open_data
 from cn.train.run_folder import State
 from cn.weights.bundled import BASE_NAME, find, portable_name
 
@@ -44,8 +47,8 @@ class Task:
     state: State | None = None
     overwrite: bool = False
     """Whether a new run replaces what is in its folder."""
-    cache: LatentCache | None = None
-    """The latents of the dataset, where they were encoded before."""
+    cache: Caches | None = None
+    """The latents of the datasets, where they were encoded before."""
 
     @property
     def step(self) -> int:
@@ -86,9 +89,9 @@ def begin(
     device: torch.device,
     *,
     overwrite: bool = False,
-    pairs: Pairs | None = None,
+    pairs: Sequence[Pairs] = (),
 ) -> Task:
-    """Set up a new run; `pairs` are the records of its dataset, if they were read already. Nothing is written yet.
+    """Set up a new run; `pairs` are the records of its datasets, if they were read already. Nothing is written yet.
 
     Raises UsageError for options that exclude each other, InputError for bad data and for a folder that is not empty
     (unless `overwrite`), WeightsError for weights that are missing or do not fit.
@@ -104,8 +107,7 @@ def begin(
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
-    if pairs is None:
-        pairs = open_pairs_of(given.get("data", ()), given.get("cond"))
+    pairs = pairs or open_pairs_of(given.get("data", ()), given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
     if init is not None:
         encoder = init.model.condition_encoder_kind
@@ -137,7 +139,7 @@ def reopen(
     device: torch.device,
     *,
     reconnect: bool = False,
-    pairs: Pairs | None = None,
+    pairs: Sequence[Pairs] = (),
 ) -> Task:
     """Set up a run from its folder, to continue exactly from its last saved state.
 
@@ -158,46 +160,13 @@ def reopen(
             f"not the base that {run} was started with; restore that file, or start a new run", path=config.base
         )
     control = continued_control(open_control(state.control, device), base, config)
-    source, findings, cache = open_data(config, base, pairs)
+    source, findings, cache = open_data(config, base, pairs, run)
     return Task(run, config, assemble(base, control, config), source, findings, state, cache=cache)
 
 
-def open_data(
-    config: TrainConfig, base: Base, pairs: Pairs | None = None
-) -> tuple[Source, Findings, LatentCache | None]:
-    """The run's data, what is wrong with it, and the cache of its latents; then the base needs no encoder any more.
-
-    Raises what `open_source` raises.
-    """
-    source, findings = open_source(config, pairs)
-    if not isinstance(source, FolderDataset):
-        return source, findings, None
-    cut = cut_captions(findings.prompts, base.config.text)
-    found = find_cache(source.pairs, config) if config.cache else Found()
-    if found.cache is not None and config.unlock == "none":
-        # Unlocked, the base is saved, and all of it.
-        base.vae.encoder.to("meta")
-    return source, replace(findings, warnings=(*findings.warnings, *cut, *found.warnings)), found.cache
-
-
-def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source, Findings]:
-    """The run's data, and what is wrong with it.
-
-    Raises InputError where most of the data is broken, UsageError for another kind of map and for a reserved seed.
-    """
-    if not config.data:
-        random = config.random_thresholds and config.cond == "canny"
-        seed = check_training_seed(config.seed)
-        scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
-        return scenes, Findings()
-    dataset = FolderDataset(pairs or open_pairs(config.data[0], config.cond), config.size, config.cond)
-    check_kind(config.cond, config.data, dataset.pairs)
-    return dataset, dataset.check(config.data[0])
-
-
-def _kind(cond: str | None, pairs: Pairs | None, init: Control | None) -> str:
-    """The condition's kind: as given, as the maps of the dataset state it, or that of the control to start from."""
-    name = cond or (stated_kind(pairs) if pairs is not None else None) or (init.kind if init is not None else None)
+def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str:
+    """The condition's kind: as given, as the maps of a dataset state it, or that of the control to start from."""
+    name = cond or stated_kinds(pairs) or (init.kind if init is not None else None)
     if name is None:
         raise UsageError(KIND_REQUIRED)
-    return conditions.get(name).kind if pairs is not None else conditions.scene_kind(name)
+    return conditions.get(name).kind if pairs else conditions.scene_kind(name)

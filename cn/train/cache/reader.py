@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cn import conditions, images
-from cn.data.folder import check_frame, fit_square, named, next_intact
-from cn.data.pairs import Pairs
-from cn.devices import upload
+from cn.data.buckets import Shape
+from cn.data.examples import Example, Fetched
+from cn.data.folder import FolderDataset, check_frame, load_pair, named, next_intact
+from cn.data.frame import centered
 from cn.errors import InputError
-from cn.model.base import Base
 from cn.train.cache import shards
 from cn.train.cache.key import CacheKey
 
@@ -26,11 +25,13 @@ BROKEN = (1 << 32) - 1
 
 @dataclass(frozen=True)
 class Hint:
-    """The condition map (size, size, 3) uint8 and the prompt of pair `index`."""
+    """The condition map (h, w, 3) uint8 and the prompt of pair `index` of the dataset, whose latents are cached."""
 
     index: int
     condition: NDArray[np.uint8]
     prompt: str
+    dataset: int = 0
+    """The number of the dataset among those of the run."""
 
 
 @dataclass(frozen=True)
@@ -42,35 +43,41 @@ class FetchedHint:
 
 
 @dataclass(frozen=True)
-class HintDataset:
-    """Pairs without their images, of which only the shapes are known; picklable. The order is `FolderDataset`'s."""
+class CachedPairs:
+    """The pairs of a dataset, without the images whose latents are cached; picklable. The order is the dataset's."""
 
-    pairs: Pairs
-    size: int
-    kind: str
+    dataset: FolderDataset
     heights: "array[int]"
     widths: "array[int]"
+    """Of the images themselves."""
     problems: dict[int, str]
     """What is wrong with images, by pair."""
+    other_shape: frozenset[int] = frozenset()
+    """Pairs whose latents have another shape than the run wants (`cn.data.buckets.merged`): their images are read."""
 
-    @property
-    def count(self) -> int:
-        return len(self.pairs)
+    def fetch(self, index: int, mirrored: bool = False) -> Fetched | FetchedHint:
+        """Pair `index`, or in its shape the next intact one; a mirrored one is read whole: latents cannot be."""
+        if mirrored:
+            return self.dataset.fetch(index, mirrored)
+        shape = self.dataset.shape(index)
+        found, skipped = next_intact(self.dataset.turns(index), lambda number: self._load(number, shape))
+        return FetchedHint(found, skipped) if isinstance(found, Hint) else Fetched(found, skipped)
 
-    def __getitem__(self, index: int) -> Hint:
-        """Raises InputError where `FolderDataset` raises it."""
-        pair = self.pairs[index]
+    def _load(self, index: int, shape: Shape) -> Hint | Example:
+        """Raises InputError where the dataset itself raises it."""
+        data = self.dataset
+        pair = data.pairs[index]
+        if index not in self.problems and (index in self.other_shape or data.shape(index) != shape):
+            return load_pair(pair, shape, data.kind)
         pair.check()
         with named(pair.where):
-            condition = images.read_map(pair.source, self.kind)
+            condition = images.read_map(pair.source, data.kind)
             if index in self.problems:
                 raise InputError(self.problems[index])
-        check_frame(pair, condition.shape[:2], (self.heights[index], self.widths[index]))
-        return Hint(index, fit_square(condition, self.size, conditions.get(self.kind).geometry), pair.prompt)
-
-    def fetch(self, index: int) -> FetchedHint:
-        """Pair `index`, or the next intact one."""
-        return FetchedHint(*next_intact(self.count, index, self.__getitem__))
+        size = self.heights[index], self.widths[index]
+        check_frame(pair, condition.shape[:2], size)
+        frame = centered(*size, shape)
+        return Hint(index, frame.apply(condition, conditions.get(data.kind).geometry), pair.prompt)
 
 
 @dataclass
@@ -114,7 +121,7 @@ class LatentCache:
 
     folder: Path
     key: CacheKey
-    hints: HintDataset
+    pairs: CachedPairs
     files: list[Path]
     file_of: "array[int]"
     row_of: "array[int]"
@@ -126,14 +133,7 @@ class LatentCache:
         row = shards.read_row(self.files[self.file_of[index]], self.row_of[index])
         return row["mean"].float(), row["std"].float()
 
-    def encode(self, prompts: Sequence[str], base: Base) -> Tensor:
-        """(B, 77, C) on the device of the base; a prompt that is not in the cache is encoded."""
-        found = {prompt: self.embeddings.find(prompt) for prompt in dict.fromkeys(prompts)}
-        if new := [prompt for prompt, embedding in found.items() if embedding is None]:
-            found |= zip(new, base.text.encode(new), strict=True)
-        return torch.stack([_on(found[prompt], base.device) for prompt in prompts])
-
-
-def _on(embedding: Tensor | None, device: torch.device) -> Tensor:
-    assert embedding is not None
-    return embedding if embedding.device == device else upload(embedding, device)
+    @property
+    def complete(self) -> bool:
+        """Whether it has the latents of all images in the shapes of the run."""
+        return not self.pairs.other_shape
