@@ -38,9 +38,12 @@ MAY_IMPORT = {
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
-    "train": {"train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
+    "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "__init__"}
+    | SHARED_MODULES,
+    "train": {"train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    | SHARED_MODULES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
-    "pretrain": {"pretrain", "train", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    "pretrain": {"pretrain", "train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,
     "api": {
         "detect",
