@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
-    "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "__init__"}
+    "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "caption"}
+    | {"archives", "__init__"}
     | SHARED_MODULES,
     "train": {"train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,
