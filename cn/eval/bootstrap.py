@@ -58,10 +58,9 @@ def figure(statistic: Callable[..., Values], *rows: Values) -> Figure:
 def _drawn_means(table: Values) -> Values:
     """The means of rows (k, n) in each draw of n images with replacement: (k, DRAWS)."""
     count = table.shape[1]
-    random, shares = np.random.default_rng(SEED), np.full(count, 1 / count)
-    at_once = max(1, min(DRAWS, _MAX_NUMBERS // count))
+    random, at_once = np.random.default_rng(SEED), max(1, min(DRAWS, _MAX_NUMBERS // count))
     parts = [min(at_once, DRAWS - first) for first in range(0, DRAWS, at_once)]
-    return np.concatenate([table @ (random.multinomial(count, shares, part) / count).T for part in parts], axis=1)
+    return np.concatenate([table[:, random.integers(count, size=(part, count))].mean(axis=2) for part in parts], axis=1)
 
 
 def mean(values: Values) -> Figure:

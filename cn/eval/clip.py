@@ -56,13 +56,13 @@ class ClipScorer:
         """
         import open_clip
 
-        if name not in open_clip.list_models():
-            raise UsageError(f"--clip-model: open_clip has no model {name!r}")
+        config = open_clip.get_model_config(name) or {}
+        if "text_cfg" not in config or config.get("custom_text") or "hf_model_name" in config["text_cfg"]:
+            raise UsageError(f"--clip-model: open_clip has no CLIP that is called {name!r}")
         if not os.path.isfile(path):
             raise WeightsError("no such file; give it with --clip-weights", path=path)
-        with torch.device("meta"):
-            model = open_clip.create_model(name, pretrained=None, device="meta")
         file = Path(path)
+        model = open_clip.CLIP(**config)
         with about(file):
             entries = {key.removeprefix("module."): entry for key, entry in open_archive(file).entries.items()}
         load(model, entries, file, torch.float32)

@@ -71,8 +71,9 @@ def _without_weights(cls: type) -> Any:
     """torch-fidelity's network on the meta device."""
 
     class Empty(cls):  # type: ignore[misc, valid-type]
-        def load_state_dict(self, state_dict: Any, *arguments: Any, **words: Any) -> Any:
-            return super().load_state_dict(state_dict, *arguments, **words) if state_dict else None
+        def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+            # `load` has checked that all is there; torch would miss the counters that are taken away below.
+            return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     nothing = io.BytesIO()
     torch.save({}, nothing)

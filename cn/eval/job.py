@@ -121,7 +121,7 @@ def open_job(request: EvalRequest, device: str = "auto") -> Job:
     for report in request.compared:
         if report.protocol.hash != protocol.hash:
             what = "; ".join(differences(report.protocol, protocol))
-            raise InputError(f"another protocol, whose figures cannot be compared ({what})", path=report.none.folder)
+            raise InputError(f"another protocol, whose figures cannot be compared ({what})", path=report.home)
     tasks = tuple(_tasks(request, sampling))
     notes += [*more, *pairs.skipped]
     return Job(request, where, base, pairs, tuple(scorers), inception, protocol, tasks, missing | others, tuple(notes))

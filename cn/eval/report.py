@@ -31,7 +31,7 @@ class Subject:
 
     name: str
     folder: str
-    """The folder of its images."""
+    """The folder of its images, below that of the report."""
     scores: Mapping[str, Scores]
     """Figure → the scores of its images."""
     distances: Mapping[str, Figure] = field(default_factory=dict)
@@ -63,6 +63,8 @@ class Report:
     """Figure → what it needs."""
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    home: str = ""
+    """The folder that the folders of images are in."""
 
     @property
     def subjects(self) -> list[Subject]:
@@ -162,19 +164,20 @@ def read_report(path: str | os.PathLike[str]) -> Report:
             return Report(
                 protocol,
                 {name: Measure(name, m["better"], m["unit"]) for name, m in record["measures"].items()},
-                [_read_subject(one, file.parent) for one in record["controls"]],
-                _read_subject(record["no_control"], file.parent),
-                _read_subject(record["reconstruction"], file.parent),
+                [_read_subject(one) for one in record["controls"]],
+                _read_subject(record["no_control"]),
+                _read_subject(record["reconstruction"]),
                 record["pairs"],
                 record["not_computed"],
                 record["notes"],
                 record["versions"],
+                os.fspath(file.parent),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"is no report of this version of cn ({type(error).__name__}: {error})") from error
 
 
-def _read_subject(record: Any, folder: Path) -> Subject:
+def _read_subject(record: Any) -> Subject:
     scores = {
         name: Scores(_numbers(figure["scores"]), _numbers(figure["mismatched_scores"]))
         for name, figure in record["figures"].items()
@@ -183,7 +186,7 @@ def _read_subject(record: Any, folder: Path) -> Subject:
         name: Figure(_number(figure["value"]), tuple(figure["interval"]) if figure["interval"] else None)
         for name, figure in record["distances"].items()
     }
-    return Subject(record["name"], os.path.join(folder, record["folder"]), scores, distances, record["weights"])
+    return Subject(record["name"], record["folder"], scores, distances, record["weights"])
 
 
 def _figure(figure: Figure) -> dict[str, Any]:

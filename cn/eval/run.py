@@ -56,6 +56,7 @@ def evaluate(job: Job, *, on_image: Callable[[int], None] | None = None) -> Repo
         not_computed=job.not_computed,
         notes=job.notes,
         versions={"cn": __version__, "torch": torch.__version__, "numpy": np.__version__, "device": _device(job)},
+        home=os.fspath(job.request.out),
     )
     report.write(job.request.out)
     write_page(report, job.pairs, job.request.out)
@@ -118,7 +119,7 @@ def _renamed(report: Report, job: Job) -> list[Subject]:
         replace(
             one,
             name=f"{one.name} (earlier)" if one.name in taken else one.name,
-            folder=os.path.relpath(one.folder, job.request.out),
+            folder=os.path.relpath(os.path.join(report.home, one.folder), job.request.out),
         )
         for one in report.controls
     ]
