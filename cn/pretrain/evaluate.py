@@ -11,7 +11,7 @@ import torch
 
 from cn.checkpoints.read.load import Control
 from cn.data.maps import condition_map
-from cn.data.score import control_score
+from cn.eval.control_score import control_score
 from cn.files import write_atomic
 from cn.images import grid, write
 from cn.model.base import Base

@@ -40,7 +40,7 @@ def _agreement(map: NDArray[np.uint8]) -> tuple[float, int]:
     """The share of the ends of all limbs that have their joint beside them, and the number of limbs."""
     import cv2
 
-    joints, limbs = _pixels(map)
+    joints, limbs = joints_and_limbs(map)
     kernel = np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8)
     found = total = 0
     for limb, ends in enumerate(LIMBS):
@@ -53,8 +53,8 @@ def _agreement(map: NDArray[np.uint8]) -> tuple[float, int]:
     return found / max(2 * total, 1), total
 
 
-def _pixels(map: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """The joint (h, w), and the limb (h, w), whose color each pixel has; -1 for none."""
+def joints_and_limbs(map: NDArray[np.uint8], stray: int = STRAY) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """The joint (h, w), and the limb (h, w), whose color each pixel has, within `stray` levels; -1 for none."""
     lit = map.max(axis=2) >= _LIT
     pixels = map[lit].astype(np.int32)
     full = np.array(COLORS, np.int32)
@@ -62,7 +62,7 @@ def _pixels(map: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]
     apart = np.full((len(pixels), len(palette)), 0, np.int32)
     for channel in range(3):
         np.maximum(apart, np.abs(pixels[:, None, channel] - palette[None, :, channel]), out=apart)
-    nearest = np.where(apart.min(axis=1, initial=255) <= STRAY, apart.argmin(axis=1), -1) if len(pixels) else apart
+    nearest = np.where(apart.min(axis=1, initial=255) <= stray, apart.argmin(axis=1), -1) if len(pixels) else apart
     joints, limbs = np.full(lit.shape, -1, np.int8), np.full(lit.shape, -1, np.int8)
     joints[lit] = np.where(nearest < len(COLORS), nearest, -1).ravel()
     limbs[lit] = np.where(nearest >= len(COLORS), nearest - len(COLORS), -1).ravel()
@@ -78,7 +78,7 @@ def faces_are_mirrored(map: NDArray[np.uint8]) -> bool:
     """
     import cv2
 
-    _, limbs = _pixels(map)
+    _, limbs = joints_and_limbs(map)
     lit = (map.max(axis=2) >= _LIT).astype(np.uint8)
     count, labels = cv2.connectedComponents(lit, connectivity=8)
     votes = [_is_mirrored(_centers(np.where(labels == person, limbs, -1))) for person in range(1, count)]

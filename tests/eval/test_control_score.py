@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cn.data.score import ControlScore, control_score, derangement, edge_f1
 from cn.detect.lines.canny import canny
+from cn.eval.control_score import ControlScore, control_score, derangement
+from cn.eval.measures.edges import edge_f1
 
 
 def lines(*columns: int) -> np.ndarray:

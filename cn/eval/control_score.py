@@ -12,47 +12,13 @@ is followed as well as the autoencoder allows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cn.detect.lines.canny import canny
-
-TOLERANCE = 2.0
-"""Pixels (Euclidean): edges no farther apart agree."""
+from cn.eval.measures.edges import edge_f1
 
 Image = NDArray[np.uint8]
-
-
-def edge_mask(edges: Image) -> NDArray[np.bool_]:
-    """An edge map (h, w) or (h, w, 3), white on black → where its edges are, (h, w)."""
-    return (edges if edges.ndim == 2 else edges.max(axis=2)) > 127
-
-
-def _share_near(points: NDArray[np.bool_], edges: NDArray[np.bool_], tolerance: float) -> float:
-    """The share of `points` with a pixel of `edges` within `tolerance`; 1 where there are no points."""
-    if not points.any():
-        return 1.0
-    if not edges.any():
-        return 0.0
-    distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return float((distance[points] <= tolerance).mean())
-
-
-def edge_f1(given: Image, found: Image, tolerance: float = TOLERANCE) -> float:
-    """F1 of two edge maps (h, w[, 3]) of one size, 0 … 1.
-
-    Precision is the share of found edge pixels within `tolerance` pixels of a given one, recall the share of given ones
-    near a found one. Two empty maps agree (1); one empty map agrees with nothing (0).
-    Raises ValueError when the sizes differ.
-    """
-    if given.shape[:2] != found.shape[:2]:
-        raise ValueError(f"edge maps of {given.shape[:2]} and {found.shape[:2]} cannot be compared")
-    a, b = edge_mask(given), edge_mask(found)
-    if not a.any() or not b.any():
-        return 1.0 if a.any() == b.any() else 0.0
-    precision, recall = _share_near(b, a, tolerance), _share_near(a, b, tolerance)
-    return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
 @dataclass(frozen=True)

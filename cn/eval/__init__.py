@@ -1,0 +1,1 @@
+"""Evaluation: how well sampled images follow their conditions, by a frozen protocol."""
