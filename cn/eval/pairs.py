@@ -86,7 +86,7 @@ class EvalPairs:
             info = example.info
         else:
             pair = self.source.pairs[number]
-            example = load_pair(pair, self.size, self.kind)
+            example = load_pair(pair, (self.size, self.size), self.kind)
             info = map_info(pair.source)
         return example if self.with_captions else replace(example, prompt=""), info
 
