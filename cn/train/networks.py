@@ -16,7 +16,7 @@ from cn.model.schedule import Schedule
 from cn.model.unet import Block, MiddleBlock, UNet
 from cn.precision import Precision, check_precision, dtype_of
 from cn.train.config import TrainConfig
-from cn.train.fast.locked import hold_locked
+from cn.train.fast.locked import half_norms, hold_locked
 from cn.train.prompt_embeddings import PromptEmbeddings
 from cn.train.random_draws import Stream, generator
 
@@ -103,6 +103,8 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
         for network in (control, base.unet):
             checkpoint_blocks(network)
     hold_locked(base, config.precision, keep_original=config.unlock != "none")
+    if config.precision != "fp32":
+        half_norms(control, dtype_of(config.precision))
     return TrainingNetworks(base, control, trainable, config.precision)
 
 

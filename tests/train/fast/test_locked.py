@@ -1,10 +1,12 @@
 """Locked networks in half precision: what is cast, what is not, what is saved, what it changes."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cn.checkpoints.read.load import open_base
 from cn.checkpoints.write.native import save_base
@@ -113,7 +115,7 @@ def test_a_resumed_run_in_bf16_has_the_same_bits(tmp_path, tiny_base_file, pair_
 
 
 def test_released_networks_are_what_they_were():
-    base = tiny_base().lock()
+    base = deepcopy(tiny_base())
     before = {name: tensor.clone() for name, tensor in base.unet.state_dict().items()}
     z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([3, 900]), torch.randn(2, 77, 64)
     exact = base.unet(z, t, text)
@@ -131,7 +133,7 @@ def test_released_networks_are_what_they_were():
 
 
 def test_weights_that_were_not_kept_are_not_made_up():
-    base = tiny_base().lock()
+    base = deepcopy(tiny_base())
     hold_locked(base, "bf16")
     with pytest.raises(ValueError, match="not kept"):
         release(base.unet.decoder)
@@ -160,3 +162,21 @@ def test_previews_sample_with_held_networks(tmp_path, tiny_base_file, pair_set, 
     exact = sheet.sample(exact_task.networks, exact_task.config, StopRequest())
     differences = [np.abs(a.astype(int) - b.astype(int)).mean() for a, b in zip(half, exact, strict=True)]
     assert all(0 < difference < 6 for difference in differences)
+
+
+def test_norms_of_the_trained_copy_take_and_return_half_precision(tmp_path, tiny_base_file, pair_set):
+    """Their weights, and the gradients of these, stay in fp32; outside of autocast they are what they were."""
+    task = begin(tmp_path / "run", tiny_base_file, pair_set, precision="bf16")
+    norms = [m for m in task.networks.control.modules() if isinstance(m, nn.GroupNorm | nn.LayerNorm)]
+    assert {type(norm) for norm in norms} == {nn.GroupNorm, nn.LayerNorm}
+    for norm in (norms[0], next(m for m in norms if isinstance(m, nn.LayerNorm))):
+        x = torch.randn(2, norm.weight.numel(), requires_grad=True)
+        exact = type(norm).forward(norm, x)
+        assert torch.equal(norm(x), exact)
+        with task.networks.autocast():
+            half = norm(x)
+        assert half.dtype == BF16
+        assert torch.allclose(half.float(), exact, atol=0.05)
+        half.float().square().sum().backward()
+        assert norm.weight.grad.dtype == FP32
+        assert norm.weight.grad.any()
