@@ -72,5 +72,6 @@ class Compiled:
 
 def _reason(error: BaseException) -> str:
     """The first line that says something."""
-    lines = (line.strip() for line in str(error).splitlines())
+    cause = getattr(error, "inner_exception", error)
+    lines = (line.strip() for line in str(cause).splitlines())
     return next((line for line in lines if line), type(error).__name__)

@@ -73,13 +73,15 @@ def half_norms(network: nn.Module, dtype: torch.dtype) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.GroupNorm | nn.LayerNorm):
-            module.forward = partial(_half_norm, module, dtype)  # type: ignore[method-assign]
+            module.forward = partial(_half_norm, module, module.forward, dtype)  # type: ignore[method-assign]
 
 
-def _half_norm(module: nn.GroupNorm | nn.LayerNorm, dtype: torch.dtype, x: Tensor) -> Tensor:
+def _half_norm(
+    module: nn.GroupNorm | nn.LayerNorm, forward: Callable[[Tensor], Tensor], dtype: torch.dtype, x: Tensor
+) -> Tensor:
     device = x.device.type
     if not torch.is_autocast_enabled(device):
-        return type(module).forward(module, x)
+        return forward(x)
     weight, bias = module.weight.to(dtype), module.bias.to(dtype)
     with torch.autocast(device, enabled=False):
         if isinstance(module, nn.GroupNorm):

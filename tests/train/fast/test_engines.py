@@ -1,5 +1,6 @@
 """Compiled steps: equal losses, a limit of shapes, a way on where nothing compiles; and which way a run takes."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cn.model.blocks import ResBlock
 from cn.model.config import UNetConfig
 from cn.model.controlnet import ControlNet
 from cn.model.unet import UNet
@@ -22,9 +24,10 @@ from cn.train.loss import diffusion_loss
 from cn.train.step_inputs import StepInputs
 from cn.train.trainer import Trainer
 from cn.train.world import ALONE, World
-from tests.helpers.model_helpers import fill
+from tests.helpers.model_helpers import fill, tiny_base
 from tests.helpers.training import begin
 
+BACKEND = "aot_eager_decomp_partition"
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 
@@ -92,17 +95,17 @@ def test_other_errors_are_not_taken_for_a_failed_compilation(error):
 
 
 @pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-5), ("bf16", 4e-3)])
-def test_compiled_losses_and_gradients_are_the_plain_ones_within_rounding(precision, close):
-    """Inductor's C++ for U-Net and control with every kind of block, in one graph without breaks."""
+def test_traced_losses_and_gradients_are_the_plain_ones_within_rounding(precision, close, caplog):
+    """U-Net and control with every kind of block, in one graph without breaks, without generating code for it."""
+    caplog.set_level(logging.WARNING, "torch.__trace")
     torch.compiler.reset()
-    config = UNetConfig(channels=(32, 32), strides=(2,), res_blocks=1, attention_levels=(1,), heads=2, context_dim=16)
+    config = UNetConfig(channels=(32,), strides=(), res_blocks=1, attention_levels=(0,), heads=2, context_dim=16)
     unet, control = fill(UNet(config)).requires_grad_(False), fill(ControlNet(config))
-    half = precision == "bf16"
+    half, schedule = precision == "bf16", tiny_base().schedule
     if half:
         hold(unet.encoder, torch.bfloat16)
         hold(unet.decoder, torch.bfloat16)
         half_norms(control, torch.bfloat16)
-    schedule = tiny_schedule()
 
     def loss_of(z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -111,7 +114,7 @@ def test_compiled_losses_and_gradients_are_the_plain_ones_within_rounding(precis
     z, text = torch.randn(2, 1, 4, 4, 4), torch.randn(1, 77, 16)
     hint = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
     found = []
-    for function in (loss_of, torch.compile(loss_of, dynamic=False, fullgraph=True)):
+    for function in (loss_of, torch.compile(loss_of, backend=BACKEND, dynamic=False, fullgraph=True)):
         control.zero_grad()
         loss = function(z[0], hint, text, torch.tensor([500]), z[1])
         loss.backward()
@@ -121,10 +124,28 @@ def test_compiled_losses_and_gradients_are_the_plain_ones_within_rounding(precis
     assert torch.nn.functional.cosine_similarity(gradient, of_compiled, dim=0) > 1 - 10 * close
 
 
-def tiny_schedule() -> Any:
-    from tests.helpers.model_helpers import tiny_base
+def test_compiled_code_computes_what_the_plain_one_does(caplog):
+    """One residual block by Inductor's C++, forwards and backwards."""
+    caplog.set_level(logging.WARNING, "torch.__trace")
+    torch.compiler.reset()
+    block = fill(ResBlock(32, 64, 16))
 
-    return tiny_base().schedule
+    def loss_of(z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return (block(z0, text) - noise).square().mean() + 0 * (hint.sum() + t.sum())
+
+    def backward(loss: Tensor) -> Tensor:
+        loss.backward()
+        return loss.detach()
+
+    given = StepInputs(
+        torch.randn(2, 32, 4, 4), torch.ones(1, dtype=torch.uint8), torch.randn(2, 16), torch.zeros(1), torch.ones(1)
+    )
+    found, plain = [], Plain(loss_of, backward)
+    for engine in (plain, Compiled(plain, pytest.fail)):
+        block.zero_grad()
+        found.append([engine.gradient(given), *(p.grad for p in block.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
