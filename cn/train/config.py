@@ -61,6 +61,7 @@ CHANGEABLE = (
     "preview_cond",
     "preview_prompt",
     "cache",
+    "compile",
 )
 """What can change in a resumed run; everything else stays as it was."""
 

@@ -102,7 +102,8 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     if config.checkpoint_activations:
         for network in (control, base.unet):
             checkpoint_blocks(network)
-    hold_locked(base, config.precision, keep_original=config.unlock != "none")
+    saved = config.unlock != "none" or config.large_scale_after > 0
+    hold_locked(base, config.precision, keep_original=saved)
     if config.precision != "fp32":
         half_norms(control, dtype_of(config.precision))
     return TrainingNetworks(base, control, trainable, config.precision)

@@ -8,6 +8,7 @@ from cn.model.base import Base
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
+from cn.train.fast.choice import way_text
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
@@ -42,7 +43,8 @@ def plan_rows(
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
-        + (", activations recomputed" if config.checkpoint_activations else ""),
+        + (", activations recomputed" if config.checkpoint_activations else "")
+        + way_text(networks, config, config.steps - step),
         "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
         "saves": _saves(networks, config),
         "run": str(run),

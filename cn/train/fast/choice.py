@@ -43,6 +43,12 @@ def choose_way(
     return "compiled" if pays and not config.deterministic else "plain"
 
 
+def way_text(networks: TrainingNetworks, config: TrainConfig, steps: int) -> str:
+    """What the plan says of it; nothing where the networks run as they are written."""
+    way = choose_way(networks, config, steps, networks.device, alone=True)
+    return {"plain": "", "compiled": ", compiled at the start (minutes)", "captured": ", as a CUDA graph"}[way]
+
+
 def image_work(networks: TrainingNetworks, config: TrainConfig) -> float:
     """Latent cells of an image times parameters that it goes through: a measure of the time that it takes a GPU."""
     cells = (config.size // networks.base.config.vae.factor) ** 2

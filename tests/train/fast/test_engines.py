@@ -21,6 +21,7 @@ from cn.train.fast.graphs import Captured
 from cn.train.fast.locked import half_norms, hold
 from cn.train.latent_batches import micro_batches
 from cn.train.loss import diffusion_loss
+from cn.train.run import plan
 from cn.train.step_inputs import StepInputs
 from cn.train.trainer import Trainer
 from cn.train.world import ALONE, World
@@ -224,3 +225,15 @@ def fail_to_compile(*tensors: Tensor) -> Tensor:
     from torch._dynamo.exc import Unsupported
 
     raise Unsupported("a graph that no compiler takes")
+
+
+def test_the_plan_says_which_way_a_run_takes(run, monkeypatch):
+    texts = {}
+    for chosen in ("plain", "compiled", "captured"):
+        monkeypatch.setattr(choice, "choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
+        texts[chosen] = plan(run)["computing"]
+    assert texts["plain"] == "cpu, fp32"
+    assert "compiled" in texts["compiled"]
+    assert "CUDA graph" in texts["captured"]
+    monkeypatch.undo()
+    assert plan(replace(run, config=replace(run.config, compile=True)))["computing"] == texts["compiled"]
