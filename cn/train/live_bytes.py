@@ -1,0 +1,76 @@
+"""How much memory tensors take at once while something is computed, with real tensors or with fake ones.
+
+Own code: `torch.distributed`'s tracker is private, and knows nothing of what convolutions need meanwhile.
+"""
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ROUNDED_TO = {"cpu": 64, "cuda": 512}
+"""Allocators round up to this many bytes."""
+_aten = torch.ops.aten
+
+
+class LiveBytes(TorchDispatchMode):
+    """While it is active: `now`, the bytes of all tensors that operations have created since and that still exist, and
+    `peak`, the most that these took at once, with the copies that convolutions make meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def add(self, tensors: Iterable[Any]) -> None:
+        """Count the memory of tensors, as long as it exists, each once."""
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                continue
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self._sizes:
+                unit = ROUNDED_TO.get(tensor.device.type, 1)
+                self._sizes[key] = -(-storage.nbytes() // unit) * unit
+                self.now += self._sizes[key]
+                weakref.finalize(storage, self._freed, key)
+        self.peak = max(self.peak, self.now)
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.add(result if isinstance(result, tuple | list) else (result,))
+        if func in _SCRATCH:
+            self.peak = max(self.peak, self.now + _SCRATCH[func](result, *args))
+        return result
+
+    def _freed(self, key: int) -> None:
+        self.now -= self._sizes.pop(key)
+
+
+def _forward(result: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:
+    """oneDNN and cuDNN copy the input and the weight into the order of dimensions that they compute in."""
+    return _nbytes(x) + _nbytes(weight)
+
+
+def _backward(result: Any, gradient: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> int:
+    """The gradient of the weight takes both the input and the output's gradient, in half precision twice."""
+    of_weight = rest[-1][1]
+    copies = (_nbytes(gradient) + _nbytes(x)) * (1 if x.dtype == torch.float32 else 2)
+    return max(_nbytes(gradient) + _nbytes(weight), copies if of_weight else 0)
+
+
+def _nbytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+_SCRATCH: dict[Any, Callable[..., int]] = {
+    _aten.convolution.default: _forward,
+    _aten.convolution_backward.default: _backward,
+}
+"""Memory that an operation takes besides its results, as measured with oneDNN; 1×1 convolutions and linear layers in
+fp32 take about as much, and it is never the peak there."""
