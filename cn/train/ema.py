@@ -35,7 +35,8 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the averages toward the weights after step `step` (from 1); enqueued, nothing waits for the device."""
-        averages, weights = list(self._averages.values()), list(self._trainable.values())
+        averages: list[Tensor] = list(self._averages.values())
+        weights: list[Tensor] = list(self._trainable.values())
         torch._foreach_lerp_(averages, weights, 1 - decay_at(self.decay, step))
 
     @contextlib.contextmanager

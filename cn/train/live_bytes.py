@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-ROUNDED_TO = {"cpu": 64, "cuda": 512}
-"""Allocators round up to this many bytes."""
+ROUNDED_TO = 512
+"""Torch's allocator for GPUs rounds up to this many bytes; malloc does to fewer, which makes no difference."""
 _aten = torch.ops.aten
 
 
@@ -33,8 +35,7 @@ class LiveBytes(TorchDispatchMode):
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in self._sizes:
-                unit = ROUNDED_TO.get(tensor.device.type, 1)
-                self._sizes[key] = -(-storage.nbytes() // unit) * unit
+                self._sizes[key] = -(-storage.nbytes() // ROUNDED_TO) * ROUNDED_TO
                 self.now += self._sizes[key]
                 weakref.finalize(storage, self._freed, key)
         self.peak = max(self.peak, self.now)
@@ -50,6 +51,20 @@ class LiveBytes(TorchDispatchMode):
 
     def _freed(self, key: int) -> None:
         self.now -= self._sizes.pop(key)
+
+
+class NormsOfCuda(TorchFunctionMode):
+    """Within autocast on a CPU, norms compute and return fp32, as within autocast on CUDA.
+
+    Their inputs, which are saved, are then copied, and what follows them keeps copies of its own in half precision.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (F.group_norm, F.layer_norm) and torch.is_autocast_enabled("cpu"):
+            args = (args[0].float(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def _forward(result: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:

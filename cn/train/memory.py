@@ -1,5 +1,6 @@
 """The memory that a run needs, from a step with fake tensors: forward and backward pass, without any values."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,7 +12,7 @@ from cn.model.base import Base
 from cn.model.config import ModelConfig
 from cn.train.cache.reader import LatentCache
 from cn.train.config import TrainConfig
-from cn.train.live_bytes import LiveBytes
+from cn.train.live_bytes import LiveBytes, NormsOfCuda
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks, assemble, fresh_control
 from cn.train.optimizer import moment_bytes
@@ -45,11 +46,12 @@ def estimate_memory(
     """The memory that this run needs on this device; the networks are never created.
 
     `encoded` is how many images are encoded to latents at once; 0 where a cache has the latents. Seconds for networks
-    of Stable Diffusion's size. For a GPU it needs one, because kernels are chosen as for a real step.
+    of Stable Diffusion's size. Computed on the CPU for every device, so that it needs no GPU and takes none of its
+    memory.
     """
     # Only these decide; others would make the cached estimate worthless.
     plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=min(1, config.preview_every))
-    return _estimate(base_config, plain, torch.device(device), encoded)
+    return _estimate(base_config, plain, torch.device(device).type, encoded)
 
 
 def encoded_at_once(kept: int, config: TrainConfig, cache: LatentCache | None) -> int:
@@ -61,9 +63,9 @@ def encoded_at_once(kept: int, config: TrainConfig, cache: LatentCache | None) -
 
 
 @lru_cache(maxsize=32)
-def _estimate(base_config: ModelConfig, config: TrainConfig, device: torch.device, encoded: int) -> MemoryEstimate:
-    with FakeTensorMode():
-        networks = _fake_networks(base_config, config, device)
+def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
+    with FakeTensorMode(), NormsOfCuda() if device == "cuda" else nullcontext():
+        networks = fake_networks(base_config, config)
         if encoded == 0:
             networks.base.vae.encoder.to("meta")
         sizes = [p.numel() for p in networks.trainable.values()]
@@ -74,16 +76,16 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: torch.devic
         ]
         if config.preview_every:
             computing.append(gradients + _preview_peak(networks, config))
-        if device.type == "cpu":
+        if device == "cpu":
             # A file of moments is put together in memory.
             computing.append(gradients + moments)
         weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
-    return MemoryEstimate(weights, moments + averages, max(computing) + KEPT_BY_LIBRARIES.get(device.type, 0))
+    return MemoryEstimate(weights, moments + averages, max(computing) + KEPT_BY_LIBRARIES.get(device, 0))
 
 
-def _fake_networks(base_config: ModelConfig, config: TrainConfig, device: torch.device) -> TrainingNetworks:
-    """The networks of a run, each parameter in the dtype that it has there, on a device where it takes no memory."""
+def fake_networks(base_config: ModelConfig, config: TrainConfig) -> TrainingNetworks:
+    """The networks of a run with fake tensors, each parameter in the dtype that it has there."""
     # First without a device: fake tensors cannot be converted, and torch's initial weights take seconds.
     base = Base.create(base_config, "meta")
     networks = assemble(base, fresh_control(base, config), config)
@@ -91,10 +93,10 @@ def _fake_networks(base_config: ModelConfig, config: TrainConfig, device: torch.
         for module in network.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    fake = torch.empty_like(parameter, device=device)
+                    fake = torch.empty_like(parameter, device="cpu")
                     module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
             for name, buffer in module._buffers.items():
-                module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device=device)
+                module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device="cpu")
     trainable = {f"control.{name}": p for name, p in networks.control.named_parameters() if p.requires_grad}
     trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
     return replace(networks, trainable=trainable)
@@ -108,13 +110,12 @@ def _parameters(networks: TrainingNetworks) -> list[nn.Parameter]:
 def _inputs(networks: TrainingNetworks, config: TrainConfig, images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all of them fake."""
     base, side = networks.base.config, config.size // networks.base.config.vae.factor
-    with networks.device:
-        return (
-            torch.empty(images, base.vae.latent_channels, side, side),
-            torch.empty(images, 3, config.size, config.size),
-            torch.empty(images, base.text.context_length, base.unet.context_dim),
-            torch.zeros(images, dtype=torch.long),
-        )
+    return (
+        torch.empty(images, base.vae.latent_channels, side, side),
+        torch.empty(images, 3, config.size, config.size),
+        torch.empty(images, base.text.context_length, base.unet.context_dim),
+        torch.zeros(images, dtype=torch.long),
+    )
 
 
 def _step_peak(networks: TrainingNetworks, config: TrainConfig) -> int:
