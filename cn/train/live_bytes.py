@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROUNDED_TO = 512
@@ -53,18 +51,18 @@ class LiveBytes(TorchDispatchMode):
         self.now -= self._sizes.pop(key)
 
 
-class NormsOfCuda(TorchFunctionMode):
-    """Within autocast on a CPU, norms compute and return fp32, as within autocast on CUDA.
+def norms_as_on_cuda(network: nn.Module) -> None:
+    """Within autocast on a CPU, let norms compute and return fp32, as they do within autocast on CUDA.
 
     Their inputs, which are saved, are then copied, and what follows them keeps copies of its own in half precision.
     """
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in (F.group_norm, F.layer_norm) and torch.is_autocast_enabled("cpu"):
-            args = (args[0].float(), *args[1:])
-        return func(*args, **(kwargs or {}))
+    def in_fp32(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x.float() for x in inputs) if torch.is_autocast_enabled("cpu") else inputs
+
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            module.register_forward_pre_hook(in_fp32)
 
 
 def _forward(result: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:

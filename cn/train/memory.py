@@ -1,6 +1,5 @@
 """The memory that a run needs, from a step with fake tensors: forward and backward pass, without any values."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,7 +11,7 @@ from cn.model.base import Base
 from cn.model.config import ModelConfig
 from cn.train.cache.reader import LatentCache
 from cn.train.config import TrainConfig
-from cn.train.live_bytes import LiveBytes, NormsOfCuda
+from cn.train.live_bytes import LiveBytes, norms_as_on_cuda
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks, assemble, fresh_control
 from cn.train.optimizer import moment_bytes
@@ -64,8 +63,11 @@ def encoded_at_once(kept: int, config: TrainConfig, cache: LatentCache | None) -
 
 @lru_cache(maxsize=32)
 def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
-    with FakeTensorMode(), NormsOfCuda() if device == "cuda" else nullcontext():
+    with FakeTensorMode():
         networks = fake_networks(base_config, config)
+        if device == "cuda":
+            for network in (networks.control, *networks.base.networks.values()):
+                norms_as_on_cuda(network)
         if encoded == 0:
             networks.base.vae.encoder.to("meta")
         sizes = [p.numel() for p in networks.trainable.values()]
