@@ -10,7 +10,7 @@ from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
 from cn.train.fast.choice import way_text
 from cn.train.latent_batches import cache_bytes
-from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
+from cn.train.memory import FP32_BYTES, encoded_at_once, estimate_memory
 from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import moment_bytes
 from cn.train.options.defaults import PAPER_LR
@@ -45,7 +45,7 @@ def plan_rows(
         "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else "")
         + way_text(networks, config, config.steps - step),
-        "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
+        "memory": _memory(networks, source, config, cache),
         "saves": _saves(networks, config),
         "run": str(run),
         "note": _export_note(config),
@@ -104,15 +104,18 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     return "given"
 
 
-def _memory(estimate: MemoryEstimate, cache: int) -> str:
+def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, cache: Caches | None) -> str:
+    kept = cache_bytes(source, networks.base, config)
+    encoded = encoded_at_once(kept, config, cache)
+    estimate = estimate_memory(networks.base.config, config, networks.device, encoded=encoded)
     amounts = {
         "weights": estimate.weights,
-        "gradients and optimizer": estimate.optimizer,
-        "activations": estimate.activations,
-        "latents kept": cache,
+        "optimizer": estimate.optimizer,
+        "activations and gradients": estimate.computing,
+        "latents kept": kept,
     }
     details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
-    return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"
+    return f"about {bytes_text(estimate.total + kept)} in addition to the program itself: {details}"
 
 
 def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:

@@ -16,6 +16,7 @@ from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
 from cn.train.options.checks import check_installed
 from cn.train.preview_conditions import read_preview_conditions
 from cn.train.run_folder import State, find_state
+from cn.units import parse_bytes
 from cn.weights.bundled import BASE_NAME, find
 
 KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
@@ -33,6 +34,8 @@ class TrainRequest:
     overwrite: bool = False
     pairs: tuple[Pairs, ...] = ()
     """Those of each dataset; none for the built-in scenes."""
+    fit: str | None = None
+    """The memory that the run may take: a number of bytes, or "auto"."""
 
 
 def check_request(
@@ -43,6 +46,7 @@ def check_request(
     device: str = "auto",
     reconnect: bool = False,
     overwrite: bool = False,
+    fit: str | None = None,
 ) -> TrainRequest:
     """Check what can be checked without networks: options, folders, the dataset's lines, whether its images exist.
 
@@ -53,6 +57,10 @@ def check_request(
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
+    if fit is not None and fit != "auto":
+        parse_bytes(fit)
+    if resume is not None and fit is not None:
+        raise UsageError("--fit is for a new run; a run that is resumed keeps its batches and its optimizer")
     check_one_process()
     if device != "auto":
         check_device(device)
@@ -77,7 +85,7 @@ def check_request(
     if not pairs:
         check_training_seed(given.get("seed", 0))
     read_preview_conditions(given.get("preview_cond", ()), given.get("preview_prompt", ()), name)
-    return TrainRequest(out, given, overwrite=overwrite, pairs=pairs)
+    return TrainRequest(out, given, overwrite=overwrite, pairs=pairs, fit=fit)
 
 
 def open_pairs_of(data: Sequence[str], kind: str | None) -> tuple[Pairs, ...]:

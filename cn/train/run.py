@@ -46,7 +46,8 @@ class Result:
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
-    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
+    rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
+    return rows | {"fits": task.fits}
 
 
 def warnings(task: Task) -> list[str]:

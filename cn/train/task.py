@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,10 @@ from cn.errors import UsageError, WeightsError
 from cn.model.config import Prediction
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
+from cn.train.fit import budget_of, fitted
+from cn.train.latent_batches import cache_bytes
 from cn.train.lock import check_not_in_use
+from cn.train.memory import encoded_at_once
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
 from cn.train.request import (
@@ -49,6 +53,8 @@ class Task:
     """Whether a new run replaces what is in its folder."""
     cache: Caches | None = None
     """The latents of the datasets, where they were encoded before."""
+    fits: str | None = None
+    """What was chosen for a memory budget."""
 
     @property
     def step(self) -> int:
@@ -64,14 +70,18 @@ def prepare(
     device: str = "auto",
     reconnect: bool = False,
     overwrite: bool = False,
+    fit: str | None = None,
 ) -> Task:
     """Set up a new run in `out` (default: runs/KIND), or the run `resume`, with the options that are `given`.
 
-    `given` are fields of TrainConfig by name; those that are missing get their defaults. Nothing is written yet.
+    `given` are fields of TrainConfig by name; those that are missing get their defaults, or with `fit` (a number of
+    bytes as "12GB", or "auto") what keeps a new run within that memory. Nothing is written yet.
     Raises what `begin` and `reopen` raise.
     """
     given = options.normalized(TrainConfig, given)
-    request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
+    request = check_request(
+        given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite, fit=fit
+    )
     return open_task(request, device)
 
 
@@ -80,7 +90,7 @@ def open_task(request: TrainRequest, device: str = "auto") -> Task:
     where = choose_device(device)
     if request.state is not None:
         return reopen(request.run, request.given, where, reconnect=request.reconnect, pairs=request.pairs)
-    return begin(request.run, request.given, where, overwrite=request.overwrite, pairs=request.pairs)
+    return begin(request.run, request.given, where, overwrite=request.overwrite, pairs=request.pairs, fit=request.fit)
 
 
 def begin(
@@ -90,14 +100,17 @@ def begin(
     *,
     overwrite: bool = False,
     pairs: Sequence[Pairs] = (),
+    fit: str | None = None,
 ) -> Task:
     """Set up a new run; `pairs` are the records of its datasets, if they were read already. Nothing is written yet.
 
-    Raises UsageError for options that exclude each other, InputError for bad data and for a folder that is not empty
-    (unless `overwrite`), WeightsError for weights that are missing or do not fit.
+    Raises UsageError for options that exclude each other and where nothing fits into the memory `fit`, InputError for
+    bad data and for a folder that is not empty (unless `overwrite`), WeightsError for weights that are missing or do
+    not fit.
     """
     check_not_in_use(run)
     check_folder(run, overwrite)
+    chosen, budget = set(given), budget_of(fit, device) if fit is not None else None
     given = dict(given)
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
@@ -129,8 +142,13 @@ def begin(
     )
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
     source, findings, cache = open_data(config, base, pairs)
+    fits = None
+    if budget is not None:
+        kept = cache_bytes(source, base, config)
+        encoded = partial(encoded_at_once, kept, cache=cache)
+        config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
     networks = assemble(base, control.to(device), config)
-    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache)
+    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache, fits=fits)
 
 
 def reopen(
