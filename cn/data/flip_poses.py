@@ -22,8 +22,7 @@ Colors = NDArray[np.int16]
 _FAR = 3 * 64**2
 """Squared distance beyond which a color belongs to no limb: the white dots of a face, say."""
 _AT_ONCE = 4096
-_MAX_LIMBS = 5
-"""As many meet at the neck."""
+_MAX_CROSSING = 3
 
 
 def exchange_sides(poses: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
@@ -78,32 +77,35 @@ def _table(kind: str) -> tuple[NDArray[np.int64], Colors]:
         layers = _layers()
         colors = np.concatenate([colors, *(before for before, _ in layers)])
         change = np.concatenate([change, *(after - before for before, after in layers)])
-    # The first of equal codes: what has fewer layers is likelier.
+    # The first of equal codes is the likeliest.
     codes, first = np.unique(_codes(colors), return_index=True)
     return codes, change[first]
 
 
 def _layers() -> list[tuple[Colors, Colors]]:
-    """Limbs over nothing or a joint, one over the other: (colors, what they become), those of fewer limbs first.
+    """Limbs one over the other, over nothing or a joint: (colors, what they become), the likeliest first.
 
-    Up to three limbs may cross anywhere; of more, only those that meet at a joint, such as the neck.
+    These are the limbs that meet at a joint, over that joint; then up to three that cross anywhere.
     """
     joints, sides = _colors_and_sides()
-    below = np.concatenate([np.zeros((1, 3), np.int16), joints])
-    below_after = np.concatenate([np.zeros((1, 3), np.int16), joints[sides.joints]])
-    count = len(skeleton.LIMBS)
+    black = np.zeros((1, 3), np.int16)
+    limbs = range(len(skeleton.LIMBS))
     found = []
-    for depth in range(1, _MAX_LIMBS + 1):
-        stacks = [stack for stack in combinations(range(count), depth) if depth <= 3 or _meet(stack)]
+
+    def add(below: list[int], stacks: list[tuple[int, ...]]) -> None:
+        before = np.concatenate([black, joints[below]])
+        after = np.concatenate([black, joints[[sides.joints[joint] for joint in below]]])
         # Limbs are drawn in their order, whichever side they are of.
         other = [sorted(sides.limbs[limb] for limb in stack) for stack in stacks]
-        found.append((_stacked(below, joints, stacks), _stacked(below_after, joints, other)))
+        found.append((_stacked(before, joints, stacks), _stacked(after, joints, other)))
+
+    for joint in range(len(skeleton.JOINTS)):
+        meeting = [limb for limb in limbs if joint in skeleton.LIMBS[limb]]
+        for depth in range(1, len(meeting) + 1):
+            add([joint], list(combinations(meeting, depth)))
+    for depth in range(1, _MAX_CROSSING + 1):
+        add(list(range(len(skeleton.JOINTS))), list(combinations(limbs, depth)))
     return found
-
-
-def _meet(stack: Sequence[int]) -> bool:
-    """Whether these limbs have a joint in common."""
-    return bool(frozenset.intersection(*(frozenset(skeleton.LIMBS[limb]) for limb in stack)))
 
 
 def _stacked(below: Colors, limbs: Colors, stacks: Sequence[Sequence[int]]) -> Colors:

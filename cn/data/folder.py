@@ -17,8 +17,9 @@ from cn.data.flip import mirror
 from cn.data.frame import centered
 from cn.data.map_warnings import MapTally, map_info
 from cn.data.pairs import Pairs, open_pairs
-from cn.data.records import Pair, refuse_if_most
+from cn.data.records import ImageFile, Pair, refuse_if_most
 from cn.errors import InputError
+from cn.images.reader import decode_near, display_name, read_bytes
 from cn.storage import StrPath
 
 T = TypeVar("T")
@@ -36,19 +37,28 @@ def load_pair(pair: Pair, shape: Shape, kind: str) -> Example:
     They may differ in size but must show the same frame; the box shows the same part of both. Raises InputError for an
     image that is missing or broken, and for shapes that differ by more than 2 %.
     """
-    condition, target = read_pair(pair, kind)
+    condition, target = read_pair(pair, kind, shape)
     frame = centered(target.shape[0], target.shape[1], shape)
     info = map_info(pair.source) if kind == "normal" else None
     return Example(frame.apply(target), frame.apply(condition, conditions.get(kind).geometry), pair.prompt, info)
 
 
-def read_pair(pair: Pair, kind: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Condition and target of a pair at their own sizes, (h, w, 3) each; errors are those of `load_pair`."""
+def read_pair(pair: Pair, kind: str, shape: Shape | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Condition and target of a pair at their own sizes, (h, w, 3) each; errors are those of `load_pair`.
+
+    With `shape`, the target may be smaller, as `read_target` says.
+    """
     pair.check()
     with named(pair.where):
-        condition, target = images.read_map(pair.source, kind), images.read(pair.target)
+        condition = images.read_map(pair.source, kind)
+        target = images.read(pair.target) if shape is None else read_target(read_bytes(pair.target), pair.target, shape)
     check_frame(pair, condition.shape[:2], target.shape[:2])
     return condition, target
+
+
+def read_target(data: bytes, image: ImageFile, shape: Shape) -> NDArray[np.uint8]:
+    """The bytes of the file of an image, (h, w, 3), at its own size or a smaller one that still covers `shape`."""
+    return decode_near(data, display_name(image), shape)
 
 
 def check_frame(pair: Pair, source: tuple[int, int], target: tuple[int, int]) -> None:

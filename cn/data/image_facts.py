@@ -22,7 +22,8 @@ def size_of(data: bytes, name: str) -> tuple[int, int]:
     """`image_size` of the bytes of a file."""
     with errors.about(name), opened(data) as image:
         width, height = image.size
-        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        # Of a TIFF, Pillow gives the size as it is shown.
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 

@@ -48,7 +48,7 @@ def _shapes(source: Source) -> str:
         numbers = Counter(part.buckets.of)
         counts.update({shape: numbers[number] for number, shape in enumerate(part.buckets.shapes) if numbers[number]})
     listed = [f"{width}×{height} {count:,} pairs" for (height, width), count in sorted(counts.items())[::-1]]
-    return f"{len(listed)} shapes (--buckets): {', '.join(listed)}"
+    return f"{len(listed)} shape{'s' * (len(listed) > 1)} (--buckets): {', '.join(listed)}"
 
 
 def _seen(parts: tuple[FolderDataset, ...]) -> int:

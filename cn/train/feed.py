@@ -15,8 +15,8 @@ from cn.data.batch import scaled
 from cn.data.examples import Example, Fetched, Source
 from cn.devices import upload, without_tf32
 from cn.model.base import Base
-from cn.train.cache.reader import FetchedHint, Hint
-from cn.train.cache.several import Caches, Fetcher
+from cn.train.cache.pairs import FetchedHint, Fetcher, Hint
+from cn.train.cache.several import Caches
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cn.data.examples import Draw, Fetched, Source
 from cn.data.prefetch import fetch_ahead, map_ordered
 from cn.model.base import Base
 from cn.parallel import available_cpus
-from cn.train.cache.reader import FetchedHint
+from cn.train.cache.pairs import FetchedHint
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.feed import Feed, Stacked

@@ -1,6 +1,9 @@
 """Several datasets in one run: mixed by repeats, each with its own findings, cache and faults."""
 
+import pickle
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -9,11 +12,13 @@ from cn.errors import InputError, UsageError
 from cn.train import latent_batches
 from cn.train.cache import shards
 from cn.train.config import TrainConfig
+from cn.train.feed import Feed
 from cn.train.order import Order
 from cn.train.preview import Preview
 from cn.train.request import check_request
 from cn.train.run import plan
 from tests.conftest import write_pairs
+from tests.helpers.cli import program_environment
 from tests.helpers.latent_caches import PAPER, losses, make
 from tests.helpers.pair_layouts import LAYOUTS
 from tests.helpers.training import Listener, begin, resume, same, train, weights
@@ -89,12 +94,13 @@ def test_datasets_of_other_kinds_are_named(sets, tmp_path, tiny_base_file):
         ({"repeats": (1, 2, 3)}, "--repeats is given 3 times for 2 --data"),
         ({"repeats": (0,)}, "--repeats must be between 1 and 1000, not 0"),
         ({"repeats": (1, True)}, "--repeats must be"),
-        ({"data": (), "repeats": (2,)}, "--repeats needs --data"),
     ],
 )
 def test_repeats_belong_to_datasets(given, message, sets, tmp_path, tiny_base_file):
     with pytest.raises(UsageError, match=message):
         begin(tmp_path / "run", tiny_base_file, sets, **given)
+    with pytest.raises(UsageError, match="--repeats needs --data"):
+        begin(tmp_path / "run", tiny_base_file, "", repeats=(2,))
 
 
 def test_findings_name_their_dataset(sets, tmp_path, tiny_base_file):
@@ -165,3 +171,23 @@ def test_captions_that_name_sides_are_counted_with_flip(tmp_path, tiny_base_file
     assert len(warnings) == 1
     assert warnings[0].startswith("1 of the 4 captions that were looked at say left or right")
     assert begin(tmp_path / "run", tiny_base_file, data).findings.warnings == ()
+
+
+def test_worker_processes_load_no_torch(sets, tmp_path, tiny_base_file):
+    """Each would take seconds and hundreds of megabytes."""
+    make(sets[0], tiny_base_file)
+    task = begin(tmp_path / "run", tiny_base_file, sets, flip=True)
+    fetchers = tmp_path / "fetchers"
+    fetchers.write_bytes(
+        pickle.dumps([Feed(task.source, task.networks.base, True, c).fetch for c in (None, task.cache)])
+    )
+    script = (
+        "import pickle, sys\n"
+        "from cn.data.examples import Draw\n"
+        "found = [fetch(Draw(n, n == 1)) for fetch in pickle.load(open(sys.argv[1], 'rb')) for n in range(8)]\n"
+        "print('torch' in sys.modules, [type(each).__name__ for each in found].count('FetchedHint'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, fetchers], capture_output=True, text=True, env=program_environment()
+    )
+    assert done.stdout.split() == ["False", "2"], done.stderr

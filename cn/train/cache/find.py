@@ -13,7 +13,8 @@ from cn.train.cache import shards
 from cn.train.cache.images import MISSING, Entry, content_hash, forget, identify
 from cn.train.cache.key import CENTER, CacheKey, bucket_crop, existing
 from cn.train.cache.make import LATENTS, TEXT
-from cn.train.cache.reader import BROKEN, CachedPairs, Embeddings, LatentCache
+from cn.train.cache.pairs import CachedPairs
+from cn.train.cache.reader import BROKEN, Embeddings, LatentCache
 from cn.train.config import TrainConfig
 from cn.train.options.data import DEFAULT_MAX_RATIO
 

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images, storage
+from cn import storage
 from cn.data.blobs import TarMember
 from cn.data.buckets import Shape
+from cn.data.folder import read_target
 from cn.data.frame import centered
 from cn.data.pairs import Pairs
 from cn.data.records import ImageFile
 from cn.data.table_images import TableImage
 from cn.errors import InputError, UsageError
-from cn.images.reader import display_name, read_bytes
+from cn.images.reader import read_bytes
 
 HASH_DIGITS = 16
 MISSING = -1
@@ -160,7 +161,7 @@ class Loader:
             digits = _digits(data)
             if digits in self.known:
                 return Loaded(Entry(identity, digits), None)
-            image = images.decode(data, display_name(target))
+            image = read_target(data, target, shape)
         except InputError as error:
             return Loaded(Entry(identity, problem=str(error)), None)
         height, width = image.shape[:2]

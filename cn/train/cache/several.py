@@ -1,36 +1,17 @@
 """The caches of a run's datasets, of which some may have none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cn.data.examples import Draw, Fetched, Source
-from cn.data.mixture import Mixture, datasets
+from cn.data.examples import Source
+from cn.data.mixture import datasets
 from cn.devices import upload
 from cn.model.base import Base
-from cn.train.cache.reader import CachedPairs, FetchedHint, Hint, LatentCache
-
-
-@dataclass(frozen=True)
-class Fetcher:
-    """Reads pairs in worker processes, of those that are cached only what the cache does not hold; picklable."""
-
-    source: Source
-    cached: tuple[CachedPairs | None, ...] = ()
-    """Of each dataset; () where nothing is cached."""
-
-    def __call__(self, draw: Draw) -> Fetched | FetchedHint:
-        """An example, or the next intact one of its dataset; of one in a cache, what that does not hold."""
-        part, number = place(self.source, draw.example)
-        cached = self.cached[part] if self.cached else None
-        if cached is None:
-            return self.source.fetch(*draw)
-        fetched = cached.fetch(number, draw.mirrored)
-        if isinstance(fetched, Fetched):
-            return fetched
-        return replace(fetched, hint=replace(fetched.hint, dataset=part))
+from cn.train.cache.pairs import Fetcher, Hint
+from cn.train.cache.reader import LatentCache
 
 
 @dataclass(frozen=True)
@@ -68,11 +49,6 @@ class Caches:
 
     def _find(self, prompt: str) -> Tensor | None:
         return next((e for cache in self.used if (e := cache.embeddings.find(prompt)) is not None), None)
-
-
-def place(source: Source, index: int) -> tuple[int, int]:
-    """The number of the dataset that example `index` is in, and its number there."""
-    return source.place(index) if isinstance(source, Mixture) else (0, index)
 
 
 def caches(source: Source, found: Sequence[LatentCache | None]) -> Caches | None:
