@@ -13,6 +13,7 @@ from cn.train.options.model import PANEL as MODEL
 from cn.train.options.run import PANEL as RUN
 
 if TYPE_CHECKING:
+    from cn.train.evaluation.records import Evaluation
     from cn.train.trainer import StepResult
 
 
@@ -86,6 +87,7 @@ def train(
         console.warn(f"{result.skipped} of {task.source.count} pairs were skipped; {task.run / WARNINGS} lists them")
     record = {"path": str(result.control), "kind": config.cond, "step": result.step, "run": str(task.run)}
     record |= {"skipped": result.skipped} if result.skipped else {}
+    record |= result.scores
     console.emit(record, json)
 
 
@@ -94,9 +96,13 @@ class _Listener:
 
     def __init__(self, advance: console.Advance, quiet: bool):
         self.advance, self.quiet = advance, quiet
+        self.scores: dict[str, float] = {}
 
     def step(self, result: "StepResult") -> None:
-        self.advance(1, loss=result.smoothed)
+        self.advance(1, loss=result.smoothed, **self.scores)
+
+    def evaluated(self, evaluation: "Evaluation") -> None:
+        self.scores = {evaluation.measure.replace(" ", "-"): round(evaluation.mean, 3)}
 
     def note(self, message: str) -> None:
         console.status(message, quiet=self.quiet)

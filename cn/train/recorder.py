@@ -8,7 +8,9 @@ from cn.errors import InputError
 from cn.train.config import CONFIG_FILE
 from cn.train.divergence import WINDOW, DivergedError, LossMonitor, trained_norm
 from cn.train.listener import Listener
+from cn.train.metrics import METRICS
 from cn.train.preview import BEFORE, Preview
+from cn.train.progress import WRITTEN, Progress
 from cn.train.run_folder import (
     BASE,
     CONTROL,
@@ -25,8 +27,6 @@ from cn.train.task import Task
 from cn.train.trainer import StepResult, Trainer
 from cn.train.warning_log import WARNINGS, WarningLog
 
-METRICS = "metrics.jsonl"
-
 
 class Recorder:
     """Writes a run's folder during training: state, metrics and previews."""
@@ -39,6 +39,7 @@ class Recorder:
         self.start_norm = task.state.start_norm if task.state is not None else None
         self.losses = LossMonitor(task.state.start_loss if task.state is not None else None)
         self._preview: Preview | None = None
+        self.progress = Progress(task, listener, stop)
 
     def open(self) -> None:
         """Create a new run's folder with its first state, or return a resumed one to its last."""
@@ -59,6 +60,8 @@ class Recorder:
             self.log.skip(message)
         for message in task.findings.warnings:
             self.log.warn(message)
+        self.progress.open(self.step)
+        self.evaluate()
         if self.step == 0 < task.config.steps and task.config.preview_every:
             self.preview()
 
@@ -96,6 +99,7 @@ class Recorder:
                 "seconds": round(result.seconds, 4),
             }
         )
+        self.progress.add(result)
         self.listener.step(result)
 
     def save(self) -> None:
@@ -117,12 +121,22 @@ class Recorder:
         self._preview = self._preview or Preview.of(self.task.source, self.task.config)
         sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
         if sampled is not None:
-            self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
+            sheet = self._preview.save(self.task.run, sampled, self.step)
+            self.listener.note(f"preview: {sheet}")
+            self.progress.preview(sheet, self.step)
+
+    def evaluate(self) -> None:
+        """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
+        if self.progress.is_due(self.step) and self.progress.evaluate(self.step):
+            if self.state is None or self.state.step != self.step:
+                self.save()
+            self.progress.keep_best()
 
 
 def _clear(run: Path) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS):
-        (run / name).unlink(missing_ok=True)
-    for name in ("state", "previews"):
-        shutil.rmtree(run / name, ignore_errors=True)
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, "state", "previews", *WRITTEN):
+        if (run / name).is_dir():
+            shutil.rmtree(run / name, ignore_errors=True)
+        else:
+            (run / name).unlink(missing_ok=True)

@@ -6,9 +6,10 @@ result = train(task)
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cn.errors import InputError
 from cn.files import make_folder, reason
@@ -34,12 +35,15 @@ class Result:
     step: int
     skipped: int = 0
     """Broken pairs that were left out."""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """What the evaluations say, as `summary.json` does; empty without any."""
 
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
-    return plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
+    rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
+    return rows | {"evaluation": task.evaluations.text()}
 
 
 def warnings(task: Task) -> list[str]:
@@ -62,12 +66,14 @@ def train(task: Task, *, workers: int | None = None, listener: Listener | None =
     with stop_requests() as stop, _writing(run), run_lock(make_folder(run), listener.warn):
         _check_unchanged(task)
         recorder = Recorder(task, listener, stop)
-        recorder.open()
-        if recorder.step < config.steps and not stop:
-            _train(task, recorder, workers, stop)
+        with contextlib.closing(recorder.progress):
+            recorder.open()
+            if recorder.step < config.steps and not stop:
+                _train(task, recorder, workers, stop)
+            recorder.progress.finish()
         if stop and recorder.step < config.steps:
             raise stop.error(f"stopped after step {recorder.step}; continue with: cn train --resume {run}")
-    return Result(run / CONTROL, recorder.step, len(recorder.log.skipped))
+    return Result(run / CONTROL, recorder.step, len(recorder.log.skipped), recorder.progress.summary())
 
 
 @contextlib.contextmanager
@@ -103,7 +109,8 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
 
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
-        return bool(stop) or any(due(every, step) for every in (config.save_every, config.preview_every))
+        intervals = (config.save_every, config.preview_every, config.eval_every)
+        return bool(stop) or any(due(every, step) for every in intervals)
 
     with contextlib.closing(stream):
         for result in recorder.checked(steps(trainer, stream, recorder.smoothed, is_pause)):
@@ -113,6 +120,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             last = result.step == config.steps or bool(stop)
             if last or due(config.save_every, result.step):
                 recorder.save()
+            recorder.evaluate()
             if not stop and config.preview_every and (last or due(config.preview_every, result.step)):
                 recorder.preview()
             if stop:

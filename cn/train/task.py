@@ -22,6 +22,8 @@ from cn.train.cache.find import Found, find_cache
 from cn.train.cache.reader import LatentCache
 from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig, changed
+from cn.train.evaluation.evaluate import Evaluator
+from cn.train.evaluation.setup import Evaluations, set_up
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
@@ -46,6 +48,7 @@ class Task:
     """Whether a new run replaces what is in its folder."""
     cache: LatentCache | None = None
     """The latents of the dataset, where they were encoded before."""
+    evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
     def step(self) -> int:
@@ -96,6 +99,7 @@ def begin(
     check_not_in_use(run)
     check_folder(run, overwrite)
     given = dict(given)
+    every, images = given.get("eval_every"), given.get("eval_images")
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
     init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
@@ -128,7 +132,8 @@ def begin(
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
     source, findings, cache = open_data(config, base, pairs)
     networks = assemble(base, control.to(device), config)
-    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache)
+    config, evaluations = set_up(config, networks, source, every=every, images=images, cached=cache is not None)
+    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache, evaluations=evaluations)
 
 
 def reopen(
@@ -159,7 +164,9 @@ def reopen(
         )
     control = continued_control(open_control(state.control, device), base, config)
     source, findings, cache = open_data(config, base, pairs)
-    return Task(run, config, assemble(base, control, config), source, findings, state, cache=cache)
+    networks = assemble(base, control, config)
+    evaluations = Evaluations(Evaluator(config, networks, source) if config.eval_every else None)
+    return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
 
 
 def open_data(
