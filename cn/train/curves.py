@@ -18,6 +18,7 @@ from cn.train.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVES = "curves.png"
 MISSING = "curves.png is not drawn: pip install 'controlnet-cn[plots]' for it (matplotlib)"
@@ -39,6 +40,15 @@ class _Steps:
 
 def draw_curves(run: Path) -> Path:
     """Draw what a run has done so far, also one that was interrupted. Raises ImportError without matplotlib."""
+    buffer = io.BytesIO()
+    figure_of(run).savefig(buffer, format="png")
+    path = run / CURVES
+    write_atomic(path, buffer.getvalue(), durable=False)
+    return path
+
+
+def figure_of(run: Path) -> "Figure":
+    """The figure that `draw_curves` writes."""
     from matplotlib.figure import Figure
 
     config = TrainConfig.load(run)
@@ -64,11 +74,7 @@ def draw_curves(run: Path) -> Path:
     last = max([*steps.step[-1:], *(e.step for e in evaluations), 1])
     axes[-1].set_xlim(0, last * 1.02)
     axes[-1].set_xlabel(f"optimizer steps ({_images_per_step(config)})")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    path = run / CURVES
-    write_atomic(path, buffer.getvalue(), durable=False)
-    return path
+    return figure
 
 
 def _draw_loss(axes: "Axes", steps: _Steps) -> None:
@@ -81,18 +87,21 @@ def _draw_loss(axes: "Axes", steps: _Steps) -> None:
     low, high = np.percentile(steps.loss, [0, 99.5])
     room = 0.08 * (high - low) or 0.1
     axes.set_ylim(max(0.0, low - room), high + room)
-    axes.legend(loc="upper right", frameon=False, fontsize=9)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2, frameon=False, fontsize=9)
 
 
 def _draw_scores(axes: "Axes", evaluations: Sequence[Evaluation], found: Verdict | None) -> None:
+    """Mean scores with their intervals over images, and the score without control as a line."""
     first, rest = evaluations[0], evaluations[1:]
     direction = "" if first.better == "higher" else " (lower is better)"
     axes.set_ylabel(first.measure + direction)
     axes.axhline(first.mean, color=_ZERO, linestyle="--", linewidth=1.2, label=f"without control: {first.mean:.3g}")
     if rest:
-        x = np.array([e.step for e in rest], float)
-        y = np.array([e.mean for e in rest])
-        margin = np.nan_to_num(np.array([e.margin for e in rest]))
+        # An untrained control changes nothing: the curve starts at the score without one.
+        drawn = evaluations if first.step == 0 < rest[0].step else rest
+        x = np.array([e.step for e in drawn], float)
+        y = np.array([e.mean for e in drawn])
+        margin = np.nan_to_num(np.array([e.margin for e in drawn]))
         axes.fill_between(x, y - margin, y + margin, color=_SCORE, alpha=0.15, linewidth=0, label="95 % interval")
         axes.plot(x, y, color=_SCORE, marker="o", markersize=4, label=f"with control: {y[-1]:.3g} at the last")
     best = best_of(evaluations)

@@ -93,7 +93,7 @@ class Progress:
         found = self.verdict()
         if found is not None and found.converged_at is not None and not self._said:
             self._said = True
-            self.listener.note(found.text())
+            self.listener.note(found.news())
         self.draw()
         best = find_best(self.run)
         return best is None or not best.comparable(evaluation) or evaluation.is_better_than(best)

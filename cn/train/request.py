@@ -14,6 +14,7 @@ from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
 from cn.train.run_folder import State, find_state
+from cn.train.trackers.installed import check_installed
 from cn.weights.bundled import BASE_NAME, find
 
 KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
@@ -52,6 +53,7 @@ def check_request(
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
     check_one_process()
+    check_installed(given.get("wandb", ""))
     if device != "auto":
         check_device(device)
     if resume is not None:

@@ -22,8 +22,7 @@ from cn.train.cache.find import Found, find_cache
 from cn.train.cache.reader import LatentCache
 from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig, changed
-from cn.train.evaluation.evaluate import Evaluator
-from cn.train.evaluation.setup import Evaluations, set_up
+from cn.train.evaluation.setup import Evaluations, resumed, set_up
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
@@ -165,7 +164,7 @@ def reopen(
     control = continued_control(open_control(state.control, device), base, config)
     source, findings, cache = open_data(config, base, pairs)
     networks = assemble(base, control, config)
-    evaluations = Evaluations(Evaluator(config, networks, source) if config.eval_every else None)
+    evaluations = resumed(config, networks, source)
     return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from cn.data.blobs import Blob, Content, File, TarMember
 from cn.data.examples import Example, Source
-from cn.data.folder import FolderDataset, next_intact
-from cn.data.pairs import Pairs
+from cn.data.folder import FolderDataset, next_intact, stated_kind
+from cn.data.pairs import Pairs, open_pairs
 from cn.data.records import ImageFile
 from cn.data.scenes import SceneDataset
 from cn.data.seeds import EVAL_SEED
-from cn.errors import InputError
+from cn.errors import InputError, UsageError
 from cn.text import first_names
 from cn.train.config import TrainConfig
 
@@ -46,8 +46,16 @@ class ValidationSet:
         return cls(tuple(chosen), f"{count} pairs of the training data")
 
 
+def open_eval_data(config: TrainConfig) -> Pairs:
+    """The pairs of --eval-data. Raises what `open_pairs` raises; UsageError where they have maps of another kind."""
+    pairs = open_pairs(config.eval_data, config.cond)
+    if (stated := stated_kind(pairs)) not in (None, config.cond):
+        raise UsageError(f"--eval-data {config.eval_data} holds {stated} maps, not {config.cond}")
+    return pairs
+
+
 def _of_dataset(config: TrainConfig, source: Source, count: int) -> ValidationSet:
-    dataset = FolderDataset.open(config.eval_data, config.size, config.cond)
+    dataset = FolderDataset(open_eval_data(config), config.size, config.cond)
     numbers = dataset.pairs.usable()
     count = min(count, len(numbers))
     examples, places, broken = [], [], list[str]()

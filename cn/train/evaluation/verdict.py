@@ -16,7 +16,8 @@ from cn.train.evaluation.records import Evaluation
 class Verdict:
     """What the evaluations of a run say together, `first` without control and `last` being the newest.
 
-    `change` is the most likely step; `converged_at` is its step where it is not chance.
+    `change` is the most likely change; `converged_at` is its step where it is not chance. As long as the scores rise,
+    later evaluations may move it.
     """
 
     first: Evaluation
@@ -31,17 +32,24 @@ class Verdict:
         """1 - p: that a change as clear as this is not chance."""
         return 1 - self.change.p_value
 
+    @property
+    def figures(self) -> str:
+        """ "edge F1 0.41, without control 0.26"."""
+        return f"{self.last.measure} {self.last.mean:.3g}, without control {self.first.mean:.3g}"
+
     def text(self) -> str:
-        """ "converged at step 120 (p = 0.001): edge F1 0.41, without control 0.26"."""
-        measure, now, before = self.last.measure, f"{self.last.mean:.3g}", f"{self.first.mean:.3g}"
+        """What came out: "converged at step 120, where the score changed most (p = 0.001): edge F1 0.41, …"."""
+        chance = f"p {p_text(self.change.p_value)}"
         if self.converged_at is not None:
-            figures = f"{measure} {now}, without control {before}"
-            return f"converged at step {self.converged_at:,} (p {p_text(self.change.p_value)}): {figures}"
+            return f"converged at step {self.converged_at:,}, where the score changed most ({chance}): {self.figures}"
         if not self.enough:
-            few = len(self.last.agreement)
-            return f"{measure} {now}, without control {before}; {few} images are too few to tell that from chance"
-        figures = f"{measure} {now}, without control {before}; p {p_text(self.change.p_value)}"
-        return f"not converged yet: the score is that of no control ({figures})"
+            return f"{self.figures}; {len(self.last.agreement)} images are too few to tell that from chance"
+        return f"not converged yet: the score is that of no control ({self.figures}; {chance})"
+
+    def news(self) -> str:
+        """The message of the evaluation at which the convergence is found."""
+        chance = f"p {p_text(self.change.p_value)}"
+        return f"the images follow their conditions since step {self.converged_at:,} ({chance}): {self.figures}"
 
 
 def verdict(evaluations: Sequence[Evaluation], config: TrainConfig) -> Verdict | None:

@@ -1,12 +1,11 @@
 """Weights & Biases: `--wandb PROJECT`. A resumed run continues the same W&B run, whose id is in its folder."""
 
-import importlib.util
+import importlib
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cn.errors import UsageError
 from cn.files import write_atomic
 from cn.train.evaluation.records import Evaluation
 from cn.train.trackers.tracker import evaluation_scalars, step_scalars
@@ -16,12 +15,6 @@ RUN_ID = "wandb-id.txt"
 FOLDER = "wandb"
 _INIT_SECONDS, _FINISH_SECONDS = 60, 120
 """How long the start and the end of a run wait for the network."""
-
-
-def check_installed(project: str) -> None:
-    """UsageError where W&B is asked for and not installed."""
-    if project and importlib.util.find_spec("wandb") is None:
-        raise UsageError("--wandb needs the package wandb: pip install 'controlnet-cn[wandb]'")
 
 
 class WeightsAndBiases:
