@@ -13,36 +13,17 @@ from cn.checkpoints.read.load import open_control
 from cn.data.scenes import SceneDataset
 from cn.data.seeds import EVAL_SEED
 from cn.errors import StoppedError, UsageError
-from cn.eval.change_point import GROUP
 from cn.train.evaluation import best as best_module
 from cn.train.evaluation.best import find_best
 from cn.train.evaluation.evaluate import Evaluator
-from cn.train.evaluation.records import Evaluation, read_evaluations
+from cn.train.evaluation.records import read_evaluations
 from cn.train.evaluation.validation import FIRST_SCENE
 from cn.weights.bundled import find
 from tests.conftest import write_pairs
+from tests.helpers.evaluations import scripted
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 
 GIVEN = {"eval_every": 2, "eval_images": 5}
-Scores = dict[int, float]
-
-
-def evaluation(step: int, mean: float, with_control: bool = True, images: int = 5) -> Evaluation:
-    """Images that agree with their own conditions by `mean`, and with others a little."""
-    rng = np.random.default_rng((step, with_control))
-    agreement = 0.1 + rng.normal(0, 0.01, (images, GROUP))
-    agreement[:, images:] = np.nan
-    agreement[np.arange(images), np.arange(images)] = mean
-    return Evaluation(step, with_control, "edge F1 with the image", "higher", "5 pairs of the training data", agreement)
-
-
-def scripted(monkeypatch: pytest.MonkeyPatch, means: Scores, zero: float = 0.2) -> None:
-    """Evaluations of a run have these mean scores by step."""
-
-    def evaluate(self, step, *, with_control=True, stop=lambda: False):
-        return evaluation(step, means[step] if with_control else zero, with_control)
-
-    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
 
 
 def table(run: Path) -> list[tuple[int, bool, float]]:
@@ -159,10 +140,7 @@ def test_a_control_that_is_not_followed_has_not_converged(tmp_path, tiny_base_fi
 
 
 def test_too_few_images_are_said(tmp_path, tiny_base_file, pair_set, monkeypatch):
-    def evaluate(self, step, *, with_control=True, stop=lambda: False):
-        return evaluation(step, 0.5 if with_control else 0.2, with_control, images=3)
-
-    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
+    scripted(monkeypatch, {2: 0.5, 4: 0.5}, images=3)
     listener = Listener()
     train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=4, eval_every=2, eval_images=3), listener)
     assert any("3 images are too few to tell that from chance" in note for note in listener.notes)
