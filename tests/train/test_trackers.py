@@ -1,4 +1,4 @@
-"""TensorBoard by default, and W&B when asked for: what they get over several sessions, and that they end no training."""
+"""TensorBoard by default, and W&B when asked for: what they get over several sessions; they end no training."""
 
 import sys
 from pathlib import Path

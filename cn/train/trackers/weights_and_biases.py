@@ -1,7 +1,7 @@
 """Weights & Biases: `--wandb PROJECT`. A resumed run continues the same W&B run, whose id is in its folder."""
 
-import importlib
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class WeightsAndBiases:
 
     def _failures(self) -> tuple[type[Exception], ...]:
         """What W&B raises without network, login or its background process."""
-        mailbox = importlib.import_module("wandb.sdk.mailbox")
+        mailbox = sys.modules.get("wandb.sdk.mailbox")  # Not in every release.
         found = (getattr(mailbox, name, None) for name in ("MailboxClosedError", "HandleAbandonedError"))
         return (self._wandb.Error, OSError, *(error for error in found if error is not None))
 
