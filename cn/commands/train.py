@@ -14,6 +14,7 @@ from cn.train.options.model import PANEL as MODEL
 from cn.train.options.run import PANEL as RUN
 
 if TYPE_CHECKING:
+    from cn.train.evaluation.records import Evaluation
     from cn.train.trainer import StepResult
 
 
@@ -105,6 +106,7 @@ def train(
     record = {"path": str(result.control), "kind": config.cond, "step": result.step, "run": str(task.run)}
     record |= {"skipped": result.skipped} if result.skipped else {}
     record |= {"stopped": result.stopped} if result.stopped else {}
+    record |= result.scores
     console.emit(record, json)
 
 
@@ -113,11 +115,15 @@ class _Listener:
 
     def __init__(self, advance: console.Advance, quiet: bool, step: int):
         self.advance, self.quiet, self.shown = advance, quiet, step
+        self.scores: dict[str, float] = {}
 
     def step(self, result: "StepResult") -> None:
         # Backwards where the run was rolled back.
-        self.advance(result.step - self.shown, loss=result.smoothed)
+        self.advance(result.step - self.shown, loss=result.smoothed, **self.scores)
         self.shown = result.step
+
+    def evaluated(self, evaluation: "Evaluation") -> None:
+        self.scores = {evaluation.measure.replace(" ", "-"): round(evaluation.mean, 3)}
 
     def note(self, message: str) -> None:
         console.status(message, quiet=self.quiet)

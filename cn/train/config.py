@@ -60,6 +60,9 @@ CHANGEABLE = (
     "preview_every",
     "preview_cond",
     "preview_prompt",
+    "eval_every",
+    "eval_images",
+    "wandb",
     "cache",
     "compile",
 )

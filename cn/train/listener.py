@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from cn.train.evaluation.records import Evaluation
 from cn.train.trainer import StepResult
 
 
@@ -10,6 +11,8 @@ class Listener(Protocol):
     """Shows a run to a person."""
 
     def step(self, result: StepResult) -> None: ...
+
+    def evaluated(self, evaluation: Evaluation) -> None: ...
 
     def note(self, message: str) -> None: ...
 
@@ -25,6 +28,8 @@ class SilentListener:
     def step(self, result: StepResult) -> None:
         if self._on_step is not None:
             self._on_step(result)
+
+    def evaluated(self, evaluation: Evaluation) -> None: ...
 
     def note(self, message: str) -> None: ...
 

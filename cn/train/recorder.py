@@ -18,6 +18,7 @@ from cn.train.listener import Listener
 from cn.train.metrics import METRICS, Metrics
 from cn.train.position import Position, RollBack
 from cn.train.preview import BEFORE, Preview, preview_file
+from cn.train.progress import WRITTEN, Progress
 from cn.train.run_folder import (
     BASE,
     CONTROL,
@@ -50,6 +51,8 @@ class Recorder:
         self._states: list[int] = []
         """The steps whose states are on the disk, ascending."""
         self._preview: Preview | None = None
+        self.progress = Progress(task, listener, stop)
+        self.progress.averaged = self.trainer.averaged
 
     @property
     def step(self) -> int:
@@ -87,6 +90,8 @@ class Recorder:
                 self.log.skip(message)
             for message in task.findings.warnings:
                 self.log.warn(message)
+            self.progress.open(self.step)
+        self.evaluate()
         if self.preview_is_due(self.step) and not preview_file(self.run, self.step).exists():
             # The first one, or one that a kill or a stop has prevented.
             self.preview()
@@ -113,6 +118,7 @@ class Recorder:
                 "seconds": round(result.seconds, 4),
             }
         )
+        self.progress.add(result)
         self.listener.step(result)
 
     def save(self) -> None:
@@ -169,8 +175,18 @@ class Recorder:
             with self.trainer.averaged():
                 sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
             if sampled is not None:
-                self.listener.note(f"preview: {self._preview.save(self.task.run, sampled, self.step)}")
+                sheet = self._preview.save(self.run, sampled, self.step)
+                self.listener.note(f"preview: {sheet}")
+                self.progress.preview(sheet, self.step)
         self.world.barrier()
+
+    def evaluate(self) -> None:
+        """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
+        main = self.world.is_main
+        if self.world.any(main and self.progress.is_due(self.step) and self.progress.evaluate(self.step)):
+            self.save()
+            if main:
+                self.progress.keep_best()
 
     def _first_save(self) -> None:
         try:
@@ -189,6 +205,7 @@ class Recorder:
         """Drop the metrics of steps that are taken again."""
         if self.world.is_main:
             self.metrics.trim(self._states[-1])
+            self.progress.trim(self._states[-1])
 
     def _diverged(self, error: DivergedError) -> InputError:
         """The error to end with: what is kept, and what to do."""
@@ -216,7 +233,8 @@ class Recorder:
 
 def _clear(task: Task) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, SIZES):
-        (task.run / name).unlink(missing_ok=True)
-    for name in ("state", "previews"):
-        shutil.rmtree(task.run / name, ignore_errors=True)
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, SIZES, "state", "previews", *WRITTEN):
+        if (task.run / name).is_dir():
+            shutil.rmtree(task.run / name, ignore_errors=True)
+        else:
+            (task.run / name).unlink(missing_ok=True)

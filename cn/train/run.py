@@ -7,9 +7,10 @@ result = train(task)
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
@@ -40,6 +41,8 @@ class Result:
     step: int
     skipped: int = 0
     """Broken pairs that were left out."""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """What the evaluations say, as `summary.json` does; empty without any."""
     stopped: str = ""
 
 
@@ -47,7 +50,7 @@ def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
     rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
-    return rows | {"fits": task.fits}
+    return rows | {"fits": task.fits, "evaluation": task.evaluations.text()}
 
 
 def warnings(task: Task) -> list[str]:
@@ -91,15 +94,18 @@ def train(
             _check_unchanged(task)
         world.barrier()
         recorder = Recorder(task, listener, stop, world)
-        recorder.open()
-        while recorder.step < config.steps and not stop.agree(world):
-            try:
-                _train(task, recorder, workers, stop)
-            except DivergedError as error:
-                recorder.roll_back(error)
-            except _NoDataError as failure:
-                raise _without_data(recorder, failure.reason) from failure
-        result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped))
+        with contextlib.closing(recorder.progress):
+            recorder.open()
+            while recorder.step < config.steps and not stop.agree(world):
+                try:
+                    _train(task, recorder, workers, stop)
+                except DivergedError as error:
+                    recorder.roll_back(error)
+                except _NoDataError as failure:
+                    raise _without_data(recorder, failure.reason) from failure
+            if world.is_main:
+                recorder.progress.finish()
+        result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped), recorder.progress.summary())
         if recorder.step >= config.steps:
             return result
         how = f"stopped after step {recorder.step}; continue with: cn train --resume {run}"
@@ -173,9 +179,8 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
 
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
-        return stop.agree(recorder.world) or any(
-            due(every, step) for every in (config.save_every, config.preview_every)
-        )
+        intervals = (config.save_every, config.preview_every, config.eval_every)
+        return stop.agree(recorder.world) or any(due(every, step) for every in intervals)
 
     with contextlib.closing(_read(batches)) as stream:
         for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
@@ -186,6 +191,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             stopping = stop.agree(recorder.world) and not last
             if last or stopping or due(config.save_every, result.step):
                 recorder.save()
+            recorder.evaluate()
             if not stopping and recorder.preview_is_due(result.step):
                 recorder.preview()
                 stopping = stop.agree(recorder.world)

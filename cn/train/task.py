@@ -18,6 +18,7 @@ from cn.errors import UsageError, WeightsError
 from cn.model.config import Prediction
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
+from cn.train.evaluation.setup import Evaluations, resumed, set_up
 from cn.train.fit import budget_of, fitted
 from cn.train.latent_batches import cache_bytes
 from cn.train.lock import check_not_in_use
@@ -55,6 +56,7 @@ class Task:
     """The latents of the datasets, where they were encoded before."""
     fits: str | None = None
     """What was chosen for a memory budget."""
+    evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
     def step(self) -> int:
@@ -112,6 +114,7 @@ def begin(
     check_folder(run, overwrite)
     chosen, budget = set(given), budget_of(fit, device) if fit is not None else None
     given = dict(given)
+    every, images = given.get("eval_every"), given.get("eval_images")
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
     init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
@@ -148,7 +151,9 @@ def begin(
         encoded = partial(encoded_at_once, kept, cache=cache)
         config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
     networks = assemble(base, control.to(device), config)
-    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache, fits=fits)
+    no_encoder = cache is not None and cache.complete
+    config, evaluations = set_up(config, networks, source, every=every, images=images, cached=no_encoder)
+    return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations)
 
 
 def reopen(
@@ -179,7 +184,9 @@ def reopen(
         )
     control = continued_control(open_control(state.control, device), base, config)
     source, findings, cache = open_data(config, base, pairs, run)
-    return Task(run, config, assemble(base, control, config), source, findings, state, cache=cache)
+    networks = assemble(base, control, config)
+    evaluations = resumed(config, networks, source)
+    return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
 
 
 def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str:

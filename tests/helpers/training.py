@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cn.train import run
 from cn.train import task as tasks
+from cn.train.evaluation.records import Evaluation
 from cn.train.run import Result
 from cn.train.task import Task
 from cn.train.trainer import StepResult
@@ -23,6 +24,7 @@ class Listener:
 
     def __init__(self, at_step: Callable[[StepResult], None] | None = None):
         self.results: list[StepResult] = []
+        self.evaluations: list[Evaluation] = []
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self.at_step = at_step
@@ -31,6 +33,9 @@ class Listener:
         self.results.append(result)
         if self.at_step is not None:
             self.at_step(result)
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
 
     def note(self, message: str) -> None:
         self.notes.append(message)

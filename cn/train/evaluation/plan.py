@@ -1,0 +1,101 @@
+"""How often a run is evaluated, and on how many images, so that it takes a tenth of the run at most."""
+
+from dataclasses import dataclass
+from math import ceil, floor, sqrt
+
+from cn.eval.change_point import enough_images
+from cn.train.evaluation.cost import Costs
+
+MAX_SHARE = 0.1
+"""Of the operations of a run, for all of its evaluations together with the one before training."""
+SAMPLING_STEPS = 4
+MIN_POINTS, MAX_POINTS = 5, 50
+"""Evaluations that a run should have, and those that a curve needs at most."""
+MIN_IMAGES, MAX_IMAGES = enough_images(MIN_POINTS), 32
+_ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+"""Intervals are one of these times a power of ten."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """An evaluation of `images` images after every `every` steps."""
+
+    every: int
+    images: int
+
+    def points(self, steps: int) -> int:
+        """How many evaluations a run has; the last is after its last step."""
+        return ceil(steps / self.every) if self.every else 0
+
+
+NONE = Schedule(0, 0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the training of a run costs, and an image of its evaluations: with the control, and before without it."""
+
+    run: float
+    image: float
+    first: float
+
+    @classmethod
+    def of(cls, costs: Costs, *, trained: int, encoded: int) -> "Budget":
+        """For a run that trains with `trained` images in all, and encodes images to latents `encoded` times."""
+        run = trained * costs.training + encoded * costs.encoding
+        found = costs.decoding + costs.detection
+        return cls(run, SAMPLING_STEPS * costs.sampling + found, SAMPLING_STEPS * costs.uncontrolled + found)
+
+    def share(self, schedule: Schedule, steps: int) -> float:
+        """What part of the run its evaluations take."""
+        spent = schedule.images * (self.first + schedule.points(steps) * self.image) if schedule.every else 0.0
+        return spent / (self.run + spent) if spent else 0.0
+
+    def images(self, points: int) -> int:
+        """The most images that can be evaluated `points` times."""
+        return floor(self._most() / (self.first + points * self.image))
+
+    def points(self, images: int) -> int:
+        """How often that many images can be evaluated at most."""
+        return floor((self._most() / images - self.first) / self.image)
+
+    def _most(self) -> float:
+        # A tenth of everything is a ninth of the rest.
+        return MAX_SHARE / (1 - MAX_SHARE) * self.run
+
+
+def schedule(budget: Budget, steps: int, *, every: int | None = None, images: int | None = None) -> Schedule:
+    """What is given as it is, and the rest as fits in the budget; `NONE` for a run that is too short.
+
+    A longer run gets both more evaluations and more images.
+    """
+    if every == 0 or images == 0 or steps == 0:
+        return NONE
+    if every is not None:
+        points = Schedule(every, 0).points(steps)
+        return Schedule(every, images or min(MAX_IMAGES, max(enough_images(points), budget.images(points))))
+    if images is None:
+        images = min(MAX_IMAGES, max(MIN_IMAGES, floor(sqrt(budget.images(1)))))
+    points = min(MAX_POINTS, budget.points(images), steps)
+    if points < 1:
+        return NONE
+    return Schedule(_rounded(ceil(steps / points)), images)
+
+
+def may_fit(trained: int) -> bool:
+    """False for runs of so few images that no evaluation fits, whatever the networks: nothing need be counted then.
+
+    A sampling step costs a fifth of training with that image or more.
+    """
+    return trained * MAX_SHARE * 5 > 2 * MIN_IMAGES * SAMPLING_STEPS
+
+
+def _rounded(every: int) -> int:
+    """`every`, or the next larger round number."""
+    power = 1
+    while True:
+        for mantissa in _ROUND:
+            number = mantissa * power
+            if number == int(number) and number >= every:
+                return int(number)
+        power *= 10

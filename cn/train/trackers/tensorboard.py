@@ -1,0 +1,51 @@
+"""TensorBoard: `RUN/events/`, live with `tensorboard --logdir RUN`."""
+
+import shutil
+from pathlib import Path
+
+from cn import images
+from cn.train.evaluation.records import Evaluation
+from cn.train.trackers.tracker import evaluation_scalars, step_scalars
+from cn.train.trainer import StepResult
+
+EVENTS = "events"
+_FLUSH_SECONDS = 30
+_MAX_POINTS = 5000
+"""Steps of a run whose numbers are written, evenly spread; TensorBoard itself shows 1000 of them."""
+
+
+class TensorBoard:
+    """Writes event files in the background. Raises ImportError where the package tensorboard is missing."""
+
+    def __init__(self, run: Path, step: int, steps: int):
+        """A run that is at `step` of `steps`; what an earlier session wrote of later steps is not shown any more."""
+        # Its import takes a second, which only training should wait for.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._every = max(1, steps // _MAX_POINTS)
+        self._folder = run / EVENTS
+        self._writer = SummaryWriter(
+            str(self._folder), purge_step=step + 1 if step else None, flush_secs=_FLUSH_SECONDS
+        )  # type: ignore[no-untyped-call]
+
+    def step(self, result: StepResult, images: int) -> None:
+        if result.step % self._every == 0 or result.step == 1:
+            self._scalars(step_scalars(result, images), result.step)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        self._scalars(evaluation_scalars(evaluation), evaluation.step)
+
+    def preview(self, sheet: Path, step: int) -> None:
+        self._writer.add_image("preview", images.read(sheet), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._writer.close()  # type: ignore[no-untyped-call]
+
+    def _scalars(self, scalars: dict[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+
+def remove_events(run: Path) -> None:
+    """Remove what an earlier run wrote."""
+    shutil.rmtree(run / EVENTS, ignore_errors=True)
