@@ -36,6 +36,7 @@ from cn.detect.lines.canny import canny
 from cn.model.base import Base
 from cn.model.config import Links
 from cn.model.controlnet import ControlNet
+from cn.model.ddim import draw_noise
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 from cn.model.unet import Control
@@ -87,9 +88,9 @@ def predict(base: Base, features: list[Tensor], emb: Tensor, text: Tensor) -> Te
 
 
 def noised(base: Base, scene: Scene, t: int, seed: int) -> tuple[Tensor, Tensor]:
-    """z_t (1, 4, h, w) and t (1,), with the noise of the seed."""
+    """z_t (1, 4, h, w) and t (1,), with the noise that sampling starts from with this seed."""
     time = torch.tensor([t])
-    noise = torch.randn(scene.latent.shape, generator=torch.Generator().manual_seed(seed))
+    noise = draw_noise([torch.Generator().manual_seed(seed)], scene.latent.shape[1:])
     return base.schedule.add_noise(scene.latent, noise, time), time
 
 
@@ -115,7 +116,13 @@ def sizes(base: Base, options: argparse.Namespace) -> Iterator[dict]:
                 found[name].append((size, sum(change**2 for change in changes) ** 0.5))
         for name, values in found.items():
             size, change = np.mean(values, axis=0)
-            yield {"t": t, "group": name, "rms": round(size, 3), "relative change": float(f"{change:.2g}"), "n": len(values)}
+            yield {
+                "t": t,
+                "group": name,
+                "rms": round(size, 3),
+                "relative change": float(f"{change:.2g}"),
+                "n": len(values),
+            }
 
 
 def rms(x: Tensor) -> float:
@@ -149,30 +156,33 @@ def exchanged(ours: list[Tensor], theirs: list[Tensor], members: list[int]) -> l
 class Following(nn.Module):
     """A U-Net some of whose decoder inputs are those of a known image, noised to the same level."""
 
-    def __init__(self, base: Base, scene: Scene, members: list[int]):
+    def __init__(self, base: Base, scene: Scene, members: list[int], seed: int):
         super().__init__()
-        self.base, self.scene, self.members = base, scene, members
+        self.base, self.scene, self.members, self.seed = base, scene, members, seed
         self.decoder = base.unet.decoder
 
     def forward(self, z: Tensor, t: Tensor, text: Tensor, control: Control | None = None) -> Tensor:
         assert control is None
-        known, _ = noised(self.base, self.scene, int(t[0]), 0)
+        known, _ = noised(self.base, self.scene, int(t[0]), self.seed)
         ours, emb = inputs(self.base, z, t, text)
         theirs, _ = inputs(self.base, known.expand_as(z), t, text)
         return predict(self.base, exchanged(ours, theirs, self.members), emb, text)
 
 
 def sampled(base: Base, options: argparse.Namespace) -> Iterator[dict]:
-    """The edge F1 of samples that get one group of a true image at every step, with the paper's settings."""
+    """The edge F1 of samples that get one group of a true image at every step, without guidance.
+
+    The image is noised with the noise that sampling starts from, so that all skips together lead back to it.
+    """
     size, known = base.config.image_size, scenes(base, options.scenes)
     skips = list(range(len(base.unet.encoder.widths)))
     for name, members in {"nothing": [], **groups(base), "all skips": skips}.items():
         found = []
         for number, scene in enumerate(known):
-            unet = cast("nn.Module", Following(base, scene, members))
+            unet = cast("nn.Module", Following(base, scene, members, seed=number))
             following = replace(base, unet=unet)  # type: ignore[arg-type]
-            request = Request(scene.example.prompt, 100 + number)
-            found += [scene.edges_found(image) for image in generate(following, [request], Sampling(size, size))]
+            requests, sampling = [Request(scene.example.prompt, number)], Sampling(size, size, scale=1.0)
+            found += [scene.edges_found(image) for image in generate(following, requests, sampling)]
         yield {"known": name, **summary(found)}
 
 
@@ -191,7 +201,9 @@ def overfit(base: Base, options: argparse.Namespace) -> Iterator[dict]:
     for number, scene in enumerate(scenes(base, options.scenes)):
         hint = to_hint(scene.example.condition, base.device, base.dtype)
         for links in results:
-            control = trained(base, scene, hint, cast("Links", links), options, seed=number) if links != "none" else None
+            control = (
+                trained(base, scene, hint, cast("Links", links), options, seed=number) if links != "none" else None
+            )
             requests = [Request(scene.example.prompt, seed) for seed in range(4)]
             controls = [ControlInput(control, hint)] if control is not None else []
             found = [scene.edges_found(image) for image in generate(base, requests, Sampling(size, size), controls)]
@@ -202,17 +214,19 @@ def overfit(base: Base, options: argparse.Namespace) -> Iterator[dict]:
                 one["norm of the middle's zero convolution"] = round(float(control.zero_middle.weight.norm()), 2)
             yield one
     for links, values in results.items():
-        yield {"links": links, "loss": round(float(np.mean([v[1] for v in values])), 4), **summary([v[0] for v in values])}
+        yield {
+            "links": links,
+            "loss": round(float(np.mean([v[1] for v in values])), 4),
+            **summary([v[0] for v in values]),
+        }
 
 
-def trained(
-    base: Base, scene: Scene, hint: Tensor, links: Links, options: argparse.Namespace, seed: int
-) -> ControlNet:
-    """A ControlNet after `options.steps` steps of batch 4 on one pair, half of them without the prompt."""
+def trained(base: Base, scene: Scene, hint: Tensor, links: Links, options: argparse.Namespace, seed: int) -> ControlNet:
+    """A ControlNet after `options.steps` steps on one pair, half of the time without the prompt."""
     torch.manual_seed(seed)
     control = ControlNet.from_unet(base.unet, links=links)
     optimizer = torch.optim.AdamW([p for p in control.parameters() if p.requires_grad], lr=options.lr)
-    texts, n = base.text.encode(["", scene.example.prompt]), 4
+    texts, n = base.text.encode(["", scene.example.prompt]), options.batch
     for step in range(options.steps):
         for group in optimizer.param_groups:
             group["lr"] = options.lr * min(1.0, (step + 1) / 20)
@@ -240,7 +254,7 @@ def mean_loss(base: Base, control: ControlNet | None, scene: Scene, hint: Tensor
 
 
 def dropout(base: Base, options: argparse.Namespace) -> Iterator[dict]:
-    """Trains the U-Net on, with all skips of a share of the images set to zero, so that the middle has to carry more."""
+    """Trains the U-Net on, with all skips of a share of the images set to zero: then the middle has to carry them."""
     torch.manual_seed(0)
     known = scenes(base, options.images, seed=1, first=0)
     latents, texts = torch.cat([s.latent for s in known]), base.text.encode([s.example.prompt for s in known])
@@ -276,7 +290,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="overfit, dropout: optimizer steps")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--share", type=float, default=0.3, help="dropout: share of the images without skips")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4, help="overfit, dropout: images per step")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("base-with-dropout.safetensors"))
     options = parser.parse_args()

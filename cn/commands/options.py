@@ -140,7 +140,8 @@ class OptionGroup:
         for field in declared(self.cls).values():
             value = words.pop(field.name) if field.option is not None else None
             if field.switch is not None:
-                on = words.pop(_switch_name(field))
+                implied_by = field.switch.implied_by
+                on = words.pop(_switch_name(field)) or bool(implied_by and words.get(implied_by))
                 if value is not None and not on:
                     raise UsageError(f"{field.label} needs {field.switch.flag}")
                 value = field.switch.value if on and value is None else value

@@ -27,6 +27,15 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Options from a file: the config.toml of a run, or some lines of one. Those given beside it win.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="RUN", help="The run's folder. Default: runs/KIND.", rich_help_panel=RUN),
@@ -37,7 +46,8 @@ def train(
             "--resume",
             metavar="RUN",
             help="Continue this run exactly where it was last saved. "
-            f"{', '.join(declared(TrainConfig)[name].label for name in CHANGEABLE)} and --reconnect may change.",
+            f"{', '.join(declared(TrainConfig)[name].label for name in CHANGEABLE)}, --reconnect and --large-scale "
+            "may change.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -64,8 +74,11 @@ def train(
     Writes a folder with control.safetensors, which [b]cn sample --control[/b] takes, previews, metrics and the state to
     resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
     """
+    from cn.train.given_file import with_file
     from cn.train.request import check_request
 
+    if config_file is not None:
+        given = Given(with_file(config_file, given, resume=resume))
     request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
     from cn.train import run
     from cn.train.task import open_task

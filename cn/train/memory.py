@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cn.model.base import Base
+from cn.model.concat import ConcatBaseline
 from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
 from cn.model.unet import Block, MiddleBlock
 from cn.train.config import TrainConfig
 from cn.train.loss import diffusion_loss
+from cn.train.networks import new_control
 
 FP32_BYTES = 4
 _AUTOCAST_FACTOR = 0.6
@@ -36,8 +38,8 @@ def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEsti
     """The memory of one step of this run besides torch itself; the networks are never created."""
     with FakeTensorMode():
         base = Base.create(base_config).lock()
-        control = ControlNet(base_config.unet, condition_encoder=config.condition_encoder, links=config.links)
-        unlocked = {"none": None, "decoder": base.unet.decoder, "all": base.unet}[config.unlock]
+        control = new_control(base_config.unet, config)
+        unlocked = {"none": None, "decoder": base.unet.decoder, "all": base.unet}[config.unlocked_at(config.steps)]
         trained = list(control.parameters())
         if unlocked is not None:
             trained += list(unlocked.requires_grad_(True).parameters())
@@ -50,7 +52,7 @@ def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEsti
     )
 
 
-def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
+def _kept_bytes(base: Base, control: ControlNet | ConcatBaseline, config: TrainConfig) -> int:
     """Compute the loss and add up what autograd saves for its backward pass."""
     saved = _SavedBytes([*base.unet.parameters(), *control.parameters()])
     if config.checkpoint_activations:

@@ -1,18 +1,24 @@
 """The plan of a run in words, printed before anything is computed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
+from cn.model.controlnet import ControlNet
 from cn.train.cache.reader import LatentCache
 from cn.train.config import TrainConfig
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
 from cn.train.networks import TrainingNetworks
 from cn.train.options.defaults import PAPER_LR
+from cn.train.options.model import Unlock
+from cn.train.plan_options import option_rows
 from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
+
+_OF_BASE: dict[Unlock, str] = {"none": "", "decoder": "the base's decoder", "all": "the base's whole U-Net"}
 
 
 def plan_rows(
@@ -25,36 +31,50 @@ def plan_rows(
     broken: int = 0,
     cache: LatentCache | None = None,
 ) -> dict[str, str | None]:
-    """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
+    """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk.
+
+    Options of which a run has the default have no row, but for those that every reader asks for.
+    """
     base = networks.base
-    trained = sum(p.numel() for p in networks.trainable.values())
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
-    return {
-        "trained": f"{_trained(networks, config)}: {count_text(trained)} parameters",
+    rows = {
+        "trained": _trained(networks, config, config.unlocked_at(step)),
+        "large-scale": _later(networks, config, step),
         "locked": _locked(base, config),
         "connections": _connections(networks, config),
+        "expect": _expectation(base, config),
         "starts from": config.init_from or None,
         "data": _data(config, source.count, broken),
         "latents": None if cache is None else f"read from {cache.folder}: images are not decoded, nor encoded",
         "steps": f"{moves} of batch {batch}",
-        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
+        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)})",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else ""),
-        "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
-        "saves": _saves(networks, config),
+        "memory": _memory(base, config, step, cache_bytes(source, base, config)),
+        "saves": _saves(networks, config, step),
         "run": str(run),
         "note": _export_note(config),
     }
+    return _with_options(rows, option_rows(config))
 
 
-def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
+def state_bytes(networks: TrainingNetworks, config: TrainConfig, unlocked: Unlock) -> int:
     """Size of one saved state: the weights and AdamW's two moments in full precision."""
     weights = list(networks.control.parameters())
-    if config.unlock != "none":
+    if unlocked != "none":
         weights += [p for network in networks.base.networks.values() for p in network.parameters()]
-    return FP32_BYTES * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in networks.trainable.values()))
+    moments = 2 * trained_parameters(networks, unlocked)
+    return FP32_BYTES * (sum(p.numel() for p in weights) + moments)
+
+
+def trained_parameters(networks: TrainingNetworks, unlocked: Unlock) -> int:
+    """How many numbers are trained while this part of the base is."""
+    unet = networks.base.unet
+    part = {"none": [], "decoder": list(unet.decoder.parameters()), "all": list(unet.parameters())}[unlocked]
+    control = [p for name, p in networks.trainable.items() if name.startswith("control.")]
+    return sum(p.numel() for p in [*control, *part])
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
@@ -62,22 +82,35 @@ def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> N
 
     The states that are there already, which the run replaces, count as free space.
     """
-    needed = 2 * state_bytes(networks, config) - saved_bytes(run)
+    needed = 2 * state_bytes(networks, config, config.unlocked_at(config.steps)) - saved_bytes(run)
     if needed > 0:
         files.check_space(run, needed, "saving the run safely")
 
 
-def _trained(networks: TrainingNetworks, config: TrainConfig) -> str:
-    encoder = networks.control.encoder
-    zeros = (
-        "1 zero convolution" if networks.control.links == "middle" else f"{len(encoder.blocks) + 1} zero convolutions"
-    )
+def _trained(networks: TrainingNetworks, config: TrainConfig, unlocked: Unlock) -> str:
+    total = count_text(trained_parameters(networks, unlocked))
+    if not isinstance(networks.control, ControlNet):
+        return f"no ControlNet: the base's whole U-Net, and input channels for the condition: {total} parameters"
+    blocks = len(networks.control.encoder.blocks)
+    middle = networks.control.links == "middle"
+    zeros = "1 zero convolution" if middle else f"{blocks + 1} zero convolutions"
+    if config.zero_init == "gaussian":
+        zeros += " (which start with Gaussian weights: an ablation)"
     what = (
-        f"a copy of the {len(encoder.blocks)} encoder blocks and the middle block, "
-        f"the {config.condition_encoder} condition encoder, {zeros}"
+        f"a copy of the {blocks} encoder blocks and the middle block, the {config.condition_encoder} condition "
+        f"encoder, {zeros}"
     )
-    base = {"none": "", "decoder": ", and the base's decoder", "all": ", and the base's whole U-Net"}
-    return what + base[config.unlock]
+    return what + (f", and {_OF_BASE[unlocked]}" if unlocked != "none" else "") + f": {total} parameters"
+
+
+def _later(networks: TrainingNetworks, config: TrainConfig, step: int) -> str | None:
+    """What a run does that starts with a locked base and trains it later."""
+    if config.unlock == "none" or config.unlocked_at(step) != "none":
+        return None
+    when = f"after {config.large_scale_after:,} steps {_OF_BASE[config.unlock]} is trained too"
+    if config.large_scale_after >= config.steps:
+        return f"{when}; this run ends before that"
+    return f"{when}: then {count_text(trained_parameters(networks, config.unlock))} parameters"
 
 
 def _locked(base: Base, config: TrainConfig) -> str:
@@ -85,10 +118,21 @@ def _locked(base: Base, config: TrainConfig) -> str:
     return f"the rest of {config.base} ({base.config.name}): {count_text(locked)} parameters"
 
 
-def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
+def _connections(networks: TrainingNetworks, config: TrainConfig) -> str | None:
+    if not isinstance(networks.control, ControlNet):
+        return None
     if config.links == "middle":
         return "middle block only (small-scale)"
     return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
+
+
+def _expectation(base: Base, config: TrainConfig) -> str | None:
+    if config.links == "middle" and not base.config.middle_controls:
+        return (
+            "no control before --reconnect: the decoder of this base takes the layout from its skip connections and "
+            'does not listen to the middle block (docs/train.md, "What the middle block can carry")'
+        )
+    return None
 
 
 def _data(config: TrainConfig, pairs: int | None, broken: int) -> str:
@@ -107,7 +151,20 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     return "given"
 
 
-def _memory(estimate: MemoryEstimate, cache: int) -> str:
+def _memory(base: Base, config: TrainConfig, step: int, cache: int) -> str:
+    text = _memory_of(estimate_memory(base.config, at_once(config, config.unlocked_at(step))), cache)
+    if config.unlocked_at(step) != (later := config.unlocked_at(config.steps - 1)):
+        after = estimate_memory(base.config, at_once(config, later))
+        text += f"; after {config.large_scale_after:,} steps {_memory_of(after, cache)}"
+    return text
+
+
+def at_once(config: TrainConfig, unlocked: Unlock) -> TrainConfig:
+    """The configuration of a run that trains this part of the base from the start."""
+    return config if config.baseline == "concat" else replace(config, unlock=unlocked, large_scale_after=0)
+
+
+def _memory_of(estimate: MemoryEstimate, cache: int) -> str:
     amounts = {
         "weights": estimate.weights,
         "gradients and optimizer": estimate.optimizer,
@@ -118,13 +175,26 @@ def _memory(estimate: MemoryEstimate, cache: int) -> str:
     return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"
 
 
-def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:
+def _saves(networks: TrainingNetworks, config: TrainConfig, step: int) -> str:
     preview = f"; a preview image every {config.preview_every:,} steps" if config.preview_every else ""
-    size = bytes_text(state_bytes(networks, config))
-    return f"every {config.save_every:,} steps, {size} each; only the latest is kept{preview}"
+    unlocked = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps)])
+    sizes = [bytes_text(state_bytes(networks, config, part)) for part in unlocked]
+    kept = "only the latest is kept" if config.keep == 1 else f"the latest {config.keep} are kept"
+    return f"every {config.save_every:,} steps, {', later '.join(sizes)} each; {kept}{preview}"
 
 
 def _export_note(config: TrainConfig) -> str | None:
+    if config.baseline == "concat":
+        return "other tools cannot read this baseline; cn sample can, with the base that this run writes"
     if config.condition_encoder == "released":
         return None
     return "other tools cannot read the paper's condition encoder; for export train with --cond-encoder released"
+
+
+def _with_options(rows: dict[str, str | None], more: dict[str, tuple[str, str]]) -> dict[str, str | None]:
+    """The rows with those of further options, each behind the row that it belongs to."""
+    found: dict[str, str | None] = {}
+    for name, value in rows.items():
+        found[name] = value
+        found |= {other: text for other, (after, text) in more.items() if after == name}
+    return found

@@ -44,7 +44,8 @@ class Recorder:
         """Create a new run's folder with its first state, or return a resumed one to its last."""
         task = self.task
         sweep_run(task.run)
-        self.start_norm = self.start_norm or trained_norm(task.networks)
+        if self.start_norm is None or (task.state is not None and task.state.base is None and task.config.trains_base):
+            self.start_norm = trained_norm(task.networks)
         if task.state is None:
             _clear(task.run)
             task.config.save(task.run)
@@ -97,6 +98,12 @@ class Recorder:
             }
         )
         self.listener.step(result)
+
+    def unlock(self) -> None:
+        """Train the base too after the last finished step (§3.4)."""
+        self.trainer.unlock()
+        self.start_norm = trained_norm(self.task.networks)
+        self.listener.note(f"step {self.step:,}: the base is trained too from now on, and saved")
 
     def save(self) -> None:
         """Save the state after the last finished step."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from cn.errors import InputError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
+from cn.train.config import TrainConfig
 from cn.train.latent_batches import micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
@@ -103,13 +104,16 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
 
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
-        return bool(stop) or any(due(every, step) for every in (config.save_every, config.preview_every))
+        saves = any(due(every, step) for every in (config.save_every, config.preview_every))
+        return bool(stop) or saves or unlocks_after(config, step)
 
     with contextlib.closing(stream):
         for result in recorder.checked(steps(trainer, stream, recorder.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:
                 continue
+            if unlocks_after(config, result.step):
+                recorder.unlock()
             last = result.step == config.steps or bool(stop)
             if last or due(config.save_every, result.step):
                 recorder.save()
@@ -117,6 +121,11 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
                 recorder.preview()
             if stop:
                 return
+
+
+def unlocks_after(config: TrainConfig, step: int) -> bool:
+    """Whether this is the last step before the base is trained too."""
+    return config.unlocked_at(step) != config.unlocked_at(step - 1)
 
 
 def due(every: int, step: int) -> bool:

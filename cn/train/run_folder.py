@@ -81,6 +81,8 @@ def withdraw(run: Path, state: State) -> None:
     earlier = [path for step, path in _saved(run) if step < state.step]
     if earlier:
         shutil.rmtree(state.folder, ignore_errors=True)
+        if not (earlier[-1] / BASE).exists():
+            (run / BASE).unlink(missing_ok=True)  # The base was unlocked in between.
         link_results(run, earlier[-1])
 
 

@@ -81,8 +81,9 @@ def load_trainer(state: State, trainer: Trainer) -> None:
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
-    if config.unlock != "none":
-        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond)
+    if config.unlocked_at(step) != "none":
+        meta: dict[str, Any] = {"baseline": config.baseline} if config.baseline != "none" else {}
+        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond, **meta)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,

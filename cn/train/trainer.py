@@ -62,6 +62,14 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
 
+    def unlock(self) -> None:
+        """Train the base too from the next step on, as large-scale training does later in a run (§3.4).
+
+        Its parameters join the optimizer with fresh moments, as those of a run that is resumed there.
+        """
+        added = self.networks.unlock(self.config.unlocked_at(self.step))
+        self.optimizer.add_param_group({"params": added})
+
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=True)
