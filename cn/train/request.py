@@ -13,7 +13,7 @@ from cn.errors import InputError, UsageError
 from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
-from cn.train.options.combinations import check_combination
+from cn.train.options.combinations import check_combination, with_implied
 from cn.train.run_folder import State, find_state
 from cn.weights.bundled import BASE_NAME, find
 
@@ -50,7 +50,7 @@ def check_request(
     """
     if reconnect and resume is None:
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
-    check_combination(given)
+    check_combination(with_implied(given))
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
     check_one_process()

@@ -98,8 +98,8 @@ def begin(
     """
     check_not_in_use(run)
     check_folder(run, overwrite)
-    check_combination(given)
     given = with_implied(given)
+    check_combination(given)
     expected = {role: given.pop(f"{role}_sha256", "") for role in ("base", "init")}
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)

@@ -18,40 +18,38 @@ class Excluded:
     why: str
 
 
-def _concat(*names: str, unless: tuple[Any, ...] = ("", 0, "none", "full", "zero", None)) -> Callable[[Values], Any]:
-    return lambda v: v.get("baseline") == "concat" and any(v.get(name) not in unless for name in names)
-
-
-def _both(first: Callable[[Values], Any], second: Callable[[Values], Any]) -> Callable[[Values], Any]:
-    return lambda v: first(v) and second(v)
-
-
-def _has(name: str, *values: Any) -> Callable[[Values], Any]:
-    """Whether an option has one of these values; without any, whether it is given at all."""
-    return (lambda v: v.get(name) in values) if values else (lambda v: v.get(name))
+def _baseline(values: Values) -> bool:
+    return values.get("baseline") == "concat"
 
 
 EXCLUDED = (
-    Excluded(_concat("links"), "--baseline concat has no ControlNet whose links --small-scale could leave out"),
     Excluded(
-        _concat("init_from"), "--baseline concat trains the base itself: give it with --base instead of --init-from"
+        lambda v: _baseline(v) and v.get("links") == "middle",
+        "--baseline concat has no ControlNet whose links --small-scale could leave out",
     ),
-    Excluded(_concat("zero_init"), "--baseline concat has no zero convolutions: it takes no --zero-init"),
     Excluded(
-        _concat("condition_encoder", unless=(None,)),
+        lambda v: _baseline(v) and v.get("init_from"),
+        "--baseline concat trains the base itself: give it with --base instead of --init-from",
+    ),
+    Excluded(
+        lambda v: _baseline(v) and v.get("zero_init") == "gaussian",
+        "--baseline concat has no zero convolutions: it takes no --zero-init",
+    ),
+    Excluded(
+        lambda v: _baseline(v) and "condition_encoder" in v,
         "--baseline concat has no condition encoder: it takes no --cond-encoder",
     ),
     Excluded(
-        _concat("unlock", "large_scale_after"),
+        lambda v: _baseline(v) and (v.get("unlock", "none") != "none" or v.get("large_scale_after")),
         "--baseline concat trains the whole U-Net from the start: it takes no --large-scale and no --large-scale-after",
     ),
     Excluded(
-        _both(_has("zero_init", "gaussian"), _has("init_from")),
+        lambda v: v.get("zero_init") == "gaussian" and v.get("init_from"),
         "--zero-init is for a new control: the one that --init-from names has its weights already",
     ),
     Excluded(
-        _both(_has("large_scale_after"), _has("unlock", "none")),
-        '--large-scale-after trains the base too: unlock cannot be "none"',
+        lambda v: v.get("large_scale_after") and v.get("unlock", "none") == "none",
+        "--large-scale-after trains the base too: give what of it with --unlock",
     ),
 )
 
