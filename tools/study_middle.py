@@ -3,40 +3,32 @@
     python tools/study_middle.py sizes exchange                       # minutes on two CPU cores
     python tools/study_middle.py sampled --scenes 8
     python tools/study_middle.py overfit --scenes 3 --steps 300
-    python tools/study_middle.py dropout --share 0.3 --out dropped.safetensors    # then all of it with --base
 
 Each experiment prints lines of JSON. Scenes are held out from all training. `docs/train.md` has the results.
 
 sizes      how large each group of the decoder's inputs is, and how strongly the prediction depends on it
 exchange   one group of inputs is that of another image, in one prediction: the share of the difference that follows it
+free       the middle's numbers are optimized for one prediction: how far can they move it?
 sampled    one group of inputs is that of a true image, at every step of sampling: does the sample get its edges?
 overfit    a ControlNet with some of the links, trained on one pair: does a sample get the edges of that pair?
-dropout    continues the training of the base with skips that are dropped at random, and writes it
 """
 
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from study_inputs import Scene, exchanged, groups, inputs, noised, predict, rms, scenes, summary
 from torch import Tensor, nn
 
 from cn.checkpoints.read.load import open_base
-from cn.checkpoints.write.native import save_base
-from cn.data.examples import Example
-from cn.data.scenes import SceneDataset
-from cn.data.score import edge_f1
-from cn.data.seeds import EVAL_SEED
-from cn.detect.lines.canny import canny
 from cn.model.base import Base
 from cn.model.config import Links
 from cn.model.controlnet import ControlNet
-from cn.model.ddim import draw_noise
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
 from cn.model.unet import Control
@@ -44,54 +36,6 @@ from cn.train.loss import diffusion_loss
 from cn.weights.bundled import find
 
 TIMES = (50, 250, 500, 750, 950)
-FIRST_SCENE = 3_000_000
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A held-out scene: its latent (1, 4, h, w), its Canny map and its caption."""
-
-    example: Example
-    latent: Tensor
-
-    def edges_found(self, image: np.ndarray) -> float:
-        """Edge F1 of an image against this scene's map."""
-        return edge_f1(self.example.condition, canny(image))
-
-
-def scenes(base: Base, count: int, seed: int = EVAL_SEED, first: int = FIRST_SCENE) -> list[Scene]:
-    dataset = SceneDataset("canny", base.config.image_size, seed, first)
-    found = []
-    for example in (dataset[i] for i in range(count)):
-        image = torch.from_numpy(example.target).permute(2, 0, 1)[None].float() / 127.5 - 1
-        with torch.no_grad():
-            found.append(Scene(example, base.vae.encode(image).mean))
-    return found
-
-
-def groups(base: Base) -> dict[str, list[int]]:
-    """The decoder's inputs by name: the middle (-1), and the skips of each level, from the coarsest on."""
-    per_level = base.config.unet.res_blocks + 1
-    count = len(base.unet.encoder.widths)
-    levels = {f"skips of level {n // per_level + 1}": list(range(n, n + per_level)) for n in range(0, count, per_level)}
-    return {"middle": [-1], **dict(reversed(levels.items()))}
-
-
-def inputs(base: Base, z: Tensor, t: Tensor, text: Tensor) -> tuple[list[Tensor], Tensor]:
-    """All inputs of the decoder, the middle's last, and the time embedding."""
-    skips, middle, emb = base.unet.encoder(z, t, text)
-    return [*skips, middle], emb
-
-
-def predict(base: Base, features: list[Tensor], emb: Tensor, text: Tensor) -> Tensor:
-    return base.unet.decoder(features[-1], emb, text, features[:-1])
-
-
-def noised(base: Base, scene: Scene, t: int, seed: int) -> tuple[Tensor, Tensor]:
-    """z_t (1, 4, h, w) and t (1,), with the noise that sampling starts from with this seed."""
-    time = torch.tensor([t])
-    noise = draw_noise([torch.Generator().manual_seed(seed)], scene.latent.shape[1:])
-    return base.schedule.add_noise(scene.latent, noise, time), time
 
 
 def sizes(base: Base, options: argparse.Namespace) -> Iterator[dict]:
@@ -125,10 +69,6 @@ def sizes(base: Base, options: argparse.Namespace) -> Iterator[dict]:
             }
 
 
-def rms(x: Tensor) -> float:
-    return float(x.detach().square().mean().sqrt())
-
-
 @torch.no_grad()
 def exchange(base: Base, options: argparse.Namespace) -> Iterator[dict]:
     """For pairs of scenes A, B with the same noise: the prediction for A with a group of B, projected on A → B."""
@@ -148,9 +88,30 @@ def exchange(base: Base, options: argparse.Namespace) -> Iterator[dict]:
             yield {"t": t, "group": name, **share, "n": len(values)}
 
 
-def exchanged(ours: list[Tensor], theirs: list[Tensor], members: list[int]) -> list[Tensor]:
-    chosen = {i % len(ours) for i in members}
-    return [b if i in chosen else a for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
+def free(base: Base, options: argparse.Namespace) -> Iterator[dict]:
+    """For pairs of scenes A, B with the same noise: the middle for A is optimized until the prediction is that for B.
+
+    No control of the middle can do more in a prediction than its best numbers; the share is what they reach of the way
+    from A to B (1 - squared distance left), and the size theirs in multiples of the middle's own.
+    """
+    text, known = base.text.encode([""]), scenes(base, options.scenes)
+    for t in TIMES:
+        found = []
+        for number, (a, b) in enumerate(zip(known, [*known[1:], known[0]], strict=True)):
+            with torch.no_grad():
+                (ours, emb), (theirs, _) = (inputs(base, *noised(base, scene, t, number), text) for scene in (a, b))
+                wanted = predict(base, theirs, emb, text)
+                distance = (wanted - predict(base, ours, emb, text)).square().sum()
+            added = torch.zeros_like(ours[-1], requires_grad=True)
+            optimizer = torch.optim.Adam([added], lr=options.free_lr * rms(ours[-1]))
+            for _ in range(options.steps):
+                left = (wanted - predict(base, [*ours[:-1], ours[-1] + added], emb, text)).square().sum()
+                optimizer.zero_grad()
+                left.backward()
+                optimizer.step()
+            found.append((1 - float(left / distance), rms(added) / rms(ours[-1])))
+        share, size = np.mean(found, axis=0)
+        yield {"t": t, "share": round(float(share), 4), "size": round(float(size), 2), "n": len(found)}
 
 
 class Following(nn.Module):
@@ -184,14 +145,6 @@ def sampled(base: Base, options: argparse.Namespace) -> Iterator[dict]:
             requests, sampling = [Request(scene.example.prompt, number)], Sampling(size, size, scale=1.0)
             found += [scene.edges_found(image) for image in generate(following, requests, sampling)]
         yield {"known": name, **summary(found)}
-
-
-def summary(values: list[float]) -> dict:
-    return {
-        "edge F1": round(float(np.mean(values)), 3),
-        "standard error": round(float(np.std(values)) / len(values) ** 0.5, 3),
-        "n": len(values),
-    }
 
 
 def overfit(base: Base, options: argparse.Namespace) -> Iterator[dict]:
@@ -253,32 +206,7 @@ def mean_loss(base: Base, control: ControlNet | None, scene: Scene, hint: Tensor
     return torch.stack(losses).mean()
 
 
-def dropout(base: Base, options: argparse.Namespace) -> Iterator[dict]:
-    """Trains the U-Net on, with all skips of a share of the images set to zero: then the middle has to carry them."""
-    torch.manual_seed(0)
-    known = scenes(base, options.images, seed=1, first=0)
-    latents, texts = torch.cat([s.latent for s in known]), base.text.encode([s.example.prompt for s in known])
-    empty = base.text.encode([""])
-    base.unet.requires_grad_(True)
-    optimizer = torch.optim.AdamW(base.unet.parameters(), lr=options.lr)
-    for step in range(options.steps):
-        rows = torch.randint(0, len(latents), (options.batch,))
-        z0, text = latents[rows], torch.where(torch.rand(options.batch, 1, 1) < 0.1, empty, texts[rows])
-        t, noise = torch.randint(0, base.schedule.steps, (options.batch,)), torch.randn_like(z0)
-        features, emb = inputs(base, base.schedule.add_noise(z0, noise, t), t, text)
-        keep = (torch.rand(options.batch, 1, 1, 1) >= options.share).float()
-        prediction = predict(base, [*(skip * keep for skip in features[:-1]), features[-1]], emb, text)
-        each = (prediction - base.schedule.target(z0, noise, t)).square().mean(dim=(1, 2, 3))
-        optimizer.zero_grad()
-        each.mean().backward()
-        optimizer.step()
-        if step % 20 == 0:
-            kept = keep.flatten().bool()
-            yield {"step": step, "loss": float(each[kept].mean()), "without skips": float(each[~kept].mean())}
-    save_base(options.out, base.lock(), half=False, trained_with="skip dropout")
-
-
-EXPERIMENTS = {"sizes": sizes, "exchange": exchange, "sampled": sampled, "overfit": overfit, "dropout": dropout}
+EXPERIMENTS = {"sizes": sizes, "exchange": exchange, "free": free, "sampled": sampled, "overfit": overfit}
 
 
 def main() -> None:
@@ -287,12 +215,10 @@ def main() -> None:
     parser.add_argument("--base", default="base", help="a bundled name, a file or a folder")
     parser.add_argument("--scenes", type=int, default=16)
     parser.add_argument("--links", nargs="+", default=["none", "middle", "full"], help="overfit: what to train")
-    parser.add_argument("--steps", type=int, default=300, help="overfit, dropout: optimizer steps")
+    parser.add_argument("--steps", type=int, default=300, help="overfit, free: optimizer steps")
+    parser.add_argument("--free-lr", type=float, default=0.1, help="free: step size in multiples of the middle's own")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--share", type=float, default=0.3, help="dropout: share of the images without skips")
-    parser.add_argument("--batch", type=int, default=4, help="overfit, dropout: images per step")
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--out", type=Path, default=Path("base-with-dropout.safetensors"))
+    parser.add_argument("--batch", type=int, default=4, help="overfit: images per step")
     options = parser.parse_args()
     for name in options.experiments:
         base = open_base(find(options.base, role="base"))

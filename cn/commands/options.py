@@ -140,9 +140,12 @@ class OptionGroup:
         for field in declared(self.cls).values():
             value = words.pop(field.name) if field.option is not None else None
             if field.switch is not None:
-                implied_by = field.switch.implied_by
-                on = words.pop(_switch_name(field)) or bool(implied_by and words.get(implied_by))
-                if value is not None and not on:
+                on = words.pop(_switch_name(field))
+                if (
+                    value is not None
+                    and not on
+                    and not (field.switch.implied_by and words.get(field.switch.implied_by))
+                ):
                     raise UsageError(f"{field.label} needs {field.switch.flag}")
                 value = field.switch.value if on and value is None else value
             if value is None or value == []:

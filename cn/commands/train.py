@@ -86,7 +86,8 @@ def train(
 
     task = open_task(request, device)
     config = task.config
-    console.plan(f"Training a ControlNet for {config.cond}", run.plan(task), quiet=quiet)
+    what = "a ControlNet" if config.baseline == "none" else "the baseline without a ControlNet"
+    console.plan(f"Training {what} for {config.cond}", run.plan(task), quiet=quiet)
     if dry_run:
         for warning in run.warnings(task):
             console.warn(warning)

@@ -8,7 +8,7 @@ from typing import Any
 from cn import errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
-from cn.train.options.combinations import check_combination
+from cn.train.options.combinations import check_combination, with_implied
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
 from cn.train.options.model import ModelOptions, Unlock
@@ -72,12 +72,13 @@ def changed(config: TrainConfig, given: Mapping[str, Any], step: int, *, reconne
     from now on or after that step (§3.4). Raises UsageError for an option that cannot change during a run.
     """
     given, regime = dict(given), dict[str, Any]()
+    check_combination({"baseline": config.baseline, **with_implied(given)})
     if reconnect:
         if config.links == "full":
             raise UsageError("--reconnect is for a small-scale run, and this one has its decoder connections already")
         regime["links"] = "full"
     if config.unlocked_at(step) == "none" and (given.get("unlock", "none") != "none" or "large_scale_after" in given):
-        regime |= {"large_scale_after": step, "unlock": "all"}
+        regime |= {"large_scale_after": step, "unlock": "all" if config.unlock == "none" else config.unlock}
         regime |= {name: given.pop(name) for name in ("unlock", "large_scale_after") if name in given}
         if regime["large_scale_after"] < step:
             raise UsageError(f"--large-scale-after {regime['large_scale_after']} is over: the run has {step} steps")

@@ -4,6 +4,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ def _checked(field: Field, value: Any) -> Any:
     if field.option is not None and field.option.parse is not None and isinstance(value, str):
         value = field.option.parse(value)
     value = options.plain(field, value)
+    if field.element is not None and isinstance(value, tuple):
+        for one in value:
+            options.check_value(replace(field, type=field.element), one)
     words = (*options.literals(field.type), *field.choices)
     if not (isinstance(value, str) and value in words):
         options.check_value(field, value, from_command_line=True)

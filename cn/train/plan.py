@@ -1,5 +1,6 @@
 """The plan of a run in words, printed before anything is computed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,11 +153,22 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
 
 
 def _memory(base: Base, config: TrainConfig, step: int, cache: int) -> str:
-    text = _memory_of(estimate_memory(base.config, at_once(config, config.unlocked_at(step))), cache)
-    if config.unlocked_at(step) != (later := config.unlocked_at(config.steps - 1)):
-        after = estimate_memory(base.config, at_once(config, later))
-        text += f"; after {config.large_scale_after:,} steps {_memory_of(after, cache)}"
-    return text
+    """The estimate; two where the base is unlocked on the way."""
+    parts = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps - 1)])
+    estimates = [estimate_memory(base.config, at_once(config, unlocked)) for unlocked in parts]
+
+    def amounts(size: Callable[[MemoryEstimate], int]) -> str:
+        return " → ".join(dict.fromkeys(bytes_text(size(estimate)) for estimate in estimates))
+
+    details = {
+        "weights": amounts(lambda estimate: estimate.weights),
+        "gradients and optimizer": amounts(lambda estimate: estimate.optimizer),
+        "activations": amounts(lambda estimate: estimate.activations),
+    }
+    details |= {"latents kept": bytes_text(cache)} if cache else {}
+    listed = ", ".join(f"{name} {size}" for name, size in details.items())
+    when = f" (after {config.large_scale_after:,} steps)" if len(estimates) > 1 else ""
+    return f"about {amounts(lambda e: e.total + cache)}{when} in addition to the program itself: {listed}"
 
 
 def at_once(config: TrainConfig, unlocked: Unlock) -> TrainConfig:
@@ -164,23 +176,12 @@ def at_once(config: TrainConfig, unlocked: Unlock) -> TrainConfig:
     return config if config.baseline == "concat" else replace(config, unlock=unlocked, large_scale_after=0)
 
 
-def _memory_of(estimate: MemoryEstimate, cache: int) -> str:
-    amounts = {
-        "weights": estimate.weights,
-        "gradients and optimizer": estimate.optimizer,
-        "activations": estimate.activations,
-        "latents kept": cache,
-    }
-    details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
-    return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"
-
-
 def _saves(networks: TrainingNetworks, config: TrainConfig, step: int) -> str:
     preview = f"; a preview image every {config.preview_every:,} steps" if config.preview_every else ""
     unlocked = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps)])
     sizes = [bytes_text(state_bytes(networks, config, part)) for part in unlocked]
     kept = "only the latest is kept" if config.keep == 1 else f"the latest {config.keep} are kept"
-    return f"every {config.save_every:,} steps, {', later '.join(sizes)} each; {kept}{preview}"
+    return f"every {config.save_every:,} steps, {' → '.join(sizes)} each; {kept}{preview}"
 
 
 def _export_note(config: TrainConfig) -> str | None:

@@ -25,7 +25,7 @@ ROWS: dict[str, tuple[str, str, Words]] = {
     "max_grad_norm": ("clipping", "learning rate", lambda c: f"gradients with a norm above {c.max_grad_norm:g}"),
     "min_snr": ("loss weights", "learning rate", lambda c: f"min-SNR with γ = {c.min_snr:g}"),
     "noise_offset": ("noise offset", "learning rate", lambda c: f"{c.noise_offset:g} for each channel"),
-    "ema": ("average", "learning rate", lambda c: f"the run writes a moving average of the weights (decay {c.ema:g})"),
+    "ema": ("EMA", "learning rate", lambda c: f"the run writes a moving average of the weights, decay {c.ema:g}"),
     "compile": ("compiled", "computing", lambda c: "yes: minutes at the start, then faster" if c.compile else "no"),
     "deterministic": ("deterministic", "computing", lambda c: "yes: slower, and a resumed run has the same bits"),
     "shard_base": ("base", "computing", lambda c: "distributed over the GPUs"),

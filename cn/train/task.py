@@ -26,7 +26,7 @@ from cn.train.config import TrainConfig, changed
 from cn.train.given_file import check_hash
 from cn.train.lock import check_not_in_use
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
-from cn.train.options.combinations import check_combination, with_implied
+from cn.train.options.combinations import check_combination, combination_warnings, with_implied
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
 from cn.train.request import KIND_REQUIRED, TrainRequest, check_folder, check_kind, check_request, check_steps
 from cn.train.request import open_data as open_pairs_of
@@ -179,6 +179,8 @@ def open_data(
     Raises what `open_source` raises.
     """
     source, findings = open_source(config, pairs)
+    unreached = combination_warnings(options.values(config))
+    findings = replace(findings, warnings=(*findings.warnings, *unreached))
     if not isinstance(source, FolderDataset):
         return source, findings, None
     cut = cut_captions(findings.prompts, base.config.text)

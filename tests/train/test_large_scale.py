@@ -1,12 +1,14 @@
 """Large-scale training that begins during a run (§3.4): exact, resumable, and the base is written from then on."""
 
+import re
+
 import pytest
 
 from cn.checkpoints.read.load import open_base
 from cn.errors import UsageError
 from cn.train.config import TrainConfig
 from cn.train.divergence import trained_norm
-from cn.train.run import plan
+from cn.train.run import plan, warnings
 from cn.train.run_folder import find_state
 from tests.conftest import write_pairs
 from tests.helpers import latent_caches
@@ -139,11 +141,13 @@ def test_the_plan_says_both_phases(tmp_path, tiny_base_file, pair_set):
     rows = plan(begin(tmp_path / "run", tiny_base_file, pair_set, steps=9, large_scale_after=5, unlock="decoder"))
     assert "base" not in rows["trained"]
     assert rows["large-scale"].startswith("after 5 steps the base's decoder is trained too: then ")
-    assert "; after 5 steps about " in rows["memory"]
-    assert ", later " in rows["saves"]
-    short = plan(begin(tmp_path / "run", tiny_base_file, pair_set, steps=5, large_scale_after=7))
+    assert re.match(r"about ([\d.]+) MB → ([\d.]+) MB \(after 5 steps\) in addition", rows["memory"])
+    assert " → " in rows["saves"]
+    task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=5, large_scale_after=7)
+    assert "--large-scale-after 7 is not reached" in warnings(task)[0]
+    short = plan(task)
     assert "this run ends before that" in short["large-scale"]
-    assert "after 7" not in short["memory"]
+    assert "→" not in short["memory"] + short["saves"]
     at_once = plan(begin(tmp_path / "run", tiny_base_file, pair_set, steps=5, unlock="decoder"))
     assert at_once.get("large-scale") is None
     assert "the base's decoder" in at_once["trained"]

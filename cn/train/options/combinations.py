@@ -65,3 +65,13 @@ def with_implied(values: Values) -> dict[str, Any]:
     """The options with those that follow from them: --large-scale-after N is large-scale training."""
     implied = {"unlock": "all"} if values.get("large_scale_after") else {}
     return {**implied, **values}
+
+
+def combination_warnings(values: Values) -> list[str]:
+    """What makes no difference in this run, though it was asked for. `values` are all of its options."""
+    after, steps = values["large_scale_after"], values["steps"]
+    if after and after >= steps > 0:
+        return [
+            f"--large-scale-after {after} is not reached: the run ends after {steps} steps, with the base as it was"
+        ]
+    return []
