@@ -7,7 +7,7 @@ from safetensors import safe_open
 from cn import app, images
 from cn.checkpoints.read.inspection import inspect
 from cn.checkpoints.read.load import open_base, open_control
-from cn.errors import WeightsError
+from cn.errors import UsageError, WeightsError
 from cn.model.concat import ConcatBaseline
 from cn.train.latent_batches import micro_batches
 from cn.train.memory import estimate_memory
@@ -85,6 +85,8 @@ def test_the_baseline_is_sampled_planned_inspected_and_kept_apart(tmp_path, tiny
     capsys.readouterr()
     assert app.run(["convert", str(run / "control.safetensors"), str(tmp_path / "x"), "--to", "diffusers"]) == 4
     assert "is no ControlNet but the baseline" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match="trains the whole U-Net from the start"):
+        resume(run, steps=2, unlock="all")
     with pytest.raises(WeightsError, match="nothing can start from it"):
         begin(tmp_path / "other", tiny_base_file, pair_set, init_from=str(run / "control.safetensors"))
 

@@ -96,6 +96,9 @@ def test_the_step_may_be_chosen_until_it_is_reached(tmp_path, tiny_base_file, pa
         resume(run, steps=9, unlock="decoder").config
         == resume(run, steps=9, unlock="decoder", large_scale_after=2).config
     )
+    later = tmp_path / "later"
+    train(begin(later, tiny_base_file, pair_set, steps=1, large_scale_after=5, unlock="decoder"))
+    assert resume(later, steps=9, large_scale_after=3).config.unlock == "decoder"
     with pytest.raises(UsageError, match="--large-scale-after 1 is over: the run has 2 steps"):
         resume(run, steps=9, large_scale_after=1)
 
