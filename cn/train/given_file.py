@@ -98,5 +98,5 @@ def _checked(field: Field, value: Any) -> Any:
 
 
 def _is_default(field: Field, value: Any) -> bool:
-    computed = field.option is not None and field.option.default not in (None, "")
+    computed = field.option is not None and field.option.default not in (None, "") and field.switch is None
     return bool(value == field.default) and not computed

@@ -70,6 +70,8 @@ def test_what_is_given_beside_it_wins(tmp_path, tiny_base_file, pair_set, capsys
     assert cn(*words, "--steps", 0, "--seed", 4, "--preview-every", 0) == 0
     config = TrainConfig.load(tmp_path / "two")
     assert (config.steps, config.seed, config.batch_size) == (0, 4, 2)
+    later = tasks.begin(tmp_path / "three", with_file(run, {"large_scale_after": 1, "steps": 2}), CPU).config
+    assert (later.unlock, later.large_scale_after) == ("all", 1)
     assert cn("train", "--config", run, "--out", run, "--device", "cpu") == 3
     assert "is not empty" in capsys.readouterr().err
 
