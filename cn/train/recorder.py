@@ -80,6 +80,8 @@ class Recorder:
             self._return_to(state.step)
             self._trim()
             self._remove(self._superseded(final=state.step == task.config.steps))
+            if state.base is None and self.config.unlocked_at(state.step) != "none":
+                self.position.start_norm = None  # It was that of the control alone.
             self.position.start_norm = self.position.start_norm or trained_norm(task.networks)
             for message in state.damaged:
                 self.log.warn(f"{message}: the run goes on from the state after step {state.step}")
@@ -121,6 +123,12 @@ class Recorder:
         self.progress.add(result)
         self.listener.step(result)
 
+    def unlock(self) -> None:
+        """Train the base too after the last finished step (§3.4)."""
+        self.trainer.unlock()
+        self.position.start_norm = trained_norm(self.task.networks)
+        self.listener.note(f"step {self.step:,}: the base is trained too from now on, and saved")
+
     def save(self) -> None:
         """Save the state after the last finished step, where that is not done. Raises DivergedError."""
         if self._states and self._states[-1] == self.step:
@@ -141,7 +149,8 @@ class Recorder:
         Raises InputError where the run was rolled back before, saying what is kept.
         """
         to = retention.roll_back_step(self._states, error.since, every=self.config.save_every)
-        if self.position.roll_back is not None or to is None:
+        relocks = to is not None and self.config.unlocked_at(to) != self.config.unlocked_at(self.step)
+        if self.position.roll_back is not None or to is None or relocks:
             if to is not None:
                 self._return_to(to)
             raise self._diverged(error) from error

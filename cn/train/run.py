@@ -14,6 +14,7 @@ from typing import Any
 
 from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
+from cn.train.config import TrainConfig
 from cn.train.determinism import deterministic
 from cn.train.divergence import DivergedError
 from cn.train.latent_batches import LatentBatch, default_workers, micro_batches
@@ -180,13 +181,15 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
         intervals = (config.save_every, config.preview_every, config.eval_every)
-        return stop.agree(recorder.world) or any(due(every, step) for every in intervals)
+        return stop.agree(recorder.world) or any(due(every, step) for every in intervals) or unlocks_after(config, step)
 
     with contextlib.closing(_read(batches)) as stream:
         for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:
                 continue
+            if unlocks_after(config, result.step):
+                recorder.unlock()
             last = result.step == config.steps
             stopping = stop.agree(recorder.world) and not last
             if last or stopping or due(config.save_every, result.step):
@@ -198,6 +201,11 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             if stopping:
                 recorder.save()
                 return
+
+
+def unlocks_after(config: TrainConfig, step: int) -> bool:
+    """Whether this is the last step before the base is trained too."""
+    return config.unlocked_at(step) != config.unlocked_at(step - 1)
 
 
 def due(every: int, step: int) -> bool:
