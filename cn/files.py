@@ -61,8 +61,13 @@ def combined_sha256(hashes: Sequence[str]) -> str:
 def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
     """InputError unless the disk of `path` (which need not exist yet) has room for `needed` bytes of `what`."""
     folder = next(p for p in (Path(path), *Path(path).absolute().parents) if p.exists())
-    if (free := shutil.disk_usage(folder).free) < needed:
+    if (free := free_bytes(folder)) < needed:
         raise InputError(f"{bytes_text(free)} free, but {what} takes {bytes_text(needed)}", path=folder)
+
+
+def free_bytes(folder: str | os.PathLike[str]) -> int:
+    """The free space of the disk that a folder is on."""
+    return shutil.disk_usage(folder).free
 
 
 def user_cache() -> Path:

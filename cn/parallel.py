@@ -25,6 +25,10 @@ _STOP_SECONDS = 20.0
 """How long a worker may take to finish its current item when the iteration ends."""
 
 
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""By workers: Ctrl-C, `kill`, a closed terminal and Slurm reach all processes, but the parent decides when to stop."""
+
+
 class WorkerDiedError(RuntimeError):
     """The process that worked on an item was killed or crashed."""
 
@@ -63,7 +67,12 @@ def map_unordered(
     def start() -> _Worker:
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        process.start()
+        # A worker inherits the mask, so that no signal ends it in the seconds before it can ignore them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 
@@ -124,9 +133,8 @@ def _stop(pool: list[_Worker]) -> None:
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
     """The loop of a worker process: receive items and send results until the pipe closes."""
-    # Ctrl-C and `kill` reach the whole process group, but the parent decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     while True:
         try:
             item = connection.recv()

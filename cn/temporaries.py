@@ -89,6 +89,17 @@ def replace_folder(new: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder and its contents, at once for whoever looks: killed in the middle, the next sweep does the rest.
+
+    Does nothing where it is not there. Raises OSError where it cannot be renamed.
+    """
+    gone = Path(_new_name(path.parent))
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """Keeps a file or folder, under whatever temporary name it gets, from being swept during the block."""

@@ -16,7 +16,8 @@ from cn.detect.surfaces.normal_maps import read_normals
 from cn.errors import CnError, InputError
 from cn.images import pixel_values
 from cn.train.config import TrainConfig
-from cn.train.run_folder import Metrics, find_state
+from cn.train.metrics import Metrics
+from cn.train.run_folder import find_state
 from tests.helpers.layouts import convert, native_base
 
 DEEP = "[" * 3000
@@ -45,7 +46,7 @@ def test_the_numbers_of_a_state(tmp_path, numbers):
 def test_lines_of_metrics_that_are_dropped(tmp_path, line):
     file = tmp_path / "metrics.jsonl"
     file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
-    Metrics(file, 2)
+    Metrics(file).trim(2)
     assert file.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 

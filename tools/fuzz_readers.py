@@ -30,7 +30,8 @@ from cn.images import pixel_values
 from cn.images.video import open_video
 from cn.sample import png_metadata
 from cn.train.config import TrainConfig
-from cn.train.run_folder import Metrics, find_state
+from cn.train.metrics import Metrics
+from cn.train.run_folder import find_state
 from cn.weights import bundled
 
 
@@ -153,7 +154,7 @@ def _described(folder: Path) -> None:
 def _run(folder: Path) -> None:
     TrainConfig.load(folder)
     find_state(folder)
-    Metrics(folder / "metrics.jsonl", 3)
+    Metrics(folder / "metrics.jsonl").trim(3)
     recognize(folder / "control.safetensors")
 
 

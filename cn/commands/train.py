@@ -1,5 +1,6 @@
 """`cn train`: trains a ControlNet on a base and pairs of image and condition."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,14 +66,17 @@ def train(
     Writes a folder with control.safetensors, which [b]cn sample --control[/b] takes, previews, metrics and the state to
     resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
     """
+    started = time.monotonic()
     from cn.train.request import check_request
 
     request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
     from cn.train import run
+    from cn.train.stop import warned_early
     from cn.train.task import open_task
     from cn.train.warning_log import WARNINGS
 
-    task = open_task(request, device)
+    with warned_early():
+        task = open_task(request, device)
     config = task.config
     console.plan(f"Training a ControlNet for {config.cond}", run.plan(task), quiet=quiet)
     if dry_run:
@@ -82,11 +86,14 @@ def train(
     if task.state is not None and task.step >= config.steps:
         console.status(f"{task.run} already has its {task.step} steps; give more with --steps N", quiet=quiet)
     with console.progress(config.steps, "training", unit="step", initial=task.step, quiet=quiet) as advance:
-        result = run.train(task, workers=workers, listener=_Listener(advance, quiet))
+        result = run.train(task, workers=workers, listener=_Listener(advance, quiet, task.step), started=started)
+    if result.stopped:
+        console.status(result.stopped, quiet=quiet)
     if result.skipped:
         console.warn(f"{result.skipped} of {task.source.count} pairs were skipped; {task.run / WARNINGS} lists them")
     record = {"path": str(result.control), "kind": config.cond, "step": result.step, "run": str(task.run)}
     record |= {"skipped": result.skipped} if result.skipped else {}
+    record |= {"stopped": result.stopped} if result.stopped else {}
     record |= result.scores
     console.emit(record, json)
 
@@ -94,12 +101,14 @@ def train(
 class _Listener:
     """Shows a run on the terminal."""
 
-    def __init__(self, advance: console.Advance, quiet: bool):
-        self.advance, self.quiet = advance, quiet
+    def __init__(self, advance: console.Advance, quiet: bool, step: int):
+        self.advance, self.quiet, self.shown = advance, quiet, step
         self.scores: dict[str, float] = {}
 
     def step(self, result: "StepResult") -> None:
-        self.advance(1, loss=result.smoothed, **self.scores)
+        # Backwards where the run was rolled back.
+        self.advance(result.step - self.shown, loss=result.smoothed, **self.scores)
+        self.shown = result.step
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         self.scores = {evaluation.measure.replace(" ", "-"): round(evaluation.mean, 3)}

@@ -47,7 +47,9 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
             return options.from_toml(cls, text)
 
 
-CHANGEABLE = ("steps", "lr", "save_every", "preview_every", "eval_every", "eval_images", "wandb", "cache")
+CHANGEABLE = (
+    *("steps", "lr", "save_every", "keep", "max_hours", "preview_every", "eval_every", "eval_images", "wandb", "cache"),
+)
 """What can change in a resumed run; everything else stays as it was."""
 
 

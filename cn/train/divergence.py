@@ -1,6 +1,7 @@
 """When a run has left all bounds, so that its weights are not worth keeping."""
 
 from collections import deque
+from collections.abc import Iterable
 from statistics import median
 
 import torch
@@ -27,11 +28,15 @@ class DivergedError(InputError):
 
 
 class LossMonitor:
-    """Follows the losses of a run; `first` is that of its first step, if that was in an earlier session."""
+    """Follows the losses of a run: `first` is that of its first step, `recent` the last WINDOW before a resumption."""
 
-    def __init__(self, first: float | None = None):
+    def __init__(self, first: float | None = None, recent: Iterable[float] = ()):
         self.first = first
-        self._recent: deque[float] = deque(maxlen=WINDOW)
+        self._recent: deque[float] = deque(recent, maxlen=WINDOW)
+
+    @property
+    def recent(self) -> list[float]:
+        return list(self._recent)
 
     def add(self, loss: float, step: int) -> None:
         """Raises DivergedError where the median of the last WINDOW losses is out of bounds."""

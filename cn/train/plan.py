@@ -58,11 +58,11 @@ def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
-    """InputError unless two states fit on the disk, since a new one is complete before the old one is deleted.
+    """InputError unless one state more than is kept fits on the disk: a new one is complete before one is deleted.
 
     The states that are there already, which the run replaces, count as free space.
     """
-    needed = 2 * state_bytes(networks, config) - saved_bytes(run)
+    needed = (config.keep + 1) * state_bytes(networks, config) - saved_bytes(run)
     if needed > 0:
         files.check_space(run, needed, "saving the run safely")
 
@@ -121,7 +121,8 @@ def _memory(estimate: MemoryEstimate, cache: int) -> str:
 def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:
     preview = f"; a preview image every {config.preview_every:,} steps" if config.preview_every else ""
     size = bytes_text(state_bytes(networks, config))
-    return f"every {config.save_every:,} steps, {size} each; only the latest is kept{preview}"
+    which = "the latest is" if config.keep == 1 else f"the latest {config.keep:,} are"
+    return f"every {config.save_every:,} steps, {size} each; {which} kept, and one that is proved good{preview}"
 
 
 def _export_note(config: TrainConfig) -> str | None:

@@ -27,6 +27,10 @@ _FIRST_SCENE = 2_000_000
 """Far from the held-out scenes that metrics are computed on; these hold several objects in uncaptioned places."""
 
 
+def preview_file(run: Path, step: int) -> Path:
+    return run / "previews" / f"step-{step:06d}.png"
+
+
 @dataclass(frozen=True)
 class Preview:
     """The conditions and prompts that every preview of a run shows; image i always starts from seed i."""
@@ -69,7 +73,7 @@ class Preview:
 
         The images of step 0 are kept in RUN/before.png, side by side, for the second row of all later sheets.
         """
-        path = run / "previews" / f"step-{step:06d}.png"
+        path = preview_file(run, step)
         make_folder(path.parent)
         rows = {"condition": [e.condition for e in self.examples]}
         if step == 0:

@@ -6,15 +6,18 @@ result = train(task)
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cn.errors import InputError
+from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
 from cn.parallel import available_cpus
-from cn.train.latent_batches import micro_batches
+from cn.train.determinism import deterministic
+from cn.train.divergence import DivergedError
+from cn.train.latent_batches import LatentBatch, micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
 from cn.train.loop import steps
@@ -22,19 +25,24 @@ from cn.train.plan import check_space, plan_rows
 from cn.train.recorder import Recorder
 from cn.train.request import check_folder
 from cn.train.run_folder import CONTROL, find_state, kept
-from cn.train.stop import StopRequest, stop_requests
+from cn.train.stop import StopRequest, TimeLimit, stop_requests
 from cn.train.task import Task
 from cn.train.warning_log import shortened
+from cn.train.world import ALONE, World
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run wrote: the control's file, the number of its steps, and what was left out."""
+    """What a run wrote: the control's file, the number of its steps, and what was left out.
+
+    `stopped` says how to go on, where the run saved and stopped before its last step without an error.
+    """
 
     control: Path
     step: int
     skipped: int = 0
     """Broken pairs that were left out."""
+    stopped: str = ""
     scores: Mapping[str, Any] = field(default_factory=dict)
     """What the evaluations say, as `summary.json` does; empty without any."""
 
@@ -51,29 +59,91 @@ def warnings(task: Task) -> list[str]:
     return [*shortened(task.findings.broken), *task.findings.warnings]
 
 
-def train(task: Task, *, workers: int | None = None, listener: Listener | None = None) -> Result:
+def train(
+    task: Task,
+    *,
+    workers: int | None = None,
+    listener: Listener | None = None,
+    world: World = ALONE,
+    started: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Result:
     """Train to the configured number of steps, with saves and previews at their intervals.
 
-    `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a stop
-    request (Ctrl-C, SIGTERM) the current step is finished and saved, then StoppedError says how to resume. Raises
-    InputError when loss or weights leave all bounds, when the folder cannot be written (a full disk), and while another
-    process trains there; the last good state is kept.
+    `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a signal
+    (`cn.train.stop`), or `config.max_hours` after the time `started` of the `clock` (default: now), the current step is
+    finished and saved; StoppedError says how to resume, or the result does where that is no failure.
+
+    A run that diverges is rolled back once, and goes on at a lower learning rate. Raises InputError when it diverges
+    again, when the folder cannot be written (a full disk), when the data has vanished, and while another process trains
+    there; the last good state is kept.
     """
     run, config = task.run, task.config
     workers = min(2, available_cpus()) if workers is None else workers
     listener = listener or SilentListener()
-    check_space(run, task.networks, config)
-    with stop_requests() as stop, _writing(run), run_lock(make_folder(run), listener.warn):
-        _check_unchanged(task)
-        recorder = Recorder(task, listener, stop)
+    limit = TimeLimit(config.max_hours, clock() if started is None else started, clock)
+    if world.is_main:
+        check_space(run, task.networks, config)
+    with (
+        stop_requests(limit) as stop,
+        _writing(run),
+        run_lock(make_folder(run), listener.warn) if world.is_main else contextlib.nullcontext(),
+        deterministic(config.deterministic),
+    ):
+        if world.is_main:
+            _check_unchanged(task)
+        world.barrier()
+        recorder = Recorder(task, listener, stop, world)
         with contextlib.closing(recorder.progress):
             recorder.open()
-            if recorder.step < config.steps and not stop:
-                _train(task, recorder, workers, stop)
+            while recorder.step < config.steps and not stop.agree(world):
+                try:
+                    _train(task, recorder, workers, stop)
+                except DivergedError as error:
+                    recorder.roll_back(error)
+                except _NoDataError as failure:
+                    raise _without_data(recorder, failure.reason) from failure
             recorder.progress.finish()
-        if stop and recorder.step < config.steps:
-            raise stop.error(f"stopped after step {recorder.step}; continue with: cn train --resume {run}")
-    return Result(run / CONTROL, recorder.step, len(recorder.log.skipped), recorder.progress.summary())
+        scores = recorder.progress.summary()
+        result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped), scores=scores)
+        if recorder.step >= config.steps:
+            return result
+        how = f"stopped after step {recorder.step}; continue with: cn train --resume {run}"
+        return _stopped(replace(result, stopped=how), stop.exit_code(world))
+
+
+class _NoDataError(Exception):
+    """The data of a run cannot be read any more."""
+
+    def __init__(self, reason: CnError):
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _read(batches: Iterator[LatentBatch]) -> Generator[LatentBatch, None, None]:
+    """The same batches; what they raise becomes a _NoDataError."""
+    try:
+        yield from batches
+    except CnError as error:
+        raise _NoDataError(error) from error
+
+
+def _without_data(recorder: Recorder, reason: CnError) -> CnError:
+    """The error to end with when a folder has vanished, or a worker has died; what was computed so far is saved."""
+    if recorder.trainer.step == recorder.step and recorder.world.size == 1:
+        with contextlib.suppress(DivergedError):
+            recorder.save()
+    reason.what += f"; {kept(recorder.run)}: continue with cn train --resume {recorder.run}"
+    return reason
+
+
+def _stopped(result: Result, code: ExitCode) -> Result:
+    """The result of a run that stopped early; raises StoppedError where that is its exit code."""
+    if code is ExitCode.OK:
+        return result
+    error = StoppedError(result.stopped)
+    error.exit_code = code
+    raise error
 
 
 @contextlib.contextmanager
@@ -97,7 +167,7 @@ def _check_unchanged(task: Task) -> None:
 
 def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> None:
     config, trainer = task.config, recorder.trainer
-    stream = micro_batches(
+    batches = micro_batches(
         task.source,
         task.networks.base,
         config,
@@ -110,20 +180,25 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
         intervals = (config.save_every, config.preview_every, config.eval_every)
-        return bool(stop) or any(due(every, step) for every in intervals)
+        return stop.agree(recorder.world) or any(due(every, step) for every in intervals)
 
-    with contextlib.closing(stream):
-        for result in recorder.checked(steps(trainer, stream, recorder.smoothed, is_pause)):
+    with contextlib.closing(_read(batches)) as stream:
+        for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:
                 continue
-            last = result.step == config.steps or bool(stop)
-            if last or due(config.save_every, result.step):
+            last = result.step == config.steps
+            stopping = stop.agree(recorder.world) and not last
+            if last or stopping or due(config.save_every, result.step):
                 recorder.save()
-            recorder.evaluate()
-            if not stop and config.preview_every and (last or due(config.preview_every, result.step)):
+            if not stopping:
+                recorder.evaluate()
+                stopping = stop.agree(recorder.world) and not last
+            if not stopping and recorder.preview_is_due(result.step):
                 recorder.preview()
-            if stop:
+                stopping = stop.agree(recorder.world)
+            if stopping:
+                recorder.save()
                 return
 
 

@@ -1,41 +1,45 @@
 """What a run keeps on disk, so that it can be killed at any instant and resume exactly.
 
-`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of the last saved step. A new
-state is written under a temporary name and renamed when it is complete. The one before is kept until the next
-steps have shown that the new weights are good.
+`RUN/state/step-00000100/` holds the weights, the optimizer's moments and the numbers of a saved step. A new state is
+written under a temporary name and renamed when all of it is on the disk. `retention` says which ones stay.
 `RUN/control.safetensors` (and `base.safetensors` where the base is unlocked) are hard links to the newest state's
 files, or copies on file systems without hard links.
 """
 
 import json
 import re
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from cn.errors import InputError
-from cn.files import write_atomic
-from cn.temporaries import link_or_copy, sweep
+from cn.temporaries import link_or_copy, remove_folder, sweep
 
 CONTROL, BASE = "control.safetensors", "base.safetensors"
+OPTIMIZER = "optimizer.safetensors"
 NUMBERS = "numbers.json"
 _NAME = re.compile(r"step-(\d{8})")
+_NUMBER = (int, float, NoneType)
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("loss", "start_norm", "start_loss", "lr"), _NUMBER),
+    **dict.fromkeys(("scaler", "roll_back", "computed_by", "files"), (dict, NoneType)),
+    "recent_losses": (list, NoneType),
+}
+"""What `numbers.json` holds, as far as this package reads it; runs of earlier versions have less."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A run after `step` optimizer steps, kept in `folder`. `loss` is the smoothed loss, `scaler` fp16's loss scale."""
+    """A run after `step` optimizer steps, kept in `folder`."""
 
     folder: Path
     step: int
-    loss: float | None = None
-    scaler: Mapping[str, Any] = field(default_factory=dict)
-    start_norm: float | None = None
-    """The norm of the trained weights at the start of the run; None in runs of earlier versions."""
-    start_loss: float | None = None
-    """The loss of the first step, where that was taken."""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """What `numbers.json` holds: `cn.train.position` writes and reads it."""
+    damaged: tuple[str, ...] = ()
+    """What is wrong with newer states, which cannot be used."""
 
     @property
     def control(self) -> Path:
@@ -47,17 +51,49 @@ class State:
         path = self.folder / BASE
         return path if path.exists() else None
 
+    @property
+    def start_norm(self) -> float | None:
+        """The norm of the trained weights at the start of the run; None in runs of earlier versions."""
+        return self.numbers.get("start_norm")
+
 
 def find_state(run: Path) -> State:
-    """The newest complete state of a run. Raises InputError where there is none."""
-    found = _saved(run)
-    if not found:
-        raise InputError("nothing to resume: it has no saved state; start it again with --overwrite", path=run)
-    step, folder = found[-1]
+    """The newest state of a run that is whole. Raises InputError where there is none."""
+    damaged: list[str] = []
+    for step in reversed(saved_steps(run)):
+        try:
+            return replace(read_state(run, step), damaged=tuple(damaged))
+        except InputError as error:
+            damaged.append(str(error))
+    if damaged:
+        raise InputError(f"nothing to resume, and no earlier state is kept: {damaged[0]}", path=run)
+    raise InputError("nothing to resume: it has no saved state; start it again with --overwrite", path=run)
+
+
+def read_state(run: Path, step: int) -> State:
+    """The state after `step` steps. Raises InputError for one that is damaged, as far as sizes and numbers show it."""
+    folder = state_folder(run, step)
     try:
-        return state_of(folder, step, json.loads((folder / NUMBERS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+        _check(numbers)
+        for name, size in (numbers.get("files") or {}).items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise ValueError(f"{name} has {found:,} of {size:,} bytes")
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"the state is damaged ({error})", path=folder) from error
+    return State(folder, step, numbers)
+
+
+def _check(numbers: Any) -> None:
+    """ValueError for what `numbers.json` cannot hold."""
+    if not isinstance(numbers, dict):
+        raise ValueError(f"{NUMBERS} is no table")
+    wrong = [name for name, types in _TYPES.items() if not isinstance(numbers.get(name), types)]
+    if not wrong:
+        values = [*(numbers.get("recent_losses") or ()), *(numbers.get("roll_back") or {}).values()]
+        wrong = [str(value) for value in values if not isinstance(value, int | float)]
+    if wrong:
+        raise ValueError(f"{NUMBERS} has a wrong {wrong[0]}")
 
 
 def kept(run: Path) -> str:
@@ -69,46 +105,34 @@ def kept(run: Path) -> str:
     return f"the state after step {state.step} is kept"
 
 
-def keep_only(state: State) -> None:
-    """Delete the other states of a run."""
-    for path in state.folder.parent.iterdir():
-        if path != state.folder:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def withdraw(run: Path, state: State) -> None:
-    """Delete the newest state, whose weights proved to be bad, if there is an earlier one: that is the result now."""
-    earlier = [path for step, path in _saved(run) if step < state.step]
-    if earlier:
-        shutil.rmtree(state.folder, ignore_errors=True)
-        link_results(run, earlier[-1])
+def remove_states(run: Path, steps: Iterable[int]) -> None:
+    """Delete the states after these steps."""
+    for step in steps:
+        remove_folder(state_folder(run, step))
 
 
 def saved_bytes(run: Path) -> int:
     """What the states of a run take on the disk."""
-    return sum(file.stat().st_size for _, folder in _saved(run) for file in folder.iterdir() if file.is_file())
+    return sum(state_size(run, step) for step in saved_steps(run))
 
 
-def _saved(run: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of each complete state, the newest last."""
-    found = ((path, _NAME.fullmatch(path.name)) for path in (run / "state").glob("step-*"))
-    return sorted((int(match[1]), path) for path, match in found if match)
+def state_size(run: Path, step: int) -> int:
+    """What one of them takes."""
+    return sum(file.stat().st_size for file in state_folder(run, step).iterdir() if file.is_file())
 
 
-def state_of(folder: Path, step: int, numbers: Mapping[str, Any]) -> State:
-    return State(
-        folder,
-        step,
-        numbers.get("loss"),
-        numbers.get("scaler") or {},
-        numbers.get("start_norm"),
-        numbers.get("start_loss"),
-    )
+def saved_steps(run: Path) -> list[int]:
+    """The steps whose states are there, ascending."""
+    return sorted(int(match[1]) for path in (run / "state").glob("step-*") if (match := _NAME.fullmatch(path.name)))
+
+
+def state_folder(run: Path, step: int) -> Path:
+    return run / "state" / f"step-{step:08d}"
 
 
 def sweep_run(run: Path) -> None:
     """Remove the temporary files that a killed process left in a run's folder."""
-    for folder in (run, run / "state", run / "previews"):
+    for folder in (run, run / "state", run / "previews", *(run / "state").glob("step-*")):
         sweep(folder)
 
 
@@ -117,26 +141,3 @@ def link_results(run: Path, folder: Path) -> None:
     for name in (CONTROL, BASE):
         if (folder / name).exists():
             link_or_copy(folder / name, run / name)
-
-
-class Metrics:
-    """`RUN/metrics.jsonl`: one line per step. A resumed run drops the lines written after its state was saved."""
-
-    def __init__(self, file: Path, step: int):
-        self.file = file
-        if self.file.exists():
-            complete = [line for line in self.file.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]
-            write_atomic(self.file, b"".join(complete))
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add one line and flush it."""
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(dict(record)) + "\n")
-
-
-def _step_of(line: bytes) -> float:
-    """A line's step; infinity for an incomplete line."""
-    try:
-        return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return float("inf")

@@ -1,4 +1,4 @@
-"""Saving the state of a run, and loading the optimizer's (`run_folder` says where they are, and reads the rest)."""
+"""Saving the state of a run and loading it (`run_folder` says where states are)."""
 
 import json
 import os
@@ -11,71 +11,89 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
-from cn.files import make_folder, reason, sha256
-from cn.temporaries import temporary_folder
+from cn.files import make_folder, reason, sha256, write_atomic
+from cn.temporaries import replace_folder, temporary_folder
 from cn.train.config import TrainConfig
-from cn.train.divergence import check_weights
 from cn.train.networks import TrainingNetworks
-from cn.train.run_folder import BASE, CONTROL, NUMBERS, State, kept, link_results, state_of
+from cn.train.run_folder import BASE, CONTROL, NUMBERS, OPTIMIZER, State, kept, link_results, state_folder
 from cn.train.trainer import Trainer
 
-_OPTIMIZER = "optimizer.safetensors"
 
+def save_state(run: Path, trainer: Trainer, step: int, numbers: Mapping[str, Any]) -> State:
+    """Save a run after `step` steps, then link its weights into the run's folder; earlier states stay.
 
-def save_state(
-    run: Path,
-    trainer: Trainer,
-    state: Mapping[str, Any],
-) -> State:
-    """Save a run after `state["step"]` steps, then link its weights into the run's folder; earlier states stay.
-
-    `state` holds step, loss, scaler and start_norm. Raises InputError when the disk is full, and DivergedError when the
-    weights have left all bounds.
+    Called in every process; the first one writes. Raises InputError when the disk is full.
     """
-    step, networks = int(state["step"]), trainer.networks
-    check_weights(networks, step, state.get("start_norm"))
-    folder = make_folder(run / "state")
-    final = folder / f"step-{step:08d}"
+    final, numbers = state_folder(run, step), {**numbers, **trainer.state_numbers()}
+    tensors = trainer.state_tensors()
+    if trainer.world.is_main:
+        _write(final, trainer, step, numbers, tensors)
+        link_results(run, final)
+    trainer.world.barrier()
+    return State(final, step, json.loads((final / NUMBERS).read_text(encoding="utf-8")))
+
+
+def _write(
+    final: Path, trainer: Trainer, step: int, numbers: Mapping[str, Any], tensors: Mapping[str, dict[str, Tensor]]
+) -> None:
+    folder = make_folder(final.parent)
     try:
         with temporary_folder(folder) as temporary:
-            _write_weights(temporary, networks, trainer.config, step)
-            save_file(_optimizer_tensors(networks, trainer.optimizer), temporary / _OPTIMIZER)
-            (temporary / NUMBERS).write_text(json.dumps(dict(state)), encoding="utf-8")
-            for file in temporary.iterdir():
-                _sync(file)
-            os.replace(temporary, final)
+            _write_weights(temporary, trainer.networks, trainer.config, step)
+            for stem, contents in tensors.items():
+                save_file(contents, temporary / f"{stem}.safetensors")
+            sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+            (temporary / NUMBERS).write_text(json.dumps({**numbers, "files": sizes}), encoding="utf-8")
+            for path in temporary.iterdir():
+                # safetensors makes files that nobody else may read.
+                path.chmod((temporary / NUMBERS).stat().st_mode)
+                _sync(path)
+            _sync(temporary)
+            replace_folder(temporary, final)
         _sync(folder)
     except (OSError, SafetensorError, InputError) as error:
         # Writers of weights name the temporary file, which is gone.
         cause = error.__cause__ if isinstance(error, InputError) else error
         why = reason(cause) if isinstance(cause, OSError) else str(error)
-        raise InputError(f"the state cannot be saved: {why}; {kept(run)}", path=folder) from error
-    link_results(run, final)
-    return state_of(final, step, state)
+        raise InputError(f"the state cannot be saved: {why}; {kept(final.parent.parent)}", path=folder) from error
+
+
+def update_numbers(state: State, changes: Mapping[str, Any]) -> State:
+    """Change some numbers of a saved state, atomically."""
+    numbers = {**state.numbers, **changes}
+    write_atomic(state.folder / NUMBERS, json.dumps(numbers).encode())
+    return State(state.folder, state.step, numbers)
 
 
 def load_trainer(state: State, trainer: Trainer) -> None:
-    """Restore the optimizer's moments, by the parameters' names, and fp16's loss scale.
+    """Restore what an optimizer step changes besides the weights: moments by the parameters' names, fp16's loss scale.
 
-    A parameter that the state does not have (a connection that was added) starts with fresh moments.
-    Raises InputError when the file is broken.
+    Raises InputError when a file is broken.
     """
-    try:
-        tensors = load_file(state.folder / _OPTIMIZER)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"the optimizer's state is damaged ({error})", path=state.folder / _OPTIMIZER) from error
-    moments: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        name, _, part = key.rpartition("/")
-        # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
-        moments.setdefault(name, {})[part] = tensor.clone()
-    numbered = {i: moments[name] for i, name in enumerate(trainer.networks.trainable) if name in moments}
-    groups = trainer.optimizer.state_dict()["param_groups"]
-    trainer.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
-    if state.scaler:
-        trainer.scaler.load_state_dict(dict(state.scaler))
+    files = [path for path in sorted(state.folder.glob("*.safetensors")) if path.name not in (CONTROL, BASE)]
+    tensors = {}
+    for path in files or [state.folder / OPTIMIZER]:
+        try:
+            tensors[path.stem] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"the {path.stem}'s state is damaged ({error})", path=path) from error
+    trainer.load_state_tensors(tensors)
+    trainer.load_state_numbers(state.numbers)
+    trainer.step = state.step
+
+
+def load_weights(state: State, networks: TrainingNetworks) -> None:
+    """Put the weights of a state into the networks of a run that goes on, in place.
+
+    Raises InputError or WeightsError when a file is broken.
+    """
+    control = open_control(state.control, torch.device("cpu"))
+    networks.control.load_state_dict(control.model.state_dict())
+    if state.base is not None:
+        networks.base.unet.load_state_dict(open_base(state.base, torch.device("cpu")).unet.state_dict())
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
@@ -93,15 +111,6 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         step=step,
         seed=config.seed,
     )
-
-
-def _optimizer_tensors(networks: TrainingNetworks, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's moments and step counts as "PARAMETER/exp_avg", …; nothing for parameters without a gradient yet."""
-    return {
-        f"{name}/{part}": value.detach().cpu().contiguous()
-        for name, parameter in networks.trainable.items()
-        for part, value in optimizer.state.get(parameter, {}).items()
-    }
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a step changes: weights, optimizer, loss scale; and the step itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import make_optimizer
+from cn.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from cn.train.random_draws import Stream, generator
 from cn.train.schedule import learning_rate
 from cn.train.world import ALONE, World
@@ -61,11 +63,33 @@ class Trainer:
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
+        self.lr_factor = 1.0
+        """The learning rate is the schedule's times this: less than 1 after a run was rolled back."""
+
+    def state_tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a saved state holds besides the weights: {stem of the file: {name: tensor on the CPU}}.
+
+        Called in every process, between two steps.
+        """
+        return {"optimizer": optimizer_tensors(self.networks, self.optimizer)}
+
+    def load_state_tensors(self, files: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """The inverse of `state_tensors`; also in the middle of a run, which is then rolled back."""
+        load_optimizer_tensors(self.networks, self.optimizer, files["optimizer"])
+
+    def state_numbers(self) -> dict[str, Any]:
+        """The rest of it, which is written as JSON."""
+        return {"scaler": self.scaler.state_dict()}
+
+    def load_state_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """The inverse of `state_numbers`."""
+        if numbers.get("scaler"):
+            self.scaler.load_state_dict(dict(numbers["scaler"]))
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=True)
-        rate = learning_rate(self.config, self.step)
+        rate = self.lr_factor * learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses = []

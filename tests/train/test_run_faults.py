@@ -51,7 +51,7 @@ def test_weights_that_the_next_step_shows_to_be_bad_are_withdrawn(tmp_path, tiny
         return batch_loss(networks, config, batch, step, micro) * (float("inf") if step == 4 else 1)
 
     monkeypatch.setattr(trainer, "batch_loss", spoiled)
-    with pytest.raises(InputError, match="the loss at step 5 is not a finite number; the state after step 2 is kept"):
+    with pytest.raises(InputError, match=r"loss at step 5 is not a finite number.*; the state after step 2 is kept"):
         train(resume(run, steps=9, save_every=4))
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000002"]
     assert same(weights(run), good)
@@ -77,7 +77,7 @@ def test_a_loss_that_stays_out_of_bounds_ends_the_run(tmp_path, tiny_base_file, 
 
     monkeypatch.setattr(trainer, "batch_loss", rising)
     # When the median has risen, the state after step 6 is young.
-    with pytest.raises(InputError, match=r"the loss is about .* where predicting nothing has 1; the state"):
+    with pytest.raises(InputError, match=r"the loss is about .* where predicting nothing has 1, .*; the state"):
         train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=60, save_every=6))
     assert find_state(tmp_path / "run").step == 0
 
