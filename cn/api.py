@@ -7,6 +7,7 @@
     (house,) = api.sample("a yellow house at dusk", cond=edges, base=base, control=control)
     house.save("house.png")
     run = api.train("depth", out="runs/depth", steps=300)
+    report = api.evaluate("runs/depth", count=16)
 
 Each function calls the one that the command of the same name calls. Wrong arguments and files raise the errors of
 `cn.errors`. Importing this module loads neither torch nor NumPy; the first call does.
@@ -15,11 +16,13 @@ Each function calls the one that the command of the same name calls. Wrong argum
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 from cn.errors import UsageError
+from cn.eval.interface import evaluate
+from cn.options import check_names, several
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +36,17 @@ if TYPE_CHECKING:
     from cn.train.run import Result
     from cn.train.trainer import StepResult
 
-__all__ = ["ConditionMap", "LoadedBase", "LoadedControl", "detect", "load_base", "load_control", "sample", "train"]
+__all__ = [
+    "ConditionMap",
+    "LoadedBase",
+    "LoadedControl",
+    "detect",
+    "evaluate",
+    "load_base",
+    "load_control",
+    "sample",
+    "train",
+]
 
 StrPath: TypeAlias = str | os.PathLike[str]
 ImageLike: TypeAlias = Union[StrPath, "NDArray[np.uint8]", "PillowImage"]
@@ -199,9 +212,9 @@ def sample(
     from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
-    prompts = choose_prompts(_several(prompt))
-    _check_names("sample", SampleOptions, options)
-    conditions = _conditions(_several(cond), _several(control), strength, start, end)
+    prompts = choose_prompts(several(prompt))
+    check_names("sample", SampleOptions, options)
+    conditions = _conditions(several(cond), several(control), strength, start, end)
     request = SampleRequest(prompts, conditions, **options)
     if base is None:
         request = with_own_base(request)
@@ -211,7 +224,7 @@ def sample(
         request,
         device=device,
         base=base.base if isinstance(base, LoadedBase) else None,
-        controls={one.name: one.control for one in _several(control) if isinstance(one, LoadedControl)},
+        controls={one.name: one.control for one in several(control) if isinstance(one, LoadedControl)},
     )
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
@@ -248,7 +261,7 @@ def train(
     from cn.train.listener import SilentListener
     from cn.train.task import prepare
 
-    _check_names("train", TrainConfig, options)
+    check_names("train", TrainConfig, options)
     given = dict(options) if cond is None else {"cond": cond, **options}
     out, resume = (None if path is None else Path(path) for path in (out, resume))
     task = prepare(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
@@ -263,19 +276,6 @@ def train(
         return run.train(task, workers=workers, listener=SilentListener(step))
 
 
-def _check_names(function: str, cls: Any, options: Mapping[str, Any]) -> None:
-    """UsageError for options that a dataclass of options does not have."""
-    for name in options.keys() - {field.name for field in fields(cls)}:
-        raise UsageError(f"{function} has no option {name!r}")
-
-
-def _several(value: Any) -> list[Any]:
-    """One thing, several or none, as a list."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
 def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
     from cn.conditions import ConditionInfo
     from cn.sample.condition_images import stated_condition
@@ -284,7 +284,7 @@ def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -
     if not images and controls:
         raise UsageError("control= needs a condition: give it with cond=")
     names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
-    strengths, starts, ends = (_several(value) for value in numbers)
+    strengths, starts, ends = (several(value) for value in numbers)
     maps = [(m.map, ConditionInfo.from_text(m.text)) if isinstance(m, ConditionMap) else (m, None) for m in images]
     read = [stated_condition(image, f"condition {k}", info) for k, (image, info) in enumerate(maps, 1)]
     return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from cn import __version__, console
 from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
+from cn.commands import eval as evaluation
 from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated, UsageError
 
 # Newer releases of Typer contain their own copy of Click; this is the base of its errors in either case.
@@ -41,7 +42,7 @@ _EXIT_CODES = {
 }
 """What the help says about each."""
 
-_ORDER = ("detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights")
+_ORDER = ("detect", "dataset", "train", "eval", "sample", "convert", "transfer", "inspect", "weights")
 
 
 class _Commands(TyperGroup):
@@ -96,6 +97,7 @@ def _root(
 app.add_typer(detect.app, name="detect", help="Condition images from photographs: edges, depth, poses and more.")
 app.add_typer(dataset.app, name="dataset", help="Datasets of image and condition pairs: build and view them.")
 app.command("train")(train.train)
+app.command("eval")(evaluation.evaluate)
 app.command("sample")(sample.sample)
 app.command("convert")(convert.convert)
 app.command("transfer")(transfer.transfer)

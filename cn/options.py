@@ -184,6 +184,19 @@ def from_values(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**normalized(cls, values))
 
 
+def check_names(function: str, cls: Any, given: Mapping[str, Any]) -> None:
+    """UsageError for options of a function of `cn.api` that a dataclass of options does not have."""
+    for name in given.keys() - {field.name for field in dataclasses.fields(cls)}:
+        raise UsageError(f"{function} has no option {name!r}")
+
+
+def several(value: Any) -> list[Any]:
+    """One value, several or none, as a function of `cn.api` takes them, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def normalized(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Known options from a file or from Python, with lists as tuples and one word for several as a list of one."""
     known = declared(cls)

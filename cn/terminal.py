@@ -69,7 +69,7 @@ def progress_bar(total: int | None, description: str, unit: str, initial: int) -
     bar = Bar(progress, progress.add_task(description, total=total, completed=initial, info=""))
     _active.append(progress)
     try:
-        with progress:
+        with _drawn(progress):
             try:
                 yield bar
             finally:
@@ -79,15 +79,28 @@ def progress_bar(total: int | None, description: str, unit: str, initial: int) -
 
 
 @contextlib.contextmanager
+def _drawn(progress: Progress) -> Iterator[None]:
+    """Draws a bar during the block. A terminal that was closed meanwhile is no error: the work goes on, or is saved."""
+    progress.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            progress.stop()
+
+
+@contextlib.contextmanager
 def lifted() -> Iterator[None]:
     """Erases the bar for the length of a `with` block in which lines are written."""
     for progress in _active:
-        progress.stop()
+        with contextlib.suppress(OSError):
+            progress.stop()
     try:
         yield
     finally:
         for progress in _active:
-            progress.start()
+            with contextlib.suppress(OSError):
+                progress.start()
 
 
 def plan(title: str, rows: Mapping[str, str]) -> None:

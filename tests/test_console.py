@@ -110,6 +110,29 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
     assert text.count("a line between") == 4
 
 
+def test_a_terminal_that_was_closed_is_no_error():
+    """The work goes on, or is saved: its end is not that of the bar."""
+    script = textwrap.dedent("""
+        import os
+        from cn import console
+        with console.progress(4, "steps") as advance:
+            advance(1)
+            os.read(0, 1)
+            advance(1)
+            console.status("a line between")
+        print("saved")
+    """)
+    ours, theirs = pty.openpty()
+    command, environment = [sys.executable, "-c", script], {**os.environ, "TERM": "xterm"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, stderr=theirs, env=environment, start_new_session=True)
+    os.close(theirs)
+    os.read(ours, 1)
+    os.close(ours)
+    out, _ = process.communicate(b"x", timeout=60)
+    assert (process.returncode, out) == (0, b"saved\n")
+
+
 @pytest.mark.parametrize(
     ("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("2>/dev/full", 0), ("<&-", 0), (">&- 2>&-", 0)]
 )

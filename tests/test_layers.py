@@ -38,9 +38,10 @@ MAY_IMPORT = {
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
-    "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "__init__"}
+    "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "caption"}
+    | {"archives", "__init__"}
     | SHARED_MODULES,
-    "train": {"train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    "train": {"train", "eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,
     "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "pretrain": {"pretrain", "train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
@@ -49,6 +50,7 @@ MAY_IMPORT = {
         "detect",
         "sample",
         "train",
+        "eval",
         "checkpoints",
         "model",
         "weights",
@@ -56,6 +58,7 @@ MAY_IMPORT = {
         "errors",
         "images",
         "conditions",
+        "options",
     },
     "devices": {"errors", "options", "precision"},
     **dict.fromkeys(SHARED_MODULES, SHARED_MODULES),

@@ -50,6 +50,21 @@ def test_an_exception_or_a_dead_process_costs_one_item():
     assert [n for n, d in done.items() if d.error is None] == [n for n in done if n not in (13, 17)]
 
 
+def harmed(number: signal.Signals) -> bool:
+    """A worker gets a signal; whether it was blocked already when the worker began."""
+    os.kill(os.getpid(), number)
+    return number in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_no_signal_ends_a_worker_and_none_while_it_starts():
+    """Ctrl-C, `kill`, a closed terminal and Slurm's warning reach the whole group; the parent's own mask stays."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
+    done = list(map_unordered(harmed, numbers, workers=1))
+    assert [(d.item, d.value, d.error) for d in done] == [(number, True, None) for number in numbers]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 def test_items_are_read_only_as_results_are_taken():
     read = 0
 

@@ -58,6 +58,16 @@ def train(
             rich_help_panel=COMPUTE_PANEL,
         ),
     ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            "--fit",
+            metavar="12GB|auto",
+            help="Keep a new run within this memory of the device; auto: within what is free. Batch size, accumulation "
+            "and --checkpoint-activations are chosen, where they are not given, and on a GPU 8-bit AdamW.",
+            rich_help_panel=COMPUTE_PANEL,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,7 +79,9 @@ def train(
     started = time.monotonic()
     from cn.train.request import check_request
 
-    request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
+    request = check_request(
+        given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite, fit=fit
+    )
     from cn.train import run
     from cn.train.stop import warned_early
     from cn.train.task import open_task

@@ -25,7 +25,12 @@ class Batch:
 
 def to_images(images: Sequence[np.ndarray]) -> Tensor:
     """uint8 (h, w, 3) each → float32 (B, 3, h, w) in [-1, 1], as the autoencoder takes them."""
-    return to_bytes(images).float() / 127.5 - 1
+    return scaled(to_bytes(images))
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """uint8 → float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
 
 
 def to_bytes(images: Sequence[np.ndarray]) -> Tensor:

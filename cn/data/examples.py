@@ -1,7 +1,7 @@
 """What every source of training data provides: examples by number, skipping broken ones."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,22 @@ class Fetched:
     skipped: tuple[str, ...] = ()
 
 
+class Draw(NamedTuple):
+    """An example that is wanted, as it is or in the mirror."""
+
+    example: int
+    mirrored: bool = False
+
+
 class Source(Protocol):
     """Examples by number; `count` is None for an endless source. Picklable, without torch, and deterministic."""
 
     @property
     def count(self) -> int | None: ...
 
-    def fetch(self, index: int) -> Fetched:
-        """Example `index`, or the next intact one of the dataset. Raises InputError when there is none."""
+    def fetch(self, index: int, mirrored: bool = False) -> Fetched:
+        """Example `index`, or the next intact one of the dataset, or its mirror image (`cn.data.flip`).
+
+        Raises InputError when there is none.
+        """
         ...

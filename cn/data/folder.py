@@ -1,20 +1,25 @@
-"""Training pairs of a dataset in any layout, resized to the training size."""
+"""Training pairs of a dataset in any layout, cropped and resized to what they are trained at."""
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cn import conditions, images
-from cn.conditions import Geometry
+from cn.data.buckets import Buckets, Shape
 from cn.data.examples import Example, Fetched
+from cn.data.flip import mirror
+from cn.data.frame import centered
 from cn.data.map_warnings import MapTally, map_info
 from cn.data.pairs import Pairs, open_pairs
-from cn.data.records import Pair, refuse_if_most
+from cn.data.records import ImageFile, Pair, refuse_if_most
 from cn.errors import InputError
+from cn.images.reader import decode_near, display_name, read_bytes
 from cn.storage import StrPath
 
 T = TypeVar("T")
@@ -26,31 +31,34 @@ CHECKED = 256
 _ASPECT_TOLERANCE = 0.02
 
 
-def fit_square(image: NDArray[np.uint8], size: int, geometry: Geometry) -> NDArray[np.uint8]:
-    """The largest centered square of (h, w, 3), resized to size × size according to `geometry`."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return np.asarray(images.resize(image[top : top + side, left : left + side], (size, size), geometry))
+def load_pair(pair: Pair, shape: Shape, kind: str) -> Example:
+    """Both images of a pair, whose map is of this kind, at `shape`: the largest centered box of its aspect ratio.
 
-
-def load_pair(pair: Pair, size: int, kind: str) -> Example:
-    """Read both images of a pair, whose map is of this kind. They may differ in size but must show the same frame.
-
-    Raises InputError for an image that is missing or broken, and for shapes that differ by more than 2 %.
+    They may differ in size but must show the same frame; the box shows the same part of both. Raises InputError for an
+    image that is missing or broken, and for shapes that differ by more than 2 %.
     """
-    condition, target = read_pair(pair, kind)
-    geometry = conditions.get(kind).geometry
-    return Example(fit_square(target, size, "smooth"), fit_square(condition, size, geometry), pair.prompt)
+    condition, target = read_pair(pair, kind, shape)
+    frame = centered(target.shape[0], target.shape[1], shape)
+    info = map_info(pair.source) if kind == "normal" else None
+    return Example(frame.apply(target), frame.apply(condition, conditions.get(kind).geometry), pair.prompt, info)
 
 
-def read_pair(pair: Pair, kind: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Condition and target of a pair at their own sizes, (h, w, 3) each; errors are those of `load_pair`."""
+def read_pair(pair: Pair, kind: str, shape: Shape | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Condition and target of a pair at their own sizes, (h, w, 3) each; errors are those of `load_pair`.
+
+    With `shape`, the target may be smaller, as `read_target` says.
+    """
     pair.check()
     with named(pair.where):
-        condition, target = images.read_map(pair.source, kind), images.read(pair.target)
+        condition = images.read_map(pair.source, kind)
+        target = images.read(pair.target) if shape is None else read_target(read_bytes(pair.target), pair.target, shape)
     check_frame(pair, condition.shape[:2], target.shape[:2])
     return condition, target
+
+
+def read_target(data: bytes, image: ImageFile, shape: Shape) -> NDArray[np.uint8]:
+    """The bytes of the file of an image, (h, w, 3), at its own size or a smaller one that still covers `shape`."""
+    return decode_near(data, display_name(image), shape)
 
 
 def check_frame(pair: Pair, source: tuple[int, int], target: tuple[int, int]) -> None:
@@ -77,15 +85,15 @@ def stated_kind(pairs: Pairs) -> str | None:
     return info.kind if info is not None else None
 
 
-def next_intact(count: int, index: int, load: Callable[[int], T]) -> tuple[T, tuple[str, ...]]:
-    """`load` of number `index` of `count`, or of the next that can be loaded, and a message for each one before it.
+def next_intact(numbers: Iterable[int], load: Callable[[int], T]) -> tuple[T, tuple[str, ...]]:
+    """`load` of the first of these numbers that can be loaded, and a message for each one before it.
 
     Raises InputError after `MAX_SKIPPED` broken ones in a row.
     """
     skipped: list[str] = []
-    for step in range(min(count, MAX_SKIPPED)):
+    for number in islice(numbers, MAX_SKIPPED):
         try:
-            return load((index + step) % count), tuple(skipped)
+            return load(number), tuple(skipped)
         except InputError as error:
             skipped.append(str(error))
     raise InputError(f"{len(skipped)} pairs in a row are broken; the last: {skipped[-1]}")
@@ -104,11 +112,17 @@ class Findings:
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """The pairs of one dataset, at size × size pixels; maps are of one kind, which decides how they are resized."""
+    """The pairs of one dataset; maps are of one kind, which decides how they are resized.
+
+    All are squares of `size` pixels, or with `buckets` each has a shape near its own aspect ratio.
+    """
 
     pairs: Pairs
     size: int
     kind: str
+    repeats: int | None = None
+    """How often each pair is seen in an epoch; None: as often as the dataset itself says it, once unless it does."""
+    buckets: Buckets | None = None
 
     @classmethod
     def open(cls, path: StrPath, size: int, kind: str) -> "FolderDataset":
@@ -119,12 +133,30 @@ class FolderDataset:
     def count(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> Example:
-        return load_pair(self.pairs[index], self.size, self.kind)
+    def times(self) -> "array[int]":
+        """How often each pair is seen in an epoch."""
+        return self.pairs.repeats() if self.repeats is None else array("H", [self.repeats]) * self.count
 
-    def fetch(self, index: int) -> Fetched:
-        """Pair `index`, or the next intact one: a broken file does not end a long run."""
-        return Fetched(*next_intact(self.count, index, self.__getitem__))
+    def shape(self, index: int) -> Shape:
+        """The (height, width) that a pair is trained at."""
+        return (self.size, self.size) if self.buckets is None else self.buckets.shape(index)
+
+    def turns(self, index: int) -> Iterator[int]:
+        """A pair, and in order those that take its place where it is broken."""
+        if self.buckets is not None:
+            return self.buckets.turns(index)
+        return ((index + step) % self.count for step in range(self.count))
+
+    def __getitem__(self, index: int) -> Example:
+        return load_pair(self.pairs[index], self.shape(index), self.kind)
+
+    def fetch(self, index: int, mirrored: bool = False) -> Fetched:
+        """Pair `index`, or in its shape the next intact one: a broken file does not end a long run."""
+        shape = self.shape(index)
+        example, skipped = next_intact(
+            self.turns(index), lambda number: load_pair(self.pairs[number], shape, self.kind)
+        )
+        return Fetched(mirror(example, self.kind) if mirrored else example, skipped)
 
     def stated_kind(self) -> str | None:
         """The condition kind in the first map's metadata, if there is one."""

@@ -7,7 +7,7 @@ from cn import errors
 from cn.data.blobs import Blob
 from cn.images.opening import opened
 
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 _SIZES = ("original_size",)
 _SIDES = (("original_width", "original_height"), ("WIDTH", "HEIGHT"))
 """As `cn dataset build`, img2dataset and LAION's tables call the size before an image was resized."""
@@ -22,7 +22,8 @@ def size_of(data: bytes, name: str) -> tuple[int, int]:
     """`image_size` of the bytes of a file."""
     with errors.about(name), opened(data) as image:
         width, height = image.size
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        # Of a TIFF, Pillow gives the size as it is shown.
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from cn.data.pair_rows import PartRows
+from cn.data.sources import kohya
 from cn.data.sources.parquet import TablePart
 from cn.data.sources.sample import Part, Sample
 from cn.data.sources.shards import ShardPart
@@ -34,7 +35,7 @@ def rows_of(part: Part, home: str) -> PartRows:
     rows = PartRows(tar or home)
     try:
         for sample in part.samples():
-            rows.add(sample)
+            rows.add(sample, sample.extra["repeats"] if part.name == kohya.LAYOUT and sample.extra else 1)
     except InputError as error:
         rows.add(Sample(part.name, None, problem=str(error)))
     if rows.needs_part:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PROBLEM, UNCAPTIONED, SAME_FILE = 1, 2, 4
 """Flags of a row: it cannot be used, it has no caption, its image is its own map."""
+_MAX_REPEATS = (1 << 16) - 1
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class PartRows:
     ends: "array[int]" = field(default_factory=lambda: array("Q"))
     groups: "array[int]" = field(default_factory=lambda: array("H"))
     flags: "array[int]" = field(default_factory=lambda: array("B"))
+    repeats: "array[int]" = field(default_factory=lambda: array("H"))
+    """How often each is seen in an epoch of training. Not kept on the disk: only kohya's folders say it."""
     kinds: list[tuple[str, ...]] = field(default_factory=list)
     """Which kinds of maps a sample may have; a row's group is a place in this list."""
 
@@ -59,8 +62,8 @@ class PartRows:
     def __len__(self) -> int:
         return len(self.ends)
 
-    def add(self, sample: Sample) -> None:
-        """Append a sample."""
+    def add(self, sample: Sample, repeats: int = 1) -> None:
+        """Append a sample, which is seen `repeats` times in an epoch of training."""
         maps = {kind: self._code(blob) for kind, blob in sample.maps.items()}
         image = None if sample.image is None else self._code(sample.image)
         caption_file = None if sample.caption_file is None else self._code(sample.caption_file)
@@ -73,6 +76,7 @@ class PartRows:
         where = sample.name if sample.where in ("", self.home) else sample.where
         entry = [where, image, maps, sample.caption, caption_file, sample.problem]
         self._append(entry, tuple(maps), flags)
+        self.repeats.append(max(1, min(repeats, _MAX_REPEATS)))
 
     def _append(self, entry: list[Any], kinds: tuple[str, ...], flags: int) -> None:
         if kinds not in self.kinds:
@@ -153,6 +157,7 @@ class PartRows:
         found = cls(home, part, bytearray(pieces[0]), kinds=[tuple(kinds) for kinds in head["kinds"]])
         for values, piece in zip((found.ends, found.groups, found.flags), pieces[1:], strict=True):
             values.frombytes(piece)
+        found.repeats = array("H", [1]) * len(found)
         return found
 
 

@@ -72,6 +72,11 @@ class Pairs(Sequence[Pair]):
         flags = _flags(self.parts, self.chosen)
         return array("Q", (index for index, flag in enumerate(flags) if not flag & PROBLEM))
 
+    def repeats(self) -> "array[int]":
+        """How often each pair is seen in an epoch, as the dataset says it: kohya's folders `10_name` do."""
+        every = array("H", b"".join(part.repeats.tobytes() for part in self.parts))
+        return every if self.chosen is None else array("H", (every[number] for number in self.chosen))
+
 
 def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
     """The pairs of a dataset, those whose images are missing with that problem; `kind`: of these maps.

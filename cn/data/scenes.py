@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cn.conditions import scene_kind
 from cn.data.examples import Example, Fetched
+from cn.data.flip import mirror
 from cn.data.maps import condition_info, condition_map, shows_person
 from cn.data.seeds import TRAIN_SEED
 from cn.detect.lines.canny import HIGH, LOW, random_thresholds
@@ -59,6 +60,6 @@ class SceneDataset:
             self.kind
         ]
 
-    def fetch(self, index: int) -> Fetched:
-        """Example `index`; scenes are never broken."""
-        return Fetched(self[index])
+    def fetch(self, index: int, mirrored: bool = False) -> Fetched:
+        """Example `index`, or its mirror image; scenes are never broken."""
+        return Fetched(mirror(self[index], self.kind) if mirrored else self[index])

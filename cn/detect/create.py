@@ -59,7 +59,7 @@ def create_detector(
         file = None if hands is True else hands
         settings["hands"] = load_network(spec.second_family, registry.default_method(spec.second_family), file, compute)
     detector = detector_class(kind)
-    declared = {name: field for part in _settings_of(detector) for name, field in options.declared(part).items()}
+    declared = {name: field for part in settings_of(detector) for name, field in options.declared(part).items()}
     known = {name: options.checked(declared[name], value) for name, value in settings.items() if name in declared}
     try:
         return detector.create(network, **settings | known)
@@ -67,7 +67,7 @@ def create_detector(
         raise UsageError(f"{kind}: {error}") from error
 
 
-def _settings_of(detector: type[Detector]) -> list[type]:
+def settings_of(detector: type[Detector]) -> list[type]:
     """The dataclasses of `cn.detect.settings` that a detector inherits."""
     return [part for part in detector.__mro__ if part.__module__ == settings_module.__name__]
 

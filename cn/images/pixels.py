@@ -31,7 +31,7 @@ def to_rgb(image: Image.Image, background: Color = WHITE, *, upright: bool = Tru
     `upright` applies the EXIF orientation; without it, the array has the image's own rows and columns.
     """
     image.load()
-    turn = _orientation(image) if upright else 1
+    turn = orientation(image) if upright else 1
     if _is_deep(image):
         return _deep_gray(image, background, turn)
     if has_alpha(image):
@@ -137,7 +137,7 @@ def _known(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; a damaged EXIF block is ignored. The image's own transposition stays as it is."""
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         # The decoder has turned the pixels already (ISO 18181-1: the codestream's orientation is the one that counts).

@@ -1,6 +1,7 @@
 """Reading images: any image file → a uint8 array, height × width × 3, RGB."""
 
 import io
+import math
 import os
 import sys
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from cn.errors import InputError
 from cn.files import reason
 from cn.images import png_text
 from cn.images.opening import opened, quietly
-from cn.images.pixels import ImageArray, to_rgb
+from cn.images.pixels import ImageArray, orientation, to_rgb
 
 
 class Readable(Protocol):
@@ -37,6 +38,21 @@ def read(path: ImagePath) -> ImageArray:
 def decode(data: bytes, name: str) -> ImageArray:
     """The bytes of an image file as RGB uint8 (h, w, 3); see `read`. `name` is the path that errors carry."""
     with errors.about(name), opened(data) as image, quietly():
+        return to_rgb(image)
+
+
+def decode_near(data: bytes, name: str, shape: tuple[int, int]) -> ImageArray:
+    """`decode` of an image that is going to be shrunk to cover `shape` = (height, width), at its own size or a smaller
+    one that still covers it.
+
+    A JPEG can be decoded at a half, a quarter or an eighth of its size in a fraction of the time (its blocks of 8×8
+    pixels are averaged), as photographs of 12 million pixels are for training at 512×512.
+    """
+    with errors.about(name), opened(data) as image, quietly():
+        if image.format == "JPEG" and image.mode in ("RGB", "L"):
+            height, width = shape if orientation(image) < 5 else shape[::-1]
+            scale = max(height / image.height, width / image.width)
+            image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
         return to_rgb(image)
 
 

@@ -77,7 +77,9 @@ def _generate_batch(
     factor, config = base.config.vae.factor, base.config
     generators = [torch.Generator().manual_seed(r.seed) for r in requests]
     shape = (config.vae.latent_channels, sampling.height // factor, sampling.width // factor)
-    z = draw_noise(generators, shape).to(base.device, base.dtype)
+    # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
+    dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
+    z = draw_noise(generators, shape).to(base.device, dtype)
     cond = base.text.encode([r.prompt for r in requests])
     uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
     network = GuidedUNet(

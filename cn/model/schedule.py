@@ -29,6 +29,11 @@ class Schedule:
         alphas_cumprod = torch.cumprod(1.0 - betas, dim=0)
         self.alphas_cumprod = zero_terminal_snr(alphas_cumprod) if config.zero_terminal_snr else alphas_cumprod
 
+    def to(self, device: torch.device) -> "Schedule":
+        """The same schedule with ᾱ on `device`, where it costs no copy at each use. Returns itself."""
+        self.alphas_cumprod = self.alphas_cumprod.to(device)
+        return self
+
     def add_noise(self, z0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """z_t = √ᾱ_t z_0 + √(1-ᾱ_t) ε, all (B, 4, H, W), for timesteps t (B,) in 0 … 999."""
         a = _shaped(self.alphas_cumprod, t, z0)

@@ -58,5 +58,5 @@ class TextEncoder(nn.Module):
         return tower.ln_final(x)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → (B, 77, width) on the device of the weights."""
-        return self(tokenize(prompts, self.config).to(self.tower.positional_embedding.device))
+        """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""
+        return self(tokenize(prompts, self.config).to(self.tower.positional_embedding.device, non_blocking=True))

@@ -8,8 +8,10 @@ from typing import Any
 from cn import errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
+from cn.train.options.checks import check_training
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
+from cn.train.options.data_checks import check_data
 from cn.train.options.model import ModelOptions
 from cn.train.options.run import RunOptions
 from cn.train.options.training import TrainingOptions
@@ -26,6 +28,8 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
 
     def __post_init__(self) -> None:
         options.check(self)
+        check_training(self)
+        check_data(self)
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""
@@ -48,7 +52,19 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
 
 
 CHANGEABLE = (
-    *("steps", "lr", "save_every", "keep", "max_hours", "preview_every", "eval_every", "eval_images", "wandb", "cache"),
+    "steps",
+    "lr",
+    "save_every",
+    "keep",
+    "max_hours",
+    "preview_every",
+    "preview_cond",
+    "preview_prompt",
+    "eval_every",
+    "eval_images",
+    "wandb",
+    "cache",
+    "compile",
 )
 """What can change in a resumed run; everything else stays as it was."""
 

@@ -50,21 +50,19 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 def computed_by(device: torch.device, world: World) -> dict[str, Any]:
     """What the rounding of a run's sums depends on besides its options."""
-    found: dict[str, Any] = {"device": "cpu", "torch": torch.__version__, "processes": world.size}
+    found: dict[str, Any] = {"device": device.type, "torch": torch.__version__, "processes": world.size}
     if device.type == "cpu":
-        return found | {"threads": torch.get_num_threads()}
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return found | {"device": name}
+        instructions = torch.backends.cpu.get_cpu_capability()
+        return found | {"device": f"cpu with {instructions}", "threads": torch.get_num_threads()}
+    return found | ({"device": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
 def not_equal(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """What a resumed run says where its bits cannot be those of an uninterrupted one; None where they are."""
-    words = {"device": "on {}", "torch": "with torch {}", "processes": "in {} processes", "threads": "on {} threads"}
-    changed = [name for name in words if name in before and name in now and before[name] != now[name]]
-    if not changed:
+    changes = [f"{name}: {before[name]} → {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    if not changes:
         return None
-    was, is_now = (", ".join(words[name].format(values[name]) for name in changed) for values in (before, now))
     return (
-        f"the run went on {was} and goes on {is_now}: data, noise and schedule stay the same, but sums are rounded "
-        "otherwise, so that the weights are not bit for bit those of an uninterrupted run"
+        f"not computed as before ({'; '.join(changes)}): data, noise and learning rate stay the same, but sums are "
+        "rounded otherwise, so the weights are not bit for bit those of an uninterrupted run"
     )

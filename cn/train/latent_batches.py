@@ -1,40 +1,49 @@
 """Micro-batches ready for the loss: images fetched ahead and encoded to latents by the locked autoencoder.
 
-The latents come from the dataset's cache where one fits (`cn dataset cache`), and are encoded otherwise, which costs
+The latents come from the datasets' caches where they fit (`cn dataset cache`), and are encoded otherwise, which costs
 more than the training step itself on a CPU. Wherever they come from, those of a small enough dataset stay in memory.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-from cn.data.batch import collate, to_bytes
-from cn.data.examples import Fetched, Source
+from cn.data.examples import Draw, Fetched, Source
 from cn.data.prefetch import fetch_ahead, map_ordered
-from cn.devices import without_tf32
 from cn.model.base import Base
-from cn.model.vae import Posterior
-from cn.train.cache.reader import FetchedHint, LatentCache
+from cn.parallel import available_cpus
+from cn.train.cache.pairs import FetchedHint
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
-from cn.train.random_draws import image_indices
+from cn.train.feed import Feed, Stacked
+from cn.train.order import Order
+from cn.train.random_draws import noise_like
+from cn.train.world import ALONE, World
 
 CACHE_BYTES = 1 << 30
 """Limit for the latents and conditions that are kept in memory."""
+_AHEAD = 2
+"""Micro-batches that are fetched ahead."""
+_CPU_WORKERS, _GPU_WORKERS = 2, 12
 
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Means and standard deviations of latents (B, 4, h, w), hints (B, 3, 8h, 8w) uint8 in 0 … 255, and B prompts."""
+    """Means and standard deviations of latents (B, 4, h, w), hints (B, 3, 8h, 8w) uint8 in 0 … 255, and B prompts.
+
+    With `--buckets`, h and w differ from one micro-batch to the next: there are as many shapes as buckets in use
+    (`cn.data.buckets`), none with more area than the square. They never differ within a micro-batch.
+    """
 
     mean: Tensor
     std: Tensor
     hint: Tensor
     prompts: list[str]
-    cache: LatentCache | None = None
+    cache: Caches | None = None
     """Where the embeddings of the prompts are."""
 
     def encode_text(self, prompts: Sequence[str], base: Base) -> Tensor:
@@ -43,7 +52,7 @@ class LatentBatch:
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """z_0: one sample of the autoencoder's posterior."""
-        return Posterior(self.mean, self.std).sample(generator)
+        return self.mean + self.std * noise_like(self.mean, generator)
 
     def hints(self) -> Tensor:
         """(B, 3, 8h, 8w) float32 in [0, 1]."""
@@ -56,73 +65,17 @@ def cache_bytes(source: Source, base: Base, config: TrainConfig) -> int:
         return 0
     cells = (config.size // base.config.vae.factor) ** 2
     latents = 2 * 4 * base.config.vae.latent_channels * cells
-    total = source.count * (3 * config.size**2 + latents)
+    total = source.count * (2 if config.flip else 1) * (3 * config.size**2 + latents)
     return total if total <= CACHE_BYTES else 0
 
 
-class _Feed(Protocol):
-    """How the images of a run become latents."""
+def default_workers(device: torch.device, processes: int = 1) -> int:
+    """Worker processes for each of the `processes` that train on this machine.
 
-    @property
-    def fetch(self) -> Callable[[int], Any]:
-        """What a worker process does for image number i."""
-        ...
-
-    def ready(self, fetched: Any) -> Any:
-        """What the thread that fetches ahead adds to it."""
-        ...
-
-    def batch(self, items: Sequence[Any]) -> LatentBatch:
-        """On the base's device."""
-        ...
-
-
-class _Encoding:
-    """Images are encoded by the autoencoder; exactly where the run is exact, as the cache is."""
-
-    def __init__(self, source: Source, base: Base, exact: bool):
-        self.fetch: Callable[[int], Any] = source.fetch
-        self.base, self.exact = base, exact
-
-    def ready(self, fetched: Fetched) -> Fetched:
-        return fetched
-
-    @torch.no_grad()
-    def batch(self, items: Sequence[Fetched]) -> LatentBatch:
-        batch = collate([item.example for item in items]).to(self.base.device)
-        with without_tf32(self.exact):
-            posterior = self.base.vae.encode(batch.target)
-        return LatentBatch(posterior.mean, posterior.std, (batch.hint * 255).round().to(torch.uint8), batch.prompts)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A hint with the mean and the standard deviation of its image's latents."""
-
-    fetched: FetchedHint
-    mean: Tensor
-    std: Tensor
-
-    @property
-    def skipped(self) -> tuple[str, ...]:
-        return self.fetched.skipped
-
-
-class _Cached:
-    """Latents are read from the dataset's cache, and images not at all."""
-
-    def __init__(self, cache: LatentCache, device: torch.device):
-        self.fetch: Callable[[int], Any] = cache.hints.fetch
-        self.cache, self.device = cache, device
-
-    def ready(self, fetched: FetchedHint) -> _Read:
-        return _Read(fetched, *self.cache.latents(fetched.hint.index))
-
-    def batch(self, items: Sequence[_Read]) -> LatentBatch:
-        mean = torch.stack([item.mean for item in items]).to(self.device)
-        std = torch.stack([item.std for item in items]).to(self.device)
-        hint = to_bytes([item.fetched.hint.condition for item in items]).to(self.device)
-        return LatentBatch(mean, std, hint, [item.fetched.hint.prompt for item in items], self.cache)
+    A GPU takes more images a second than two processes decode; a CPU is busy with the networks itself.
+    """
+    cpus = available_cpus() // processes
+    return max(1, min(_CPU_WORKERS, cpus) if device.type == "cpu" else min(_GPU_WORKERS, cpus - 1))
 
 
 def micro_batches(
@@ -133,61 +86,83 @@ def micro_batches(
     *,
     workers: int,
     skip: Callable[[str], None],
-    cache: LatentCache | None = None,
+    cache: Caches | None = None,
+    per_step: int | None = None,
+    world: World = ALONE,
 ) -> Generator[LatentBatch, None, None]:
     """All micro-batches from step `start` on, fetched ahead by `workers` processes; `skip` is told of broken pairs.
 
-    Images whose latents stay in memory are encoded one at a time, so that a latent does not depend on the batch
-    composition: a resumed run, which encodes them again, gets the same ones.
+    A step has `per_step` of them over all processes of a `world` (default: `accumulate`), of which process r of W gets
+    those with the numbers r, r + W, … Images whose latents stay in memory are encoded one at a time, so that a latent
+    does not depend on the batch composition: a resumed run, which encodes them again, gets the same ones.
     """
-    feed: _Feed = _Encoding(source, base, config.precision == "fp32") if cache is None else _Cached(cache, base.device)
+    feed = Feed(source, base, config.precision == "fp32", cache)
     kept = cache_bytes(source, base, config) > 0
-    memory: dict[int, LatentBatch] = {}
-    wanted = _unseen(_orders(source, config, start)) if kept else _flat(_orders(source, config, start))
-    ready = _ready(feed, map_ordered(feed.fetch, wanted, workers))
-    with closing(fetch_ahead(ready, 2 * config.batch_size)) as fetched:
-        items = _reported(fetched, skip)
-        for order in _orders(source, config, start):
-            if not kept:
-                yield feed.batch([next(items) for _ in order])
-                continue
-            for index in order:
-                if index not in memory:
-                    memory[index] = feed.batch([next(items)])
-            yield _join([memory[index] for index in order])
+    order = Order.of(source, config)
+    numbers = _Numbers(start, config.steps, per_step or config.accumulate, world)
+    memory: dict[Draw, LatentBatch] = {}
 
-
-def _ready(feed: _Feed, fetched: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    with closing(fetched):
-        for item in fetched:
-            yield feed.ready(item)
-
-
-def _orders(source: Source, config: TrainConfig, start: int) -> Iterator[list[int]]:
-    """The image indices of every micro-batch."""
-    for step in range(start, config.steps):
-        for micro in range(config.accumulate):
-            yield image_indices(config.seed, step, micro, config.accumulate, config.batch_size, source.count)
-
-
-def _flat(orders: Iterator[list[int]]) -> Iterator[int]:
-    for order in orders:
-        yield from order
-
-
-def _unseen(orders: Iterator[list[int]]) -> Iterator[int]:
-    seen: set[int] = set()
-    for index in _flat(orders):
-        if index not in seen:
-            seen.add(index)
-            yield index
-
-
-def _reported(fetched: Iterator[Any], skip: Callable[[str], None]) -> Iterator[Any]:
-    for item in fetched:
-        for message in item.skipped:
+    def batch(stacked: Stacked) -> LatentBatch:
+        for message in stacked.skipped:
             skip(message)
-        yield item
+        return LatentBatch(*feed.encode(stacked), stacked.prompts, cache)
+
+    wanted = (order.micro_batch(number) for number in numbers)
+    groups = ([draw] for draw in _unseen(wanted)) if kept else wanted
+    with closing(_fetched(feed, groups, workers, config.batch_size if kept else 1)) as fetched:
+        for number in numbers:
+            if not kept:
+                yield batch(next(fetched))
+                continue
+            draws = order.micro_batch(number)
+            for draw in draws:
+                if draw not in memory:
+                    memory[draw] = batch(next(fetched))
+            yield _join([memory[draw] for draw in draws])
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of the micro-batches of one process, from step `start` up to, without, step `stop`."""
+
+    start: int
+    stop: int
+    per_step: int
+    world: World
+
+    def __iter__(self) -> Iterator[int]:
+        for step in range(self.start, self.stop):
+            for micro in range(self.world.rank, self.per_step, self.world.size):
+                yield step * self.per_step + micro
+
+
+def _fetched(feed: Feed, groups: Iterable[list[Draw]], workers: int, single: int) -> Generator[Stacked, None, None]:
+    """The images of groups that are encoded together, stacked in a background thread."""
+    sizes = list[int]()
+
+    def flat() -> Iterator[Draw]:
+        for group in groups:
+            sizes.append(len(group))
+            yield from group
+
+    return fetch_ahead(_stacked(feed, map_ordered(feed.fetch, flat(), workers), sizes), _AHEAD * single)
+
+
+def _stacked(
+    feed: Feed, fetched: Generator[Fetched | FetchedHint, None, None], sizes: list[int]
+) -> Generator[Stacked, None, None]:
+    with closing(fetched):
+        while first := list(islice(fetched, 1)):
+            yield feed.stack([*first, *islice(fetched, sizes.pop(0) - 1)])
+
+
+def _unseen(groups: Iterable[list[Draw]]) -> Iterator[Draw]:
+    seen: set[Draw] = set()
+    for group in groups:
+        for draw in group:
+            if draw not in seen:
+                seen.add(draw)
+                yield draw
 
 
 def _join(parts: Sequence[LatentBatch]) -> LatentBatch:

@@ -1,7 +1,7 @@
-"""The memory that a training step needs, from one forward pass with fake tensors (shapes without values)."""
+"""The memory that a run needs, from a step with fake tensors: forward and backward pass, without any values."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -9,97 +9,151 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cn.model.base import Base
 from cn.model.config import ModelConfig
-from cn.model.controlnet import ControlNet
-from cn.model.unet import Block, MiddleBlock
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
+from cn.train.live_bytes import LiveBytes, norms_as_on_cuda
 from cn.train.loss import diffusion_loss
+from cn.train.networks import TrainingNetworks, assemble, fresh_control
+from cn.train.optimizer import moment_bytes
 
 FP32_BYTES = 4
-_AUTOCAST_FACTOR = 0.6
-"""Under autocast most saved tensors are half as large; norms and their inputs are not."""
+KEPT_BY_LIBRARIES = {"cpu": 60_000_000, "cuda": 32 << 20}
+"""Whatever the size of the networks: oneDNN's kernels and scratch memory for each shape, measured as 20 to 60 MB;
+cuBLAS's workspace."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes: all weights; gradients and AdamW's two moments of the trained ones; what autograd saves for one step."""
+    """Bytes at the moment of a run when they are most, without what torch itself takes.
+
+    `weights` of all networks; `optimizer`: its moments, and averaged weights; `computing`: activations, gradients and
+    copies, in the step, or while images are encoded, previewed or saved, whichever takes most.
+    """
 
     weights: int
     optimizer: int
-    activations: int
+    computing: int
 
     @property
     def total(self) -> int:
-        return self.weights + self.optimizer + self.activations
+        return self.weights + self.optimizer + self.computing
 
 
-def estimate_memory(base_config: ModelConfig, config: TrainConfig) -> MemoryEstimate:
-    """The memory of one step of this run besides torch itself; the networks are never created."""
+def estimate_memory(
+    base_config: ModelConfig, config: TrainConfig, device: torch.device | str = "cpu", *, encoded: int = 1
+) -> MemoryEstimate:
+    """The memory that this run needs on this device; the networks are never created.
+
+    `encoded` is how many images are encoded to latents at once; 0 where a cache has the latents. Seconds for networks
+    of Stable Diffusion's size. Computed on the CPU for every device, so that it needs no GPU and takes none of its
+    memory.
+    """
+    # Only these decide; others would make the cached estimate worthless.
+    plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=min(1, config.preview_every))
+    return _estimate(base_config, plain, torch.device(device).type, encoded)
+
+
+def encoded_at_once(kept: int, config: TrainConfig, cache: Caches | None) -> int:
+    """How many images a run encodes at once: none where a cache has their latents, one where `kept` bytes of latents
+    stay in memory, else a batch."""
+    if cache is not None and cache.complete and not config.flip:
+        return 0
+    return 1 if kept else config.batch_size
+
+
+@lru_cache(maxsize=32)
+def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
     with FakeTensorMode():
-        base = Base.create(base_config).lock()
-        control = ControlNet(base_config.unet, condition_encoder=config.condition_encoder, links=config.links)
-        unlocked = {"none": None, "decoder": base.unet.decoder, "all": base.unet}[config.unlock]
-        trained = list(control.parameters())
-        if unlocked is not None:
-            trained += list(unlocked.requires_grad_(True).parameters())
-        everything = [*control.parameters(), *(p for net in base.networks.values() for p in net.parameters())]
-        kept = _kept_bytes(base, control, config)
-    return MemoryEstimate(
-        weights=FP32_BYTES * sum(p.numel() for p in everything),
-        optimizer=3 * FP32_BYTES * sum(p.numel() for p in trained),
-        activations=round(kept * (1.0 if config.precision == "fp32" else _AUTOCAST_FACTOR)),
+        networks = fake_networks(base_config, config)
+        if device == "cuda":
+            for network in (networks.control, *networks.base.networks.values()):
+                norms_as_on_cuda(network)
+        if encoded == 0:
+            networks.base.vae.encoder.to("meta")
+        sizes = [p.numel() for p in networks.trainable.values()]
+        moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
+        computing = [
+            _step_peak(networks, config),
+            _encoding_peak(networks, config, encoded) + (gradients if config.accumulate > 1 else 0),
+        ]
+        if config.preview_every:
+            computing.append(gradients + _preview_peak(networks, config))
+        if device == "cpu":
+            # A file of moments is put together in memory.
+            computing.append(gradients + moments)
+        weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
+    averages = FP32_BYTES * sum(sizes) if config.ema else 0
+    return MemoryEstimate(weights, moments + averages, max(computing) + KEPT_BY_LIBRARIES.get(device, 0))
+
+
+def fake_networks(base_config: ModelConfig, config: TrainConfig) -> TrainingNetworks:
+    """The networks of a run with fake tensors, each parameter in the dtype that it has there."""
+    # First without a device: fake tensors cannot be converted, and torch's initial weights take seconds.
+    base = Base.create(base_config, "meta")
+    networks = assemble(base, fresh_control(base, config), config)
+    for network in (*base.networks.values(), networks.control):
+        for module in network.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    fake = torch.empty_like(parameter, device="cpu")
+                    module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
+            for name, buffer in module._buffers.items():
+                module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device="cpu")
+    trainable = {f"control.{name}": p for name, p in networks.control.named_parameters() if p.requires_grad}
+    trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
+    return replace(networks, trainable=trainable)
+
+
+def _parameters(networks: TrainingNetworks) -> list[nn.Parameter]:
+    nets = (networks.control, *networks.base.networks.values())
+    return [p for net in nets for p in net.parameters() if not p.is_meta]
+
+
+def _inputs(networks: TrainingNetworks, config: TrainConfig, images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all of them fake."""
+    base, side = networks.base.config, config.size // networks.base.config.vae.factor
+    return (
+        torch.empty(images, base.vae.latent_channels, side, side),
+        torch.empty(images, 3, config.size, config.size),
+        torch.empty(images, base.text.context_length, base.unet.context_dim),
+        torch.zeros(images, dtype=torch.long),
     )
 
 
-def _kept_bytes(base: Base, control: ControlNet, config: TrainConfig) -> int:
-    """Compute the loss and add up what autograd saves for its backward pass."""
-    saved = _SavedBytes([*base.unet.parameters(), *control.parameters()])
-    if config.checkpoint_activations:
-        for network in (control, base.unet):
-            for module in network.modules():
-                if isinstance(module, Block | MiddleBlock):
-                    module.register_forward_pre_hook(saved.enter)
-                    module.register_forward_hook(saved.leave)
-    n, cells = config.batch_size, config.size // base.config.vae.factor
-    z = torch.empty(n, base.config.vae.latent_channels, cells, cells)
-    text = torch.empty(n, base.config.text.context_length, base.config.unet.context_dim)
-    hint = torch.empty(n, control.condition_channels, config.size, config.size)
-    t = torch.zeros(n, dtype=torch.long)
-    with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
-        diffusion_loss(base.unet, control, base.schedule, z, hint, text, t, torch.empty_like(z))
-    return saved.total + saved.largest
+def _step_peak(networks: TrainingNetworks, config: TrainConfig) -> int:
+    """Forward and backward pass of one micro-batch; of a later one, where there are several, beside the gradients."""
+    live = LiveBytes()
+    if config.accumulate > 1:
+        for parameter in networks.trainable.values():
+            parameter.grad = torch.empty_like(parameter)
+            live.add([parameter.grad])
+    with live:
+        z, hint, text, t = _inputs(networks, config, config.batch_size)
+        noise = torch.empty_like(z)
+        base, min_snr = networks.base, config.min_snr
+        with networks.autocast():
+            loss = diffusion_loss(base.unet, networks.control, base.schedule, z, hint, text, t, noise, min_snr=min_snr)
+        loss.backward()
+    for parameter in networks.trainable.values():
+        parameter.grad = None
+    return live.peak
 
 
-class _SavedBytes:
-    """Counts the bytes that autograd saves, each storage once, without the parameters."""
-
-    def __init__(self, parameters: Iterable[nn.Parameter]):
-        # Keeps the tensors alive, so that no other storage gets the same id.
-        self.seen: dict[int, Tensor] = {_storage_id(p): p for p in parameters}
-        self.total = 0
-        self.inside: int | None = None
-        self.largest = 0
-
-    def keep(self, tensor: Tensor) -> Tensor:
-        """Autograd's pack hook: count a saved tensor."""
-        if _storage_id(tensor) not in self.seen:
-            self.seen[_storage_id(tensor)] = tensor
-            size = tensor.untyped_storage().nbytes()
-            if self.inside is None:
-                self.total += size
-            else:
-                self.inside += size
-        return tensor
-
-    def enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before a checkpointed block: only its input stays saved."""
-        self.total += inputs[0].numel() * inputs[0].element_size()
-        self.inside = 0
-
-    def leave(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """After it: what was saved inside exists for one block at a time during the backward pass."""
-        self.largest = max(self.largest, self.inside or 0)
-        self.inside = None
+@torch.no_grad()
+def _encoding_peak(networks: TrainingNetworks, config: TrainConfig, images: int) -> int:
+    if images == 0:
+        return 0
+    with LiveBytes() as live:
+        networks.base.vae.encode(_inputs(networks, config, images)[1])
+    return live.peak
 
 
-def _storage_id(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+@torch.no_grad()
+def _preview_peak(networks: TrainingNetworks, config: TrainConfig) -> int:
+    """One image is sampled at a time, with and without its prompt at once, then decoded."""
+    base = networks.base
+    with LiveBytes() as live, networks.autocast():
+        z, hint, text, t = _inputs(networks, config, 2)
+        base.unet(z, t, text, networks.control(z, t, text, hint))
+        base.vae.decode(z[:1])
+    return live.peak

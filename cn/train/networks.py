@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
@@ -12,10 +12,16 @@ from cn.checkpoints.read.load import Control, check_fits
 from cn.errors import UsageError
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
+from cn.model.schedule import Schedule
 from cn.model.unet import Block, MiddleBlock, UNet
 from cn.precision import Precision, check_precision, dtype_of
 from cn.train.config import TrainConfig
+from cn.train.fast.locked import half_norms, hold_locked
+from cn.train.prompt_embeddings import PromptEmbeddings
 from cn.train.random_draws import Stream, generator
+
+PROMPTS_TOGETHER = 64
+"""Prompts that a GPU encodes at once: enough to be busy, and less memory than a training step takes."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,17 @@ class TrainingNetworks:
     @property
     def device(self) -> torch.device:
         return self.base.device
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The base's noise schedule, on the device."""
+        return self.base.schedule.to(self.device)
+
+    @cached_property
+    def embeddings(self) -> PromptEmbeddings:
+        """Embeddings of the prompts, in the precision in which the networks take them."""
+        alone = self.device.type != "cuda" or torch.are_deterministic_algorithms_enabled()
+        return PromptEmbeddings(dtype_of(self.precision), together=1 if alone else PROMPTS_TOGETHER)
 
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in: half precision where configured, else none."""
@@ -71,7 +88,8 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     """Lock the base and unlock what is trained (§3.1; §3.4 for the two special cases).
 
     Small-scale training leaves out the zero convolutions of the decoder connections; large-scale training adds the
-    U-Net's decoder or all of it. All weights stay in full precision; only the forward pass may use half precision.
+    U-Net's decoder or all of it. What is trained stays in fp32 and runs under autocast; what is locked is held in the
+    run's precision. Where the base is saved with the run, its weights are kept in fp32 too.
     """
     base.lock()
     control.train().requires_grad_(True)
@@ -84,6 +102,10 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     if config.checkpoint_activations:
         for network in (control, base.unet):
             checkpoint_blocks(network)
+    saved = config.unlock != "none" or config.large_scale_after > 0
+    hold_locked(base, config.precision, keep_original=saved)
+    if config.precision != "fp32":
+        half_norms(control, dtype_of(config.precision))
     return TrainingNetworks(base, control, trainable, config.precision)
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
-from cn.train.cache.reader import LatentCache
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
+from cn.train.data_plan import data_rows
+from cn.train.fast.choice import way_text
 from cn.train.latent_batches import cache_bytes
-from cn.train.memory import FP32_BYTES, MemoryEstimate, estimate_memory
+from cn.train.memory import FP32_BYTES, encoded_at_once, estimate_memory
 from cn.train.networks import TrainingNetworks
+from cn.train.optimizer import moment_bytes
 from cn.train.options.defaults import PAPER_LR
 from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
@@ -23,7 +26,7 @@ def plan_rows(
     *,
     step: int,
     broken: int = 0,
-    cache: LatentCache | None = None,
+    cache: Caches | None = None,
 ) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
     base = networks.base
@@ -35,14 +38,14 @@ def plan_rows(
         "locked": _locked(base, config),
         "connections": _connections(networks, config),
         "starts from": config.init_from or None,
-        "data": _data(config, source.count, broken),
-        "latents": None if cache is None else f"read from {cache.folder}: images are not decoded, nor encoded",
+        **data_rows(config, source, broken, cache),
         "steps": f"{moves} of batch {batch}",
         "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
-        + (", activations recomputed" if config.checkpoint_activations else ""),
-        "memory": _memory(estimate_memory(base.config, config), cache_bytes(source, base, config)),
+        + (", activations recomputed" if config.checkpoint_activations else "")
+        + way_text(networks, config, config.steps - step),
+        "memory": _memory(networks, source, config, cache),
         "saves": _saves(networks, config),
         "run": str(run),
         "note": _export_note(config),
@@ -50,11 +53,13 @@ def plan_rows(
 
 
 def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
-    """Size of one saved state: the weights and AdamW's two moments in full precision."""
+    """Size of one saved state: the weights in full precision, AdamW's moments, and with EMA the weights before it."""
     weights = list(networks.control.parameters())
     if config.unlock != "none":
         weights += [p for network in networks.base.networks.values() for p in network.parameters()]
-    return FP32_BYTES * (sum(p.numel() for p in weights) + 2 * sum(p.numel() for p in networks.trainable.values()))
+    trained = [p.numel() for p in networks.trainable.values()]
+    own = sum(trained) if config.ema else 0
+    return FP32_BYTES * (sum(p.numel() for p in weights) + own) + moment_bytes(trained, config)
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
@@ -91,14 +96,6 @@ def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
     return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
 
 
-def _data(config: TrainConfig, pairs: int | None, broken: int) -> str:
-    if not config.data:
-        which = f"{config.scenes:,} scenes" if config.scenes else "a new scene every time"
-        return f"{config.cond} of the built-in scenes, {config.size}×{config.size}, {which}"
-    known = f" ({broken:,} known to be broken: skipped)" if broken else ""
-    return f"{config.cond} from {', '.join(config.data)}, {pairs or 0:,} pairs{known}, {config.size}×{config.size}"
-
-
 def _lr_reason(base: Base, config: TrainConfig) -> str:
     if config.lr == base.config.train_lr:
         return (
@@ -107,15 +104,18 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     return "given"
 
 
-def _memory(estimate: MemoryEstimate, cache: int) -> str:
+def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, cache: Caches | None) -> str:
+    kept = cache_bytes(source, networks.base, config)
+    encoded = encoded_at_once(kept, config, cache)
+    estimate = estimate_memory(networks.base.config, config, networks.device, encoded=encoded)
     amounts = {
         "weights": estimate.weights,
-        "gradients and optimizer": estimate.optimizer,
-        "activations": estimate.activations,
-        "latents kept": cache,
+        "optimizer": estimate.optimizer,
+        "activations and gradients": estimate.computing,
+        "latents kept": kept,
     }
     details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
-    return f"about {bytes_text(estimate.total + cache)} in addition to the program itself: {details}"
+    return f"about {bytes_text(estimate.total + kept)} in addition to the program itself: {details}"
 
 
 def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:

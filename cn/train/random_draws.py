@@ -5,14 +5,16 @@ of workers. All draws are made on the CPU, so they are the same on every device.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
-from functools import lru_cache
+from enum import IntEnum, unique
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cn.devices import upload
 
+
+@unique
 class Stream(IntEnum):
     """What a generator is for; streams of one step are independent of each other."""
 
@@ -22,30 +24,16 @@ class Stream(IntEnum):
     NOISE = 3
     PROMPT = 4
     WEIGHTS = 5
+    FLIP = 6
+    BUCKET = 7
+    BATCHES = 8
+    NOISE_OFFSET = 9
 
 
 def generator(seed: int, step: int, micro: int, stream: Stream) -> torch.Generator:
     """A CPU generator for one purpose of one micro-batch (`step` and `micro` count from 0)."""
     words = np.random.SeedSequence((seed, step, micro, int(stream))).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-
-
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, count: int) -> Tensor:
-    return torch.randperm(count, generator=generator(seed, epoch, 0, Stream.ORDER))
-
-
-def image_indices(seed: int, step: int, micro: int, accumulate: int, batch_size: int, count: int | None) -> list[int]:
-    """The indices of a micro-batch's images.
-
-    Of a dataset of `count` images each is seen once per epoch, in a new random order each time; of the endless built-in
-    scenes (`count` None) each is seen once.
-    """
-    first = (step * accumulate + micro) * batch_size
-    places = range(first, first + batch_size)
-    if count is None:
-        return list(places)
-    return [int(_permutation(seed, place // count, count)[place % count]) for place in places]
 
 
 def drop_prompts(prompts: Sequence[str], share: float, generator: torch.Generator) -> list[str]:
@@ -61,4 +49,14 @@ def timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
 
 def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """ε of Eq. 10: standard normal, of the shape, dtype and device of `latents`."""
-    return torch.randn(latents.shape, generator=generator).to(latents)
+    return upload(torch.randn(latents.shape, generator=generator), latents.device).to(latents.dtype)
+
+
+def offset_noise(noise: Tensor, offset: float, generator: torch.Generator) -> Tensor:
+    """ε (B, C, H, W) with each channel of each image shifted by a normal number of this standard deviation.
+
+    Noise whose mean varies lets a model learn images that are dark or bright as a whole (Guttenberg 2023, "Diffusion
+    With Offset Noise").
+    """
+    shift = torch.randn(*noise.shape[:2], 1, 1, generator=generator)
+    return noise + offset * upload(shift, noise.device).to(noise.dtype)

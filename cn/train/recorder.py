@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from cn import files
 from cn.errors import InputError
 from cn.train import retention
+from cn.train.bucketing import SIZES, save_sizes
 from cn.train.config import CONFIG_FILE
 from cn.train.determinism import computed_by, not_equal
 from cn.train.divergence import DivergedError, check_weights, trained_norm
@@ -44,7 +45,7 @@ class Recorder:
     def __init__(self, task: Task, listener: Listener, stop: StopRequest, world: World = ALONE):
         self.task, self.listener, self.stop, self.world = task, listener, stop, world
         self.run, self.config = task.run, task.config
-        self.trainer = Trainer(task.networks, task.config, task.step, world)
+        self.trainer = Trainer(task.networks, task.config, task.step, world, warn=listener.warn)
         self.position = Position.of(task.state, task.config)
         self.trainer.lr_factor = self.position.lr_factor
         self._states: list[int] = []
@@ -65,6 +66,8 @@ class Recorder:
             if state is None:
                 _clear(task)
             task.config.save(self.run)
+            if state is None:
+                save_sizes(self.run, task.source)
         self.metrics = Metrics(self.run / METRICS)
         self.log = WarningLog(self.run, self.listener.warn)
         if state is None:
@@ -167,8 +170,11 @@ class Recorder:
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
         if self.world.is_main:
-            self._preview = self._preview or Preview.of(self.task.source, self.task.config)
-            sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
+            self._preview = self._preview or Preview.of(
+                self.task.source, self.task.config, self.task.networks.base.config.size_multiple
+            )
+            with self.trainer.averaged():
+                sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
             if sampled is not None:
                 sheet = self._preview.save(self.task.run, sampled, self.step)
                 self.listener.note(f"preview: {sheet}")
@@ -177,8 +183,11 @@ class Recorder:
 
     def evaluate(self) -> None:
         """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
-        due = self.world.is_main and self.progress.is_due(self.step)
-        if self.world.any(due and self.progress.evaluate(self.step)):
+        best = False
+        if self.world.is_main and self.progress.is_due(self.step):
+            with self.trainer.averaged():
+                best = self.progress.evaluate(self.step)
+        if self.world.any(best):
             self.save()
             if self.world.is_main:
                 self.progress.keep_best()
@@ -229,7 +238,7 @@ class Recorder:
 
 def _clear(task: Task) -> None:
     """Remove what an earlier run wrote into its folder, and nothing else."""
-    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, "state", "previews", *WRITTEN):
+    for name in (CONFIG_FILE, CONTROL, BASE, BEFORE, METRICS, WARNINGS, SIZES, "state", "previews", *WRITTEN):
         if (task.run / name).is_dir():
             shutil.rmtree(task.run / name, ignore_errors=True)
         else:

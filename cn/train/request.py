@@ -1,6 +1,6 @@
 """The request of `cn train`, checked before any network, or torch itself, is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from cn.errors import InputError, UsageError
 from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
+from cn.train.options.checks import check_installed
+from cn.train.preview_conditions import read_preview_conditions
 from cn.train.run_folder import State, find_state
-from cn.train.trackers.installed import check_installed
+from cn.train.trackers.installed import check_wandb
+from cn.units import parse_bytes
 from cn.weights.bundled import BASE_NAME, find
 
 KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
@@ -30,8 +33,10 @@ class TrainRequest:
     state: State | None = None
     reconnect: bool = False
     overwrite: bool = False
-    pairs: Pairs | None = None
-    """Those of the dataset, where there is one."""
+    pairs: tuple[Pairs, ...] = ()
+    """Those of each dataset; none for the built-in scenes."""
+    fit: str | None = None
+    """The memory that the run may take: a number of bytes, or "auto"."""
 
 
 def check_request(
@@ -42,6 +47,7 @@ def check_request(
     device: str = "auto",
     reconnect: bool = False,
     overwrite: bool = False,
+    fit: str | None = None,
 ) -> TrainRequest:
     """Check what can be checked without networks: options, folders, the dataset's lines, whether its images exist.
 
@@ -52,14 +58,19 @@ def check_request(
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
+    if fit is not None and fit != "auto":
+        parse_bytes(fit)
+    if resume is not None and fit is not None:
+        raise UsageError("--fit is for a new run; a run that is resumed keeps its batches and its optimizer")
     check_one_process()
-    check_installed(given.get("wandb", ""))
+    check_wandb(given.get("wandb", ""))
     if device != "auto":
         check_device(device)
+    check_installed(given.get("optimizer", "adamw"))
     if resume is not None:
         return _resumed(resume, given, reconnect)
-    pairs = open_data(given.get("data", ()), given.get("cond"))
-    name = given.get("cond") or (stated_kind(pairs) if pairs is not None else None)
+    pairs = open_pairs_of(given.get("data", ()), given.get("cond"))
+    name = given.get("cond") or stated_kinds(pairs)
     if out is None:
         if name is None:
             raise UsageError(KIND_REQUIRED)
@@ -73,26 +84,38 @@ def check_request(
         raise UsageError(KIND_REQUIRED)
     if name is not None:
         check_kind(conditions.get(name).kind, given.get("data", ()), pairs)
-    if pairs is None:
+    if not pairs:
         check_training_seed(given.get("seed", 0))
-    return TrainRequest(out, given, overwrite=overwrite, pairs=pairs)
+    read_preview_conditions(given.get("preview_cond", ()), given.get("preview_prompt", ()), name)
+    return TrainRequest(out, given, overwrite=overwrite, pairs=pairs, fit=fit)
 
 
-def open_data(data: tuple[str, ...], kind: str | None) -> Pairs | None:
-    """The pairs of a run's dataset; None for the built-in scenes."""
-    if len(data) > 1:
-        raise UsageError("give one --data")
-    return open_pairs(data[0], kind) if data else None
+def open_pairs_of(data: Sequence[str], kind: str | None) -> tuple[Pairs, ...]:
+    """The pairs of each dataset of a run; none for the built-in scenes.
+
+    Where the kind is not given, that of the first dataset that states one decides which maps the next ones give.
+    """
+    found = list[Pairs]()
+    for path in data:
+        found.append(open_pairs(path, kind))
+        kind = kind or stated_kind(found[-1])
+    return tuple(found)
 
 
-def check_kind(kind: str, data: tuple[str, ...], pairs: Pairs | None) -> None:
-    """UsageError if the scenes have no maps of this kind, or the dataset states another one."""
-    if pairs is None:
+def stated_kinds(pairs: Sequence[Pairs]) -> str | None:
+    """The kind that the first dataset which states one states."""
+    return next((kind for each in pairs if (kind := stated_kind(each)) is not None), None)
+
+
+def check_kind(kind: str, data: Sequence[str], pairs: Sequence[Pairs]) -> None:
+    """UsageError if the scenes have no maps of this kind, or a dataset states another one."""
+    if not pairs:
         conditions.scene_kind(kind)
-        return
-    stated = stated_kind(pairs)
-    if stated not in (None, kind):
-        raise UsageError(f"{data[0]} holds {stated} maps, not {kind}; give --cond {stated}")
+    for path, each in zip(data, pairs, strict=True):
+        stated = stated_kind(each)
+        if stated not in (None, kind):
+            instead = f"give --cond {stated}" if len(data) == 1 else "all --data of a run hold maps of one kind"
+            raise UsageError(f"{path} holds {stated} maps, not {kind}; {instead}")
 
 
 def check_folder(run: Path, overwrite: bool) -> None:
@@ -119,5 +142,6 @@ def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainReque
     state = resumed_state(run, config)
     if state.base is None:
         find(config.base, role="base")
-    pairs = open_data(config.data, config.cond)
+    read_preview_conditions(config.preview_cond, config.preview_prompt, config.cond)
+    pairs = open_pairs_of(config.data, config.cond)
     return TrainRequest(run, given, state, reconnect, pairs=pairs)

@@ -14,10 +14,9 @@ from typing import Any
 
 from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
-from cn.parallel import available_cpus
 from cn.train.determinism import deterministic
 from cn.train.divergence import DivergedError
-from cn.train.latent_batches import LatentBatch, micro_batches
+from cn.train.latent_batches import LatentBatch, default_workers, micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
 from cn.train.loop import steps
@@ -51,7 +50,7 @@ def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
     rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
-    return rows | {"evaluation": task.evaluations.text()}
+    return rows | {"evaluation": task.evaluations.text(), "fits": task.fits}
 
 
 def warnings(task: Task) -> list[str]:
@@ -70,16 +69,17 @@ def train(
 ) -> Result:
     """Train to the configured number of steps, with saves and previews at their intervals.
 
-    `workers` processes render or read images ahead (default: up to 2; the result does not depend on it). After a signal
-    (`cn.train.stop`), or `config.max_hours` after the time `started` of the `clock` (default: now), the current step is
-    finished and saved; StoppedError says how to resume, or the result does where that is no failure.
+    `workers` processes render or read images ahead (default: 2 for a CPU, up to 12 for a GPU; the result does not
+    depend on it). After a signal (`cn.train.stop`), or `config.max_hours` after the time `started` of the `clock`
+    (default: now), the current step is finished and saved; StoppedError says how to resume, or the result does where
+    that is no failure.
 
     A run that diverges is rolled back once, and goes on at a lower learning rate. Raises InputError when it diverges
     again, when the folder cannot be written (a full disk), when the data has vanished, and while another process trains
     there; the last good state is kept.
     """
     run, config = task.run, task.config
-    workers = min(2, available_cpus()) if workers is None else workers
+    workers = default_workers(task.networks.device) if workers is None else workers
     listener = listener or SilentListener()
     limit = TimeLimit(config.max_hours, clock() if started is None else started, clock)
     if world.is_main:

@@ -17,6 +17,7 @@ from cn.errors import InputError
 from cn.files import make_folder, reason, sha256, write_atomic
 from cn.temporaries import replace_folder, temporary_folder
 from cn.train.config import TrainConfig
+from cn.train.fast.locked import original_tensors
 from cn.train.networks import TrainingNetworks
 from cn.train.run_folder import BASE, CONTROL, NUMBERS, OPTIMIZER, State, kept, link_results, state_folder
 from cn.train.trainer import Trainer
@@ -42,7 +43,8 @@ def _write(
     folder = make_folder(final.parent)
     try:
         with temporary_folder(folder) as temporary:
-            _write_weights(temporary, trainer.networks, trainer.config, step)
+            with trainer.averaged():
+                _write_weights(temporary, trainer.networks, trainer.config, step)
             for stem, contents in tensors.items():
                 save_file(contents, temporary / f"{stem}.safetensors")
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
@@ -99,8 +101,10 @@ def load_weights(state: State, networks: TrainingNetworks) -> None:
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
+    averaged: dict[str, Any] = {"ema": config.ema} if config.ema else {}
     if config.unlock != "none":
-        save_base(folder / BASE, networks.base, half=False, trained_with=config.cond)
+        weights = {part: original_tensors(network) for part, network in networks.base.networks.items()}
+        save_base(folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond, **averaged)
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
@@ -110,6 +114,7 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         base=config.base,
         step=step,
         seed=config.seed,
+        **averaged,
     )
 
 

@@ -1,7 +1,8 @@
 """A training run that is ready to go: a new one, or one that is resumed from its folder."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,24 +11,30 @@ import torch
 from cn import conditions, options
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
-from cn.data.folder import Findings, FolderDataset, stated_kind
-from cn.data.pairs import Pairs, open_pairs
-from cn.data.scenes import SceneDataset
-from cn.data.seeds import check_training_seed
+from cn.data.folder import Findings
+from cn.data.pairs import Pairs
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
-from cn.model.base import Base
 from cn.model.config import Prediction
-from cn.train.cache.find import Found, find_cache
-from cn.train.cache.reader import LatentCache
-from cn.train.captions import cut_captions
+from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
 from cn.train.evaluation.setup import Evaluations, resumed, set_up
+from cn.train.fit import budget_of, fitted
+from cn.train.latent_batches import cache_bytes
 from cn.train.lock import check_not_in_use
+from cn.train.memory import encoded_at_once
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
-from cn.train.request import KIND_REQUIRED, TrainRequest, check_folder, check_kind, check_request, resumed_state
-from cn.train.request import open_data as open_pairs_of
+from cn.train.request import (
+    KIND_REQUIRED,
+    TrainRequest,
+    check_folder,
+    check_request,
+    open_pairs_of,
+    resumed_state,
+    stated_kinds,
+)
+from cn.train.run_data import open_data
 from cn.train.run_folder import State
 from cn.weights.bundled import BASE_NAME, find, portable_name
 
@@ -45,8 +52,10 @@ class Task:
     state: State | None = None
     overwrite: bool = False
     """Whether a new run replaces what is in its folder."""
-    cache: LatentCache | None = None
-    """The latents of the dataset, where they were encoded before."""
+    cache: Caches | None = None
+    """The latents of the datasets, where they were encoded before."""
+    fits: str | None = None
+    """What was chosen for a memory budget."""
     evaluations: Evaluations = field(default_factory=Evaluations)
 
     @property
@@ -63,14 +72,18 @@ def prepare(
     device: str = "auto",
     reconnect: bool = False,
     overwrite: bool = False,
+    fit: str | None = None,
 ) -> Task:
     """Set up a new run in `out` (default: runs/KIND), or the run `resume`, with the options that are `given`.
 
-    `given` are fields of TrainConfig by name; those that are missing get their defaults. Nothing is written yet.
+    `given` are fields of TrainConfig by name; those that are missing get their defaults, or with `fit` (a number of
+    bytes as "12GB", or "auto") what keeps a new run within that memory. Nothing is written yet.
     Raises what `begin` and `reopen` raise.
     """
     given = options.normalized(TrainConfig, given)
-    request = check_request(given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite)
+    request = check_request(
+        given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite, fit=fit
+    )
     return open_task(request, device)
 
 
@@ -79,7 +92,7 @@ def open_task(request: TrainRequest, device: str = "auto") -> Task:
     where = choose_device(device)
     if request.state is not None:
         return reopen(request.run, request.given, where, reconnect=request.reconnect, pairs=request.pairs)
-    return begin(request.run, request.given, where, overwrite=request.overwrite, pairs=request.pairs)
+    return begin(request.run, request.given, where, overwrite=request.overwrite, pairs=request.pairs, fit=request.fit)
 
 
 def begin(
@@ -88,15 +101,18 @@ def begin(
     device: torch.device,
     *,
     overwrite: bool = False,
-    pairs: Pairs | None = None,
+    pairs: Sequence[Pairs] = (),
+    fit: str | None = None,
 ) -> Task:
-    """Set up a new run; `pairs` are the records of its dataset, if they were read already. Nothing is written yet.
+    """Set up a new run; `pairs` are the records of its datasets, if they were read already. Nothing is written yet.
 
-    Raises UsageError for options that exclude each other, InputError for bad data and for a folder that is not empty
-    (unless `overwrite`), WeightsError for weights that are missing or do not fit.
+    Raises UsageError for options that exclude each other and where nothing fits into the memory `fit`, InputError for
+    bad data and for a folder that is not empty (unless `overwrite`), WeightsError for weights that are missing or do
+    not fit.
     """
     check_not_in_use(run)
     check_folder(run, overwrite)
+    chosen, budget = set(given), budget_of(fit, device) if fit is not None else None
     given = dict(given)
     every, images = given.get("eval_every"), given.get("eval_images")
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
@@ -107,8 +123,7 @@ def begin(
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
-    if pairs is None:
-        pairs = open_pairs_of(given.get("data", ()), given.get("cond"))
+    pairs = pairs or open_pairs_of(given.get("data", ()), given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
     if init is not None:
         encoder = init.model.condition_encoder_kind
@@ -130,9 +145,14 @@ def begin(
     )
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
     source, findings, cache = open_data(config, base, pairs)
+    fits = None
+    if budget is not None:
+        kept = cache_bytes(source, base, config)
+        encoded = partial(encoded_at_once, kept, cache=cache)
+        config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
     networks = assemble(base, control.to(device), config)
     config, evaluations = set_up(config, networks, source, every=every, images=images, cached=cache is not None)
-    return Task(run, config, networks, source, findings, overwrite=overwrite, cache=cache, evaluations=evaluations)
+    return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations)
 
 
 def reopen(
@@ -141,7 +161,7 @@ def reopen(
     device: torch.device,
     *,
     reconnect: bool = False,
-    pairs: Pairs | None = None,
+    pairs: Sequence[Pairs] = (),
 ) -> Task:
     """Set up a run from its folder, to continue exactly from its last saved state.
 
@@ -162,48 +182,15 @@ def reopen(
             f"not the base that {run} was started with; restore that file, or start a new run", path=config.base
         )
     control = continued_control(open_control(state.control, device), base, config)
-    source, findings, cache = open_data(config, base, pairs)
+    source, findings, cache = open_data(config, base, pairs, run)
     networks = assemble(base, control, config)
     evaluations = resumed(config, networks, source)
     return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
 
 
-def open_data(
-    config: TrainConfig, base: Base, pairs: Pairs | None = None
-) -> tuple[Source, Findings, LatentCache | None]:
-    """The run's data, what is wrong with it, and the cache of its latents; then the base needs no encoder any more.
-
-    Raises what `open_source` raises.
-    """
-    source, findings = open_source(config, pairs)
-    if not isinstance(source, FolderDataset):
-        return source, findings, None
-    cut = cut_captions(findings.prompts, base.config.text)
-    found = find_cache(source.pairs, config) if config.cache else Found()
-    if found.cache is not None and config.unlock == "none":
-        # Unlocked, the base is saved, and all of it.
-        base.vae.encoder.to("meta")
-    return source, replace(findings, warnings=(*findings.warnings, *cut, *found.warnings)), found.cache
-
-
-def open_source(config: TrainConfig, pairs: Pairs | None = None) -> tuple[Source, Findings]:
-    """The run's data, and what is wrong with it.
-
-    Raises InputError where most of the data is broken, UsageError for another kind of map and for a reserved seed.
-    """
-    if not config.data:
-        random = config.random_thresholds and config.cond == "canny"
-        seed = check_training_seed(config.seed)
-        scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
-        return scenes, Findings()
-    dataset = FolderDataset(pairs or open_pairs(config.data[0], config.cond), config.size, config.cond)
-    check_kind(config.cond, config.data, dataset.pairs)
-    return dataset, dataset.check(config.data[0])
-
-
-def _kind(cond: str | None, pairs: Pairs | None, init: Control | None) -> str:
-    """The condition's kind: as given, as the maps of the dataset state it, or that of the control to start from."""
-    name = cond or (stated_kind(pairs) if pairs is not None else None) or (init.kind if init is not None else None)
+def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str:
+    """The condition's kind: as given, as the maps of a dataset state it, or that of the control to start from."""
+    name = cond or stated_kinds(pairs) or (init.kind if init is not None else None)
     if name is None:
         raise UsageError(KIND_REQUIRED)
-    return conditions.get(name).kind if pairs is not None else conditions.scene_kind(name)
+    return conditions.get(name).kind if pairs else conditions.scene_kind(name)

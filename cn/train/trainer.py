@@ -1,22 +1,28 @@
 """What a step changes: weights, optimizer, loss scale; and the step itself."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cn.train import random_draws
 from cn.train.config import TrainConfig
 from cn.train.divergence import DivergedError
+from cn.train.ema import Ema
+from cn.train.fast.choose import choose_engine
+from cn.train.fast.engines import Plain
+from cn.train.fast.update import Numbers, gradient_norm, update
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import make_optimizer
 from cn.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from cn.train.random_draws import Stream, generator
 from cn.train.schedule import learning_rate
+from cn.train.step_inputs import step_inputs
 from cn.train.world import ALONE, World
 
 
@@ -37,8 +43,8 @@ class PendingStep:
     """A step that was enqueued on the device; its numbers are still there."""
 
     step: int
-    loss: Tensor
-    grad_norm: Tensor
+    values: Numbers
+    """Loss and gradient norm."""
     lr: float
     scaled: bool
 
@@ -48,9 +54,9 @@ class PendingStep:
         Raises DivergedError where one of them is not a finite number: the step has changed no weight then. With fp16 an
         infinite gradient only lowers the loss scale.
         """
-        loss, norm = torch.stack([self.loss, self.grad_norm]).tolist()
+        loss, norm = self.values.wait()
         for name, value, counts in (("loss", loss, True), ("gradient", norm, not self.scaled)):
-            if counts and not torch.isfinite(torch.tensor(value)):
+            if counts and not math.isfinite(value):
                 raise DivergedError(f"the {name} at step {self.step} is not a finite number", self.step - 2)
         return loss, norm
 
@@ -58,24 +64,46 @@ class PendingStep:
 class Trainer:
     """The networks of a run with everything that an optimizer step changes. `step` counts those that were enqueued."""
 
-    def __init__(self, networks: TrainingNetworks, config: TrainConfig, step: int = 0, world: World = ALONE):
+    def __init__(
+        self,
+        networks: TrainingNetworks,
+        config: TrainConfig,
+        step: int = 0,
+        world: World = ALONE,
+        warn: Callable[[str], None] = lambda message: None,
+    ):
         self.networks, self.config, self.step, self.world = networks, config, step, world
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
+        self.engine = choose_engine(
+            networks, config, config.steps - step, world, partial(loss_of, networks, config), self._backward, warn
+        )
+        """How gradients are computed."""
+        self.ema = Ema(networks.trainable, config.ema) if config.ema else None
         self.lr_factor = 1.0
         """The learning rate is the schedule's times this: less than 1 after a run was rolled back."""
+
+    def averaged(self) -> AbstractContextManager:
+        """The context in which the networks are those that the run writes: averaged, where that is asked for."""
+        return self.ema.applied() if self.ema is not None else nullcontext()
 
     def state_tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a saved state holds besides the weights: {stem of the file: {name: tensor on the CPU}}.
 
         Called in every process, between two steps.
         """
-        return {"optimizer": optimizer_tensors(self.networks, self.optimizer)}
+        files = {"optimizer": optimizer_tensors(self.networks, self.optimizer)}
+        if self.ema is not None:
+            files["weights"] = {name: tensor.cpu().contiguous() for name, tensor in self.ema.weights().items()}
+        return files
 
     def load_state_tensors(self, files: Mapping[str, Mapping[str, Tensor]]) -> None:
         """The inverse of `state_tensors`; also in the middle of a run, which is then rolled back."""
         load_optimizer_tensors(self.networks, self.optimizer, files["optimizer"])
+        if self.ema is not None:
+            # The networks hold what the state's files of weights hold: the averages.
+            self.ema.load(files["weights"])
 
     def state_numbers(self) -> dict[str, Any]:
         """The rest of it, which is written as JSON."""
@@ -88,39 +116,53 @@ class Trainer:
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=not self.engine.keeps_gradients)
         rate = self.lr_factor * learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = []
-        for micro in range(self.config.accumulate):
-            loss = batch_loss(self.networks, self.config, next(micro_batches), self.step, micro)
-            loss = loss / self.config.accumulate
-            self.scaler.scale(loss).backward()
-            losses.append(loss.detach())
+        losses = [self._gradient(next(micro_batches), micro) for micro in range(self.config.accumulate)]
         self.scaler.unscale_(self.optimizer)
         parameters = self.networks.trainable.values()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = gradient_norm(parameters)
+        if self.config.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
         total = torch.stack(losses).sum()
-        if torch.isfinite(total) and (torch.isfinite(norm) or self.scaler.is_enabled()):
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
+        update(self.optimizer, self.scaler, norm, total)
         self.step += 1
-        return PendingStep(self.step, total, norm, rate, self.scaler.is_enabled())
+        if self.ema is not None:
+            self.ema.update(self.step)
+        return PendingStep(self.step, Numbers.of(total, norm), rate, self.scaler.is_enabled())
+
+    def _gradient(self, batch: LatentBatch, micro: int) -> Tensor:
+        """Add a micro-batch's share of the gradient; its share of the loss."""
+        if isinstance(self.engine, Plain):
+            return self._backward(batch_loss(self.networks, self.config, batch, self.step, micro))
+        return self.engine.gradient(step_inputs(self.networks, self.config, batch, self.step, micro))
+
+    def _backward(self, loss: Tensor) -> Tensor:
+        share = loss / self.config.accumulate
+        self.scaler.scale(share).backward()
+        return share.detach()
 
 
 def batch_loss(networks: TrainingNetworks, config: TrainConfig, batch: LatentBatch, step: int, micro: int) -> Tensor:
     """Eq. 10 for one micro-batch, with its random draws; the text is encoded without a graph."""
+    return loss_of(networks, config, *step_inputs(networks, config, batch, step, micro).tensors)
 
-    def generator_for(stream: Stream) -> torch.Generator:
-        return generator(config.seed, step, micro, stream)
 
-    base = networks.base
-    z0 = batch.sample(generator_for(Stream.POSTERIOR))
-    with torch.no_grad():
-        prompts = random_draws.drop_prompts(batch.prompts, config.prompt_drop, generator_for(Stream.PROMPT))
-        text = batch.encode_text(prompts, base)
-    t = random_draws.timesteps(len(z0), base.schedule.steps, generator_for(Stream.TIME)).to(z0.device)
-    noise = random_draws.noise_like(z0, generator_for(Stream.NOISE))
+def loss_of(
+    networks: TrainingNetworks, config: TrainConfig, z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor
+) -> Tensor:
+    """Eq. 10 for the tensors of `StepInputs`, in the run's precision."""
     with networks.autocast():
-        return diffusion_loss(base.unet, networks.control, base.schedule, z0, batch.hints(), text, t, noise)
+        return diffusion_loss(
+            networks.base.unet,
+            networks.control,
+            networks.schedule,
+            z0,
+            hint.float() / 255,
+            text,
+            t,
+            noise,
+            min_snr=config.min_snr,
+        )

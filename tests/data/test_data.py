@@ -11,7 +11,8 @@ from cn import images
 from cn.conditions import scene_kinds
 from cn.data.batch import collate
 from cn.data.examples import Example
-from cn.data.folder import FolderDataset, fit_square
+from cn.data.folder import FolderDataset
+from cn.data.frame import centered
 from cn.data.maps import condition_info, condition_map, shows_person
 from cn.data.prefetch import fetch_ahead, map_ordered
 from cn.data.records import complete_records, iterate_records
@@ -42,11 +43,12 @@ def test_complete_records_leave_out_an_incomplete_line(tmp_path):
 def test_squares_keep_colors_of_discrete_maps_and_average_smooth_ones():
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, 10:50:2] = 200  # the centered square is columns 10 to 49: stripes of one pixel
-    smooth, discrete = fit_square(image, 20, "smooth"), fit_square(image, 20, "discrete")
+    frame = centered(40, 60, (20, 20))
+    smooth, discrete = frame.apply(image, "smooth"), frame.apply(image, "discrete")
     assert smooth.shape == discrete.shape == (20, 20, 3)
     assert set(np.unique(discrete)) <= {0, 200}
     assert set(np.unique(smooth)) == {100}
-    assert set(np.unique(fit_square(image, 80, "discrete"))) == {0, 200}
+    assert set(np.unique(centered(40, 60, (80, 80)).apply(image, "discrete"))) == {0, 200}
 
 
 def test_pairs_of_different_sizes_meet_at_the_training_size(tmp_path):

@@ -44,9 +44,10 @@ class Listener:
         self.warnings.append(message)
 
 
-def begin(folder: Path, base: Path, data: Path | str, **given: Any) -> Task:
-    """A new run on a dataset of depth maps, or with "" on the built-in scenes."""
-    options = {"cond": "depth", "base": str(base), "data": (str(data),) if data else (), **QUICK, **given}
+def begin(folder: Path, base: Path, data: Path | str | tuple[Path, ...], **given: Any) -> Task:
+    """A new run on a dataset of depth maps, or on several, or with "" on the built-in scenes."""
+    sets = data if isinstance(data, tuple) else (data,) if data else ()
+    options = {"cond": "depth", "base": str(base), "data": tuple(map(str, sets)), **QUICK, **given}
     return tasks.begin(folder, options, CPU)
 
 

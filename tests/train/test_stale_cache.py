@@ -109,4 +109,4 @@ def test_another_base_size_or_precision_is_named_and_not_used(pairs, tiny_base_f
     assert "is in bf16, and this run computes in fp32" in words
     assert used(pairs, tiny_base_file, tmp_path / "run", precision="bf16") == (True, "")
     make(pairs, tiny_base_file)
-    assert begin(tmp_path / "run", tiny_base_file, pairs, precision="bf16").cache.key.precision == "fp32"
+    assert begin(tmp_path / "run", tiny_base_file, pairs, precision="bf16").cache.used[0].key.precision == "fp32"

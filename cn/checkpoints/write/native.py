@@ -21,9 +21,21 @@ from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 
 
-def save_base(path: Path, base: Base, *, half: bool = True, tokens: Sequence[int] | None = None, **meta: Any) -> None:
-    """Write a base atomically. `tokens`: ids whose embeddings were trained; all others share one row."""
-    tensors = {f"{part}.{k}": v for part, net in base.networks.items() for k, v in net.state_dict().items()}
+def save_base(
+    path: Path,
+    base: Base,
+    *,
+    half: bool = True,
+    tokens: Sequence[int] | None = None,
+    weights: Mapping[str, Mapping[str, Tensor]] | None = None,
+    **meta: Any,
+) -> None:
+    """Write a base atomically. `tokens`: ids whose embeddings were trained; all others share one row.
+
+    `weights` are those of the networks by name, where they are others than `base` computes with.
+    """
+    weights = weights or {part: network.state_dict() for part, network in base.networks.items()}
+    tensors = {f"{part}.{name}": tensor for part, found in weights.items() for name, tensor in found.items()}
     if tokens is not None and len(set(tokens)) < base.config.text.vocab_size:
         ids = torch.tensor(sorted(set(tokens)))
         others = torch.ones(base.config.text.vocab_size, dtype=torch.bool)

@@ -9,6 +9,7 @@ from cn import console
 from cn.commands.options import Device, Json, Quiet, Workers
 from cn.options import COMPUTE_PANEL
 from cn.precision import Precision
+from cn.train.options.data import DEFAULT_MAX_RATIO
 
 MAX_SHOWN = 10
 """Broken images that are shown one by one."""
@@ -25,6 +26,13 @@ def cache(
             "--size", metavar="PIXELS", min=1, help="As for cn train. Default: the size that the base was trained at."
         ),
     ] = None,
+    buckets: Annotated[
+        bool,
+        typer.Option("--buckets", help="For cn train --buckets: images in their own aspect ratios, not as squares."),
+    ] = False,
+    max_ratio: Annotated[
+        float, typer.Option("--max-ratio", metavar="RATIO", min=1, help="As for cn train; with --buckets.")
+    ] = DEFAULT_MAX_RATIO,
     cond: Annotated[
         str | None,
         typer.Option("--cond", metavar="KIND", help="Of a dataset with maps of several kinds: whose images."),
@@ -34,7 +42,7 @@ def cache(
     ] = True,
     remove: Annotated[
         bool,
-        typer.Option("--remove", help="Remove the caches of the set, or only those of --base, --size, --precision."),
+        typer.Option("--remove", help="Remove all caches, or only those of --base, --size, --precision, --buckets."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     precision: Annotated[
@@ -68,17 +76,20 @@ def cache(
     changed is encoded. After an interrupt, the same command continues where it stopped.
     """
     from cn.data.pairs import open_pairs
+    from cn.train.cache.key import CENTER, bucket_crop
     from cn.weights.bundled import BASE_NAME, find
 
     if remove:
-        _remove(path, {"base": base, "size": size, "precision": precision}, json, quiet)
+        crop = bucket_crop(max_ratio) if buckets else None
+        _remove(path, {"base": base, "size": size, "precision": precision, "crop": crop}, json, quiet)
         return
     pairs = open_pairs(path, cond)
     file = find(base or BASE_NAME, role="base")
     from cn.parallel import available_cpus
     from cn.train.cache.job import open_job
 
-    job = open_job(pairs, file, size=size, precision=precision or "fp32", device=device, text=text)
+    crop = bucket_crop(max_ratio) if buckets else CENTER
+    job = open_job(pairs, file, size=size, precision=precision or "fp32", device=device, text=text, crop=crop)
     console.plan(f"Encoding {path}", job.plan_rows(), quiet=quiet)
     if dry_run:
         return

@@ -21,6 +21,8 @@ from cn.errors import InputError
 from cn.images.formats import SUFFIXES
 from cn.json_text import parse_json
 
+LAYOUT = "kohya"
+
 _REPEATS = re.compile(r"(\d+)_(.+)", re.DOTALL)
 _METADATA = re.compile(rb'\A(\xef\xbb\xbf)?\s*\{\s*"(\\.|[^"\\])*"\s*:\s*\{')
 _KEYS = (b'"caption"', b'"tags"', b'"train_resolution"')
@@ -47,7 +49,7 @@ def _repeats(listing: Listing, request: Request) -> Found | None:
     if not folders or 2 * folders.total() < len(images):
         return None
     entries = FolderEntries(listing.root, images, CaptionNames(listing.captions(images)), maps, facts)
-    found = describe(entries, False, "kohya")
+    found = describe(entries, False, LAYOUT)
     words = ", ".join(f'"{name}" {number:,}' for name, number in sorted(folders.items())[:5])
     more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
     found.about = f"kohya's folders with repeats ({words}{more}): {found.about}"

@@ -1,6 +1,7 @@
 """What a measure is: a figure, and how a condition map and a detection are compared."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +28,8 @@ class Comparison(ABC):
     """How much of a condition map is found again in an image."""
 
     measure: ClassVar[Measure]
+    parameters: ClassVar[Mapping[str, float]] = {}
+    """What else decides the figure, for the protocol: a tolerance, a share."""
 
     @abstractmethod
     def given(self, condition: Map) -> Any:

@@ -5,6 +5,7 @@ Berkeley benchmark); ControlNet++ (Li et al. 2024) measures Canny controls by F1
 one-to-one matching of pixels is slow and is made for several human annotators.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import cv2
@@ -86,6 +87,7 @@ class EdgeF1(Comparison):
     """`canny`: `edge_f1` of the map and the edges that are found."""
 
     measure: ClassVar[Measure] = Measure("edge F1", "higher")
+    parameters: ClassVar[Mapping[str, float]] = {"tolerance": TOLERANCE}
 
     def given(self, condition: Map) -> Mask:
         return edge_mask(condition)
@@ -98,13 +100,15 @@ class LineF1(EdgeF1):
     """`hed`, `scribble`, `lineart`: F1 of the center lines of the map and of what is found.
 
     Both maps are thresholded at half of white and thinned to a width of one pixel (`thin`), since the pixels of wide
-    strokes would agree even where the strokes are beside each other. Then it is `edge_f1`.
+    strokes would agree even where the strokes are beside each other. Then it is `edge_f1`. A map that is mostly white
+    is a drawing of dark lines, and is inverted first.
     """
 
     measure: ClassVar[Measure] = Measure("line F1", "higher")
 
     def given(self, condition: Map) -> Mask:
-        return thin(edge_mask(condition))
+        dark_lines = np.median(condition) >= WHITE
+        return thin(edge_mask(255 - condition if dark_lines else condition))
 
 
 class LineRecall(Comparison):
@@ -115,6 +119,7 @@ class LineRecall(Comparison):
     """
 
     measure: ClassVar[Measure] = Measure("line recall", "higher")
+    parameters: ClassVar[Mapping[str, float]] = {"tolerance": TOLERANCE}
 
     def given(self, condition: Map) -> Mask:
         return edge_mask(condition)

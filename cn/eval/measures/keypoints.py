@@ -1,5 +1,6 @@
 """PCK@0.1 of keypoints (`openpose`, `openpifpaf`)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -39,6 +40,7 @@ class PCK(Comparison):
     """`openpose`: `pck` of the keypoints read off the map, and of those that are found in the image."""
 
     measure: ClassVar[Measure] = Measure("PCK@0.1", "higher")
+    parameters: ClassVar[Mapping[str, float]] = {"share": SHARE}
 
     def given(self, condition: Map) -> People:
         return read_people(_colored(condition))

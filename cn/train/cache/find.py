@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cn.data.folder import FolderDataset
 from cn.data.pairs import Pairs
 from cn.data.records import ImageFile
 from cn.errors import InputError, UsageError
 from cn.train.cache import shards
 from cn.train.cache.images import MISSING, Entry, content_hash, forget, identify
-from cn.train.cache.key import CROP, CacheKey, existing
+from cn.train.cache.key import CENTER, CacheKey, bucket_crop, existing
 from cn.train.cache.make import LATENTS, TEXT
-from cn.train.cache.reader import BROKEN, Embeddings, HintDataset, LatentCache
+from cn.train.cache.pairs import CachedPairs
+from cn.train.cache.reader import BROKEN, Embeddings, LatentCache
 from cn.train.config import TrainConfig
+from cn.train.options.data import DEFAULT_MAX_RATIO
 
 MAX_HASHED = 256
 """Images whose time changed are compared by content, if there are not more of them."""
@@ -27,23 +30,24 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-def find_cache(pairs: Pairs, config: TrainConfig) -> Found:
-    """The cache that gives a run the numbers that it would compute itself.
+def find_cache(dataset: FolderDataset, path: str, config: TrainConfig, factor: int) -> Found:
+    """The cache of a dataset, which was given as `path`, that gives a run the numbers that it would compute itself.
 
-    One in fp32 does; one in half precision is taken by a run in that precision, which rounds its latents anyway.
+    `factor` is that of the autoencoder: pixels to one latent. A cache in fp32 does; one in half precision is taken by a
+    run in that precision, which rounds its latents anyway.
     """
-    caches = existing(pairs.root)
+    caches = existing(dataset.pairs.root)
     wanted = [folder for folder, key in caches.items() if _mismatch(key, config) is None]
     wanted.sort(key=lambda folder: caches[folder].precision != "fp32")
     warnings = list[str]()
     for folder in wanted:
         try:
-            return Found(_opened(folder, caches[folder], pairs, config), tuple(warnings))
+            return Found(_opened(folder, caches[folder], dataset, factor), tuple(warnings))
         except _StaleError as stale:
-            warnings.append(f"{folder}: {stale}; not used, update it with: {_command(config, caches[folder])}")
+            warnings.append(f"{folder}: {stale}; not used, update it with: {_command(path, config, caches[folder])}")
     if not wanted and caches:
         reasons = "; ".join(f"{folder.name} {_mismatch(key, config)}" for folder, key in caches.items())
-        make = _command(config, CacheKey(config.base_sha256, "", config.size))
+        make = _command(path, config, CacheKey(config.base_sha256, "", config.size, crop=crop_of(config)))
         warnings.append(f"{next(iter(caches)).parent}: no cache fits this run: {reasons}; make one with: {make}")
     return Found(None, tuple(warnings))
 
@@ -56,37 +60,49 @@ def _mismatch(key: CacheKey, config: TrainConfig) -> str | None:
     """Why a cache is not for a run, whatever is in it."""
     if key.base_sha256 != config.base_sha256:
         return "is of another base"
-    if (key.size, key.crop) != (config.size, CROP):
+    if key.size != config.size:
         return f"is of {key.size}×{key.size}"
+    if key.crop != crop_of(config):
+        return "is of centered squares" if key.crop == CENTER else f"is of aspect-ratio buckets ({key.crop})"
     if key.precision not in ("fp32", config.precision):
         return f"is in {key.precision}, and this run computes in {config.precision}"
     return None
 
 
-def _command(config: TrainConfig, key: CacheKey) -> str:
+def _command(path: str, config: TrainConfig, key: CacheKey) -> str:
     """How to bring a cache up to date."""
     precision = "" if key.precision == "fp32" else f" --precision {key.precision}"
-    return f"cn dataset cache {config.data[0]} --base {config.base} --size {key.size}{precision}"
+    ratio = "" if config.max_ratio == DEFAULT_MAX_RATIO else f" --max-ratio {config.max_ratio:g}"
+    buckets = "" if key.crop == CENTER else f" --buckets{ratio}"
+    return f"cn dataset cache {path} --base {config.base} --size {key.size}{precision}{buckets}"
 
 
-def _opened(folder: Path, key: CacheKey, pairs: Pairs, config: TrainConfig) -> LatentCache:
+def crop_of(config: TrainConfig) -> str:
+    """What a run takes of an image, as keys call it."""
+    return bucket_crop(config.max_ratio) if config.buckets else CENTER
+
+
+def _opened(folder: Path, key: CacheKey, dataset: FolderDataset, factor: int) -> LatentCache:
     """A cache with everything that the pairs need. Raises _StaleError."""
     files, known = list[Path](), dict[str, list[tuple[int, int, Entry]]]()
     for path, entries in shards.intact(shards.files(folder, LATENTS), Entry.of):
         for row, entry in enumerate(entries):
             known.setdefault(entry.image.name, []).append((len(files), row, entry))
         files.append(path)
-    places = _places(pairs, known)
-    count = len(pairs)
+    places = _places(dataset.pairs, known)
+    count = dataset.count
     file_of, row_of, heights, widths = (array("I", bytes(array("I").itemsize * count)) for _ in range(4))
-    problems = {}
+    shapes = [tuple(factor * side for side in shards.row_shape(path, "mean")[1:]) for path in files]
+    problems, other = dict[int, str](), list[int]()
     for index, (file, row, entry) in places:
         file_of[index], row_of[index] = file, row
         heights[index], widths[index] = entry.height, entry.width
         if entry.problem is not None:
             problems[index], row_of[index] = entry.problem, BROKEN
-    hints = HintDataset(pairs, config.size, config.cond, heights, widths, problems)
-    return LatentCache(folder, key, hints, files, file_of, row_of, Embeddings.open(shards.files(folder, TEXT)))
+        elif shapes[file] != dataset.shape(index):
+            other.append(index)
+    cached = CachedPairs(dataset, heights, widths, problems, frozenset(other))
+    return LatentCache(folder, key, cached, files, file_of, row_of, Embeddings.open(shards.files(folder, TEXT)))
 
 
 _Place = tuple[int, int, Entry]

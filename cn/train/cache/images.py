@@ -5,19 +5,21 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cn import images, storage
+from cn import storage
 from cn.data.blobs import TarMember
-from cn.data.folder import fit_square
+from cn.data.buckets import Shape
+from cn.data.folder import read_target
+from cn.data.frame import centered
 from cn.data.pairs import Pairs
 from cn.data.records import ImageFile
 from cn.data.table_images import TableImage
 from cn.errors import InputError, UsageError
-from cn.images.reader import display_name, read_bytes
+from cn.images.reader import read_bytes
 
 HASH_DIGITS = 16
 MISSING = -1
@@ -128,9 +130,17 @@ def _digits(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
 
 
+class CacheImage(NamedTuple):
+    """An image that a cache is to hold: the number of the first pair that has it, and its (height, width) there."""
+
+    pair: int
+    identity: Identity
+    shape: Shape
+
+
 @dataclass(frozen=True)
 class Loaded:
-    """An image that was read; `pixels` (size, size, 3) uint8, None where they are known or the image is broken."""
+    """An image that was read; `pixels` (h, w, 3) uint8, None where they are known or the image is broken."""
 
     entry: Entry
     pixels: NDArray[np.uint8] | None
@@ -141,19 +151,18 @@ class Loader:
     """Reads images for a cache, in worker processes; picklable. Of contents that are `known`, no pixels are wanted."""
 
     pairs: Pairs
-    size: int
     known: frozenset[str] = frozenset()
 
-    def __call__(self, item: tuple[int, Identity]) -> Loaded:
-        index, identity = item
+    def __call__(self, item: "CacheImage") -> Loaded:
+        index, identity, shape = item
         target = self.pairs[index].target
         try:
             data = read_bytes(target)
             digits = _digits(data)
             if digits in self.known:
                 return Loaded(Entry(identity, digits), None)
-            image = images.decode(data, display_name(target))
+            image = read_target(data, target, shape)
         except InputError as error:
             return Loaded(Entry(identity, problem=str(error)), None)
         height, width = image.shape[:2]
-        return Loaded(Entry(identity, digits, height, width), fit_square(image, self.size, "smooth"))
+        return Loaded(Entry(identity, digits, height, width), centered(height, width, shape).apply(image))

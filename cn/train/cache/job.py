@@ -12,7 +12,7 @@ from cn.errors import InputError, UsageError
 from cn.files import check_space, sha256_of_all
 from cn.model.base import Base
 from cn.precision import Precision
-from cn.train.cache.key import CacheKey, caches_folder
+from cn.train.cache.key import CENTER, CacheKey, caches_folder
 from cn.train.cache.make import CachePlan, Report, make_cache, plan_cache
 from cn.units import bytes_text
 
@@ -39,12 +39,19 @@ class CacheJob:
         plan, key = self.plan, self.plan.key
         return {
             "base": f"{key.base}, {key.base_sha256[:12]}",
-            "images": f"{len(plan.images):,}, the largest centered square of each at {key.size}×{key.size}",
+            "images": f"{len(plan.images):,}, {self._shapes()}",
             "captions": f"{len(plan.prompts):,} different ones" if plan.prompts else "not encoded (--no-text)",
             "computing": f"{self.base.device}, kept in {key.precision}",
             "disk": f"{bytes_text(plan.total)}, {bytes_text(plan.needed) if plan.needed else 'nothing'} to be written",
             "cache": str(plan.folder),
         }
+
+    def _shapes(self) -> str:
+        size = self.plan.key.size
+        if self.plan.key.max_ratio is None:
+            return f"the largest centered square of each at {size}×{size}"
+        shapes = len({image.shape for image in self.plan.images})
+        return f"in {shapes} shapes of the area of {size}×{size} (--buckets)"
 
     def run(
         self, *, batch_size: int | None, workers: int, advance: Callable[[int], None] = lambda count: None
@@ -62,7 +69,14 @@ class CacheJob:
 
 
 def open_job(
-    pairs: Pairs, file: Path, *, size: int | None, precision: Precision, device: str, text: bool = True
+    pairs: Pairs,
+    file: Path,
+    *,
+    size: int | None,
+    precision: Precision,
+    device: str,
+    text: bool = True,
+    crop: str = CENTER,
 ) -> CacheJob:
     """Load a base and compare the dataset with its cache; nothing is written.
 
@@ -74,7 +88,7 @@ def open_job(
     size = size or base.config.image_size
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
-    plan = plan_cache(pairs, base, CacheKey(base.sha256, base.config.name, size, precision), text=text)
+    plan = plan_cache(pairs, base, CacheKey(base.sha256, base.config.name, size, precision, crop), text=text)
     check_space(plan.folder, plan.needed, "the cache")
     return CacheJob(pairs, base, plan)
 

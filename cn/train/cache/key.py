@@ -16,8 +16,8 @@ from cn.precision import Precision
 
 DESCRIPTION = "cache.json"
 FORMAT = 1
-CROP = "center"
-"""The largest centered square, which is what `cn train` takes of an image (`cn.data.folder.fit_square`)."""
+CENTER = "center"
+"""The largest centered square, which is what `cn train` takes of an image without `--buckets`."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,25 @@ class CacheKey:
     """The configuration of the base, such as sd15: for people."""
     size: int
     precision: Precision = "fp32"
-    crop: str = CROP
+    crop: str = CENTER
+    """Which part of an image is encoded: `CENTER`, or what `bucket_crop` gives."""
     format: int = FORMAT
 
     @property
     def name(self) -> str:
-        """The name of the cache's folder: "sd15-6ce0161689b3-512-fp32"."""
-        return f"{self.base}-{self.base_sha256[:12]}-{self.size}-{self.precision}"
+        """The name of the cache's folder: "sd15-6ce0161689b3-512-fp32", or "…-fp32-buckets-2"."""
+        crop = "" if self.crop == CENTER else f"-{self.crop}"
+        return f"{self.base}-{self.base_sha256[:12]}-{self.size}-{self.precision}{crop}"
+
+    @property
+    def max_ratio(self) -> float | None:
+        """Of buckets, the largest ratio of two sides; None for centered squares. Raises InputError for other crops."""
+        if self.crop == CENTER:
+            return None
+        try:
+            return float(self.crop.removeprefix("buckets-"))
+        except ValueError:
+            raise InputError(f"is of an unknown crop, {self.crop!r}") from None
 
     def save(self, folder: Path) -> None:
         """Write FOLDER/cache.json."""
@@ -49,6 +61,11 @@ class CacheKey:
             return cls(**record) if record["format"] == FORMAT else None
         except (OSError, InputError, TypeError, KeyError):
             return None
+
+
+def bucket_crop(max_ratio: float) -> str:
+    """The crop of aspect-ratio buckets whose sides differ by up to this factor: "buckets-2"."""
+    return f"buckets-{max_ratio:g}"
 
 
 def caches_folder(root: str) -> Path:

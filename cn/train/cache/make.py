@@ -14,6 +14,8 @@ from torch import Tensor
 
 from cn import files
 from cn.data.batch import to_images
+from cn.data.buckets import bucket_shapes, nearest
+from cn.data.image_sizes import read_sizes
 from cn.data.pairs import Pairs
 from cn.data.prefetch import fetch_ahead, map_ordered
 from cn.devices import without_tf32
@@ -21,7 +23,7 @@ from cn.errors import InputError
 from cn.model.base import Base
 from cn.precision import dtype_of
 from cn.train.cache import shards
-from cn.train.cache.images import Entry, Identity, Loaded, Loader, distinct
+from cn.train.cache.images import CacheImage, Entry, Identity, Loaded, Loader, distinct
 from cn.train.cache.key import CacheKey, caches_folder
 from cn.train.cache.shards import Shard
 
@@ -35,11 +37,15 @@ class CachePlan:
 
     folder: Path
     key: CacheKey
-    images: Sequence[tuple[int, Identity]]
+    images: Sequence[CacheImage]
+    """Those of one shape follow each other."""
     prompts: Sequence[str]
     latents: Sequence[Shard]
     text: Sequence[Shard]
-    latent_shape: tuple[int, ...]
+    channels: int
+    """Of latents."""
+    factor: int
+    """Pixels of an image to one of its latents."""
     text_shape: tuple[int, ...]
     missing: frozenset[Path]
 
@@ -53,9 +59,14 @@ class CachePlan:
         """Bytes of the whole cache."""
         return sum(self._bytes(shard, shape) for shard, shape in self._shaped())
 
+    def latent_shape(self, shard: Shard) -> tuple[int, int, int]:
+        """(4, h, w) of the latents in a file."""
+        height, width = self.images[shard.start].shape
+        return self.channels, height // self.factor, width // self.factor
+
     def _shaped(self) -> Iterator[tuple[Shard, tuple[int, ...]]]:
         # A row of latents is a mean and a standard deviation.
-        yield from ((shard, (2, *self.latent_shape)) for shard in self.latents)
+        yield from ((shard, (2, *self.latent_shape(shard))) for shard in self.latents)
         yield from ((shard, self.text_shape) for shard in self.text)
 
     def _bytes(self, shard: Shard, shape: tuple[int, ...]) -> int:
@@ -80,20 +91,35 @@ def row_bytes(shape: Sequence[int], key: CacheKey) -> int:
 def plan_cache(pairs: Pairs, base: Base, key: CacheKey, *, text: bool = True) -> CachePlan:
     """Compare a dataset with its cache. Nothing is written. UsageError for images that are not on this machine."""
     folder = caches_folder(pairs.root) / key.name
-    found = list(distinct(pairs))
+    found = _images(pairs, base, key)
     prompts = list(dict.fromkeys(["", *(pairs[index].prompt for index in pairs.usable())])) if text else []
-    cells = key.size // base.config.vae.factor
-    latent = (base.config.vae.latent_channels, cells, cells)
+    channels, factor = base.config.vae.latent_channels, base.config.vae.factor
+    # No shape has more area than the square.
+    latent = (channels, key.size // factor, key.size // factor)
     context = (base.config.text.context_length, base.config.unet.context_dim)
-    names = [[image.name, image.size, image.time] for _, image in found]
-    latents = shards.plan(folder, LATENTS, names, row_bytes((2, *latent), key))
+    names = [[image.name, image.size, image.time] for _, image, _ in found]
+    shapes = [image.shape for image in found]
+    latents = shards.plan(folder, LATENTS, names, row_bytes((2, *latent), key), shapes)
     texts = shards.plan(folder, TEXT, prompts, row_bytes(context, key))
     there = {path for path, _ in shards.intact(_existing(texts), shards.text_entry)}
     # An image that could not be read may be readable now.
     readable = shards.intact(_existing(latents), Entry.of)
     there |= {path for path, entries in readable if not any(entry.problem for entry in entries)}
     missing = frozenset(shard.path for shard in (*latents, *texts)) - there
-    return CachePlan(folder, key, found, prompts, latents, texts, latent, context, missing)
+    return CachePlan(folder, key, found, prompts, latents, texts, channels, factor, context, missing)
+
+
+def _images(pairs: Pairs, base: Base, key: CacheKey) -> list[CacheImage]:
+    """The images of a dataset, each once, with their shapes for a crop; those of one shape follow each other."""
+    found = list(distinct(pairs))
+    square = (key.size, key.size)
+    if key.max_ratio is None:
+        return [CacheImage(index, image, square) for index, image in found]
+    shapes = bucket_shapes(key.size, base.config.size_multiple, key.max_ratio)
+    numbers = nearest(read_sizes(pairs, [index for index, _ in found]), shapes).tolist()
+    # One that cannot be read has a row, too.
+    shaped = [CacheImage(*item, (*shapes, square)[number]) for item, number in zip(found, numbers, strict=True)]
+    return sorted(shaped, key=lambda image: image.shape)
 
 
 def _existing(wanted: Sequence[Shard]) -> list[Path]:
@@ -155,11 +181,11 @@ def _write_latents(
     known = _Known(plan)
     todo = [shard for shard in plan.latents if shard.path in plan.missing]
     unread = (item for shard in todo for item in plan.images[shard.start : shard.stop] if item[1] not in known.by_image)
-    loader = Loader(pairs, plan.key.size, frozenset(known.by_content))
+    loader = Loader(pairs, frozenset(known.by_content))
     with closing(fetch_ahead(map_ordered(loader, unread, workers), 2 * max(batch_size, workers))) as loaded:
         for shard in todo:
-            rows = _Rows(base, plan, batch_size)
-            for _, image in plan.images[shard.start : shard.stop]:
+            rows = _Rows(base, plan, plan.latent_shape(shard), batch_size)
+            for _, image, _ in plan.images[shard.start : shard.stop]:
                 _add(rows, image, known, loaded, report)
                 advance(1)
             rows.write(shard.path)
@@ -187,9 +213,9 @@ def _add(rows: "_Rows", image: Identity, known: _Known, loaded: Iterator[Loaded]
 class _Rows:
     """The rows of one file of latents, encoded in batches."""
 
-    def __init__(self, base: Base, plan: CachePlan, batch_size: int):
-        self.base, self.batch_size = base, batch_size
-        self.dtype, self.shape = dtype_of(plan.key.precision), plan.latent_shape
+    def __init__(self, base: Base, plan: CachePlan, shape: tuple[int, int, int], batch_size: int):
+        self.base, self.batch_size, self.shape = base, batch_size, shape
+        self.dtype = dtype_of(plan.key.precision)
         self.entries: list[Entry] = []
         self.values: list[dict[str, Tensor]] = []
         self.waiting: list[tuple[int, Loaded]] = []

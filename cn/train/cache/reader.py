@@ -7,69 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cn import conditions, images
-from cn.data.folder import check_frame, fit_square, named, next_intact
-from cn.data.pairs import Pairs
-from cn.errors import InputError
-from cn.model.base import Base
 from cn.train.cache import shards
 from cn.train.cache.key import CacheKey
+from cn.train.cache.pairs import CachedPairs
 
 BROKEN = (1 << 32) - 1
 """The row of an image that could not be read."""
-
-
-@dataclass(frozen=True)
-class Hint:
-    """The condition map (size, size, 3) uint8 and the prompt of pair `index`."""
-
-    index: int
-    condition: NDArray[np.uint8]
-    prompt: str
-
-
-@dataclass(frozen=True)
-class FetchedHint:
-    """A hint, and one message for each broken pair that was skipped to get it."""
-
-    hint: Hint
-    skipped: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class HintDataset:
-    """Pairs without their images, of which only the shapes are known; picklable. The order is `FolderDataset`'s."""
-
-    pairs: Pairs
-    size: int
-    kind: str
-    heights: "array[int]"
-    widths: "array[int]"
-    problems: dict[int, str]
-    """What is wrong with images, by pair."""
-
-    @property
-    def count(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Hint:
-        """Raises InputError where `FolderDataset` raises it."""
-        pair = self.pairs[index]
-        pair.check()
-        with named(pair.where):
-            condition = images.read_map(pair.source, self.kind)
-            if index in self.problems:
-                raise InputError(self.problems[index])
-        check_frame(pair, condition.shape[:2], (self.heights[index], self.widths[index]))
-        return Hint(index, fit_square(condition, self.size, conditions.get(self.kind).geometry), pair.prompt)
-
-    def fetch(self, index: int) -> FetchedHint:
-        """Pair `index`, or the next intact one."""
-        return FetchedHint(*next_intact(self.count, index, self.__getitem__))
 
 
 @dataclass
@@ -113,7 +59,7 @@ class LatentCache:
 
     folder: Path
     key: CacheKey
-    hints: HintDataset
+    pairs: CachedPairs
     files: list[Path]
     file_of: "array[int]"
     row_of: "array[int]"
@@ -125,14 +71,7 @@ class LatentCache:
         row = shards.read_row(self.files[self.file_of[index]], self.row_of[index])
         return row["mean"].float(), row["std"].float()
 
-    def encode(self, prompts: Sequence[str], base: Base) -> Tensor:
-        """(B, 77, C) on the device of the base; a prompt that is not in the cache is encoded."""
-        found = {prompt: self.embeddings.find(prompt) for prompt in dict.fromkeys(prompts)}
-        if new := [prompt for prompt, embedding in found.items() if embedding is None]:
-            found |= zip(new, base.text.encode(new), strict=True)
-        return torch.stack([_on(found[prompt], base.device) for prompt in prompts])
-
-
-def _on(embedding: Tensor | None, device: torch.device) -> Tensor:
-    assert embedding is not None
-    return embedding.to(device)
+    @property
+    def complete(self) -> bool:
+        """Whether it has the latents of all images in the shapes of the run."""
+        return not self.pairs.other_shape

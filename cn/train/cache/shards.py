@@ -6,6 +6,7 @@ killed writer has lost only the file at hand, and older files stay readable unti
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,19 +38,32 @@ class Shard:
     stop: int
 
 
-def plan(folder: Path, kind: str, keys: Sequence[Any], row_bytes: int) -> list[Shard]:
+def plan(
+    folder: Path, kind: str, keys: Sequence[Any], row_bytes: int, groups: Sequence[Any] | None = None
+) -> list[Shard]:
     """The files for rows with these keys (JSON values), each of `row_bytes`: `latents-00000-3fa2c07be1d0.safetensors`.
 
-    They depend on nothing but the keys and their order.
+    They depend on nothing but the keys and their order. A file holds rows of one of the `groups` (default: of any),
+    which follow each other.
     """
     rows = max(1, min(MAX_ROWS, MAX_BYTES // row_bytes))
     found = []
-    for number, start in enumerate(range(0, len(keys), rows)):
-        part = keys[start : start + rows]
+    for number, (start, stop) in enumerate(_spans(groups or [None] * len(keys), rows)):
+        part = keys[start:stop]
         digest = hashlib.sha256(json.dumps(part).encode()).hexdigest()[:12]
         path = folder / f"{kind}-{number:05d}-{digest}.safetensors"
         found.append(Shard(path, start, start + len(part)))
     return found
+
+
+def _spans(groups: Sequence[Any], rows: int) -> Iterator[tuple[int, int]]:
+    """The first row and the one after the last of pieces of at most `rows` rows, each of one group."""
+    start = 0
+    for _, group in itertools.groupby(groups):
+        end = start + sum(1 for _ in group)
+        for first in range(start, end, rows):
+            yield first, min(first + rows, end)
+        start = end
 
 
 def files(folder: Path, kind: str) -> list[Path]:
@@ -92,6 +106,14 @@ def text_entry(value: Any) -> str:
     if not isinstance(value, str):
         raise InputError("its entries are no captions")
     return value
+
+
+def row_shape(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a row's tensor of this name. Raises InputError."""
+    try:
+        return tuple(_opened(path).get_slice(name).get_shape()[1:])
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_row(path: Path, row: int) -> dict[str, Tensor]:

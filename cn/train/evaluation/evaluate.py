@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from cn.train.evaluation.records import Evaluation
 from cn.train.evaluation.validation import ValidationSet
 from cn.train.networks import TrainingNetworks
 
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 """Images that are sampled at once on a GPU, at most: decoding them takes less memory than training with them."""
 CPU_PIXELS = 256 * 256
 """Pixels that are decoded at once on a CPU, at most: more do not fit its cache (measured: 0.25 s for one image of this
@@ -99,13 +100,14 @@ class Evaluator:
         at_once = min(BATCH_SIZE, self.config.batch_size)
         if device.type == "cpu":
             at_once = max(1, CPU_PIXELS // self.config.size**2)
-        for first in range(0, len(examples), at_once):
-            part = examples[first : first + at_once]
-            hint = torch.cat([to_hint(e.condition, device, dtype) for e in part])
+        numbered = enumerate(examples)
+        # With --buckets neighbors may differ in shape.
+        for (height, width), of_shape in groupby(numbered, lambda one: one[1].condition.shape[:2]):
+            alike = list(of_shape)
+            hint = torch.cat([to_hint(example.condition, device, dtype) for _, example in alike])
             controls = [ControlInput(networks.control, hint)] if with_control else []
-            height, width = part[0].condition.shape[:2]
             sampling = Sampling(height, width, steps=SAMPLING_STEPS, scale=1.0)
-            requests = [Request(e.prompt, first + i) for i, e in enumerate(part)]
+            requests = [Request(example.prompt, seed) for seed, example in alike]
             yield from generate(networks.base, requests, sampling, controls, batch_size=at_once)
 
 

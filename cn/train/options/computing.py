@@ -32,10 +32,10 @@ class ComputingOptions:
     compile: Annotated[
         bool | None,
         Option(
-            "Compile the step (GPU): minutes at the start, then faster.",
+            "Compile the step: minutes at the start, then faster. --no-compile: run it as it is, no CUDA graph either.",
             panel=PANEL,
             flags=("--compile/--no-compile",),
-            default="where the run is long enough to pay for it",
+            default="on a GPU where the run is long enough; a small base runs as a CUDA graph",
         ),
     ] = None
     deterministic: Annotated[

@@ -7,6 +7,7 @@ from cn import conditions
 from cn.options import Option
 
 PANEL = "Data"
+DEFAULT_MAX_RATIO = 2.0
 
 
 def _kind(name: str) -> str:
@@ -72,10 +73,21 @@ class DataOptions:
             flags=("--buckets/--no-buckets",),
         ),
     ] = False
+    max_ratio: Annotated[
+        float,
+        Option(
+            "With --buckets: how much longer one side of an image may be than the other; what is beyond is cut off.",
+            panel=PANEL,
+            metavar="RATIO",
+            min=1,
+            max=8,
+        ),
+    ] = DEFAULT_MAX_RATIO
     flip: Annotated[
         bool,
         Option(
-            "Mirror half of the pairs, chosen at random; poses and normals get their left and right exchanged.",
+            "Mirror half of the pairs, chosen at random anew each time: text in images is mirrored, too. "
+            "Poses and normals get their left and right exchanged.",
             panel=PANEL,
             flags=("--flip/--no-flip",),
         ),

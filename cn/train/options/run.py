@@ -33,7 +33,11 @@ class RunOptions:
     preview_every: Annotated[int, Option("Steps between previews; 0: none.", panel=PANEL, min=0)] = 100
     preview_cond: Annotated[
         tuple[str, ...],
-        Option("Condition maps of your own for the previews. Repeatable.", panel=PANEL, metavar="IMAGE"),
+        Option(
+            "Condition maps of your own for the previews, instead of those of the data. Repeatable.",
+            panel=PANEL,
+            metavar="IMAGE",
+        ),
     ] = ()
     preview_prompt: Annotated[
         tuple[str, ...],
@@ -41,6 +45,7 @@ class RunOptions:
             "Their prompts. Repeatable: the k-th belongs to the k-th --preview-cond; one serves all.",
             panel=PANEL,
             metavar="TEXT",
+            default="that of the PNG, where cn sample wrote it, or the paper's default prompt",
         ),
     ] = ()
     eval_every: Annotated[

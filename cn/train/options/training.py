@@ -46,19 +46,23 @@ class TrainingOptions:
     ]
     schedule: Annotated[
         Literal["constant", "cosine", "linear"],
-        Option("How the learning rate falls after the warm-up: not at all, or to zero at the last step.", panel=PANEL),
+        Option(
+            "The learning rate after the warm-up: constant, or falling to zero at the end (cosine, linear).",
+            panel=PANEL,
+            metavar="NAME",
+        ),
     ] = "constant"
     warmup: Annotated[
         int,
-        Option("Steps in which the learning rate rises from zero.", panel=PANEL, metavar="STEPS", min=0),
+        Option("Steps in which the learning rate rises linearly.", panel=PANEL, metavar="STEPS", min=0),
     ] = 0
     optimizer: Annotated[
         Literal["adamw", "adamw8bit"],
-        Option("AdamW, or with moments in 8 bits (needs bitsandbytes and a GPU).", panel=PANEL),
+        Option("AdamW, or AdamW with moments of 8 bits (needs bitsandbytes).", panel=PANEL),
     ] = "adamw"
     betas: Annotated[
         tuple[float, float],
-        Option("AdamW's decay rates of the two moments.", panel=PANEL),
+        Option("AdamW's decay rates of the two moments.", panel=PANEL, metavar="B1 B2", default="0.9 0.999"),
     ] = (0.9, 0.999)
     adam_eps: Annotated[
         float,

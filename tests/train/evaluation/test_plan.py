@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from cn.checkpoints.read.load import open_base
-from cn.data.scenes import SceneDataset
 from cn.errors import UsageError
+from cn.eval.measures import measurement
 from cn.train.config import TrainConfig
 from cn.train.evaluation.cost import Costs, count_costs
-from cn.train.evaluation.evaluate import Evaluator
 from cn.train.evaluation.plan import MAX_IMAGES, MAX_POINTS, MAX_SHARE, NONE, Budget, Schedule, may_fit, schedule
-from cn.train.networks import assemble, fresh_control
 from cn.train.run import plan
 from tests.helpers.training import begin
 
@@ -33,12 +31,10 @@ def bundled_budget(steps: int, batch: int = 4) -> Budget:
 def test_costs_of_the_bundled_base_are_counted():
     base = open_base(Path("cn/weights/base.safetensors").absolute())
     config = TrainConfig(cond="canny", base="base", base_sha256="", size=256, steps=1, lr=1e-3)
-    networks = assemble(base, fresh_control(base, config), config)
-    source = SceneDataset("canny", 256)
-    counted = count_costs(networks, config, Evaluator(config, networks, source).measurement)
+
+    counted = count_costs(base.config, config, measurement("canny"))
     for name, value in vars(BUNDLED).items():
         assert getattr(counted, name) == pytest.approx(value, rel=0.02), name
-    assert all(p.grad is None and p.device.type == "cpu" for p in networks.control.parameters())
 
 
 def test_a_run_of_300_steps_on_the_bundled_base_gets_a_curve():

@@ -1,0 +1,55 @@
+"""The optimizer's update without waiting for the device: whether a step counts is decided there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Scalars on their way from the device to the CPU."""
+
+    values: Tensor
+    arrived: torch.cuda.Event | None = None
+
+    @classmethod
+    def of(cls, *scalars: Tensor) -> "Numbers":
+        """Start copying; what the device is given afterwards does not delay it."""
+        values = torch.stack([scalar.detach().float() for scalar in scalars])
+        if values.device.type != "cuda":
+            return cls(values)
+        values = values.to("cpu", non_blocking=True)  # Into pinned memory.
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return cls(values, arrived)
+
+    def wait(self) -> list[float]:
+        """The numbers, once they have arrived."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.values.tolist()
+
+
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """The Euclidean norm of the gradient, on its device; not finite where a part of the gradient is not."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
+def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, norm: Tensor, loss: Tensor) -> None:
+    """Take the optimizer's step, with gradients that `scaler` has unscaled, unless loss or norm are not finite.
+
+    Then neither weights nor moments nor step counts change; infinite gradients of fp16 lower the loss scale. Fused
+    optimizers of torch are told so by a tensor. Any other (AdamW in 8 bits) is asked on the CPU, which waits for the
+    device once in a step.
+    """
+    skip = ~(norm.isfinite() & loss.isfinite())
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
+        optimizer.step()
+        del optimizer.found_inf  # type: ignore[attr-defined]
+    elif not skip:
+        optimizer.step()
+    # Its own `step` would replace `found_inf`; `unscale_` has told it already which gradients are infinite.
+    scaler.update()

@@ -1,0 +1,239 @@
+"""Compiled steps: equal losses, a limit of shapes, a way on where nothing compiles; and which way a run takes."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cn.model.blocks import ResBlock
+from cn.model.config import UNetConfig
+from cn.model.controlnet import ControlNet
+from cn.model.unet import UNet
+from cn.train.fast import choice
+from cn.train.fast.choice import choose_way
+from cn.train.fast.choose import choose_engine
+from cn.train.fast.engines import MAX_SHAPES, Compiled, Plain
+from cn.train.fast.graphs import Captured
+from cn.train.fast.locked import half_norms, hold
+from cn.train.latent_batches import micro_batches
+from cn.train.loss import diffusion_loss
+from cn.train.run import plan
+from cn.train.step_inputs import StepInputs
+from cn.train.trainer import Trainer
+from cn.train.world import ALONE, World
+from tests.helpers.model_helpers import fill, tiny_base
+from tests.helpers.training import begin
+
+BACKEND = "aot_eager_decomp_partition"
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+class Backend:
+    """A compiler that counts what it is given and runs it as it is."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
+        self.graphs += 1
+        return graph.forward
+
+
+def toy(weight: nn.Parameter) -> Plain:
+    def loss_of(z0: Tensor, *others: Tensor) -> Tensor:
+        return (weight * z0).square().sum()
+
+    def backward(loss: Tensor) -> Tensor:
+        loss.backward()
+        return loss.detach()
+
+    return Plain(loss_of, backward)
+
+
+def inputs(batch: int) -> StepInputs:
+    z = torch.ones(batch, 1)
+    return StepInputs(z, torch.zeros(batch, dtype=torch.uint8), z, torch.zeros(batch, dtype=torch.long), z)
+
+
+def test_each_shape_is_compiled_once_and_only_so_many():
+    torch.compiler.reset()
+    weight, backend = nn.Parameter(torch.tensor(2.0)), Backend()
+    compiled = Compiled(toy(weight), pytest.fail, backend)
+    for batch in [*range(1, MAX_SHAPES + 3), 1, 2]:
+        assert compiled.gradient(inputs(batch)) == 4 * batch
+    assert backend.graphs == MAX_SHAPES
+    assert weight.grad == 4 * (sum(range(1, MAX_SHAPES + 3)) + 3)
+
+
+def test_where_nothing_compiles_it_says_so_once_and_runs_plainly():
+    torch.compiler.reset()
+
+    def broken(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    weight, warnings = nn.Parameter(torch.tensor(2.0)), []
+    compiled = Compiled(toy(weight), warnings.append, broken)
+    assert [float(compiled.gradient(inputs(batch))) for batch in (1, 1, 3)] == [4, 4, 12]
+    assert weight.grad == 4 + 4 + 12
+    assert len(warnings) == 1
+    assert "cannot be compiled here" in warnings[0]
+    assert "Failed to find C compiler" in warnings[0]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, KeyboardInterrupt])
+def test_other_errors_are_not_taken_for_a_failed_compilation(error):
+    def broken(*args: Tensor) -> Tensor:
+        raise error
+
+    compiled = Compiled(toy(nn.Parameter(torch.tensor(2.0))), pytest.fail, Backend())
+    compiled.compiled = Plain(broken, lambda loss: loss)
+    with pytest.raises(error):
+        compiled.gradient(inputs(1))
+
+
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-5), ("bf16", 4e-3)])
+def test_traced_losses_and_gradients_are_the_plain_ones_within_rounding(precision, close, caplog):
+    """U-Net and control with every kind of block, in one graph without breaks, without generating code for it."""
+    caplog.set_level(logging.WARNING, "torch.__trace")
+    torch.compiler.reset()
+    config = UNetConfig(channels=(32,), strides=(), res_blocks=1, attention_levels=(0,), heads=2, context_dim=16)
+    unet, control = fill(UNet(config)).requires_grad_(False), fill(ControlNet(config))
+    half, schedule = precision == "bf16", tiny_base().schedule
+    if half:
+        hold(unet.encoder, torch.bfloat16)
+        hold(unet.decoder, torch.bfloat16)
+        half_norms(control, torch.bfloat16)
+
+    def loss_of(z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            return diffusion_loss(unet, control, schedule, z0, hint.float() / 255, text, t, noise)
+
+    z, text = torch.randn(2, 1, 4, 4, 4), torch.randn(1, 77, 16)
+    hint = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    found = []
+    for function in (loss_of, torch.compile(loss_of, backend=BACKEND, dynamic=False, fullgraph=True)):
+        control.zero_grad()
+        loss = function(z[0], hint, text, torch.tensor([500]), z[1])
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in control.parameters()])))
+    (plain, gradient), (compiled, of_compiled) = found
+    assert compiled == pytest.approx(plain, rel=close)
+    assert torch.nn.functional.cosine_similarity(gradient, of_compiled, dim=0) > 1 - 10 * close
+
+
+def test_compiled_code_computes_what_the_plain_one_does(caplog):
+    """One residual block by Inductor's C++, forwards and backwards."""
+    caplog.set_level(logging.WARNING, "torch.__trace")
+    torch.compiler.reset()
+    block = fill(ResBlock(32, 64, 16))
+
+    def loss_of(z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return (block(z0, text) - noise).square().mean() + 0 * (hint.sum() + t.sum())
+
+    def backward(loss: Tensor) -> Tensor:
+        loss.backward()
+        return loss.detach()
+
+    given = StepInputs(
+        torch.randn(2, 32, 4, 4), torch.ones(1, dtype=torch.uint8), torch.randn(2, 16), torch.zeros(1), torch.ones(1)
+    )
+    found, plain = [], Plain(loss_of, backward)
+    for engine in (plain, Compiled(plain, pytest.fail)):
+        block.zero_grad()
+        found.append([engine.gradient(given), *(p.grad for p in block.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def run(tmp_path, tiny_base_file, pair_set):
+    return begin(tmp_path / "run", tiny_base_file, pair_set, steps=100)
+
+
+def way(run: Any, steps: int = 1_000_000, device: torch.device = CUDA, *, alone: bool = True, **given: Any) -> str:
+    return choose_way(run.networks, replace(run.config, **given), steps, device, alone=alone)
+
+
+def test_small_networks_are_captured_on_a_gpu(run, monkeypatch):
+    assert way(run) == way(run, deterministic=True) == "captured"
+    assert way(run, steps=choice.MIN_CAPTURED_STEPS - 1) == "plain"
+    assert way(run, steps=choice.MIN_CAPTURED_STEPS // 2, accumulate=2) == "captured"
+    assert way(run, device=CPU) == "plain"
+    assert way(run, compile=False) == "plain"
+    assert way(run, alone=False) != "captured"
+    monkeypatch.setattr(choice, "MAX_CAPTURED_WORK", 1.0)
+    assert way(run, steps=1000) == "plain"
+
+
+def test_large_networks_are_compiled_where_the_run_is_long_enough(run, monkeypatch):
+    monkeypatch.setattr(choice, "image_work", lambda networks, config: choice.SD_WORK)
+    images = choice.COMPILE_SECONDS / choice.SAVED_SECONDS
+    assert way(run, steps=int(1.1 * images / 4), batch_size=4) == "compiled"
+    assert way(run, steps=int(0.9 * images / 4), batch_size=4) == "plain"
+    assert way(run, steps=int(1.1 * images / 16), batch_size=4, accumulate=4) == "compiled"
+    assert way(run, deterministic=True) == "plain"
+    assert way(run, device=CPU) == "plain"
+    assert way(run, steps=1, device=CPU, compile=True) == "compiled"
+
+
+def test_work_is_counted_in_cells_and_parameters(run):
+    networks = run.networks
+    parameters = sum(p.numel() for n in (networks.base.unet, networks.control) for p in n.parameters())
+    assert choice.image_work(networks, run.config) == 8 * 8 * parameters
+    assert choice.image_work(networks, replace(run.config, size=128)) == 16 * 16 * parameters
+
+
+def test_the_engine_is_what_was_chosen(run, monkeypatch):
+    made = {}
+    for chosen in ("plain", "compiled", "captured"):
+        monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
+        made[chosen] = choose_engine(run.networks, run.config, 9, ALONE, max, abs, pytest.fail)
+    assert {name: type(engine) for name, engine in made.items()} == {
+        "plain": Plain,
+        "compiled": Compiled,
+        "captured": Captured,
+    }
+    asked = []
+    monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, alone: asked.append(alone) or "plain")
+    for world in (ALONE, World(1, 2)):
+        choose_engine(run.networks, run.config, 9, world, max, abs, pytest.fail)
+    assert asked == [True, False]
+
+
+def test_a_run_goes_on_where_its_step_does_not_compile(tmp_path, tiny_base_file, pair_set):
+    """With a compiler that fails: the losses of a run without it, and one warning."""
+    torch.compiler.reset()
+    warnings, losses = [], {}
+    for name in ("plain", "broken"):
+        task = begin(tmp_path / name, tiny_base_file, pair_set, steps=2, accumulate=2)
+        trainer = Trainer(task.networks, task.config, warn=warnings.append)
+        if name == "broken":
+            compiled = Compiled(trainer.engine, warnings.append, Backend())
+            compiled.compiled.loss_of = fail_to_compile
+            trainer.engine = compiled
+        stream = micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail)
+        losses[name] = [trainer.take_step(stream).numbers() for _ in range(2)]
+    assert losses["broken"] == losses["plain"]
+    assert len(warnings) == 1
+
+
+def fail_to_compile(*tensors: Tensor) -> Tensor:
+    from torch._dynamo.exc import Unsupported
+
+    raise Unsupported("a graph that no compiler takes")
+
+
+def test_the_plan_says_which_way_a_run_takes(run, monkeypatch):
+    texts = {}
+    for chosen in ("plain", "compiled", "captured"):
+        monkeypatch.setattr(choice, "choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
+        texts[chosen] = plan(run)["computing"]
+    assert texts["plain"] == "cpu, fp32"
+    assert "compiled" in texts["compiled"]
+    assert "CUDA graph" in texts["captured"]
+    monkeypatch.undo()
+    assert plan(replace(run, config=replace(run.config, compile=True)))["computing"] == texts["compiled"]
