@@ -13,11 +13,12 @@ Own code because typer has no dataclasses yet, and tyro and pydantic-settings re
 """
 
 import dataclasses
+import difflib
 import math
 import re
 import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,13 +66,15 @@ PRECISION = Option("Precision of the networks.", panel=COMPUTE_PANEL)
 class Switch:
     """A flag without a value that sets a field to `value`: `--small-scale` sets links to "middle".
 
-    A field that has an `Option` too takes that one's value instead, and only together with the switch.
+    A field that has an `Option` too takes that one's value instead, and only together with the switch, or with the
+    option of the field `implied_by`, which stands for the switch.
     """
 
     flag: str
     value: Any
     help: str
     panel: str | None = None
+    implied_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def from_values(cls: type[T], values: Mapping[str, Any]) -> T:
     known = declared(cls)
     for name in values:
         if name not in known:
-            raise UsageError(f"unknown option {shown(repr(name))}")
+            raise UsageError(unknown(name, difflib.get_close_matches(name, known, 1)))
     for field in known.values():
         if field.name not in values and field.default is REQUIRED:
             raise UsageError(f"the option {field.name!r} is missing")
@@ -197,13 +200,19 @@ def several(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def unknown(name: str, similar: Sequence[str]) -> str:
+    """What to say of an option that does not exist, and the one that may be meant."""
+    return f"unknown option {shown(repr(name))}" + (f"; {similar[0]!r} may be meant" if similar else "")
+
+
 def normalized(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Known options from a file or from Python, with lists as tuples and one word for several as a list of one."""
     known = declared(cls)
-    return {name: _plain(known[name], value) if name in known else value for name, value in values.items()}
+    return {name: plain(known[name], value) if name in known else value for name, value in values.items()}
 
 
-def _plain(field: Field, value: Any) -> Any:
+def plain(field: Field, value: Any) -> Any:
+    """`normalized` for one value."""
     if isinstance(value, list):
         return tuple(value)
     return ((value,) if value != "" else ()) if field.element is str and isinstance(value, str) else value

@@ -37,7 +37,14 @@ SLOW = (
     *("test_docs.py", "test_api.py", "test_paper.py", "commands/test_sample_failures.py", "commands/test_detect.py"),
     *("commands/test_detect_found.py", "commands/test_inspect.py", "detect/run/test_interruptions.py"),
     *("detect/lines/test_hed.py", "detect/lines/test_lineart.py", "detect/pose/test_pifpaf_files.py"),
-    *("test_kills.py", "model/test_generate.py", "checkpoints/test_transfer.py", "checkpoints/test_native.py"),
+    *(
+        "eval/test_evaluate.py",
+        "commands/test_eval.py",
+        "test_kills.py",
+        "model/test_generate.py",
+        "checkpoints/test_transfer.py",
+        "checkpoints/test_native.py",
+    ),
 )
 """Folders and files of tests that are slow as a whole, by measurement; elsewhere a test has the mark `slow` itself."""
 

@@ -174,6 +174,19 @@ def test_train_gives_the_control_that_the_command_gives(weights, pair_set, tmp_p
     assert again.step == 3
 
 
+def test_evaluate_gives_the_report_that_the_command_writes(weights, pair_set, tmp_path):
+    options = {"count": 3, "steps": 1, "prompts": "none", "data": str(pair_set), "base": str(weights["base"])}
+    given = {"cond": "depth", "device": "cpu"}
+    report = api.evaluate("none", out=tmp_path / "api", **options, **given)
+    words = [word for name, value in {**options, **given}.items() for word in (f"--{name}", str(value))]
+    assert cn("eval", "none", *words, "--out", tmp_path / "cn").returncode == 0
+    assert (tmp_path / "api/report.json").read_bytes() == (tmp_path / "cn/report.json").read_bytes()
+    assert report.controls == []
+    assert len(report.none.scores["edge F1 with the image"].own) == 3
+    with pytest.raises(UsageError, match="evaluate has no option 'steeps'"):
+        api.evaluate("none", steeps=3)
+
+
 def test_progress_is_shown_on_request_only(weights, capsys):
     api.sample("a", base=weights["base"], steps=2)
     assert capsys.readouterr().err == ""

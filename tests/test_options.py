@@ -89,6 +89,22 @@ def test_switches_set_constants_and_an_option_refines_its_switch():
         command("--unlock", "decoder")
 
 
+def test_an_option_may_stand_for_a_switch():
+    @dataclass(frozen=True)
+    class Later:
+        unlock: Annotated[
+            Literal["none", "all"],
+            Option("What.", choices=("all",)),
+            Switch("--large-scale", "all", "Train the base.", implied_by="after"),
+        ] = "none"
+        after: Annotated[int, Option("When.", min=0)] = 0
+
+    assert command("--after", "3", "--unlock", "all", cls=Later) == {"after": 3, "unlock": "all"}
+    assert command("--after", "3", cls=Later) == {"after": 3}
+    with pytest.raises(UsageError, match="--unlock needs --large-scale"):
+        command("--unlock", "all", cls=Later)
+
+
 def test_repeated_options_are_lists():
     @dataclass(frozen=True)
     class Each:

@@ -10,7 +10,7 @@ from cn.checkpoints.keymaps import clip, diffusers, ldm
 from cn.checkpoints.keymaps.keymap import Shape, Table
 from cn.checkpoints.layouts import KeyNaming, Layout, PartName
 from cn.errors import WeightsError
-from cn.model.config import ConditionEncoderKind, Links, ModelConfig, Prediction, UNetConfig
+from cn.model.config import ConditionEncoderKind, ControlArchitecture, Links, ModelConfig, Prediction, UNetConfig
 
 _SAME = Table({"{name}": "{name}"})
 
@@ -48,6 +48,7 @@ class ControlSpec:
     """The condition is BGR (diffusers: controlnet_conditioning_channel_order)."""
     kind: str | None = None
     base_sha256: str = ""
+    architecture: ControlArchitecture = "controlnet"
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "ControlSpec":
@@ -60,6 +61,7 @@ class ControlSpec:
             pooled=_one_of({"pooled": False} | dict(record), "pooled", False, True),
             kind=text_in(record, "kind") or None,
             base_sha256=text_in(record, "base_sha256"),
+            architecture=_one_of({"architecture": "controlnet"} | dict(record), "architecture", "controlnet", "concat"),
         )
 
 

@@ -108,6 +108,9 @@ def _unet(config: UNetConfig) -> Named:
 
 
 def _control(spec: ControlSpec) -> Named:
+    if spec.architecture == "concat":
+        yield "channels.weight", (spec.unet.channels[0], spec.condition_channels, 3, 3)
+        return
     yield from _encoder(spec.unet)
     widths, kernel, last_kernel = _ENCODERS[spec.condition_encoder]
     inputs = spec.condition_channels

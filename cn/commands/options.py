@@ -141,7 +141,8 @@ class OptionGroup:
             value = words.pop(field.name) if field.option is not None else None
             if field.switch is not None:
                 on = words.pop(_switch_name(field))
-                if value is not None and not on:
+                implied = field.switch.implied_by is not None and words.get(field.switch.implied_by)
+                if value is not None and not on and not implied:
                     raise UsageError(f"{field.label} needs {field.switch.flag}")
                 value = field.switch.value if on and value is None else value
             if value is None or value == []:

@@ -29,6 +29,15 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Options from a file: the config.toml of a run, or some lines of one. Those given beside it win.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="RUN", help="The run's folder. Default: runs/KIND.", rich_help_panel=RUN),
@@ -39,7 +48,8 @@ def train(
             "--resume",
             metavar="RUN",
             help="Continue this run exactly where it was last saved. "
-            f"{', '.join(declared(TrainConfig)[name].label for name in CHANGEABLE)} and --reconnect may change.",
+            f"{', '.join(declared(TrainConfig)[name].label for name in CHANGEABLE)}, --reconnect and --large-scale "
+            "may change.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -77,8 +87,11 @@ def train(
     resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
     """
     started = time.monotonic()
+    from cn.train.given_file import with_file
     from cn.train.request import check_request
 
+    if config_file is not None:
+        given = Given(with_file(config_file, given, resume=resume))
     request = check_request(
         given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite, fit=fit
     )
@@ -90,7 +103,8 @@ def train(
     with warned_early():
         task = open_task(request, device)
     config = task.config
-    console.plan(f"Training a ControlNet for {config.cond}", run.plan(task), quiet=quiet)
+    what = "a ControlNet" if config.baseline == "none" else "the baseline without a ControlNet"
+    console.plan(f"Training {what} for {config.cond}", run.plan(task), quiet=quiet)
     if dry_run:
         for warning in run.warnings(task):
             console.warn(warning)

@@ -34,7 +34,7 @@ class ClipScorer:
     """
 
     name = "CLIP score"
-    measure = Measure("CLIP score", "higher")
+    measure = Measure("CLIP score", "higher", about="100 × the cosine of image and prompt by CLIP")
 
     def __init__(self, model: Any, tokenizer: Any, title: str, weights_sha256: str):
         import open_clip

@@ -11,6 +11,7 @@ from cn.errors import UsageError, WeightsError
 from cn.eval.measures import Measurement, image_edges, measurement
 from cn.eval.measures.measurement import COMPARISONS
 from cn.eval.pairs import stated_settings
+from cn.weights import catalog
 
 _NOT_REPEATED = {"random", "seed", "invert", "style", "min_keypoints"}
 """Settings that differ from map to map, or that are about how a map is drawn."""
@@ -49,9 +50,17 @@ def _of_condition(
     except (WeightsError, UsageError):
         try:
             found = measurement(kind, device=device)
-        except WeightsError as error:
-            return None, {COMPARISONS[kind].measure.name: str(error)}, []
+        except WeightsError:
+            return None, {COMPARISONS[kind].measure.name: _needed(kind)}, []
     return found, {}, _notes(found, infos)
+
+
+def _needed(kind: str) -> str:
+    """The weights with which a kind can be detected: the default file of each method."""
+    methods = registry.methods(registry.kind_spec(kind).family or "")
+    entries = [catalog.find(method.weights) for method in methods if method.networks]
+    names = ", or ".join(f"{entry.file} (cn weights pull {entry.name})" for entry in entries)
+    return f"the weights of a detector: {names}; or --weights FILE"
 
 
 def _stated(kind: str, infos: list[ConditionInfo | None]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px soli
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 small { color: #888; } .wide { overflow-x: auto; }
 .images td { border: 0; padding: .2rem; width: 11rem; } .images img { width: 11rem; height: auto; display: block; }
-.images th { font-weight: 600; padding: .2rem; } td.prompt { max-width: 14rem; font-size: .85rem; }
+.images th { font-weight: 600; padding: .2rem; } tr { break-inside: avoid; }
+td.prompt { max-width: 14rem; font-size: .85rem; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; font-size: .8rem; }
 svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 """
@@ -53,7 +54,7 @@ def write_page(report: Report, pairs: EvalPairs, out: Path) -> Path:
 def page(report: Report, pairs: EvalPairs, out: Path) -> str:
     """The whole page; `out` is the folder of the images."""
     s = report.protocol.sampling
-    title = f"{s.kind} control: {', '.join(subject.name for subject in report.controls) or 'no control'}"
+    title = f"Controls for {s.kind}: {', '.join(subject.name for subject in report.controls) or 'none'}"
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{s.count} pairs of {escape(pairs.name)}, {s.size}×{s.size} pixels, {s.steps} DDIM steps, guidance "
@@ -82,7 +83,7 @@ def number(value: float) -> str:
 def with_interval(figure: Figure) -> str:
     """ "0.631 [0.602, 0.660]"."""
     text = number(figure.value)
-    if figure.interval is not None:
+    if figure.interval is not None and figure.interval[0] < figure.interval[1]:
         text += f" <small>[{number(figure.interval[0])}, {number(figure.interval[1])}]</small>"
     return text
 
@@ -106,6 +107,7 @@ def _figures(report: Report) -> Iterator[str]:
     for name, measure in report.measures.items():
         unit = f" in {measure.unit}" if measure.unit else ""
         yield f"<h3>{escape(name)}{escape(unit)} <small>{measure.better} is better</small></h3>"
+        yield f"<p>{escape(measure.about.capitalize())}.</p>"
         if (defined := report.defined(name)) < report.protocol.sampling.count:
             yield f"<p>Defined for {defined} of {report.protocol.sampling.count} images.</p>"
         subjects = [report.reconstruction, *report.subjects]

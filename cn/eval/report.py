@@ -96,7 +96,7 @@ class Report:
             "protocol_sha256": self.protocol.hash,
             "protocol": self.protocol.record(),
             "measures": {
-                name: {"better": m.better, "unit": m.unit, "defined": self.defined(name)}
+                name: {"better": m.better, "unit": m.unit, "about": m.about, "defined": self.defined(name)}
                 for name, m in self.measures.items()
             },
             "controls": [self._subject(subject) for subject in self.controls],
@@ -163,7 +163,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         try:
             return Report(
                 protocol,
-                {name: Measure(name, m["better"], m["unit"]) for name, m in record["measures"].items()},
+                {name: Measure(name, m["better"], m["unit"], m["about"]) for name, m in record["measures"].items()},
                 [_read_subject(one) for one in record["controls"]],
                 _read_subject(record["no_control"]),
                 _read_subject(record["reconstruction"]),

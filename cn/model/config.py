@@ -16,6 +16,11 @@ PREDICTION_HELP = (
 Spacing = Literal["leading", "linspace", "trailing", "trailing_stride"]
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]
+ControlArchitecture = Literal["controlnet", "concat"]
+"""A ControlNet, or the baseline that it is compared with in Fig. 20 (`cn.model.concat`)."""
+
+PAPER_LR = 1e-5
+"""Fig. 21: AdamW at 1e-5, without tricks like EMA."""
 
 START_TOKEN, END_TOKEN = 49406, 49407
 """The last two of CLIP's tokens."""
@@ -95,6 +100,11 @@ class UNetConfig:
         for s in self.strides:
             total *= s
         return total
+
+    @property
+    def connections(self) -> int:
+        """Skip connections and the middle block: where a ControlNet adds its residuals (13 for SD)."""
+        return 1 + len(self.channels) * self.res_blocks + len(self.strides) + 1
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
@@ -199,7 +209,11 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A base model. `image_size` is the side of its training images in pixels; `train_lr` the default learning rate."""
+    """A base model. `image_size` is the side of its training images in pixels; `train_lr` the default learning rate.
+
+    `middle_controls` says whether its decoder listens to the middle block, so that small-scale training (§3.4) can
+    control anything; docs/train.md says how that is measured.
+    """
 
     name: str
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -207,7 +221,8 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     image_size: int = 512
-    train_lr: float = 1e-5
+    train_lr: float = PAPER_LR
+    middle_controls: bool = True
 
     @property
     def size_multiple(self) -> int:
@@ -221,6 +236,8 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ModelConfig":
         """Rebuild a configuration; unknown or missing fields raise TypeError, bad combinations ValueError."""
+        # Headers of version 0.1 do not say it: all bases with a rate of their own were the bundled one then.
+        data = {"middle_controls": data.get("train_lr", PAPER_LR) == PAPER_LR, **data}
         parts = {"unet": UNetConfig, "vae": VAEConfig, "text": TextConfig, "schedule": ScheduleConfig}
         return cls(**{k: _build(parts[k], v) if k in parts else v for k, v in data.items()})
 
@@ -259,5 +276,6 @@ PRESETS: dict[str, ModelConfig] = {
         schedule=ScheduleConfig(prediction="v", zero_terminal_snr=True, spacing="trailing", guidance_rescale=0.7),
         image_size=256,
         train_lr=5e-4,
+        middle_controls=False,
     ),
 }

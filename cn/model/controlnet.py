@@ -52,6 +52,19 @@ class ControlNet(nn.Module):
         control.encoder = copy.deepcopy(unet.encoder).requires_grad_(True)
         return control
 
+    def gaussian_zero_convolutions(self) -> "ControlNet":
+        """Give the zero convolutions in use Gaussian weights: an ablation of the paper's later version. Returns itself.
+
+        The standard deviation is 1/√inputs, of which a layer keeps the size of its input (He et al. 2015 without the
+        factor for a ReLU, which none has behind it here); the biases stay zero. Links of small-scale training that are
+        not connected stay zero.
+        """
+        connected = list(self.zero_convolutions) if self.links == "full" else []
+        for layer in (self.condition_encoder.zero, *connected, self.zero_middle):
+            assert isinstance(layer, nn.Conv2d)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+        return self
+
     def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
         """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the residuals of Eq. 2's second term: one per skip
         connection and one for the middle block (12 + 1 in Stable Diffusion).

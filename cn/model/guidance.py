@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
 
+from cn.model.concat import ConcatBaseline
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
 from cn.model.ddim import Step
@@ -19,9 +21,9 @@ GUESS_DECAY = 0.825
 
 @dataclass(frozen=True)
 class ControlInput:
-    """A ControlNet, its condition (B, 3, 8H, 8W) in [0, 1], its strength, and the range of steps it is active in."""
+    """A control, its condition (B, 3, 8H, 8W) in [0, 1], its strength, and the range of steps it is active in."""
 
-    model: ControlNet
+    model: ControlNet | ConcatBaseline
     hint: Tensor
     strength: float = 1.0
     start: float = 0.0
@@ -62,7 +64,7 @@ def control_residuals(
 def _sum(a: Residuals | None, b: Residuals | None) -> Residuals | None:
     if a is None or b is None:
         return b if a is None else a
-    return [_add(x, y) for x, y in zip(a, b, strict=True)]
+    return [_add(x, y) for x, y in zip_longest(a, b)]
 
 
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -15,7 +15,10 @@ from cn.model.blocks import Downsample, ResBlock, TimeEmbedding, Upsample
 from cn.model.config import UNetConfig
 
 Control = Sequence[Tensor | None]
-"""Residuals for the 12 skip connections, in encoder order, then for the middle block; None adds nothing."""
+"""Residuals for the 12 skip connections, in encoder order, then for the middle block; None adds nothing.
+
+One more is added after the input convolution: what a condition in further input channels adds (`ConcatBaseline`).
+"""
 
 
 def _transformer(config: UNetConfig, width: int) -> SpatialTransformer:
@@ -146,10 +149,13 @@ class UNet(nn.Module):
         The residuals are added to the skips and the middle block's output. The encoder itself does not depend on the
         condition, so while it is locked, autograd keeps no graph of it (§3.2).
         """
-        skips, x, emb = self.encoder(z, t, text)
+        count = self.config.connections
+        at_input = control[count] if control is not None and len(control) == count + 1 else None
+        skips, x, emb = self.encoder(z, t, text, at_input)
         if control is not None:
-            if len(control) != len(skips) + 1:
-                raise ValueError(f"{len(control)} control residuals for {len(skips) + 1} connections")
-            skips = [skip if c is None else skip + c for skip, c in zip(skips, control[:-1], strict=True)]
-            x = x if control[-1] is None else x + control[-1]
+            if len(control) not in (count, count + 1):
+                raise ValueError(f"{len(control)} control residuals for {count} connections")
+            *for_skips, for_middle = control[:count]
+            skips = [skip if c is None else skip + c for skip, c in zip(skips, for_skips, strict=True)]
+            x = x if for_middle is None else x + for_middle
         return self.decoder(x, emb, text, skips)

@@ -16,6 +16,7 @@ from cn.data.seeds import EVAL_SEED, TRAIN_SEED
 from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS
+from cn.model.controlnet import ControlNet
 from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
 from cn.pretrain.control import ControlConfig, train_control
 from cn.pretrain.denoiser import DenoiserConfig, train_denoiser
@@ -124,6 +125,7 @@ class StageRunner:
         settings, count = self.configure(ControlConfig()), min(self.args.conditions, self.latents.count)
         path, state = self.work / f"{kind}.safetensors", self.work / f"control-{kind}.pt"
         start = open_control(path, self.device).model if path.exists() else None
+        assert start is None or isinstance(start, ControlNet)
         model = train_control(base, kind, self.latents, count, state, budget, settings, start)
         save_control(path, model, kind=kind, base_sha256=base.sha256, half=True, license=LICENSE)
         self.record(f"control-{kind}", budget, settings, count)

@@ -9,10 +9,11 @@ from cn import errors, options
 from cn.errors import InputError, UsageError
 from cn.files import reason, write_atomic
 from cn.train.options.checks import check_training
+from cn.train.options.combinations import check_combination, with_implied
 from cn.train.options.computing import ComputingOptions
 from cn.train.options.data import DataOptions
 from cn.train.options.data_checks import check_data
-from cn.train.options.model import ModelOptions
+from cn.train.options.model import ModelOptions, Unlock
 from cn.train.options.run import RunOptions
 from cn.train.options.training import TrainingOptions
 
@@ -30,6 +31,19 @@ class TrainConfig(ComputingOptions, RunOptions, TrainingOptions, ModelOptions, D
         options.check(self)
         check_training(self)
         check_data(self)
+        fields, values = options.declared(type(self)), options.values(self)
+        check_combination({name: value for name, value in values.items() if value != fields[name].default})
+
+    def unlocked_at(self, step: int) -> Unlock:
+        """What is trained of the base after `step` steps (§3.4); the baseline of Fig. 20 trains all of it."""
+        if self.baseline == "concat":
+            return "all"
+        return self.unlock if step >= self.large_scale_after else "none"
+
+    @property
+    def trains_base(self) -> bool:
+        """Whether the base is trained at any step, so that the run needs all of it, and writes it."""
+        return self.baseline == "concat" or self.unlock != "none"
 
     def save(self, run: Path) -> None:
         """Write RUN/config.toml."""
@@ -66,22 +80,30 @@ CHANGEABLE = (
     "cache",
     "compile",
 )
-"""What can change in a resumed run; everything else stays as it was."""
+"""What can change in a resumed run, besides its regime; everything else stays as it was."""
 
 
-def changed(config: TrainConfig, given: Mapping[str, Any], *, reconnect: bool = False) -> TrainConfig:
-    """A resumed run's configuration: the saved one with the options that are given now.
+def changed(config: TrainConfig, given: Mapping[str, Any], step: int, *, reconnect: bool = False) -> TrainConfig:
+    """The configuration of a run that is resumed after `step` steps: the saved one with the options that are given now.
 
-    `reconnect` adds the decoder connections of a small-scale run (§3.4). Raises UsageError for an option that cannot
-    change during a run.
+    `reconnect` adds the decoder connections of a small-scale run; `unlock` or `large_scale_after` trains the base too,
+    from now on or after that step (§3.4). Raises UsageError for an option that cannot change during a run.
     """
+    given, regime = dict(given), dict[str, Any]()
+    check_combination({"baseline": config.baseline, **with_implied(given)})
+    if reconnect:
+        if config.links == "full":
+            raise UsageError("--reconnect is for a small-scale run, and this one has its decoder connections already")
+        regime["links"] = "full"
+    if config.unlocked_at(step) == "none" and (given.get("unlock", "none") != "none" or "large_scale_after" in given):
+        regime |= {"large_scale_after": step, "unlock": "all" if config.unlock == "none" else config.unlock}
+        regime |= {name: given.pop(name) for name in ("unlock", "large_scale_after") if name in given}
+        if regime["large_scale_after"] < step:
+            raise UsageError(f"--large-scale-after {regime['large_scale_after']} is over: the run has {step} steps")
     for name, value in given.items():
         if name not in CHANGEABLE and value != getattr(config, name):
             raise UsageError(
                 f"{options.declared(TrainConfig)[name].label} cannot change in a resumed run "
                 f"(it has {getattr(config, name)!r}); start a new run with --init-from instead"
             )
-    if reconnect and config.links == "full":
-        raise UsageError("--reconnect is for a small-scale run, and this one has its decoder connections already")
-    given = {name: value for name, value in given.items() if name in CHANGEABLE}
-    return replace(config, **given, links="full" if reconnect else config.links)
+    return replace(config, **{name: value for name, value in given.items() if name in CHANGEABLE}, **regime)

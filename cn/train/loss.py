@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from cn.model.concat import ConcatBaseline
 from cn.model.controlnet import ControlNet
 from cn.model.schedule import Schedule
 from cn.model.unet import UNet
@@ -10,7 +11,7 @@ from cn.model.unet import UNet
 
 def diffusion_loss(
     unet: UNet,
-    control: ControlNet,
+    control: ControlNet | ConcatBaseline,
     schedule: Schedule,
     z0: Tensor,
     hint: Tensor,

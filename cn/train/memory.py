@@ -15,6 +15,7 @@ from cn.train.live_bytes import LiveBytes, norms_as_on_cuda
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks, assemble, fresh_control
 from cn.train.optimizer import moment_bytes
+from cn.train.options.model import Unlock
 
 FP32_BYTES = 4
 KEPT_BY_LIBRARIES = {"cpu": 60_000_000, "cuda": 32 << 20}
@@ -51,6 +52,11 @@ def estimate_memory(
     # Only these decide; others would make the cached estimate worthless.
     plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=min(1, config.preview_every))
     return _estimate(base_config, plain, torch.device(device).type, encoded)
+
+
+def at_once(config: TrainConfig, unlocked: Unlock) -> TrainConfig:
+    """The configuration of a run that trains this part of the base from the start."""
+    return config if config.baseline == "concat" else replace(config, unlock=unlocked, large_scale_after=0)
 
 
 def encoded_at_once(kept: int, config: TrainConfig, cache: Caches | None) -> int:

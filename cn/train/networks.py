@@ -1,4 +1,4 @@
-"""The networks of a run, what it trains of them and what stays locked: parameters, precision, optimizer."""
+"""The networks of a run, what it trains of them and what stays locked: parameters and precision."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,14 +9,17 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from cn.checkpoints.read.load import Control, check_fits
-from cn.errors import UsageError
+from cn.errors import UsageError, WeightsError
 from cn.model.base import Base
+from cn.model.concat import ConcatBaseline
+from cn.model.config import UNetConfig
 from cn.model.controlnet import ControlNet
 from cn.model.schedule import Schedule
-from cn.model.unet import Block, MiddleBlock, UNet
+from cn.model.unet import Block, MiddleBlock
 from cn.precision import Precision, check_precision, dtype_of
 from cn.train.config import TrainConfig
 from cn.train.fast.locked import half_norms, hold_locked
+from cn.train.options.model import Unlock
 from cn.train.prompt_embeddings import PromptEmbeddings
 from cn.train.random_draws import Stream, generator
 
@@ -29,9 +32,19 @@ class TrainingNetworks:
     """The base (locked, or unlocked in part), the control, and by name every parameter that the optimizer updates."""
 
     base: Base
-    control: ControlNet
+    control: ControlNet | ConcatBaseline
     trainable: dict[str, nn.Parameter] = field(repr=False)
     precision: Precision = "fp32"
+
+    def unlock(self, part: Unlock) -> list[nn.Parameter]:
+        """Train this part of the base's U-Net too; returns its parameters."""
+        if part == "none":
+            return []
+        (self.base.unet if part == "all" else self.base.unet.decoder).train().requires_grad_(True)
+        added = {f"unet.{name}": p for name, p in self.base.unet.named_parameters() if p.requires_grad}
+        self.trainable.update(added)
+        hold_locked(self.base, self.precision, keep_original=True)
+        return list(added.values())
 
     @property
     def device(self) -> torch.device:
@@ -67,25 +80,41 @@ def choose_precision(requested: str, device: torch.device) -> Precision:
     return check_precision(requested)
 
 
-def fresh_control(base: Base, config: TrainConfig) -> ControlNet:
-    """A trainable copy of the base's encoder; the condition encoder's Gaussian weights come from the run's seed."""
+def new_control(unet: UNetConfig, config: TrainConfig) -> ControlNet | ConcatBaseline:
+    """A control of the run's architecture, with torch's initial weights."""
+    if config.baseline == "concat":
+        return ConcatBaseline(unet)
+    return ControlNet(unet, condition_encoder=config.condition_encoder, links=config.links)
+
+
+def fresh_control(base: Base, config: TrainConfig) -> ControlNet | ConcatBaseline:
+    """A trainable copy of the base's encoder, or the baseline; Gaussian weights come from the run's seed."""
+    if config.baseline == "concat":
+        return new_control(base.config.unet, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, 0, 0, Stream.WEIGHTS).initial_seed())
-        return ControlNet.from_unet(base.unet, condition_encoder=config.condition_encoder, links=config.links)
+        control = ControlNet.from_unet(base.unet, condition_encoder=config.condition_encoder, links=config.links)
+        return control.gaussian_zero_convolutions() if config.zero_init == "gaussian" else control
 
 
-def continued_control(control: Control, base: Base, config: TrainConfig) -> ControlNet:
+def continued_control(control: Control, base: Base, config: TrainConfig) -> ControlNet | ConcatBaseline:
     """A control to start from, as the paper's Hough and scribble models start from Canny's (§3.5).
 
-    Raises WeightsError where it belongs to a U-Net of other shapes.
+    Raises WeightsError where it belongs to a U-Net of other shapes, or is the baseline without a ControlNet.
     """
-    check_fits(control, base, config.init_from or "the run's control")
-    control.model.links = config.links
+    name = config.init_from or "the run's control"
+    check_fits(control, base, name)
+    if isinstance(control.model, ControlNet):
+        control.model.links = config.links
+    elif config.baseline == "none":
+        raise WeightsError(
+            "is the baseline without a ControlNet (--baseline concat): nothing can start from it", path=name
+        )
     return control.model
 
 
-def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNetworks:
-    """Lock the base and unlock what is trained (§3.1; §3.4 for the two special cases).
+def assemble(base: Base, control: ControlNet | ConcatBaseline, config: TrainConfig, step: int = 0) -> TrainingNetworks:
+    """Lock the base and unlock what is trained after `step` steps (§3.1; §3.4 for the two special cases).
 
     Small-scale training leaves out the zero convolutions of the decoder connections; large-scale training adds the
     U-Net's decoder or all of it. What is trained stays in fp32 and runs under autocast; what is locked is held in the
@@ -93,23 +122,21 @@ def assemble(base: Base, control: ControlNet, config: TrainConfig) -> TrainingNe
     """
     base.lock()
     control.train().requires_grad_(True)
-    control.zero_convolutions.requires_grad_(control.links == "full")
-    if config.unlock != "none":
-        unlocked = base.unet if config.unlock == "all" else base.unet.decoder
-        unlocked.train().requires_grad_(True)
+    if isinstance(control, ControlNet):
+        control.zero_convolutions.requires_grad_(control.links == "full")
     trainable = {f"control.{name}": p for name, p in control.named_parameters() if p.requires_grad}
-    trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
+    networks = TrainingNetworks(base, control, trainable, config.precision)
+    networks.unlock(config.unlocked_at(step))
     if config.checkpoint_activations:
         for network in (control, base.unet):
             checkpoint_blocks(network)
-    saved = config.unlock != "none" or config.large_scale_after > 0
-    hold_locked(base, config.precision, keep_original=saved)
+    hold_locked(base, config.precision, keep_original=config.trains_base)
     if config.precision != "fp32":
         half_norms(control, dtype_of(config.precision))
-    return TrainingNetworks(base, control, trainable, config.precision)
+    return networks
 
 
-def checkpoint_blocks(network: ControlNet | UNet) -> None:
+def checkpoint_blocks(network: nn.Module) -> None:
     """Save only each block's input for the backward pass and recompute the rest there: less memory, more time."""
     for block in network.modules():
         if isinstance(block, Block | MiddleBlock):

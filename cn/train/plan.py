@@ -1,21 +1,27 @@
 """The plan of a run in words, printed before anything is computed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cn import files
 from cn.data.examples import Source
 from cn.model.base import Base
+from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
 from cn.train.fast.choice import way_text
 from cn.train.latent_batches import cache_bytes
-from cn.train.memory import FP32_BYTES, encoded_at_once, estimate_memory
+from cn.train.memory import FP32_BYTES, MemoryEstimate, at_once, encoded_at_once, estimate_memory
 from cn.train.networks import TrainingNetworks
 from cn.train.optimizer import moment_bytes
 from cn.train.options.defaults import PAPER_LR
+from cn.train.options.model import Unlock
+from cn.train.plan_options import option_rows
 from cn.train.run_folder import saved_bytes
 from cn.units import bytes_text, count_text
+
+_OF_BASE: dict[Unlock, str] = {"none": "", "decoder": "the base's decoder", "all": "the base's whole U-Net"}
 
 
 def plan_rows(
@@ -28,38 +34,51 @@ def plan_rows(
     broken: int = 0,
     cache: Caches | None = None,
 ) -> dict[str, str | None]:
-    """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk."""
+    """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk.
+
+    Options of which a run has the default have no row, but for those that every reader asks for.
+    """
     base = networks.base
-    trained = sum(p.numel() for p in networks.trainable.values())
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
-    return {
-        "trained": f"{_trained(networks, config)}: {count_text(trained)} parameters",
+    rows = {
+        "trained": _trained(networks, config, config.unlocked_at(step)),
+        "large-scale": _later(networks, config, step),
         "locked": _locked(base, config),
         "connections": _connections(networks, config),
+        "expect": _expectation(base, config),
         "starts from": config.init_from or None,
         **data_rows(config, source, broken, cache),
         "steps": f"{moves} of batch {batch}",
-        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)}), AdamW",
+        "learning rate": f"{config.lr:g} ({_lr_reason(base, config)})",
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else "")
         + way_text(networks, config, config.steps - step),
-        "memory": _memory(networks, source, config, cache),
-        "saves": _saves(networks, config),
+        "memory": _memory(networks, source, config, step, cache),
+        "saves": _saves(networks, config, step),
         "run": str(run),
         "note": _export_note(config),
     }
+    return _with_options(rows, option_rows(config))
 
 
-def state_bytes(networks: TrainingNetworks, config: TrainConfig) -> int:
+def state_bytes(networks: TrainingNetworks, config: TrainConfig, unlocked: Unlock) -> int:
     """Size of one saved state: the weights in full precision, AdamW's moments, and with EMA the weights before it."""
     weights = list(networks.control.parameters())
-    if config.unlock != "none":
+    if unlocked != "none":
         weights += [p for network in networks.base.networks.values() for p in network.parameters()]
-    trained = [p.numel() for p in networks.trainable.values()]
+    trained = trained_parameters(networks, unlocked)
     own = sum(trained) if config.ema else 0
     return FP32_BYTES * (sum(p.numel() for p in weights) + own) + moment_bytes(trained, config)
+
+
+def trained_parameters(networks: TrainingNetworks, unlocked: Unlock) -> list[int]:
+    """The sizes of what is trained while this part of the base is."""
+    unet = networks.base.unet
+    part = {"none": [], "decoder": list(unet.decoder.parameters()), "all": list(unet.parameters())}[unlocked]
+    control = [p for name, p in networks.trainable.items() if name.startswith("control.")]
+    return [p.numel() for p in [*control, *part]]
 
 
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
@@ -67,22 +86,35 @@ def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> N
 
     The states that are there already, which the run replaces, count as free space.
     """
-    needed = (config.keep + 1) * state_bytes(networks, config) - saved_bytes(run)
+    needed = (config.keep + 1) * state_bytes(networks, config, config.unlocked_at(config.steps)) - saved_bytes(run)
     if needed > 0:
         files.check_space(run, needed, "saving the run safely")
 
 
-def _trained(networks: TrainingNetworks, config: TrainConfig) -> str:
-    encoder = networks.control.encoder
-    zeros = (
-        "1 zero convolution" if networks.control.links == "middle" else f"{len(encoder.blocks) + 1} zero convolutions"
-    )
+def _trained(networks: TrainingNetworks, config: TrainConfig, unlocked: Unlock) -> str:
+    total = count_text(sum(trained_parameters(networks, unlocked)))
+    if not isinstance(networks.control, ControlNet):
+        return f"no ControlNet: the base's whole U-Net, and input channels for the condition: {total} parameters"
+    blocks = len(networks.control.encoder.blocks)
+    middle = networks.control.links == "middle"
+    zeros = "1 zero convolution" if middle else f"{blocks + 1} zero convolutions"
+    if config.zero_init == "gaussian":
+        zeros += " (which start with Gaussian weights: an ablation)"
     what = (
-        f"a copy of the {len(encoder.blocks)} encoder blocks and the middle block, "
-        f"the {config.condition_encoder} condition encoder, {zeros}"
+        f"a copy of the {blocks} encoder blocks and the middle block, the {config.condition_encoder} condition "
+        f"encoder, {zeros}"
     )
-    base = {"none": "", "decoder": ", and the base's decoder", "all": ", and the base's whole U-Net"}
-    return what + base[config.unlock]
+    return what + (f", and {_OF_BASE[unlocked]}" if unlocked != "none" else "") + f": {total} parameters"
+
+
+def _later(networks: TrainingNetworks, config: TrainConfig, step: int) -> str | None:
+    """What a run does that starts with a locked base and trains it later."""
+    if config.unlock == "none" or config.unlocked_at(step) != "none":
+        return None
+    when = f"after {config.large_scale_after:,} steps {_OF_BASE[config.unlock]} is trained too"
+    if config.large_scale_after >= config.steps:
+        return f"{when}; this run ends before that"
+    return f"{when}: then {count_text(sum(trained_parameters(networks, config.unlock)))} parameters"
 
 
 def _locked(base: Base, config: TrainConfig) -> str:
@@ -90,10 +122,21 @@ def _locked(base: Base, config: TrainConfig) -> str:
     return f"the rest of {config.base} ({base.config.name}): {count_text(locked)} parameters"
 
 
-def _connections(networks: TrainingNetworks, config: TrainConfig) -> str:
+def _connections(networks: TrainingNetworks, config: TrainConfig) -> str | None:
+    if not isinstance(networks.control, ControlNet):
+        return None
     if config.links == "middle":
         return "middle block only (small-scale)"
     return f"all {len(networks.control.zero_convolutions)} skip connections and the middle block"
+
+
+def _expectation(base: Base, config: TrainConfig) -> str | None:
+    if config.links == "middle" and not base.config.middle_controls:
+        return (
+            "no control before --reconnect: the decoder of this base takes the layout from its skip connections and "
+            'does not listen to the middle block (docs/train.md, "What the middle block can carry")'
+        )
+    return None
 
 
 def _lr_reason(base: Base, config: TrainConfig) -> str:
@@ -104,28 +147,49 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     return "given"
 
 
-def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, cache: Caches | None) -> str:
+def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, step: int, cache: Caches | None) -> str:
+    """The estimate; two where the base is unlocked on the way."""
     kept = cache_bytes(source, networks.base, config)
     encoded = encoded_at_once(kept, config, cache)
-    estimate = estimate_memory(networks.base.config, config, networks.device, encoded=encoded)
-    amounts = {
-        "weights": estimate.weights,
-        "optimizer": estimate.optimizer,
-        "activations and gradients": estimate.computing,
-        "latents kept": kept,
+    parts = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps - 1)])
+    estimates = [
+        estimate_memory(networks.base.config, at_once(config, part), networks.device, encoded=encoded) for part in parts
+    ]
+
+    def amounts(size: Callable[[MemoryEstimate], int]) -> str:
+        return " → ".join(dict.fromkeys(bytes_text(size(estimate)) for estimate in estimates))
+
+    details = {
+        "weights": amounts(lambda estimate: estimate.weights),
+        "optimizer": amounts(lambda estimate: estimate.optimizer),
+        "activations and gradients": amounts(lambda estimate: estimate.computing),
     }
-    details = ", ".join(f"{name} {bytes_text(size)}" for name, size in amounts.items() if size)
-    return f"about {bytes_text(estimate.total + kept)} in addition to the program itself: {details}"
+    details |= {"latents kept": bytes_text(kept)} if kept else {}
+    listed = ", ".join(f"{name} {size}" for name, size in details.items())
+    when = f" (after {config.large_scale_after:,} steps)" if len(estimates) > 1 else ""
+    return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself: {listed}"
 
 
-def _saves(networks: TrainingNetworks, config: TrainConfig) -> str:
+def _saves(networks: TrainingNetworks, config: TrainConfig, step: int) -> str:
     preview = f"; a preview image every {config.preview_every:,} steps" if config.preview_every else ""
-    size = bytes_text(state_bytes(networks, config))
+    unlocked = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps)])
+    sizes = [bytes_text(state_bytes(networks, config, part)) for part in unlocked]
     which = "the latest is" if config.keep == 1 else f"the latest {config.keep:,} are"
-    return f"every {config.save_every:,} steps, {size} each; {which} kept, and one that is proved good{preview}"
+    return f"every {config.save_every:,} steps, {' → '.join(sizes)} each; {which} kept, and one proved good{preview}"
 
 
 def _export_note(config: TrainConfig) -> str | None:
+    if config.baseline == "concat":
+        return "other tools cannot read this baseline; cn sample can, with the base that this run writes"
     if config.condition_encoder == "released":
         return None
     return "other tools cannot read the paper's condition encoder; for export train with --cond-encoder released"
+
+
+def _with_options(rows: dict[str, str | None], more: dict[str, tuple[str, str]]) -> dict[str, str | None]:
+    """The rows with those of further options, each behind the row that it belongs to."""
+    found: dict[str, str | None] = {}
+    for name, value in rows.items():
+        found[name] = value
+        found |= {other: text for other, (after, text) in more.items() if after == name}
+    return found

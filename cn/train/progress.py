@@ -1,6 +1,8 @@
 """How a run is going: evaluations, the best weights, curves, trackers."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ class Progress:
         self.evaluator = task.evaluations.evaluator
         self.evaluations: list[Evaluation] = []
         self.trackers: list[Tracker] = []
+        self.averaged: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Within it the networks have the averages of their weights, where the run keeps such."""
         self._log = Metrics(self.run / EVALUATIONS)
         self._step, self._said, self._draws = task.step, False, True
 
@@ -76,8 +80,8 @@ class Progress:
             return False
         if self.evaluations[-1].with_control and self.evaluations[-1].step == step:
             return False
-        # A control that starts from another one may be followed before its first step.
-        starts = step == 0 and bool(self.config.init_from)
+        # A control that does not start with zeros changes images before its first step.
+        starts = step == 0 and (bool(self.config.init_from) or self.config.zero_init != "zero")
         return starts or step == self.config.steps or (step > 0 and step % self.config.eval_every == 0)
 
     def evaluate(self, step: int) -> bool:
@@ -154,7 +158,8 @@ class Progress:
     def _evaluate(self, step: int, *, with_control: bool) -> Evaluation | None:
         """A recorded evaluation; None after a stop request."""
         assert self.evaluator is not None
-        evaluation = self.evaluator.evaluate(step, with_control=with_control, stop=lambda: bool(self.stop))
+        with self.averaged() if with_control else nullcontext():
+            evaluation = self.evaluator.evaluate(step, with_control=with_control, stop=lambda: bool(self.stop))
         if evaluation is None:
             return None
         self._log.append(evaluation.record())

@@ -52,6 +52,7 @@ class Recorder:
         """The steps whose states are on the disk, ascending."""
         self._preview: Preview | None = None
         self.progress = Progress(task, listener, stop)
+        self.progress.averaged = self.trainer.averaged
 
     @property
     def step(self) -> int:
@@ -79,6 +80,8 @@ class Recorder:
             self._return_to(state.step)
             self._trim()
             self._remove(self._superseded(final=state.step == task.config.steps))
+            if state.base is None and self.config.unlocked_at(state.step) != "none":
+                self.position.start_norm = None  # It was that of the control alone.
             self.position.start_norm = self.position.start_norm or trained_norm(task.networks)
             for message in state.damaged:
                 self.log.warn(f"{message}: the run goes on from the state after step {state.step}")
@@ -89,10 +92,8 @@ class Recorder:
                 self.log.skip(message)
             for message in task.findings.warnings:
                 self.log.warn(message)
-        if self.world.is_main:
             self.progress.open(self.step)
-        if not self.stop.agree(self.world):
-            self.evaluate()
+        self.evaluate()
         if self.preview_is_due(self.step) and not preview_file(self.run, self.step).exists():
             # The first one, or one that a kill or a stop has prevented.
             self.preview()
@@ -122,6 +123,12 @@ class Recorder:
         self.progress.add(result)
         self.listener.step(result)
 
+    def unlock(self) -> None:
+        """Train the base too after the last finished step (§3.4)."""
+        self.trainer.unlock()
+        self.position.start_norm = trained_norm(self.task.networks)
+        self.listener.note(f"step {self.step:,}: the base is trained too from now on, and saved")
+
     def save(self) -> None:
         """Save the state after the last finished step, where that is not done. Raises DivergedError."""
         if self._states and self._states[-1] == self.step:
@@ -142,7 +149,8 @@ class Recorder:
         Raises InputError where the run was rolled back before, saying what is kept.
         """
         to = retention.roll_back_step(self._states, error.since, every=self.config.save_every)
-        if self.position.roll_back is not None or to is None:
+        relocks = to is not None and self.config.unlocked_at(to) != self.config.unlocked_at(self.step)
+        if self.position.roll_back is not None or to is None or relocks:
             if to is not None:
                 self._return_to(to)
             raise self._diverged(error) from error
@@ -176,22 +184,18 @@ class Recorder:
             with self.trainer.averaged():
                 sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
             if sampled is not None:
-                sheet = self._preview.save(self.task.run, sampled, self.step)
+                sheet = self._preview.save(self.run, sampled, self.step)
                 self.listener.note(f"preview: {sheet}")
                 self.progress.preview(sheet, self.step)
         self.world.barrier()
 
     def evaluate(self) -> None:
         """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
-        best = False
-        if self.world.is_main and self.progress.is_due(self.step):
-            with self.trainer.averaged():
-                best = self.progress.evaluate(self.step)
-        if self.world.any(best):
+        main = self.world.is_main
+        if self.world.any(main and self.progress.is_due(self.step) and self.progress.evaluate(self.step)):
             self.save()
-            if self.world.is_main:
+            if main:
                 self.progress.keep_best()
-        self.world.barrier()
 
     def _first_save(self) -> None:
         try:

@@ -14,6 +14,7 @@ from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
 from cn.train.options.checks import check_installed
+from cn.train.options.combinations import check_combination, with_implied
 from cn.train.preview_conditions import read_preview_conditions
 from cn.train.run_folder import State, find_state
 from cn.train.trackers.installed import check_wandb
@@ -56,6 +57,7 @@ def check_request(
     """
     if reconnect and resume is None:
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
+    check_combination(with_implied(given))
     if resume is not None and (out is not None or overwrite):
         raise UsageError("--resume RUN continues in RUN: it takes no --out and no --overwrite")
     if fit is not None and fit != "auto":
@@ -127,19 +129,19 @@ def check_folder(run: Path, overwrite: bool) -> None:
         raise InputError(f"is not empty; {how}give another --out, or start again with --overwrite", path=run)
 
 
-def resumed_state(run: Path, config: TrainConfig) -> State:
-    """The newest state of a run. UsageError if it has more steps than are wanted."""
-    state = find_state(run)
+def check_steps(run: Path, config: TrainConfig, state: State) -> None:
+    """UsageError if a run has more steps than are wanted."""
     if config.steps < state.step:
         raise UsageError(f"{run} already has {state.step} steps; --steps is the total number of steps")
-    return state
 
 
 def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainRequest:
     check_not_in_use(run)
+    saved, state = TrainConfig.load(run), find_state(run)
     # What "auto" stands for depends on the device.
-    config = changed(TrainConfig.load(run), {k: v for k, v in given.items() if k != "precision"}, reconnect=reconnect)
-    state = resumed_state(run, config)
+    given_now = {name: value for name, value in given.items() if name != "precision"}
+    config = changed(saved, given_now, state.step, reconnect=reconnect)
+    check_steps(run, config, state)
     if state.base is None:
         find(config.base, role="base")
     read_preview_conditions(config.preview_cond, config.preview_prompt, config.cond)

@@ -14,6 +14,7 @@ from typing import Any
 
 from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
+from cn.train.config import TrainConfig
 from cn.train.determinism import deterministic
 from cn.train.divergence import DivergedError
 from cn.train.latent_batches import LatentBatch, default_workers, micro_batches
@@ -41,16 +42,16 @@ class Result:
     step: int
     skipped: int = 0
     """Broken pairs that were left out."""
-    stopped: str = ""
     scores: Mapping[str, Any] = field(default_factory=dict)
     """What the evaluations say, as `summary.json` does; empty without any."""
+    stopped: str = ""
 
 
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
     rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
-    return rows | {"evaluation": task.evaluations.text(), "fits": task.fits}
+    return rows | {"fits": task.fits, "evaluation": task.evaluations.text()}
 
 
 def warnings(task: Task) -> list[str]:
@@ -103,9 +104,9 @@ def train(
                     recorder.roll_back(error)
                 except _NoDataError as failure:
                     raise _without_data(recorder, failure.reason) from failure
-            recorder.progress.finish()
-        scores = recorder.progress.summary()
-        result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped), scores=scores)
+            if world.is_main:
+                recorder.progress.finish()
+        result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped), recorder.progress.summary())
         if recorder.step >= config.steps:
             return result
         how = f"stopped after step {recorder.step}; continue with: cn train --resume {run}"
@@ -180,13 +181,15 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
         intervals = (config.save_every, config.preview_every, config.eval_every)
-        return stop.agree(recorder.world) or any(due(every, step) for every in intervals)
+        return stop.agree(recorder.world) or any(due(every, step) for every in intervals) or unlocks_after(config, step)
 
     with contextlib.closing(_read(batches)) as stream:
         for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:
                 continue
+            if unlocks_after(config, result.step):
+                recorder.unlock()
             last = result.step == config.steps
             stopping = stop.agree(recorder.world) and not last
             if last or stopping or due(config.save_every, result.step):
@@ -200,6 +203,11 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             if stopping:
                 recorder.save()
                 return
+
+
+def unlocks_after(config: TrainConfig, step: int) -> bool:
+    """Whether this is the last step before the base is trained too."""
+    return config.unlocked_at(step) != config.unlocked_at(step - 1)
 
 
 def due(every: int, step: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cn import options
 from cn.data import mixture
 from cn.data.examples import Source
 from cn.data.folder import Findings, FolderDataset
@@ -18,6 +19,7 @@ from cn.train.cache.find import Found, find_cache
 from cn.train.cache.several import Caches, caches
 from cn.train.captions import cut_captions
 from cn.train.config import TrainConfig
+from cn.train.options.combinations import combination_warnings
 from cn.train.options.data_checks import one_each
 from cn.train.preview_conditions import read_preview_conditions
 from cn.train.request import check_kind, open_pairs_of
@@ -35,10 +37,11 @@ def open_data(
     known = load_sizes(run) if config.buckets and run is not None else ()
     own = read_preview_conditions(config.preview_cond, config.preview_prompt, config.cond)
     previews = [warning for condition in own for warning in condition.warnings(config.cond)]
+    noted = (*combination_warnings(options.values(config)), *previews)
     source, findings = open_source(config, pairs, multiple=base.config.size_multiple, known_sizes=known)
     parts = mixture.datasets(source)
     if not parts:
-        return source, replace(findings, warnings=tuple(previews)), None
+        return source, replace(findings, warnings=noted), None
     cut = cut_captions(findings.prompts, base.config.text)
     factor = base.config.vae.factor
     found = [
@@ -46,11 +49,11 @@ def open_data(
         for part, path in zip(parts, config.data, strict=True)
     ]
     cached = caches(source, [each.cache for each in found])
-    if cached is not None and cached.complete and not config.flip and config.unlock == "none":
-        # Unlocked, the base is saved, and all of it.
+    if cached is not None and cached.complete and not config.flip and not config.trains_base:
+        # A base that is trained is saved, and all of it.
         base.vae.encoder.to("meta")
     stale = [warning for each in found for warning in each.warnings]
-    return source, replace(findings, warnings=(*findings.warnings, *cut, *stale, *previews)), cached
+    return source, replace(findings, warnings=(*findings.warnings, *cut, *stale, *noted)), cached
 
 
 def open_source(

@@ -141,3 +141,6 @@ def link_results(run: Path, folder: Path) -> None:
     for name in (CONTROL, BASE):
         if (folder / name).exists():
             link_or_copy(folder / name, run / name)
+        else:
+            # The state is from before the base was unlocked.
+            (run / name).unlink(missing_ok=True)

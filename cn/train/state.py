@@ -101,10 +101,13 @@ def load_weights(state: State, networks: TrainingNetworks) -> None:
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:
     """The control in full precision, after the base where that is trained too: the control holds its hash."""
     base_sha256 = networks.base.sha256
-    averaged: dict[str, Any] = {"ema": config.ema} if config.ema else {}
-    if config.unlock != "none":
+    meta: dict[str, Any] = {"ema": config.ema} if config.ema else {}
+    if config.unlocked_at(step) != "none":
         weights = {part: original_tensors(network) for part, network in networks.base.networks.items()}
-        save_base(folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond, **averaged)
+        baseline: dict[str, Any] = {"baseline": config.baseline} if config.baseline != "none" else {}
+        save_base(
+            folder / BASE, networks.base, half=False, weights=weights, trained_with=config.cond, **meta, **baseline
+        )
         base_sha256 = sha256(folder / BASE)
     save_control(
         folder / CONTROL,
@@ -114,7 +117,7 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         base=config.base,
         step=step,
         seed=config.seed,
-        **averaged,
+        **meta,
     )
 
 

@@ -16,26 +16,29 @@ from cn.data.pairs import Pairs
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
 from cn.model.config import Prediction
+from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
 from cn.train.evaluation.setup import Evaluations, resumed, set_up
 from cn.train.fit import budget_of, fitted
+from cn.train.given_file import check_hash
 from cn.train.latent_batches import cache_bytes
 from cn.train.lock import check_not_in_use
 from cn.train.memory import encoded_at_once
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
+from cn.train.options.combinations import check_combination, with_implied
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
 from cn.train.request import (
     KIND_REQUIRED,
     TrainRequest,
     check_folder,
     check_request,
+    check_steps,
     open_pairs_of,
-    resumed_state,
     stated_kinds,
 )
 from cn.train.run_data import open_data
-from cn.train.run_folder import State
+from cn.train.run_folder import State, find_state
 from cn.weights.bundled import BASE_NAME, find, portable_name
 
 
@@ -113,19 +116,23 @@ def begin(
     check_not_in_use(run)
     check_folder(run, overwrite)
     chosen, budget = set(given), budget_of(fit, device) if fit is not None else None
-    given = dict(given)
+    given = with_implied(given)
+    check_combination(given)
     every, images = given.get("eval_every"), given.get("eval_images")
+    expected = {role: given.pop(f"{role}_sha256", "") for role in ("base", "init")}
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
     base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
     init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
     if init is not None:
         given["init_from"] = portable_name(given["init_from"], role="control")
+        check_hash(given["init_from"], "--init-from", expected["init"], init.sha256)
+    check_hash(base_name, "--base", expected["base"], base.sha256)
     size = given.pop("size", base.config.image_size)
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
     pairs = pairs or open_pairs_of(given.get("data", ()), given.get("cond"))
     kind = _kind(given.pop("cond", None), pairs, init)
-    if init is not None:
+    if init is not None and isinstance(init.model, ControlNet):
         encoder = init.model.condition_encoder_kind
         if given.setdefault("condition_encoder", encoder) != encoder:
             raise UsageError(
@@ -151,7 +158,8 @@ def begin(
         encoded = partial(encoded_at_once, kept, cache=cache)
         config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
     networks = assemble(base, control.to(device), config)
-    config, evaluations = set_up(config, networks, source, every=every, images=images, cached=cache is not None)
+    no_encoder = cache is not None and cache.complete
+    config, evaluations = set_up(config, networks, source, every=every, images=images, cached=no_encoder)
     return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations)
 
 
@@ -172,9 +180,10 @@ def reopen(
     saved = TrainConfig.load(run)
     if "precision" in given:
         given = {**given, "precision": choose_precision(given["precision"], device)}
-    config = changed(saved, given, reconnect=reconnect)
+    state = find_state(run)
+    config = changed(saved, given, state.step, reconnect=reconnect)
+    check_steps(run, config, state)
     choose_precision(config.precision, device)
-    state = resumed_state(run, config)
     prediction = cast("Prediction | None", config.prediction or None)
     base = open_base(state.base or find(config.base, role="base"), device, prediction=prediction)
     if state.base is None and base.sha256 != config.base_sha256:
@@ -183,7 +192,7 @@ def reopen(
         )
     control = continued_control(open_control(state.control, device), base, config)
     source, findings, cache = open_data(config, base, pairs, run)
-    networks = assemble(base, control, config)
+    networks = assemble(base, control, config, state.step)
     evaluations = resumed(config, networks, source)
     return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
 

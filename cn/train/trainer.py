@@ -14,7 +14,7 @@ from cn.train.config import TrainConfig
 from cn.train.divergence import DivergedError
 from cn.train.ema import Ema
 from cn.train.fast.choose import choose_engine
-from cn.train.fast.engines import Plain
+from cn.train.fast.engines import Engine, Plain
 from cn.train.fast.update import Numbers, gradient_norm, update
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
@@ -76,13 +76,16 @@ class Trainer:
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
-        self.engine = choose_engine(
-            networks, config, config.steps - step, world, partial(loss_of, networks, config), self._backward, warn
-        )
+        self._warn = warn
+        self.engine = self._choose_engine()
         """How gradients are computed."""
         self.ema = Ema(networks.trainable, config.ema) if config.ema else None
         self.lr_factor = 1.0
         """The learning rate is the schedule's times this: less than 1 after a run was rolled back."""
+
+    def _choose_engine(self) -> Engine:
+        loss, left = partial(loss_of, self.networks, self.config), self.config.steps - self.step
+        return choose_engine(self.networks, self.config, left, self.world, loss, self._backward, self._warn)
 
     def averaged(self) -> AbstractContextManager:
         """The context in which the networks are those that the run writes: averaged, where that is asked for."""
@@ -113,6 +116,17 @@ class Trainer:
         """The inverse of `state_numbers`."""
         if numbers.get("scaler"):
             self.scaler.load_state_dict(dict(numbers["scaler"]))
+
+    def unlock(self) -> None:
+        """Train the base too from the next step on, as large-scale training does later in a run (§3.4).
+
+        Its parameters join the optimizer with fresh moments, as those of a run that is resumed there.
+        """
+        added = self.networks.unlock(self.config.unlocked_at(self.step))
+        self.optimizer.add_param_group({"params": added})
+        if self.ema is not None:
+            self.ema.follow()
+        self.engine = self._choose_engine()
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
         """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""

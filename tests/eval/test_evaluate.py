@@ -206,8 +206,7 @@ def _scale(path: Path, factor: float) -> None:
 def test_without_a_learned_detector_the_edges_of_the_image_are_measured(weights, pair_set, tmp_path):
     report = run([weights["depth"]], tmp_path / "out", weights, pair_set)
     assert list(report.measures) == ["edge F1 with the image"]
-    assert "dpt_hybrid" in report.not_computed["depth RMSE"]
-    assert "cn weights pull" in report.not_computed["depth RMSE"]
+    assert "dpt_hybrid-midas-501f0c75.pt (cn weights pull dpt-hybrid)" in report.not_computed["depth RMSE"]
     with pytest.raises(WeightsError, match="no such weights file"):
         run([weights["depth"]], tmp_path / "other", weights, pair_set, weights="missing.pt")
 

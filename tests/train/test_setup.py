@@ -167,7 +167,7 @@ def test_a_new_option_is_on_the_command_line_in_the_checks_and_in_the_file(tmp_p
     run(args=["--cooldown", "5", "--cond", "pose", "--large-scale"], standalone_mode=False)
     assert got == {"cooldown": 5, "cond": "openpose", "unlock": "all"}
     run(args=["--help"], standalone_mode=False)
-    assert "Steps of cooling. Default: 0." in capsys.readouterr().out
+    assert "Steps of cooling. Default: 0." in " ".join(capsys.readouterr().out.replace("│", " ").split())
     with pytest.raises(UsageError, match="--cooldown must be at least 0, not -1"):
         run(args=["--cooldown", "-1"], standalone_mode=False)
     config = WithCooldown(**options.values(CONFIG), cooldown=5)

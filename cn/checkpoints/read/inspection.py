@@ -85,7 +85,7 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
         format=checkpoint.format,
         family=_family(checkpoint.model, unet),
         prediction=(checkpoint.prediction or "not stated") if checkpoint.has_base else None,
-        condition_encoder=spec.condition_encoder if spec is not None else None,
+        condition_encoder=spec.condition_encoder if spec is not None and spec.architecture == "controlnet" else None,
         kind=spec.kind if spec is not None else None,
         links=spec.links if spec is not None else None,
         parameters={part: held.parameters for part, held in checkpoint.parts.items()},
@@ -208,6 +208,8 @@ def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"mixed dtypes: {', '.join(dtypes)}"
     if checkpoint.control is not None and _is_untrained(checkpoint):
         yield "its zero convolutions are all zero: it has not been trained"
+    if checkpoint.control is not None and checkpoint.control.architecture == "concat":
+        yield "is the baseline without a ControlNet (Fig. 20): it works only with the base that was trained with it"
     if checkpoint.control is not None and checkpoint.control.pooled:
         yield "its residuals are averaged over the image (shuffle): it controls content, not layout"
 
@@ -222,6 +224,6 @@ def _floating(entries: Mapping[str, Entry]) -> Iterator[str]:
 
 def _is_untrained(checkpoint: Checkpoint) -> bool:
     """Whether the middle block's zero convolution, which all training changes, is still zero."""
-    names = ("zero_middle.weight", "middle_block_out.0.weight", "controlnet_mid_block.weight")
+    names = ("zero_middle.weight", "channels.weight", "middle_block_out.0.weight", "controlnet_mid_block.weight")
     found = [entry for name in names if (entry := checkpoint.parts["control"].entries.get(name))]
     return bool(found) and not any(any(chunk) for chunk in read_chunks(found[0]))

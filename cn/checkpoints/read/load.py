@@ -17,15 +17,16 @@ from cn.checkpoints.read.sources import check_finite, find_sources, reject_unkno
 from cn.errors import WeightsError
 from cn.files import sha256_of_all
 from cn.model.base import Base
+from cn.model.concat import ConcatBaseline
 from cn.model.config import ModelConfig, Prediction, UNetConfig
 from cn.model.controlnet import ControlNet
 
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet in memory with its file's metadata: the condition's kind, the base it was trained on."""
+    """A control in memory with its file's metadata: the condition's kind, the base it was trained on."""
 
-    model: ControlNet
+    model: ControlNet | ConcatBaseline
     kind: str | None
     base_sha256: str = ""
     sha256: str = ""
@@ -78,10 +79,12 @@ def empty_base(config: ModelConfig) -> Base:
     return Base.create(config, "meta")
 
 
-def empty_control(spec: ControlSpec, path: Path) -> ControlNet:
+def empty_control(spec: ControlSpec, path: Path) -> ControlNet | ConcatBaseline:
     """As `empty_base`; WeightsError for an impossible description."""
     try:
         with torch.device("meta"):
+            if spec.architecture == "concat":
+                return ConcatBaseline(spec.unet, condition_channels=spec.condition_channels)
             return ControlNet(
                 spec.unet,
                 condition_encoder=spec.condition_encoder,

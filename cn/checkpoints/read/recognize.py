@@ -99,6 +99,8 @@ def _check_model(model: ModelConfig) -> None:
         raise ValueError(f"its name is {model.name!r} and its image size {model.image_size!r}")
     if type(model.train_lr) not in (int, float):
         raise ValueError(f"its train_lr is {model.train_lr!r}, and should be a number")
+    if not isinstance(model.middle_controls, bool):
+        raise ValueError(f"its middle_controls is {model.middle_controls!r}, and should be true or false")
 
 
 def _native(archive: Archive, header: Mapping[str, Any]) -> Checkpoint:

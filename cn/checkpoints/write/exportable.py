@@ -28,6 +28,11 @@ def check_exportable(config: ModelConfig | None, control: ControlSpec | None, to
 
 
 def _check_control(control: ControlSpec, to: Layout) -> None:
+    if control.architecture == "concat":
+        raise WeightsError(
+            "is no ControlNet but the baseline whose condition enters through the U-Net's input (cn train --baseline "
+            f"concat), which {_TOOLS[to]} cannot store; keep it in cn's layout"
+        )
     if control.condition_encoder == "paper":
         raise WeightsError(
             f"has the paper's condition encoder of four layers, which {_TOOLS[to]} cannot store and no other tool can "

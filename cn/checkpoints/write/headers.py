@@ -28,4 +28,6 @@ def control_record(spec: ControlSpec) -> dict[str, Any]:
         "links": spec.links,
         "base_sha256": spec.base_sha256,
     }
+    if spec.architecture != "controlnet":
+        record["architecture"] = spec.architecture
     return record | ({"pooled": True} if spec.pooled else {})

@@ -7,6 +7,7 @@ of other layouts that no network uses are stored as `kept.NAME`, so that convert
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.read.sources import EMBEDDING, TOKEN_IDS
 from cn.checkpoints.write.headers import base_header, control_header
 from cn.model.base import Base
+from cn.model.concat import ConcatBaseline
 from cn.model.controlnet import ControlNet
 
 
@@ -48,18 +50,22 @@ def save_base(
 
 
 def save_control(
-    path: Path, model: ControlNet, *, kind: str | None, base_sha256: str, half: bool = False, **meta: Any
+    path: Path,
+    model: ControlNet | ConcatBaseline,
+    *,
+    kind: str | None,
+    base_sha256: str,
+    half: bool = False,
+    **meta: Any,
 ) -> None:
     """Write a control atomically."""
     spec = ControlSpec(
-        unet=model.config,
-        condition_encoder=model.condition_encoder_kind,
-        condition_channels=model.condition_channels,
-        links=model.links,
-        pooled=model.pooled,
-        kind=kind,
-        base_sha256=base_sha256,
+        unet=model.config, condition_channels=model.condition_channels, kind=kind, base_sha256=base_sha256
     )
+    if isinstance(model, ConcatBaseline):
+        spec = replace(spec, architecture="concat")
+    else:
+        spec = replace(spec, condition_encoder=model.condition_encoder_kind, links=model.links, pooled=model.pooled)
     _save(path, dict(model.state_dict()), control_header(spec, **meta), half)
 
 

@@ -19,7 +19,9 @@ class MeanIoU(Comparison):
     sets, which pool the pixels of all images, are not comparable. NaN for a map without classes.
     """
 
-    measure: ClassVar[Measure] = Measure("mIoU", "higher")
+    measure: ClassVar[Measure] = Measure(
+        "mIoU", "higher", about="overlap of the areas of each class in the map and in the image, mean over classes"
+    )
 
     def __init__(self, palette: Palette):
         self.palette = palette

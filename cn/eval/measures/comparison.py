@@ -22,6 +22,8 @@ class Measure:
     better: Literal["higher", "lower"]
     unit: str = ""
     """ "" for a share of 0 … 1."""
+    about: str = ""
+    """What it is, for a person who reads a report."""
 
 
 class Comparison(ABC):

@@ -86,7 +86,9 @@ def _count(*masks: Mask) -> NDArray[np.uint8]:
 class EdgeF1(Comparison):
     """`canny`: `edge_f1` of the map and the edges that are found."""
 
-    measure: ClassVar[Measure] = Measure("edge F1", "higher")
+    measure: ClassVar[Measure] = Measure(
+        "edge F1", "higher", about="agreement of the edges of the map and of the image, with a tolerance of 2 pixels"
+    )
     parameters: ClassVar[Mapping[str, float]] = {"tolerance": TOLERANCE}
 
     def given(self, condition: Map) -> Mask:
@@ -94,6 +96,16 @@ class EdgeF1(Comparison):
 
     def score(self, given: Mask, found: Mask) -> float:
         return _f1(given, found)
+
+
+class ImageEdgeF1(EdgeF1):
+    """Every kind: `edge_f1` of the edges of the true image and of those that are found."""
+
+    measure: ClassVar[Measure] = Measure(
+        "edge F1 with the image",
+        "higher",
+        about="agreement of the edges of the true image and of the sample, with a tolerance of 2 pixels",
+    )
 
 
 class LineF1(EdgeF1):
@@ -104,7 +116,11 @@ class LineF1(EdgeF1):
     is a drawing of dark lines, and is inverted first.
     """
 
-    measure: ClassVar[Measure] = Measure("line F1", "higher")
+    measure: ClassVar[Measure] = Measure(
+        "line F1",
+        "higher",
+        about="agreement of the center lines of the map and of the image's lines, with a tolerance of 2 pixels",
+    )
 
     def given(self, condition: Map) -> Mask:
         dark_lines = np.median(condition) >= WHITE
@@ -118,7 +134,9 @@ class LineRecall(Comparison):
     the surest lines only, and an image that follows it may have more. NaN for a map without lines.
     """
 
-    measure: ClassVar[Measure] = Measure("line recall", "higher")
+    measure: ClassVar[Measure] = Measure(
+        "line recall", "higher", about="share of the map's lines that are found again within 2 pixels"
+    )
     parameters: ClassVar[Mapping[str, float]] = {"tolerance": TOLERANCE}
 
     def given(self, condition: Map) -> Mask:

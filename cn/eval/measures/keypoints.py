@@ -39,7 +39,11 @@ def pck(given: People, found: People, share: float = SHARE) -> float:
 class PCK(Comparison):
     """`openpose`: `pck` of the keypoints read off the map, and of those that are found in the image."""
 
-    measure: ClassVar[Measure] = Measure("PCK@0.1", "higher")
+    measure: ClassVar[Measure] = Measure(
+        "PCK@0.1",
+        "higher",
+        about="share of the map's keypoints that are found again within a tenth of the person's larger side",
+    )
     parameters: ClassVar[Mapping[str, float]] = {"share": SHARE}
 
     def given(self, condition: Map) -> People:

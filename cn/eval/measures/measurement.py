@@ -17,7 +17,7 @@ from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 from cn.errors import WeightsError
 from cn.eval.measures.classes import MeanIoU
 from cn.eval.measures.comparison import Comparison, Measure
-from cn.eval.measures.edges import EdgeF1, LineF1, LineRecall
+from cn.eval.measures.edges import EdgeF1, ImageEdgeF1, LineF1, LineRecall
 from cn.eval.measures.keypoints import PCK, CocoPCK
 from cn.eval.measures.surfaces import DepthRMSE, NormalAngle
 
@@ -56,7 +56,7 @@ class Measurement:
     @property
     def name(self) -> str:
         """How reports call the figure: "depth RMSE", "edge F1 with the image"."""
-        return self.measure.name if self.against == "map" else f"{self.measure.name} with the image"
+        return self.measure.name
 
     @property
     def info(self) -> ConditionInfo:
@@ -111,7 +111,7 @@ def image_edges(kind: str) -> Measurement:
     In place of condition maps, `Measurement.scores` takes the true images. Edges are those of Canny with the default
     thresholds, in both. It tells whether the layout of the true image is there, not whether the condition is followed.
     """
-    return Measurement(conditions.get(kind).kind, "image", create_detector("canny"), EdgeF1())
+    return Measurement(conditions.get(kind).kind, "image", create_detector("canny"), ImageEdgeF1())
 
 
 def measurement_or_image_edges(

@@ -20,7 +20,12 @@ class DepthRMSE(Comparison):
     value is the standard deviation of the map: what a constant depth would have. NaN for a constant map.
     """
 
-    measure: ClassVar[Measure] = Measure("depth RMSE", "lower", "levels")
+    measure: ClassVar[Measure] = Measure(
+        "depth RMSE",
+        "lower",
+        "levels",
+        "difference of the depth that is found from the map, after scale and shift, of 255",
+    )
 
     def given(self, condition: Map) -> NDArray[np.float64]:
         return (condition if condition.ndim == 2 else condition[..., 0]).astype(np.float64)
@@ -41,7 +46,9 @@ class NormalAngle(Comparison):
     vector of length 0.5 … 1.5, so that black and gray areas without a normal are left out; NaN where there are none.
     """
 
-    measure: ClassVar[Measure] = Measure("normal angle", "lower", "degrees")
+    measure: ClassVar[Measure] = Measure(
+        "normal angle", "lower", "degrees", "mean angle between the normals of the map and those that are found"
+    )
 
     def given(self, condition: Map) -> NDArray[np.float64]:
         if condition.ndim != 3:

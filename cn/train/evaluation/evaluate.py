@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -100,15 +99,11 @@ class Evaluator:
         at_once = min(BATCH_SIZE, self.config.batch_size)
         if device.type == "cpu":
             at_once = max(1, CPU_PIXELS // self.config.size**2)
-        numbered = enumerate(examples)
-        # With --buckets neighbors may differ in shape.
-        for (height, width), of_shape in groupby(numbered, lambda one: one[1].condition.shape[:2]):
-            alike = list(of_shape)
-            hint = torch.cat([to_hint(example.condition, device, dtype) for _, example in alike])
-            controls = [ControlInput(networks.control, hint)] if with_control else []
-            sampling = Sampling(height, width, steps=SAMPLING_STEPS, scale=1.0)
-            requests = [Request(example.prompt, seed) for seed, example in alike]
-            yield from generate(networks.base, requests, sampling, controls, batch_size=at_once)
+        hint = torch.cat([to_hint(example.condition, device, dtype) for example in examples])
+        controls = [ControlInput(networks.control, hint)] if with_control else []
+        sampling = Sampling(self.config.size, self.config.size, steps=SAMPLING_STEPS, scale=1.0)
+        requests = [Request(example.prompt, seed) for seed, example in enumerate(examples)]
+        return generate(networks.base, requests, sampling, controls, batch_size=at_once)
 
 
 def _agreement(measurement: Measurement, given: Sequence[object], found: Sequence[object]) -> NDArray[np.float64]:

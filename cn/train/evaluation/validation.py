@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from cn.data.blobs import Blob, Content, File, TarMember
 from cn.data.examples import Example, Source
 from cn.data.folder import FolderDataset, stated_kind
-from cn.data.mixture import datasets
+from cn.data.mixture import datasets, mixed
 from cn.data.pairs import Pairs, open_pairs
 from cn.data.records import ImageFile
 from cn.data.scenes import SceneDataset
@@ -44,7 +44,8 @@ class ValidationSet:
             scenes = SceneDataset(config.cond, config.size, EVAL_SEED, FIRST_SCENE)
             return cls(tuple(scenes[i] for i in range(count)), f"{count} held-out scenes")
         count = min(count, source.count)
-        chosen = [source.fetch(i * source.count // count).example for i in range(count)]
+        squares = mixed([replace(part, buckets=None) for part in datasets(source)])
+        chosen = [squares.fetch(i * source.count // count).example for i in range(count)]
         return cls(tuple(chosen), f"{count} pairs of the training data")
 
 
@@ -70,8 +71,7 @@ def _of_dataset(config: TrainConfig, source: Source, count: int) -> ValidationSe
             warnings.append(f"left out of the evaluations: {error}")
     if not examples:
         raise InputError("none of the pairs to evaluate on can be read", path=config.eval_data)
-    trained = [part.pairs for part in datasets(source)]
-    if shared := shared_images(dataset.pairs, numbers, trained):
+    if shared := shared_images(dataset.pairs, numbers, [part.pairs for part in datasets(source)]):
         which = first_names(shared)
         what = f"{len(shared)} of the {len(examples)} images of --eval-data are trained on too"
         warnings.append(f"{what} ({which}): the score flatters")

@@ -1,9 +1,7 @@
 """Defaults of a training run that depend on the base."""
 
-from cn.model.config import ModelConfig
+from cn.model.config import PAPER_LR, ModelConfig
 
-PAPER_LR = 1e-5
-"""Fig. 21: AdamW at 1e-5, without tricks like EMA."""
 PAPER_STEPS, SMALL_BASE_STEPS = 50_000, 300
 """§3.4: a ControlNet is trained for "usually more than 50k steps" before anything else is unlocked. For a base as small
 as the bundled one 300 steps are a few minutes on two CPU cores."""

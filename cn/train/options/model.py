@@ -49,14 +49,20 @@ class ModelOptions:
         Switch(
             "--large-scale",
             "all",
-            f"Train the base too (§3.4), usually after {PAPER_STEPS:,} steps; the run then writes base.safetensors.",
+            f"Train the base too (§3.4), usually after {PAPER_STEPS:,} steps; the run then writes base.safetensors. "
+            "With --resume: from now on.",
             PANEL,
+            implied_by="large_scale_after",
         ),
     ] = "none"
     large_scale_after: Annotated[
         int,
         Option(
-            "Start as usual, and train the base too after this many steps (§3.4).", panel=PANEL, metavar="STEPS", min=0
+            "Start as usual, and train the base too after this many steps (§3.4): --large-scale later in the run.",
+            panel=PANEL,
+            metavar="STEPS",
+            min=0,
+            default="at once with --large-scale, else never",
         ),
     ] = 0
     baseline: Annotated[
@@ -65,11 +71,12 @@ class ModelOptions:
             "Instead of a ControlNet: the condition as more input channels of the U-Net, which is trained (Fig. 20).",
             panel=PANEL,
             choices=("concat",),
+            default="",
         ),
     ] = "none"
     zero_init: Annotated[
         Literal["zero", "gaussian"],
-        Option("How the zero convolutions start: at zero, or as ordinary convolutions do (ablation).", panel=PANEL),
+        Option("How the zero convolutions start: at zero, or with Gaussian weights (ablation).", panel=PANEL),
     ] = "zero"
     condition_encoder: Annotated[
         ConditionEncoderKind,
