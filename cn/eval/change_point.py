@@ -48,17 +48,27 @@ class Change:
 
     def is_found(self, evaluations: int) -> bool:
         """Whether it is a change, in a run that is tested after each of its `evaluations`."""
-        return self.gain > 0 and self.p_value < level(evaluations)
+        return self.gain > 0 and self.p_value * (1 - 1e-9) <= level(evaluations)
 
 
 def level(evaluations: int) -> float:
-    """The p-value below which a change is reported, so that it is by chance in `ALPHA` of runs at most (Bonferroni)."""
+    """The p-value up to which a change is reported, so that it is by chance in `ALPHA` of runs at most (Bonferroni)."""
     return max(ALPHA / max(1, evaluations), _MIN_LEVEL)
 
 
 def enough_images(evaluations: int) -> int:
-    """The fewest images whose orders are so many that a p-value can be below `level(evaluations)`."""
-    return next(count for count in itertools.count(1) if 1 / math.factorial(count) < level(evaluations))
+    """The fewest images whose orders are so many that a change can be found in a run of so many evaluations."""
+    return next(count for count in itertools.count(1) if _smallest_p(count) <= level(evaluations))
+
+
+def most_evaluations(images: int, limit: int) -> int:
+    """How many evaluations of so many images a run may have, up to a limit, for a change to be found."""
+    return next((number for number in range(limit, 0, -1) if _smallest_p(images) <= level(number)), 0)
+
+
+def _smallest_p(images: int) -> float:
+    """With a margin for rounding: that of 5 images is the level of 6 evaluations."""
+    return (1 - 1e-9) / math.factorial(images)
 
 
 def group_of(image: int, count: int) -> range:

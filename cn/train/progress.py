@@ -64,6 +64,8 @@ class Progress:
         self.evaluations = read_evaluations(self.run)
         found = self.verdict()
         self._said = found is not None and found.converged_at is not None
+        for tracker in self.trackers:
+            tracker.rewind(step)
 
     def add(self, result: StepResult) -> None:
         """A finished step."""
@@ -78,8 +80,8 @@ class Progress:
             return False
         if self.evaluations[-1].with_control and self.evaluations[-1].step == step:
             return False
-        # A control that starts from another one may be followed before its first step.
-        starts = step == 0 and bool(self.config.init_from)
+        # A control that does not start with zeros changes images before its first step.
+        starts = step == 0 and (bool(self.config.init_from) or self.config.zero_init != "zero")
         return starts or step == self.config.steps or (step > 0 and step % self.config.eval_every == 0)
 
     def evaluate(self, step: int) -> bool:

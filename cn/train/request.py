@@ -17,7 +17,7 @@ from cn.train.options.checks import check_installed
 from cn.train.options.combinations import check_combination, with_implied
 from cn.train.preview_conditions import read_preview_conditions
 from cn.train.run_folder import State, find_state
-from cn.train.trackers.installed import check_installed as check_tracker
+from cn.train.trackers.installed import check_wandb
 from cn.units import parse_bytes
 from cn.weights.bundled import BASE_NAME, find
 
@@ -65,7 +65,7 @@ def check_request(
     if resume is not None and fit is not None:
         raise UsageError("--fit is for a new run; a run that is resumed keeps its batches and its optimizer")
     check_one_process()
-    check_tracker(given.get("wandb", ""))
+    check_wandb(given.get("wandb", ""))
     if device != "auto":
         check_device(device)
     check_installed(given.get("optimizer", "adamw"))

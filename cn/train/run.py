@@ -194,7 +194,9 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
             stopping = stop.agree(recorder.world) and not last
             if last or stopping or due(config.save_every, result.step):
                 recorder.save()
-            recorder.evaluate()
+            if not stopping:
+                recorder.evaluate()
+                stopping = stop.agree(recorder.world) and not last
             if not stopping and recorder.preview_is_due(result.step):
                 recorder.preview()
                 stopping = stop.agree(recorder.world)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cn.eval.change_point import ALPHA, GROUP, enough_images, find_change, group_of, level
+from cn.eval.change_point import ALPHA, GROUP, enough_images, find_change, group_of, level, most_evaluations
 
 
 def scores(
@@ -90,5 +90,9 @@ def test_undefined_scores_are_left_out():
 def test_more_evaluations_need_more_certainty():
     assert level(1) == ALPHA
     assert level(10) == pytest.approx(ALPHA / 10)
-    assert [enough_images(n) for n in (1, 2, 5, 6, 7, 50)] == [4, 5, 5, 6, 6, 7]
+    assert [enough_images(n) for n in (1, 2, 6, 7, 36, 37, 500)] == [4, 5, 5, 6, 6, 7, 7]
+    assert [most_evaluations(n, 50) for n in (3, 4, 5, 6, 7)] == [0, 1, 6, 36, 50]
+    followed_by_all = followed(scores(6, 5, 4, noise=0.001), 3, 0.5)
+    assert find_change(followed_by_all).is_found(6)
+    assert not find_change(followed_by_all).is_found(7)
     assert list(group_of(9, 12)) == [8, 9, 10, 11]

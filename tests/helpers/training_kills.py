@@ -24,6 +24,7 @@ from cn.errors import InputError
 from cn.train import preview, run, trainer
 from cn.train import task as tasks
 from cn.train.run_folder import find_state
+from cn.train.trackers.tensorboard import EVENTS
 
 CPU = torch.device("cpu")
 FILE_CALLS = ("replace", "rename", "link", "fsync", "unlink", "mkdir", "rmdir", "open", "chmod")
@@ -49,6 +50,10 @@ def recipes(base: Path, data: Path) -> list[Recipe]:
         Recipe("accumulation", {**common, "steps": 4, "save_every": 1, "keep": 2, "accumulate": 2, "preview_every": 0}),
         Recipe("several states", {**common, "steps": 16, "save_every": 1, "keep": 3, "preview_every": 5}),
         Recipe("late roll-back", {**common, "steps": 26, "save_every": 12, "preview_every": 0}, bad_step=25),
+        Recipe(
+            "evaluations",
+            {**common, "steps": 5, "save_every": 3, "preview_every": 0, "eval_every": 2, "eval_images": 5},
+        ),
         Recipe("unlocked", {**common, "steps": 4, "save_every": 2, "preview_every": 0, "unlock": "decoder"}),
     ]
 
@@ -65,9 +70,14 @@ def go_on(folder: Path, recipe: Recipe) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """All files below a run's folder, by a hash of what they hold; of the metrics without the seconds of each step."""
+    """All files below a run's folder, by a hash of what they hold; of the metrics without the seconds of each step.
+
+    TensorBoard's events carry times, and each session has a file of its own.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
+        if EVENTS in path.relative_to(folder).parts:
+            continue
         data = path.read_bytes() if path.is_file() else b""
         if path.name == "metrics.jsonl":
             lines = [{**json.loads(line), "seconds": 0} for line in data.splitlines()]

@@ -1,19 +1,18 @@
 """What training and evaluations cost, in floating-point operations, counted without computing: no clock, no device."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from cn.eval.measures import Measurement
+from cn.model.base import Base
+from cn.model.config import ModelConfig
 from cn.train.config import TrainConfig
 from cn.train.loss import diffusion_loss
-from cn.train.networks import TrainingNetworks
+from cn.train.networks import assemble, fresh_control
 
 
 @dataclass(frozen=True)
@@ -32,49 +31,34 @@ class Costs:
     detection: int
 
 
-def count_costs(networks: TrainingNetworks, config: TrainConfig, measurement: Measurement) -> Costs:
+def count_costs(base: ModelConfig, config: TrainConfig, measurement: Measurement) -> Costs:
     """Costs at the run's image size, from one pass through each network on the meta device (shapes without values).
 
     Only the detector, which is not for meta tensors, computes something: a black image.
     """
-    base = networks.base
-    unet, control = _Shapes(base.unet), _Shapes(networks.control)
-    trained = [p for network in (unet, control) for p in network.parameters.values() if p.requires_grad]
-    latent_channels, cells = base.config.vae.latent_channels, config.size // base.config.vae.factor
+    plain = replace(config, precision="fp32", checkpoint_activations=False)
+    shapes = Base.create(base, "meta")
+    networks = assemble(shapes, fresh_control(shapes, plain), plain)
+    unet, vae, control = shapes.unet, shapes.vae, networks.control
+    cells = config.size // base.vae.factor
     with torch.device("meta"):
-        z = torch.empty(1, latent_channels, cells, cells)
-        text = torch.empty(1, base.config.text.context_length, base.config.unet.context_dim)
+        z = torch.empty(1, base.vae.latent_channels, cells, cells)
+        text = torch.empty(1, base.text.context_length, base.unet.context_dim)
         image = torch.empty(1, 3, config.size, config.size)
         t = torch.zeros(1, dtype=torch.long)
 
-    def training() -> None:
-        loss = diffusion_loss(unet, control, base.schedule, z, image, text, t, torch.empty_like(z))  # type: ignore[arg-type]
-        torch.autograd.grad(loss, trained, allow_unused=True)
+    @torch.no_grad()
+    def detect() -> None:
+        measurement.detect([np.zeros((config.size, config.size, 3), np.uint8)])
 
-    return Costs(
-        training=_operations(training),
-        encoding=_operations(lambda: _Shapes(base.vae.encoder)(image)),
-        sampling=_operations(lambda: unet(z, t, text, control(z, t, text, image))),
-        uncontrolled=_operations(lambda: unet(z, t, text, None)),
-        decoding=_operations(lambda: _Shapes(base.vae.decoder)(z)),
-        detection=_operations(lambda: measurement.detect([np.zeros((config.size, config.size, 3), np.uint8)])),
+    with torch.no_grad():
+        sampling = _operations(lambda: unet(z, t, text, control(z, t, text, image)))
+        uncontrolled = _operations(lambda: unet(z, t, text))
+        decoding, encoding = _operations(lambda: vae.decode(z)), _operations(lambda: vae.encode(image))
+    training = _operations(
+        lambda: diffusion_loss(unet, control, shapes.schedule, z, image, text, t, torch.empty_like(z)).backward()
     )
-
-
-class _Shapes:
-    """A network with the shapes of its weights only, called as the network itself, which stays as it is."""
-
-    def __init__(self, network: nn.Module):
-        self.network = network
-        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        self.parameters = {name: _on_meta(tensor) for name, tensor in tensors.items()}
-
-    def __call__(self, *inputs: Any) -> Any:
-        return functional_call(self.network, self.parameters, inputs)
-
-
-def _on_meta(tensor: Tensor) -> Tensor:
-    return torch.empty_like(tensor, device="meta").requires_grad_(tensor.requires_grad)
+    return Costs(training, encoding, sampling, uncontrolled, decoding, _operations(detect))
 
 
 def _operations(compute: Callable[[], object]) -> int:

@@ -20,7 +20,7 @@ from cn.train.evaluation.records import Evaluation
 from cn.train.evaluation.validation import ValidationSet
 from cn.train.networks import TrainingNetworks
 
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 """Images that are sampled at once on a GPU, at most: decoding them takes less memory than training with them."""
 CPU_PIXELS = 256 * 256
 """Pixels that are decoded at once on a CPU, at most: more do not fit its cache (measured: 0.25 s for one image of this
@@ -99,14 +99,11 @@ class Evaluator:
         at_once = min(BATCH_SIZE, self.config.batch_size)
         if device.type == "cpu":
             at_once = max(1, CPU_PIXELS // self.config.size**2)
-        for first in range(0, len(examples), at_once):
-            part = examples[first : first + at_once]
-            hint = torch.cat([to_hint(e.condition, device, dtype) for e in part])
-            controls = [ControlInput(networks.control, hint)] if with_control else []
-            height, width = part[0].condition.shape[:2]
-            sampling = Sampling(height, width, steps=SAMPLING_STEPS, scale=1.0)
-            requests = [Request(e.prompt, first + i) for i, e in enumerate(part)]
-            yield from generate(networks.base, requests, sampling, controls, batch_size=at_once)
+        hint = torch.cat([to_hint(example.condition, device, dtype) for example in examples])
+        controls = [ControlInput(networks.control, hint)] if with_control else []
+        sampling = Sampling(self.config.size, self.config.size, steps=SAMPLING_STEPS, scale=1.0)
+        requests = [Request(example.prompt, seed) for seed, example in enumerate(examples)]
+        return generate(networks.base, requests, sampling, controls, batch_size=at_once)
 
 
 def _agreement(measurement: Measurement, given: Sequence[object], found: Sequence[object]) -> NDArray[np.float64]:

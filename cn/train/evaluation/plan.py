@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil, floor, sqrt
 
-from cn.eval.change_point import enough_images
+from cn.eval.change_point import enough_images, most_evaluations
 from cn.train.evaluation.cost import Costs
 
 MAX_SHARE = 0.1
@@ -76,7 +76,7 @@ def schedule(budget: Budget, steps: int, *, every: int | None = None, images: in
         return Schedule(every, images or min(MAX_IMAGES, max(enough_images(points), budget.images(points))))
     if images is None:
         images = min(MAX_IMAGES, max(MIN_IMAGES, floor(sqrt(budget.images(1)))))
-    points = min(MAX_POINTS, budget.points(images), steps)
+    points = min(most_evaluations(images, MAX_POINTS), budget.points(images), steps)
     if points < 1:
         return NONE
     return Schedule(_rounded(ceil(steps / points)), images)

@@ -60,7 +60,7 @@ def set_up(
         config = replace(config, eval_every=every, eval_images=images)
         return config, Evaluations(Evaluator(config, networks, source))
     measuring = Evaluator(config, networks, source)
-    costs = count_costs(networks, config, measuring.measurement)
+    costs = count_costs(networks.base.config, config, measuring.measurement)
     kept = cache_bytes(source, networks.base, config) > 0
     encoded = 0 if cached else min(trained, source.count or trained) if kept else trained
     budget = Budget.of(costs, trained=trained, encoded=encoded)

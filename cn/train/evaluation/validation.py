@@ -4,11 +4,12 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from cn.data.blobs import Blob, Content, File, TarMember
 from cn.data.examples import Example, Source
-from cn.data.folder import FolderDataset, next_intact, stated_kind
+from cn.data.folder import FolderDataset, stated_kind
 from cn.data.mixture import datasets, mixed
 from cn.data.pairs import Pairs, open_pairs
 from cn.data.records import ImageFile
@@ -57,39 +58,39 @@ def open_eval_data(config: TrainConfig) -> Pairs:
 
 
 def _of_dataset(config: TrainConfig, source: Source, count: int) -> ValidationSet:
+    """Pairs without a known problem, evenly spread; those that cannot be read are left out."""
     dataset = FolderDataset(open_eval_data(config), config.size, config.cond)
-    numbers = dataset.pairs.usable()
-    count = min(count, len(numbers))
-    examples, places, broken = [], [], list[str]()
-    for i in range(count):
-        first = i * len(numbers) // count
-        turns = ((first + step) % len(numbers) for step in range(len(numbers)))
-        (place, example), skipped = next_intact(turns, lambda k: (numbers[k], dataset[numbers[k]]))
-        examples.append(example)
-        places.append(place)
-        broken += skipped
-    found = ValidationSet(tuple(examples), f"{count} pairs of {config.eval_data}", tuple(dict.fromkeys(broken)))
-    shared = [name for part in datasets(source) for name in shared_images(dataset.pairs, places, part.pairs)]
-    if not shared:
-        return found
-    which = first_names(shared)
-    warning = f"{len(shared)} of the {count} images of --eval-data are trained on too ({which}): the score flatters"
-    return replace(found, warnings=(*found.warnings, warning))
+    usable = dataset.pairs.usable()
+    count = min(count, len(usable))
+    examples, numbers, warnings = [], list[int](), list[str]()
+    for number in (usable[place * len(usable) // count] for place in range(count)):
+        try:
+            examples.append(dataset[number])
+            numbers.append(number)
+        except InputError as error:
+            warnings.append(f"left out of the evaluations: {error}")
+    if not examples:
+        raise InputError("none of the pairs to evaluate on can be read", path=config.eval_data)
+    if shared := shared_images(dataset.pairs, numbers, [part.pairs for part in datasets(source)]):
+        which = first_names(shared)
+        what = f"{len(shared)} of the {len(examples)} images of --eval-data are trained on too"
+        warnings.append(f"{what} ({which}): the score flatters")
+    return ValidationSet(tuple(examples), f"{len(examples)} pairs of {config.eval_data}", tuple(warnings))
 
 
-def shared_images(evaluated: Pairs, places: Iterable[int], training: Pairs) -> list[str]:
+def shared_images(evaluated: Pairs, numbers: Iterable[int], trained: Iterable[Pairs]) -> list[str]:
     """Which of some evaluated images are among those that are trained on, byte for byte, under whatever name.
 
     Only files of the same size are read. Images whose size is not known without reading them (objects, cells of tables)
     are left out.
     """
     wanted: dict[int, dict[str, str]] = {}
-    for place in places:
-        image = evaluated[place].target
+    for number in numbers:
+        image = evaluated[number].target
         if (size := _size(image)) is not None:
             wanted.setdefault(size, {})[_content(image)] = str(image)
     shared: list[str] = []
-    for pair in training if wanted else ():
+    for pair in chain.from_iterable(trained) if wanted else ():
         size = _size(pair.target)
         if size in wanted and pair.problem is None and (name := wanted[size].get(_content(pair.target))):
             shared.append(name)

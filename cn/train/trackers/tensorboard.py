@@ -1,6 +1,6 @@
 """TensorBoard: `RUN/events/`, live with `tensorboard --logdir RUN`."""
 
-import shutil
+from functools import partial
 from pathlib import Path
 
 from cn import images
@@ -23,10 +23,8 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self._every = max(1, steps // _MAX_POINTS)
-        self._folder = run / EVENTS
-        self._writer = SummaryWriter(
-            str(self._folder), purge_step=step + 1 if step else None, flush_secs=_FLUSH_SECONDS
-        )  # type: ignore[no-untyped-call]
+        self._open = partial(SummaryWriter, str(run / EVENTS), flush_secs=_FLUSH_SECONDS)
+        self._writer = self._open(purge_step=step + 1 if (run / EVENTS).exists() else None)
 
     def step(self, result: StepResult, images: int) -> None:
         if result.step % self._every == 0 or result.step == 1:
@@ -38,14 +36,13 @@ class TensorBoard:
     def preview(self, sheet: Path, step: int) -> None:
         self._writer.add_image("preview", images.read(sheet), step, dataformats="HWC")  # type: ignore[no-untyped-call]
 
+    def rewind(self, step: int) -> None:
+        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer = self._open(purge_step=step + 1)
+
     def close(self) -> None:
         self._writer.close()  # type: ignore[no-untyped-call]
 
     def _scalars(self, scalars: dict[str, float], step: int) -> None:
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
-
-
-def remove_events(run: Path) -> None:
-    """Remove what an earlier run wrote."""
-    shutil.rmtree(run / EVENTS, ignore_errors=True)

@@ -20,6 +20,9 @@ class Tracker(Protocol):
     def preview(self, sheet: Path, step: int) -> None:
         """A sheet of preview images, in a file."""
 
+    def rewind(self, step: int) -> None:
+        """What came after this step is computed again."""
+
     def close(self) -> None:
         """Write what is left."""
 

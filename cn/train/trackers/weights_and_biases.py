@@ -36,6 +36,9 @@ class WeightsAndBiases:
     def preview(self, sheet: Path, step: int) -> None:
         self._log(lambda: {"preview": self._wandb.Image(str(sheet))}, step)
 
+    def rewind(self, step: int) -> None:
+        """Nothing to do: W&B leaves out what is logged again."""
+
     def close(self) -> None:
         if self._run is not None:
             self._attempt(lambda: self._run.finish())
