@@ -23,6 +23,7 @@ import torch
 from cn.errors import InputError
 from cn.train import preview, run, trainer
 from cn.train import task as tasks
+from cn.train.fast.update import Numbers
 from cn.train.run_folder import find_state
 
 CPU = torch.device("cpu")
@@ -49,6 +50,7 @@ def recipes(base: Path, data: Path) -> list[Recipe]:
         Recipe("accumulation", {**common, "steps": 4, "save_every": 1, "keep": 2, "accumulate": 2, "preview_every": 0}),
         Recipe("several states", {**common, "steps": 16, "save_every": 1, "keep": 3, "preview_every": 5}),
         Recipe("late roll-back", {**common, "steps": 26, "save_every": 12, "preview_every": 0}, bad_step=25),
+        Recipe("average", {**common, "steps": 9, "save_every": 3, "preview_every": 5, "ema": 0.9, "flip": True}),
         Recipe("unlocked", {**common, "steps": 4, "save_every": 2, "preview_every": 0, "unlock": "decoder"}),
     ]
 
@@ -175,8 +177,9 @@ def _spoil(bad_step: int) -> None:
 
     def spoiled(self: trainer.Trainer, *arguments: Any) -> trainer.PendingStep:
         pending = take_step(self, *arguments)
-        bad = pending.step == bad_step and self.lr_factor == 1
-        return replace(pending, loss=pending.loss * float("nan")) if bad else pending
+        if pending.step != bad_step or self.lr_factor < 1:
+            return pending
+        return replace(pending, values=Numbers.of(torch.tensor(float("nan")), torch.tensor(1.0)))
 
     trainer.Trainer.take_step = spoiled  # type: ignore[method-assign]
 
