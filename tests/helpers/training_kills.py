@@ -23,6 +23,7 @@ import torch
 from cn.errors import InputError
 from cn.train import preview, run, trainer
 from cn.train import task as tasks
+from cn.train.fast.update import Numbers
 from cn.train.run_folder import find_state
 from cn.train.trackers.tensorboard import EVENTS
 
@@ -54,6 +55,7 @@ def recipes(base: Path, data: Path) -> list[Recipe]:
             "evaluations",
             {**common, "steps": 5, "save_every": 3, "preview_every": 0, "eval_every": 2, "eval_images": 5},
         ),
+        Recipe("average", {**common, "steps": 9, "save_every": 3, "preview_every": 5, "ema": 0.9, "flip": True}),
         Recipe("unlocked", {**common, "steps": 4, "save_every": 2, "preview_every": 0, "unlock": "decoder"}),
     ]
 
@@ -185,8 +187,9 @@ def _spoil(bad_step: int) -> None:
 
     def spoiled(self: trainer.Trainer, *arguments: Any) -> trainer.PendingStep:
         pending = take_step(self, *arguments)
-        bad = pending.step == bad_step and self.lr_factor == 1
-        return replace(pending, loss=pending.loss * float("nan")) if bad else pending
+        if pending.step != bad_step or self.lr_factor < 1:
+            return pending
+        return replace(pending, values=Numbers.of(torch.tensor(float("nan")), torch.tensor(1.0)))
 
     trainer.Trainer.take_step = spoiled  # type: ignore[method-assign]
 
