@@ -30,7 +30,7 @@ DEVICE = torch.device("cuda" if CUDA else "cpu")
 LARGE, SMALL = ("sd15", "scenes") if CUDA else ("tiny", "tiny")
 BATCHES = (4, 16) if CUDA else (1, 2)
 SMALL_BATCHES = (4, 32) if CUDA else (1,)
-WARM_UP, STEPS = (4, 12) if CUDA else (1, 2)
+WARM_UP, STEPS, ROUNDS = (4, 12, 3) if CUDA else (0, 1, 1)
 GIB = 2**30
 
 
@@ -41,7 +41,7 @@ def wait() -> None:
 
 
 def measured(make: Callable[[], Step], count: int = STEPS) -> tuple[float, float, float]:
-    """(seconds a step, GiB at most, seconds of the first step): the median of three rounds of `count` steps."""
+    """(seconds a step, GiB at most, seconds of the first step): the median of rounds of `count` steps."""
     gc.collect()
     if CUDA:
         torch.cuda.empty_cache()
@@ -54,7 +54,7 @@ def measured(make: Callable[[], Step], count: int = STEPS) -> tuple[float, float
     for _ in range(WARM_UP):
         step()
     rounds = []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         wait()
         start = time.perf_counter()
         for _ in range(count):
@@ -145,7 +145,7 @@ def small(table: Table, theirs: Path | None) -> None:
         base = Setting(SMALL, batch, "captured" if CUDA else "plain", encode=False)
         name = f"bundled base, batch {batch}"
         table.add(f"{name}: as it was", partial(steps.our_step, replace(base, engine="plain", off=everything), DEVICE))
-        table.add(f"{name}: now", partial(steps.our_step, base, DEVICE), 5 * STEPS)
+        table.add(f"{name}: now", partial(steps.our_step, base, DEVICE), 5 * STEPS if CUDA else STEPS)
         table.add(f"{name}: no graph", partial(steps.our_step, replace(base, engine="plain"), DEVICE))
         for what in sorted(everything):
             table.add(f"{name}: no {what}", partial(steps.our_step, replace(base, off=frozenset({what})), DEVICE))
