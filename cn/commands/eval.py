@@ -65,7 +65,7 @@ def evaluate(
     for note in job.notes:
         console.warn(note)
     console.plan(f"Evaluating controls for {request.kind}", jobs.plan(job), quiet=quiet)
-    with console.progress(job.missing, "sampling", unit="image", quiet=quiet) as advance:
+    with console.progress(job.work, "sampling and measuring", unit="image", quiet=quiet) as advance:
         report = run.evaluate(job, on_image=advance)
     for line in _summary(report):
         console.status(line, quiet=quiet)

@@ -21,11 +21,14 @@ from cn.eval.chart import chart
 from cn.eval.pairs import EvalPairs
 from cn.eval.report import PAGE, Report, Subject
 from cn.files import write_atomic
+from cn.text import shown
 
 SHOWN = 8
 """Rows of the worst, of the best, and of the others."""
 SIDE = 224
 """Pixels of the embedded images at most."""
+PROMPT = 300
+"""Characters of a prompt at most."""
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
@@ -47,7 +50,7 @@ svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 def write_page(report: Report, pairs: EvalPairs, out: Path) -> Path:
     """Write OUT/report.html."""
     path = out / PAGE
-    write_atomic(path, page(report, pairs, out).encode())
+    write_atomic(path, page(report, pairs, out).encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -201,9 +204,9 @@ def _images(report: Report, pairs: EvalPairs, out: Path) -> Iterator[str]:
             example = pairs[place]
             cells = [_image(example.condition, "condition"), _image(example.target, "original")]
             cells += [_sample(one, place, name, out) for one in subjects]
-            prompt = f"{escape(example.prompt) or '(no prompt)'}<br><small>{escape(pairs.where(place))}</small>"
+            prompt = escape(shown(example.prompt, PROMPT)) or "(no prompt)"
             row = "".join(f"<td>{cell}</td>" for cell in cells)
-            yield f'<tr>{row}<td class="prompt">{prompt}</td></tr>'
+            yield f'<tr>{row}<td class="prompt">{prompt}<br><small>{escape(pairs.where(place))}</small></td></tr>'
         yield "</table></div>"
 
 

@@ -50,5 +50,5 @@ def evaluate(
     job = open_job(request, device)
     for note in job.notes:
         warnings.warn(note, stacklevel=2)
-    with tqdm(total=job.missing, unit="image", disable=not progress) as bar:
+    with tqdm(total=job.work, unit="image", disable=not progress) as bar:
         return run.evaluate(job, on_image=bar.update)

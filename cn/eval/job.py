@@ -11,11 +11,11 @@ import torch
 from cn.checkpoints.read.load import Control, check_fits, empty_control, open_base, open_control
 from cn.checkpoints.read.recognize import recognize
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError, UsageError, WeightsError
+from cn.errors import InputError, UsageError, WeightsError, about
 from cn.eval import clip, detectors, distances
 from cn.eval.clip import ClipScorer
 from cn.eval.distances import Inception
-from cn.eval.kept_images import SAMPLES, KeptImages, folder_name
+from cn.eval.kept_images import SAMPLES, KeptImages, folder_name, remove_kept
 from cn.eval.pairs import EvalPairs, of_dataset, scenes
 from cn.eval.protocol import Protocol, SamplingProtocol, differences
 from cn.eval.report import NONE, RECONSTRUCTION
@@ -25,6 +25,7 @@ from cn.files import make_folder, sha256_of_all, write_atomic
 from cn.json_text import parse_json
 from cn.model.base import Base
 from cn.precision import precision_of
+from cn.temporaries import sweep
 from cn.weights import bundled
 
 PROTOCOL = "protocol.json"
@@ -59,8 +60,15 @@ class Job:
     @property
     def missing(self) -> int:
         """How many images are still to be made."""
+        if self.request.overwrite:
+            return sum(task.images.count for task in self.tasks)
         size = self.request.options.batch_size
         return sum(len(batch) for task in self.tasks for batch in task.images.missing(size))
+
+    @property
+    def work(self) -> int:
+        """Images that are still to be made, and those that are measured: the length of a progress bar."""
+        return self.missing + sum(task.images.count for task in self.tasks)
 
     def base_of(self, candidate: Candidate | None) -> Base:
         """The base that a control is sampled with: its own, if it was trained with one."""
@@ -72,8 +80,10 @@ class Job:
         return open_control(candidate.path, self.device, self.base.dtype)
 
     def start(self) -> None:
-        """Create the folder, with the protocol in it."""
+        """Create the folder, with the protocol in it; where an evaluation is overwritten, its images are removed."""
         make_folder(self.request.out)
+        if self.request.overwrite:
+            remove_kept(self.request.out)
         record = json.dumps(self.protocol.record(), indent=1).encode() + b"\n"
         write_atomic(self.request.out / PROTOCOL, record)
 
@@ -161,15 +171,20 @@ def _learned(request: EvalRequest, device: torch.device) -> tuple[ClipScorer | N
 def _check_folder(request: EvalRequest, protocol: Protocol) -> None:
     """InputError where the folder holds something else, or an evaluation whose images are others."""
     out = request.out
-    if request.overwrite or not out.exists():
+    if not out.exists():
         return
     if not out.is_dir():
         raise InputError("is a file, but a folder is needed there", path=out)
     if not (out / PROTOCOL).is_file():
+        # What is left of an evaluation that was killed while it began.
+        sweep(out)
         if any(out.iterdir()):
             raise InputError("is not empty, and holds no evaluation; choose another --out", path=out)
         return
-    there = Protocol.from_record(parse_json((out / PROTOCOL).read_bytes()))
+    if request.overwrite:
+        return
+    with about(out / PROTOCOL):
+        there = Protocol.from_record(parse_json((out / PROTOCOL).read_bytes()))
     if there.sampling != protocol.sampling:
         what = "; ".join(differences(there.sampling, protocol.sampling))
         raise InputError(

@@ -5,6 +5,7 @@ of another evaluation are never taken for it. Batches are always the same ones, 
 is sampled whole: an image's last bits may depend on the batch that it was in.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from cn.files import make_folder
 
 SAMPLES = "samples"
 TEXT_KEY = "cn.eval"
+
+_FOLDER, _IMAGE = re.compile(r".+-[0-9a-f]{8}"), re.compile(r"\d{6,}\.png")
 
 Image = NDArray[np.uint8]
 
@@ -69,6 +72,18 @@ class KeptImages:
             return images.read_info(path).get(TEXT_KEY) == self._text(number)
         except InputError:
             return False
+
+
+def remove_kept(out: Path) -> None:
+    """Remove the images of all evaluations in a folder, and nothing else."""
+    for folder in (out / SAMPLES).glob("*"):
+        if _FOLDER.fullmatch(folder.name) and folder.is_dir():
+            for path in folder.iterdir():
+                if _IMAGE.fullmatch(path.name):
+                    path.unlink()
+            with contextlib.suppress(OSError):
+                # It stays where it holds something else.
+                folder.rmdir()
 
 
 def folder_name(name: str, identity: str) -> str:

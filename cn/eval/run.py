@@ -6,22 +6,21 @@ report = evaluate(job)
 
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cn import __version__
-from cn.checkpoints.read.load import Control
+from cn.checkpoints.read.load import Control, check_fits
 from cn.data.batch import to_images as to_batch
 from cn.eval.bootstrap import Figure
 from cn.eval.distances import fid, kid
 from cn.eval.html import write_page
 from cn.eval.job import Job, Task
-from cn.eval.kept_images import SAMPLES
 from cn.eval.report import NONE, Report, Subject
 from cn.eval.scorers import score
 from cn.model.base import Base
@@ -31,20 +30,21 @@ from cn.model.guidance import ControlInput
 Image = NDArray[np.uint8]
 
 
-def evaluate(job: Job, *, on_image: Callable[[int], None] | None = None) -> Report:
-    """Make the images that are missing, score all, and write report.json and report.html.
+def evaluate(job: Job, *, on_image: Callable[[int], Any] | None = None) -> Report:
+    """Make the images that are missing, measure all, and write report.json and report.html.
 
-    `on_image` gets the number of images each time some are made. Stopped at any moment, the images so far are kept, and
-    the same evaluation goes on from there with the same figures.
+    `on_image` gets the number of images each time some are made or measured, of `job.work` in all. Stopped at any
+    moment, the images so far are kept, and the same evaluation goes on from there with the same figures.
     """
-    if job.request.overwrite:
-        shutil.rmtree(job.request.out / SAMPLES, ignore_errors=True)
+    on_image = on_image or (lambda count: None)
     job.start()
     for task in job.tasks:
         for count in make_images(job, task):
-            if on_image is not None:
-                on_image(count)
-    subjects = [_scored(job, task) for task in job.tasks]
+            on_image(count)
+    subjects = []
+    for task in job.tasks:
+        subjects.append(_scored(job, task))
+        on_image(task.images.count)
     reconstruction, none, *controls = subjects
     report = Report(
         protocol=job.protocol,
@@ -72,6 +72,7 @@ def make_images(job: Job, task: Task) -> Iterable[int]:
         made = _sampler(job, job.base, None) if task.name == NONE else lambda batch: _reconstructed(job, batch)
         return task.images.make(batches, made)
     base, control = job.base_of(task.candidate), job.control_of(task.candidate)
+    check_fits(control, base, task.name)
     return task.images.make(batches, _sampler(job, base, control))
 
 
@@ -113,8 +114,9 @@ def _scored(job: Job, task: Task) -> Subject:
 
 
 def _renamed(report: Report, job: Job) -> list[Subject]:
-    """The controls of an earlier report, under names of their own."""
+    """The controls of an earlier report that are not evaluated now, under names of their own."""
     taken = {task.name for task in job.tasks}
+    weights = [dict(task.weights or {}) for task in job.tasks]
     return [
         replace(
             one,
@@ -122,6 +124,7 @@ def _renamed(report: Report, job: Job) -> list[Subject]:
             folder=os.path.relpath(os.path.join(report.home, one.folder), job.request.out),
         )
         for one in report.controls
+        if dict(one.weights) not in weights
     ]
 
 

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cn.model.base import Base
 from cn.model.config import ModelConfig
+from cn.precision import Precision
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.live_bytes import LiveBytes, norms_as_on_cuda
@@ -18,9 +19,16 @@ from cn.train.optimizer import moment_bytes
 from cn.train.options.model import Unlock
 
 FP32_BYTES = 4
-KEPT_BY_LIBRARIES = {"cpu": 60_000_000, "cuda": 32 << 20}
-"""Whatever the size of the networks: oneDNN's kernels and scratch memory for each shape, measured as 20 to 60 MB;
-cuBLAS's workspace."""
+_CUBLAS_WORKSPACE = 32 << 20
+_KERNELS_FP32, _KERNELS_HALF = 60_000_000, 110_000_000
+
+
+def kept_by_libraries(device: str, precision: Precision) -> int:
+    """What does not depend on the networks' sizes: on a CPU oneDNN's kernels and scratch memory for each shape, and the
+    images that are read ahead, as measured; on CUDA the workspace of cuBLAS."""
+    if device == "cpu":
+        return _KERNELS_FP32 if precision == "fp32" else _KERNELS_HALF
+    return _CUBLAS_WORKSPACE if device == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,10 @@ def encoded_at_once(kept: int, config: TrainConfig, cache: Caches | None) -> int
 @lru_cache(maxsize=32)
 def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
     with FakeTensorMode():
-        networks = fake_networks(base_config, config)
+        networks = fake_networks(base_config, config, encoder=encoded > 0)
         if device == "cuda":
             for network in (networks.control, *networks.base.networks.values()):
                 norms_as_on_cuda(network)
-        if encoded == 0:
-            networks.base.vae.encoder.to("meta")
         sizes = [p.numel() for p in networks.trainable.values()]
         moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
         computing = [
@@ -89,16 +95,20 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encode
             computing.append(gradients + moments)
         weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
-    return MemoryEstimate(weights, moments + averages, max(computing) + KEPT_BY_LIBRARIES.get(device, 0))
+    return MemoryEstimate(weights, moments + averages, max(computing) + kept_by_libraries(device, config.precision))
 
 
-def fake_networks(base_config: ModelConfig, config: TrainConfig) -> TrainingNetworks:
-    """The networks of a run with fake tensors, each parameter in the dtype that it has there."""
+def fake_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: bool = True) -> TrainingNetworks:
+    """The networks of a run with fake tensors, each parameter in the dtype that it has there.
+
+    Without `encoder` that of the autoencoder stays on the meta device, as in a run whose latents come from a cache.
+    """
     # First without a device: fake tensors cannot be converted, and torch's initial weights take seconds.
     base = Base.create(base_config, "meta")
     networks = assemble(base, fresh_control(base, config), config)
+    left_out = set() if encoder else set(base.vae.encoder.modules())
     for network in (*base.networks.values(), networks.control):
-        for module in network.modules():
+        for module in set(network.modules()) - left_out:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     fake = torch.empty_like(parameter, device="cpu")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cli import cn, start_cn
+from tests.helpers.kills import kill_everywhere
 from tests.helpers.sampling import write_control
 from tests.helpers.waiting import wait_until
 
@@ -108,15 +109,21 @@ def test_interrupted_it_says_so_and_goes_on_where_it_was(weights, pair_set, tmp_
     kept = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
     assert 5 <= len(kept) < 12
     assert not (tmp_path / "out/report.json").exists()
-    killed = start_cn(*words, cwd=tmp_path)
-    wait_until(lambda: len(list(tmp_path.rglob("*.png"))) > len(kept) or killed.poll() is not None)
-    killed.kill()
-    killed.communicate()
     done = cn(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"12 images of 64×64, of which \d+ are there", done.stderr)
     assert all(path.read_bytes() == data for path, data in kept.items())
     assert (tmp_path / "out/report.json").exists()
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_files(weights, pair_set, tmp_path):
+    words = ["eval", weights["run"], "--data", pair_set, "--base", weights["base"], "--out", tmp_path / "out/e", "-q"]
+    words = [*map(str, words), "--count", "3", "--steps", "1", "--batch-size", "2", "--device", "cpu"]
+    (tmp_path / "out").mkdir()
+    left = kill_everywhere(tmp_path / "out", words, words, every=3)
+    assert len(left) >= 5
+    assert all(one["after"] == left[-1]["after"] for one in left), "nothing is missing, and nothing else is left"
+    assert "e/report.html" in left[-1]["after"]
 
 
 @pytest.mark.parametrize(

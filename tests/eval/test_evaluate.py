@@ -109,6 +109,7 @@ def test_stopped_and_started_again_it_is_the_same(finished, weights, canny_set, 
     out, made = tmp_path / "out", list[int]()
 
     def stop(count: int) -> None:
+        assert count <= 2, "nothing is measured before all is sampled"
         made.append(count)
         if len(made) == stop_after:
             raise KeyboardInterrupt
@@ -123,7 +124,8 @@ def test_stopped_and_started_again_it_is_the_same(finished, weights, canny_set, 
     first.write_bytes(first.read_bytes()[:50])
     again = list[int]()
     run([weights["canny"]], out, weights, canny_set, on_image=again.append)
-    assert sum(again) == 15 - kept + 2, "the batch of the broken image, and what was missing"
+    assert sum(again[:-3]) == 15 - kept + 2, "the batch of the broken image, and what was missing"
+    assert again[-3:] == [5, 5, 5], "all are measured"
     assert files(out) == reference
 
 
@@ -131,11 +133,12 @@ def test_a_finished_one_makes_nothing_again_and_other_figures_use_its_images(fin
     shutil.copytree(finished[0], tmp_path / "out")
     made = list[int]()
     run([weights["canny"]], tmp_path / "out", weights, canny_set, on_image=made.append)
-    assert made == []
+    assert made == [5, 5, 5], "they are measured"
     assert files(tmp_path / "out") == files(finished[0])
     # Another control, and later another detector: what is there is used.
+    made.clear()
     run([weights["canny"], "none"], tmp_path / "out", weights, canny_set, on_image=made.append)
-    assert made == []
+    assert made == [5, 5, 5]
 
 
 def test_images_of_another_control_of_the_same_name_are_not_taken(finished, weights, canny_set, tmp_path):
@@ -145,7 +148,7 @@ def test_images_of_another_control_of_the_same_name_are_not_taken(finished, weig
     images.write(folder / "000001.png", other, {"cn.eval": '{"identity": "other", "image": 1}'})
     made = list[int]()
     report = run([weights["canny"]], tmp_path / "out", weights, canny_set, on_image=made.append)
-    assert made == [2]
+    assert made == [2, 5, 5, 5]
     assert report.record() == finished[1].record()
 
 
@@ -160,13 +163,17 @@ def test_another_protocol_does_not_get_into_the_same_folder(finished, weights, c
     shutil.copytree(finished[0], tmp_path / "out")
     with pytest.raises(InputError, match=r"another protocol \(steps: 2 there, 3 here\).*--overwrite"):
         run([weights["canny"]], tmp_path / "out", weights, canny_set, steps=3)
+    (tmp_path / "out" / SAMPLES / "mine").mkdir()
+    (tmp_path / "out" / SAMPLES / "mine/000000.png").write_bytes(b"of somebody else")
+    (tmp_path / "out" / SAMPLES / "house.png").write_bytes(b"of somebody else")
     report = run([weights["canny"]], tmp_path / "out", weights, canny_set, steps=3, count=2, overwrite=True)
     assert read_report(tmp_path / "out").record() == report.record()
-    assert len(list((tmp_path / "out").rglob("*.png"))) == 6
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 6 + 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other/notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds no evaluation"):
-        run([weights["canny"]], tmp_path / "other", weights, canny_set)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds no evaluation"):
+            run([weights["canny"]], tmp_path / "other", weights, canny_set, overwrite=overwrite)
 
 
 def test_controls_are_compared_and_earlier_reports_joined(finished, weights, canny_set, tmp_path, tiny_base_file):
@@ -185,6 +192,8 @@ def test_controls_are_compared_and_earlier_reports_joined(finished, weights, can
     np.testing.assert_array_equal(joined.controls[1].scores["edge F1"].own, first.scores["edge F1"].own)
     page = (tmp_path / "joined/report.html").read_text()
     assert "no longer there" not in page
+    same = run([weights["canny"]], tmp_path / "same", weights, canny_set, compare=[finished[0]])
+    assert len(same.controls) == 1, "the same weights are shown once"
     with pytest.raises(InputError, match=r"cannot be compared \(scale: 9.0 there, 5.0 here\)"):
         run([str(other)], tmp_path / "third", weights, canny_set, compare=[finished[0] / "report.json"], scale=5.0)
 

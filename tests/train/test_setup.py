@@ -16,15 +16,12 @@ from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.options import Option
 from cn.train.config import TrainConfig
-from cn.train.latent_batches import micro_batches
-from cn.train.memory import estimate_memory
 from cn.train.networks import assemble, choose_precision, fresh_control
 from cn.train.options.defaults import default_steps
 from cn.train.order import image_indices
 from cn.train.preview import Preview
 from cn.train.random_draws import Stream, generator, timesteps
 from cn.train.run import plan
-from cn.train.trainer import batch_loss
 from tests.helpers.model_helpers import TINY
 from tests.helpers.training import CPU, begin, same
 
@@ -95,34 +92,6 @@ def test_precision_and_default_steps():
     with pytest.raises(UsageError, match="--precision must be fp32, bf16 or fp16, not 'int8'"):
         replace(CONFIG, precision="int8")
     assert [default_steps(PRESETS[name]) for name in ("sd15", "sd21", "scenes")] == [50_000, 50_000, 300]
-
-
-def test_memory_estimate(tiny_base_file, pair_set, tmp_path):
-    task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=1, unlock="all")
-    estimate = estimate_memory(TINY, task.config)
-    networks = [task.networks.control, *task.networks.base.networks.values()]
-    assert estimate.weights == 4 * sum(p.numel() for n in networks for p in n.parameters())
-    full = sum(p.numel() for n in (task.networks.control, task.networks.base.unet) for p in n.parameters())
-    assert estimate.optimizer == 12 * full
-    seen: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for n in networks for p in n.parameters()}
-    held = []
-
-    def note(tensor):
-        held.append(tensor)
-        seen.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes())
-        return tensor
-
-    batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        batch_loss(task.networks, task.config, batch, 0, 0)
-    assert estimate.activations == pytest.approx(sum(seen.values()), rel=0.02)
-    less = estimate_memory(TINY, replace(task.config, checkpoint_activations=True))
-    assert less.activations < 0.6 * estimate.activations
-    locked = estimate_memory(TINY, replace(task.config, unlock="none"))
-    assert (locked.optimizer, locked.weights) == (
-        12 * sum(p.numel() for p in task.networks.control.parameters()),
-        estimate.weights,
-    )
 
 
 def test_plan_says_what_is_trained(tiny_base_file, pair_set, tmp_path):

@@ -15,7 +15,7 @@ from cn.json_text import parse_json
 from cn.precision import Precision
 
 DESCRIPTION = "cache.json"
-FORMAT = 1
+FORMAT = 2
 CENTER = "center"
 """The largest centered square, which is what `cn train` takes of an image without `--buckets`."""
 
