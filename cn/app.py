@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from cn import __version__, console
 from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
 from cn.commands import eval as evaluation
-from cn.errors import CnError, ExitCode, OutputClosedError, StoppedError, Terminated, UsageError
+from cn.errors import CnError, ExitCode, OutputClosedError, ReportedError, StoppedError, Terminated, UsageError
 
 # Newer releases of Typer contain their own copy of Click; this is the base of its errors in either case.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -134,8 +134,8 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
     try:
         _check_completion(words)
         command = typer.main.get_command(app)
-        result = command.main(args=list(words), prog_name="cn", standalone_mode=False)
-    except OutputClosedError as error:
+        result = command.main(args=list(words), prog_name="cn", standalone_mode=False, obj=list(words))
+    except (OutputClosedError, ReportedError) as error:
         return error.exit_code
     except CnError as error:
         _report(str(error) or type(error).__name__, debug)

@@ -114,6 +114,14 @@ class StoppedError(CnError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class ReportedError(CnError):
+    """The command ends with this exit code, and another of its processes has said why."""
+
+    def __init__(self, exit_code: int):
+        super().__init__()
+        self.exit_code = ExitCode(exit_code) if exit_code in set(ExitCode) else ExitCode.INTERNAL_ERROR
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised in the main thread: code that saves its state on Ctrl-C saves it on SIGTERM too."""
 

@@ -126,7 +126,7 @@ def test_version_and_help_go_to_stdout(capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     listed = [line.split()[1] for line in captured.out.splitlines() if line.startswith("│ ") and line[2].isalpha()]
-    assert listed == ["detect", "dataset", "train", "sample", "convert", "transfer", "inspect", "weights"]
+    assert listed == ["detect", "dataset", "train", "eval", "sample", "convert", "transfer", "inspect", "weights"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -24,13 +24,14 @@ from bench_train_steps import Setting, Step
 from cn.data.pairs import open_pairs
 from cn.train import latent_batches
 from cn.train.latent_batches import micro_batches
+from cn.train.run_data import open_source
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 LARGE, SMALL = ("sd15", "scenes") if CUDA else ("tiny", "tiny")
-BATCHES = (4, 16) if CUDA else (1, 2)
+BATCHES = (4, 16) if CUDA else (1,)
 SMALL_BATCHES = (4, 32) if CUDA else (1,)
-WARM_UP, STEPS = (4, 12) if CUDA else (1, 2)
+WARM_UP, STEPS, ROUNDS = (4, 12, 3) if CUDA else (0, 1, 1)
 GIB = 2**30
 
 
@@ -41,7 +42,7 @@ def wait() -> None:
 
 
 def measured(make: Callable[[], Step], count: int = STEPS) -> tuple[float, float, float]:
-    """(seconds a step, GiB at most, seconds of the first step): the median of three rounds of `count` steps."""
+    """(seconds a step, GiB at most, seconds of the first step): the median of rounds of `count` steps."""
     gc.collect()
     if CUDA:
         torch.cuda.empty_cache()
@@ -54,7 +55,7 @@ def measured(make: Callable[[], Step], count: int = STEPS) -> tuple[float, float
     for _ in range(WARM_UP):
         step()
     rounds = []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         wait()
         start = time.perf_counter()
         for _ in range(count):
@@ -118,7 +119,7 @@ def eager(table: Table, theirs: Path | None) -> None:
 
 def compiled(table: Table, theirs: Path | None) -> None:
     """Compiled steps, with both memory orders of the locked weights."""
-    for batch, goal in zip(BATCHES, ("goal 1.5 ×, memory 1", "goal 1.3 ×, memory 1"), strict=True):
+    for batch, goal in zip(BATCHES, ("goal 1.5 ×, memory 1", "goal 1.3 ×, memory 1"), strict=False):
         base = Setting(LARGE, batch, "compiled")
         table.add(f"batch {batch}: diffusers", partial(steps.their_step, base, DEVICE, theirs))
         table.add(f"batch {batch}: compiled", partial(steps.our_step, base, DEVICE))
@@ -145,7 +146,7 @@ def small(table: Table, theirs: Path | None) -> None:
         base = Setting(SMALL, batch, "captured" if CUDA else "plain", encode=False)
         name = f"bundled base, batch {batch}"
         table.add(f"{name}: as it was", partial(steps.our_step, replace(base, engine="plain", off=everything), DEVICE))
-        table.add(f"{name}: now", partial(steps.our_step, base, DEVICE), 5 * STEPS)
+        table.add(f"{name}: now", partial(steps.our_step, base, DEVICE), 5 * STEPS if CUDA else STEPS)
         table.add(f"{name}: no graph", partial(steps.our_step, replace(base, engine="plain"), DEVICE))
         for what in sorted(everything):
             table.add(f"{name}: no {what}", partial(steps.our_step, replace(base, off=frozenset({what})), DEVICE))
@@ -154,8 +155,6 @@ def small(table: Table, theirs: Path | None) -> None:
 
 def waits(table: Table, theirs: Path | None) -> None:
     """The share of a step in which the GPU waits for images of a dataset folder, decoded and encoded each time."""
-    from cn.train.task import open_source
-
     setting = Setting(LARGE, BATCHES[-1])
     trainer = steps.our_trainer(setting, DEVICE)
     base, config = trainer.networks.base, trainer.config
@@ -163,8 +162,7 @@ def waits(table: Table, theirs: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         steps.write_pairs(Path(folder), count, config.size)
         config = replace(config, data=(folder,), steps=3 * STEPS + WARM_UP, cache=False)
-        pairs = open_pairs(folder, "canny")
-        source, _ = open_source(config, pairs)
+        source, _ = open_source(config, [open_pairs(folder, "canny")])
         latent_batches.CACHE_BYTES = 0
         workers = latent_batches.default_workers(DEVICE)
         stream = micro_batches(source, base, config, 0, workers=workers, skip=print)

@@ -20,7 +20,7 @@ from cn.conditions import ConditionInfo
 from cn.data.batch import scaled
 from cn.devices import upload
 from cn.model.base import Base
-from cn.model.config import ModelConfig, UNetConfig, VAEConfig
+from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 from cn.train import networks as assembling
 from cn.train.config import TrainConfig
 from cn.train.fast import locked
@@ -57,8 +57,9 @@ def make_base(name: str, device: torch.device) -> Base:
         return open_base(bundled.find(bundled.BASE_NAME), device)
     if name == "sd15":
         return Base.create(ModelConfig(name="sd15"), device)
-    unet, vae = UNetConfig(channels=(32, 32, 64, 64), heads=4), VAEConfig(channels=(32, 32, 64, 64))
-    return Base.create(ModelConfig(name="tiny", unet=unet, vae=vae, image_size=64), device)
+    unet = UNetConfig(channels=(32, 32, 64, 64), heads=4, context_dim=64)
+    text, vae = TextConfig(width=64, heads=1, layers=1, run_layers=1), VAEConfig(channels=(32, 32, 64, 64))
+    return Base.create(ModelConfig(name="tiny", unet=unet, vae=vae, text=text, image_size=64), device)
 
 
 def pixels(size: int, batch: int) -> Tensor:
@@ -215,8 +216,8 @@ def their_step(setting: Setting, device: torch.device, path: Path | None) -> Ste
         )
         text_encoder = transformers.CLIPTextModel(
             transformers.CLIPTextConfig(
-                hidden_size=sizes.text.width, intermediate_size=4 * sizes.text.width, num_hidden_layers=12,
-                num_attention_heads=12, projection_dim=768,
+                hidden_size=sizes.text.width, intermediate_size=4 * sizes.text.width,
+                num_hidden_layers=sizes.text.layers, num_attention_heads=sizes.text.heads, projection_dim=768,
             )
         )  # fmt: skip
         controlnet = diffusers.ControlNetModel.from_unet(unet).train()

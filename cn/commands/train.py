@@ -1,6 +1,9 @@
 """`cn train`: trains a ControlNet on a base and pairs of image and condition."""
 
+import contextlib
 import time
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +18,14 @@ from cn.train.options.run import PANEL as RUN
 
 if TYPE_CHECKING:
     from cn.train.evaluation.records import Evaluation
+    from cn.train.task import Task
     from cn.train.trainer import StepResult
+    from cn.train.world import World
 
 
 @with_options
 def train(
+    context: typer.Context,
     given: Given[TrainConfig],
     reconnect: Annotated[
         bool,
@@ -78,6 +84,15 @@ def train(
             rich_help_panel=COMPUTE_PANEL,
         ),
     ] = None,
+    nproc: Annotated[
+        str | None,
+        typer.Option(
+            "--nproc",
+            metavar="N|gpu",
+            help="Processes of this machine that train together, one for each GPU; gpu: as many as there are.",
+            rich_help_panel=COMPUTE_PANEL,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -87,21 +102,62 @@ def train(
     resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
     """
     started = time.monotonic()
+    from cn.train.distributed.environment import launched
     from cn.train.given_file import with_file
     from cn.train.request import check_request
 
     if config_file is not None:
         given = Given(with_file(config_file, given, resume=resume))
-    request = check_request(
-        given, out=out, resume=resume, device=device, reconnect=reconnect, overwrite=overwrite, fit=fit
+    check = partial(
+        check_request,
+        given,
+        out=out,
+        resume=resume,
+        device=device,
+        reconnect=reconnect,
+        overwrite=overwrite,
+        fit=fit,
     )
+    if nproc is not None and launched() is None:
+        from cn.train.distributed.launch import launch, process_count, without_option
+
+        # What is wrong with the options is said here, at once.
+        check()
+        if (count := process_count(nproc, device)) > 1:
+            launch(without_option(context.obj, "--nproc"), count)
+            return
+    with _joined(device) as world:
+        with world.together():
+            request = check()
+            from cn.train import run
+            from cn.train.stop import warned_early
+            from cn.train.task import open_task
+
+            with warned_early():
+                task = open_task(request, device, world)
+        if world.is_main:
+            _train(task, workers, started, dry_run=dry_run, json=json, quiet=quiet)
+        elif not dry_run:
+            run.train(task, workers=workers, started=started)
+
+
+def _joined(device: str) -> AbstractContextManager["World"]:
+    """The processes that train together: those that a launcher started, or this one."""
+    from cn.train.distributed.environment import launched
+    from cn.train.world import ALONE
+
+    if launched() is None:
+        return contextlib.nullcontext(ALONE)
+    from cn.train.distributed.group import joined
+
+    return joined(device)
+
+
+def _train(task: "Task", workers: int | None, started: float, *, dry_run: bool, json: bool, quiet: bool) -> None:
+    """The run, as its first process shows it."""
     from cn.train import run
-    from cn.train.stop import warned_early
-    from cn.train.task import open_task
     from cn.train.warning_log import WARNINGS
 
-    with warned_early():
-        task = open_task(request, device)
     config = task.config
     what = "a ControlNet" if config.baseline == "none" else "the baseline without a ControlNet"
     console.plan(f"Training {what} for {config.cond}", run.plan(task), quiet=quiet)

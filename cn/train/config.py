@@ -79,6 +79,7 @@ CHANGEABLE = (
     "wandb",
     "cache",
     "compile",
+    "shard_base",
 )
 """What can change in a resumed run, besides its regime; everything else stays as it was."""
 

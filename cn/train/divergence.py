@@ -7,6 +7,7 @@ from statistics import median
 import torch
 
 from cn.errors import InputError
+from cn.train.distributed.sharded import added, local, total_norm
 from cn.train.networks import TrainingNetworks
 
 MAX_LOSS = 1.2
@@ -51,15 +52,15 @@ class LossMonitor:
 
 def trained_norm(networks: TrainingNetworks) -> float:
     """The Euclidean norm of all trained weights."""
-    weights = (parameter.detach() for parameter in networks.trainable.values())
-    norms = [torch.linalg.vector_norm(weight, dtype=torch.float32) for weight in weights]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    return float(total_norm(parameter.detach() for parameter in networks.trainable.values()))
 
 
 def check_weights(networks: TrainingNetworks, step: int, start_norm: float | None) -> None:
     """Raises DivergedError for weights that are not finite, or whose norm is above MAX_GROWTH times `start_norm`."""
-    for name, parameter in networks.trainable.items():
-        if not torch.isfinite(parameter).all():
+    weights = [parameter.detach() for parameter in networks.trainable.values()]
+    broken = added(torch.stack([~torch.isfinite(local(weight)).all() for weight in weights]).int(), weights)
+    for name, wrong in zip(networks.trainable, broken.tolist(), strict=True):
+        if wrong:
             raise DivergedError(f"the weights {name} are no longer finite after step {step}", step - 1)
     if start_norm and (growth := trained_norm(networks) / start_norm) > MAX_GROWTH:
         raise DivergedError(f"the weights are {growth:.3g} times as large after step {step} as at the start", step - 1)

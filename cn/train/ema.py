@@ -1,7 +1,7 @@
 """An exponential moving average of the trained weights: what a run with `--ema` previews, evaluates and writes."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,10 @@ class Ema:
         for name, parameter in self._trainable.items():
             if name not in self._averages:
                 self._averages[name] = parameter.detach().to(torch.float32, copy=True)
+
+    def distribute(self, like: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Let the averages be distributed over the processes as the weights are now; `like` does so with one."""
+        self._averages = {name: like(average, self._trainable[name]) for name, average in self._averages.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:

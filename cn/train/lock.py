@@ -11,8 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cn.errors import InputError, UsageError
+from cn.errors import InputError
 from cn.files import write_atomic
+from cn.train.distributed.environment import is_first_process
 
 LOCK, HOLDER = "run.lock", "run.lock.json"
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -49,8 +50,11 @@ def run_lock(run: Path, warn: Callable[[str], None]) -> Iterator[None]:
 
 
 def check_not_in_use(run: Path) -> None:
-    """InputError where another process trains in this folder: an early answer, before networks are loaded."""
-    if not (run / LOCK).exists():
+    """InputError where another process trains in this folder: an early answer, before networks are loaded.
+
+    Of processes that train together only the first one looks, because the lock is held for a moment by whoever does.
+    """
+    if not is_first_process() or not (run / LOCK).exists():
         return
     lock = FileLock(run / LOCK, timeout=0)
     try:
@@ -60,13 +64,6 @@ def check_not_in_use(run: Path) -> None:
     except (OSError, NotImplementedError):
         return
     lock.release()
-
-
-def check_one_process() -> None:
-    """UsageError under torchrun and its like: each of its processes would train the same steps."""
-    count = os.environ.get("WORLD_SIZE", "")
-    if "LOCAL_RANK" in os.environ and count.isdigit() and int(count) > 1:
-        raise UsageError(f"cn train is one process on one device, and {count} were started: run it without torchrun")
 
 
 def _in_use(run: Path) -> InputError:

@@ -1,17 +1,17 @@
 """The learning objective, Eq. 10: E ‖ε - ε_θ(z_t, t, c_t, c_f)‖² over images, noise levels and noise."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from cn.model.concat import ConcatBaseline
-from cn.model.controlnet import ControlNet
 from cn.model.schedule import Schedule
-from cn.model.unet import UNet
+from cn.model.unet import Control, UNet
 
 
 def diffusion_loss(
     unet: UNet,
-    control: ControlNet | ConcatBaseline,
+    control: Callable[..., Control],
     schedule: Schedule,
     z0: Tensor,
     hint: Tensor,

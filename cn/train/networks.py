@@ -35,6 +35,8 @@ class TrainingNetworks:
     control: ControlNet | ConcatBaseline
     trainable: dict[str, nn.Parameter] = field(repr=False)
     precision: Precision = "fp32"
+    replicas: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    """What the training loss calls instead of a network: its replica, where several processes train it."""
 
     def unlock(self, part: Unlock) -> list[nn.Parameter]:
         """Train this part of the base's U-Net too; returns its parameters."""

@@ -1,8 +1,6 @@
 """How a run is going: evaluations, the best weights, curves, trackers."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +36,6 @@ class Progress:
         self.evaluator = task.evaluations.evaluator
         self.evaluations: list[Evaluation] = []
         self.trackers: list[Tracker] = []
-        self.averaged: Callable[[], AbstractContextManager[None]] = nullcontext
-        """Within it the networks have the averages of their weights, where the run keeps such."""
         self._log = Metrics(self.run / EVALUATIONS)
         self._step, self._said, self._draws = task.step, False, True
 
@@ -158,8 +154,7 @@ class Progress:
     def _evaluate(self, step: int, *, with_control: bool) -> Evaluation | None:
         """A recorded evaluation; None after a stop request."""
         assert self.evaluator is not None
-        with self.averaged() if with_control else nullcontext():
-            evaluation = self.evaluator.evaluate(step, with_control=with_control, stop=lambda: bool(self.stop))
+        evaluation = self.evaluator.evaluate(step, with_control=with_control, stop=lambda: bool(self.stop))
         if evaluation is None:
             return None
         self._log.append(evaluation.record())

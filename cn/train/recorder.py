@@ -4,6 +4,7 @@ Of several processes that train together only the first one writes and talks. Al
 same steps.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from cn.train.determinism import computed_by, not_equal
 from cn.train.divergence import DivergedError, check_weights, trained_norm
 from cn.train.listener import Listener
 from cn.train.metrics import METRICS, Metrics
+from cn.train.networks import TrainingNetworks
 from cn.train.position import Position, RollBack
 from cn.train.preview import BEFORE, Preview, preview_file
 from cn.train.progress import WRITTEN, Progress
@@ -52,7 +54,6 @@ class Recorder:
         """The steps whose states are on the disk, ascending."""
         self._preview: Preview | None = None
         self.progress = Progress(task, listener, stop)
-        self.progress.averaged = self.trainer.averaged
 
     @property
     def step(self) -> int:
@@ -70,7 +71,7 @@ class Recorder:
             if state is None:
                 save_sizes(self.run, task.source)
         self.metrics = Metrics(self.run / METRICS)
-        self.log = WarningLog(self.run, self.listener.warn)
+        self.log = WarningLog(self.run, self.listener.warn, writing=self.world.is_main)
         if state is None:
             self.position.start_norm = trained_norm(task.networks)
             self._first_save()
@@ -92,7 +93,9 @@ class Recorder:
                 self.log.skip(message)
             for message in task.findings.warnings:
                 self.log.warn(message)
-            self.progress.open(self.step)
+        with self._sampling(averaged=False):
+            if self.world.is_main:
+                self.progress.open(self.step)
         self.evaluate()
         if self.preview_is_due(self.step) and not preview_file(self.run, self.step).exists():
             # The first one, or one that a kill or a stop has prevented.
@@ -177,25 +180,37 @@ class Recorder:
 
     def preview(self) -> None:
         """Sample and write a preview; abandoned after a stop request."""
-        if self.world.is_main:
-            self._preview = self._preview or Preview.of(
-                self.task.source, self.task.config, self.task.networks.base.config.size_multiple
-            )
-            with self.trainer.averaged():
-                sampled = self._preview.sample(self.task.networks, self.task.config, self.stop)
-            if sampled is not None:
-                sheet = self._preview.save(self.run, sampled, self.step)
-                self.listener.note(f"preview: {sheet}")
-                self.progress.preview(sheet, self.step)
+        with self._sampling() as networks:
+            if networks is not None:
+                self._preview = self._preview or Preview.of(
+                    self.task.source, self.task.config, networks.base.config.size_multiple
+                )
+                sampled = self._preview.sample(networks, self.task.config, self.stop)
+                if sampled is not None:
+                    sheet = self._preview.save(self.run, sampled, self.step)
+                    self.listener.note(f"preview: {sheet}")
+                    self.progress.preview(sheet, self.step)
         self.world.barrier()
 
     def evaluate(self) -> None:
         """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
         main = self.world.is_main
-        if self.world.any(main and self.progress.is_due(self.step) and self.progress.evaluate(self.step)):
+        if not self.world.any(main and self.progress.is_due(self.step)):
+            return
+        with self._sampling():
+            is_best = main and self.progress.evaluate(self.step)
+        if self.world.any(is_best):
             self.save()
             if main:
                 self.progress.keep_best()
+
+    @contextlib.contextmanager
+    def _sampling(self, *, averaged: bool = True) -> Iterator[TrainingNetworks | None]:
+        """Networks to preview and evaluate, in the first process; None in the others, which call this too."""
+        with self.trainer.sampling(averaged=averaged) as networks:
+            if self.progress.evaluator is not None and networks is not None:
+                self.progress.evaluator.networks = networks
+            yield networks
 
     def _first_save(self) -> None:
         try:

@@ -12,7 +12,8 @@ from cn.data.seeds import check_training_seed
 from cn.errors import InputError, UsageError
 from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
-from cn.train.lock import HOLDER, LOCK, check_not_in_use, check_one_process
+from cn.train.distributed.environment import was_restarted
+from cn.train.lock import HOLDER, LOCK, check_not_in_use
 from cn.train.options.checks import check_installed
 from cn.train.options.combinations import check_combination, with_implied
 from cn.train.preview_conditions import read_preview_conditions
@@ -21,6 +22,8 @@ from cn.train.trackers.installed import check_wandb
 from cn.units import parse_bytes
 from cn.weights.bundled import BASE_NAME, find
 
+_RESOLVED = ("base", "init_from", "precision", "accumulate")
+"""Options that a run keeps in another form than they are given: as a file, for a device, for a number of processes."""
 KIND_REQUIRED = "--cond KIND is required; only datasets whose maps carry the metadata of cn state it themselves"
 
 
@@ -64,7 +67,6 @@ def check_request(
         parse_bytes(fit)
     if resume is not None and fit is not None:
         raise UsageError("--fit is for a new run; a run that is resumed keeps its batches and its optimizer")
-    check_one_process()
     check_wandb(given.get("wandb", ""))
     if device != "auto":
         check_device(device)
@@ -78,6 +80,8 @@ def check_request(
             raise UsageError(KIND_REQUIRED)
         out = Path("runs") / conditions.get(name).kind
     check_not_in_use(out)
+    if was_restarted() and (again := _begun(out, given)) is not None:
+        return again
     check_folder(out, overwrite)
     find(given.get("base") or BASE_NAME, role="base")
     if given.get("init_from"):
@@ -133,6 +137,18 @@ def check_steps(run: Path, config: TrainConfig, state: State) -> None:
     """UsageError if a run has more steps than are wanted."""
     if config.steps < state.step:
         raise UsageError(f"{run} already has {state.step} steps; --steps is the total number of steps")
+
+
+def _begun(run: Path, given: Mapping[str, Any]) -> TrainRequest | None:
+    """The run to go on with, where torchrun starts the command of a new run again, which has saved a state already.
+
+    None where there is none, or one of other options: that is not the run that this command has begun.
+    """
+    same = {name: value for name, value in given.items() if name not in _RESOLVED}
+    try:
+        return _resumed(run, same, False)
+    except (InputError, UsageError):
+        return None
 
 
 def _resumed(run: Path, given: Mapping[str, Any], reconnect: bool) -> TrainRequest:

@@ -16,6 +16,10 @@ from cn.errors import CnError, ExitCode, InputError, StoppedError
 from cn.files import make_folder, reason
 from cn.train.config import TrainConfig
 from cn.train.determinism import deterministic
+from cn.train.distributed.agreement import BrokenPairs, agreed_batches
+from cn.train.distributed.compare import check_same
+from cn.train.distributed.global_batch import plan_row
+from cn.train.distributed.rescue import rescued
 from cn.train.divergence import DivergedError
 from cn.train.latent_batches import LatentBatch, default_workers, micro_batches
 from cn.train.listener import Listener, SilentListener
@@ -28,7 +32,6 @@ from cn.train.run_folder import CONTROL, find_state, kept
 from cn.train.stop import StopRequest, TimeLimit, stop_requests
 from cn.train.task import Task
 from cn.train.warning_log import shortened
-from cn.train.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
     rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
-    return rows | {"fits": task.fits, "evaluation": task.evaluations.text()}
+    processes = plan_row(task.config, task.world, task.step)
+    return rows | {"fits": task.fits, "processes": processes, "evaluation": task.evaluations.text()}
 
 
 def warnings(task: Task) -> list[str]:
@@ -64,7 +68,6 @@ def train(
     *,
     workers: int | None = None,
     listener: Listener | None = None,
-    world: World = ALONE,
     started: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
@@ -79,23 +82,25 @@ def train(
     again, when the folder cannot be written (a full disk), when the data has vanished, and while another process trains
     there; the last good state is kept.
     """
-    run, config = task.run, task.config
-    workers = default_workers(task.networks.device) if workers is None else workers
-    listener = listener or SilentListener()
+    run, config, world = task.run, task.config, task.world
+    workers = default_workers(task.networks.device, world.local_size) if workers is None else workers
+    if listener is None or not world.is_main:
+        listener = SilentListener()
     limit = TimeLimit(config.max_hours, clock() if started is None else started, clock)
     if world.is_main:
         check_space(run, task.networks, config)
     with (
         stop_requests(limit) as stop,
+        world.together(),
         _writing(run),
         run_lock(make_folder(run), listener.warn) if world.is_main else contextlib.nullcontext(),
         deterministic(config.deterministic),
     ):
         if world.is_main:
             _check_unchanged(task)
-        world.barrier()
+        check_same(task, world)
         recorder = Recorder(task, listener, stop, world)
-        with contextlib.closing(recorder.progress):
+        with contextlib.closing(recorder.progress), rescued(run, recorder, world):
             recorder.open()
             while recorder.step < config.steps and not stop.agree(world):
                 try:
@@ -167,31 +172,35 @@ def _check_unchanged(task: Task) -> None:
 
 
 def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> None:
-    config, trainer = task.config, recorder.trainer
+    config, trainer, world = task.config, recorder.trainer, task.world
+    pairs = BrokenPairs(world, recorder.log.skip)
     batches = micro_batches(
         task.source,
         task.networks.base,
         config,
         trainer.step,
         workers=workers,
-        skip=recorder.log.skip,
+        skip=pairs.skip,
         cache=task.cache,
+        per_step=config.accumulate * world.size,
+        world=world,
     )
 
     def is_pause(step: int) -> bool:
         """Whether something is done with the weights after this step."""
         intervals = (config.save_every, config.preview_every, config.eval_every)
-        return stop.agree(recorder.world) or any(due(every, step) for every in intervals) or unlocks_after(config, step)
+        return stop.agree(world) or any(due(every, step) for every in intervals) or unlocks_after(config, step)
 
     with contextlib.closing(_read(batches)) as stream:
-        for result in recorder.checked(steps(trainer, stream, recorder.position.smoothed, is_pause)):
+        shared = agreed_batches(stream, config.accumulate, world, pairs)
+        for result in recorder.checked(steps(trainer, shared, recorder.position.smoothed, is_pause)):
             recorder.add(result)
             if trainer.step > result.step:
                 continue
             if unlocks_after(config, result.step):
                 recorder.unlock()
             last = result.step == config.steps
-            stopping = stop.agree(recorder.world) and not last
+            stopping = stop.agree(world) and not last
             if last or stopping or due(config.save_every, result.step):
                 recorder.save()
             if not stopping:
@@ -199,7 +208,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
                 stopping = stop.agree(recorder.world) and not last
             if not stopping and recorder.preview_is_due(result.step):
                 recorder.preview()
-                stopping = stop.agree(recorder.world)
+                stopping = stop.agree(world)
             if stopping:
                 recorder.save()
                 return

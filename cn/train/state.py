@@ -17,6 +17,8 @@ from cn.errors import InputError
 from cn.files import make_folder, reason, sha256, write_atomic
 from cn.temporaries import replace_folder, temporary_folder
 from cn.train.config import TrainConfig
+from cn.train.distributed.checkpoint import distributed, has_shards, load_shards, save_shards
+from cn.train.distributed.sharded import load_whole
 from cn.train.fast.locked import original_tensors
 from cn.train.networks import TrainingNetworks
 from cn.train.run_folder import BASE, CONTROL, NUMBERS, OPTIMIZER, State, kept, link_results, state_folder
@@ -33,6 +35,8 @@ def save_state(run: Path, trainer: Trainer, step: int, numbers: Mapping[str, Any
     if trainer.world.is_main:
         _write(final, trainer, step, numbers, tensors)
         link_results(run, final)
+    elif trainer.parallel.sharded:
+        _save_shards(None, trainer, tensors)
     trainer.world.barrier()
     return State(final, step, json.loads((final / NUMBERS).read_text(encoding="utf-8")))
 
@@ -43,10 +47,14 @@ def _write(
     folder = make_folder(final.parent)
     try:
         with temporary_folder(folder) as temporary:
-            with trainer.averaged():
-                _write_weights(temporary, trainer.networks, trainer.config, step)
-            for stem, contents in tensors.items():
-                save_file(contents, temporary / f"{stem}.safetensors")
+            if trainer.parallel.sharded:
+                written = _save_shards(temporary, trainer, tensors)
+                _write_weights(temporary, written, trainer.config, step)
+            else:
+                with trainer.averaged():
+                    _write_weights(temporary, trainer.networks, trainer.config, step)
+                for stem, contents in tensors.items():
+                    save_file(contents, temporary / f"{stem}.safetensors")
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
             (temporary / NUMBERS).write_text(json.dumps({**numbers, "files": sizes}), encoding="utf-8")
             for path in temporary.iterdir():
@@ -63,6 +71,14 @@ def _write(
         raise InputError(f"the state cannot be saved: {why}; {kept(final.parent.parent)}", path=folder) from error
 
 
+def _save_shards(folder: Path | None, trainer: Trainer, tensors: Mapping[str, dict[str, Tensor]]) -> TrainingNetworks:
+    """Write this process's part; whole networks to write, in rank 0."""
+    save_shards(folder, tensors, trainer.world)
+    base, cpu = trainer.config.unlocked_at(trainer.step) != "none", torch.device("cpu")
+    with trainer.averaged():
+        return trainer.parallel.whole(trainer.networks, trainer.world, cpu, base=base) or trainer.networks
+
+
 def update_numbers(state: State, changes: Mapping[str, Any]) -> State:
     """Change some numbers of a saved state, atomically."""
     numbers = {**state.numbers, **changes}
@@ -75,6 +91,15 @@ def load_trainer(state: State, trainer: Trainer) -> None:
 
     Raises InputError when a file is broken.
     """
+    trainer.load_state_tensors(_tensors(state, trainer))
+    trainer.load_state_numbers(state.numbers)
+    trainer.step = state.step
+
+
+def _tensors(state: State, trainer: Trainer) -> dict[str, dict[str, Tensor]]:
+    """What a state holds besides the weights; of sharded networks, this process's part."""
+    if has_shards(state.folder):
+        return load_shards(state.folder, trainer.networks, sharded=trainer.parallel.sharded)
     files = [path for path in sorted(state.folder.glob("*.safetensors")) if path.name not in (CONTROL, BASE)]
     tensors = {}
     for path in files or [state.folder / OPTIMIZER]:
@@ -82,9 +107,7 @@ def load_trainer(state: State, trainer: Trainer) -> None:
             tensors[path.stem] = load_file(path)
         except (OSError, SafetensorError) as error:
             raise InputError(f"the {path.stem}'s state is damaged ({error})", path=path) from error
-    trainer.load_state_tensors(tensors)
-    trainer.load_state_numbers(state.numbers)
-    trainer.step = state.step
+    return distributed(tensors, trainer.networks) if trainer.parallel.sharded else tensors
 
 
 def load_weights(state: State, networks: TrainingNetworks) -> None:
@@ -93,9 +116,9 @@ def load_weights(state: State, networks: TrainingNetworks) -> None:
     Raises InputError or WeightsError when a file is broken.
     """
     control = open_control(state.control, torch.device("cpu"))
-    networks.control.load_state_dict(control.model.state_dict())
+    load_whole(networks.control, control.model.state_dict())
     if state.base is not None:
-        networks.base.unet.load_state_dict(open_base(state.base, torch.device("cpu")).unet.state_dict())
+        load_whole(networks.base.unet, open_base(state.base, torch.device("cpu")).unet.state_dict())
 
 
 def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig, step: int) -> None:

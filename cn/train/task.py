@@ -19,6 +19,8 @@ from cn.model.config import Prediction
 from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
+from cn.train.distributed.global_batch import shared_out, with_global_batch
+from cn.train.distributed.sharded import check_sharded
 from cn.train.evaluation.setup import Evaluations, resumed, set_up
 from cn.train.fit import budget_of, fitted
 from cn.train.given_file import check_hash
@@ -39,6 +41,7 @@ from cn.train.request import (
 )
 from cn.train.run_data import open_data
 from cn.train.run_folder import State, find_state
+from cn.train.world import ALONE, World
 from cn.weights.bundled import BASE_NAME, find, portable_name
 
 
@@ -60,6 +63,8 @@ class Task:
     fits: str | None = None
     """What was chosen for a memory budget."""
     evaluations: Evaluations = field(default_factory=Evaluations)
+    world: World = ALONE
+    """The processes that train it together."""
 
     @property
     def step(self) -> int:
@@ -90,12 +95,23 @@ def prepare(
     return open_task(request, device)
 
 
-def open_task(request: TrainRequest, device: str = "auto") -> Task:
-    """Set up a run that was checked by `check_request`: load its networks, look at its images."""
-    where = choose_device(device)
+def open_task(request: TrainRequest, device: str = "auto", world: World = ALONE) -> Task:
+    """Set up a run that was checked by `check_request`: load its networks, look at its images.
+
+    Each process of `world` does so.
+    """
+    where = choose_device(world.device or device)
     if request.state is not None:
-        return reopen(request.run, request.given, where, reconnect=request.reconnect, pairs=request.pairs)
-    return begin(request.run, request.given, where, overwrite=request.overwrite, pairs=request.pairs, fit=request.fit)
+        return reopen(request.run, request.given, where, reconnect=request.reconnect, pairs=request.pairs, world=world)
+    return begin(
+        request.run,
+        request.given,
+        where,
+        overwrite=request.overwrite,
+        pairs=request.pairs,
+        fit=request.fit,
+        world=world,
+    )
 
 
 def begin(
@@ -106,6 +122,7 @@ def begin(
     overwrite: bool = False,
     pairs: Sequence[Pairs] = (),
     fit: str | None = None,
+    world: World = ALONE,
 ) -> Task:
     """Set up a new run; `pairs` are the records of its datasets, if they were read already. Nothing is written yet.
 
@@ -150,6 +167,8 @@ def begin(
         precision=choose_precision(given.pop("precision", "auto"), device),
         **given,
     )
+    if config.shard_base and world.size == 1:
+        raise UsageError("--shard-base is for several processes: start them with --nproc N or torchrun")
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
     source, findings, cache = open_data(config, base, pairs)
     fits = None
@@ -157,10 +176,12 @@ def begin(
         kept = cache_bytes(source, base, config)
         encoded = partial(encoded_at_once, kept, cache=cache)
         config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
+    config = with_global_batch(config, given, world.size)
+    check_sharded(config, world)
     networks = assemble(base, control.to(device), config)
     no_encoder = cache is not None and cache.complete
     config, evaluations = set_up(config, networks, source, every=every, images=images, cached=no_encoder)
-    return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations)
+    return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations, world)
 
 
 def reopen(
@@ -170,8 +191,9 @@ def reopen(
     *,
     reconnect: bool = False,
     pairs: Sequence[Pairs] = (),
+    world: World = ALONE,
 ) -> Task:
-    """Set up a run from its folder, to continue exactly from its last saved state.
+    """Set up a run from its folder, to continue exactly from its last saved state; with any number of processes.
 
     Raises UsageError for options that cannot change, InputError or WeightsError for a damaged folder and for a base
     that is no longer the one that the run was started with.
@@ -181,9 +203,10 @@ def reopen(
     if "precision" in given:
         given = {**given, "precision": choose_precision(given["precision"], device)}
     state = find_state(run)
-    config = changed(saved, given, state.step, reconnect=reconnect)
+    config = shared_out(changed(saved, given, state.step, reconnect=reconnect), world.size)
     check_steps(run, config, state)
     choose_precision(config.precision, device)
+    check_sharded(config, world)
     prediction = cast("Prediction | None", config.prediction or None)
     base = open_base(state.base or find(config.base, role="base"), device, prediction=prediction)
     if state.base is None and base.sha256 != config.base_sha256:
@@ -194,7 +217,7 @@ def reopen(
     source, findings, cache = open_data(config, base, pairs, run)
     networks = assemble(base, control, config, state.step)
     evaluations = resumed(config, networks, source)
-    return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations)
+    return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations, world=world)
 
 
 def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str:

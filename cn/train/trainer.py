@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from cn.train.config import TrainConfig
+from cn.train.distributed.checkpoint import distributed
+from cn.train.distributed.parallel import make_parallel
+from cn.train.distributed.sharded import like
 from cn.train.divergence import DivergedError
 from cn.train.ema import Ema
 from cn.train.fast.choose import choose_engine
@@ -73,6 +76,7 @@ class Trainer:
         warn: Callable[[str], None] = lambda message: None,
     ):
         self.networks, self.config, self.step, self.world = networks, config, step, world
+        self.parallel = make_parallel(networks, config, world, step)
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
@@ -91,6 +95,19 @@ class Trainer:
         """The context in which the networks are those that the run writes: averaged, where that is asked for."""
         return self.ema.applied() if self.ema is not None else nullcontext()
 
+    @contextmanager
+    def sampling(self, *, averaged: bool = True) -> Iterator[TrainingNetworks | None]:
+        """Networks to sample with, in the first process: those that the run writes. All processes call this."""
+        if not self.parallel.sharded and not self.world.is_main:
+            yield None
+            return
+        with self.averaged() if averaged else nullcontext():
+            if not self.parallel.sharded:
+                yield self.networks
+                return
+            copied = self.parallel.whole(self.networks, self.world)
+        yield copied
+
     def state_tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a saved state holds besides the weights: {stem of the file: {name: tensor on the CPU}}.
 
@@ -108,6 +125,16 @@ class Trainer:
             # The networks hold what the state's files of weights hold: the averages.
             self.ema.load(files["weights"])
 
+    def _distribute(self) -> None:
+        """Each process has a part of the weights from now on: now the moments of the base would take its memory."""
+        moments = optimizer_tensors(self.networks, self.optimizer)
+        self.parallel = make_parallel(self.networks, self.config, self.world, self.step)
+        self.optimizer = make_optimizer(self.networks, self.config)
+        parts = distributed({"optimizer": moments}, self.networks)
+        load_optimizer_tensors(self.networks, self.optimizer, parts["optimizer"])
+        if self.ema is not None:
+            self.ema.distribute(like)
+
     def state_numbers(self) -> dict[str, Any]:
         """The rest of it, which is written as JSON."""
         return {"scaler": self.scaler.state_dict()}
@@ -123,24 +150,33 @@ class Trainer:
         Its parameters join the optimizer with fresh moments, as those of a run that is resumed there.
         """
         added = self.networks.unlock(self.config.unlocked_at(self.step))
-        self.optimizer.add_param_group({"params": added})
+        if self.world.size > 1:
+            self._distribute()
+        else:
+            self.optimizer.add_param_group({"params": added})
         if self.ema is not None:
             self.ema.follow()
         self.engine = self._choose_engine()
 
     def take_step(self, micro_batches: Iterator[LatentBatch]) -> PendingStep:
-        """Enqueue one optimizer step over `accumulate` micro-batches, without waiting for the device."""
+        """Enqueue one optimizer step over `accumulate` micro-batches of this process, without waiting for the device.
+
+        Loss and gradient are the means over those of all processes.
+        """
         self.optimizer.zero_grad(set_to_none=not self.engine.keeps_gradients)
         rate = self.lr_factor * learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = [self._gradient(next(micro_batches), micro) for micro in range(self.config.accumulate)]
+        losses = []
+        for micro in range(self.config.accumulate):
+            with self.parallel.accumulating(last=micro == self.config.accumulate - 1):
+                losses.append(self._gradient(next(micro_batches), self.world.number(micro)))
         self.scaler.unscale_(self.optimizer)
         parameters = self.networks.trainable.values()
         norm = gradient_norm(parameters)
         if self.config.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
-        total = torch.stack(losses).sum()
+        total = self.world.mean(torch.stack(losses).sum())
         update(self.optimizer, self.scaler, norm, total)
         self.step += 1
         if self.ema is not None:
@@ -171,7 +207,7 @@ def loss_of(
     with networks.autocast():
         return diffusion_loss(
             networks.base.unet,
-            networks.control,
+            networks.replicas.get("control", networks.control),
             networks.schedule,
             z0,
             hint.float() / 255,

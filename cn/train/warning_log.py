@@ -9,10 +9,10 @@ MAX_SHOWN = 20
 
 
 class WarningLog:
-    """Shows each warning once, and keeps it in a file, also over several sessions of a run."""
+    """Shows each warning once, and keeps it in a file (unless not `writing`), also over several sessions of a run."""
 
-    def __init__(self, run: Path, show: Callable[[str], None]):
-        self.file, self.show = run / WARNINGS, show
+    def __init__(self, run: Path, show: Callable[[str], None], *, writing: bool = True):
+        self.file, self.show, self.writing = run / WARNINGS, show, writing
         self.known = set(self.file.read_text(encoding="utf-8").splitlines()) if self.file.exists() else set()
         self.skipped: set[str] = set()
 
@@ -34,7 +34,7 @@ class WarningLog:
             self.show(f"more pairs are skipped; {self.file} lists all of them")
 
     def _keep(self, line: str) -> None:
-        if line not in self.known:
+        if self.writing and line not in self.known:
             self.known.add(line)
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")

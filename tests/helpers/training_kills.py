@@ -15,14 +15,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cn.errors import InputError
+from cn.model.generate import Sampling
 from cn.train import preview, run, trainer
 from cn.train import task as tasks
+from cn.train.fast.update import Numbers
 from cn.train.run_folder import find_state
 from cn.train.trackers.tensorboard import EVENTS
 
@@ -45,15 +48,16 @@ def recipes(base: Path, data: Path) -> list[Recipe]:
     """Runs that save, preview, accumulate, go back and shuffle differently; a step takes milliseconds."""
     common = {"cond": "depth", "base": str(base), "data": (str(data),), "batch_size": 1, "lr": 1e-3, "size": 64}
     return [
-        Recipe("previews", {**common, "steps": 5, "save_every": 2, "preview_every": 3}),
-        Recipe("roll-back", {**common, "steps": 13, "save_every": 2, "preview_every": 0}, bad_step=12),
-        Recipe("accumulation", {**common, "steps": 4, "save_every": 1, "keep": 2, "accumulate": 2, "preview_every": 0}),
+        Recipe("previews", {**common, "steps": 4, "save_every": 2, "preview_every": 3}),
+        Recipe("roll-back", {**common, "steps": 5, "save_every": 2, "preview_every": 0}, bad_step=4),
+        Recipe("accumulation", {**common, "steps": 3, "save_every": 1, "keep": 2, "accumulate": 2, "preview_every": 0}),
         Recipe("several states", {**common, "steps": 16, "save_every": 1, "keep": 3, "preview_every": 5}),
         Recipe("late roll-back", {**common, "steps": 26, "save_every": 12, "preview_every": 0}, bad_step=25),
         Recipe(
             "evaluations",
             {**common, "steps": 5, "save_every": 3, "preview_every": 0, "eval_every": 2, "eval_images": 5},
         ),
+        Recipe("average", {**common, "steps": 9, "save_every": 3, "preview_every": 5, "ema": 0.9, "flip": True}),
         Recipe("unlocked", {**common, "steps": 4, "save_every": 2, "preview_every": 0, "unlock": "decoder"}),
     ]
 
@@ -96,6 +100,7 @@ class Server:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         preview.COUNT = 1
+        preview.Sampling = partial(Sampling, steps=2)  # type: ignore[misc, assignment]
         torch.set_num_threads(1)
 
     def fork(self, folder: Path, prepare: Callable[[], object] = lambda: None) -> int:
@@ -185,8 +190,9 @@ def _spoil(bad_step: int) -> None:
 
     def spoiled(self: trainer.Trainer, *arguments: Any) -> trainer.PendingStep:
         pending = take_step(self, *arguments)
-        bad = pending.step == bad_step and self.lr_factor == 1
-        return replace(pending, loss=pending.loss * float("nan")) if bad else pending
+        if pending.step != bad_step or self.lr_factor < 1:
+            return pending
+        return replace(pending, values=Numbers.of(torch.tensor(float("nan")), torch.tensor(1.0)))
 
     trainer.Trainer.take_step = spoiled  # type: ignore[method-assign]
 

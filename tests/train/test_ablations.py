@@ -68,7 +68,7 @@ def test_the_baseline_is_sampled_planned_inspected_and_kept_apart(tmp_path, tiny
     assert rows["trained"].startswith("no ControlNet: the base's whole U-Net")
     assert rows["connections"] is None
     unet = sum(p.numel() for p in task.networks.base.unet.parameters())
-    assert estimate_memory(TINY, task.config).optimizer == 12 * (unet + 9 * 3 * TINY.unet.channels[0])
+    assert estimate_memory(TINY, task.config).optimizer == 8 * (unet + 9 * 3 * TINY.unet.channels[0])
     train(task)
     assert (run / "previews/step-000001.png").exists()
 
@@ -107,14 +107,13 @@ def test_gaussian_zero_convolutions_change_the_output_before_any_step(tmp_path, 
     assert not same(start(zero_init="gaussian", seed=1).networks.control.state_dict(), b)
 
 
-@torch.no_grad()
 def test_gaussian_weights_keep_the_size_of_what_goes_through(tmp_path, tiny_base_file, pair_set):
     control = begin(tmp_path / "run", tiny_base_file, pair_set, zero_init="gaussian").networks.control
     x = torch.randn(8, 64, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert control.zero_middle(x).std() == pytest.approx(1.0, rel=0.15)
-    weight = torch.cat([zero.weight.flatten() * zero.in_channels**0.5 for zero in control.zero_convolutions])
-    assert weight.std() == pytest.approx(1.0, rel=0.05)
-    assert (weight**4).mean() == pytest.approx(3.0, rel=0.1)  # A uniform distribution would have 1.8.
+    assert control.zero_middle(x).std().item() == pytest.approx(1.0, rel=0.15)
+    weight = torch.cat([zero.weight.detach().flatten() * zero.in_channels**0.5 for zero in control.zero_convolutions])
+    assert weight.std().item() == pytest.approx(1.0, rel=0.05)
+    assert (weight**4).mean().item() == pytest.approx(3.0, rel=0.1)  # A uniform distribution would have 1.8.
 
 
 def test_links_that_small_scale_leaves_out_stay_zero_with_gaussian_weights(tmp_path, tiny_base_file, pair_set):

@@ -71,6 +71,24 @@ def uninterrupted(tmp_path_factory, tiny_base_file, pair_set):
     return run
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"precision": "bf16"},
+        {"precision": "bf16", "unlock": "decoder", "ema": 0.5},
+        {"accumulate": 2, "max_grad_norm": 0.5, "checkpoint_activations": True},
+    ],
+    ids=["held in half precision", "averaged", "accumulated, clipped and recomputed"],
+)
+def test_with_other_options_a_resumed_run_is_the_same_bit_for_bit(tmp_path, tiny_base_file, pair_set, given):
+    once, resumed = tmp_path / "once", tmp_path / "resumed"
+    train(begin(once, tiny_base_file, pair_set, steps=4, large_scale_after=2, **given))
+    train(begin(resumed, tiny_base_file, pair_set, steps=1, large_scale_after=2, **given))
+    for steps in (2, 3, 4):
+        train(resume(resumed, steps=steps))
+    assert same_runs(once, resumed)
+
+
 def test_a_finished_run_continues_with_its_base(tmp_path, tiny_base_file, pair_set, uninterrupted):
     """`--resume RUN --large-scale` from step 2 on is the same as `--large-scale-after 2` from the start."""
     run = tmp_path / "run"

@@ -54,7 +54,11 @@ def test_an_estimate_is_the_peak_of_a_real_step(tiny_base_file, pair_set, tmp_pa
     with LiveBytes() as live:
         batch_loss(task.networks, task.config, batch, 0, 0).backward()
     estimate = estimate_memory(TINY, task.config, encoded=0)
-    assert estimate.computing - kept_by_libraries("cpu", task.config.precision) == pytest.approx(live.peak, rel=0.03)
+    saved = 12 * sum(p.numel() for p in task.networks.trainable.values())  # Gradients, and a file of moments.
+    computing = estimate.computing - kept_by_libraries("cpu", task.config.precision)
+    assert computing == pytest.approx(max(live.peak, saved), rel=0.06)
+    with FakeTensorMode():
+        assert memories._step_peak(fake_networks(TINY, task.config), task.config) == pytest.approx(live.peak, rel=0.06)
     networks = task.networks
     everything = [p for n in (networks.control, *networks.base.networks.values()) for p in n.parameters()]
     encoder = sum(p.numel() for p in networks.base.vae.encoder.parameters())
@@ -66,19 +70,20 @@ def test_what_adds_to_memory():
     def estimate(encoded=0, **given) -> MemoryEstimate:
         return estimate_memory(TINY, replace(CONFIG, preview_every=0, **given), encoded=encoded)
 
-    plain = estimate(batch_size=4)
+    plain = estimate(batch_size=16)
     with FakeTensorMode():
         sizes = [p.numel() for p in fake_networks(TINY, CONFIG).trainable.values()]
-    assert estimate(batch_size=4, ema=0.99).optimizer == plain.optimizer + 4 * sum(sizes)
-    assert estimate(batch_size=4, optimizer="adamw8bit").optimizer == moment_bytes(
+    assert estimate(batch_size=16, ema=0.99).optimizer == plain.optimizer + 4 * sum(sizes)
+    assert estimate(batch_size=16, optimizer="adamw8bit").optimizer == moment_bytes(
         sizes, replace(CONFIG, optimizer="adamw8bit")
     )
-    more = estimate(batch_size=4, accumulate=2).computing - plain.computing
+    more = estimate(batch_size=16, accumulate=2).computing - plain.computing
     assert 0.9 * 4 * sum(sizes) < more < 1.1 * 4 * sum(sizes)
-    assert estimate(batch_size=4, checkpoint_activations=True).computing < plain.computing
-    assert estimate(batch_size=16).computing > 2 * plain.computing - kept_by_libraries("cpu", "fp32")
+    assert estimate(batch_size=16, checkpoint_activations=True).computing < plain.computing
+    kept = kept_by_libraries("cpu", "fp32")
+    assert estimate(batch_size=32).computing - kept > 1.8 * (plain.computing - kept)
     assert estimate(encoded=64, batch_size=1).computing > estimate(encoded=1, batch_size=1).computing
-    assert estimate(encoded=1, batch_size=4).weights > plain.weights
+    assert estimate(encoded=1, batch_size=16).weights > plain.weights
 
 
 def test_8_bit_moments_take_what_is_estimated(tmp_path, tiny_base_file, pair_set):
@@ -154,7 +159,7 @@ def test_8_bit_moments_come_last_and_only_where_they_work(estimates, monkeypatch
     config, text = choose(14, "cuda")
     assert (config.optimizer, config.batch_size) == ("adamw8bit", 1)
     assert "moments of 8 bits" in text
-    with pytest.raises(UsageError, match=r"--fit: 14 bytes are too little; this run needs about 19 bytes"):
+    with pytest.raises(UsageError, match=r"--fit: 14 bytes are too little; this run needs about 18 bytes"):
         choose(14, "cpu")
     monkeypatch.setattr(fit, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="too little"):
@@ -201,17 +206,15 @@ def test_a_run_is_made_to_fit_and_can_be_resumed(tmp_path, tiny_base_file, pair_
     assert task.fits.startswith(f"batch {task.config.batch_size} × {task.config.accumulate} accumulated: about ")
     train(task)
     assert TrainConfig.load(tmp_path / "run") == task.config
-    with pytest.raises(UsageError, match="too little; this run needs about"):
-        tasks.begin(tmp_path / "other", base, CPU, fit="1MB")
     memories._estimate.cache_clear()
 
 
-def test_the_plan_on_the_command_line_says_what_fits(tmp_path, tiny_base_file, pair_set):
+def test_the_plan_on_the_command_line_says_what_fits(tmp_path, tiny_base_file, pair_set, estimates):
     words = ["train", "--cond", "depth", "--base", tiny_base_file, "--data", pair_set, "--dry-run", "--device", "cpu"]
-    done = cn(*words, "--out", tmp_path / "run", "--fit", "4GB")
+    words += ["--out", tmp_path / "run", "--preview-every", 0]
+    done = cn(*words, "--fit", "4GB")
     assert done.returncode == 0, done.stderr
-    assert "batch 4: about" in done.stderr
-    assert "of 4.00 GB" in done.stderr
-    refused = cn(*words, "--out", tmp_path / "run", "--fit", "950MB")
+    assert "batch 4: about 900.1 MB of 4.00 GB" in done.stderr
+    refused = cn(*words, "--fit", "600MB")
     assert refused.returncode == 2
-    assert "needs about" in refused.stderr
+    assert "600.0 MB are too little; this run needs about 947.5 MB at least" in refused.stderr

@@ -134,14 +134,6 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch):
     assert "no locks" in heard[0]
 
 
-def test_torchrun_is_refused_by_each_of_its_processes(tmp_path):
-    words = ["train", "--cond", "canny", "--out", tmp_path / "run"]
-    done = cn(*words, env={"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"})
-    assert done.returncode == 2
-    assert "one process on one device, and 2 were started: run it without torchrun" in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(("free", "fits"), [(1.2, True), (0.8, False)])
 def test_resuming_needs_room_for_one_more_state(free, fits, tmp_path, tiny_base_file, pair_set, monkeypatch):
     run = tmp_path / "run"

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 
 from cn.train.config import TrainConfig
+from cn.train.fast.engines import MAX_SHAPES
 from cn.train.networks import TrainingNetworks
 
 Way = Literal["plain", "compiled", "captured"]
@@ -29,7 +30,7 @@ def choose_way(
     """For `steps` more steps; `alone` in one process. Without --compile or --no-compile, what pays on a GPU.
 
     A graph replays kernels, and with them their bits, so it suits deterministic runs too. Compiled code may be tuned
-    differently the next time.
+    differently the next time. Several processes compile only where they are told to.
     """
     if config.compile is not None:
         return "compiled" if config.compile else "plain"
@@ -38,9 +39,9 @@ def choose_way(
     work = image_work(networks, config)
     if alone and config.batch_size * work <= MAX_CAPTURED_WORK:
         return "captured" if steps * config.accumulate >= MIN_CAPTURED_STEPS else "plain"
-    images = steps * config.accumulate * config.batch_size
-    pays = images * SAVED_SECONDS * work / SD_WORK > COMPILE_SECONDS
-    return "compiled" if pays and not config.deterministic else "plain"
+    saved = steps * config.accumulate * config.batch_size * SAVED_SECONDS * work / SD_WORK
+    pays = saved > COMPILE_SECONDS * (MAX_SHAPES if config.buckets else 1)
+    return "compiled" if pays and alone and not config.deterministic else "plain"
 
 
 def way_text(networks: TrainingNetworks, config: TrainConfig, steps: int) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cn.train.distributed.sharded import total_norm
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -34,7 +36,7 @@ class Numbers:
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The Euclidean norm of the gradient, on its device; not finite where a part of the gradient is not."""
-    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return total_norm(p.grad for p in parameters if p.grad is not None)
 
 
 def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, norm: Tensor, loss: Tensor) -> None:

@@ -175,9 +175,10 @@ def test_large_networks_are_compiled_where_the_run_is_long_enough(run, monkeypat
     assert way(run, steps=int(1.1 * images / 4), batch_size=4) == "compiled"
     assert way(run, steps=int(0.9 * images / 4), batch_size=4) == "plain"
     assert way(run, steps=int(1.1 * images / 16), batch_size=4, accumulate=4) == "compiled"
-    assert way(run, deterministic=True) == "plain"
-    assert way(run, device=CPU) == "plain"
-    assert way(run, steps=1, device=CPU, compile=True) == "compiled"
+    assert way(run, steps=int(1.1 * images / 4), batch_size=4, buckets=True) == "plain"
+    assert way(run, steps=int(1.1 * MAX_SHAPES * images / 4), batch_size=4, buckets=True) == "compiled"
+    assert way(run, deterministic=True) == way(run, alone=False) == way(run, device=CPU) == "plain"
+    assert way(run, steps=1, device=CPU, compile=True) == way(run, alone=False, compile=True) == "compiled"
 
 
 def test_work_is_counted_in_cells_and_parameters(run):
