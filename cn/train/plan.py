@@ -10,6 +10,7 @@ from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
+from cn.train.evaluation.best import BEST
 from cn.train.fast.choice import way_text
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, at_once, encoded_at_once, estimate_memory
@@ -65,12 +66,17 @@ def plan_rows(
 
 def state_bytes(networks: TrainingNetworks, config: TrainConfig, unlocked: Unlock) -> int:
     """Size of one saved state: the weights in full precision, AdamW's moments, and with EMA the weights before it."""
+    trained = trained_parameters(networks, unlocked)
+    own = sum(trained) if config.ema else 0
+    return weight_bytes(networks, unlocked) + FP32_BYTES * own + moment_bytes(trained, config)
+
+
+def weight_bytes(networks: TrainingNetworks, unlocked: Unlock) -> int:
+    """Size of the files that a run writes for use: the control, and the base where it is trained too."""
     weights = list(networks.control.parameters())
     if unlocked != "none":
         weights += [p for network in networks.base.networks.values() for p in network.parameters()]
-    trained = trained_parameters(networks, unlocked)
-    own = sum(trained) if config.ema else 0
-    return FP32_BYTES * (sum(p.numel() for p in weights) + own) + moment_bytes(trained, config)
+    return FP32_BYTES * sum(p.numel() for p in weights)
 
 
 def trained_parameters(networks: TrainingNetworks, unlocked: Unlock) -> list[int]:
@@ -84,9 +90,13 @@ def trained_parameters(networks: TrainingNetworks, unlocked: Unlock) -> list[int
 def check_space(run: Path, networks: TrainingNetworks, config: TrainConfig) -> None:
     """InputError unless one state more than is kept fits on the disk: a new one is complete before one is deleted.
 
-    The states that are there already, which the run replaces, count as free space.
+    The states that are there already, which the run replaces, count as free space. The best weights outlive their
+    state.
     """
-    needed = (config.keep + 1) * state_bytes(networks, config, config.unlocked_at(config.steps)) - saved_bytes(run)
+    unlocked = config.unlocked_at(config.steps)
+    needed = (config.keep + 1) * state_bytes(networks, config, unlocked) - saved_bytes(run)
+    if config.eval_every and not (run / BEST).exists():
+        needed += weight_bytes(networks, unlocked)
     if needed > 0:
         files.check_space(run, needed, "saving the run safely")
 

@@ -9,8 +9,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cn.errors import UsageError
+from cn.train.divergence import DivergedError
+from cn.train.evaluation.records import read_evaluations
 from cn.train.request import check_request
 from cn.train.trackers.tensorboard import EVENTS
+from cn.train.trainer import PendingStep
 from tests.helpers.evaluations import scripted
 from tests.helpers.training import Listener, begin, resume, train
 
@@ -54,6 +57,28 @@ def test_a_resumed_run_has_each_step_once(tmp_path, tiny_base_file, pair_set):
     assert [one.step for one in events(run).Scalars("train/loss")] == [1, 2, 3, 4, 5]
     train(resume(run))
     assert [one.step for one in events(run).Scalars("train/loss")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_run_that_goes_back_has_each_step_once(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    """From step 14 to 12, where it diverges."""
+    numbers, spoiled = PendingStep.numbers, [14]
+
+    def diverged_once(self):
+        if self.step in spoiled:
+            spoiled.clear()
+            raise DivergedError("the loss is not a finite number", 12)
+        return numbers(self)
+
+    monkeypatch.setattr(PendingStep, "numbers", diverged_once)
+    run, listener = tmp_path / "run", Listener()
+    given = {"steps": 16, "save_every": 4, "eval_every": 4, "eval_images": 2, "batch_size": 1}
+    scripted(monkeypatch, {4: 0.3, 8: 0.5, 12: 0.4, 16: 0.4}, images=2)
+    train(begin(run, tiny_base_file, pair_set, **given), listener)
+    assert any("the run goes on from the state after step" in warning for warning in listener.warnings)
+    found = events(run)
+    assert [one.step for one in found.Scalars("train/loss")] == list(range(1, 17))
+    assert [one.step for one in found.Scalars("evaluation/edge_f1_with_the_image")] == [4, 8, 12, 16]
+    assert [one.step for one in read_evaluations(run)] == [0, 4, 8, 12, 16]
 
 
 def test_a_missing_tensorboard_is_said_once_and_is_no_failure(tmp_path, tiny_base_file, pair_set, monkeypatch):

@@ -1,9 +1,11 @@
 """How often a run is evaluated by default: as often as is useful, within a tenth of its computing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cn import files
 from cn.checkpoints.read.load import open_base
 from cn.errors import UsageError
 from cn.eval.change_point import enough_images
@@ -11,6 +13,7 @@ from cn.eval.measures import measurement
 from cn.train.config import TrainConfig
 from cn.train.evaluation.cost import Costs, count_costs
 from cn.train.evaluation.plan import MAX_IMAGES, MAX_POINTS, MAX_SHARE, NONE, Budget, Schedule, may_fit, schedule
+from cn.train.plan import check_space, state_bytes, weight_bytes
 from cn.train.run import plan
 from tests.helpers.training import begin
 
@@ -101,3 +104,16 @@ def test_the_choice_is_in_the_configuration_and_in_the_plan(tmp_path, tiny_base_
 def test_evaluation_data_that_is_not_there_is_said_at_once(tmp_path, tiny_base_file, pair_set):
     with pytest.raises(UsageError, match="--eval-data"):
         begin(tmp_path / "run", tiny_base_file, pair_set, steps=3, eval_data=str(pair_set), eval_every=0)
+
+
+def test_the_best_weights_need_room_too(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    """They outlive the state that they were saved with."""
+    task = begin(tmp_path / "run", tiny_base_file, pair_set, steps=3, eval_every=1, eval_images=5)
+    two_states = 2 * state_bytes(task.networks, task.config, "none")
+    rooms = []
+    monkeypatch.setattr(files, "check_space", lambda path, needed, what: rooms.append(needed))
+    check_space(task.run, task.networks, task.config)
+    check_space(task.run, task.networks, replace(task.config, eval_every=0))
+    (task.run / "best").mkdir(parents=True)
+    check_space(task.run, task.networks, task.config)
+    assert rooms == [two_states + weight_bytes(task.networks, "none"), two_states, two_states]
