@@ -228,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     sections = ("weak", "strong", "large", "shard", "data", "saves", "rounds", "compiled")
-    parser.add_argument("--only", nargs="+", choices=sections, default=sections)
+    parser.add_argument("--only", nargs="+", choices=sections, default=sections if CUDA else sections[:-1])
     arguments = parser.parse_args()
     with joined("auto") as world:
         table = Table(arguments.out, world)

@@ -89,6 +89,10 @@ class Trainer:
 
     def _choose_engine(self) -> Engine:
         loss, left = partial(loss_of, self.networks, self.config), self.config.steps - self.step
+        if self.parallel.sharded:
+            if self.config.compile:
+                self._warn("the step is not compiled: the weights are distributed over the processes")
+            return Plain(loss, self._backward)
         return choose_engine(self.networks, self.config, left, self.world, loss, self._backward, self._warn)
 
     def averaged(self) -> AbstractContextManager:
