@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from cn.model.base import Base
 from cn.model.config import ModelConfig
@@ -80,8 +80,10 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encode
     with FakeTensorMode():
         networks = fake_networks(base_config, config, encoder=encoded > 0)
         if device == "cuda":
-            for network in (networks.control, *networks.base.networks.values()):
-                norms_as_on_cuda(network)
+            # Where half precision is not held, nor asked of the norms: see `cn.train.fast.locked`.
+            for part in (networks.base.unet.encoder, networks.base.unet.decoder):
+                if any(p.requires_grad for p in part.parameters()):
+                    norms_as_on_cuda(part)
         sizes = [p.numel() for p in networks.trainable.values()]
         moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
         computing = [
@@ -104,17 +106,18 @@ def fake_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: boo
     Without `encoder` that of the autoencoder stays on the meta device, as in a run whose latents come from a cache.
     """
     # First without a device: fake tensors cannot be converted, and torch's initial weights take seconds.
-    base = Base.create(base_config, "meta")
-    networks = assemble(base, fresh_control(base, config), config)
+    with unset_fake_temporarily():
+        base = Base.create(base_config, "meta")
+        networks = assemble(base, fresh_control(base, config), config)
     left_out = set() if encoder else set(base.vae.encoder.modules())
     for network in (*base.networks.values(), networks.control):
         for module in set(network.modules()) - left_out:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    fake = torch.empty_like(parameter, device="cpu")
+                    fake = torch.empty(parameter.shape, dtype=parameter.dtype)
                     module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
             for name, buffer in module._buffers.items():
-                module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device="cpu")
+                module._buffers[name] = None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)
     trainable = {f"control.{name}": p for name, p in networks.control.named_parameters() if p.requires_grad}
     trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
     return replace(networks, trainable=trainable)

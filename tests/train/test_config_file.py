@@ -1,6 +1,7 @@
 """`cn train --config`: a run's own config.toml given back, and a few lines of one's own; runs of earlier versions."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -161,7 +162,8 @@ def test_a_run_of_an_earlier_version_resumes_and_is_given_back(tmp_path, tiny_ba
     train(task)
     text = EARLIER.format(data=str(pair_set), base=str(tiny_base_file), sha256=task.config.base_sha256)
     (run / "config.toml").write_text(text)
-    assert TrainConfig.load(run) == task.config
+    # It did not say how many images an optimizer step takes.
+    assert TrainConfig.load(run) == replace(task.config, global_batch=0)
     repeated = tasks.begin(tmp_path / "again", with_file(run, {}), CPU)
     assert repeated.config == task.config
     train(resume(run, steps=3))

@@ -61,8 +61,9 @@ def test_an_estimate_is_the_peak_of_a_real_step(tiny_base_file, pair_set, tmp_pa
         assert memories._step_peak(fake_networks(TINY, task.config), task.config) == pytest.approx(live.peak, rel=0.06)
     networks = task.networks
     everything = [p for n in (networks.control, *networks.base.networks.values()) for p in n.parameters()]
-    encoder = sum(p.numel() for p in networks.base.vae.encoder.parameters())
-    assert estimate.weights == 4 * (sum(p.numel() for p in everything) - encoder)
+    encoder = list(networks.base.vae.encoder.parameters())
+    everything, encoder = (sum(p.numel() * p.element_size() for p in part) for part in (everything, encoder))
+    assert estimate.weights == everything - encoder
     assert estimate.optimizer == 8 * sum(p.numel() for p in networks.trainable.values())
 
 
@@ -107,10 +108,8 @@ def test_norms_are_fp32_as_within_autocast_on_cuda():
         norm(x.bfloat16())
     norm(x)
     assert seen == [(torch.float32, torch.float32)] * 2
-    on_cuda = estimate_memory(
-        TINY, replace(CONFIG, batch_size=16, precision="bf16", preview_every=0), "cuda", encoded=0
-    )
-    on_cpu = estimate_memory(TINY, replace(CONFIG, batch_size=16, precision="bf16", preview_every=0), encoded=0)
+    config = replace(CONFIG, batch_size=16, precision="bf16", preview_every=0, unlock="all")
+    on_cuda, on_cpu = (estimate_memory(TINY, config, device, encoded=0) for device in ("cuda", "cpu"))
     more = on_cuda.computing - kept_by_libraries("cuda", "bf16")
     assert more > 1.1 * (on_cpu.computing - kept_by_libraries("cpu", "bf16"))
 

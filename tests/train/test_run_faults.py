@@ -139,7 +139,7 @@ def test_resuming_needs_room_for_one_more_state(free, fits, tmp_path, tiny_base_
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
     task = resume(run, steps=3)
-    room = round(free * state_bytes(task.networks, task.config))
+    room = round(free * state_bytes(task.networks, task.config, "none"))
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, room))
     if fits:
         assert train(task).step == 3

@@ -58,11 +58,10 @@ def hold(
     if getattr(module, _ATTRIBUTE, None) is not None:
         return
     original = None
-    if keep_original:
+    if keep_original and not next(module.parameters()).is_meta:
         original = {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
-    device = next(module.parameters()).device.type
     module.to(dtype)
-    module.forward = partial(_forward, module.forward, device, dtype, returns)  # type: ignore[method-assign]
+    module.forward = partial(_forward, module.forward, dtype, returns)  # type: ignore[method-assign]
     setattr(module, _ATTRIBUTE, Held(dtype, original))
 
 
@@ -120,12 +119,11 @@ def original_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 def _forward(
     forward: Callable[..., Any],
-    device: str,
     dtype: torch.dtype,
     returns: torch.dtype | None,
     *inputs: Any,
 ) -> Any:
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(inputs[0].device.type, enabled=False):
         outputs = forward(*(_cast(value, dtype) for value in inputs))
     return outputs if returns is None else _cast(outputs, returns)
 
