@@ -58,7 +58,7 @@ def _what_works(total: int, batch: int, size: int) -> str:
     if total % size == 0:
         sizes = [n for n in range(1, total // size + 1) if total // size % n == 0]
         ways.append(f"--batch-size {_list(sizes)} in a new run")
-    return "; ".join(ways) or f"a --global-batch that is a multiple of {size}"
+    return "; ".join(ways) or f"a --global-batch that is a multiple of {batch * size}"
 
 
 def _list(numbers: list[int]) -> str:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cn import images
 from cn.errors import UsageError
 from cn.train import task as tasks
 from cn.train.config import TrainConfig
@@ -73,7 +75,6 @@ def check_weights(run: Path, expected: dict[str, dict[str, torch.Tensor]]) -> No
         (4, {}),
         (2, {"batch_size": 4, "links": "middle"}),
         (2, {"checkpoint_activations": True, "global_batch": 4, "ema": 0.9, "max_grad_norm": 0.1}),
-        (2, {"unlock": "all", "ema": 0.9, "max_grad_norm": 0.5, **SHARDED}),
         (2, {"shard_base": True, **SHARDED}),
     ],
 )
@@ -105,6 +106,24 @@ def test_a_run_goes_on_with_another_number_of_processes(counts, given, tmp_path,
     assert "sums are rounded otherwise" in (run / "warnings.txt").read_text()
 
 
+def test_sharded_weights_are_trained_and_sampled_as_whole_ones(tmp_path, tiny_base_file, pair_set):
+    """Losses, gradients that are clipped, averages, and what rank 0 shows of them."""
+    how = {"unlock": "all", "ema": 0.5, "max_grad_norm": 0.5}
+    shown = {"preview_every": 2, "eval_every": 2, "eval_images": 2}
+    given = options(tiny_base_file, pair_set, **{**SHARDED, **how, **shown})
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    expected = [loss for loss, _ in train(ALONE, alone, given)]
+    assert ran(2, run, given) == pytest.approx(expected, rel=1e-5)
+    check_weights(run, {name: weights(alone, name) for name in ("control", "base")})
+    for step in (0, 2):
+        sheets = [images.read(folder / f"previews/step-{step:06d}.png") for folder in (alone, run)]
+        assert np.abs(sheets[0].astype(int) - sheets[1]).max() <= 2
+    lines = [(folder / "evaluations.jsonl").read_text().splitlines() for folder in (alone, run)]
+    means = [[json.loads(line)["mean"] for line in each] for each in lines]
+    assert len(means[0]) == 2
+    assert means[0] == pytest.approx(means[1], abs=1e-3)
+
+
 def test_each_process_reads_its_own_images(tmp_path, tiny_base_file, pair_set):
     """Micro-batch m of a step belongs to process m mod W, and no process reads another one's images."""
 
@@ -132,7 +151,7 @@ def test_each_process_reads_its_own_images(tmp_path, tiny_base_file, pair_set):
     ("size", "given", "message"),
     [
         (3, {"global_batch": 8}, "to 3 processes in batches of 2; what works: 1, 2 or 4 processes"),
-        (2, {"global_batch": 9}, "a global batch of 9 images cannot be shared out"),
+        (2, {"global_batch": 9}, "what works: a --global-batch that is a multiple of 4"),
         (4, {"global_batch": 4}, "what works: 1 or 2 processes; --batch-size 1 in a new run"),
         (2, {"global_batch": 8, "accumulate": 4}, "is --accumulate 2, not 4; give one of the two"),
     ],
