@@ -45,4 +45,6 @@ def _default(name: str) -> Any:
 
 def _matters(config: TrainConfig, name: str) -> bool:
     """Whether an option does anything in this run."""
+    if name == "global_batch":
+        return config.global_batch != config.batch_size * config.accumulate
     return name != "random_thresholds" or (config.cond == "canny" and not config.data)
