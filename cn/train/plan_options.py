@@ -13,7 +13,7 @@ ROWS: dict[str, tuple[str, str, Words]] = {
     "random_thresholds": ("thresholds", "data", lambda c: "Canny's 100 and 200, for all scenes"),
     "global_batch": ("global batch", "steps", lambda c: f"{c.global_batch:,} images per step over all GPUs"),
     "max_hours": ("time limit", "steps", lambda c: f"saves and stops after {c.max_hours:g} hours"),
-    "schedule": ("schedule", "learning rate", lambda c: f"falls to zero at the last step ({c.schedule})"),
+    "schedule": ("schedule", "learning rate", lambda c: f"falls towards zero until the last step ({c.schedule})"),
     "warmup": ("warm-up", "learning rate", lambda c: f"the rate rises from zero in {c.warmup:,} steps"),
     "optimizer": ("optimizer", "learning rate", lambda c: "AdamW with moments in 8 bits"),
     "betas": ("betas", "learning rate", lambda c: f"{c.betas[0]:g}, {c.betas[1]:g}"),

@@ -23,6 +23,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 END_SECONDS = 55
 """So long may the others take to end, once one has failed."""
 _POLL_SECONDS = 0.1
+_PER_CPU = 4
+"""Processes on a CPU core: more take all memory, a gigabyte each, before the first step."""
 
 
 def process_count(wanted: str, device: str) -> int:
@@ -36,6 +38,8 @@ def process_count(wanted: str, device: str) -> int:
         raise UsageError(f"--nproc must be auto, gpu or a number of processes, not {wanted!r}")
     if int(wanted) > gpus > 0:
         raise UsageError(f"--nproc {wanted}: this machine has {gpus} GPU(s), and each process needs one of its own")
+    if not gpus and int(wanted) > (most := _PER_CPU * available_cpus()):
+        raise UsageError(f"--nproc {wanted}: this machine has no GPU, and CPU cores for {most} processes at most")
     return int(wanted)
 
 

@@ -41,6 +41,7 @@ def test_number_of_processes(wanted, device, gpus, count, monkeypatch):
     [
         ("3", "auto", r"this machine has 2 GPU\(s\), and each process needs one of its own"),
         ("gpu", "cpu", "this machine has no GPU; give a number and --device cpu"),
+        ("999", "cpu", r"--nproc 999: this machine has no GPU, and CPU cores for \d+ processes at most"),
         ("0", "cpu", "must be auto, gpu or a number of processes, not '0'"),
         ("many", "cuda", "must be auto, gpu or a number of processes, not 'many'"),
     ],
