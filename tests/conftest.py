@@ -25,8 +25,10 @@ from tests.helpers.model_helpers import tiny_base
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-# A shell starts background jobs with Ctrl-C ignored, and programs started from here would inherit that.
+# A shell starts background jobs with Ctrl-C ignored, nohup ignores a hang-up, and programs that are started from here
+# would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SLOW = (
     *("dist", "pretrain", "reference", "train", "detect/nets", "test_fuzz.py"),

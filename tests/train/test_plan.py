@@ -17,7 +17,7 @@ GIVEN = {
     "random_thresholds": (False, "100 and 200"),
     "global_batch": (64, "64 images per step"),
     "max_hours": (1.5, "after 1.5 hours"),
-    "schedule": ("cosine", "zero at the last step (cosine)"),
+    "schedule": ("cosine", "towards zero until the last step (cosine)"),
     "warmup": (2, "in 2 steps"),
     "optimizer": ("adamw8bit", "8 bits"),
     "betas": ((0.8, 0.95), "0.8, 0.95"),
