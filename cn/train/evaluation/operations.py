@@ -1,7 +1,7 @@
 """Counts the floating-point operations of a computation at the level of torch's functions, on the meta device too.
 
-Own code: torch's `FlopCounterMode` looks at every operator below these functions, which takes seconds for networks whose
-shapes alone are known in a tenth of one.
+Own code: torch's `FlopCounterMode` looks at every operator below these functions, which takes seconds for networks
+whose shapes alone are known in a tenth of one.
 """
 
 from collections.abc import Callable
