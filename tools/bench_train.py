@@ -1,7 +1,8 @@
 """Training steps on one GPU against diffusers' and against fine-tuning: seconds, memory, ratios; written as it goes.
 
 `python tools/bench_train.py --out DIR [--only SECTION ...] [--theirs FOLDER]`; without a GPU, tiny networks show that
-it works. Sections: eager, compiled, small (the bundled base), waits (with a real dataset), synchronization.
+it works. Sections: synchronization, small (the bundled base), eager, compiled, channels-last, compiled-fine-tuning,
+encoding, waits (with a real dataset).
 """
 
 import argparse
@@ -23,6 +24,7 @@ from bench_train_steps import Setting, Step
 
 from cn.data.pairs import open_pairs
 from cn.train import latent_batches
+from cn.train.fast import locked
 from cn.train.latent_batches import micro_batches
 from cn.train.run_data import open_source
 
@@ -118,17 +120,42 @@ def eager(table: Table, theirs: Path | None) -> None:
 
 
 def compiled(table: Table, theirs: Path | None) -> None:
-    """Compiled steps, with both memory orders of the locked weights."""
+    """Steps that are compiled, or captured in a CUDA graph."""
     for batch, goal in zip(BATCHES, ("goal 1.5 ×, memory 1", "goal 1.3 ×, memory 1"), strict=False):
         base = Setting(LARGE, batch, "compiled")
         table.add(f"batch {batch}: diffusers", partial(steps.their_step, base, DEVICE, theirs))
+        if CUDA:
+            captured = replace(base, engine="captured")
+            table.add(f"batch {batch}: captured", partial(steps.our_step, captured, DEVICE))
+            cached = replace(captured, encode=False)
+            table.add(f"batch {batch}: captured, latents cached", partial(steps.our_step, cached, DEVICE))
         table.add(f"batch {batch}: compiled", partial(steps.our_step, base, DEVICE))
-        last = replace(base, channels_last=True)
+        for way in ("captured", "captured, latents cached", "compiled"):
+            table.ratio(f"{way} / diffusers", f"batch {batch}: {way}", f"batch {batch}: diffusers", goal)
+
+
+def channels_last(table: Table, theirs: Path | None) -> None:
+    """Compiled steps with the locked weights in the other order of memory."""
+    for batch in BATCHES:
+        last = Setting(LARGE, batch, "compiled", channels_last=True)
         table.add(f"batch {batch}: compiled, channels last", partial(steps.our_step, last, DEVICE))
-        table.ratio("compiled / diffusers", f"batch {batch}: compiled", f"batch {batch}: diffusers", goal)
-        table.ratio(
-            "channels last / diffusers", f"batch {batch}: compiled, channels last", f"batch {batch}: diffusers", goal
-        )
+
+
+def encoding(table: Table, theirs: Path | None) -> None:
+    """Encoding a batch of images to latents: as it is, in the other order of memory, compiled."""
+    for order, ways in (
+        (torch.contiguous_format, ("plain", "compiled")),
+        (torch.channels_last, ("plain", "compiled")),
+    ):
+        base = steps.make_base(LARGE, DEVICE).lock()
+        locked.hold(base.vae.encoder.to(memory_format=order), torch.bfloat16, returns=torch.float32)
+        for way in ways:
+            encode = torch.compile(base.vae.encode, dynamic=False) if way == "compiled" else base.vae.encode
+            for batch in BATCHES:
+                x = torch.rand(batch, 3, base.config.image_size, base.config.image_size, device=DEVICE)
+                with torch.no_grad():
+                    name = f"encoding {batch} images: {way}, {str(order).split('.')[1]}"
+                    table.add(name, partial(partial, encode, x.to(memory_format=order)))
 
 
 def compiled_fine_tuning(table: Table, theirs: Path | None) -> None:
@@ -158,7 +185,7 @@ def waits(table: Table, theirs: Path | None) -> None:
     setting = Setting(LARGE, BATCHES[-1])
     trainer = steps.our_trainer(setting, DEVICE)
     base, config = trainer.networks.base, trainer.config
-    count = 40 * BATCHES[-1] if CUDA else 4
+    count = 12 * BATCHES[-1] if CUDA else 4
     with tempfile.TemporaryDirectory() as folder:
         steps.write_pairs(Path(folder), count, config.size)
         config = replace(config, data=(folder,), steps=3 * STEPS + WARM_UP, cache=False)
@@ -215,7 +242,9 @@ SECTIONS = {
     "small": small,
     "eager": eager,
     "compiled": compiled,
+    "channels-last": channels_last,
     "compiled-fine-tuning": compiled_fine_tuning,
+    "encoding": encoding,
     "waits": waits,
 }
 
