@@ -1,19 +1,33 @@
-"""CLIP's text encoder, from open_clip: prompts → (B, 77, C) for the cross-attention."""
+"""CLIP's text encoder: prompts → (B, 77, C) for the cross-attention."""
 
+import importlib.util
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from cn.model.config import TextConfig
+from cn.model.text_tower import TextTower
+
+if TYPE_CHECKING:
+    from open_clip.tokenizer import SimpleTokenizer
 
 
 @cache
-def _tokenizer() -> SimpleTokenizer:
-    return SimpleTokenizer()
+def _tokenizer() -> "SimpleTokenizer":
+    """open_clip's tokenizer, without its package, which imports torchvision and transformers: seconds."""
+    package = importlib.util.find_spec("open_clip")
+    assert package is not None, "open-clip-torch is a requirement of this package"
+    assert package.origin is not None
+    spec = importlib.util.spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()
 
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
@@ -35,27 +49,11 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config
-        self.tower = TextTransformer(
-            context_length=config.context_length,
-            vocab_size=config.vocab_size,
-            width=config.width,
-            heads=config.heads,
-            layers=config.layers,
-            act_layer=QuickGELU if config.quick_gelu else nn.GELU,
-            proj_type="none",
-            output_dim=0,
-        )
-        self.tower.attn_mask = None  # created in forward: a buffer that no file holds would be lost on the meta device
+        self.tower = TextTower(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 77) token ids → (B, 77, width)."""
-        tower = self.tower
-        x = tower.token_embedding(tokens) + tower.positional_embedding
-        length = tokens.shape[1]
-        mask = torch.full((length, length), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
-        for block in tower.transformer.resblocks[: self.config.run_layers]:
-            x = block(x, attn_mask=mask)
-        return tower.ln_final(x)
+        return self.tower(tokens, self.config.run_layers)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""

@@ -7,14 +7,11 @@ For large-scale training (§3.4), whose moments of the whole U-Net are the large
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cn.errors import UsageError
 from cn.model.concat import ConcatBaseline
@@ -24,6 +21,9 @@ from cn.precision import dtype_of
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
 from cn.train.world import World
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -59,6 +59,9 @@ def shard(networks: TrainingNetworks, world: World) -> Templates:
 
     The text encoder and the autoencoder stay whole: they are small, and used without gradients.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # Here, because it takes 0.7 s to import.
+
     unet, control = networks.base.unet, networks.control
     templates = Templates(_on_meta(control), _on_meta(unet))
     mesh = init_device_mesh(networks.device.type, (world.size,))
@@ -93,12 +96,12 @@ def _on_meta(network: Network) -> Network:
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a distributed tensor, in every process; any other tensor as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_distributed(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a distributed tensor; any other tensor as it is."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if _is_distributed(tensor) else tensor
 
 
 def total_norm(tensors: Iterable[Tensor]) -> Tensor:
@@ -117,14 +120,21 @@ def added(value: Tensor, tensors: Iterable[Tensor]) -> Tensor:
     return total
 
 
+def _is_distributed(tensor: Tensor | None) -> "TypeGuard[DTensor]":
+    """By a method that only torch's distributed tensors have: their class takes 0.7 s to import."""
+    return hasattr(tensor, "full_tensor")
+
+
 def _distributed(tensors: Iterable[Tensor]) -> bool:
-    return any(isinstance(tensor, DTensor) for tensor in tensors)
+    return any(_is_distributed(tensor) for tensor in tensors)
 
 
 def like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
     """This process's part of a whole tensor, distributed as `parameter` is; no process sends anything."""
-    if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
+    if not _is_distributed(parameter) or tensor.shape != parameter.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     mesh, placements = parameter.device_mesh, parameter.placements
     return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)
 
