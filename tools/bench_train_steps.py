@@ -4,6 +4,7 @@ import importlib
 import itertools
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,11 +25,14 @@ from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 from cn.train import networks as assembling
 from cn.train.config import TrainConfig
 from cn.train.fast import locked
-from cn.train.fast.engines import Backward, Compiled, Engine, LossOf, Plain
-from cn.train.fast.graphs import Captured
+from cn.train.fast.choice import Way
+from cn.train.fast.encoding import make_encode
+from cn.train.fast.engines import Compiled, Engine, Plain
+from cn.train.fast.graphs import Captured, Graphs
 from cn.train.fast.update import Numbers, gradient_norm, update
 from cn.train.latent_batches import LatentBatch
 from cn.train.networks import assemble, fresh_control
+from cn.train.step_inputs import StepInputs
 from cn.train.trainer import Trainer
 from cn.weights import bundled
 
@@ -43,6 +47,7 @@ class Setting:
     base: str = "sd15"
     batch: int = 4
     engine: str = "plain"
+    """Of the step and of encoding: plain, compiled, captured, or both."""
     links: str = "full"
     encode: bool = True
     """Whether each step encodes its images, as without a cache of latents."""
@@ -101,34 +106,35 @@ def our_trainer(setting: Setting, device: torch.device) -> Trainer:
     if setting.channels_last:
         for part in (base.unet.encoder, base.unet.decoder):
             part.to(memory_format=torch.channels_last)
-    trainer = Trainer(networks, config, warn=lambda message: print(message, file=sys.stderr))
+    trainer = Trainer(networks, config, warn=print_warning)
     if "fused" in setting.off:
         trainer.optimizer = torch.optim.AdamW(networks.trainable.values(), lr=config.lr)
     if "embeddings" in setting.off:
         networks.embeddings.max_bytes = 0
-    plain = trainer.engine
-    assert isinstance(plain, Plain)
-    trainer.engine = make_engine(setting.engine, plain.loss_of, plain.backward, networks.trainable.values())
+    assert isinstance(trainer.engine, Plain)
+    trainer.engine = make_engine(setting.engine, trainer.engine, networks.trainable.values(), trainer.graphs)
     return trainer
 
 
-def make_engine(name: str, loss_of: LossOf, backward: Backward, parameters: Iterator[nn.Parameter]) -> Engine:
-    plain = Plain(loss_of, backward)
-    if name == "compiled":
-        return Compiled(plain, lambda message: print(message, file=sys.stderr))
-    if name == "captured":
-        return Captured(plain, parameters, lambda message: print(message, file=sys.stderr))
-    return plain
+def make_engine(name: str, plain: Plain, parameters: Iterator[nn.Parameter], graphs: Graphs) -> Engine:
+    engine = Compiled(plain, print_warning) if name in ("compiled", "both") else plain
+    return Captured(engine, parameters, graphs) if name in ("captured", "both") else engine
 
 
-def batches(base: Base, setting: Setting) -> Iterator[LatentBatch]:
+def print_warning(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def batches(base: Base, setting: Setting, graphs: Graphs | None = None) -> Iterator[LatentBatch]:
     """The same images again and again, encoded each time or once; prompts that are different each time."""
+    way = Way(setting.engine in ("compiled", "both"), setting.engine in ("captured", "both"))
+    encode = make_encode(base.vae.encode, way, graphs or Graphs(print_warning), print_warning)
     device, size = base.device, base.config.image_size
     targets, hints, prompts = pixels(size, setting.batch), pixels(size, setting.batch), itertools.cycle(PROMPTS)
 
     @torch.no_grad()
     def batch() -> LatentBatch:
-        posterior = base.vae.encode(scaled(targets.to(device, non_blocking=True)))
+        posterior = encode(scaled(targets.to(device, non_blocking=True)))
         hint = hints.to(device, non_blocking=True)
         return LatentBatch(posterior.mean, posterior.std, hint, list(itertools.islice(prompts, setting.batch)))
 
@@ -140,7 +146,7 @@ def batches(base: Base, setting: Setting) -> Iterator[LatentBatch]:
 def our_step(setting: Setting, device: torch.device) -> Step:
     """One step of `cn train`, its numbers read a step late on a GPU; "asynchronous" off: at once."""
     trainer = our_trainer(setting, device)
-    stream, pending = batches(trainer.networks.base, setting), []
+    stream, pending = batches(trainer.networks.base, setting, trainer.graphs), []
 
     def step() -> None:
         pending.append(trainer.take_step(stream))
@@ -163,7 +169,6 @@ def fine_tuning_step(setting: Setting, device: torch.device) -> Step:
     optimizer = torch.optim.AdamW(parameters, lr=1e-5, fused=True)
     scaler, schedule = torch.amp.GradScaler(device.type, enabled=False), base.schedule.to(device)
     text = base.text.encode(PROMPTS[: setting.batch]).bfloat16()
-    stream = batches(base, setting)
 
     def loss_of(z0: Tensor, hint: Tensor, text: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
@@ -174,20 +179,22 @@ def fine_tuning_step(setting: Setting, device: torch.device) -> Step:
         loss.backward()
         return loss.detach()
 
-    compute = torch.compile(loss_of, dynamic=False) if setting.engine == "compiled" else loss_of
-    pending: list[Numbers] = []
+    graphs = Graphs(print_warning)
+    engine = make_engine(setting.engine, Plain(loss_of, backward), iter(parameters), graphs)
+    stream, pending = batches(base, setting, graphs), deque[Numbers]()
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=not engine.keeps_gradients)
         batch, cpu = next(stream), torch.Generator()
         z0 = batch.sample(cpu)
         t = upload(torch.randint(0, 1000, (setting.batch,), generator=cpu), device)
-        loss = backward(compute(z0, batch.hint, text, t, upload(torch.randn(z0.shape, generator=cpu), device)))
+        noise = upload(torch.randn(z0.shape, generator=cpu), device)
+        loss = engine.gradient(StepInputs(z0, batch.hint, text, t, noise))
         norm = gradient_norm(parameters)
         update(optimizer, scaler, norm, loss)
         pending.append(Numbers.of(loss, norm))
         if len(pending) > 1:
-            pending.pop(0).wait()
+            pending.popleft().wait()
 
     return step
 

@@ -4,7 +4,7 @@ Pixels stay bytes until they are there: converting a batch of 16 images of 512×
 a second, in which it could enqueue half of a training step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,12 @@ from cn.data.batch import scaled
 from cn.data.examples import Example, Fetched, Source
 from cn.devices import upload, without_tf32
 from cn.model.base import Base
+from cn.model.vae import Posterior
 from cn.train.cache.pairs import FetchedHint, Fetcher, Hint
 from cn.train.cache.several import Caches
+
+Encode = Callable[[Tensor], Posterior]
+"""(B, 3, 8H, 8W) in [-1, 1] → the posterior of the latents."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Stacked:
 class Feed:
     """How the images of a run become latents: those without a cache are encoded, exactly where the run is exact."""
 
-    def __init__(self, source: Source, base: Base, exact: bool, cache: Caches | None = None):
-        self.base, self.exact, self.cache = base, exact, cache
+    def __init__(
+        self, source: Source, base: Base, exact: bool, cache: Caches | None = None, encode: Encode | None = None
+    ):
+        self.base, self.exact, self.cache, self._encode = base, exact, cache, encode or base.vae.encode
         self.fetch = Fetcher(source) if cache is None else cache.fetcher
         """What a worker process does for an example."""
 
@@ -75,7 +81,7 @@ class Feed:
         if stacked.images is None:
             return upload(_given(stacked.mean), self.base.device), upload(_given(stacked.std), self.base.device), hint
         with without_tf32(self.exact):
-            posterior = self.base.vae.encode(scaled(self._planes(stacked.images)))
+            posterior = self._encode(scaled(self._planes(stacked.images)))
         if stacked.mean is None or stacked.std is None:
             return posterior.mean, posterior.std, hint
         known = [place for place in range(len(hint)) if place not in stacked.encoded]

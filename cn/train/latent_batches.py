@@ -19,7 +19,7 @@ from cn.parallel import available_cpus
 from cn.train.cache.pairs import FetchedHint
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
-from cn.train.feed import Feed, Stacked
+from cn.train.feed import Encode, Feed, Stacked
 from cn.train.order import Order
 from cn.train.random_draws import noise_like
 from cn.train.world import ALONE, World
@@ -89,14 +89,16 @@ def micro_batches(
     cache: Caches | None = None,
     per_step: int | None = None,
     world: World = ALONE,
+    encode: Encode | None = None,
 ) -> Generator[LatentBatch, None, None]:
     """All micro-batches from step `start` on, fetched ahead by `workers` processes; `skip` is told of broken pairs.
 
     A step has `per_step` of them over all processes of a `world` (default: `accumulate`), of which process r of W gets
     those with the numbers r, r + W, … Images whose latents stay in memory are encoded one at a time, so that a latent
-    does not depend on the batch composition: a resumed run, which encodes them again, gets the same ones.
+    does not depend on the batch composition: a resumed run, which encodes them again, gets the same ones. `encode` is
+    what encodes images (default: the autoencoder as it is written).
     """
-    feed = Feed(source, base, config.precision == "fp32", cache)
+    feed = Feed(source, base, config.precision == "fp32", cache, encode)
     kept = cache_bytes(source, base, config) > 0
     order = Order.of(source, config)
     numbers = _Numbers(start, config.steps, per_step or config.accumulate, world)

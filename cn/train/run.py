@@ -21,7 +21,7 @@ from cn.train.distributed.compare import check_same
 from cn.train.distributed.global_batch import plan_row
 from cn.train.distributed.rescue import rescued
 from cn.train.divergence import DivergedError
-from cn.train.latent_batches import LatentBatch, default_workers, micro_batches
+from cn.train.latent_batches import LatentBatch, cache_bytes, default_workers, micro_batches
 from cn.train.listener import Listener, SilentListener
 from cn.train.lock import run_lock
 from cn.train.loop import steps
@@ -174,6 +174,7 @@ def _check_unchanged(task: Task) -> None:
 def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> None:
     config, trainer, world = task.config, recorder.trainer, task.world
     pairs = BrokenPairs(world, recorder.log.skip)
+    kept = task.source.count if cache_bytes(task.source, task.networks.base, config) else None
     batches = micro_batches(
         task.source,
         task.networks.base,
@@ -184,6 +185,7 @@ def _train(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> N
         cache=task.cache,
         per_step=config.accumulate * world.size,
         world=world,
+        encode=trainer.encode(kept),
     )
 
     def is_pause(step: int) -> bool:

@@ -16,9 +16,11 @@ from cn.train.distributed.parallel import make_parallel
 from cn.train.distributed.sharded import like
 from cn.train.divergence import DivergedError
 from cn.train.ema import Ema
-from cn.train.fast.choose import choose_engine
+from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.engines import Engine, Plain
+from cn.train.fast.graphs import Graphs
 from cn.train.fast.update import Numbers, gradient_norm, update
+from cn.train.feed import Encode
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks
@@ -80,7 +82,7 @@ class Trainer:
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
-        self._warn = warn
+        self._warn, self.graphs = warn, Graphs(warn)
         self.engine = self._choose_engine()
         """How gradients are computed."""
         self.ema = Ema(networks.trainable, config.ema) if config.ema else None
@@ -93,7 +95,15 @@ class Trainer:
             if self.config.compile:
                 self._warn("the step is not compiled: the weights are distributed over the processes")
             return Plain(loss, self._backward)
-        return choose_engine(self.networks, self.config, left, self.world, loss, self._backward, self._warn)
+        self.graphs.clear()
+        return choose_engine(
+            self.networks, self.config, left, self.world, loss, self._backward, self.graphs, self._warn
+        )
+
+    def encode(self, kept: int | None) -> Encode:
+        """What encodes the images of the remaining steps: `kept` ones once, or each batch anew."""
+        left = self.config.steps - self.step
+        return choose_encode(self.networks, self.config, left, self.world, kept, self.graphs, self._warn)
 
     def averaged(self) -> AbstractContextManager:
         """The context in which the networks are those that the run writes: averaged, where that is asked for."""
@@ -105,6 +115,7 @@ class Trainer:
         if not self.parallel.sharded and not self.world.is_main:
             yield None
             return
+        self.graphs.make_room()
         with self.averaged() if averaged else nullcontext():
             if not self.parallel.sharded:
                 yield self.networks

@@ -20,8 +20,9 @@ from cn.train.evaluation.records import Evaluation
 from cn.train.evaluation.validation import ValidationSet
 from cn.train.networks import TrainingNetworks
 
-BATCH_SIZE = 4
-"""Images that are sampled at once on a GPU, at most: decoding them takes less memory than training with them."""
+BATCH_SIZE = 16
+"""Images that are sampled at once on a GPU, at most, and no more than are trained with: decoding them takes less memory
+than that."""
 CPU_PIXELS = 256 * 256
 """Pixels that are decoded at once on a CPU, at most: more do not fit its cache (measured: 0.25 s for one image of this
 size, 0.46 s for each of eight)."""

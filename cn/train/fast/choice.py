@@ -1,56 +1,96 @@
-"""How the gradients of a run are computed: plainly, compiled, or by replaying a CUDA graph."""
+"""How a run computes gradients and latents: as they are written, compiled, or by replaying a CUDA graph, or both."""
 
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from cn.train.config import TrainConfig
 from cn.train.fast.engines import MAX_SHAPES
 from cn.train.networks import TrainingNetworks
 
-Way = Literal["plain", "compiled", "captured"]
-
 SD_WORK = 4096 * 1.22e9
 """Latent cells times parameters of U-Net and control, for one image of Stable Diffusion's size at 512×512."""
-SAVED_SECONDS = 0.0155
-"""What a compiled step saves for each such image: 0.175 s of four images became 0.113 s (H200, bf16). Slower GPUs save
-more, so that a run that pays there pays on them too."""
-COMPILE_SECONDS = 150
+SAVED_SECONDS = 0.0018
+"""What compiling saves for each such image, beyond what a graph saves: of 0.168 s for 16 images 0.138 s are left (H200,
+bf16, 2026-11-29). Slower GPUs save more, so that a run that pays there pays on them too."""
+COMPILE_SECONDS = 200
 """The time to compile the loss of such a network and its backward pass, mostly on the CPU."""
-MAX_CAPTURED_WORK = 1e12
-"""Cells times parameters of a batch up to which launching the kernels takes longer than running them. The bundled base
-takes 0.1 s for a step of 4 images and of 32 (1.4e10 each, H200); a Stable Diffusion is above at any batch size."""
-MIN_CAPTURED_STEPS = 30
-"""To capture takes as long as about 20 steps of 0.1 s."""
+SD_ENCODING = 4096 * 34.2e6
+"""Latent cells times parameters of the autoencoder's encoder, for one image of Stable Diffusion's."""
+SAVED_BY_ENCODING = 0.0024
+"""What a compiled encoder saves for each such image: 16 take 0.058 instead of 0.096 s (as above)."""
+COMPILE_ENCODER_SECONDS = 25
+MIN_CAPTURED = 30
+"""Batches from which on a graph is captured, which takes as long as a few of them. It launches the kernels of a step as
+one: the bundled base is 6 to 11 times as fast, Stable Diffusion 1.8 times at batch 4 and no slower at 16 (as above)."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Whether a function is compiled, and whether it, or what was compiled of it, is captured in a CUDA graph."""
+
+    compiled: bool = False
+    captured: bool = False
+
+
+PLAIN = Way()
 
 
 def choose_way(
     networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, alone: bool
 ) -> Way:
-    """For `steps` more steps; `alone` in one process. Without --compile or --no-compile, what pays on a GPU.
+    """Of the step, for `steps` more of them; `alone` in one process. Without --compile or --no-compile, what pays.
 
     A graph replays kernels, and with them their bits, so it suits deterministic runs too. Compiled code may be tuned
     differently the next time. Several processes compile only where they are told to.
     """
-    if config.compile is not None:
-        return "compiled" if config.compile else "plain"
-    if device.type != "cuda":
-        return "plain"
-    work = image_work(networks, config)
-    if alone and config.batch_size * work <= MAX_CAPTURED_WORK:
-        return "captured" if steps * config.accumulate >= MIN_CAPTURED_STEPS else "plain"
-    saved = steps * config.accumulate * config.batch_size * SAVED_SECONDS * work / SD_WORK
-    pays = saved > COMPILE_SECONDS * (MAX_SHAPES if config.buckets else 1)
-    return "compiled" if pays and alone and not config.deterministic else "plain"
+    batches = steps * config.accumulate
+    work = image_work(networks, config) / SD_WORK
+    pays = batches * config.batch_size * SAVED_SECONDS * work > COMPILE_SECONDS * _shapes(config)
+    return _way(config, device, batches, pays=pays, alone=alone)
+
+
+def choose_encoding(
+    networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, alone: bool, kept: int | None
+) -> Way:
+    """Of encoding images: the `kept` ones one at a time, or without that each batch anew."""
+    batches = steps * config.accumulate if kept is None else kept
+    images = batches * (config.batch_size if kept is None else 1)
+    work = _cells(networks, config) * _parameters(networks.base.vae.encoder) / SD_ENCODING
+    pays = images * SAVED_BY_ENCODING * work > COMPILE_ENCODER_SECONDS * _shapes(config)
+    if kept is not None and not pays and config.compile:
+        return Way(captured=_way(config, device, batches, pays=False, alone=alone).captured)
+    return _way(config, device, batches, pays=pays, alone=alone)
+
+
+def _way(config: TrainConfig, device: torch.device, batches: int, *, pays: bool, alone: bool) -> Way:
+    if config.compile is False:
+        return PLAIN
+    cuda = device.type == "cuda"
+    compiled = bool(config.compile) or (pays and cuda and alone and not config.deterministic)
+    return Way(compiled, captured=cuda and alone and batches >= MIN_CAPTURED)
 
 
 def way_text(networks: TrainingNetworks, config: TrainConfig, steps: int) -> str:
-    """What the plan says of it; nothing where the networks run as they are written."""
+    """What the plan says of the step; nothing where the networks run as they are written."""
     way = choose_way(networks, config, steps, networks.device, alone=True)
-    return {"plain": "", "compiled": ", compiled at the start (minutes)", "captured": ", as a CUDA graph"}[way]
+    return (", compiled at the start (minutes)" if way.compiled else "") + (", as a CUDA graph" if way.captured else "")
 
 
 def image_work(networks: TrainingNetworks, config: TrainConfig) -> float:
     """Latent cells of an image times parameters that it goes through: a measure of the time that it takes a GPU."""
-    cells = (config.size // networks.base.config.vae.factor) ** 2
-    return cells * sum(p.numel() for network in (networks.base.unet, networks.control) for p in network.parameters())
+    return _cells(networks, config) * sum(map(_parameters, (networks.base.unet, networks.control)))
+
+
+def _cells(networks: TrainingNetworks, config: TrainConfig) -> int:
+    return (config.size // networks.base.config.vae.factor) ** 2
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def _shapes(config: TrainConfig) -> int:
+    """For how many shapes of batches something is compiled."""
+    return MAX_SHAPES if config.buckets else 1

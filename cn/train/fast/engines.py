@@ -55,22 +55,27 @@ class Compiled:
         self.shapes: set[Shapes] = set()
 
     def gradient(self, inputs: StepInputs) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException
-        from torch._inductor import exc
-
         if inputs.shapes not in self.shapes and len(self.shapes) < MAX_SHAPES:
             self.shapes.add(inputs.shapes)
         if self.compiled is None or inputs.shapes not in self.shapes:
             return self.plain.gradient(inputs)
         try:
             return self.compiled.gradient(inputs)
-        except (TorchDynamoException, exc.CppCompileError, exc.InvalidCxxCompiler, exc.OperatorIssue) as error:
+        except compile_errors() as error:
             self.compiled = None
-            self.warn(f"the step cannot be compiled here ({_reason(error)}): it runs as it is, slower")
+            self.warn(f"the step cannot be compiled here ({reason_of(error)}): it runs as it is, slower")
             return self.plain.gradient(inputs)
 
 
-def _reason(error: BaseException) -> str:
+def compile_errors() -> tuple[type[Exception], ...]:
+    """What is raised where something cannot be compiled. A function, because to import it takes seconds."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor import exc
+
+    return TorchDynamoException, exc.CppCompileError, exc.InvalidCxxCompiler, exc.OperatorIssue
+
+
+def reason_of(error: BaseException) -> str:
     """The first line that says something."""
     cause = getattr(error, "inner_exception", error)
     lines = (line.strip() for line in str(cause).splitlines())

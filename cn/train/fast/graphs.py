@@ -1,73 +1,112 @@
-"""CUDA graphs: the kernels of a small network's step are launched as one, where each launch costs more than it runs."""
+"""CUDA graphs: the kernels of a step are launched as one, where each launch costs more time than the kernel takes."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cn.train.fast.engines import Plain
+from cn.train.fast.engines import Engine
 from cn.train.step_inputs import Shapes, StepInputs
 
 MAX_GRAPHS = 8
-"""Shapes of batches that are captured: the buckets of a small base. Each keeps the memory of its activations."""
+"""Shapes of batches for which the same function is captured: the buckets of a run."""
 WARM_UP = 3
 """Runs before a capture, in which libraries choose their algorithms and allocate their workspaces (as torch's do)."""
+MIN_FREE = 0.5
+"""The share of a GPU's memory that is free where its graphs keep theirs while images are sampled."""
 
-
-class Replay(Protocol):
-    """Compute again what was captured, from the values that its inputs have now; the same tensor each time."""
-
-    def __call__(self) -> Tensor: ...
-
-
-Capture = Callable[[Callable[[], Tensor]], Replay]
+Key = tuple[str, Shapes]
+"""The name of a function, and the shapes of the tensors that it takes."""
+Replay = Callable[[], Any]
+"""Computes again what was captured, from the values that its inputs have now, into the same tensors."""
+Capture = Callable[[Callable[[], Any]], Replay]
 """Runs a function, which may leave gradients behind, and captures it."""
 
 
-class Captured:
-    """Loss and backward pass as one graph for each shape of batch, with inputs and gradients at fixed addresses.
+class Graphs:
+    """The graphs of a run. They never run at once and therefore share their memory: what one of them returns has to be
+    copied before the next one runs.
 
-    Weights may change in place only. A shape beyond MAX_GRAPHS runs plainly, and so does all where capture fails.
+    Where a capture fails, nothing is captured any more, and `warn` is told once.
     """
-
-    keeps_gradients = True
 
     def __init__(
         self,
-        plain: Plain,
-        parameters: Iterable[nn.Parameter],
         warn: Callable[[str], None],
         capture: Capture | None = None,
+        free: Callable[[], float] | None = None,
     ):
-        self.plain, self.parameters, self.warn = plain, list(parameters), warn
-        self.capture = capture or cuda_capture
-        self.graphs: dict[Shapes, tuple[StepInputs, Replay]] = {}
+        self._warn, self._given, self._free = warn, capture, free or free_share
+        self._capture = capture or CudaCapture()
+        self._graphs: dict[Key, tuple[tuple[Tensor, ...], Replay]] = {}
         self.failed = False
 
+    def has(self, name: str, tensors: tuple[Tensor, ...]) -> bool:
+        """Whether the function of this name is captured for tensors of these shapes."""
+        return _key(name, tensors) in self._graphs
+
+    def may_add(self, name: str) -> bool:
+        """Whether one more shape may be captured."""
+        return not self.failed and sum(kept == name for kept, _ in self._graphs) < MAX_GRAPHS
+
+    def add(self, name: str, function: Callable[..., Any], tensors: tuple[Tensor, ...]) -> bool:
+        """Capture a function of tensors; False where that is not possible."""
+        static = tuple(tensor.clone() for tensor in tensors)
+        try:
+            replay = self._capture(lambda: function(*static))
+        except RuntimeError as error:
+            # Of the driver, while it captures, or for want of memory, which the function may have enough of by itself.
+            self.failed = True
+            self.clear()
+            reason = str(error).splitlines()[0]
+            self._warn(f"the {name} cannot be captured in a CUDA graph ({reason}): it runs slower")
+            return False
+        self._graphs[_key(name, tensors)] = static, replay
+        return True
+
+    def replay(self, name: str, tensors: tuple[Tensor, ...]) -> Any:
+        """What the captured function computes from these tensors, until the next graph runs."""
+        static, replay = self._graphs[_key(name, tensors)]
+        for mine, given in zip(static, tensors, strict=True):
+            mine.copy_(given, non_blocking=True)
+        return replay()
+
+    def clear(self) -> None:
+        """Forget all graphs, and give back their memory."""
+        self._graphs.clear()
+        self._capture = self._given or CudaCapture()
+        torch.cuda.empty_cache()
+
+    def make_room(self) -> None:
+        """Called before images are sampled: on a small GPU the graphs give way, and are captured again later."""
+        if self._graphs and self._free() < MIN_FREE:
+            self.clear()
+
+
+class Captured:
+    """An engine that captures what another one does, for each shape of batch, with gradients at fixed addresses.
+
+    Weights may change in place only. A shape beyond MAX_GRAPHS runs as it is, and so does all where capture fails.
+    """
+
+    keeps_gradients = True
+    NAME = "step"
+
+    def __init__(self, engine: Engine, parameters: Iterable[nn.Parameter], graphs: Graphs):
+        self.engine, self.parameters, self.graphs = engine, list(parameters), graphs
+
     def gradient(self, inputs: StepInputs) -> Tensor:
-        if inputs.shapes not in self.graphs and not self.failed and len(self.graphs) < MAX_GRAPHS:
+        if not self.graphs.has(self.NAME, inputs.tensors) and self.graphs.may_add(self.NAME):
             self._add(inputs)
-        if inputs.shapes not in self.graphs:
-            return self.plain.gradient(inputs)
-        static, replay = self.graphs[inputs.shapes]
-        static.copy_(inputs)
-        return replay().clone()
+        if not self.graphs.has(self.NAME, inputs.tensors):
+            return self.engine.gradient(inputs)
+        return self.graphs.replay(self.NAME, inputs.tensors).clone()
 
     def _add(self, inputs: StepInputs) -> None:
         """Capture a shape; the gradients of the micro-batches before it are put aside meanwhile."""
-        static = inputs.clone()
         before = [None if p.grad is None else p.grad.clone() for p in self.parameters]
-        try:
-            replay = self.capture(lambda: self.plain.gradient(static))
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            # Of the driver, while it captures: what it says differs between versions.
-            self.failed = True
-            self.warn(f"the step cannot be captured in a CUDA graph ({str(error).splitlines()[0]}): it runs slower")
-        else:
-            self.graphs[inputs.shapes] = static, replay
+        self.graphs.add(self.NAME, lambda *tensors: self.engine.gradient(StepInputs(*tensors)), inputs.tensors)
         for parameter, gradient in zip(self.parameters, before, strict=True):
             if gradient is not None:
                 parameter.grad.copy_(gradient)  # type: ignore[union-attr]
@@ -75,20 +114,36 @@ class Captured:
                 parameter.grad.zero_()
 
 
-def cuda_capture(run: Callable[[], Tensor]) -> Replay:
-    """Capture `run` in a CUDA graph. The threads that fetch images may use the GPU meanwhile."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = run()
+class CudaCapture:
+    """Captures functions in graphs that share one pool of memory. Threads may use the GPU meanwhile."""
 
-    def replay() -> Tensor:
-        graph.replay()
-        return result
+    def __init__(self) -> None:
+        self._pool: Any = None
 
-    return replay
+    def __call__(self, run: Callable[[], Any]) -> Replay:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = run()
+        self._pool = graph.pool()
+
+        def replay() -> Any:
+            graph.replay()
+            return result
+
+        return replay
+
+
+def free_share() -> float:
+    """The part of the current GPU's memory that nothing holds."""
+    free, total = torch.cuda.mem_get_info()
+    return free / total
+
+
+def _key(name: str, tensors: tuple[Tensor, ...]) -> Key:
+    return name, tuple(tuple(tensor.shape) for tensor in tensors)

@@ -14,10 +14,11 @@ from cn.model.config import UNetConfig
 from cn.model.controlnet import ControlNet
 from cn.model.unet import UNet
 from cn.train.fast import choice
-from cn.train.fast.choice import choose_way
-from cn.train.fast.choose import choose_engine
+from cn.train.fast.choice import PLAIN, Way, choose_encoding, choose_way
+from cn.train.fast.choose import choose_encode, choose_engine
+from cn.train.fast.encoding import CapturedEncode, CompiledEncode
 from cn.train.fast.engines import MAX_SHAPES, Compiled, Plain
-from cn.train.fast.graphs import Captured
+from cn.train.fast.graphs import Captured, Graphs
 from cn.train.fast.locked import half_norms, hold
 from cn.train.latent_batches import micro_batches
 from cn.train.loss import diffusion_loss
@@ -154,31 +155,50 @@ def run(tmp_path, tiny_base_file, pair_set):
     return begin(tmp_path / "run", tiny_base_file, pair_set, steps=100)
 
 
-def way(run: Any, steps: int = 1_000_000, device: torch.device = CUDA, *, alone: bool = True, **given: Any) -> str:
+COMPILED, CAPTURED, BOTH = Way(compiled=True), Way(captured=True), Way(compiled=True, captured=True)
+
+
+def way(run: Any, steps: int = 1000, device: torch.device = CUDA, *, alone: bool = True, **given: Any) -> Way:
     return choose_way(run.networks, replace(run.config, **given), steps, device, alone=alone)
 
 
-def test_small_networks_are_captured_on_a_gpu(run, monkeypatch):
-    assert way(run) == way(run, deterministic=True) == "captured"
-    assert way(run, steps=choice.MIN_CAPTURED_STEPS - 1) == "plain"
-    assert way(run, steps=choice.MIN_CAPTURED_STEPS // 2, accumulate=2) == "captured"
-    assert way(run, device=CPU) == "plain"
-    assert way(run, compile=False) == "plain"
-    assert way(run, alone=False) != "captured"
-    monkeypatch.setattr(choice, "MAX_CAPTURED_WORK", 1.0)
-    assert way(run, steps=1000) == "plain"
+def encoding(run: Any, steps: int = 1000, kept: int | None = None, *, alone: bool = True, **given: Any) -> Way:
+    return choose_encoding(run.networks, replace(run.config, **given), steps, CUDA, alone=alone, kept=kept)
 
 
-def test_large_networks_are_compiled_where_the_run_is_long_enough(run, monkeypatch):
+def test_steps_are_captured_on_a_gpu(run):
+    assert way(run) == way(run, deterministic=True) == CAPTURED
+    assert way(run, steps=choice.MIN_CAPTURED - 1) == PLAIN
+    assert way(run, steps=choice.MIN_CAPTURED // 2, accumulate=2) == CAPTURED
+    assert way(run, device=CPU) == way(run, compile=False) == way(run, alone=False) == PLAIN
+
+
+def test_large_networks_are_compiled_too_where_the_run_is_long_enough(run, monkeypatch):
     monkeypatch.setattr(choice, "image_work", lambda networks, config: choice.SD_WORK)
     images = choice.COMPILE_SECONDS / choice.SAVED_SECONDS
-    assert way(run, steps=int(1.1 * images / 4), batch_size=4) == "compiled"
-    assert way(run, steps=int(0.9 * images / 4), batch_size=4) == "plain"
-    assert way(run, steps=int(1.1 * images / 16), batch_size=4, accumulate=4) == "compiled"
-    assert way(run, steps=int(1.1 * images / 4), batch_size=4, buckets=True) == "plain"
-    assert way(run, steps=int(1.1 * MAX_SHAPES * images / 4), batch_size=4, buckets=True) == "compiled"
-    assert way(run, deterministic=True) == way(run, alone=False) == way(run, device=CPU) == "plain"
-    assert way(run, steps=1, device=CPU, compile=True) == way(run, alone=False, compile=True) == "compiled"
+    assert way(run, steps=int(1.1 * images / 4), batch_size=4) == BOTH
+    assert way(run, steps=int(0.9 * images / 4), batch_size=4) == CAPTURED
+    assert way(run, steps=int(1.1 * images / 16), batch_size=4, accumulate=4) == BOTH
+    assert way(run, steps=int(1.1 * images / 4), batch_size=4, buckets=True) == CAPTURED
+    assert way(run, steps=int(1.1 * MAX_SHAPES * images / 4), batch_size=4, buckets=True) == BOTH
+    long = int(1e7)
+    assert way(run, steps=long, deterministic=True) == CAPTURED
+    assert way(run, steps=long, alone=False) == way(run, steps=long, device=CPU) == PLAIN
+    assert way(run, steps=1, device=CPU, compile=True) == way(run, alone=False, compile=True) == COMPILED
+    assert way(run, compile=True) == BOTH
+
+
+def test_encoding_is_captured_and_compiled_where_that_pays(run, monkeypatch):
+    assert encoding(run) == encoding(run, steps=1, kept=choice.MIN_CAPTURED) == CAPTURED
+    assert encoding(run, kept=choice.MIN_CAPTURED - 1) == encoding(run, compile=False) == PLAIN
+    assert encoding(run, alone=False) == PLAIN
+    assert encoding(run, compile=True) == BOTH
+    assert encoding(run, kept=100, compile=True) == CAPTURED, "compiling takes longer than to encode 100 images"
+    parameters = sum(p.numel() for p in run.networks.base.vae.encoder.parameters())
+    monkeypatch.setattr(choice, "SD_ENCODING", 64 * parameters)
+    images = choice.COMPILE_ENCODER_SECONDS / choice.SAVED_BY_ENCODING
+    for count, expected in ((1.1 * images, BOTH), (0.9 * images, CAPTURED)):
+        assert encoding(run, steps=int(count / 4), batch_size=4) == encoding(run, kept=int(count)) == expected
 
 
 def test_work_is_counted_in_cells_and_parameters(run):
@@ -188,20 +208,29 @@ def test_work_is_counted_in_cells_and_parameters(run):
     assert choice.image_work(networks, replace(run.config, size=128)) == 16 * 16 * parameters
 
 
-def test_the_engine_is_what_was_chosen(run, monkeypatch):
-    made = {}
-    for chosen in ("plain", "compiled", "captured"):
+def kinds(made: Any, inner: str) -> list[type]:
+    """The classes of an engine, and of those that it runs."""
+    return [type(made), *(kinds(getattr(made, inner), inner) if hasattr(made, inner) else [])]
+
+
+def test_engine_and_encoder_are_what_was_chosen(run, monkeypatch):
+    graphs = Graphs(pytest.fail)
+    for chosen, engines, encoders in (
+        (PLAIN, [Plain], []),
+        (COMPILED, [Compiled], [CompiledEncode]),
+        (CAPTURED, [Captured, Plain], [CapturedEncode]),
+        (BOTH, [Captured, Compiled], [CapturedEncode, CompiledEncode]),
+    ):
         monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
-        made[chosen] = choose_engine(run.networks, run.config, 9, ALONE, max, abs, pytest.fail)
-    assert {name: type(engine) for name, engine in made.items()} == {
-        "plain": Plain,
-        "compiled": Compiled,
-        "captured": Captured,
-    }
+        monkeypatch.setattr("cn.train.fast.choose.choose_encoding", lambda *args, chosen=chosen, **kwargs: chosen)
+        engine = choose_engine(run.networks, run.config, 9, ALONE, max, abs, graphs, pytest.fail)
+        assert kinds(engine, "engine") == engines
+        encode = choose_encode(run.networks, run.config, 9, ALONE, None, graphs, pytest.fail)
+        assert kinds(encode, "encode")[: len(encoders)] == encoders
     asked = []
-    monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, alone: asked.append(alone) or "plain")
+    monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, alone: asked.append(alone) or PLAIN)
     for world in (ALONE, World(1, 2)):
-        choose_engine(run.networks, run.config, 9, world, max, abs, pytest.fail)
+        choose_engine(run.networks, run.config, 9, world, max, abs, graphs, pytest.fail)
     assert asked == [True, False]
 
 
@@ -230,11 +259,12 @@ def fail_to_compile(*tensors: Tensor) -> Tensor:
 
 def test_the_plan_says_which_way_a_run_takes(run, monkeypatch):
     texts = {}
-    for chosen in ("plain", "compiled", "captured"):
+    for chosen in (PLAIN, COMPILED, CAPTURED, BOTH):
         monkeypatch.setattr(choice, "choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
         texts[chosen] = plan(run)["computing"]
-    assert texts["plain"] == "cpu, fp32"
-    assert "compiled" in texts["compiled"]
-    assert "CUDA graph" in texts["captured"]
+    assert texts[PLAIN] == "cpu, fp32"
+    assert texts[COMPILED] == "cpu, fp32, compiled at the start (minutes)"
+    assert texts[CAPTURED] == "cpu, fp32, as a CUDA graph"
+    assert texts[BOTH] == "cpu, fp32, compiled at the start (minutes), as a CUDA graph"
     monkeypatch.undo()
-    assert plan(replace(run, config=replace(run.config, compile=True)))["computing"] == texts["compiled"]
+    assert plan(replace(run, config=replace(run.config, compile=True)))["computing"] == texts[COMPILED]

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import Unsupported
 
-from cn.train.fast.engines import Plain
-from cn.train.fast.graphs import MAX_GRAPHS, WARM_UP, Captured
+from cn.model.vae import Posterior
+from cn.train.fast.encoding import CapturedEncode, CompiledEncode
+from cn.train.fast.engines import MAX_SHAPES, Plain
+from cn.train.fast.graphs import MAX_GRAPHS, MIN_FREE, WARM_UP, Captured, Graphs
 from cn.train.latent_batches import micro_batches
 from cn.train.step_inputs import StepInputs
 from cn.train.task import Task
@@ -17,18 +21,23 @@ from tests.helpers.training import begin
 
 
 class Capture:
-    """Like `cuda_capture`: runs leave gradients behind, a replay computes from the same tensors into the same one."""
+    """Like `CudaCapture`: runs leave gradients behind, a replay computes from the same tensors into the same ones."""
 
     def __init__(self) -> None:
         self.captured = 0
 
-    def __call__(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def __call__(self, run: Callable[[], Any]) -> Callable[[], Any]:
         self.captured += 1
         for _ in range(WARM_UP):
-            result = run().clone()
+            result = run()
 
-        def replay() -> Tensor:
-            return result.copy_(run())
+        def replay() -> Any:
+            again = run()
+            if isinstance(result, Tensor):
+                return result.copy_(again)
+            result.mean.copy_(again.mean)
+            result.std.copy_(again.std)
+            return result
 
         return replay
 
@@ -46,7 +55,7 @@ def engine(weight: nn.Parameter, capture: Callable, warn: Callable = pytest.fail
         loss.backward()
         return loss.detach()
 
-    return Captured(Plain(loss_of, backward), [weight], warn, capture)
+    return Captured(Plain(loss_of, backward), [weight], Graphs(warn, capture))
 
 
 def test_gradients_are_those_of_each_batch_added_up():
@@ -94,18 +103,82 @@ def test_where_nothing_can_be_captured_it_says_so_once_and_runs_plainly():
     ]
 
 
-def test_memory_that_is_short_is_not_hidden():
+def test_without_memory_for_a_graph_it_runs_without_one():
     def refuse(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        raise torch.OutOfMemoryError("out of memory")
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    with pytest.raises(torch.OutOfMemoryError):
-        engine(nn.Parameter(torch.tensor(1.0)), refuse).gradient(inputs(1, 1.0))
+    warnings = []
+    captured = engine(nn.Parameter(torch.tensor(1.0)), refuse, warnings.append)
+    assert captured.gradient(inputs(2, 1.0)) == 2
+    assert len(warnings) == 1
+    assert "CUDA out of memory. Tried to allocate 2 GiB" in warnings[0]
+
+
+def test_graphs_give_way_to_sampling_where_memory_is_short():
+    """They are captured again at the next step, and its gradient is the same."""
+    weight, capture, free = nn.Parameter(torch.tensor(1.0)), Capture(), [MIN_FREE]
+    captured = engine(weight, capture)
+    captured.graphs = Graphs(pytest.fail, capture, lambda: free[0])
+    assert captured.gradient(inputs(2, 1.0)) == 2
+    captured.graphs.make_room()
+    assert captured.gradient(inputs(2, 3.0)) == 6
+    assert capture.captured == 1
+    free[0] = MIN_FREE - 0.01
+    captured.graphs.make_room()
+    weight.grad.zero_()
+    assert captured.gradient(inputs(2, 5.0)) == 10
+    assert weight.grad == 10
+    assert capture.captured == 2
+
+
+def encode(images: Tensor) -> Posterior:
+    return Posterior(images.mean(1), images.std(1))
+
+
+def test_encoding_by_graphs_gives_latents_of_their_own():
+    capture = Capture()
+    captured = CapturedEncode(encode, Graphs(pytest.fail, capture))
+    batches = [torch.rand(count, 3, 4, 4) for count in (2, 2, 1, 2)]
+    found = [captured(batch) for batch in batches]
+    for posterior, batch in zip(found, batches, strict=True):
+        assert torch.equal(posterior.mean, encode(batch).mean)
+        assert torch.equal(posterior.std, encode(batch).std)
+    assert capture.captured == 2
+
+
+def test_what_cannot_be_compiled_is_encoded_as_it_is():
+    def broken(images: Tensor) -> Posterior:
+        raise Unsupported("a graph that no compiler takes")
+
+    warnings, batch = [], torch.rand(1, 3, 4, 4)
+    compiled = CompiledEncode(encode, warnings.append, "eager")
+    compiled.compiled = broken
+    assert torch.equal(compiled(batch).mean, encode(batch).mean)
+    assert torch.equal(compiled(batch).std, encode(batch).std)
+    assert len(warnings) == 1
+
+
+def test_an_encoder_is_compiled_for_a_few_shapes():
+    """Those of the buckets that come first; by a compiler that generates no code."""
+    torch.compiler.reset()
+    seen = []
+
+    def backend(graph: Any, given: list[Tensor]) -> Callable:
+        seen.append(tuple(given[0].shape))
+        return graph.forward
+
+    compiled = CompiledEncode(encode, pytest.fail, backend)
+    for side in (*range(2, MAX_SHAPES + 4), 2):
+        batch = torch.rand(1, 3, side, 4)
+        assert torch.equal(compiled(batch).mean, encode(batch).mean)
+    assert seen == [(1, 3, side, 4) for side in range(2, MAX_SHAPES + 2)]
 
 
 def captured_trainer(task: Task) -> Trainer:
     trainer = Trainer(task.networks, task.config)
     assert isinstance(trainer.engine, Plain)
-    trainer.engine = Captured(trainer.engine, task.networks.trainable.values(), pytest.fail, Capture())
+    trainer.graphs = Graphs(pytest.fail, Capture())
+    trainer.engine = Captured(trainer.engine, task.networks.trainable.values(), trainer.graphs)
     return trainer
 
 
