@@ -35,7 +35,7 @@ class ComputingOptions:
             "Compile the step: minutes at the start, then faster. --no-compile: run it as it is, no CUDA graph either.",
             panel=PANEL,
             flags=("--compile/--no-compile",),
-            default="on a GPU where the run is long enough; a small base runs as a CUDA graph",
+            default="on a GPU a CUDA graph, and compiled too where the run is long enough",
         ),
     ] = None
     deterministic: Annotated[
