@@ -51,12 +51,15 @@ class _Tower(nn.Module):
         super().__init__()
         width, layers = config.width, config.layers
         activation = _QuickGELU if config.quick_gelu else nn.GELU
-        self.token_embedding = nn.Embedding(config.vocab_size, width)
+        embedding = torch.empty(config.vocab_size, width)
+        self.token_embedding = nn.Embedding(config.vocab_size, width, _weight=embedding)
         self.positional_embedding = nn.Parameter(torch.empty(config.context_length, width))
         self.transformer = nn.Module()
         self.transformer.resblocks = nn.ModuleList(_Block(width, config.heads, activation()) for _ in range(layers))
         self.ln_final = nn.LayerNorm(width)
-        self._initialize(width, layers)
+        # Without memory there is nothing to draw, and torch would import its compiler for that, which takes a second.
+        if not embedding.is_meta:
+            self._initialize(width, layers)
 
     def _initialize(self, width: int, layers: int) -> None:
         """As CLIP was."""

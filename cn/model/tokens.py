@@ -9,7 +9,7 @@ import html
 import importlib.util
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import ftfy
@@ -40,7 +40,7 @@ def clip_merges() -> list[str]:
     assert package is not None
     assert package.origin is not None
     with gzip.open(Path(package.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file][1 : VOCABULARY_SIZE - 2 * 256 - 2 + 1]
+        return [line.rstrip("\n") for line in islice(file, 1, VOCABULARY_SIZE - 2 * 256 - 2 + 1)]
 
 
 def clip_vocabulary(merges: Sequence[str]) -> list[str]:

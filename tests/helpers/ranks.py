@@ -13,7 +13,12 @@ from typing import Any
 from cn.train.world import World
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["cn.train.run", "cn.train.distributed.group", "tests.helpers.training"])
+_CONTEXT.set_forkserver_preload(
+    [
+        *("cn.train.run", "cn.train.distributed.group", "tests.helpers.training", "torch._dynamo"),
+        *("torch.distributed.fsdp", "torch.distributed.checkpoint", "torch.utils.tensorboard"),
+    ]
+)
 
 Options = Mapping[str, Any]
 

@@ -64,7 +64,7 @@ def test_end_tokens_cannot_be_written():
 
 
 def test_sampling_and_training_start_without_packages_that_take_seconds():
-    slow = ("open_clip", "torchvision", "transformers", "timm", "torch._dynamo")
+    slow = ("open_clip", "torchvision", "transformers", "timm", "torch._dynamo", "torch.distributed.tensor")
     script = f"""
 import sys, cn.sample.pipeline, cn.train.run
 print([name for name in {slow} if name in sys.modules])

@@ -2,23 +2,25 @@
 
 The weights, a third of a state, are written by rank 0 as one file each, because people sample with them while the run
 goes on. The rest can be read by any number of processes, also by one.
+
+What is needed of torch is imported late, because that takes a second.
 """
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from cn.errors import InputError
 from cn.train.distributed.sharded import like
 from cn.train.networks import TrainingNetworks
 from cn.train.world import World
+
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 METADATA = ".metadata"
 """The file that says what is in the others; it is written last."""
@@ -31,6 +33,9 @@ def save_shards(folder: Path | None, files: Mapping[str, Mapping[str, Tensor]], 
 
     Raises InputError, in all of them, where one cannot write.
     """
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.api import CheckpointException
+
     where = Path(world.broadcast(str(folder)))
     tensors = {f"{stem}:{name}": tensor for stem, named in files.items() for name, tensor in named.items()}
     try:
@@ -46,6 +51,10 @@ def has_shards(folder: Path) -> bool:
 
 def load_shards(folder: Path, networks: TrainingNetworks, *, sharded: bool) -> Files:
     """This process's parts, or all of it where it holds whole weights. Raises InputError for damaged files."""
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
     try:
         stored = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
         tensors: dict[str, Any] = {
@@ -78,7 +87,7 @@ def _parameter(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _empty(networks: TrainingNetworks, key: str, entry: TensorStorageMetadata) -> Tensor:
+def _empty(networks: TrainingNetworks, key: str, entry: "TensorStorageMetadata") -> Tensor:
     """Where a tensor is read into: distributed as its parameter; a step count is whole."""
     parameter = networks.trainable.get(_parameter(key.partition(":")[2]))
     if parameter is not None and entry.size == parameter.shape:

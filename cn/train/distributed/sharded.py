@@ -5,16 +5,14 @@ For large-scale training (§3.4), whose moments of the whole U-Net are the large
 """
 
 import copy
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cn.errors import UsageError
 from cn.model.concat import ConcatBaseline
@@ -24,6 +22,9 @@ from cn.precision import dtype_of
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
 from cn.train.world import World
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -59,6 +60,9 @@ def shard(networks: TrainingNetworks, world: World) -> Templates:
 
     The text encoder and the autoencoder stay whole: they are small, and used without gradients.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     unet, control = networks.base.unet, networks.control
     templates = Templates(_on_meta(control), _on_meta(unet))
     mesh = init_device_mesh(networks.device.type, (world.size,))
@@ -91,14 +95,20 @@ def _on_meta(network: Network) -> Network:
     return copy.deepcopy(network, known)
 
 
+def is_distributed(tensor: Tensor | None) -> "TypeGuard[DTensor]":
+    """Without importing what `shard` does, which takes a second: before that no tensor is distributed."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """All of a distributed tensor, in every process; any other tensor as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_distributed(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a distributed tensor; any other tensor as it is."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_distributed(tensor) else tensor
 
 
 def total_norm(tensors: Iterable[Tensor]) -> Tensor:
@@ -118,13 +128,15 @@ def added(value: Tensor, tensors: Iterable[Tensor]) -> Tensor:
 
 
 def _distributed(tensors: Iterable[Tensor]) -> bool:
-    return any(isinstance(tensor, DTensor) for tensor in tensors)
+    return any(is_distributed(tensor) for tensor in tensors)
 
 
 def like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
     """This process's part of a whole tensor, distributed as `parameter` is; no process sends anything."""
-    if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
+    if not is_distributed(parameter) or tensor.shape != parameter.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     mesh, placements = parameter.device_mesh, parameter.placements
     return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)
 
