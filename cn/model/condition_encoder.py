@@ -27,7 +27,8 @@ class PaperConditionEncoder(nn.Module):
         )
         for layer in self.layers:
             assert isinstance(layer, nn.Conv2d)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if not layer.weight.is_meta:  # As in `cn.model.text`: drawing nothing would import torch's compiler.
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.zero = zero_convolution(self.channels[-1], outputs)
 

@@ -1,46 +1,75 @@
-"""CLIP's text encoder: prompts → (B, 77, C) for the cross-attention."""
+"""CLIP's text encoder: prompts → (B, 77, C) for the cross-attention.
 
-import importlib.util
+Its tensors have the names of open_clip's TextTransformer, which is not used: importing it takes seconds.
+"""
+
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from cn.model.config import TextConfig
-from cn.model.text_tower import TextTower
-
-if TYPE_CHECKING:
-    from open_clip.tokenizer import SimpleTokenizer
-
-
-@cache
-def _tokenizer() -> "SimpleTokenizer":
-    """open_clip's tokenizer, without its package, which imports torchvision and transformers: seconds."""
-    package = importlib.util.find_spec("open_clip")
-    assert package is not None, "open-clip-torch is a requirement of this package"
-    assert package.origin is not None
-    spec = importlib.util.spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.SimpleTokenizer()
+from cn.model import tokens
+from cn.model.config import END_TOKEN, START_TOKEN, TextConfig
 
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
     """(B, 77) int64: start, at most 75 tokens, end, then `pad_id` (49407 for SD 1, 0 for SD 2); cut off after that."""
-    tokenizer = _tokenizer()
-    tokens = tokenizer(list(prompts), context_length=config.context_length)
-    after_end = (tokens == tokenizer.eot_token_id).int().cumsum(dim=1) - (tokens == tokenizer.eot_token_id).int()
-    return torch.where(after_end > 0, torch.full_like(tokens, config.pad_id), tokens)
+    found = torch.full((len(prompts), config.context_length), config.pad_id)
+    for row, prompt in zip(found, prompts, strict=True):
+        numbers = [START_TOKEN, *tokens.encode(prompt)[: config.context_length - 2], END_TOKEN]
+        row[: len(numbers)] = torch.tensor(numbers)
+    return found
 
 
-def token_count(prompt: str) -> int:
-    """The number of tokens of a prompt without start and end; those beyond 75 are ignored."""
-    return len(_tokenizer().encode(prompt))
+class _QuickGELU(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class _Block(nn.Module):
+    """Attention and a perceptron, each after a LayerNorm and added to what it reads."""
+
+    def __init__(self, width: int, heads: int, activation: nn.Module):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(width)
+        layers = {"c_fc": nn.Linear(width, 4 * width), "gelu": activation, "c_proj": nn.Linear(4 * width, width)}
+        self.mlp = nn.Sequential(OrderedDict(layers))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class _Tower(nn.Module):
+    """The weights, with random values at first."""
+
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        width, layers = config.width, config.layers
+        activation = _QuickGELU if config.quick_gelu else nn.GELU
+        embedding = torch.empty(config.vocab_size, width)
+        self.token_embedding = nn.Embedding(config.vocab_size, width, _weight=embedding)
+        self.positional_embedding = nn.Parameter(torch.empty(config.context_length, width))
+        self.transformer = nn.Module()
+        self.transformer.resblocks = nn.ModuleList(_Block(width, config.heads, activation()) for _ in range(layers))
+        self.ln_final = nn.LayerNorm(width)
+        # Without memory there is nothing to draw, and torch would import its compiler for that, which takes a second.
+        if not embedding.is_meta:
+            self._initialize(width, layers)
+
+    def _initialize(self, width: int, layers: int) -> None:
+        """As CLIP was."""
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        for block in self.transformer.resblocks:  # type: ignore[union-attr]
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=width**-0.5 * (2 * layers) ** -0.5)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=width**-0.5 * (2 * layers) ** -0.5)
 
 
 class TextEncoder(nn.Module):
@@ -49,11 +78,17 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config
-        self.tower = TextTower(config)
+        self.tower = _Tower(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 77) token ids → (B, 77, width)."""
-        return self.tower(tokens, self.config.run_layers)
+        tower = self.tower
+        x = tower.token_embedding(tokens) + tower.positional_embedding
+        length = tokens.shape[1]
+        mask = torch.full((length, length), float("-inf"), dtype=x.dtype, device=x.device).triu(1)
+        for block in tower.transformer.resblocks[: self.config.run_layers]:  # type: ignore[union-attr, index]
+            x = block(x, mask)
+        return tower.ln_final(x)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""

@@ -17,7 +17,7 @@ from cn.errors import InputError
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
-from cn.model.text import token_count
+from cn.model.tokens import token_count
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cn.model.config import TextConfig
-from cn.model.text import token_count
+from cn.model.tokens import token_count
 
 
 def cut_captions(prompts: Sequence[str], config: TextConfig) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cn.errors import WeightsError
+from cn.train.distributed.sharded import local
 
 
 def decay_at(decay: float, step: int) -> float:
@@ -39,8 +40,8 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the averages toward the weights after step `step` (from 1); enqueued, nothing waits for the device."""
-        averages: list[Tensor] = list(self._averages.values())
-        weights: list[Tensor] = list(self._trainable.values())
+        averages = [local(average) for average in self._averages.values()]
+        weights = [local(weight) for weight in self._trainable.values()]
         torch._foreach_lerp_(averages, weights, 1 - decay_at(self.decay, step))
 
     @contextlib.contextmanager

@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+from torch import nn
 
 from cn.train.config import TrainConfig
+from cn.train.distributed.sharded import is_distributed
 from cn.train.networks import TrainingNetworks
 from cn.train.options.checks import check_installed
 
 MIN_8BIT, BLOCK_8BIT = 4096, 256
 """bitsandbytes: moments of smaller tensors stay in 32 bits; one scale for each block of so many numbers."""
+_MOST_DISTRIBUTED = 16
 
 
 def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.optim.Optimizer:
@@ -31,13 +35,19 @@ def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.opt
             parameters, lr=config.lr, betas=config.betas, eps=config.adam_eps, weight_decay=config.weight_decay
         )
     return torch.optim.AdamW(
-        parameters,
+        _groups(parameters),
         lr=config.lr,
         betas=config.betas,
         eps=config.adam_eps,
         weight_decay=config.weight_decay,
         fused=networks.device.type in ("cpu", "cuda"),
     )
+
+
+def _groups(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """All at once; distributed ones few at a time, because torch's work for a list of these grows with its square."""
+    size = _MOST_DISTRIBUTED if any(map(is_distributed, parameters)) else len(parameters)
+    return [{"params": parameters[start : start + size]} for start in range(0, len(parameters), size)]
 
 
 def moment_bytes(sizes: Iterable[int], config: TrainConfig) -> int:

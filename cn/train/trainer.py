@@ -19,7 +19,7 @@ from cn.train.ema import Ema
 from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.engines import Engine, Plain
 from cn.train.fast.graphs import Graphs
-from cn.train.fast.update import Numbers, gradient_norm, update
+from cn.train.fast.update import Numbers, clip_gradient, gradient_norm, update
 from cn.train.feed import Encode
 from cn.train.latent_batches import LatentBatch
 from cn.train.loss import diffusion_loss
@@ -190,7 +190,7 @@ class Trainer:
         parameters = self.networks.trainable.values()
         norm = gradient_norm(parameters)
         if self.config.max_grad_norm:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
+            clip_gradient(parameters, norm, self.config.max_grad_norm)
         total = self.world.mean(torch.stack(losses).sum())
         update(self.optimizer, self.scaler, norm, total)
         self.step += 1

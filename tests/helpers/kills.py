@@ -1,20 +1,17 @@
 """Run a command again and again, killed each time at its next rename, link or sync; report what is left in a folder.
 
-As a program, in one process that has imported everything, each run being a fork: FOLDER, then as JSON the command that
-is killed, and the one that follows it, then `every`.
+Each run is a fork of a process that has imported everything.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.cli import program_environment
+from tests.helpers.warm import in_fork
 
 _CALLS = ("replace", "rename", "link", "fsync")
 MAX_KILLS = 60
@@ -26,11 +23,7 @@ def kill_everywhere(folder: Path, words: list[str], again: list[str], every: int
     The last entry is that of a run that came to its end. With `every`, only each n-th place. The folder is emptied
     between the runs.
     """
-    texts = [json.dumps(words), json.dumps(again), str(every)]
-    command = [sys.executable, "-m", "tests.helpers.kills", str(folder), *texts]
-    done = subprocess.run(command, capture_output=True, text=True, env=program_environment())
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return in_fork(_kill_everywhere, folder, words, again, every)
 
 
 def listing(folder: Path) -> list[str]:
@@ -72,28 +65,21 @@ def _forked(words: list[str], die_at: int = 0) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: Path, words: list[str], again: list[str], every: int) -> None:
+def _kill_everywhere(folder: Path, words: list[str], again: list[str], every: int) -> list[dict[str, list[str]]]:
     import torch
 
-    from cn.checkpoints.write import writer  # noqa: F401
-    from cn.detect.run import batch  # noqa: F401
-    from cn.sample import pipeline  # noqa: F401
-    from cn.train import run  # noqa: F401
+    from cn.model.tokens import token_count
 
     torch.set_num_threads(1)
+    token_count("The vocabulary is read once, and not in each fork.")
+    runs = []
     for number in range(1, MAX_KILLS, every):
         shutil.rmtree(folder, ignore_errors=True)
         code = _forked(words, number)
         killed = listing(folder)
-        if code not in (0, -signal.SIGKILL):
-            raise SystemExit(f"{words} ended with {code}")
-        if code and _forked(again):
-            raise SystemExit(f"{again} failed after the kill {number}, which left {killed}")
-        print(json.dumps({"killed": killed, "after": listing(folder)}), flush=True)
+        assert code in (0, -signal.SIGKILL), f"{words} ended with {code}"
+        assert not code or not _forked(again), f"{again} failed after the kill {number}, which left {killed}"
+        runs.append({"killed": killed, "after": listing(folder)})
         if not code:
-            return
-    raise SystemExit(f"{words} has more than {MAX_KILLS} places to be killed")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))
+            return runs
+    raise AssertionError(f"{words} has more than {MAX_KILLS} places to be killed")

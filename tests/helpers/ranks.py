@@ -2,7 +2,6 @@
 imported torch already."""
 
 import contextlib
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cn.train.world import World
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["cn.train.run", "cn.train.distributed.group", "tests.helpers.training"])
+from tests.helpers.warm import CONTEXT
 
 Options = Mapping[str, Any]
 
@@ -35,8 +32,8 @@ def start(count: int, function: Callable[..., Any], *args: Any) -> list[tuple[An
     _store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # It lives until the next group starts.
     started = []
     for rank in range(count):
-        mine, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_run, args=(rank, count, _store.port, theirs, function, args), daemon=True)
+        mine, theirs = CONTEXT.Pipe()
+        process = CONTEXT.Process(target=_run, args=(rank, count, _store.port, theirs, function, args), daemon=True)
         process.start()
         theirs.close()
         started.append((process, mine))

@@ -1,8 +1,7 @@
 """Training runs that are killed again and again until they are finished, each process being a fork of this one.
 
 This process has imported everything and started no thread, so that a kill costs a fraction of a second. What a fork
-does is a whole run as `cn train` makes it, with real files. As a program, in a process of its own, which prints a line
-of JSON for each finished run: FOLDER BASE DATA KILLS SEED
+does is a whole run as `cn train` makes it, with real files.
 """
 
 import hashlib
@@ -23,6 +22,7 @@ import torch
 
 from cn.errors import InputError
 from cn.model.generate import Sampling
+from cn.model.tokens import token_count
 from cn.train import preview, run, trainer
 from cn.train import task as tasks
 from cn.train.fast.update import Numbers
@@ -102,6 +102,7 @@ class Server:
         preview.COUNT = 1
         preview.Sampling = partial(Sampling, steps=2)  # type: ignore[misc, assignment]
         torch.set_num_threads(1)
+        token_count("The vocabulary is read once, and not in each fork.")
 
     def fork(self, folder: Path, prepare: Callable[[], object] = lambda: None) -> int:
         """Start a process that trains, after `prepare`; its number."""
@@ -236,13 +237,8 @@ def killed_runs(
         yield {"recipe": recipe.name, "kills": places, "different": different}
 
 
-def main(folder: Path, base: Path, data: Path, kills: int, seed: int) -> None:
+def killed_until_finished(folder: Path, base: Path, data: Path, kills: int, seed: int) -> list[dict[str, Any]]:
+    """`killed_runs` of the first three recipes, with so many kills in all; it changes the process that it runs in."""
     draw = random.Random(seed)
     chosen = recipes(base, data)[:3]
-    for recipe in chosen:
-        for done in killed_runs(folder, recipe, draw, -(-kills // len(chosen))):
-            print(json.dumps(done), flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+    return [done for recipe in chosen for done in killed_runs(folder, recipe, draw, -(-kills // len(chosen)))]

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cn.model.config import PRESETS
-from cn.model.text import TextEncoder, token_count, tokenize
+from cn.model.text import TextEncoder, tokenize
+from cn.model.tokens import token_count
 from tests.golden import cases
 from tests.helpers import plain
 from tests.helpers.model_helpers import GOLDEN, TEXTS, fill, golden, parameters, relative

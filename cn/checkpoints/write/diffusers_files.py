@@ -3,11 +3,8 @@
 Field names are those of diffusers 0.42.1 and transformers 5.23; older and newer versions read them too.
 """
 
-import gzip
-import importlib.util
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from cn.checkpoints.checkpoint import ControlSpec
@@ -15,13 +12,13 @@ from cn.checkpoints.layouts import DIFFUSERS_PREDICTIONS, DIFFUSERS_SPACINGS
 from cn.model.config import (
     END_TOKEN,
     START_TOKEN,
-    VOCABULARY_SIZE,
     ModelConfig,
     ScheduleConfig,
     TextConfig,
     UNetConfig,
     VAEConfig,
 )
+from cn.model.tokens import clip_merges, clip_vocabulary
 
 _VERSION = "0.24.0"
 """The release of diffusers whose format these files have."""
@@ -194,23 +191,3 @@ def _tokenizer(config: TextConfig) -> dict[str, str]:
         "tokenizer/special_tokens_map.json": to_json(tokens),
         "tokenizer/tokenizer_config.json": to_json(settings),
     }
-
-
-def clip_merges() -> list[str]:
-    """CLIP's 48,894 merges ("i n"), from open_clip's data file, without importing open_clip (two seconds)."""
-    package = importlib.util.find_spec("open_clip")
-    assert package is not None
-    assert package.origin is not None
-    with gzip.open(Path(package.origin).with_name("bpe_simple_vocab_16e6.txt.gz"), "rt", encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file][1 : VOCABULARY_SIZE - 2 * 256 - 2 + 1]
-
-
-def clip_vocabulary(merges: Sequence[str]) -> list[str]:
-    """The tokens 0 … 49405: 256 bytes as characters, the same at the end of a word, then the merges.
-
-    A byte that is a printable character stands for itself; the others are mapped to U+0100 and above.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    characters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
-    return [*characters, *(f"{c}</w>" for c in characters), *("".join(merge.split()) for merge in merges)]

@@ -116,7 +116,7 @@ def lint(
 
 def _token_count(caption: str) -> int:
     """Of the text encoder; torch is imported for the first caption that may be too long."""
-    from cn.model.text import token_count
+    from cn.model.tokens import token_count
 
     return token_count(caption)
 

@@ -30,7 +30,7 @@ def stats(
     if plots is not None:
         _check_plots(plots)
     opened = open_any(dataset)
-    from cn.model.text import token_count
+    from cn.model.tokens import token_count
 
     with console.progress(None, "counting", unit="sample", quiet=quiet) as advance:
         found = count(opened, token_count, advance)

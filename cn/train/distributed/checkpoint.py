@@ -2,6 +2,8 @@
 
 The weights, a third of a state, are written by rank 0 as one file each, because people sample with them while the run
 goes on. The rest can be read by any number of processes, also by one.
+
+What is needed of torch is imported late, because that takes a second.
 """
 
 import warnings

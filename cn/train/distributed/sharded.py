@@ -5,6 +5,7 @@ For large-scale training (§3.4), whose moments of the whole U-Net are the large
 """
 
 import copy
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
@@ -60,7 +61,7 @@ def shard(networks: TrainingNetworks, world: World) -> Templates:
     The text encoder and the autoencoder stay whole: they are small, and used without gradients.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # Here, because it takes 0.7 s to import.
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     unet, control = networks.base.unet, networks.control
     templates = Templates(_on_meta(control), _on_meta(unet))
@@ -94,14 +95,20 @@ def _on_meta(network: Network) -> Network:
     return copy.deepcopy(network, known)
 
 
+def is_distributed(tensor: Tensor | None) -> "TypeGuard[DTensor]":
+    """Without importing what `shard` does, which takes a second: before that no tensor is distributed."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """All of a distributed tensor, in every process; any other tensor as it is."""
-    return tensor.full_tensor() if _is_distributed(tensor) else tensor
+    return tensor.full_tensor() if is_distributed(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a distributed tensor; any other tensor as it is."""
-    return tensor.to_local() if _is_distributed(tensor) else tensor
+    return tensor.to_local() if is_distributed(tensor) else tensor
 
 
 def total_norm(tensors: Iterable[Tensor]) -> Tensor:
@@ -120,18 +127,13 @@ def added(value: Tensor, tensors: Iterable[Tensor]) -> Tensor:
     return total
 
 
-def _is_distributed(tensor: Tensor | None) -> "TypeGuard[DTensor]":
-    """By a method that only torch's distributed tensors have: their class takes 0.7 s to import."""
-    return hasattr(tensor, "full_tensor")
-
-
 def _distributed(tensors: Iterable[Tensor]) -> bool:
-    return any(_is_distributed(tensor) for tensor in tensors)
+    return any(is_distributed(tensor) for tensor in tensors)
 
 
 def like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
     """This process's part of a whole tensor, distributed as `parameter` is; no process sends anything."""
-    if not _is_distributed(parameter) or tensor.shape != parameter.shape:
+    if not is_distributed(parameter) or tensor.shape != parameter.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cn.train.distributed.sharded import total_norm
+from cn.train.distributed.sharded import local, total_norm
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class Numbers:
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The Euclidean norm of the gradient, on its device; not finite where a part of the gradient is not."""
     return total_norm(p.grad for p in parameters if p.grad is not None)
+
+
+def clip_gradient(parameters: Iterable[nn.Parameter], norm: Tensor, most: float) -> None:
+    """Shorten a gradient of this norm to `most`, as torch's `clip_grads_with_norm_` does, in each process its own part.
+
+    As distributed tensors, hundreds at once would keep torch busy for many seconds at the first step.
+    """
+    gradients = [local(p.grad) for p in parameters if p.grad is not None]
+    torch._foreach_mul_(gradients, torch.clamp(most / (norm + 1e-6), max=1.0))
 
 
 def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, norm: Tensor, loss: Tensor) -> None:

@@ -17,7 +17,7 @@ from cn.data.lint.names import NameIndex, other_case
 from cn.data.lint.near import NearIndex
 from cn.data.near_duplicates import Fingerprint, fingerprint
 from cn.errors import InputError, UsageError
-from cn.model.text import token_count
+from cn.model.tokens import token_count
 from tests.data.lint.photographs import NAMES, photograph
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cn.data.lint.lint import Lint, LintSettings
-from cn.model.text import token_count
+from cn.model.tokens import token_count
 from tests.data.lint.planted import build, plant
 
 
