@@ -1,5 +1,6 @@
 """Fixtures that several test files share: a tiny base in a file, and a small dataset; which tests are slow."""
 
+import gc
 import json
 import os
 import signal
@@ -62,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of garbage collection what lives until the end: half a million objects of libraries and tests, which
+    each full collection would look at again, for a tenth of a second; a training run sets off several."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

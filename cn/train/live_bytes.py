@@ -1,4 +1,4 @@
-"""How much memory tensors take at once while something is computed, with real tensors or with fake ones.
+"""How much memory tensors take at once while something is computed, with real tensors or with ones that have no values.
 
 Own code: `torch.distributed`'s tracker is private, and knows nothing of what convolutions need meanwhile.
 """

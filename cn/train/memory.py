@@ -1,11 +1,10 @@
-"""The memory that a run needs, from a step with fake tensors: forward and backward pass, without any values."""
+"""The memory that a run needs, from a step of tensors without values: forward and backward pass of shapes alone."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from cn.model.base import Base
 from cn.model.config import ModelConfig
@@ -17,6 +16,7 @@ from cn.train.loss import diffusion_loss
 from cn.train.networks import TrainingNetworks, assemble, fresh_control
 from cn.train.optimizer import moment_bytes
 from cn.train.options.model import Unlock
+from cn.train.shape_tensors import ShapeTensor, empty
 
 FP32_BYTES = 4
 _CUBLAS_WORKSPACE = 32 << 20
@@ -77,47 +77,44 @@ def encoded_at_once(kept: int, config: TrainConfig, cache: Caches | None) -> int
 
 @lru_cache(maxsize=32)
 def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
-    with FakeTensorMode():
-        networks = fake_networks(base_config, config, encoder=encoded > 0)
-        if device == "cuda":
-            # Where half precision is not held, nor asked of the norms: see `cn.train.fast.locked`.
-            for part in (networks.base.unet.encoder, networks.base.unet.decoder):
-                if any(p.requires_grad for p in part.parameters()):
-                    norms_as_on_cuda(part)
-        sizes = [p.numel() for p in networks.trainable.values()]
-        moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
-        computing = [
-            _step_peak(networks, config),
-            _encoding_peak(networks, config, encoded) + (gradients if config.accumulate > 1 else 0),
-        ]
-        if config.preview_every:
-            computing.append(gradients + _preview_peak(networks, config))
-        if device == "cpu":
-            # A file of moments is put together in memory.
-            computing.append(gradients + moments)
-        weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
+    networks = shape_networks(base_config, config, encoder=encoded > 0)
+    if device == "cuda":
+        # Where half precision is not held, nor asked of the norms: see `cn.train.fast.locked`.
+        for part in (networks.base.unet.encoder, networks.base.unet.decoder):
+            if any(p.requires_grad for p in part.parameters()):
+                norms_as_on_cuda(part)
+    sizes = [p.numel() for p in networks.trainable.values()]
+    moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
+    computing = [
+        _step_peak(networks, config),
+        _encoding_peak(networks, config, encoded) + (gradients if config.accumulate > 1 else 0),
+    ]
+    if config.preview_every:
+        computing.append(gradients + _preview_peak(networks, config))
+    if device == "cpu":
+        # A file of moments is put together in memory.
+        computing.append(gradients + moments)
+    weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
     return MemoryEstimate(weights, moments + averages, max(computing) + kept_by_libraries(device, config.precision))
 
 
-def fake_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: bool = True) -> TrainingNetworks:
-    """The networks of a run with fake tensors, each parameter in the dtype that it has there.
+def shape_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: bool = True) -> TrainingNetworks:
+    """The networks of a run without values, each parameter in the dtype that it has there.
 
     Without `encoder` that of the autoencoder stays on the meta device, as in a run whose latents come from a cache.
     """
-    # First without a device: fake tensors cannot be converted, and torch's initial weights take seconds.
-    with unset_fake_temporarily():
-        base = Base.create(base_config, "meta")
-        networks = assemble(base, fresh_control(base, config), config)
+    base = Base.create(base_config, "meta")
+    networks = assemble(base, fresh_control(base, config), config)
     left_out = set() if encoder else set(base.vae.encoder.modules())
     for network in (*base.networks.values(), networks.control):
         for module in set(network.modules()) - left_out:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    fake = torch.empty(parameter.shape, dtype=parameter.dtype)
-                    module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
+                    shape = ShapeTensor(parameter.detach(), requires_grad=parameter.requires_grad)
+                    module._parameters[name] = shape  # type: ignore[assignment]
             for name, buffer in module._buffers.items():
-                module._buffers[name] = None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)
+                module._buffers[name] = None if buffer is None else ShapeTensor(buffer)
     trainable = {f"control.{name}": p for name, p in networks.control.named_parameters() if p.requires_grad}
     trainable |= {f"unet.{name}": p for name, p in base.unet.named_parameters() if p.requires_grad}
     return replace(networks, trainable=trainable)
@@ -129,13 +126,13 @@ def _parameters(networks: TrainingNetworks) -> list[nn.Parameter]:
 
 
 def _inputs(networks: TrainingNetworks, config: TrainConfig, images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all of them fake."""
+    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all without values."""
     base, side = networks.base.config, config.size // networks.base.config.vae.factor
     return (
-        torch.empty(images, base.vae.latent_channels, side, side),
-        torch.empty(images, 3, config.size, config.size),
-        torch.empty(images, base.text.context_length, base.unet.context_dim),
-        torch.zeros(images, dtype=torch.long),
+        empty(images, base.vae.latent_channels, side, side),
+        empty(images, 3, config.size, config.size),
+        empty(images, base.text.context_length, base.unet.context_dim),
+        empty(images, dtype=torch.long),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+import torch.nn.functional as F
 
 from cn.errors import UsageError
 from cn.train import fit
@@ -14,9 +14,10 @@ from cn.train.config import TrainConfig
 from cn.train.fit import Budget, budget_of, fitted
 from cn.train.latent_batches import micro_batches
 from cn.train.live_bytes import LiveBytes, norms_as_on_cuda
-from cn.train.memory import MemoryEstimate, estimate_memory, fake_networks, kept_by_libraries
+from cn.train.memory import MemoryEstimate, estimate_memory, kept_by_libraries, shape_networks
 from cn.train.optimizer import make_optimizer, moment_bytes
 from cn.train.request import check_request
+from cn.train.shape_tensors import ShapeTensor, empty
 from cn.train.trainer import batch_loss
 from tests.helpers.cli import cn
 from tests.helpers.model_helpers import TINY
@@ -39,6 +40,23 @@ def test_live_bytes_are_those_of_existing_tensors():
     assert (live.now, live.peak) == (0, 8192)
 
 
+def test_tensors_without_values_take_the_memory_of_real_ones():
+    def peak(x: torch.Tensor, weight: torch.Tensor) -> tuple[int, int]:
+        with LiveBytes() as live:
+            for _ in range(2):  # The second time results are known.
+                with torch.autocast("cpu", torch.bfloat16):
+                    y = F.linear(x, weight).view(2, 4, 50, 16)
+                    out = F.scaled_dot_product_attention(y, y, y).transpose(1, 2).flatten(2)
+                assert (out.dtype, out.shape) == (torch.bfloat16, (2, 50, 64))
+                out.float().square().mean().backward()
+                weight.grad = None
+        return live.now, live.peak
+
+    real = peak(torch.zeros(2, 50, 32), torch.zeros(64, 32, requires_grad=True))
+    shapes = torch.empty(64, 32, device="meta")
+    assert peak(empty(2, 50, 32), ShapeTensor(shapes, requires_grad=True)) == real
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -57,8 +75,7 @@ def test_an_estimate_is_the_peak_of_a_real_step(tiny_base_file, pair_set, tmp_pa
     saved = 12 * sum(p.numel() for p in task.networks.trainable.values())  # Gradients, and a file of moments.
     computing = estimate.computing - kept_by_libraries("cpu", task.config.precision)
     assert computing == pytest.approx(max(live.peak, saved), rel=0.06)
-    with FakeTensorMode():
-        assert memories._step_peak(fake_networks(TINY, task.config), task.config) == pytest.approx(live.peak, rel=0.06)
+    assert memories._step_peak(shape_networks(TINY, task.config), task.config) == pytest.approx(live.peak, rel=0.06)
     networks = task.networks
     everything = [p for n in (networks.control, *networks.base.networks.values()) for p in n.parameters()]
     encoder = list(networks.base.vae.encoder.parameters())
@@ -72,8 +89,7 @@ def test_what_adds_to_memory():
         return estimate_memory(TINY, replace(CONFIG, preview_every=0, **given), encoded=encoded)
 
     plain = estimate(batch_size=16)
-    with FakeTensorMode():
-        sizes = [p.numel() for p in fake_networks(TINY, CONFIG).trainable.values()]
+    sizes = [p.numel() for p in shape_networks(TINY, CONFIG).trainable.values()]
     assert estimate(batch_size=16, ema=0.99).optimizer == plain.optimizer + 4 * sum(sizes)
     assert estimate(batch_size=16, optimizer="adamw8bit").optimizer == moment_bytes(
         sizes, replace(CONFIG, optimizer="adamw8bit")

@@ -256,11 +256,12 @@ def test_noise_offset_moves_the_mean_of_each_channel_alone():
 
 
 def test_options_of_the_loss_reach_the_step_and_leave_other_draws_alone(tmp_path, tiny_base_file, pair_set):
+    task = begin(tmp_path / "run", tiny_base_file, pair_set, batch_size=4)
+    batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
+
     def loss(**given) -> float:
-        task = begin(tmp_path / "run", tiny_base_file, pair_set, batch_size=4, **given)
-        batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
         with torch.no_grad():
-            return float(batch_loss(task.networks, task.config, batch, 0, 0))
+            return float(batch_loss(task.networks, replace(task.config, **given), batch, 0, 0))
 
     plain, weighted, offset, hardly = loss(), loss(min_snr=1.0), loss(noise_offset=1.0), loss(noise_offset=1e-6)
     assert weighted < plain

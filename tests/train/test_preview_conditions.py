@@ -47,6 +47,7 @@ def test_thin_lines_stay_whole_when_they_shrink(tmp_path):
     assert (condition.fitted("canny", 128, 64)[..., 0].max(axis=1) == 255).sum() >= 10
 
 
+@pytest.mark.usefixtures("quick_previews")
 def test_a_run_shows_them_and_they_may_change(own, tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     given = {"preview_every": 1, "preview_cond": own[:1], "preview_prompt": ("a hill",)}
@@ -62,6 +63,7 @@ def test_a_run_shows_them_and_they_may_change(own, tmp_path, tiny_base_file, pai
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_previews")
 def test_a_sheet_of_several_sizes(tmp_path, tiny_base_file):
     data = write_shaped(tmp_path / "a", 3)
     task = begin(tmp_path / "run", tiny_base_file, data, steps=1, size=192, buckets=True, batch_size=1, preview_every=1)

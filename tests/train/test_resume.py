@@ -76,6 +76,7 @@ def test_second_interrupt_does_not_wait(tmp_path, tiny_base_file, pair_set):
     assert find_state(tmp_path / "run").step == 0
 
 
+@pytest.mark.usefixtures("quick_previews")
 def test_stop_during_the_first_preview_takes_no_step(tmp_path, tiny_base_file, pair_set, monkeypatch):
     run, listener = tmp_path / "run", Listener()
     sampled = Preview.sample

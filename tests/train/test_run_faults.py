@@ -1,11 +1,12 @@
 """What a run says, and what it leaves, when it diverges, is not alone, or loses its folder or disk."""
 
+import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from cn.train import divergence, trainer
 from cn.train.lock import HOLDER, LOCK, run_lock
 from cn.train.plan import state_bytes
 from cn.train.run_folder import find_state
-from tests.helpers.cli import cn, program_environment, start_cn
+from tests.helpers.cli import cn, start_cn
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 from tests.helpers.waiting import wait_until
 
@@ -155,16 +156,26 @@ def test_a_deleted_folder_is_not_said_to_be_kept(tmp_path, tiny_base_file, pair_
         train(begin(run, tiny_base_file, pair_set, steps=9), listener)
 
 
+@contextlib.contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """The system refuses to write more bytes than these to a file. Python ignores the signal that comes with it."""
+    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_a_full_disk_at_a_save_says_which_state_is_kept(tmp_path, tiny_base_file, pair_set):
     run = tmp_path / "run"
     train(begin(run, tiny_base_file, pair_set, steps=2))
     good = weights(run)
-    code = "import resource, sys; from cn import app; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
-    code += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); sys.exit(app.run(sys.argv[1:]))"
-    words = ["train", "--resume", str(run), "--steps", "3", "--workers", "0", "-q"]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, env=program_environment())
+    with small_files(100_000):
+        done = cn("train", "--resume", run, "--steps", 3, "--workers", 0, "-q")
     assert done.returncode == 3
-    assert b"the state cannot be saved: File too large; the state after step 2 is kept" in done.stderr
+    assert "the state cannot be saved: File too large; the state after step 2 is kept" in done.stderr
     assert same(weights(run), good)
     assert [path.name for path in (run / "state").iterdir()] == ["step-00000002"]
 

@@ -127,6 +127,7 @@ def finish(run: Path, free: Path, base: Path, data: Path, **given: object) -> No
     assert names[0] == names[1]
 
 
+@pytest.mark.usefixtures("quick_previews")
 def test_a_stop_during_a_preview_saves_the_step_before_it(tmp_path, tiny_base_file, pair_set, monkeypatch):
     monkeypatch.setattr(preview, "COUNT", 1)
     given = {"steps": 4, "preview_every": 3, "save_every": 100}

@@ -23,6 +23,7 @@ def events(run: Path) -> EventAccumulator:
     return accumulator.Reload()
 
 
+@pytest.mark.usefixtures("quick_previews")
 def test_tensorboard_gets_steps_scores_and_previews(tmp_path, tiny_base_file, pair_set, monkeypatch):
     scripted(monkeypatch, {2: 0.25, 4: 0.5})
     run, listener = tmp_path / "run", Listener()
@@ -133,6 +134,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.usefixtures("quick_previews")
 def test_wandb_gets_the_run_and_goes_on_with_it(tmp_path, tiny_base_file, pair_set, wandb, monkeypatch):
     scripted(monkeypatch, {2: 0.5, 4: 0.5})
     run = tmp_path / "mine"
