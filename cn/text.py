@@ -6,7 +6,8 @@ from collections.abc import Iterable
 def shown(text: object, limit: int = 100) -> str:
     """A name from a file, safe for one line on a terminal: shortened, each unprintable character as "?"."""
     word = str(text)[: limit + 1]
-    word = "".join(c if c.isprintable() else "?" for c in word)
+    if not word.isprintable():
+        word = "".join(c if c.isprintable() else "?" for c in word)
     return word if len(word) <= limit else word[: limit - 1] + "…"
 
 

@@ -1,9 +1,12 @@
 """Fixtures that several test files share: a tiny base in a file, and a small dataset; which tests are slow."""
 
+import ctypes
 import gc
 import json
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +73,27 @@ def pytest_collection_finish() -> None:
     each full collection would look at again, for a tenth of a second; a training run sets off several."""
     gc.collect()
     gc.freeze()
+
+
+LARGE_CACHES = {"cn.detect.network": "_load", "tests.helpers.segmentation_cases": "filled"}
+"""Modules with a cache of whole networks, hundreds of megabytes, of which the next file of tests uses none."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let go of the memory that a file needed: a process that runs half of the tests would hold gigabytes at the end.
+
+    The program keeps its networks until it ends, and tests call it in this process. And glibc returns freed memory to
+    the system only from the end of its heap, where something small always stays in use.
+    """
+    done = yield
+    if nextitem is None or nextitem.path != item.path:
+        for module, name in LARGE_CACHES.items():
+            if module in sys.modules:
+                getattr(sys.modules[module], name).cache_clear()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
+    return done
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -67,25 +68,36 @@ MAY_IMPORT = {
 }
 
 
-def modules() -> Iterator[tuple[str, Path, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
-        yield part, path, ast.parse(path.read_text())
+@cache
+def modules() -> list[tuple[str, Path, ast.Module]]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [(path.relative_to(PACKAGE).with_suffix("").parts[0], path, ast.parse(path.read_text())) for path in paths]
 
 
-def imported(tree: ast.AST, path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module", autouse=True)
+def forget() -> Iterator[None]:
+    """The parsed package takes a hundred megabytes."""
+    yield
+    for function in (parts_of_cn, imported, modules):
+        function.cache_clear()
+
+
+@cache
+def imported(tree: ast.AST, path: Path) -> list[str]:
     """Full names of everything that is imported anywhere in a module; "cn.x" for `from cn import x`."""
     package = path.relative_to(PACKAGE.parent).parts[:-1]
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return names
 
 
+@cache
 def parts_of_cn(tree: ast.AST, path: Path) -> set[str]:
     names = {name.split(".")[1] for name in imported(tree, path) if name.startswith("cn.")}
     return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
@@ -129,11 +141,13 @@ ORDER_INSIDE = {
 def test_inside_a_part_imports_go_one_way(part):
     order = ORDER_INSIDE[part]
     rank = {name: number for number, name in enumerate(order)}
-    for path in sorted((PACKAGE / part).rglob("*.py")):
+    for _, path, tree in modules():
+        if not path.is_relative_to(PACKAGE / part):
+            continue
         own = path.relative_to(PACKAGE / part).with_suffix("").parts[0]
         if own == "__init__":
             continue
-        for name in imported(ast.parse(path.read_text()), path):
+        for name in imported(tree, path):
             words = name.split(".")
             if words[:2] == ["cn", part] and len(words) > 2:
                 assert rank[words[2]] <= rank[own], f"{path} imports {name}"
@@ -141,10 +155,12 @@ def test_inside_a_part_imports_go_one_way(part):
 
 def test_no_modules_import_each_other_in_a_circle():
     """Whatever is imported anywhere in a module counts, also inside functions."""
-    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for _, path, _ in modules()}
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): (tree, path) for _, path, tree in modules()
+    }
     graph = {}
-    for module, path in names.items():
-        found = {name for name in imported(ast.parse(path.read_text()), path) if name in names}
+    for module, (tree, path) in names.items():
+        found = {name for name in imported(tree, path) if name in names}
         graph[module] = found - {module}
     assert sum(map(len, graph.values())) > 300, "the imports are read"
     TopologicalSorter(graph).prepare()
@@ -189,7 +205,7 @@ def test_light_modules_import_nothing_heavy_at_their_top(name):
 
 
 def imported_at_top(node: ast.stmt, path: Path) -> list[str]:
-    return list(imported(node, path)) if isinstance(node, ast.Import | ast.ImportFrom) else []
+    return imported(node, path) if isinstance(node, ast.Import | ast.ImportFrom) else []
 
 
 def test_no_file_is_longer_than_300_lines():
@@ -202,7 +218,10 @@ def test_no_test_measures_time():
     clocks |= {f"{clock}_ns" for clock in clocks}
     wrong = []
     for path in sorted((PACKAGE.parent / "tests").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        # Parsing the others would take a second.
+        suspicious = any(word in text for word in {*clocks, "time.time", "from time"} - {"time"})
+        for node in ast.walk(ast.parse(text)) if suspicious else ():
             attribute = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "time" and node.attr in clocks
             name = isinstance(node, ast.ImportFrom) and node.module == "time" and {n.name for n in node.names} & clocks
             if attribute or name:

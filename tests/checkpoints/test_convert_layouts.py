@@ -110,8 +110,9 @@ def test_round_trip_of_a_control(tmp_path, family, to):
     assert_same(tensors(source), tensors(back))
     found = open_control(middle)
     assert (found.kind, found.base_sha256) == ("canny", "abc"), "metadata is kept"
+    loaded = found.model.state_dict()
     for name, parameter in control(family).state_dict().items():
-        assert torch.equal(parameter, found.model.state_dict()[name]), name
+        assert torch.equal(parameter, loaded[name]), name
 
 
 def test_a_base_and_a_control_in_one_file_and_apart(tmp_path):

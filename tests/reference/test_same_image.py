@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,14 +48,14 @@ ZERO = (TRAILING, ("rescale_betas_zero_snr", True))
 CLEAN, LEVEL_0 = ("set_alpha_to_one", True), ("set_alpha_to_one", False)
 CASES = {
     "sd1": Case("sd1", steps=20),
-    "sd2": Case("sd2", steps=20),
+    "sd2": Case("sd2"),
     "v": Case("sd2-v", steps=20),
-    "sd1, original file": Case("sd1", "file", steps=20, seed=11),
+    "sd1, original file": Case("sd1", "file", seed=11),
     "sd2, original file": Case("sd2", "file", seed=11),
     "v, original file": Case("sd2-v", "file", seed=11),
-    "sd1, 30 steps": Case("sd1", steps=30),  # 30 does not divide 1000
-    "v, 30 steps": Case("sd2-v", steps=30),
-    "sd1, noise at every step": Case("sd1", steps=20, eta=1.0),
+    "sd1, 7 steps": Case("sd1", steps=7),  # 7 does not divide 1000
+    "v, 7 steps": Case("sd2-v", steps=7),
+    "sd1, noise at every step": Case("sd1", eta=1.0),
     "sd2, noise at every step": Case("sd2", "file", eta=1.0),
     "v, noise at every step": Case("sd2-v", eta=1.0),
     "upright": Case("sd1", "file", size=(96, 64)),
@@ -65,7 +65,7 @@ CASES = {
     "three in a batch": Case("sd1", prompts=("a red house", "", "two boats"), size=(72, 88)),
     "two in a batch, noise": Case("sd2", prompts=("a red house", "a tree"), eta=1.0),
     "half strength": Case("sd1", "file", strengths=(0.5,)),
-    "the control leaves halfway": Case("sd1", steps=20, window=(0.0, 0.5)),
+    "the control leaves halfway": Case("sd1", steps=6, window=(0.0, 0.5)),
     "the control comes late, v": Case("sd2-v", window=(0.4, 1.0)),
     "two controls": Case("sd1", strengths=(0.7, 1.2)),
     "two controls, halfway, v": Case("sd2-v", "file", strengths=(1.0, 0.4), window=(0.0, 0.5)),
@@ -75,14 +75,14 @@ CASES = {
     "unicode, sd2": Case("sd2", prompts=(UNICODE,), negative="naïve"),
     "too long, sd1": Case("sd1", prompts=(LONG,), negative=LONG[::-1]),
     "too long, sd2": Case("sd2", "file", prompts=(LONG,)),
-    "no guidance": Case("sd1", steps=20, scale=1.0),
+    "no guidance": Case("sd1", scale=1.0),
     "no guidance, v, noise": Case("sd2-v", scale=1.0, eta=1.0),
-    "linspace": Case("sd1", steps=30, scheduler=(("timestep_spacing", "linspace"),)),
-    "trailing, v": Case("sd2-v", steps=20, scheduler=(TRAILING, LEVEL_0)),
-    "trailing to a clean image, 30 steps": Case("sd2", steps=30, scheduler=(TRAILING, CLEAN)),
-    "from pure noise, 30 steps": Case("sd2-v", steps=30, scheduler=(*ZERO, LEVEL_0)),
-    "from pure noise to a clean image": Case("sd2-v", steps=20, scheduler=(*ZERO, CLEAN)),
-    "no offset": Case("sd2-v", steps=20, scheduler=(("steps_offset", 0),)),
+    "linspace": Case("sd1", steps=7, scheduler=(("timestep_spacing", "linspace"),)),
+    "trailing, v": Case("sd2-v", scheduler=(TRAILING, LEVEL_0)),
+    "trailing to a clean image, 7 steps": Case("sd2", steps=7, scheduler=(TRAILING, CLEAN)),
+    "from pure noise, 7 steps": Case("sd2-v", steps=7, scheduler=(*ZERO, LEVEL_0)),
+    "from pure noise to a clean image": Case("sd2-v", scheduler=(*ZERO, CLEAN)),
+    "no offset": Case("sd2-v", scheduler=(("steps_offset", 0),)),
     "no offset, clean, noise, 7 steps": Case("sd1", steps=7, eta=1.0, scheduler=(("steps_offset", 0), CLEAN)),
 }
 
@@ -115,7 +115,8 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
     return np.stack([np.asarray(image) for image in images])
 
 
-@cache
+# As many as one layout needs; its cases run after each other.
+@lru_cache(maxsize=6)
 def _opened(function: Any, path: Any, **options: Any) -> Any:
     return function(path, **options)
 
@@ -154,7 +155,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sorted(CASES, key=lambda name: CASES[name].layout))
 def test_the_image_is_the_one_that_diffusers_draws(shelf, name):
     case = CASES[name]
     expected, drawn = reference(shelf, case), ours(shelf, case)

@@ -7,7 +7,6 @@ wrong epsilon in a LayerNorm, makes 4e-6. In single precision each of the two is
 import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,9 @@ class Case:
         return uniform(name, shape).to(self.dtype)
 
 
-CASES = [Case(*values) for values in product(("sd1", "sd2"), ("folder", "file"), LIMITS)]
+# In what precision is computed says nothing about how a file was read.
+FORMS = (("folder", torch.float32), ("folder", torch.float64), ("file", torch.float64))
+CASES = [Case(layout, *form) for layout in ("sd1", "sd2") for form in FORMS]
 # The scope runs all tests of a case after each other, so that the caches need not hold the others.
 every_case = pytest.mark.parametrize(
     "case", CASES, ids=lambda c: f"{c.layout}-{c.form}-{str(c.dtype)[6:]}", scope="module"
