@@ -52,6 +52,11 @@ def datasets(source: Source) -> tuple[FolderDataset, ...]:
     return (source,) if isinstance(source, FolderDataset) else ()
 
 
+def pair_counts(source: Source) -> list[int]:
+    """The number of pairs of each dataset; none for the built-in scenes."""
+    return [part.count for part in datasets(source)]
+
+
 def epoch(source: Source) -> NDArray[np.int64] | None:
     """The numbers of the examples of one epoch, in order, each as often as it is seen; None: each once, or no end."""
     parts = datasets(source)

@@ -76,6 +76,8 @@ CHANGEABLE = (
     "preview_prompt",
     "eval_every",
     "eval_images",
+    "data",
+    "eval_data",
     "wandb",
     "cache",
     "compile",
@@ -91,6 +93,8 @@ def changed(config: TrainConfig, given: Mapping[str, Any], step: int, *, reconne
     from now on or after that step (§3.4). Raises UsageError for an option that cannot change during a run.
     """
     given, regime = dict(given), dict[str, Any]()
+    if "data" in given and len(given["data"]) != len(config.data):
+        raise UsageError(f"--data with --resume names the run's datasets at another place: it has {len(config.data)}")
     check_combination({"baseline": config.baseline, **with_implied(given)})
     if reconnect:
         if config.links == "full":

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 
 from cn import files
+from cn.data.mixture import pair_counts
 from cn.errors import InputError
 from cn.train import retention
 from cn.train.bucketing import SIZES, save_sizes
@@ -141,6 +142,7 @@ class Recorder:
         if self.world.is_main:
             self.metrics.sync()
         numbers = self.position.numbers(self.config) | {"computed_by": self._computed_by()}
+        numbers["pairs"] = pair_counts(self.task.source)
         save_state(self.run, self.trainer, self.step, numbers)
         self._states.append(self.step)
         self._remove(self._superseded(final=self.step == self.config.steps))

@@ -14,6 +14,7 @@ from cn.options import check_device
 from cn.train.config import CONFIG_FILE, TrainConfig, changed
 from cn.train.distributed.environment import was_restarted
 from cn.train.lock import HOLDER, LOCK, check_not_in_use
+from cn.train.moved import with_absolute_paths
 from cn.train.options.checks import check_installed
 from cn.train.options.combinations import check_combination, with_implied
 from cn.train.preview_conditions import read_preview_conditions
@@ -58,6 +59,7 @@ def check_request(
     Raises UsageError for options that exclude each other, InputError for bad data or folders and while another process
     trains there, WeightsError for weights that are missing.
     """
+    given = with_absolute_paths(given)
     if reconnect and resume is None:
         raise UsageError("--reconnect continues a small-scale run: give it with --resume RUN")
     check_combination(with_implied(given))

@@ -1,7 +1,7 @@
 """A training run that is ready to go: a new one, or one that is resumed from its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +12,7 @@ from cn import conditions, options
 from cn.checkpoints.read.load import Control, open_base, open_control
 from cn.data.examples import Source
 from cn.data.folder import Findings
+from cn.data.mixture import pair_counts
 from cn.data.pairs import Pairs
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
@@ -27,6 +28,7 @@ from cn.train.given_file import check_hash
 from cn.train.latent_batches import cache_bytes
 from cn.train.lock import check_not_in_use
 from cn.train.memory import encoded_at_once
+from cn.train.moved import check_moved
 from cn.train.networks import TrainingNetworks, assemble, choose_precision, continued_control, fresh_control
 from cn.train.options.combinations import check_combination, with_implied
 from cn.train.options.defaults import default_lr, default_save_every, default_steps
@@ -215,6 +217,10 @@ def reopen(
         )
     control = continued_control(open_control(state.control, device), base, config)
     source, findings, cache = open_data(config, base, pairs, run)
+    counts, moved = pair_counts(source), config.data != saved.data
+    changes = check_moved(state.numbers.get("pairs"), counts, config.data, given=moved)
+    if changes is not None:
+        findings = replace(findings, warnings=(changes, *findings.warnings))
     networks = assemble(base, control, config, state.step)
     evaluations = resumed(config, networks, source)
     return Task(run, config, networks, source, findings, state, cache=cache, evaluations=evaluations, world=world)
