@@ -147,15 +147,15 @@ class Recorder:
         self._states.append(self.step)
         self._remove(self._superseded(final=self.step == self.config.steps))
 
-    def roll_back(self, error: DivergedError) -> None:
+    def roll_back(self, error: DivergedError) -> bool:
         """Go back to the last good state, with a lower learning rate from there on.
 
         The same images and draws follow as before: what was seen of the data stays what it is without a divergence.
-        Raises InputError where the run was rolled back before, saying what is kept.
+        False where less was trained then: the run has to be opened anew, as one that was killed here. Raises InputError
+        where the run was rolled back before, saying what is kept.
         """
         to = retention.roll_back_step(self._states, error.since, every=self.config.save_every)
-        relocks = to is not None and self.config.unlocked_at(to) != self.config.unlocked_at(self.step)
-        if self.position.roll_back is not None or to is None or relocks:
+        if self.position.roll_back is not None or to is None:
             if to is not None:
                 self._return_to(to)
             raise self._diverged(error) from error
@@ -169,11 +169,14 @@ class Recorder:
             update_numbers(read_state(self.run, to), {"roll_back": vars(roll_back), "lr": self.config.lr})
         self._return_to(to)
         self._trim()
+        if self.config.unlocked_at(to) != self.config.unlocked_at(self.trainer.step):
+            return False
         state = read_state(self.run, to)
         load_weights(state, self.task.networks)
         load_trainer(state, self.trainer)
         self.position = Position.of(state, self.config)
         self.trainer.lr_factor = self.position.lr_factor
+        return True
 
     def preview_is_due(self, step: int) -> bool:
         """Whether a preview follows this step."""

@@ -30,7 +30,7 @@ from cn.train.recorder import Recorder
 from cn.train.request import check_folder
 from cn.train.run_folder import CONTROL, find_state, kept
 from cn.train.stop import StopRequest, TimeLimit, stop_requests
-from cn.train.task import Task
+from cn.train.task import Task, reopen
 from cn.train.warning_log import shortened
 
 
@@ -99,23 +99,41 @@ def train(
         if world.is_main:
             _check_unchanged(task)
         check_same(task, world)
-        recorder = Recorder(task, listener, stop, world)
-        with contextlib.closing(recorder.progress), rescued(run, recorder, world):
-            recorder.open()
-            while recorder.step < config.steps and not stop.agree(world):
-                try:
-                    _train(task, recorder, workers, stop)
-                except DivergedError as error:
-                    recorder.roll_back(error)
-                except _NoDataError as failure:
-                    raise _without_data(recorder, failure.reason) from failure
-            if world.is_main:
-                recorder.progress.finish()
+        while True:
+            recorder = Recorder(task, listener, stop, world)
+            with contextlib.closing(recorder.progress), rescued(run, recorder, world):
+                if _trained(task, recorder, workers, stop):
+                    break
+            task = _opened_anew(task)
         result = Result(run / CONTROL, recorder.step, len(recorder.log.skipped), recorder.progress.summary())
         if recorder.step >= config.steps:
             return result
         how = f"stopped after step {recorder.step}; continue with: cn train --resume {run}"
         return _stopped(replace(result, stopped=how), stop.exit_code(world))
+
+
+def _trained(task: Task, recorder: Recorder, workers: int, stop: StopRequest) -> bool:
+    """Train to the last step, or to a stop; False where the run went back to when less was trained."""
+    recorder.open()
+    while recorder.step < task.config.steps and not stop.agree(task.world):
+        try:
+            _train(task, recorder, workers, stop)
+        except DivergedError as error:
+            if not recorder.roll_back(error):
+                return False
+        except _NoDataError as failure:
+            raise _without_data(recorder, failure.reason) from failure
+    if task.world.is_main:
+        recorder.progress.finish()
+    return True
+
+
+def _opened_anew(task: Task) -> Task:
+    """The run as its folder has it; the networks give back their memory first, because callers hold the task."""
+    device = task.networks.device
+    for network in (task.networks.control, *task.networks.base.networks.values()):
+        network.to("meta")
+    return reopen(task.run, {}, device, world=task.world, ours=True)
 
 
 class _NoDataError(Exception):

@@ -194,13 +194,17 @@ def reopen(
     reconnect: bool = False,
     pairs: Sequence[Pairs] = (),
     world: World = ALONE,
+    ours: bool = False,
 ) -> Task:
     """Set up a run from its folder, to continue exactly from its last saved state; with any number of processes.
+
+    `ours`: this process has the lock on it.
 
     Raises UsageError for options that cannot change, InputError or WeightsError for a damaged folder and for a base
     that is no longer the one that the run was started with.
     """
-    check_not_in_use(run)
+    if not ours:
+        check_not_in_use(run)
     saved = TrainConfig.load(run)
     if "precision" in given:
         given = {**given, "precision": choose_precision(given["precision"], device)}

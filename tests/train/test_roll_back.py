@@ -170,3 +170,29 @@ def test_an_unlocked_base_goes_back_too(tmp_path, tiny_base_file, pair_set, monk
     train(begin(other, tiny_base_file, pair_set, **given, lr=QUICK["lr"] / 2))
     assert same(weights(run), weights(other))
     assert same(weights(run, "base"), weights(other, "base"))
+
+
+def test_a_run_goes_back_to_before_its_base_was_unlocked(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    """The base is locked again, and unlocked after the same step."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    given = {"unlock": "decoder", "large_scale_after": 2, "steps": 5, "save_every": 10, "ema": 0.5}
+    listener = Listener()
+    with monkeypatch.context() as patch:
+        spoil(patch)[3] = ROLL_BACK_FACTOR
+        done = train(begin(run, tiny_base_file, pair_set, **given), listener)
+    assert (done.step, done.stopped) == (5, "")
+    assert [message for message in listener.warnings if "goes on from the state after step 0" in message]
+    assert [note for note in listener.notes if "trained too from now on" in note] == listener.notes[-2:]
+    assert [m["lr"] for m in metrics(run)] == [QUICK["lr"] / 2] * 5
+    train(begin(other, tiny_base_file, pair_set, **given, lr=QUICK["lr"] / 2))
+    assert same(weights(run), weights(other))
+    assert same(weights(run, "base"), weights(other, "base"))
+
+
+def test_it_ends_where_it_diverges_again_after_that(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    run = tmp_path / "run"
+    spoil(monkeypatch)[3] = 0.0
+    given = {"unlock": "decoder", "large_scale_after": 2, "steps": 5, "save_every": 10}
+    with pytest.raises(InputError, match="also at the lower learning rate; the state after step 0 is kept"):
+        train(begin(run, tiny_base_file, pair_set, **given))
+    assert saved_steps(run) == [0]
