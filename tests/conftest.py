@@ -18,10 +18,6 @@ from torch import nn
 from cn import images
 from cn.checkpoints.write.native import save_base
 from cn.conditions import ConditionInfo
-from cn.detect.nets.hed import ControlNetHED
-from cn.detect.nets.midas_small import MidasSmall
-from cn.detect.nets.sketch import Anime2Sketch
-from tests.golden.make_detectors_edges import fill
 from tests.helpers.model_helpers import tiny_base
 
 # Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
@@ -107,6 +103,12 @@ def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights files of three networks with made-up values, which load as the published ones do."""
+    # Here: timm takes seconds, and few tests need it.
+    from cn.detect.nets.hed import ControlNetHED
+    from cn.detect.nets.midas_small import MidasSmall
+    from cn.detect.nets.sketch import Anime2Sketch
+    from tests.golden.make_detectors_edges import fill
+
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {

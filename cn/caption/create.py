@@ -116,13 +116,14 @@ def _coca(files: Files, settings: CaptionSettings, compute: Compute) -> Captione
 
 
 def _blip(files: Files, settings: CaptionSettings, compute: Compute) -> Captioner:
+    # First: transformers takes seconds.
+    words = weight_files.vocabulary(files)
     try:
         from transformers import BlipConfig, BlipForConditionalGeneration
     except ImportError as error:
         raise UsageError(f'BLIP needs transformers ({error}): pip install "controlnet-cn[caption]"') from error
     from cn.caption.blip import BlipCaptioner
 
-    words = weight_files.vocabulary(files)
     entries = {_blip_name(name): entry for name, entry in files.entries.items()}
     stated = files.json("config.json") if files.layout == "blip" else None
     config = BlipConfig(**(stated or _blip_shapes(entries, len(words))))

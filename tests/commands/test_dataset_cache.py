@@ -56,6 +56,7 @@ def test_makes_updates_and_removes(pairs, tiny_base_file, tmp_path, capsys):
 def test_train_says_which_cache_it_reads(pairs, tiny_base_file, capsys):
     assert cn("dataset", "cache", pairs, "--base", tiny_base_file, "--device", "cpu", "-q") == 0
     train = ["train", "--data", pairs, "--base", tiny_base_file, "--device", "cpu", "--dry-run"]
+    train += ["--batch-size", 1, "--preview-every", 0, "--eval-every", 0]
     assert cn(*train) == 0
     assert f"read from {pairs}/cache/" in capsys.readouterr().err
     assert cn(*train, "--no-cache") == 0
