@@ -76,11 +76,11 @@ LARGE_CACHES = {"cn.detect.network": "_load", "tests.helpers.segmentation_cases"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Let go of the memory that a file needed: a process that runs half of the tests would hold gigabytes at the end.
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[object]:
+    """Let go of the memory that a file needed: a process that runs half of the tests would hold 5 GB at the end.
 
     The program keeps its networks until it ends, and tests call it in this process. And glibc returns freed memory to
-    the system only from the end of its heap, where something small always stays in use.
+    the system only from the end of its heap, where something small always stays in use: two thirds of those 5 GB.
     """
     done = yield
     if nextitem is None or nextitem.path != item.path:

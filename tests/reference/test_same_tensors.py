@@ -55,7 +55,7 @@ every_case = pytest.mark.parametrize(
 )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def reference(shelf: Any, layout: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """The pipeline and the ControlNetModel."""
     parts = shelf.base(layout), shelf.control(layout)
