@@ -17,7 +17,8 @@ STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOWEST := build/lowest
-PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# A process that dies (for want of memory) ends the run: pytest-xdist would wait for its tests for ever.
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo sheet check test lint format dist lowest weights bench clean
