@@ -25,10 +25,17 @@ class ConcatBaseline(nn.Module):
         self.channels = nn.Conv2d(condition_channels, config.channels[0], 3, padding=1, bias=False)
         nn.init.zeros_(self.channels.weight)
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
-        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → None for each connection, then (B, C0, H, W).
+    def encode(self, hint: Tensor, cells: tuple[int, int]) -> Tensor:
+        """(B, 3, 8H, 8W) in [0, 1] → (B, C0, H, W), for latents of `cells` = (H, W).
 
         The condition is averaged over each latent cell and scaled to [-1, 1].
         """
-        cells = F.interpolate(hint, size=z.shape[-2:], mode="area")
-        return [*[None] * self.config.connections, self.channels(2 * cells - 1)]
+        return self.channels(2 * F.interpolate(hint, size=cells, mode="area") - 1)
+
+    def residuals(self, z: Tensor, t: Tensor, text: Tensor, encoded: Tensor) -> list[Tensor | None]:
+        """The encoded condition (B, C0, H, W) → None for each connection, then what it adds to the input."""
+        return [*[None] * self.config.connections, encoded]
+
+    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
+        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → None for each connection, then (B, C0, H, W)."""
+        return self.residuals(z, t, text, self.encode(hint, (z.shape[-2], z.shape[-1])))

@@ -65,13 +65,20 @@ class ControlNet(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
         return self
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
-        """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → the residuals of Eq. 2's second term: one per skip
+    def encode(self, hint: Tensor, cells: tuple[int, int]) -> Tensor:
+        """(B, 3, 8H, 8W) in [0, 1] → (B, C0, H, W), for latents of `cells` = (H, W).
+
+        It depends on the condition alone, so that a sampler computes it once for all of its steps.
+        """
+        return self.condition_encoder(hint)
+
+    def residuals(self, z: Tensor, t: Tensor, text: Tensor, encoded: Tensor) -> list[Tensor | None]:
+        """(B, 4, H, W), (B,), (B, 77, C) and the encoded condition → the residuals of Eq. 2's second term: one per skip
         connection and one for the middle block (12 + 1 in Stable Diffusion).
 
         Each has the shape of the feature that it is added to, or (B, C, 1, 1) where they are pooled.
         """
-        features, middle, _ = self.encoder(z, t, text, self.condition_encoder(hint))
+        features, middle, _ = self.encoder(z, t, text, encoded)
         residuals: list[Tensor | None] = [None] * len(features)
         if self.links == "full":
             residuals = [zero(x) for zero, x in zip(self.zero_convolutions, features, strict=True)]
@@ -79,3 +86,7 @@ class ControlNet(nn.Module):
         if self.pooled:
             return [r if r is None else r.mean(dim=(2, 3), keepdim=True) for r in residuals]
         return residuals
+
+    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
+        """The residuals for a condition (B, 3, 8H, 8W) in [0, 1]."""
+        return self.residuals(z, t, text, self.encode(hint, (z.shape[-2], z.shape[-1])))

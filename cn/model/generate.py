@@ -1,7 +1,7 @@
 """Conditions and prompts → images, for `cn sample` and the previews of training."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -61,10 +61,13 @@ def generate(
     Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
+    cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
+    shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
     for first in range(0, len(requests), batch_size):
         part = requests[first : first + batch_size]
-        hints = [replace(c, hint=_rows(c.hint, first, len(part))) for c in controls]
-        yield from _generate_batch(base, part, sampling, hints, on_step)
+        own = [c.rows(first, len(part)) for c in shared]
+        inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in own]
+        yield from _generate_batch(base, part, sampling, inputs, on_step)
 
 
 def _generate_batch(
@@ -90,10 +93,6 @@ def _generate_batch(
         if on_step is not None:
             on_step()
     yield from to_images(base.vae.decode(z))
-
-
-def _rows(hint: Tensor, first: int, count: int) -> Tensor:
-    return hint.expand(count, -1, -1, -1) if hint.shape[0] == 1 else hint[first : first + count]
 
 
 def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:

@@ -28,10 +28,36 @@ class ControlInput:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    encoded: Tensor | None = None
+    """(B, C0, H, W): what the condition encoder makes of the hint, where that is known already."""
+
+    def with_encoded(self, cells: tuple[int, int]) -> "ControlInput":
+        """The same with its encoded hint, for latents of (H, W) cells. Row by row: it is the same in any batch."""
+        return replace(self, encoded=torch.cat([self.model.encode(row, cells) for row in self.hint.split(1)]))
+
+    def rows(self, first: int, count: int) -> "ControlInput":
+        """The part for some images of a batch; a hint of one row is for all of them."""
+        encoded = None if self.encoded is None else _rows(self.encoded, first, count)
+        return replace(self, hint=_rows(self.hint, first, count), encoded=encoded)
+
+    def twice(self) -> "ControlInput":
+        """For both halves of a guided batch."""
+        encoded = None if self.encoded is None else torch.cat([self.encoded, self.encoded])
+        return replace(self, hint=torch.cat([self.hint, self.hint]), encoded=encoded)
+
+    def residuals(self, z: Tensor, t: Tensor, text: Tensor) -> Residuals:
+        """Those of the model, for a hint that is encoded or not; without the strength."""
+        if self.encoded is None:
+            return self.model(z, t, text, self.hint)
+        return self.model.residuals(z, t, text, self.encoded)
 
     def is_active(self, step: Step, steps: int) -> bool:
         """Whether the control is active at this step: active if start ≤ i/n and (i+1)/n ≤ end, as in diffusers."""
         return not (step.index / steps < self.start or (step.index + 1) / steps > self.end)
+
+
+def _rows(tensor: Tensor, first: int, count: int) -> Tensor:
+    return tensor.expand(count, -1, -1, -1) if tensor.shape[0] == 1 else tensor[first : first + count]
 
 
 def classifier_free_guidance(uncond: Tensor, cond: Tensor, scale: float, rescale: float = 0.0) -> Tensor:
@@ -55,7 +81,7 @@ def control_residuals(
     """The sum of all controls' 13 scaled residuals, or None without controls."""
     total: Residuals | None = None
     for control in controls:
-        residuals = control.model(z, t, text, control.hint)
+        residuals = control.residuals(z, t, text)
         scales = residual_scales(len(residuals), control.strength, guess and not control.model.pooled)
         total = _sum(total, [r if r is None else r * s for r, s in zip(residuals, scales, strict=True)])
     return total
@@ -97,7 +123,7 @@ class GuidedUNet:
         if self.scale == 1:
             return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
         z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
-        two_sided = [replace(c, hint=torch.cat([c.hint, c.hint])) for c in active if not self._is_conditional_only(c)]
+        two_sided = [c.twice() for c in active if not self._is_conditional_only(c)]
         cond_only = control_residuals(
             [c for c in active if self._is_conditional_only(c)], z, t, self.cond, guess=self.guess
         )

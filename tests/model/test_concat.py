@@ -17,7 +17,8 @@ from tests.helpers.model_helpers import TINY, UNETS, control, fill, unet
 def inputs(batch: int = 2):
     generator = torch.Generator().manual_seed(0)
     config = UNETS["tiny"]
-    z, text = torch.randn(batch, 4, 8, 8, generator=generator), torch.randn(batch, 77, config.context_dim)
+    z = torch.randn(batch, 4, 8, 8, generator=generator)
+    text = torch.randn(batch, 77, config.context_dim, generator=generator)
     return z, torch.tensor([10, 600][:batch]), text, torch.rand(batch, 3, 64, 64, generator=generator)
 
 

@@ -74,11 +74,11 @@ def test_golden_image() -> None:
 
 
 def test_is_its_parts() -> None:
-    """One image: seeded noise, both prompts encoded, guided DDIM, decoded, rounded."""
+    """One image: seeded noise, prompts and condition encoded, guided DDIM, decoded, rounded."""
     request, sampling, side = REQUESTS[1], replace(SMALL, eta=0.5), control_input(strength=0.5, end=0.7)
     with torch.inference_mode():
         cond, uncond = BASE.text.encode([request.prompt]), BASE.text.encode([request.negative])
-        network = GuidedUNet(BASE.unet, TINY.schedule, cond, uncond, (side,), 3, 9.0)
+        network = GuidedUNet(BASE.unet, TINY.schedule, cond, uncond, (side.with_encoded((5, 7)),), 3, 9.0)
         generators = [torch.Generator().manual_seed(request.seed)]
         z = torch.randn(1, 4, 5, 7, generator=generators[0])
         *_, z = ddim_sample(BASE.schedule, network, z, 3, eta=0.5, generators=generators)
@@ -206,3 +206,24 @@ def test_nothing_tracks_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     sampled(REQUESTS[:1], SMALL, [ControlInput(net, uniform("hint", (1, 3, 40, 56)).sigmoid())])
     assert seen == [False]
     assert torch.is_grad_enabled()
+
+
+def test_a_condition_is_encoded_once_for_all_steps_and_images(monkeypatch):
+    """One shared hint once; own hints once each, row by row, so that they do not depend on the batch."""
+    seen, encode = [], ControlNet.encode
+    monkeypatch.setattr(
+        ControlNet, "encode", lambda self, hint, cells: seen.append(tuple(hint.shape)) or encode(self, hint, cells)
+    )
+    sampled(REQUESTS, SMALL, [control_input()], batch_size=1)
+    assert seen == [(1, 3, 40, 56)]
+    seen.clear()
+    sampled(REQUESTS, SMALL, [control_input(rows=len(REQUESTS))], batch_size=2)
+    assert seen == [(1, 3, 40, 56)] * len(REQUESTS)
+
+
+def test_an_encoded_condition_gives_the_same_image():
+    """The bits of encoding at every step."""
+    side, z = control_input(), uniform("z", (1, 4, 5, 7))
+    text, t = uniform("text", (1, 77, TINY.unet.context_dim)), torch.tensor([500])
+    plain, encoded = (c.residuals(z, t, text) for c in (side, side.with_encoded((5, 7))))
+    assert all(torch.equal(a, b) for a, b in zip(plain, encoded, strict=True))
