@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base
+from cn.model.generate import Sampling
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
 from cn.pretrain import __main__ as command
-from cn.pretrain import runner
+from cn.pretrain import evaluate, runner
 from cn.pretrain.autoencoder import reconstruction_psnr, whiten
 from cn.pretrain.denoiser import DenoiserConfig, corrupt_prompts
 from cn.pretrain.latents import Latents, unknown_token
@@ -154,6 +156,7 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     shutil.copytree(pool_folder, work / "pool")
     monkeypatch.setattr(runner, "MODEL", TINY_V)
     monkeypatch.setattr(runner, "HELD_OUT", 2)
+    monkeypatch.setattr(evaluate, "Sampling", partial(Sampling, steps=2))
     monkeypatch.setattr(bundled, "FOLDER", installed)
     options = ["--work", str(work), "--steps", "2", "--batch-size", "2", "--device", "cpu", "--workers", "1"]
     options += ["--images", str(SHARD), "--conditions", str(SHARD)]

@@ -28,7 +28,7 @@ class Case:
 
     layout: str
     files: str = "folder"
-    steps: int = 5
+    steps: int = 3
     eta: float = 0.0
     size: tuple[int, int] = (64, 64)
     prompts: tuple[str, ...] = ("a red house by the sea",)
