@@ -2,7 +2,7 @@
 
 `python tools/bench_train.py --out DIR [--only SECTION ...] [--theirs FOLDER]`; without a GPU, tiny networks show that
 it works. Sections: synchronization, small (the bundled base), eager, fast (captured, compiled), channels-last,
-fine-tuning, encoding, waits (with a real dataset).
+fine-tuning, encoding, waits (with a real dataset), evaluations.
 """
 
 import argparse
@@ -11,10 +11,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -23,9 +25,10 @@ import bench_train_steps as steps
 from bench_train_steps import Setting, Step
 
 from cn.data.pairs import open_pairs
-from cn.train import latent_batches
+from cn.train import latent_batches, run, task
 from cn.train.fast import locked
 from cn.train.latent_batches import micro_batches
+from cn.train.recorder import Recorder
 from cn.train.run_data import open_source
 
 CUDA = torch.cuda.is_available()
@@ -205,6 +208,37 @@ def waits(table: Table, theirs: Path | None) -> None:
     table.write(f"  waiting for data: {share:.1%} of the time  goal 5 %")
 
 
+def evaluations(table: Table, theirs: Path | None) -> None:
+    """The share of a run on the bundled base in which it is evaluated and previewed, with its default options."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def measured_method(name: str) -> Callable[[Recorder], None]:
+        method = getattr(Recorder, name)
+
+        def call(self: Recorder) -> None:
+            wait()
+            start = time.perf_counter()
+            method(self)
+            wait()
+            spent[name] += time.perf_counter() - start
+
+        return call
+
+    for batch in SMALL_BATCHES:
+        spent.clear()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mock.patch.multiple(Recorder, **{name: measured_method(name) for name in ("evaluate", "preview")}),
+        ):
+            given = {"cond": "canny", "steps": 1500 if CUDA else 50, "batch_size": batch, "scenes": 256 if CUDA else 8}
+            planned = task.begin(Path(folder), given, DEVICE)
+            start = time.perf_counter()
+            run.train(planned)
+            whole = time.perf_counter() - start
+        shares = ", ".join(f"{name} {seconds:.1f} s = {seconds / whole:.1%}" for name, seconds in spent.items())
+        table.write(f"bundled base, batch {batch}, {given['steps']} steps: {whole:.1f} s, {shares}  goal 10 %")
+
+
 def timed(trainer: object, batches: Iterator, count: int) -> float:
     """Seconds a step, with numbers read a step late as in the training loop."""
     pending = []
@@ -245,6 +279,7 @@ SECTIONS = {
     "fine-tuning": fine_tuning,
     "encoding": encoding,
     "waits": waits,
+    "evaluations": evaluations,
 }
 
 

@@ -22,13 +22,14 @@ from cn.data.batch import scaled
 from cn.devices import upload
 from cn.model.base import Base
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
+from cn.model.graphs import Graphs
 from cn.train import networks as assembling
 from cn.train.config import TrainConfig
 from cn.train.fast import locked
 from cn.train.fast.choice import Way
 from cn.train.fast.encoding import make_encode
 from cn.train.fast.engines import Compiled, Engine, Plain
-from cn.train.fast.graphs import Captured, Graphs
+from cn.train.fast.graphs import Captured
 from cn.train.fast.update import Numbers, gradient_norm, update
 from cn.train.latent_batches import LatentBatch
 from cn.train.networks import assemble, fresh_control

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.graphed import GraphedUNet
+from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
 
 
@@ -53,11 +55,13 @@ def generate(
     *,
     batch_size: int = 1,
     on_step: Callable[[], None] | None = None,
+    graphs: Graphs | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield one uint8 (H, W, 3) image per request, in order.
 
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
-    composition: bit for bit at one `batch_size`, and up to rounding between different ones.
+    composition: bit for bit at one `batch_size`, and up to rounding between different ones. With `graphs`, on a GPU,
+    the steps are captured in CUDA graphs, which are kept there for later calls.
     Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
@@ -67,7 +71,7 @@ def generate(
         part = requests[first : first + batch_size]
         own = [c.rows(first, len(part)) for c in shared]
         inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in own]
-        yield from _generate_batch(base, part, sampling, inputs, on_step)
+        yield from _generate_batch(base, part, sampling, inputs, on_step, graphs)
 
 
 def _generate_batch(
@@ -76,6 +80,7 @@ def _generate_batch(
     sampling: Sampling,
     controls: Sequence[ControlInput],
     on_step: Callable[[], None] | None,
+    graphs: Graphs | None,
 ) -> Iterator[np.ndarray]:
     factor, config = base.config.vae.factor, base.config
     generators = [torch.Generator().manual_seed(r.seed) for r in requests]
@@ -88,7 +93,8 @@ def _generate_batch(
     network = GuidedUNet(
         base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
     )
-    for state in ddim_sample(base.schedule, network, z, sampling.steps, eta=sampling.eta, generators=generators):
+    predict = network if graphs is None else GraphedUNet(network, graphs)
+    for state in ddim_sample(base.schedule, predict, z, sampling.steps, eta=sampling.eta, generators=generators):
         z = state
         if on_step is not None:
             on_step()

@@ -41,9 +41,10 @@ class ControlInput:
         return replace(self, hint=_rows(self.hint, first, count), encoded=encoded)
 
     def twice(self) -> "ControlInput":
-        """For both halves of a guided batch."""
-        encoded = None if self.encoded is None else torch.cat([self.encoded, self.encoded])
-        return replace(self, hint=torch.cat([self.hint, self.hint]), encoded=encoded)
+        """For both halves of a guided batch; a hint that is encoded is not needed any more."""
+        if self.encoded is not None:
+            return replace(self, encoded=torch.cat([self.encoded, self.encoded]))
+        return replace(self, hint=torch.cat([self.hint, self.hint]))
 
     def residuals(self, z: Tensor, t: Tensor, text: Tensor) -> Residuals:
         """Those of the model, for a hint that is encoded or not; without the strength."""
@@ -118,8 +119,14 @@ class GuidedUNet:
     guess: bool = False
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
-        t = torch.full((z.shape[0],), step.t, device=z.device)
-        active = [c for c in self.controls if c.is_active(step, self.steps)]
+        return self.predict(z, torch.full((z.shape[0],), step.t, device=z.device), self.active(step))
+
+    def active(self, step: Step) -> tuple[ControlInput, ...]:
+        """The controls that are active at this step."""
+        return tuple(c for c in self.controls if c.is_active(step, self.steps))
+
+    def predict(self, z: Tensor, t: Tensor, active: Sequence[ControlInput]) -> Tensor:
+        """The guided prediction (B, 4, H, W) at timesteps t (B,)."""
         if self.scale == 1:
             return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
         z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])

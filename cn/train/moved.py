@@ -20,7 +20,7 @@ def _absolute(value: str | Sequence[str]) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         return tuple(os.fspath(_absolute(each)) for each in value)  # type: ignore[arg-type]
     path = from_user(value)
-    return path if is_url(path) or not path else os.path.abspath(path)
+    return path if is_url(path) or path in ("", "-") else os.path.abspath(path)
 
 
 def check_moved(before: Sequence[int] | None, now: Sequence[int], data: Sequence[str], *, given: bool) -> str | None:

@@ -17,6 +17,7 @@ from cn.data.seeds import EVAL_SEED
 from cn.errors import InputError
 from cn.files import make_folder
 from cn.model.generate import Request, Sampling, generate, to_hint
+from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
@@ -69,7 +70,7 @@ class Preview:
         return cls(tuple(Shown(example.condition, example.prompt) for example in chosen))
 
     def sample(
-        self, networks: TrainingNetworks, config: TrainConfig, stop: StopRequest
+        self, networks: TrainingNetworks, config: TrainConfig, stop: StopRequest, graphs: Graphs | None = None
     ) -> list[NDArray[np.uint8]] | None:
         """One image of each example's size, with the paper's settings: 20 DDIM steps, guidance 9.
 
@@ -81,7 +82,7 @@ class Preview:
             for seed, example in enumerate(self.examples):
                 control = ControlInput(networks.control, to_hint(example.condition, device, dtype))
                 sampling = Sampling(*example.size)
-                sampled += generate(networks.base, [Request(example.prompt, seed)], sampling, [control])
+                sampled += generate(networks.base, [Request(example.prompt, seed)], sampling, [control], graphs=graphs)
                 if stop:
                     return None
         return sampled

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cn.model.graphs import Graphs
 from cn.train.config import TrainConfig
 from cn.train.distributed.checkpoint import distributed
 from cn.train.distributed.parallel import make_parallel
 from cn.train.distributed.sharded import like
 from cn.train.divergence import DivergedError
 from cn.train.ema import Ema
+from cn.train.fast.choice import may_capture
 from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.engines import Engine, Plain
-from cn.train.fast.graphs import Graphs
 from cn.train.fast.update import Numbers, clip_gradient, gradient_norm, update
 from cn.train.feed import Encode
 from cn.train.latent_batches import LatentBatch
@@ -99,6 +100,12 @@ class Trainer:
         return choose_engine(
             self.networks, self.config, left, self.world, loss, self._backward, self.graphs, self._warn
         )
+
+    @property
+    def sampling_graphs(self) -> Graphs | None:
+        """Where sampling steps are captured, in a run whose training steps are."""
+        alone = self.world.size == 1
+        return self.graphs if may_capture(self.config, self.networks.device, alone=alone) else None
 
     def encode(self, kept: int | None) -> Encode:
         """What encodes the images of the remaining steps: `kept` ones once, or each batch anew."""

@@ -159,7 +159,7 @@ def test_a_folder_of_loose_files_lists_them(tmp_path):
 
 
 def test_the_network_of_a_detector(tmp_path):
-    from tests.conftest import ControlNetHED
+    from cn.detect.nets.hed import ControlNetHED
 
     torch.save(ControlNetHED().state_dict(), tmp_path / "ControlNetHED.pth")
     done = cn("inspect", tmp_path / "ControlNetHED.pth")

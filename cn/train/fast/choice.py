@@ -67,9 +67,14 @@ def choose_encoding(
 def _way(config: TrainConfig, device: torch.device, batches: int, *, pays: bool, alone: bool) -> Way:
     if config.compile is False:
         return PLAIN
-    cuda = device.type == "cuda"
-    compiled = bool(config.compile) or (pays and cuda and alone and not config.deterministic)
-    return Way(compiled, captured=cuda and alone and batches >= MIN_CAPTURED)
+    pays = pays and device.type == "cuda" and alone and not config.deterministic
+    captured = may_capture(config, device, alone=alone) and batches >= MIN_CAPTURED
+    return Way(compiled=bool(config.compile) or pays, captured=captured)
+
+
+def may_capture(config: TrainConfig, device: torch.device, *, alone: bool) -> bool:
+    """Whether anything is captured in CUDA graphs in this run."""
+    return device.type == "cuda" and alone and config.compile is not False
 
 
 def way_text(networks: TrainingNetworks, config: TrainConfig, steps: int) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from cn.model.graphs import Graphs
 from cn.train.config import TrainConfig
 from cn.train.fast.choice import choose_encoding, choose_way
 from cn.train.fast.encoding import make_encode
 from cn.train.fast.engines import Backward, Compiled, Engine, LossOf, Plain
-from cn.train.fast.graphs import Captured, Graphs
+from cn.train.fast.graphs import Captured
 from cn.train.feed import Encode
 from cn.train.networks import TrainingNetworks
 from cn.train.world import World

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cn.model.graphs import Graphs
 from cn.model.vae import Posterior
 from cn.train.fast.choice import Way
 from cn.train.fast.engines import MAX_SHAPES, compile_errors, reason_of
-from cn.train.fast.graphs import Graphs
 from cn.train.feed import Encode
 
 

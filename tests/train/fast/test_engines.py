@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from cn.model.blocks import ResBlock
 from cn.model.config import UNetConfig
 from cn.model.controlnet import ControlNet
+from cn.model.graphs import Graphs
 from cn.model.unet import UNet
 from cn.train.fast import choice
 from cn.train.fast.choice import PLAIN, Way, choose_encoding, choose_way
 from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.encoding import CapturedEncode, CompiledEncode
 from cn.train.fast.engines import MAX_SHAPES, Compiled, Plain
-from cn.train.fast.graphs import Captured, Graphs
+from cn.train.fast.graphs import Captured
 from cn.train.fast.locked import half_norms, hold
 from cn.train.latent_batches import micro_batches
 from cn.train.loss import diffusion_loss

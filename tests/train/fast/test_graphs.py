@@ -9,37 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.exc import Unsupported
 
+from cn.model.graphs import MAX_GRAPHS, MIN_FREE, Graphs
 from cn.model.vae import Posterior
 from cn.train.fast.encoding import CapturedEncode, CompiledEncode
 from cn.train.fast.engines import MAX_SHAPES, Plain
-from cn.train.fast.graphs import MAX_GRAPHS, MIN_FREE, WARM_UP, Captured, Graphs
+from cn.train.fast.graphs import Captured
 from cn.train.latent_batches import micro_batches
 from cn.train.step_inputs import StepInputs
 from cn.train.task import Task
 from cn.train.trainer import Trainer
+from tests.helpers.graphs import Capture
 from tests.helpers.training import begin
-
-
-class Capture:
-    """Like `CudaCapture`: runs leave gradients behind, a replay computes from the same tensors into the same ones."""
-
-    def __init__(self) -> None:
-        self.captured = 0
-
-    def __call__(self, run: Callable[[], Any]) -> Callable[[], Any]:
-        self.captured += 1
-        for _ in range(WARM_UP):
-            result = run()
-
-        def replay() -> Any:
-            again = run()
-            if isinstance(result, Tensor):
-                return result.copy_(again)
-            result.mean.copy_(again.mean)
-            result.std.copy_(again.std)
-            return result
-
-        return replay
 
 
 def inputs(batch: int, value: float) -> StepInputs:

@@ -1,0 +1,119 @@
+"""CUDA graphs: the kernels of a network are launched as one, where launching each costs more time than it takes."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_GRAPHS = 8
+"""Shapes of batches, or other variants, for which the same function is captured: the buckets of a training run."""
+WARM_UP = 3
+"""Runs before a capture, in which libraries choose their algorithms and allocate their workspaces (as torch's do)."""
+MIN_FREE = 0.5
+"""The share of a GPU's memory that is free where its graphs keep theirs while images are sampled."""
+
+Key = tuple[str, Hashable, tuple[tuple[int, ...], ...]]
+"""The name of a function, what else decides what it computes, and the shapes of the tensors that it takes."""
+Replay = Callable[[], Any]
+"""Computes again what was captured, from the values that its inputs have now, into the same tensors."""
+Capture = Callable[[Callable[[], Any]], Replay]
+"""Runs a function, which may leave gradients behind, and captures it."""
+
+
+class Graphs:
+    """Graphs of functions of tensors. They never run at once and therefore share their memory: what one of them returns
+    has to be copied before the next one runs.
+
+    Where a capture fails, nothing is captured any more, and `warn` is told once.
+    """
+
+    def __init__(
+        self,
+        warn: Callable[[str], None],
+        capture: Capture | None = None,
+        free: Callable[[], float] | None = None,
+    ):
+        self._warn, self._given, self._free = warn, capture, free or free_share
+        self._capture = capture or CudaCapture()
+        self._graphs: dict[Key, tuple[tuple[Tensor, ...], Replay, Callable[..., Any]]] = {}
+        self.failed = False
+
+    def has(self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None) -> bool:
+        """Whether the function of this name is captured for tensors of these shapes."""
+        return _key(name, tensors, variant) in self._graphs
+
+    def may_add(self, name: str) -> bool:
+        """Whether one more shape may be captured."""
+        return not self.failed and sum(kept == name for kept, _, _ in self._graphs) < MAX_GRAPHS
+
+    def add(
+        self, name: str, function: Callable[..., Any], tensors: tuple[Tensor, ...], variant: Hashable = None
+    ) -> bool:
+        """Capture a function of tensors; False where that is not possible."""
+        static = tuple(tensor.clone() for tensor in tensors)
+        try:
+            replay = self._capture(lambda: function(*static))
+        except RuntimeError as error:
+            # Of the driver, while it captures, or for want of memory, which the function may have enough of by itself.
+            self.failed = True
+            self.clear()
+            reason = str(error).splitlines()[0]
+            self._warn(f"the {name} cannot be captured in a CUDA graph ({reason}): it runs slower")
+            return False
+        # With the function, so that the networks which a variant names by their identity live as long as it does.
+        self._graphs[_key(name, tensors, variant)] = static, replay, function
+        return True
+
+    def replay(self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None) -> Any:
+        """What the captured function computes from these tensors, until the next graph runs."""
+        static, replay, _ = self._graphs[_key(name, tensors, variant)]
+        for mine, given in zip(static, tensors, strict=True):
+            mine.copy_(given, non_blocking=True)
+        return replay()
+
+    def clear(self) -> None:
+        """Forget all graphs, and give back their memory."""
+        self._graphs.clear()
+        self._capture = self._given or CudaCapture()
+        torch.cuda.empty_cache()
+
+    def make_room(self) -> None:
+        """Called before images are sampled: on a small GPU the graphs give way, and are captured again later."""
+        if self._graphs and self._free() < MIN_FREE:
+            self.clear()
+
+
+class CudaCapture:
+    """Captures functions in graphs that share one pool of memory. Threads may use the GPU meanwhile."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, run: Callable[[], Any]) -> Replay:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = run()
+        self._pool = graph.pool()
+
+        def replay() -> Any:
+            graph.replay()
+            return result
+
+        return replay
+
+
+def free_share() -> float:
+    """The part of the current GPU's memory that nothing holds."""
+    free, total = torch.cuda.mem_get_info()
+    return free / total
+
+
+def _key(name: str, tensors: tuple[Tensor, ...], variant: Hashable) -> Key:
+    return name, variant, tuple(tuple(tensor.shape) for tensor in tensors)

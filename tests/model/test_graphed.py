@@ -1,0 +1,92 @@
+"""Sampling with CUDA graphs: everything but the capture itself, for which a function stands here that runs again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cn.model.generate import Request, Sampling, generate
+from cn.model.graphs import MAX_GRAPHS, Graphs
+from cn.model.guidance import ControlInput
+from tests.helpers.graphs import Capture
+from tests.helpers.model_helpers import control, tiny_base, uniform
+
+BASE = tiny_base()
+REQUESTS = [Request("a cat", 3), Request("a red house", 4, negative="blue"), Request("", 5)]
+SMALL = Sampling(height=40, width=56, steps=4)
+
+
+def side(rows: int = 1, **options: float) -> ControlInput:
+    return ControlInput(control("tiny"), uniform("hint", (rows, 3, 40, 56)).sigmoid(), **options)
+
+
+def images(graphs: Graphs | None, sampling: Sampling = SMALL, controls=(), **options) -> list[np.ndarray]:
+    return list(generate(BASE, REQUESTS, sampling, controls, graphs=graphs, **options))
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "controls", "captured"),
+    [
+        (SMALL, [], 1),
+        (SMALL, [side()], 1),
+        (SMALL, [side(), side(end=0.5)], 2),
+        (SMALL, [side(rows=3, start=0.5)], 2),
+        (replace(SMALL, scale=1.0), [side()], 1),
+        (replace(SMALL, guess=True, eta=1.0), [side(strength=0.5)], 1),
+    ],
+    ids=["no control", "control", "two, one ends", "one begins", "no guidance", "guess mode, noise"],
+)
+def test_images_are_those_without_graphs(sampling, controls, captured):
+    """One graph for each set of active controls, for all images and their own prompts and conditions."""
+    capture = Capture()
+    assert same(images(Graphs(pytest.fail, capture), sampling, controls), images(None, sampling, controls))
+    assert capture.captured == captured
+    assert capture.replayed == len(REQUESTS) * sampling.steps
+
+
+def test_a_part_of_a_batch_has_its_own_graph():
+    capture = Capture()
+    assert same(images(Graphs(pytest.fail, capture), batch_size=2), images(None, batch_size=2))
+    assert capture.captured == 2
+
+
+def test_later_calls_use_the_same_graphs_unless_something_else_is_computed():
+    capture = Capture()
+    graphs = Graphs(pytest.fail, capture)
+    for _ in range(2):
+        images(graphs, controls=[side()])
+    assert capture.captured == 1
+    for sampling, strength in ((SMALL, 0.5), (replace(SMALL, scale=3.0), 1.0), (replace(SMALL, guess=True), 1.0)):
+        controls, before = [side(strength=strength)], capture.captured
+        assert same(images(graphs, sampling, controls), images(None, sampling, controls))
+        assert capture.captured == before + 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert same(images(graphs, controls=[side()]), images(None, controls=[side()]))
+    assert capture.captured == 5
+
+
+def test_beyond_the_limit_it_samples_without():
+    capture = Capture()
+    graphs = Graphs(pytest.fail, capture)
+    for number in range(MAX_GRAPHS + 2):
+        images(graphs, replace(SMALL, steps=1, scale=2.0 + number))
+    assert capture.captured == MAX_GRAPHS
+    last = replace(SMALL, steps=1, scale=2.0 + MAX_GRAPHS)
+    assert same(images(graphs, last), images(None, last))
+
+
+def test_weights_are_cast_in_the_graph_and_not_before():
+    """Autocast keeps the weights that it has cast while its context lasts: a graph would go on reading them."""
+    found = []
+    hook = BASE.unet.register_forward_pre_hook(lambda *_: found.append(torch.is_autocast_cache_enabled()))
+    with torch.autocast("cpu", torch.bfloat16):
+        images(Graphs(pytest.fail, Capture()))
+        assert torch.is_autocast_cache_enabled()
+    hook.remove()
+    assert found
+    assert not any(found)
