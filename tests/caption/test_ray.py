@@ -115,7 +115,7 @@ def test_an_interrupted_run_continues_with_the_same_captions(nodes, blip, tmp_pa
     assert cn(*words(local, blip)).returncode == 0
     expected = captions(local)
     assert len(expected) == COUNT
-    process = start_cn(*words(folder, blip, "--engine", "ray"))
+    process = start_cn(*words(folder, blip, "--engine", "ray", "--workers", "1"))
     wait_until(lambda: captions(folder) or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate()
@@ -124,7 +124,7 @@ def test_an_interrupted_run_continues_with_the_same_captions(nodes, blip, tmp_pa
     # Paths that are written while Ray is connected do arrive.
     assert sorted(stdout.decode().split()) == sorted(str(folder / name) for name in done)
     assert 0 < len(done) < COUNT
-    result = cn(*words("in", blip, "--engine", "ray"), cwd=tmp_path)
+    result = cn(*words("in", blip, "--engine", "ray", "--workers", "1"), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert captions(folder) == expected
     assert sorted(result.stdout.split()) == sorted(f"in/{name}" for name in expected if name not in done)
@@ -161,25 +161,25 @@ def test_errors_of_nodes_arrive_as_they_are(nodes, blip, tmp_path, monkeypatch):
     gone = str(tmp_path / "gone")
     with connection.connected():
         # Bytes that only this process has are sent.
-        assert [outcome.task for outcome in by_ray(tasks, blip)] == tasks
+        assert [outcome.task for outcome in by_ray(tasks, blip, workers=1)] == tasks
         with pytest.raises(InputError, match="shared folder") as no_source:
-            list(by_ray(tasks, blip, src=gone))
+            list(by_ray(tasks, blip, src=gone, workers=1))
         assert no_source.value.path == gone
         with pytest.raises(UsageError, match="has no GPU"):
-            list(by_ray(tasks, blip, device="cuda"))
+            list(by_ray(tasks, blip, device="cuda", workers=1))
         (blip / "vocab.txt").rename(blip / "other.txt")
         try:
             with pytest.raises(WeightsError, match=r"bert-vocab.*\(on the Ray node .*\)"):
-                list(by_ray(tasks, blip))
+                list(by_ray(tasks, blip, workers=1))
         finally:
             (blip / "other.txt").rename(blip / "vocab.txt")
         monkeypatch.setattr(ray_engine, "_MEMORY", 1 << 60)
         with pytest.raises(UsageError, match=r"has no CPU with .* GB of memory"):
-            list(by_ray(tasks, blip))
+            list(by_ray(tasks, blip, workers=1))
         monkeypatch.undo()
         monkeypatch.setattr(work, "__version__", "0.0.1")
         with pytest.raises(UsageError, match=r"not 0\.0\.1; install the same version"):
-            list(by_ray(tasks, blip))
+            list(by_ray(tasks, blip, workers=1))
 
 
 def test_a_unit_is_whole_batches(tmp_path):
