@@ -18,7 +18,8 @@ from torch import nn
 from cn import images
 from cn.checkpoints.write.native import save_base
 from cn.conditions import ConditionInfo
-from tests.helpers.model_helpers import tiny_base
+from cn.model.config import ModelConfig
+from tests.helpers.model_helpers import SHORT, TINY, tiny_base
 
 # Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
 # inherit the setting, so that their sums are rounded in the same way.
@@ -94,9 +95,22 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.fixture(scope="session")
 def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete base of 64×64 pixels, which trains in a second; saved in half precision like the bundled one."""
-    path = tmp_path_factory.mktemp("base") / "tiny.safetensors"
-    save_base(path, tiny_base(), tokens=[0, 1, 2, 49406, 49407])
+    """A complete base of 64×64 pixels with few blocks, which trains in a second; in half precision, as the bundled one.
+
+    Files of tests that need all blocks of Stable Diffusion, or its shapes, have `tiny_sd_file` under this name.
+    """
+    return _saved_base(tmp_path_factory, SHORT)
+
+
+@pytest.fixture(scope="session")
+def tiny_sd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the 12 + 1 + 12 blocks of Stable Diffusion, and sides that are multiples of 64."""
+    return _saved_base(tmp_path_factory, TINY)
+
+
+def _saved_base(folders: pytest.TempPathFactory, config: ModelConfig) -> Path:
+    path = folders.mktemp("base") / "tiny.safetensors"
+    save_base(path, tiny_base(config), tokens=[0, 1, 2, 49406, 49407])
     return path
 
 

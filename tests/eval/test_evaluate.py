@@ -23,6 +23,12 @@ from tests.conftest import write_pairs
 from tests.helpers.model_helpers import TINY, fill, tiny_base
 from tests.helpers.sampling import write_control
 
+
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 QUICK = {"steps": 2, "count": 5, "batch_size": 2}
 
 

@@ -34,6 +34,14 @@ TINY = ModelConfig(
     text=TEXTS["sd1"],
     image_size=64,
 )
+SHORT = ModelConfig(
+    name="tiny",
+    unet=UNetConfig(channels=(32, 64), strides=(2,), res_blocks=1, attention_levels=(0,), heads=4, context_dim=64),
+    vae=VAEConfig(channels=(32, 32, 32, 64), res_blocks=1),
+    text=TextConfig(width=64, heads=1, layers=1, run_layers=1),
+    image_size=64,
+)
+"""With as few blocks as there can be, for runs of which there are hundreds."""
 TINY_V = ModelConfig(
     name="tiny-v",
     unet=UNetConfig(

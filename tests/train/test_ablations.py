@@ -18,6 +18,11 @@ from tests.helpers.model_helpers import TINY
 from tests.helpers.training import begin, resume, same, train, weights
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 def first_loss(task) -> float:
     batch = next(micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail))
     with torch.no_grad():

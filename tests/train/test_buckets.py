@@ -26,6 +26,12 @@ from tests.helpers.pair_layouts import LAYOUTS
 from tests.helpers.shaped_pairs import SHAPES, write_shaped
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 
+
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 BUCKETS = {"size": 192, "buckets": True}
 WANTED = {(192, 192), (256, 128), (128, 256)}
 

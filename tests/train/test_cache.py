@@ -22,6 +22,11 @@ from tests.helpers.pair_layouts import LAYOUTS
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 @pytest.fixture
 def pairs(tmp_path):
     return write_pairs(tmp_path / "pairs", 5)

@@ -27,6 +27,11 @@ from tests.train.test_setup import CONFIG
 # What is counted
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 def test_live_bytes_are_those_of_existing_tensors():
     with LiveBytes() as live:
         x = torch.zeros(1000)

@@ -17,6 +17,11 @@ from tests.helpers.shaped_pairs import write_shaped
 from tests.helpers.training import Listener, begin, resume, train
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 @pytest.fixture
 def own(tmp_path):
     """A wide and a square map; the second one is an image that cn sample wrote, with its prompt."""

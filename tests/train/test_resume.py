@@ -16,6 +16,11 @@ from tests.helpers.training import Listener, begin, resume, same, train, weights
 from tests.helpers.waiting import wait_until
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 def metrics(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 

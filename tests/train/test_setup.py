@@ -25,6 +25,12 @@ from cn.train.run import plan
 from tests.helpers.model_helpers import TINY
 from tests.helpers.training import CPU, begin, same
 
+
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 CONFIG = TrainConfig(cond="depth", base="b", base_sha256="", size=64, steps=3, lr=1e-3)
 
 

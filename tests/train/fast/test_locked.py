@@ -24,6 +24,11 @@ from tests.helpers.training import begin, resume, same, train, weights
 BF16, FP32 = torch.bfloat16, torch.float32
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 def dtypes(base: Base) -> dict[str, set[torch.dtype]]:
     parts = {
         "encoder": base.unet.encoder,
