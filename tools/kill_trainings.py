@@ -1,10 +1,10 @@
 """Kill trainings 1,000 times at random moments; each run, continued until it is finished, must end in the same bytes.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 python tools/kill_trainings.py [KILLS] [SEED] [BASE]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python tools/kill_trainings.py [KILLS] [SEED] [BASE] [KIND,KIND …]
 
 The moments (SIGKILL) lie at calls of functions, at changes of files, and at random times: while networks are loaded, in
-the middle of a step, of a save, of a preview, of a roll-back. BASE is a file (default: the bundled base). Prints a line
-for each finished run; the exit status is 1 if any differs.
+the middle of a step, of a save, of a preview, of a roll-back. BASE is a file (default: the bundled base); KIND is one of
+the kinds of runs, which are all by default. Prints a line for each finished run; the exit status is 1 if any differs.
 """
 
 import random
@@ -35,7 +35,8 @@ def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         data, folder = write_pairs(Path(name, "pairs"), 6), Path(name, "run")
-        chosen = recipes(base, data)
+        wanted = sys.argv[4].split(",") if len(sys.argv) > 4 else None
+        chosen = [recipe for recipe in recipes(base, data) if wanted is None or recipe.name in wanted]
         for recipe in chosen:
             seconds = seconds_of(recipe, folder)
             for done in killed_runs(folder, recipe, draw, -(-kills // len(chosen)), seconds):

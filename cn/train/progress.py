@@ -106,10 +106,13 @@ class Progress:
             tracker.preview(sheet, step)
 
     def finish(self) -> None:
-        """Say and draw what came out of a session, also of one that was stopped."""
+        """Draw what came out of a session, also of one that was stopped, and say it where there was something to do.
+
+        Drawn is also a finished run: it may have been killed before that.
+        """
+        self.draw()
         if self._step == self.task.step:
             return
-        self.draw()
         found, best = self.verdict(), find_best(self.run)
         if found is not None:
             self.listener.note(found.text())

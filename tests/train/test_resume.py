@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from cn.errors import ExitCode, InputError, StoppedError, UsageError, WeightsError
+from cn.train import progress
 from cn.train.config import TrainConfig
+from cn.train.curves import CURVES
 from cn.train.preview import Preview
 from cn.train.run_folder import find_state
 from tests.helpers.cli import start_cn
@@ -110,6 +112,16 @@ def test_finished_run_has_nothing_left_to_do(tmp_path, tiny_base_file, pair_set)
     assert train(resume(run, steps=2), listener).step == 2
     assert listener.results == []
     assert same(before, weights(run))
+
+
+def test_a_run_that_was_killed_before_its_curves_were_drawn_draws_them(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    monkeypatch.setattr(progress, "_MIN_STEPS", 1)
+    run = tmp_path / "run"
+    train(begin(run, tiny_base_file, pair_set, steps=2))
+    drawn = (run / CURVES).read_bytes()
+    (run / CURVES).unlink()
+    train(resume(run))
+    assert (run / CURVES).read_bytes() == drawn
 
 
 def test_values_that_are_not_finite_stop_a_run_and_keep_the_last_good_state(tmp_path, tiny_base_file, pair_set):
