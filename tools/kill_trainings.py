@@ -3,8 +3,8 @@
     PYTHONPATH=. OMP_NUM_THREADS=1 python tools/kill_trainings.py [KILLS] [SEED] [BASE] [KIND,KIND …]
 
 The moments (SIGKILL) lie at calls of functions, at changes of files, and at random times: while networks are loaded, in
-the middle of a step, of a save, of a preview, of a roll-back. BASE is a file (default: the bundled base), KIND a kind of
-run (default: all of them). Prints a line for each finished run; the exit status is 1 if any differs.
+the middle of a step, of a save, of a preview, of a roll-back. BASE is a file (default: the bundled base), KIND a kind
+of run (default: all of them). Prints a line for each finished run; the exit status is 1 if any differs.
 """
 
 import random
