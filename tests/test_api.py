@@ -15,6 +15,11 @@ from tests.helpers.detect_cases import house
 from tests.helpers.sampling import write_condition, write_control
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    return tiny_sd_file
+
+
 @pytest.fixture
 def photo(tmp_path):
     Image.fromarray(house()).save(tmp_path / "house.png")

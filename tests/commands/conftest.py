@@ -1,11 +1,19 @@
 """`cn sample` on a tiny random base, in a folder of conditions and weights."""
 
+from pathlib import Path
+
 import pytest
 
 from cn import app
 from cn.checkpoints.write.native import save_base
 from tests.helpers.model_helpers import TINY_V, tiny_base
 from tests.helpers.sampling import QUICK, write_condition, write_control
+
+
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file: Path) -> Path:
+    """Commands sample with controls that have all blocks of Stable Diffusion."""
+    return tiny_sd_file
 
 
 @pytest.fixture(scope="module")
