@@ -91,9 +91,6 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encode
     ]
     if config.preview_every:
         computing.append(gradients + _preview_peak(networks, config))
-    if device == "cpu":
-        # A file of moments is put together in memory.
-        computing.append(gradients + moments)
     weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
     return MemoryEstimate(weights, moments + averages, max(computing) + kept_by_libraries(device, config.precision))
