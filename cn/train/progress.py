@@ -93,8 +93,18 @@ class Progress:
             self._said = True
             self.listener.note(found.news())
         self.draw()
+        return self.is_best(step)
+
+    def is_best(self, step: int) -> bool:
+        """Whether the weights after `step` steps were evaluated, and are better than those that are kept as the best.
+
+        A run may have been killed in between.
+        """
+        last = self.evaluations[-1] if self.evaluations else None
+        if last is None or not last.with_control or last.step != step:
+            return False
         best = find_best(self.run)
-        return best is None or not best.comparable(evaluation) or evaluation.is_better_than(best)
+        return best is None or not best.comparable(last) or last.is_better_than(best)
 
     def keep_best(self) -> None:
         """Keep the run's weights, which were saved after the last evaluation's step, as the best ones."""

@@ -200,10 +200,11 @@ class Recorder:
     def evaluate(self) -> None:
         """Evaluate the weights after the last finished step, where that is due; the best ones are kept."""
         main = self.world.is_main
-        if not self.world.any(main and self.progress.is_due(self.step)):
-            return
-        with self._sampling():
-            is_best = main and self.progress.evaluate(self.step)
+        if self.world.any(main and self.progress.is_due(self.step)):
+            with self._sampling():
+                is_best = main and self.progress.evaluate(self.step)
+        else:
+            is_best = main and self.progress.is_best(self.step)
         if self.world.any(is_best):
             self.save()
             if main:
