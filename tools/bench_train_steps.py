@@ -119,7 +119,7 @@ def our_trainer(setting: Setting, device: torch.device) -> Trainer:
 
 def make_engine(name: str, plain: Plain, parameters: Iterator[nn.Parameter], graphs: Graphs) -> Engine:
     engine = Compiled(plain, print_warning) if name in ("compiled", "both") else plain
-    return Captured(engine, parameters, graphs) if name in ("captured", "both") else engine
+    return Captured(engine, parameters, graphs, accumulates=False) if name in ("captured", "both") else engine
 
 
 def print_warning(message: str) -> None:
@@ -185,7 +185,7 @@ def fine_tuning_step(setting: Setting, device: torch.device) -> Step:
     stream, pending = batches(base, setting, graphs), deque[Numbers]()
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=not engine.keeps_gradients)
+        optimizer.zero_grad()
         batch, cpu = next(stream), torch.Generator()
         z0 = batch.sample(cpu)
         t = upload(torch.randint(0, 1000, (setting.batch,), generator=cpu), device)

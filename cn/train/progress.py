@@ -1,6 +1,7 @@
 """How a run is going: evaluations, the best weights, curves, trackers."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ WRITTEN = (EVALUATIONS, SUMMARY, curves.CURVES, BEST, EVENTS, WANDB, RUN_ID)
 """What is written into a run's folder here."""
 _MIN_STEPS = 10
 """Fewer make no curve."""
+_DRAWING_SHARE = 0.02
+"""Of the time of a run, to draw its curves at most; the last ones are always drawn."""
 
 
 class Progress:
@@ -37,7 +40,7 @@ class Progress:
         self.evaluations: list[Evaluation] = []
         self.trackers: list[Tracker] = []
         self._log = Metrics(self.run / EVALUATIONS)
-        self._step, self._said, self._draws = task.step, False, True
+        self._step, self._said, self._draws, self._draws_from = task.step, False, True, 0.0
 
     def open(self, step: int) -> None:
         """Go on after `step` steps, which the folder's files are cut back to; before the first one, the images without
@@ -92,7 +95,8 @@ class Progress:
         if found is not None and found.converged_at is not None and not self._said:
             self._said = True
             self.listener.note(found.news())
-        self.draw()
+        if time.monotonic() >= self._draws_from:
+            self.draw()
         return self.is_best(step)
 
     def is_best(self, step: int) -> bool:
@@ -121,6 +125,7 @@ class Progress:
         Drawn is also a finished run: it may have been killed before that.
         """
         self.draw()
+        self._write_summary()
         if self._step == self.task.step:
             return
         found, best = self.verdict(), find_best(self.run)
@@ -153,16 +158,21 @@ class Progress:
         best = best_of(self.evaluations)
         return record if best is None else record | {"best_step": best.step, "best_score": round(best.mean, 4)}
 
-    def draw(self) -> None:
-        """Draw the curves anew, and write what they say as numbers."""
+    def _write_summary(self) -> None:
         if record := self.summary():
             write_atomic(self.run / SUMMARY, (json.dumps(record, indent=1) + "\n").encode(), durable=False)
+
+    def draw(self) -> None:
+        """Draw the curves anew. Not soon again if that takes long: on a GPU, steps of a small base take less time."""
+        start = time.monotonic()
         try:
             if self._draws and self._step >= _MIN_STEPS:
                 curves.draw_curves(self.run)
         except ImportError:
             self._draws = False
             self.listener.note(curves.MISSING)
+        now = time.monotonic()
+        self._draws_from = now + (now - start) / _DRAWING_SHARE
 
     def _evaluate(self, step: int, *, with_control: bool) -> Evaluation | None:
         """A recorded evaluation; None after a stop request."""
@@ -172,6 +182,7 @@ class Progress:
             return None
         self._log.append(evaluation.record())
         self.evaluations = [*self.evaluations, evaluation] if with_control else [evaluation]
+        self._write_summary()
         for tracker in self.trackers:
             tracker.evaluation(evaluation)
         return evaluation

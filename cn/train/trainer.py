@@ -185,7 +185,7 @@ class Trainer:
 
         Loss and gradient are the means over those of all processes.
         """
-        self.optimizer.zero_grad(set_to_none=not self.engine.keeps_gradients)
+        self.optimizer.zero_grad()
         rate = self.lr_factor * learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

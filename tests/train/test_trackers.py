@@ -5,9 +5,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cn import images
 from cn.errors import UsageError
 from cn.train.divergence import DivergedError
 from cn.train.evaluation.records import read_evaluations
@@ -42,7 +44,11 @@ def test_tensorboard_gets_steps_scores_and_previews(tmp_path, tiny_base_file, pa
     name = "evaluation/edge_f1_with_the_image"
     assert [(one.step, one.value) for one in found.Scalars(name)] == [(2, 0.25), (4, 0.5)]
     assert [(one.step, pytest.approx(one.value)) for one in found.Scalars(f"{name}_without_control")] == [(0, 0.2)]
-    assert [one.step for one in found.Images("preview")] == [0, 4]
+    sheets = found.Images("preview")
+    assert [one.step for one in sheets] == [0, 4]
+    written = images.read(run / "previews/step-000004.png")
+    assert np.array_equal(images.decode(sheets[1].encoded_image_string, "event"), written)
+    assert (sheets[1].height, sheets[1].width) == written.shape[:2]
 
 
 def test_a_resumed_run_has_each_step_once(tmp_path, tiny_base_file, pair_set):

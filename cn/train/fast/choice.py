@@ -1,6 +1,6 @@
 """How a run computes gradients and latents: as they are written, compiled, or by replaying a CUDA graph, or both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,9 +11,9 @@ from cn.train.networks import TrainingNetworks
 
 SD_WORK = 4096 * 1.22e9
 """Latent cells times parameters of U-Net and control, for one image of Stable Diffusion's size at 512×512."""
-SAVED_SECONDS = 0.0018
-"""What compiling saves for each such image, beyond what a graph saves: of 0.168 s for 16 images 0.138 s are left (H200,
-bf16, 2026-11-29). Slower GPUs save more, so that a run that pays there pays on them too."""
+SAVED_SECONDS = 0.002
+"""What compiling saves for each such image, beyond what a graph saves: a batch of 16 takes 0.132 instead of 0.164 s,
+besides encoding (H200, bf16, 2026-11-29). Slower GPUs save more, so that a run that pays there pays on them too."""
 COMPILE_SECONDS = 200
 """The time to compile the loss of such a network and its backward pass, mostly on the CPU."""
 SD_ENCODING = 4096 * 34.2e6
@@ -22,8 +22,11 @@ SAVED_BY_ENCODING = 0.0024
 """What a compiled encoder saves for each such image: 16 take 0.058 instead of 0.096 s (as above)."""
 COMPILE_ENCODER_SECONDS = 25
 MIN_CAPTURED = 30
-"""Batches from which on a graph is captured, which takes as long as a few of them. It launches the kernels of a step as
-one: the bundled base is 6 to 11 times as fast, Stable Diffusion 1.8 times at batch 4 and no slower at 16 (as above)."""
+"""Batches from which on a graph is captured, which takes as long as a few of them."""
+MAX_CAPTURED_IMAGES = 8
+"""Images of Stable Diffusion's size, or as much work, in a batch that is captured at most. A graph launches the kernels
+of a step as one: the bundled base is 6 to 11 times as fast, Stable Diffusion up to 1.8 times at batch 4, depending on
+the CPU. Larger batches keep the GPU busy by themselves: 16 are no faster as a graph (as above), which takes memory."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ def choose_way(
     differently the next time. Several processes compile only where they are told to.
     """
     batches = steps * config.accumulate
-    work = image_work(networks, config) / SD_WORK
-    pays = batches * config.batch_size * SAVED_SECONDS * work > COMPILE_SECONDS * _shapes(config)
-    return _way(config, device, batches, pays=pays, alone=alone)
+    work = config.batch_size * image_work(networks, config) / SD_WORK
+    pays = batches * work * SAVED_SECONDS > COMPILE_SECONDS * _shapes(config)
+    return _way(config, device, batches, work, pays=pays, alone=alone)
 
 
 def choose_encoding(
@@ -56,19 +59,19 @@ def choose_encoding(
 ) -> Way:
     """Of encoding images: the `kept` ones one at a time, or without that each batch anew."""
     batches = steps * config.accumulate if kept is None else kept
-    images = batches * (config.batch_size if kept is None else 1)
-    work = _cells(networks, config) * _parameters(networks.base.vae.encoder) / SD_ENCODING
-    pays = images * SAVED_BY_ENCODING * work > COMPILE_ENCODER_SECONDS * _shapes(config)
-    if kept is not None and not pays and config.compile:
-        return Way(captured=_way(config, device, batches, pays=False, alone=alone).captured)
-    return _way(config, device, batches, pays=pays, alone=alone)
+    images = config.batch_size if kept is None else 1
+    work = images * _cells(networks, config) * _parameters(networks.base.vae.encoder) / SD_ENCODING
+    pays = batches * work * SAVED_BY_ENCODING > COMPILE_ENCODER_SECONDS * _shapes(config)
+    way = _way(config, device, batches, work, pays=pays, alone=alone)
+    return replace(way, compiled=pays and way.compiled) if kept is not None else way
 
 
-def _way(config: TrainConfig, device: torch.device, batches: int, *, pays: bool, alone: bool) -> Way:
+def _way(config: TrainConfig, device: torch.device, batches: int, work: float, *, pays: bool, alone: bool) -> Way:
+    """For so many batches of so much `work`, in images of Stable Diffusion's size."""
     if config.compile is False:
         return PLAIN
     pays = pays and device.type == "cuda" and alone and not config.deterministic
-    captured = may_capture(config, device, alone=alone) and batches >= MIN_CAPTURED
+    captured = may_capture(config, device, alone=alone) and batches >= MIN_CAPTURED and work <= MAX_CAPTURED_IMAGES
     return Way(compiled=bool(config.compile) or pays, captured=captured)
 
 

@@ -29,7 +29,9 @@ def choose_engine(
     plain = Plain(loss_of, backward)
     way = choose_way(networks, config, steps, networks.device, alone=world.size == 1)
     engine = Compiled(plain, warn) if way.compiled else plain
-    return Captured(engine, networks.trainable.values(), graphs) if way.captured else engine
+    if not way.captured:
+        return engine
+    return Captured(engine, networks.trainable.values(), graphs, accumulates=config.accumulate > 1)
 
 
 def choose_encode(

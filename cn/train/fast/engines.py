@@ -20,11 +20,6 @@ MAX_SHAPES = 4
 class Engine(Protocol):
     """How gradients are computed."""
 
-    @property
-    def keeps_gradients(self) -> bool:
-        """Whether gradients are set to zero in place before a step, rather than freed."""
-        ...
-
     def gradient(self, inputs: StepInputs) -> Tensor:
         """Add the gradient of a micro-batch to the parameters; its share of the loss."""
         ...
@@ -32,8 +27,6 @@ class Engine(Protocol):
 
 class Plain:
     """Kernel by kernel, as the networks are written."""
-
-    keeps_gradients = False
 
     def __init__(self, loss_of: LossOf, backward: Backward):
         self.loss_of, self.backward = loss_of, backward
@@ -44,8 +37,6 @@ class Plain:
 
 class Compiled:
     """Loss and backward pass compiled by torch, for each shape of batch; plain where that is not possible."""
-
-    keeps_gradients = False
 
     def __init__(self, plain: Plain, warn: Callable[[str], None], backend: str = "inductor"):
         self.plain, self.warn = plain, warn

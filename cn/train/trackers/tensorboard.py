@@ -3,7 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from cn import images
+from PIL import Image
+
 from cn.train.evaluation.records import Evaluation
 from cn.train.trackers.tracker import evaluation_scalars, step_scalars
 from cn.train.trainer import StepResult
@@ -34,7 +35,14 @@ class TensorBoard:
         self._scalars(evaluation_scalars(evaluation), evaluation.step)
 
     def preview(self, sheet: Path, step: int) -> None:
-        self._writer.add_image("preview", images.read(sheet), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        # The writer's `add_image` would compress the image again, which takes longer than to sample it on a GPU.
+        with Image.open(sheet) as opened:
+            width, height = opened.size
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=sheet.read_bytes())
+        summary = Summary(value=[Summary.Value(tag="preview", image=image)])
+        self._writer.file_writer.add_summary(summary, step)  # type: ignore[attr-defined]
 
     def rewind(self, step: int) -> None:
         self._writer.close()  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,6 +129,25 @@ def test_sudden_convergence_is_reported_once(tmp_path, tiny_base_file, pair_set,
     assert result.scores["score"] == 0.5
     assert result.scores["score_without_control"] == 0.2
     assert json.loads((run / "summary.json").read_text()) == result.scores
+
+
+@pytest.mark.parametrize(("drawing", "count"), [(0.0, 6), (1.0, 2)])
+def test_curves_are_drawn_in_a_small_share_of_the_run(tmp_path, tiny_base_file, pair_set, monkeypatch, drawing, count):
+    """A step takes 10 s: after each evaluation where drawing takes no time, else every 50 s; always at the end."""
+    scripted(monkeypatch, dict.fromkeys(range(2, 21, 2), 0.2))
+    clock, drawn = [0.0], []
+
+    def draw(run):
+        clock[0] += drawing
+        drawn.append(run)
+
+    def step(result):
+        clock[0] += 10
+
+    monkeypatch.setattr("cn.train.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("cn.train.progress.curves.draw_curves", draw)
+    train(begin(tmp_path / "run", tiny_base_file, pair_set, steps=20, **GIVEN), Listener(step))
+    assert len(drawn) == count + 1
 
 
 def test_a_control_that_is_not_followed_has_not_converged(tmp_path, tiny_base_file, pair_set, monkeypatch):

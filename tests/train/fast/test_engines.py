@@ -182,6 +182,10 @@ def test_large_networks_are_compiled_too_where_the_run_is_long_enough(run, monke
     assert way(run, steps=int(1.1 * images / 16), batch_size=4, accumulate=4) == BOTH
     assert way(run, steps=int(1.1 * images / 4), batch_size=4, buckets=True) == CAPTURED
     assert way(run, steps=int(1.1 * MAX_SHAPES * images / 4), batch_size=4, buckets=True) == BOTH
+    large = choice.MAX_CAPTURED_IMAGES + 1
+    assert way(run, batch_size=large - 1) == CAPTURED
+    assert way(run, batch_size=large) == PLAIN, "the GPU is busy, and a graph takes memory"
+    assert way(run, batch_size=large, compile=True) == COMPILED
     long = int(1e7)
     assert way(run, steps=long, deterministic=True) == CAPTURED
     assert way(run, steps=long, alone=False) == way(run, steps=long, device=CPU) == PLAIN
@@ -198,6 +202,7 @@ def test_encoding_is_captured_and_compiled_where_that_pays(run, monkeypatch):
     parameters = sum(p.numel() for p in run.networks.base.vae.encoder.parameters())
     monkeypatch.setattr(choice, "SD_ENCODING", 64 * parameters)
     images = choice.COMPILE_ENCODER_SECONDS / choice.SAVED_BY_ENCODING
+    assert encoding(run, batch_size=choice.MAX_CAPTURED_IMAGES + 1) == PLAIN
     for count, expected in ((1.1 * images, BOTH), (0.9 * images, CAPTURED)):
         assert encoding(run, steps=int(count / 4), batch_size=4) == encoding(run, kept=int(count)) == expected
 

@@ -27,7 +27,9 @@ def inputs(batch: int, value: float) -> StepInputs:
     return StepInputs(z, torch.zeros(batch, dtype=torch.uint8), z, torch.zeros(batch, dtype=torch.long), z)
 
 
-def engine(weight: nn.Parameter, capture: Callable, warn: Callable = pytest.fail) -> Captured:
+def engine(
+    weight: nn.Parameter, capture: Callable, warn: Callable = pytest.fail, *, accumulates: bool = True
+) -> Captured:
     def loss_of(z0: Tensor, *others: Tensor) -> Tensor:
         return (weight * z0).sum()
 
@@ -35,7 +37,7 @@ def engine(weight: nn.Parameter, capture: Callable, warn: Callable = pytest.fail
         loss.backward()
         return loss.detach()
 
-    return Captured(Plain(loss_of, backward), [weight], Graphs(warn, capture))
+    return Captured(Plain(loss_of, backward), [weight], Graphs(warn, capture), accumulates=accumulates)
 
 
 def test_gradients_are_those_of_each_batch_added_up():
@@ -43,18 +45,27 @@ def test_gradients_are_those_of_each_batch_added_up():
     captured = engine(weight, capture)
     first = captured.gradient(inputs(3, 1.0))
     assert weight.grad == 3
-    address = weight.grad.data_ptr()
     second = captured.gradient(inputs(3, 5.0))
     third = captured.gradient(inputs(2, 1.0))  # The last batch of another shape, in the middle of a step.
     assert (first, second, third) == (6, 30, 4)
     assert weight.grad == 3 + 15 + 2
-    assert weight.grad.data_ptr() == address
     assert capture.captured == 2
-    weight.grad.zero_()
+    weight.grad = None
     weight.data.fill_(1.0)
     assert captured.gradient(inputs(3, 7.0)) == 21
     assert weight.grad == 21
     assert capture.captured == 2
+
+
+def test_steps_of_one_batch_take_the_gradients_where_the_graph_writes_them():
+    weight, capture = nn.Parameter(torch.tensor(2.0)), Capture()
+    captured, places = engine(weight, capture, accumulates=False), set()
+    for value in (1.0, 5.0, 7.0):
+        weight.grad = None
+        captured.gradient(inputs(3, value))
+        assert weight.grad == 3 * value
+        places.add(weight.grad.data_ptr())
+    assert len(places) == 1
 
 
 def test_shapes_beyond_the_limit_run_plainly():
@@ -105,7 +116,7 @@ def test_graphs_give_way_to_sampling_where_memory_is_short():
     assert capture.captured == 1
     free[0] = MIN_FREE - 0.01
     captured.graphs.make_room()
-    weight.grad.zero_()
+    weight.grad = None
     assert captured.gradient(inputs(2, 5.0)) == 10
     assert weight.grad == 10
     assert capture.captured == 2
@@ -158,7 +169,8 @@ def captured_trainer(task: Task) -> Trainer:
     trainer = Trainer(task.networks, task.config)
     assert isinstance(trainer.engine, Plain)
     trainer.graphs = Graphs(pytest.fail, Capture())
-    trainer.engine = Captured(trainer.engine, task.networks.trainable.values(), trainer.graphs)
+    more = task.config.accumulate > 1
+    trainer.engine = Captured(trainer.engine, task.networks.trainable.values(), trainer.graphs, accumulates=more)
     return trainer
 
 
