@@ -20,15 +20,16 @@ from cn.train.shape_tensors import ShapeTensor, empty
 
 FP32_BYTES = 4
 _CUBLAS_WORKSPACE = 32 << 20
+"""Of Hopper GPUs; torch keeps one for the thread of the forward pass and one for that of the backward pass."""
 _KERNELS_FP32, _KERNELS_HALF = 60_000_000, 110_000_000
 
 
 def kept_by_libraries(device: str, precision: Precision) -> int:
     """What does not depend on the networks' sizes: on a CPU oneDNN's kernels and scratch memory for each shape, and the
-    images that are read ahead, as measured; on CUDA the workspace of cuBLAS."""
+    images that are read ahead, as measured; on CUDA the workspaces of cuBLAS."""
     if device == "cpu":
         return _KERNELS_FP32 if precision == "fp32" else _KERNELS_HALF
-    return _CUBLAS_WORKSPACE if device == "cuda" else 0
+    return 2 * _CUBLAS_WORKSPACE if device == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,13 @@ def _parameters(networks: TrainingNetworks) -> list[nn.Parameter]:
 
 
 def _inputs(networks: TrainingNetworks, config: TrainConfig, images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all without values."""
+    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) as its encoder returns it, and t (B,); without values."""
     base, side = networks.base.config, config.size // networks.base.config.vae.factor
+    text = next(networks.base.text.parameters()).dtype
     return (
         empty(images, base.vae.latent_channels, side, side),
         empty(images, 3, config.size, config.size),
-        empty(images, base.text.context_length, base.unet.context_dim),
+        empty(images, base.text.context_length, base.unet.context_dim, dtype=text),
         empty(images, dtype=torch.long),
     )
 
