@@ -21,7 +21,7 @@ from cn.train.shape_tensors import ShapeTensor, empty
 FP32_BYTES = 4
 _CUBLAS_WORKSPACE = 32 << 20
 """Of Hopper GPUs; torch keeps one for the thread of the forward pass and one for that of the backward pass."""
-_KERNELS_FP32, _KERNELS_HALF = 60_000_000, 110_000_000
+_KERNELS_FP32, _KERNELS_HALF = 80_000_000, 110_000_000
 
 
 def kept_by_libraries(device: str, precision: Precision) -> int:
