@@ -10,7 +10,7 @@ from cn.conditions import KINDS
 from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 from cn.options import declared
-from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
+from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions, SpeedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +104,7 @@ def sample(
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
     device: Device = "auto",
+    speed: SpeedOptions,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -124,14 +125,16 @@ def sample(
         words = {"--cond": cond, "--detect": detect, "--invert": invert}
         words |= {"--prompt": prompt, "--prompt-mode": prompt_mode}
         request, hashes = _reproduced(from_, words, each, given)
-    job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
+    job = run.prepare(
+        request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None, speed=speed
+    )
     if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)
     console.plan("Sampling", run.plan(job), quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in run.sample(job, on_step=advance):
+        for written in run.sample(job, on_step=advance, warn=console.warn):
             if written.path != "-":
                 console.emit(written, json=json)
 

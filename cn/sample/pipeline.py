@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -15,13 +14,15 @@ from cn.checkpoints.read.load import Control, check_fits, open_base, open_contro
 from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError
 from cn.model.base import Base
-from cn.model.generate import Request, Sampling, generate, to_hint
-from cn.model.guidance import ControlInput
+from cn.model.generate import Request, Sampling
 from cn.model.tokens import token_count
 from cn.precision import precision_of
 from cn.sample import png_metadata
+from cn.sample.batches import ControlSetting, Settings, Wanted, is_out_of_memory, sample_batches
 from cn.sample.fit import fit
+from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.request import SampleRequest, with_article, working_size
+from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
 from cn.weights import bundled
 
 MAX_TOKENS = 75
@@ -119,23 +120,39 @@ class SamplingPipeline:
                 found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored")
         return found
 
-    def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
-        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the
-        count."""
+    def samples(
+        self,
+        on_step: Callable[[int], object] = lambda count: None,
+        *,
+        speed: SpeedOptions = AUTO,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> Iterator[Sample]:
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, …
+
+        An image depends on the number of images at once by rounding only; on a CPU they are sampled one at a time.
+        `on_step` is told of steps: how many images have taken one more.
+        """
+        r, base = self.request, self.base
+        models = tuple(control.model for control in self.controls)
+        job = JobSize(base, models, self.size, len(r.prompts) * r.count, r.steps)
+        size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
+        engine = make_engine(job, size, speed, base.device, warn)
+        wanted = self.wanted()
+        with _report_out_of_memory(self.size, base.device):
+            for one, image in zip(wanted, sample_batches(base, wanted, engine, size, on_step), strict=True):
+                prompt, seed = one.request.prompt, one.request.seed
+                yield Sample(image, prompt, seed, png_metadata.to_text(r, self.hints, prompt, seed, self.hashes))
+
+    def wanted(self) -> list[Wanted]:
+        """The images of the request, in order."""
         r, (height, width) = self.request, self.size
-        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
-        hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
-        inputs = [
-            ControlInput(control.model, hint, c.strength, c.start, c.end)
-            for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
-        ]
-        wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
-        sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
-        for one in wanted:
-            with _report_out_of_memory(self.size, self.base.device):
-                image = next(sampled)
-            text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
-            yield Sample(image, one.prompt, one.seed, text)
+        controls = tuple(
+            ControlSetting(control.model, c.strength, c.start, c.end)
+            for c, control in zip(r.conditions, self.controls, strict=True)
+        )
+        settings = Settings(Sampling(height, width, r.steps, r.scale, r.eta, r.guess), controls)
+        requests = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
+        return [Wanted(request, settings, self.hints) for request in requests]
 
 
 def _open_control(name: str, base: Base) -> Control:
@@ -152,8 +169,7 @@ def _report_out_of_memory(size: tuple[int, int], device: torch.device) -> Iterat
     try:
         yield
     except RuntimeError as error:
-        # torch.OutOfMemoryError covers CUDA; the CPU's allocator and MPS raise a bare RuntimeError.
-        if not isinstance(error, torch.OutOfMemoryError) and not re.search("out of memory|allocate memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         raise InputError(
             f"{device} has too little memory for images of {size[1]}×{size[0]}; give a smaller --size"

@@ -16,6 +16,7 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError
 from cn.options import check_device
+from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
@@ -30,6 +31,7 @@ class Job:
 
     pipeline: "SamplingPipeline"
     paths: OutputPaths
+    speed: SpeedOptions = AUTO
 
     @property
     def total_steps(self) -> int:
@@ -58,6 +60,7 @@ def prepare(
     overwrite: bool = False,
     device: str = "auto",
     detect: bool = False,
+    speed: SpeedOptions = AUTO,
 ) -> Job:
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
@@ -71,7 +74,7 @@ def prepare(
         request = replace(request, conditions=with_detected(request.conditions))
     from cn.sample.pipeline import SamplingPipeline
 
-    return Job(SamplingPipeline.open(request, device=device), paths)
+    return Job(SamplingPipeline.open(request, device=device), paths, speed)
 
 
 def plan(job: Job) -> dict[str, str | None]:
@@ -95,10 +98,19 @@ def plan(job: Job) -> dict[str, str | None]:
     }
 
 
-def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[Written]:
-    """Sample and write each image as soon as it is finished, then the sheet if there is to be one."""
+def sample(
+    job: Job,
+    *,
+    on_step: Callable[[int], object] = lambda count: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Iterator[Written]:
+    """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
+
+    `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower.
+    """
     finished: list[Sample] = []
-    for number, (path, made) in enumerate(zip(job.paths.images, job.pipeline.samples(on_step=on_step), strict=True)):
+    samples = job.pipeline.samples(on_step, speed=job.speed, warn=warn)
+    for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
         with _saying_what_is_left(job.paths.images, number):
             made.save(path)
         if job.paths.sheet is not None:
