@@ -13,7 +13,7 @@ from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.transfers import Download, upload
 
-DECODED_PIXELS = 4 * 512 * 512
+DECODED_PIXELS = 512 * 512
 """That are decoded at once, at most: in full resolution an image takes more memory than in all steps before."""
 
 

@@ -1,7 +1,8 @@
 """CUDA graphs: the kernels of a network are launched as one, where launching each costs more time than it takes."""
 
+import gc
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ WARM_UP = 3
 MIN_FREE = 0.5
 """The share of a GPU's memory that is free where its graphs keep theirs while images are sampled."""
 
+R = TypeVar("R")
 Key = tuple[str, Hashable, tuple[tuple[int, ...], ...]]
 """The name of a function, what else decides what it computes, and the shapes of the tensors that it takes."""
 Replay = Callable[[], Any]
@@ -83,22 +85,39 @@ class Graphs:
         if self._graphs and self._free() < MIN_FREE:
             self.clear()
 
+    def give_way(self, function: Callable[[], R]) -> R:
+        """What a function returns that may be called again; where memory runs out for it, graphs are given up."""
+        try:
+            return function()
+        except torch.OutOfMemoryError:
+            if not self._graphs:
+                raise
+        self.failed = True
+        self.clear()
+        self._warn("memory ran out: CUDA graphs are given up, the run goes on slower")
+        return function()
+
 
 class CudaCapture:
     """Captures functions in graphs that share one pool of memory. Threads may use the GPU meanwhile."""
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._stream: Any = None
 
     def __call__(self, run: Callable[[], Any]) -> Replay:
-        stream = torch.cuda.Stream()
+        # One stream for all: cuBLAS keeps a workspace for each.
+        self._stream = stream = self._stream or torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 run()
         torch.cuda.current_stream().wait_stream(stream)
+        # Recomputed activations are in reference cycles: their memory would be missing in the capture, which returns
+        # to the GPU what is free before it allocates its own.
+        gc.collect()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             result = run()
         self._pool = graph.pool()
 

@@ -19,6 +19,8 @@ _PROGRAM = {"cpu": 900_000_000, "cuda": 600_000_000}
 """What a process takes without networks, as measured: Python with torch's libraries; the CUDA context."""
 _USABLE = 0.95
 """The share of a budget that is planned with: allocators lose some to fragments."""
+GRAPHS_TAKE = 1.3
+"""Of the memory without CUDA graphs, with them: they keep theirs while other things are computed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def fitted(
 
     Options that are `given` stay, and so does the number of images per optimizer step. Of the others, in this order: as
     many images at once as fit; activations recomputed; moments of 8 bits (on CUDA, where bitsandbytes is installed).
+    CUDA graphs are left out where they would not fit too.
     `kept` bytes of latents stay in memory, and `encoded` is what `estimate_memory` takes. Raises UsageError, which says
     how much is needed at least, where nothing fits.
     """
@@ -81,6 +84,8 @@ def fitted(
             count = bisect_left(batches, True, key=lambda candidate: need(candidate) > budget.usable)
             found = batches[count - 1] if count else None
         if found is not None:
+            if device.type == "cuda" and "compile" not in given and GRAPHS_TAKE * need(found) > budget.usable:
+                found = replace(found, compile=False)
             return found, f"{_words(found)}: {_of(budget, need(found))}"
         smallest = (need(batches[0]), batches[0])
         least = smallest if least is None or smallest[0] < least[0] else least
@@ -112,6 +117,7 @@ def _words(config: TrainConfig) -> str:
     more = [
         *(["activations recomputed"] if config.checkpoint_activations else []),
         *(["AdamW with moments of 8 bits"] if config.optimizer == "adamw8bit" else []),
+        *(["no CUDA graphs"] if config.compile is False else []),
     ]
     return ", ".join([batch, *more])
 

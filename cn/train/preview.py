@@ -27,6 +27,8 @@ from cn.train.stop import StopRequest
 
 COUNT, MAX_COUNT = 3, 8
 """Images of a preview; more where there are more datasets, because each is shown."""
+PIXELS = 512 * 512
+"""That are sampled at once on a GPU: small images, which take it hardly longer than one of them."""
 BEFORE = "before.png"
 _SHOWS = "cn.preview"
 """The PNG text of `BEFORE` that says which conditions and prompts it is of."""
@@ -78,7 +80,6 @@ class Preview:
         None when a stop is requested meanwhile.
         """
         device, dtype = networks.device, networks.base.dtype
-        at_once = 1 if device.type == "cpu" else min(config.batch_size, MAX_COUNT)
         sampled = list[NDArray[np.uint8]]()
         with networks.autocast():
             for size, numbered in groupby(enumerate(self.examples), key=lambda pair: pair[1].size):
@@ -86,6 +87,7 @@ class Preview:
                 hints = torch.cat([to_hint(example.condition, device, dtype) for example in examples])
                 requests = [Request(example.prompt, seed) for seed, example in zip(seeds, examples, strict=True)]
                 control = ControlInput(networks.control, hints)
+                at_once = 1 if device.type == "cpu" else max(1, PIXELS // (size[0] * size[1]))
                 for image in generate(
                     networks.base, requests, Sampling(*size), [control], batch_size=at_once, engine=engine
                 ):

@@ -7,6 +7,7 @@ same steps.
 import contextlib
 import shutil
 from collections.abc import Iterator
+from functools import partial
 
 from cn import files
 from cn.data.mixture import pair_counts
@@ -96,7 +97,7 @@ class Recorder:
                 self.log.warn(message)
         with self._sampling(averaged=False):
             if self.world.is_main:
-                self.progress.open(self.step)
+                self.trainer.graphs.give_way(lambda: self.progress.open(self.step))
         self.evaluate()
         if self.preview_is_due(self.step) and not preview_file(self.run, self.step).exists():
             # The first one, or one that a kill or a stop has prevented.
@@ -190,7 +191,8 @@ class Recorder:
                 self._preview = self._preview or Preview.of(
                     self.task.source, self.task.config, networks.base.config.size_multiple
                 )
-                sampled = self._preview.sample(networks, self.task.config, self.stop, self.trainer.sampling_engine)
+                sample = partial(self._preview.sample, networks, self.task.config, self.stop)
+                sampled = self.trainer.graphs.give_way(lambda: sample(self.trainer.sampling_engine))
                 if sampled is not None:
                     sheet = self._preview.save(self.run, sampled, self.step)
                     self.listener.note(f"preview: {sheet}")
@@ -202,7 +204,7 @@ class Recorder:
         main = self.world.is_main
         if self.world.any(main and self.progress.is_due(self.step)):
             with self._sampling():
-                is_best = main and self.progress.evaluate(self.step)
+                is_best = main and self.trainer.graphs.give_way(lambda: self.progress.evaluate(self.step))
         else:
             is_best = main and self.progress.is_best(self.step)
         if self.world.any(is_best):

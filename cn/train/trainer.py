@@ -200,7 +200,8 @@ class Trainer:
         if self.config.max_grad_norm:
             clip_gradient(parameters, norm, self.config.max_grad_norm)
         total = self.world.mean(torch.stack(losses).sum())
-        update(self.optimizer, self.scaler, norm, total)
+        # The first one allocates the moments.
+        self.graphs.give_way(lambda: update(self.optimizer, self.scaler, norm, total))
         self.step += 1
         if self.ema is not None:
             self.ema.update(self.step)

@@ -185,6 +185,17 @@ def test_8_bit_moments_come_last_and_only_where_they_work(estimates, monkeypatch
         choose(14, "cuda")
 
 
+def test_graphs_are_left_out_where_they_would_not_fit(estimates):
+    """A batch of 8 takes 79 bytes."""
+    room = int(79 * fit.GRAPHS_TAKE) + 1
+    for usable, compiled, text in ((room, None, "batch 8: "), (room - 2, False, "batch 8, no CUDA graphs: ")):
+        config, words = choose(usable, "cuda")
+        assert (config.batch_size, config.compile) == (8, compiled)
+        assert words.startswith(text)
+    assert choose(79, "cuda", given={"compile"}, compile=True)[0].compile is True
+    assert choose(79, "cpu")[0].compile is None
+
+
 def test_options_that_are_given_stay(estimates):
     config, _ = choose(40, given={"batch_size"})
     assert (config.batch_size, config.accumulate, config.checkpoint_activations) == (8, 1, True)

@@ -26,9 +26,10 @@ class Captured:
     def gradient(self, inputs: StepInputs) -> Tensor:
         if not self.graphs.has(self.NAME, inputs.tensors) and self.graphs.may_add(self.NAME):
             self.graphs.add(self.NAME, self._computed, inputs.tensors)
-        if not self.graphs.has(self.NAME, inputs.tensors):
-            return self.engine.gradient(inputs)
-        loss, gradients = self.graphs.replay(self.NAME, inputs.tensors)
+        if self.graphs.has(self.NAME, inputs.tensors):
+            loss, gradients = self.graphs.replay(self.NAME, inputs.tensors)
+        else:
+            loss, gradients = self.graphs.give_way(lambda: self._computed(*inputs.tensors))
         self._add(gradients)
         return loss.clone()
 

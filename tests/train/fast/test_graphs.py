@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -118,6 +119,57 @@ def test_graphs_give_way_to_sampling_where_memory_is_short():
     assert captured.gradient(inputs(2, 5.0)) == 10
     assert weight.grad == 10
     assert capture.captured == 2
+
+
+def test_graphs_are_given_up_for_what_needs_their_memory():
+    """Once, with a warning; what fails without graphs fails."""
+    warnings, tries = list[str](), list[int]()
+    graphs = Graphs(warnings.append, Capture())
+
+    def greedy() -> str:
+        tries.append(1)
+        if graphs.has("sum", (torch.ones(1),)):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "done"
+
+    assert graphs.give_way(greedy) == "done"
+    graphs.add("sum", torch.sum, (torch.ones(1),))
+    assert graphs.give_way(greedy) == "done"
+    assert len(tries) == 3
+    assert warnings == ["memory ran out: CUDA graphs are given up, the run goes on slower"]
+    assert not graphs.may_add("sum")
+
+    def hopeless() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.give_way(hopeless)
+
+
+def test_a_run_goes_on_where_the_moments_need_the_memory_of_its_graphs(tmp_path, tiny_base_file, pair_set, monkeypatch):
+    """The bits are those of a run that had enough."""
+    failed = list[int]()
+
+    def trained(name: str, *, short: bool) -> list[Tensor]:
+        task = begin(tmp_path / name, tiny_base_file, pair_set, steps=3)
+        trainer = captured_trainer(task)
+        trainer.graphs._warn = lambda message: failed.append(trainer.step)
+
+        def step(*args: Any, **given: Any) -> Any:
+            if short and trainer.graphs._graphs:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(*args, **given)
+
+        real = trainer.optimizer.step
+        monkeypatch.setattr(trainer.optimizer, "step", step)
+        stream = micro_batches(task.source, task.networks.base, task.config, 0, workers=0, skip=pytest.fail)
+        for _ in range(3):
+            trainer.take_step(stream).numbers()
+        return [p.detach() for p in task.networks.trainable.values()]
+
+    enough, short = trained("enough", short=False), trained("short", short=True)
+    assert all(torch.equal(a, b) for a, b in zip(enough, short, strict=True))
+    assert failed == [0]
 
 
 def encode(images: Tensor) -> Posterior:
