@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from cn.model.base import Base
+from cn.model.chunks import chunk_count, encode
 from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.emphasis import PromptSyntax
 from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
@@ -21,6 +23,8 @@ class Request:
     prompt: str
     seed: int
     negative: str = ""
+    syntax: PromptSyntax = "plain"
+    """Of both prompts."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,15 @@ def generate(
     """Yield one uint8 (H, W, 3) image per request, in order.
 
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
-    composition: bit for bit at one `batch_size`, and up to rounding between different ones. With `graphs`, on a GPU,
-    the steps are captured in CUDA graphs, which are kept there for later calls.
+    composition: bit for bit at one size of the batch, and up to rounding between different ones. A batch holds
+    neighbours whose prompts have as many chunks (`cn.model.chunks`), so it may be smaller than `batch_size`. With
+    `graphs`, on a GPU, the steps are captured in CUDA graphs, which are kept there for later calls.
     Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
     cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
     shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
-    for first in range(0, len(requests), batch_size):
-        part = requests[first : first + batch_size]
+    for first, part in _batches(requests, batch_size, sampling):
         own = [c.rows(first, len(part)) for c in shared]
         inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in own]
         yield from _generate_batch(base, part, sampling, inputs, on_step, graphs)
@@ -88,8 +92,9 @@ def _generate_batch(
     # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
     z = draw_noise(generators, shape).to(base.device, dtype)
-    cond = base.text.encode([r.prompt for r in requests])
-    uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
+    chunks = _chunks(requests[0], sampling)
+    cond = encode(base.text, [(r.prompt, r.syntax) for r in requests], chunks)
+    uncond = encode(base.text, [(r.negative, r.syntax) for r in requests], chunks) if sampling.scale != 1 else cond
     network = GuidedUNet(
         base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
     )
@@ -99,6 +104,21 @@ def _generate_batch(
         if on_step is not None:
             on_step()
     yield from to_images(base.vae.decode(z))
+
+
+def _chunks(request: Request, sampling: Sampling) -> int:
+    """Chunks of 77 tokens that the network attends to; without guidance the negative prompt is not used."""
+    return chunk_count(request.syntax, request.prompt, *[request.negative] * (sampling.scale != 1))
+
+
+def _batches(requests: Sequence[Request], size: int, sampling: Sampling) -> Iterator[tuple[int, Sequence[Request]]]:
+    """(number of the first, requests) of each batch: neighbours of as many chunks, since padding changes an image."""
+    first = 0
+    for number in range(1, len(requests) + 1):
+        full = number - first == size or number == len(requests)
+        if full or _chunks(requests[number], sampling) != _chunks(requests[first], sampling):
+            yield first, requests[first:number]
+            first = number
 
 
 def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:

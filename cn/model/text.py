@@ -15,11 +15,13 @@ from cn.model.config import END_TOKEN, START_TOKEN, TextConfig
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
     """(B, 77) int64: start, at most 75 tokens, end, then `pad_id` (49407 for SD 1, 0 for SD 2); cut off after that."""
-    found = torch.full((len(prompts), config.context_length), config.pad_id)
-    for row, prompt in zip(found, prompts, strict=True):
-        numbers = [START_TOKEN, *tokens.encode(prompt)[: config.context_length - 2], END_TOKEN]
-        row[: len(numbers)] = torch.tensor(numbers)
-    return found
+    return torch.tensor([token_row(tokens.encode(prompt), config) for prompt in prompts])
+
+
+def token_row(numbers: Sequence[int], config: TextConfig) -> list[int]:
+    """The tokens of a text between start, end and padding: always 77 of them."""
+    row = [START_TOKEN, *numbers[: config.context_length - 2], END_TOKEN]
+    return row + [config.pad_id] * (config.context_length - len(row))
 
 
 class _QuickGELU(nn.Module):
@@ -92,4 +94,9 @@ class TextEncoder(nn.Module):
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""
-        return self(tokenize(prompts, self.config).to(self.tower.positional_embedding.device, non_blocking=True))
+        return self(tokenize(prompts, self.config).to(self.device, non_blocking=True))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tower.positional_embedding.device

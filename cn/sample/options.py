@@ -9,6 +9,7 @@ from typing import Annotated
 from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
+from cn.model.emphasis import PromptSyntax
 from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.weights.bundled import BASE_NAME
@@ -67,6 +68,14 @@ class SampleOptions:
         ),
     ] = False
     negative: Annotated[str, Option("What to steer away from.", panel=PROMPT)] = ""
+    prompt_syntax: Annotated[
+        PromptSyntax,
+        Option(
+            "Of --prompt and --negative. a1111: (word:1.2), [word], BREAK and prompts beyond 75 tokens, as in "
+            "AUTOMATIC1111's web UI.",
+            panel=PROMPT,
+        ),
+    ] = "plain"
     base: Annotated[
         str,
         Option(

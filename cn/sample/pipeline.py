@@ -17,15 +17,12 @@ from cn.errors import InputError
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
-from cn.model.tokens import token_count
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit
+from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, with_article, working_size
 from cn.weights import bundled
-
-MAX_TOKENS = 75
-"""Of a prompt, without the start and end tokens (CLIP's context has 77)."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +111,7 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
-        for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
-            if (tokens := token_count(prompt)) > MAX_TOKENS:
-                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored")
-        return found
+        return found + prompt_warnings([*self.request.prompts, self.request.negative], self.request.prompt_syntax)
 
     def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
         """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the
@@ -129,7 +123,9 @@ class SamplingPipeline:
             ControlInput(control.model, hint, c.strength, c.start, c.end)
             for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
         ]
-        wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
+        wanted = [
+            Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
+        ]
         sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
         for one in wanted:
             with _report_out_of_memory(self.size, self.base.device):
@@ -140,10 +136,6 @@ class SamplingPipeline:
 
 def _open_control(name: str, base: Base) -> Control:
     return open_control(bundled.find(name, role="control"), base.device, base.dtype)
-
-
-def _short(prompt: str) -> str:
-    return prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
 
 
 @contextlib.contextmanager
