@@ -13,7 +13,7 @@ from cn.options import declared
 from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
@@ -61,6 +61,15 @@ def sample(
             "-p",
             metavar="TEXT",
             help="The prompt. Repeat it for more; - reads one from each line of standard input.",
+            rich_help_panel=PROMPT,
+        ),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="A prompt on each line (- is stdin), or a JSON object with a prompt and options of its own.",
             rich_help_panel=PROMPT,
         ),
     ] = None,
@@ -113,8 +122,7 @@ def sample(
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
-    if list(prompt or []).count("-") and "-" in [*(cond or []), from_]:
-        raise UsageError("standard input is read once: give - for the prompts or for an image")
+    _check_prompts(prompt or [], prompts, prompt_mode, [*(cond or []), from_])
     from cn.sample import run
 
     hashes = None
@@ -122,10 +130,11 @@ def sample(
         request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, given)
     else:
         words = {"--cond": cond, "--detect": detect, "--invert": invert}
-        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode}
+        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode, "--prompts": prompts}
         request, hashes = _reproduced(from_, words, each, given)
-    job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
-    if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
+    requests = [request] if prompts is None else _of_lines(request, prompts, detect)
+    job = run.prepare(requests, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
+    if hashes is not None and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)
@@ -134,6 +143,27 @@ def sample(
         for written in run.sample(job, on_step=advance):
             if written.path != "-":
                 console.emit(written, json=json)
+
+
+def _check_prompts(
+    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
+) -> None:
+    """UsageError where prompts are given twice, or two things are to be read from standard input."""
+    if prompts is not None and (prompt or mode):
+        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
+    if (prompts == "-" or "-" in prompt) and "-" in images:
+        raise UsageError("standard input is read once: give - for the prompts or for an image")
+
+
+def _of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "list[SampleRequest]":
+    """A request for each line of --prompts."""
+    from cn.sample.lines import read_requests
+
+    requests = read_requests(request, prompts)
+    photographs = {id(condition.image) for condition in request.conditions}
+    if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
+        raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
+    return requests
 
 
 def _request(

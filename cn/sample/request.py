@@ -50,6 +50,11 @@ class SampleRequest(SampleOptions):
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
 
+    @property
+    def total(self) -> int:
+        """The number of images."""
+        return len(self.prompts) * self.count
+
 
 def make_conditions(
     paths: Sequence[str], *, detect: str | None = None, invert: bool = False, **per_condition: Sequence[Any]

@@ -4,7 +4,6 @@ import pytest
 
 from cn.model.emphasis import looks_weighted, parse, unsupported
 
-
 EXAMPLE_END = [(", sun, ", 1.1), ("sky", 1.4641), (".", 1.1)]
 
 
