@@ -7,7 +7,7 @@ import typer
 from cn import console
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
-from cn.errors import UsageError
+from cn.errors import InputError, UsageError
 from cn.model.config import DEFAULT_PROMPT
 from cn.options import declared
 from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
@@ -134,7 +134,7 @@ def sample(
         request, hashes = _reproduced(from_, words, each, given)
     requests = [request] if prompts is None else _of_lines(request, prompts, detect)
     job = run.prepare(requests, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
-    if hashes is not None and set(hashes.values()) != set(job.hashes.values()):
+    if hashes and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)
@@ -202,7 +202,12 @@ def _reproduced(
     refused += [fields[name].label for name in [*each, *given] if name not in _WITH_FROM]
     if refused:
         raise UsageError(f"--from reproduces an image as it was: it takes no {', '.join(refused)}")
-    request, hashes = png_metadata.from_file(path)
+    recipe = png_metadata.from_file(path)
+    for warning in recipe.warnings:
+        console.warn(f"{path} {warning}")
+    request, hashes = recipe.request, recipe.hashes
+    if any(condition.image.size == 0 for condition in request.conditions):
+        raise InputError("its condition images did not fit into it; give them with --cond", path=path)
     if given.get("precision", "auto") != "auto":
         request = replace(request, precision=given["precision"])
     return with_weights(request, given.get("base"), each.get("control", [])), hashes

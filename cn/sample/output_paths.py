@@ -8,6 +8,7 @@ from pathlib import Path
 from cn import conditions, images
 from cn.errors import InputError, UsageError
 from cn.files import make_folder
+from cn.images.exif_text import FORMATS
 from cn.sample.request import SampleRequest
 
 DEFAULT_FOLDER = Path("samples")
@@ -22,8 +23,9 @@ class OutputPaths:
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
-        others = [path for path in self.images if path != "-" and images.format_of(path) != "PNG"]
-        return [f"{path}: only a PNG carries the metadata that --from reads" for path in others]
+        formats = {path: images.format_of(path) for path in self.images if path != "-"}
+        others = [path for path, format in formats.items() if format not in ("PNG", *FORMATS)]
+        return [f"{path}: only PNG, JPEG and WebP carry the metadata that --from reads" for path in others]
 
 
 def choose_paths(

@@ -13,7 +13,8 @@ import torch
 from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError
+from cn.errors import InputError, about
+from cn.images import exif_text
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
@@ -27,7 +28,7 @@ from cn.weights import bundled
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 (h, w, 3), its prompt and seed, and the PNG text with its metadata."""
+    """One image, uint8 (h, w, 3), its prompt and seed, and the texts of its metadata."""
 
     image: np.ndarray
     prompt: str
@@ -35,8 +36,11 @@ class Sample:
     text: dict[str, str]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as an image; a PNG carries all that `cn sample --from` needs to reproduce it."""
-        images.write(os.fspath(path), self.image, self.text)
+        """Write it as an image; a PNG, JPEG or WebP carries all that `cn sample --from` needs to reproduce it."""
+        format = "PNG" if os.fspath(path) == "-" else images.format_of(path)
+        with about(path):
+            exif = png_metadata.to_exif(self.text, format) if format in exif_text.FORMATS else None
+        images.write(os.fspath(path), self.image, self.text, exif=exif)
 
     def _repr_png_(self) -> bytes:
         """For notebooks."""
@@ -112,6 +116,11 @@ class SamplingPipeline:
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
         return found + prompt_warnings([*self.request.prompts, self.request.negative], self.request.prompt_syntax)
+
+    def fits_jpeg(self) -> bool:
+        """Whether the metadata of the first image, with its condition images, fits into a JPEG."""
+        r = self.request
+        return png_metadata.fits_jpeg(png_metadata.to_text(r, self.hints, r.prompts[0], r.seed, self.hashes))
 
     def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
         """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the

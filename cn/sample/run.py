@@ -49,7 +49,14 @@ class Job:
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
         found = [warning for pipeline in self.pipelines for warning in pipeline.warnings()]
-        return [*dict.fromkeys(found), *self.paths.warnings()]
+        return [*dict.fromkeys(found), *self.paths.warnings(), *self._left_out()]
+
+    def _left_out(self) -> list[str]:
+        """Of a JPEG, which holds little metadata; a file that is named is the only one of its job."""
+        (path, *_), pipeline = self.paths.images, self.pipelines[0]
+        if path == "-" or images.format_of(path) != "JPEG" or not pipeline.request.conditions or pipeline.fits_jpeg():
+            return []
+        return [f"{path}: a JPEG has no room for its condition images: --from will need them again, with --cond"]
 
 
 @dataclass(frozen=True)

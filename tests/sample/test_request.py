@@ -219,7 +219,8 @@ def test_names_of_the_images(tmp_path, monkeypatch):
     assert choose_paths([one], None).images == ("samples/base-seed0-2.png",)
     assert choose_paths([one], "a.b/").images == ("a.b/base-seed0.png",)
     assert choose_paths([one], "x.jpg", grid=True).sheet == Path("x-grid.png")
-    assert "x.jpg" in choose_paths([one], "x.jpg").warnings()[0]
+    assert "x.bmp" in choose_paths([one], "x.bmp").warnings()[0]
+    assert choose_paths([one], "x.jpg").warnings() == []
     assert choose_paths([one], "-").warnings() == []
 
 
