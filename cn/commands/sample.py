@@ -7,9 +7,8 @@ import typer
 from cn import console
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
-from cn.errors import InputError, UsageError
+from cn.errors import UsageError, about
 from cn.model.config import DEFAULT_PROMPT
-from cn.options import declared
 from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
-
-_WITH_FROM = {"base", "control", "precision"}
-"""Options that may change when an image is reproduced."""
 
 
 @with_options
@@ -87,9 +83,9 @@ def sample(
         str | None,
         typer.Option(
             "--from",
-            metavar="PNG",
-            help="Reproduce an image of cn sample from the metadata that it carries; --base and --control say where "
-            "its weights are now.",
+            metavar="IMAGE",
+            help="Reproduce an image from the metadata that it carries. Options that are given too replace what it "
+            "says: --seed 5 is the same recipe with another seed.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -112,6 +108,12 @@ def sample(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
+    number: Annotated[
+        bool,
+        typer.Option(
+            "--number", help="Keep existing files: number the new ones on (-2, -3 …).", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = False,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -126,14 +128,15 @@ def sample(
     from cn.sample import run
 
     hashes = None
+    chosen = (cond or [], detect, invert, each, prompt or [], prompt_mode, given)
     if from_ is None:
-        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, given)
+        request = _request(*chosen)
     else:
-        words = {"--cond": cond, "--detect": detect, "--invert": invert}
-        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode, "--prompts": prompts}
-        request, hashes = _reproduced(from_, words, each, given)
+        request, hashes = _again(from_, *chosen)
     requests = [request] if prompts is None else _of_lines(request, prompts, detect)
-    job = run.prepare(requests, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
+    job = run.prepare(
+        requests, out=out, grid=grid, overwrite=overwrite, number=number, device=device, detect=detect is not None
+    )
     if hashes and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
@@ -185,29 +188,25 @@ def _request(
     return request if "base" in given else with_own_base(request)
 
 
-def _reproduced(
-    path: str, words: "Mapping[str, object]", each: Given, given: Given
+def _again(
+    path: str,
+    cond: list[str],
+    detect: str | None,
+    invert: bool,
+    each: Given,
+    prompt: list[str],
+    mode: "PromptMode | None",
+    given: Given,
 ) -> "tuple[SampleRequest, Mapping[str, str]]":
-    """The request of an image, with the weights and the precision that are given now; and its weights' hashes.
-
-    Raises UsageError for other options, and for any of `words` (flag → value).
-    """
-    from dataclasses import replace
-
+    """The request of an image, where the options replace what it says; and the hashes of its weights."""
     from cn.sample import png_metadata
-    from cn.sample.weights import with_weights
+    from cn.sample.again import again
+    from cn.sample.prompts import from_command_line
 
-    fields = declared(ConditionOptions) | declared(SampleOptions)
-    refused = [flag for flag, value in words.items() if value]
-    refused += [fields[name].label for name in [*each, *given] if name not in _WITH_FROM]
-    if refused:
-        raise UsageError(f"--from reproduces an image as it was: it takes no {', '.join(refused)}")
     recipe = png_metadata.from_file(path)
     for warning in recipe.warnings:
         console.warn(f"{path} {warning}")
-    request, hashes = recipe.request, recipe.hashes
-    if any(condition.image.size == 0 for condition in request.conditions):
-        raise InputError("its condition images did not fit into it; give them with --cond", path=path)
-    if given.get("precision", "auto") != "auto":
-        request = replace(request, precision=given["precision"])
-    return with_weights(request, given.get("base"), each.get("control", [])), hashes
+    prompts = from_command_line(prompt, mode) if prompt or mode else ()
+    with about(path):
+        request = again(recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert)
+    return request, recipe.hashes

@@ -86,12 +86,11 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
 
 
 def _value(field: Field, value: Any) -> Any:
-    """An option as JSON has it. A size is a text as on the command line, or one number for a square."""
-    if field.option is None or field.option.parse is None or value is None:
+    """An option as JSON has it; a size is a text as on the command line, or one number for a square."""
+    parse = field.option.parse if field.option is not None else None
+    if parse is None or not isinstance(value, str | int | list) or isinstance(value, bool):
         return options.plain(field, value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return field.option.parse(_text(_name(field), value))
+    return parse(_text(_name(field), str(value) if isinstance(value, int) else value))
 
 
 def _text(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 No torch and no NumPy, so that help is instant.
 """
 
+import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,12 +13,26 @@ from cn.model.config import PREDICTION_HELP, Prediction
 from cn.model.emphasis import PromptSyntax
 from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
+from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
 CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
+
+DRAWN_SEEDS = 2**32
+"""Seeds that are drawn are below this: short enough to type, and what other programs take."""
+
+
+def parse_seed(text: str) -> int:
+    """A seed as it is written; for "random" and "-1", as in other programs, one that is drawn."""
+    if text in ("random", "-1"):
+        return secrets.randbelow(DRAWN_SEEDS)
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--seed must be a whole number or random, not {shown(repr(text))}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +119,16 @@ class SampleOptions:
         int,
         Option("Images per prompt.", panel=SAMPLING, flags=("--count", "-n"), metavar="N", min=1, max=MAX_COUNT),
     ] = 1
-    seed: Annotated[int, Option("Image i has seed S + i, whatever the count.", panel=SAMPLING, metavar="S", min=0)] = 0
+    seed: Annotated[
+        int,
+        Option(
+            "Image i has seed S + i, whatever the count; random (or -1) draws one.",
+            panel=SAMPLING,
+            metavar="S",
+            min=0,
+            parse=parse_seed,
+        ),
+    ] = 0
     precision: Annotated[PrecisionChoice, PRECISION] = "auto"
 
     def __post_init__(self) -> None:

@@ -29,31 +29,36 @@ class OutputPaths:
 
 
 def choose_paths(
-    requests: Sequence[SampleRequest], out: str | None, *, grid: bool = False, overwrite: bool = False
+    requests: Sequence[SampleRequest],
+    out: str | None,
+    *,
+    grid: bool = False,
+    overwrite: bool = False,
+    number: bool = False,
 ) -> OutputPaths:
     """The paths for `--out`: a folder, a file for one image, "-", or None for the folder samples/.
 
-    Without `out` a number is appended to names that exist already; with it, an existing file is an InputError unless
-    `overwrite`. InputError also for a folder that is not writable, UsageError for several images in one file.
+    With `number`, as always without `out`, a number is appended to all names where one of them exists already; else an
+    existing file is an InputError unless `overwrite`. InputError also for a folder that is not writable, UsageError for
+    several images in one file.
     """
+    if number and overwrite:
+        raise UsageError("--number keeps existing files, and --overwrite replaces them: give one of them")
     total = sum(request.total for request in requests)
     if out == "-":
         if total > 1 or grid:
             raise UsageError("--out - takes one image: no --grid, --count 1 and one --prompt")
         return OutputPaths(("-",), None)
     if out is None:
-        paths = _names(requests, DEFAULT_FOLDER, "", grid)
-        number = 1
-        while not overwrite and any(path.exists() for path in paths):
-            number += 1
-            paths = _names(requests, DEFAULT_FOLDER, f"-{number}", grid)
+        paths, number = _names(requests, DEFAULT_FOLDER, grid), number or not overwrite
     elif _is_folder(out):
-        paths = _names(requests, Path(out), "", grid)
+        paths = _names(requests, Path(out), grid)
     else:
         _check_suffix(out)
         if total > 1:
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
+    paths = _numbered(paths) if number else paths
     _check(paths, requests, overwrite)
     return OutputPaths(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
 
@@ -75,7 +80,7 @@ def _check_suffix(out: str) -> None:
         raise
 
 
-def _names(requests: Sequence[SampleRequest], folder: Path, suffix: str, grid: bool) -> list[Path]:
+def _names(requests: Sequence[SampleRequest], folder: Path, grid: bool) -> list[Path]:
     """`KIND[-prompt K]-seedN.png` for every image in order, then the sheet's name."""
     several = sum(len(request.prompts) for request in requests) > 1
     names, number = list[str](), 0
@@ -85,7 +90,16 @@ def _names(requests: Sequence[SampleRequest], folder: Path, suffix: str, grid: b
             prefix = f"{_kinds(request)}-prompt{number}" if several else _kinds(request)
             names += [f"{prefix}-seed{request.seed + i}" for i in range(request.count)]
     names += [f"{_kinds(requests[0])}-seed{requests[0].seed}-grid"] if grid else []
-    return [folder / f"{name}{suffix}.png" for name in names]
+    return [folder / f"{name}.png" for name in names]
+
+
+def _numbered(paths: list[Path]) -> list[Path]:
+    """With `-2`, `-3` … at the ends of all names, the first that leads to no file that exists."""
+    found, number = paths, 1
+    while any(path.exists() for path in found):
+        number += 1
+        found = [path.with_name(f"{path.stem}-{number}{path.suffix}") for path in paths]
+    return found
 
 
 def _kinds(request: SampleRequest) -> str:
@@ -98,7 +112,9 @@ def _check(paths: list[Path], requests: Sequence[SampleRequest], overwrite: bool
     given = {c.name for request in requests for c in request.conditions}
     for path in paths:
         if path.exists() and not overwrite:
-            raise InputError("exists already; give another --out, or --overwrite to replace it", path=path)
+            raise InputError(
+                "exists already; give another --out, --number to keep it, or --overwrite to replace it", path=path
+            )
         if path.exists() and any(Path(name).exists() and path.samefile(name) for name in given):
             raise UsageError("the image would replace its own condition; give another --out", path=path)
     folder = make_folder(paths[0].parent)

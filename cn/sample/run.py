@@ -74,6 +74,7 @@ def prepare(
     out: str | None = None,
     grid: bool = False,
     overwrite: bool = False,
+    number: bool = False,
     device: str = "auto",
     detect: bool = False,
 ) -> Job:
@@ -86,7 +87,7 @@ def prepare(
     check_device(device)
     for request in requests:
         check_files(request)
-    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite)
+    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
     if detect:
         photographs = requests[0].conditions
         maps = {id(c.image): m.image for c, m in zip(photographs, with_detected(photographs), strict=True)}

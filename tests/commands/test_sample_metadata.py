@@ -1,5 +1,6 @@
 """What sampled images carry in PNG, JPEG and WebP, read by Pillow and by `cn sample --from`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,51 @@ def test_an_image_that_an_editor_wrote(sample):
     assert code == 0
     assert "warning: out/kept.png has lost the metadata of cn sample: only prompt, steps, scale, seed and size" in err
     assert np.array_equal(images.read("out/b.png"), images.read("out/a.png"))
+
+
+def test_the_same_recipe_with_something_changed(sample):
+    """As if it had been sampled so: options, prompts, the condition."""
+    assert sample(*CONTROLLED, "--seed", "4", "--strength", "0.5", "--out", "out/a.png")[0] == 0
+    whole = ["--strength", "0.5", "--steps", "2", "--seed", "6"]
+    for changes, same in (
+        (["--seed", "6"], [*CONTROLLED, *whole, "-p", "a house"]),
+        (["--seed", "6", "-p", "a tree", "--scale", "2"], [*CONTROLLED, *whole, "-p", "a tree", "--scale", "2"]),
+        (
+            ["--seed", "6", "--cond", "plain.png"],
+            ["--cond", "plain.png", "--control", "run", *whole, "-p", "a house"],
+        ),
+    ):
+        overwritten = ["--overwrite", "--out"]
+        code, _, err = sample("--from", "out/a.png", *changes, *overwritten, "out/b.png", base=None, quick=False)
+        assert (code, "warning" in err) == (0, False)
+        assert sample(*same, *overwritten, "out/c.png", quick=False)[0] == 0
+        assert Path("out/b.png").read_bytes() == Path("out/c.png").read_bytes()
+    words = ["--from", "out/a.png", "--count", "2", "--prompt-mode", "none", "--out", "out/two"]
+    assert sample(*words, base=None, quick=False)[1] == "out/two/canny-seed4.png\nout/two/canny-seed5.png\n"
+
+
+def test_a_seed_that_is_drawn(sample):
+    """It is said in the plan and the record, and stored."""
+    code, out, err = sample("--seed", "random", "--json", "--out", "out/a.png")
+    seed = json.loads(out)["seed"]
+    assert (code, f"seed {seed}" in err) == (0, True)
+    assert sample("--seed", str(seed), "--out", "out/b.png")[0] == 0
+    assert Path("out/a.png").read_bytes() == Path("out/b.png").read_bytes()
+    assert json.loads(sample("--seed", "-1", "--json", "--out", "out/c.png")[1])["seed"] != seed
+    code, _, err = sample("--seed", "x", "--out", "out/d.png")
+    assert (code, "--seed must be a whole number or random, not 'x'" in err) == (2, True)
+
+
+def test_a_second_run_into_the_same_folder(sample):
+    """Refused, or numbered on; what is there stays."""
+    assert sample("--count", "2", "--out", "out")[0] == 0
+    before = [path.read_bytes() for path in sorted(Path("out").iterdir())]
+    code, _, err = sample("--count", "2", "--seed", "1", "--out", "out")
+    assert (code, "give another --out, --number to keep it" in err) == (3, True)
+    for number in (2, 3):
+        _, out, _ = sample("--count", "2", "--seed", "1", "--out", "out", "--number")
+        # Where one name is taken, all get the number, so that a run is seen as one.
+        assert out.splitlines() == [f"out/base-seed{seed}-{number}.png" for seed in (1, 2)]
+    assert sample("--out", "out/base-seed0.png", "--number")[1] == "out/base-seed0-2.png\n"
+    assert [Path(f"out/base-seed{seed}.png").read_bytes() for seed in (0, 1)] == before
+    assert "give one of them" in sample("--out", "out", "--number", "--overwrite")[2]

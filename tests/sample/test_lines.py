@@ -70,6 +70,8 @@ def test_a_line_has_its_own_conditions(tmp_path):
         ('{"steps": "3"}', "--steps must be a whole number, not '3'"),
         ('{"steps": true}', "--steps must be a whole number, not True"),
         ('{"seed": null}', "--seed must be a whole number, not None"),
+        ('{"seed": true}', "--seed must be a whole number, not True"),
+        ('{"seed": "x"}', "--seed must be a whole number or random, not 'x'"),
         ('{"size": [64, 64]}', r"'size' must be a string, not \[64, 64\]"),
         ('{"size": "x"}', "--size must be WIDTHxHEIGHT"),
         ('{"prompt": ["a"]}', "'prompt' must be a string"),
@@ -87,6 +89,11 @@ def test_a_line_has_its_own_conditions(tmp_path):
 def test_what_is_wrong_is_said_with_the_line(tmp_path, line, message):
     with pytest.raises(InputError, match=rf"prompts\.txt, line 3: {message}"):
         requests_of(tmp_path, f"a house\n\n{line}\n")
+
+
+@pytest.mark.parametrize("seed", [-1, "random", "-1"])
+def test_seeds_that_are_drawn(seed):
+    assert len({request_of(BASE, {"seed": seed}, "line 1").seed for _ in range(3)}) == 3
 
 
 def test_values_for_another_number_of_conditions():
