@@ -7,7 +7,7 @@ from typing import Any
 from cn.errors import InputError, UsageError
 from cn.options import declared
 from cn.sample.options import ConditionOptions
-from cn.sample.request import Condition, SampleRequest, broadcast, make_conditions
+from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
 from cn.sample.weights import own_base
 
 
@@ -32,7 +32,7 @@ def again(
     changes = {"prompts": tuple(prompts) or stored.prompts, **given}
     if "base" not in given:
         changes["base"] = own_base(dict.fromkeys(each.get("control", ()))) or stored.base
-    return replace(stored, conditions=conditions, **changes)
+    return changed(stored, {"conditions": conditions, **changes})
 
 
 def _conditions(

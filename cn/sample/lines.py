@@ -16,7 +16,7 @@ from cn.images import reader
 from cn.json_text import decode_text, parse_json
 from cn.options import Field
 from cn.sample.options import ConditionOptions, SampleOptions
-from cn.sample.request import Condition, SampleRequest, broadcast, make_conditions
+from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
 
 _SHARED = ("base", "prediction", "precision")
 """What all lines have in common: the networks are loaded once."""
@@ -77,7 +77,8 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
         each: dict[str, Any] = {
             _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
         }
-        return replace(base, conditions=_conditions(base.conditions, given.get("cond"), each), **changes)
+        changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
+        return changed(base, changes)
     except UsageError as error:
         raise InputError(error.what, path=where if error.path is None else f"{where}: {error.path}") from error
     except CnError as error:

@@ -5,7 +5,7 @@ No torch and no NumPy, so that help is instant.
 
 import secrets
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cn import options
 from cn.errors import UsageError
@@ -20,6 +20,7 @@ CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
+Fit = Literal["crop", "pad", "stretch"]
 
 DRAWN_SEEDS = 2**32
 """Seeds that are drawn are below this: short enough to type, and what other programs take."""
@@ -115,6 +116,24 @@ class SampleOptions:
         ),
     ] = None
     """(height, width)"""
+    resolution: Annotated[
+        int | None,
+        Option(
+            "Short side in pixels, instead of --size; both sides become multiples of 64 (bundled base: 32).",
+            panel=SAMPLING,
+            metavar="N",
+            min=MIN_SIDE,
+        ),
+    ] = None
+    fit: Annotated[
+        Fit | None,
+        Option(
+            "A condition of another shape than the image: crop it to its center, pad it with the background of its "
+            "kind, or stretch it.",
+            panel=SAMPLING,
+            default="it is refused",
+        ),
+    ] = None
     count: Annotated[
         int,
         Option("Images per prompt.", panel=SAMPLING, flags=("--count", "-n"), metavar="N", min=1, max=MAX_COUNT),
@@ -138,5 +157,16 @@ class SampleOptions:
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):
             raise UsageError(
                 f"--size {self.size[1]}x{self.size[0]}: both sides must be multiples of {SIDE_MULTIPLE}, "
-                f"and at least {MIN_SIDE}"
+                f"and at least {MIN_SIDE}: give {' or '.join(_near(self.size))}"
             )
+        if self.size is not None and self.resolution is not None:
+            raise UsageError("--size and --resolution both say how large the images are: give one of them")
+
+
+def _near(size: tuple[int, int]) -> list[str]:
+    """The next smaller and the next larger size that is allowed, as they are given; one where both are the same."""
+    found = []
+    for up in (0, SIDE_MULTIPLE - 1):
+        height, width = (max(MIN_SIDE, (side + up) // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in size)
+        found.append(f"{width}x{height}")
+    return list(dict.fromkeys(found))

@@ -22,7 +22,7 @@ from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit
 from cn.sample.prompts import prompt_warnings
-from cn.sample.request import SampleRequest, with_article, working_size
+from cn.sample.request import SampleRequest, changed, with_article, working_size
 from cn.weights import bundled
 
 
@@ -82,16 +82,20 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
+        resolution = request.resolution
+
         def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple)
+            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple, resolution)
 
         size = own_size(request.conditions[0].image if request.conditions else None, request.size)
         hints = tuple(
-            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name) for c in request.conditions
+            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name, request.fit)
+            for c in request.conditions
         )
         precision = precision_of(base.dtype)
-        request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
+        request = changed(request, {"size": size})
+        request = replace(request, precision=precision, prediction=base.config.schedule.prediction)
         return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints)
 
     @property

@@ -110,3 +110,23 @@ def test_a_second_run_into_the_same_folder(sample):
     assert sample("--out", "out/base-seed0.png", "--number")[1] == "out/base-seed0-2.png\n"
     assert [Path(f"out/base-seed{seed}.png").read_bytes() for seed in (0, 1)] == before
     assert "give one of them" in sample("--out", "out", "--number", "--overwrite")[2]
+
+
+def test_conditions_of_another_shape_and_resolutions(sample):
+    """The image carries the fitted condition, so that --from makes it again; another resolution scales it."""
+    words = [*CONTROLLED, "--size", "128x64"]
+    code, _, err = sample(*words, "--out", "out/a.png")
+    assert (code, "give --fit crop, pad or stretch" in err) == (3, True)
+    made = []
+    for how in ("crop", "pad", "stretch"):
+        assert sample(*words, "--fit", how, "--out", f"out/{how}.png")[0] == 0
+        assert sample("--from", f"out/{how}.png", "--out", f"out/{how}2.png", base=None, quick=False)[0] == 0
+        made.append(Path(f"out/{how}.png").read_bytes())
+        assert Path(f"out/{how}2.png").read_bytes() == made[-1]
+    assert len(set(made)) == 3
+    larger = ["--from", "out/crop.png", "--resolution", "128", "--steps", "1", "--out", "out/large.png"]
+    assert sample(*larger, base=None, quick=False)[0] == 0
+    assert images.read("out/large.png").shape == (128, 256, 3)
+    assert sample(*CONTROLLED, "--resolution", "128", "--out", "out/b.png")[0] == 0
+    assert images.read("out/b.png").shape == (128, 128, 3)
+    assert "give 96x64 or 104x64" in sample("--size", "100x64")[2]
