@@ -106,6 +106,14 @@ class SamplingPipeline:
 
     def warnings(self) -> list[str]:
         """Warnings to show before sampling starts: mismatches that do not prevent sampling."""
+        return self.condition_warnings() + self.prompt_warnings()
+
+    def prompt_warnings(self) -> list[str]:
+        """Those about the prompts."""
+        return prompt_warnings([*self.request.prompts, self.request.negative], self.request.prompt_syntax)
+
+    def condition_warnings(self) -> list[str]:
+        """Those about conditions and controls."""
         found = []
         for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
             if condition.kind and control.kind and condition.kind != control.kind:
@@ -119,7 +127,7 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
-        return found + prompt_warnings([*self.request.prompts, self.request.negative], self.request.prompt_syntax)
+        return found
 
     def fits_jpeg(self) -> bool:
         """Whether the metadata of the first image, with its condition images, fits into a JPEG."""

@@ -48,7 +48,10 @@ class Job:
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
-        found = [warning for pipeline in self.pipelines for warning in pipeline.warnings()]
+        # Looking at conditions takes time, and many pipelines may share them.
+        different = {id(pipeline.hints): pipeline for pipeline in self.pipelines}.values()
+        found = [warning for pipeline in different for warning in pipeline.condition_warnings()]
+        found += [warning for pipeline in self.pipelines for warning in pipeline.prompt_warnings()]
         return [*dict.fromkeys(found), *self.paths.warnings(), *self._left_out()]
 
     def _left_out(self) -> list[str]:
@@ -109,7 +112,7 @@ def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPi
         base = opened[0].base if opened else None
         one = SamplingPipeline.open(request, device=device, base=base, controls=controls)
         controls |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
-        used = (one.size, *((id(c.image), c.kind, c.control) for c in request.conditions))
+        used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))
         opened.append(replace(one, hints=hints.setdefault(used, one.hints)))
     return tuple(opened)
 
@@ -117,7 +120,7 @@ def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPi
 def plan(job: Job) -> dict[str, str | None]:
     """What will be sampled, as name → value rows."""
     requests = [pipeline.request for pipeline in job.pipelines]
-    how = list(dict.fromkeys(_how(pipeline) for pipeline in job.pipelines))
+    how = [_how(pipeline) for pipeline in job.pipelines]
     prompts = [" ".join(prompt.split()) or "(none)" for request in requests for prompt in request.prompts]
     return {
         "base": requests[0].base,
@@ -125,19 +128,21 @@ def plan(job: Job) -> dict[str, str | None]:
         "mode": "guess" if any(request.guess for request in requests) else None,
         "prompt": _lines(prompts),
         "negative": _lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {how[0]}"
-        if len(how) == 1
-        else f"{len(job.paths.images)}: {_lines(how)}",
+        "images": f"{len(job.paths.images)} of {_lines(how)}, {_seeds(requests)}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
 
 def _how(pipeline: "SamplingPipeline") -> str:
     request, (height, width) = pipeline.request, pipeline.size
-    last = request.seed + request.count - 1
-    seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {request.seed} to {last}"
     eta = f", eta {request.eta:g}" if request.eta else ""
-    return f"{width}×{height}, {request.steps} steps, guidance {request.scale:g}{eta}, {seeds}"
+    return f"{width}×{height}, {request.steps} steps, guidance {request.scale:g}{eta}"
+
+
+def _seeds(requests: Sequence[SampleRequest]) -> str:
+    first = min(request.seed for request in requests)
+    last = max(request.seed + request.count - 1 for request in requests)
+    return f"seed {first}" if first == last else f"seeds {first} to {last}"
 
 
 def _controls(request: SampleRequest) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from cn import images
 from tests.helpers.sampling import CONTROLLED
 
@@ -32,7 +34,8 @@ def test_a_file_of_prompts_with_options(sample):
     assert code == 0
     made = ["canny-prompt1-seed4", "canny-prompt1-seed5", "canny-prompt2-seed0", "openpose-prompt3-seed0"]
     assert out.splitlines() == [f"out/{name}.png" for name in [*made, "canny-seed4-grid"]]
-    assert "128×128, 2 steps, guidance 9, seed 0" in err
+    for words in ("4 of 64×64, 2 steps, guidance 3\n", "128×128, 2 steps, guidance 9, seeds 0 to 5\n"):
+        assert words in err
     again = ["--from", "out/openpose-prompt3-seed0.png", "--out", "out/again.png"]
     assert sample(*again, base=None, quick=False)[0] == 0
     assert Path("out/again.png").read_bytes() == Path("out/openpose-prompt3-seed0.png").read_bytes()
@@ -40,6 +43,15 @@ def test_a_file_of_prompts_with_options(sample):
     assert sample(*single, quick=False)[0] == 0
     assert Path("out/single.png").read_bytes() == Path("out/canny-prompt1-seed5.png").read_bytes()
     assert images.read("out/canny-seed4-grid.png").shape[1] > 3 * 64
+
+
+def test_lines_that_fit_the_condition_in_their_own_way(sample):
+    Path("lines").write_text('{"fit": "crop"}\n{"fit": "pad"}\n{"fit": "crop"}\n')
+    words = [*CONTROLLED, "--prompts", "lines", "--size", "128x64", "--steps", "1", "--out", "out"]
+    assert sample(*words, quick=False)[0] == 0
+    crop, pad, again = (images.read(f"out/canny-prompt{k}-seed0.png") for k in (1, 2, 3))
+    assert np.array_equal(crop, again)
+    assert not np.array_equal(crop, pad)
 
 
 def test_photographs_with_lines(sample):
