@@ -188,6 +188,8 @@ def sample(
     end: float | Sequence[float] = 1.0,
     base: "LoadedBase | StrPath | None" = None,
     device: str = "auto",
+    batch_size: int | None = None,
+    compile: bool | None = None,
     progress: bool = False,
     **options: Any,
 ) -> "list[Sample]":
@@ -199,19 +201,20 @@ def sample(
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
     (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed, count,
     negative, prompt_syntax, size (height, width), resolution, fit, guess, precision, prediction. A base that is loaded
-    keeps its own device and precision.
+    keeps its own device and precision. `batch_size` and `compile` are those of `cn sample` (None: its defaults).
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG, JPEG or WebP that
     `cn sample --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is
     a Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError
     for images that cannot be read.
     """
-    from cn.sample.options import SampleOptions
+    from cn.sample.options import SampleOptions, SpeedOptions
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
     from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
+    speed = SpeedOptions(batch_size=batch_size, compile=compile)
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
     conditions = _conditions(several(cond), several(control), strength, start, end)
@@ -229,7 +232,7 @@ def sample(
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
     with _bar(progress, len(prompts) * request.count * request.steps) as bar:
-        return list(pipeline.samples(on_step=bar.update))
+        return list(pipeline.samples(bar.update, speed=speed, warn=warnings.warn))
 
 
 def train(

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from cn.errors import UsageError
 from cn.options import check_device
@@ -52,14 +51,3 @@ def without_tf32(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on `device`.
-
-    A copy to a GPU from ordinary memory waits until the GPU has finished all that it was given before; one from pinned
-    memory takes its turn there, and the program goes on.
-    """
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)

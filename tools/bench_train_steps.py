@@ -19,10 +19,10 @@ from cn import images
 from cn.checkpoints.read.load import open_base
 from cn.conditions import ConditionInfo
 from cn.data.batch import scaled
-from cn.devices import upload
 from cn.model.base import Base
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
 from cn.model.graphs import Graphs
+from cn.model.transfers import upload
 from cn.train import networks as assembling
 from cn.train.config import TrainConfig
 from cn.train.fast import locked

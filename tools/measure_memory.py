@@ -5,7 +5,7 @@
 Each word is one run, by the names in a run's config.toml: `batch_size=4,precision=bf16`. Without any, a table of usual
 ones. `--base sd15` is Stable Diffusion's size with random weights. On a CPU the measure is the peak of the resident
 memory (Linux), above what the same process holds after a tiny run: libraries, kernels, tokenizer. On a GPU it is
-torch's peak of allocated memory, beside what it reserved.
+the most that torch has reserved, beside what was allocated of it: graphs hold memory that is not in use.
 """
 
 import argparse
@@ -28,7 +28,9 @@ from cn.devices import choose_device
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.train import run, task
+from cn.train.fast.choice import MIN_CAPTURED
 from cn.train.memory import estimate_memory
+from cn.train.networks import choose_precision
 from cn.weights.bundled import BASE_NAME, find
 
 USUAL = (
@@ -39,7 +41,8 @@ USUAL = (
     *("batch_size=4,accumulate=2", "batch_size=2,accumulate=2,checkpoint_activations=true", "batch_size=4,ema=0.99"),
     "batch_size=1,preview_every=2",
 )
-STEPS = 3
+STEPS, STEPS_ON_GPU = 3, MIN_CAPTURED + 5
+"""On a GPU as many as are captured in a graph."""
 
 
 def options_of(text: str) -> dict[str, Any]:
@@ -63,7 +66,8 @@ def kilobytes(name: str) -> int:
 
 def train(folder: Path, given: dict[str, Any], device: torch.device) -> None:
     """A run on the built-in scenes: two micro-batches of images at least are encoded, later ones are remembered."""
-    given = {"cond": "canny", "preview_every": 0, "steps": STEPS, "scenes": 2 * given["batch_size"], **given}
+    steps = STEPS if device.type == "cpu" else STEPS_ON_GPU
+    given = {"cond": "canny", "preview_every": 0, "steps": steps, "scenes": 2 * given["batch_size"], **given}
     planned = task.begin(folder, given, device, overwrite=True)
     run.plan(planned)
     run.train(planned, workers=0)
@@ -83,11 +87,12 @@ def measure(given: dict[str, Any], device: torch.device) -> dict[str, float]:
         before = kilobytes("VmRSS")
         train(Path(folder), given, device)
     if device.type == "cuda":
-        return {"peak": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+        return {"peak": torch.cuda.max_memory_reserved(), "allocated": torch.cuda.max_memory_allocated()}
     return {"peak": 1024 * (kilobytes("VmHWM") - before), "program": 1024 * before}
 
 
 def estimate(given: dict[str, Any], device: torch.device) -> int:
+    given = {"precision": choose_precision("auto", device), **given}
     with tempfile.TemporaryDirectory() as folder:
         planned = task.begin(Path(folder), {"cond": "canny", "preview_every": 0, **given}, torch.device("cpu"))
     return estimate_memory(open_base(find(given["base"], role="base")).config, planned.config, device).total

@@ -9,7 +9,7 @@ from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_o
 from cn.conditions import KINDS
 from cn.errors import UsageError, about
 from cn.model.config import DEFAULT_PROMPT
-from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
+from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions, SpeedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,6 +115,7 @@ def sample(
         ),
     ] = False,
     device: Device = "auto",
+    speed: SpeedOptions,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -135,7 +136,14 @@ def sample(
         request, hashes = _again(from_, *chosen)
     requests = [request] if prompts is None else _of_lines(request, prompts, detect)
     job = run.prepare(
-        requests, out=out, grid=grid, overwrite=overwrite, number=number, device=device, detect=detect is not None
+        requests,
+        out=out,
+        grid=grid,
+        overwrite=overwrite,
+        number=number,
+        device=device,
+        detect=detect is not None,
+        speed=speed,
     )
     if hashes and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
@@ -143,7 +151,7 @@ def sample(
         console.warn(warning)
     console.plan("Sampling", run.plan(job), quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in run.sample(job, on_step=advance):
+        for written in run.sample(job, on_step=advance, warn=console.warn):
             if written.path != "-":
                 console.emit(written, json=json)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from cn.model import tokens
 from cn.model.emphasis import PromptSyntax, parse
 from cn.model.text import TextEncoder, token_row
+from cn.model.transfers import upload
 
 COMMA = 267
 """CLIP's token of a comma at the end of a word."""
@@ -62,14 +63,14 @@ def encode(text: TextEncoder, prompts: Sequence[tuple[str, PromptSyntax]], count
     """
     found = [_padded(chunks(prompt, syntax), count) for prompt, syntax in prompts]
     rows = torch.tensor([token_row(chunk.tokens, text.config) for row in found for chunk in row])
-    states = text(rows.to(text.device, non_blocking=True))
+    states = text(upload(rows, text.device))
     if any(weight != 1 for row in found for chunk in row for weight in chunk.weights):
         weights = torch.ones(rows.shape)
         for own, chunk in zip(weights, (chunk for row in found for chunk in row), strict=True):
             # After the start; the end and the padding keep theirs too.
             own[1 : 1 + len(chunk.weights)] = torch.tensor(chunk.weights)
         exact = states.float()
-        weighted = exact * weights.to(states.device, non_blocking=True)[..., None]
+        weighted = exact * upload(weights, states.device)[..., None]
         states = (weighted * (_mean(exact) / _mean(weighted))).to(states.dtype)
     return states.reshape(len(prompts), -1, states.shape[-1])
 

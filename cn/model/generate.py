@@ -11,9 +11,12 @@ from cn.model.base import Base
 from cn.model.chunks import chunk_count, encode
 from cn.model.ddim import ddim_sample, draw_noise
 from cn.model.emphasis import PromptSyntax
-from cn.model.graphed import GraphedUNet
-from cn.model.graphs import Graphs
+from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.transfers import Download, upload
+
+DECODED_PIXELS = 4 * 512 * 512
+"""That are decoded at once, at most: in full resolution an image takes more memory than in all steps before."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class Sampling:
 
 def to_hint(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
     """uint8 (H, W, 3) → (1, 3, H, W) in [0, 1], as every ControlNet takes its condition."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(device, dtype) / 255
+    return upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)[None].to(dtype) / 255
+
+
+def to_pixels(decoded: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] → uint8 (B, H, W, 3), rounded half to even (diffusers' postprocessing)."""
+    scaled = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
+    return scaled.round().to(torch.uint8)
 
 
 def to_images(decoded: Tensor) -> np.ndarray:
-    """(B, 3, H, W) in [-1, 1] → uint8 (B, H, W, 3), rounded half to even (diffusers' postprocessing)."""
-    scaled = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
-    return scaled.round().to(torch.uint8).cpu().numpy()
+    """`to_pixels` on the CPU."""
+    return to_pixels(decoded).cpu().numpy()
 
 
 @torch.inference_mode()
@@ -59,54 +67,83 @@ def generate(
     *,
     batch_size: int = 1,
     on_step: Callable[[], None] | None = None,
-    graphs: Graphs | None = None,
+    engine: SamplingEngine = PLAIN,
 ) -> Iterator[np.ndarray]:
     """Yield one uint8 (H, W, 3) image per request, in order.
 
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
     composition: bit for bit at one size of the batch, and up to rounding between different ones. A batch holds
-    neighbours whose prompts have as many chunks (`cn.model.chunks`), so it may be smaller than `batch_size`. With
-    `graphs`, on a GPU, the steps are captured in CUDA graphs, which are kept there for later calls.
+    neighbours whose prompts have as many chunks (`chunks_of`), so it may be smaller than `batch_size`. `engine` decides
+    how the networks are computed; what it compiles and captures is kept there for later calls.
     Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
     cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
     shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
+    waiting = None
     for first, part in _batches(requests, batch_size, sampling):
-        own = [c.rows(first, len(part)) for c in shared]
-        inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in own]
-        yield from _generate_batch(base, part, sampling, inputs, on_step, graphs)
+        launched = launch(base, part, sampling, [c.rows(first, len(part)) for c in shared], on_step, engine)
+        # While a GPU samples, the images of the batch before are taken and saved.
+        yield from waiting or ()
+        waiting = launched
+        if base.device.type != "cuda":
+            yield from waiting
+            waiting = None
+    yield from waiting or ()
 
 
-def _generate_batch(
+@dataclass(frozen=True)
+class Launched:
+    """The images of a batch, which a GPU may still have to compute."""
+
+    parts: tuple[Download, ...]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """uint8 (H, W, 3) each, once it has arrived."""
+        for part in self.parts:
+            yield from part.wait().numpy()
+
+
+@torch.inference_mode()
+def launch(
     base: Base,
     requests: Sequence[Request],
     sampling: Sampling,
-    controls: Sequence[ControlInput],
-    on_step: Callable[[], None] | None,
-    graphs: Graphs | None,
-) -> Iterator[np.ndarray]:
+    controls: Sequence[ControlInput] = (),
+    on_step: Callable[[], None] | None = None,
+    engine: SamplingEngine = PLAIN,
+) -> Launched:
+    """`generate` for one batch, of prompts with as many chunks; a GPU is given the work, and not waited for.
+
+    `on_step` is told of each step then.
+    """
+    _check_sizes(base, sampling, controls)
     factor, config = base.config.vae.factor, base.config
+    cells = sampling.height // factor, sampling.width // factor
+    inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in controls]
+    inputs = [c.rows(0, len(requests)) for c in inputs]
     generators = [torch.Generator().manual_seed(r.seed) for r in requests]
-    shape = (config.vae.latent_channels, sampling.height // factor, sampling.width // factor)
+    shape = (config.vae.latent_channels, *cells)
     # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
-    z = draw_noise(generators, shape).to(base.device, dtype)
-    chunks = _chunks(requests[0], sampling)
+    z = upload(draw_noise(generators, shape), base.device).to(dtype)
+    chunks = chunks_of(requests[0], sampling)
     cond = encode(base.text, [(r.prompt, r.syntax) for r in requests], chunks)
     uncond = encode(base.text, [(r.negative, r.syntax) for r in requests], chunks) if sampling.scale != 1 else cond
     network = GuidedUNet(
-        base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
+        base.unet, config.schedule, cond, uncond, tuple(inputs), sampling.steps, sampling.scale, sampling.guess
     )
-    predict = network if graphs is None else GraphedUNet(network, graphs)
-    for state in ddim_sample(base.schedule, predict, z, sampling.steps, eta=sampling.eta, generators=generators):
+    for state in ddim_sample(
+        base.schedule, engine.of(network), z, sampling.steps, eta=sampling.eta, generators=generators
+    ):
         z = state
         if on_step is not None:
             on_step()
-    yield from to_images(base.vae.decode(z))
+    parts = z.split(max(1, DECODED_PIXELS // (sampling.height * sampling.width)))
+    return Launched(tuple(Download.of(to_pixels(base.vae.decode(part))) for part in parts))
 
 
-def _chunks(request: Request, sampling: Sampling) -> int:
+def chunks_of(request: Request, sampling: Sampling) -> int:
     """Chunks of 77 tokens that the network attends to; without guidance the negative prompt is not used."""
     return chunk_count(request.syntax, request.prompt, *[request.negative] * (sampling.scale != 1))
 
@@ -116,7 +153,7 @@ def _batches(requests: Sequence[Request], size: int, sampling: Sampling) -> Iter
     first = 0
     for number in range(1, len(requests) + 1):
         full = number - first == size or number == len(requests)
-        if full or _chunks(requests[number], sampling) != _chunks(requests[first], sampling):
+        if full or chunks_of(requests[number], sampling) != chunks_of(requests[first], sampling):
             yield first, requests[first:number]
             first = number
 

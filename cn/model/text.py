@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cn.model import tokens
 from cn.model.config import END_TOKEN, START_TOKEN, TextConfig
+from cn.model.transfers import upload
 
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
@@ -94,7 +95,7 @@ class TextEncoder(nn.Module):
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""
-        return self(tokenize(prompts, self.config).to(self.device, non_blocking=True))
+        return self(upload(tokenize(prompts, self.config), self.device))
 
     @property
     def device(self) -> torch.device:

@@ -11,7 +11,7 @@ from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
 from cn.model.emphasis import PromptSyntax
-from cn.options import PRECISION, Option, parse_size
+from cn.options import COMPUTE_PANEL, PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.text import shown
 from cn.weights.bundled import BASE_NAME
@@ -20,6 +20,7 @@ CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
+MAX_BATCH = 1024
 Fit = Literal["crop", "pad", "stretch"]
 
 DRAWN_SEEDS = 2**32
@@ -170,3 +171,47 @@ def _near(size: tuple[int, int]) -> list[str]:
         height, width = (max(MIN_SIDE, (side + up) // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in size)
         found.append(f"{width}x{height}")
     return list(dict.fromkeys(found))
+
+
+def parse_batch_size(text: str) -> int | None:
+    """A number, or "auto" for None."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--batch-size must be a number or auto, not {text!r}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions:
+    """How images are computed; they differ by rounding only. Raises UsageError for values out of range."""
+
+    batch_size: Annotated[
+        int | None,
+        Option(
+            "Images that are sampled at once, fewer where memory runs out.",
+            panel=COMPUTE_PANEL,
+            metavar="N|auto",
+            min=1,
+            max=MAX_BATCH,
+            parse=parse_batch_size,
+            default="auto: on a GPU as many as fit and pay, else 1",
+        ),
+    ] = None
+    compile: Annotated[
+        bool | None,
+        Option(
+            "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
+            "graphs too.",
+            panel=COMPUTE_PANEL,
+            flags=("--compile/--no-compile",),
+            default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+
+AUTO = SpeedOptions()

@@ -1,9 +1,9 @@
 """A checked request → images: load the networks, fit the conditions, sample one image after the other."""
 
 import contextlib
+import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -16,13 +16,15 @@ from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError, about
 from cn.images import exif_text
 from cn.model.base import Base
-from cn.model.generate import Request, Sampling, generate, to_hint
-from cn.model.guidance import ControlInput
+from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
 from cn.sample import png_metadata
+from cn.sample.batches import ControlSetting, Settings, Wanted, is_out_of_memory, sample_batches
 from cn.sample.fit import fit
+from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article, working_size
+from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
 from cn.weights import bundled
 
 
@@ -131,28 +133,62 @@ class SamplingPipeline:
 
     def fits_jpeg(self) -> bool:
         """Whether the metadata of the first image, with its condition images, fits into a JPEG."""
-        r = self.request
-        return png_metadata.fits_jpeg(png_metadata.to_text(r, self.hints, r.prompts[0], r.seed, self.hashes))
+        return png_metadata.fits_jpeg(self.text(self.request.prompts[0], self.request.seed))
 
-    def samples(self, on_step: Callable[[], None] | None = None) -> Iterator[Sample]:
-        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the
-        count."""
+    def text(self, prompt: str, seed: int) -> dict[str, str]:
+        """The metadata of one image."""
+        return png_metadata.to_text(self.request, self.hints, prompt, seed, self.hashes)
+
+    def samples(
+        self,
+        on_step: Callable[[int], object] = lambda count: None,
+        *,
+        speed: SpeedOptions = AUTO,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> Iterator[Sample]:
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `samples_of`."""
+        return samples_of([self], on_step, speed=speed, warn=warn)
+
+    def wanted(self) -> list[Wanted]:
+        """The images of the request, in order."""
         r, (height, width) = self.request, self.size
+        controls = tuple(
+            ControlSetting(control.model, c.strength, c.start, c.end)
+            for c, control in zip(r.conditions, self.controls, strict=True)
+        )
         sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
-        hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
-        inputs = [
-            ControlInput(control.model, hint, c.strength, c.start, c.end)
-            for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
-        ]
-        wanted = [
+        requests = [
             Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
         ]
-        sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
-        for one in wanted:
-            with _report_out_of_memory(self.size, self.base.device):
-                image = next(sampled)
-            text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
-            yield Sample(image, one.prompt, one.seed, text)
+        return [Wanted(one, Settings(sampling, controls, chunks_of(one, sampling)), self.hints) for one in requests]
+
+
+def samples_of(
+    pipelines: Sequence[SamplingPipeline],
+    on_step: Callable[[int], object] = lambda count: None,
+    *,
+    speed: SpeedOptions = AUTO,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Iterator[Sample]:
+    """Yield the images of pipelines with the same base, in order.
+
+    Neighbours of the same settings are sampled at once. An image depends on their number by rounding only; on a CPU
+    they are sampled one at a time. `on_step` is told of steps: how many images have taken one more.
+    """
+    base = pipelines[0].base
+    total = sum(pipeline.request.total for pipeline in pipelines)
+    steps = sum(pipeline.request.total * pipeline.request.steps for pipeline in pipelines)
+    largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
+    models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
+    job = JobSize(base, models, largest, total, round(steps / total))
+    size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
+    engine = make_engine(job, size, speed, base.device, warn)
+    owned = [(pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted()]
+    with _report_out_of_memory(largest, base.device):
+        sampled = sample_batches(base, [wanted for _, wanted in owned], engine, size, on_step)
+        for (pipeline, wanted), image in zip(owned, sampled, strict=True):
+            prompt, seed = wanted.request.prompt, wanted.request.seed
+            yield Sample(image, prompt, seed, pipeline.text(prompt, seed))
 
 
 def _open_control(name: str, base: Base) -> Control:
@@ -165,8 +201,7 @@ def _report_out_of_memory(size: tuple[int, int], device: torch.device) -> Iterat
     try:
         yield
     except RuntimeError as error:
-        # torch.OutOfMemoryError covers CUDA; the CPU's allocator and MPS raise a bare RuntimeError.
-        if not isinstance(error, torch.OutOfMemoryError) and not re.search("out of memory|allocate memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         raise InputError(
             f"{device} has too little memory for images of {size[1]}×{size[0]}; give a smaller --size"

@@ -17,6 +17,7 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError
 from cn.options import check_device
+from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
@@ -35,6 +36,7 @@ class Job:
 
     pipelines: "tuple[SamplingPipeline, ...]"
     paths: OutputPaths
+    speed: SpeedOptions = AUTO
 
     @property
     def total_steps(self) -> int:
@@ -80,6 +82,7 @@ def prepare(
     number: bool = False,
     device: str = "auto",
     detect: bool = False,
+    speed: SpeedOptions = AUTO,
 ) -> Job:
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
@@ -98,7 +101,7 @@ def prepare(
             replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
             for request in requests
         ]
-    return Job(_opened(requests, device), paths)
+    return Job(_opened(requests, device), paths, speed)
 
 
 def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
@@ -158,10 +161,20 @@ def _lines(texts: Iterable[str]) -> str | None:
     return "\n".join([*found[:MAX_LINES], *left]) or None
 
 
-def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[Written]:
-    """Sample and write each image as soon as it is finished, then the sheet if there is to be one."""
+def sample(
+    job: Job,
+    *,
+    on_step: Callable[[int], object] = lambda count: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Iterator[Written]:
+    """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
+
+    `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower.
+    """
+    from cn.sample.pipeline import samples_of
+
     finished: list[Sample] = []
-    samples = (made for pipeline in job.pipelines for made in pipeline.samples(on_step=on_step))
+    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn)
     for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
         with _saying_what_is_left(job.paths.images, number):
             made.save(path)

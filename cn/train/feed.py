@@ -13,8 +13,9 @@ from torch import Tensor
 
 from cn.data.batch import scaled
 from cn.data.examples import Example, Fetched, Source
-from cn.devices import upload, without_tf32
+from cn.devices import without_tf32
 from cn.model.base import Base
+from cn.model.transfers import upload
 from cn.model.vae import Posterior
 from cn.train.cache.pairs import FetchedHint, Fetcher, Hint
 from cn.train.cache.several import Caches

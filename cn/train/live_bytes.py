@@ -42,7 +42,9 @@ class LiveBytes(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        self.add(result if isinstance(result, tuple | list) else (result,))
+        if not func.is_view:  # type: ignore[attr-defined]
+            # The memory of a view is that of a result before, or of a weight, which is not counted here.
+            self.add(result if isinstance(result, tuple | list) else (result,))
         if func in _SCRATCH:
             self.peak = max(self.peak, self.now + _SCRATCH[func](result, *args))
         return result

@@ -20,15 +20,16 @@ from cn.train.shape_tensors import ShapeTensor, empty
 
 FP32_BYTES = 4
 _CUBLAS_WORKSPACE = 32 << 20
-_KERNELS_FP32, _KERNELS_HALF = 60_000_000, 110_000_000
+"""Of Hopper GPUs; torch keeps one for the thread of the forward pass and one for that of the backward pass."""
+_KERNELS_FP32, _KERNELS_HALF, _KERNELS_PREVIEW = 80_000_000, 110_000_000, 45_000_000
 
 
-def kept_by_libraries(device: str, precision: Precision) -> int:
+def kept_by_libraries(device: str, precision: Precision, *, previews: bool = False) -> int:
     """What does not depend on the networks' sizes: on a CPU oneDNN's kernels and scratch memory for each shape, and the
-    images that are read ahead, as measured; on CUDA the workspace of cuBLAS."""
+    images that are read ahead, as measured; on CUDA the workspaces of cuBLAS."""
     if device == "cpu":
-        return _KERNELS_FP32 if precision == "fp32" else _KERNELS_HALF
-    return _CUBLAS_WORKSPACE if device == "cuda" else 0
+        return (_KERNELS_FP32 if precision == "fp32" else _KERNELS_HALF) + (_KERNELS_PREVIEW if previews else 0)
+    return 2 * _CUBLAS_WORKSPACE if device == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encode
         computing.append(gradients + _preview_peak(networks, config))
     weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
-    return MemoryEstimate(weights, moments + averages, max(computing) + kept_by_libraries(device, config.precision))
+    libraries = kept_by_libraries(device, config.precision, previews=config.preview_every > 0)
+    return MemoryEstimate(weights, moments + averages, max(computing) + libraries)
 
 
 def shape_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: bool = True) -> TrainingNetworks:
@@ -123,12 +125,13 @@ def _parameters(networks: TrainingNetworks) -> list[nn.Parameter]:
 
 
 def _inputs(networks: TrainingNetworks, config: TrainConfig, images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) and t (B,), all without values."""
+    """z_t (B, 4, H, W), hint (B, 3, 8H, 8W), text (B, 77, C) as its encoder returns it, and t (B,); without values."""
     base, side = networks.base.config, config.size // networks.base.config.vae.factor
+    text = next(networks.base.text.parameters()).dtype
     return (
         empty(images, base.vae.latent_channels, side, side),
         empty(images, 3, config.size, config.size),
-        empty(images, base.text.context_length, base.unet.context_dim),
+        empty(images, base.text.context_length, base.unet.context_dim, dtype=text),
         empty(images, dtype=torch.long),
     )
 

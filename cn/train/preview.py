@@ -17,8 +17,8 @@ from cn.data.scenes import SceneDataset
 from cn.data.seeds import EVAL_SEED
 from cn.errors import InputError
 from cn.files import make_folder
+from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.generate import Request, Sampling, generate, to_hint
-from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
@@ -71,7 +71,7 @@ class Preview:
         return cls(tuple(Shown(example.condition, example.prompt) for example in chosen))
 
     def sample(
-        self, networks: TrainingNetworks, config: TrainConfig, stop: StopRequest, graphs: Graphs | None = None
+        self, networks: TrainingNetworks, config: TrainConfig, stop: StopRequest, engine: SamplingEngine = PLAIN
     ) -> list[NDArray[np.uint8]] | None:
         """One image of each example's size, with the paper's settings: 20 DDIM steps, guidance 9.
 
@@ -87,7 +87,7 @@ class Preview:
                 requests = [Request(example.prompt, seed) for seed, example in zip(seeds, examples, strict=True)]
                 control = ControlInput(networks.control, hints)
                 for image in generate(
-                    networks.base, requests, Sampling(*size), [control], batch_size=at_once, graphs=graphs
+                    networks.base, requests, Sampling(*size), [control], batch_size=at_once, engine=engine
                 ):
                     sampled.append(image)
                     if stop:

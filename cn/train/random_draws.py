@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cn.devices import upload
+from cn.model.transfers import upload
 
 
 @unique

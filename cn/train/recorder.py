@@ -190,7 +190,7 @@ class Recorder:
                 self._preview = self._preview or Preview.of(
                     self.task.source, self.task.config, networks.base.config.size_multiple
                 )
-                sampled = self._preview.sample(networks, self.task.config, self.stop, self.trainer.sampling_graphs)
+                sampled = self._preview.sample(networks, self.task.config, self.stop, self.trainer.sampling_engine)
                 if sampled is not None:
                     sheet = self._preview.save(self.run, sampled, self.step)
                     self.listener.note(f"preview: {sheet}")
@@ -216,7 +216,7 @@ class Recorder:
         with self.trainer.sampling(averaged=averaged) as networks:
             if self.progress.evaluator is not None and networks is not None:
                 self.progress.evaluator.networks = networks
-                self.progress.evaluator.graphs = self.trainer.sampling_graphs
+                self.progress.evaluator.engine = self.trainer.sampling_engine
             yield networks
 
     def _first_save(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cn.devices import upload
+from cn.model.transfers import upload
 from cn.train import random_draws
 from cn.train.config import TrainConfig
 from cn.train.latent_batches import LatentBatch

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.graphs import Graphs
 from cn.train.config import TrainConfig
 from cn.train.distributed.checkpoint import distributed
@@ -102,10 +103,10 @@ class Trainer:
         )
 
     @property
-    def sampling_graphs(self) -> Graphs | None:
-        """Where sampling steps are captured, in a run whose training steps are."""
-        alone = self.world.size == 1
-        return self.graphs if may_capture(self.config, self.networks.device, alone=alone) else None
+    def sampling_engine(self) -> SamplingEngine:
+        """What computes previews and evaluations: on a GPU their steps are captured, as those of training may be."""
+        captured = may_capture(self.config, self.networks.device, alone=self.world.size == 1)
+        return SamplingEngine(self.graphs) if captured else PLAIN
 
     def encode(self, kept: int | None) -> Encode:
         """What encodes the images of the remaining steps: `kept` ones once, or each batch anew."""

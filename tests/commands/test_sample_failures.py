@@ -90,7 +90,7 @@ def test_too_little_memory_is_no_internal_error(sample, monkeypatch):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1")
         yield
 
-    monkeypatch.setattr(core, "generate", fail)
+    monkeypatch.setattr(core, "sample_batches", fail)
     code, _, err = sample("--quiet", "--out", "out/x.png")
     assert code == 3
     assert err == "cn: cpu has too little memory for images of 64×64; give a smaller --size\n"
@@ -98,7 +98,7 @@ def test_too_little_memory_is_no_internal_error(sample, monkeypatch):
 
 def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeypatch):
     """The folder disappears after the first of three images, as with a disk that is taken out."""
-    original = core.generate
+    original = core.sample_batches
 
     def generate(*args, **kwargs):
         for number, image in enumerate(original(*args, **kwargs)):
@@ -106,7 +106,7 @@ def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeyp
                 Path("out").rename("kept")
             yield image
 
-    monkeypatch.setattr(core, "generate", generate)
+    monkeypatch.setattr(core, "sample_batches", generate)
     code, out, err = sample("--count", "3", "--out", "out", "--quiet")
     assert (code, out) == (3, "out/base-seed0.png\n")
     assert err == (

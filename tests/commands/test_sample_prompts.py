@@ -1,5 +1,6 @@
 """`cn sample --prompt-syntax` and `--prompts` through the command line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,23 @@ def test_prompts_that_are_given_twice(sample):
     assert "standard input is read once" in sample("--prompts", "-", "--cond", "-", quick=False)[2]
     code, _, err = sample("--prompts", "missing.txt", quick=False)
     assert (code, "missing.txt" in err) == (3, True)
+
+
+def test_lines_are_sampled_together_where_they_can_be(sample):
+    """Prompts of other lengths and options in between; the images are those of one at a time, up to rounding."""
+    lines = [
+        {"prompt": "a house", "seed": 1},
+        {"prompt": "a (tree:1.5)", "seed": 2, "prompt_syntax": "a1111"},
+        {"prompt": "a cat " * 60, "seed": 3, "prompt_syntax": "a1111"},
+        {"prompt": "a dog", "seed": 4, "scale": 3},
+        {"prompt": "a dog", "seed": 5, "scale": 3},
+    ]
+    Path("lines").write_text("\n".join(map(json.dumps, lines)))
+    words = [*CONTROLLED, "--prompts", "lines", "--steps", "2"]
+    assert sample(*words, "--batch-size", "4", "--out", "many", quick=False)[0] == 0
+    assert sample(*words, "--batch-size", "1", "--out", "single", quick=False)[0] == 0
+    names = sorted(path.name for path in Path("many").iterdir())
+    assert len(names) == 5
+    for name in names:
+        many, single = (images.read(f"{folder}/{name}").astype(int) for folder in ("many", "single"))
+        assert np.abs(many - single).max() <= 1

@@ -9,6 +9,7 @@ import torch
 
 from cn.model import generate as module
 from cn.model.chunks import chunk_count, chunks, encode
+from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, generate
 from cn.model.graphs import Graphs
 from cn.model.text import TextEncoder
@@ -98,7 +99,7 @@ def test_weights_change_the_image():
 def test_captured_steps_of_several_lengths():
     """A graph for each number of chunks."""
     capture = Capture()
-    captured = list(generate(BASE, REQUESTS, SMALL, graphs=Graphs(pytest.fail, capture)))
+    captured = list(generate(BASE, REQUESTS, SMALL, engine=SamplingEngine(Graphs(pytest.fail, capture))))
     for ours, wanted in zip(captured, generate(BASE, REQUESTS, SMALL), strict=True):
         assert np.array_equal(ours, wanted)
     assert capture.captured == 2

@@ -9,7 +9,7 @@ import torch
 from cn.model import generate as module
 from cn.model.controlnet import ControlNet
 from cn.model.ddim import ddim_sample, draw_noise
-from cn.model.generate import Request, Sampling, generate, to_hint, to_images
+from cn.model.generate import Request, Sampling, generate, to_hint, to_images, to_pixels
 from cn.model.guidance import ControlInput, GuidedUNet
 from tests.golden import cases
 from tests.helpers.model_helpers import TINY, TINY_V, control, fill, golden, relative, tiny_base, uniform
@@ -195,11 +195,11 @@ def test_nothing_tracks_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sampling runs in inference mode even when the caller tracks gradients and the control could learn."""
     seen: list[bool] = []
 
-    def watched(decoded: torch.Tensor) -> np.ndarray:
+    def watched(decoded: torch.Tensor) -> torch.Tensor:
         seen.append(decoded.requires_grad)
-        return to_images(decoded)
+        return to_pixels(decoded)
 
-    monkeypatch.setattr(module, "to_images", watched)
+    monkeypatch.setattr(module, "to_pixels", watched)
     net = fill(ControlNet(TINY.unet))
     assert torch.is_grad_enabled()
     assert all(p.requires_grad for p in net.parameters())

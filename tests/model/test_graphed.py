@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, generate
 from cn.model.graphs import MAX_GRAPHS, Graphs
 from cn.model.guidance import ControlInput
@@ -22,7 +23,7 @@ def side(rows: int = 1, **options: float) -> ControlInput:
 
 
 def images(graphs: Graphs | None, sampling: Sampling = SMALL, controls=(), **options) -> list[np.ndarray]:
-    return list(generate(BASE, REQUESTS, sampling, controls, graphs=graphs, **options))
+    return list(generate(BASE, REQUESTS, sampling, controls, engine=SamplingEngine(graphs), **options))
 
 
 def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:

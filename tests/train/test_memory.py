@@ -213,7 +213,7 @@ def test_budgets():
 def test_a_run_is_made_to_fit_and_can_be_resumed(tmp_path, tiny_base_file, pair_set, monkeypatch):
     base = {"cond": "depth", "base": str(tiny_base_file), "data": (str(pair_set),), "steps": 1, "preview_every": 0}
     monkeypatch.setattr(fit, "_PROGRAM", {})
-    monkeypatch.setattr(memories, "kept_by_libraries", lambda device, precision: 0)
+    monkeypatch.setattr(memories, "kept_by_libraries", lambda device, precision, previews: 0)
     memories._estimate.cache_clear()
     one, four = (
         estimate_memory(TINY, replace(CONFIG, batch_size=n, accumulate=4 // n, preview_every=0)).total for n in (1, 4)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cn.data.examples import Source
 from cn.data.mixture import datasets
-from cn.devices import upload
 from cn.model.base import Base
+from cn.model.transfers import upload
 from cn.train.cache.pairs import Fetcher, Hint
 from cn.train.cache.reader import LatentCache
 

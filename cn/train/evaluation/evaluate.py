@@ -12,8 +12,8 @@ from cn.data.examples import Source
 from cn.errors import WeightsError
 from cn.eval.change_point import GROUP, group_of
 from cn.eval.measures import Measurement, measurement_or_image_edges
+from cn.model.engine import PLAIN
 from cn.model.generate import Request, Sampling, generate, to_hint
-from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput
 from cn.train.config import TrainConfig
 from cn.train.evaluation.plan import SAMPLING_STEPS
@@ -41,8 +41,8 @@ class Evaluator:
 
     def __init__(self, config: TrainConfig, networks: TrainingNetworks, source: Source):
         self.config, self.networks, self.source = config, networks, source
-        self.graphs: Graphs | None = None
-        """Where sampling steps are captured, on a GPU."""
+        self.engine = PLAIN
+        """How the networks are computed: on a GPU, sampling steps are captured."""
 
     @cached_property
     def validation(self) -> ValidationSet:
@@ -107,7 +107,7 @@ class Evaluator:
         controls = [ControlInput(networks.control, hint)] if with_control else []
         sampling = Sampling(self.config.size, self.config.size, steps=SAMPLING_STEPS, scale=1.0)
         requests = [Request(example.prompt, seed) for seed, example in enumerate(examples)]
-        return generate(networks.base, requests, sampling, controls, batch_size=at_once, graphs=self.graphs)
+        return generate(networks.base, requests, sampling, controls, batch_size=at_once, engine=self.engine)
 
 
 def _agreement(measurement: Measurement, given: Sequence[object], found: Sequence[object]) -> NDArray[np.float64]:

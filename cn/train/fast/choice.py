@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from cn.model.compiled import MAX_SHAPES
 from cn.train.config import TrainConfig
-from cn.train.fast.engines import MAX_SHAPES
 from cn.train.networks import TrainingNetworks
 
 SD_WORK = 4096 * 1.22e9

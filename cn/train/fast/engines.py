@@ -6,15 +6,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cn.model.compiled import MAX_SHAPES, compile_errors, reason_of
 from cn.train.step_inputs import Shapes, StepInputs
 
 LossOf = Callable[..., Tensor]
 """The loss of the tensors of `StepInputs`."""
 Backward = Callable[[Tensor], Tensor]
 """Adds the gradient of a loss to the parameters, weighted as the step needs it; the weighted loss, detached."""
-
-MAX_SHAPES = 4
-"""Shapes of batches that are compiled: each takes as long as the first. Those that come after them run as they are."""
 
 
 class Engine(Protocol):
@@ -56,18 +54,3 @@ class Compiled:
             self.compiled = None
             self.warn(f"the step cannot be compiled here ({reason_of(error)}): it runs as it is, slower")
             return self.plain.gradient(inputs)
-
-
-def compile_errors() -> tuple[type[Exception], ...]:
-    """What is raised where something cannot be compiled. A function, because to import it takes seconds."""
-    from torch._dynamo.exc import TorchDynamoException
-    from torch._inductor import exc
-
-    return TorchDynamoException, exc.CppCompileError, exc.InvalidCxxCompiler, exc.OperatorIssue
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line that says something."""
-    cause = getattr(error, "inner_exception", error)
-    lines = (line.strip() for line in str(cause).splitlines())
-    return next((line for line in lines if line), type(error).__name__)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cn.model.transfers import Download
 from cn.train.distributed.sharded import local, total_norm
 
 
@@ -13,25 +14,16 @@ from cn.train.distributed.sharded import local, total_norm
 class Numbers:
     """Scalars on their way from the device to the CPU."""
 
-    values: Tensor
-    arrived: torch.cuda.Event | None = None
+    values: Download
 
     @classmethod
     def of(cls, *scalars: Tensor) -> "Numbers":
-        """Start copying; what the device is given afterwards does not delay it."""
-        values = torch.stack([scalar.detach().float() for scalar in scalars])
-        if values.device.type != "cuda":
-            return cls(values)
-        values = values.to("cpu", non_blocking=True)  # Into pinned memory.
-        arrived = torch.cuda.Event()
-        arrived.record()
-        return cls(values, arrived)
+        """Start copying."""
+        return cls(Download.of(torch.stack([scalar.detach().float() for scalar in scalars])))
 
     def wait(self) -> list[float]:
         """The numbers, once they have arrived."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        return self.values.tolist()
+        return self.values.wait().tolist()
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:

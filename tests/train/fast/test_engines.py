@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cn.model import compiled as compiling
 from cn.model.blocks import ResBlock
+from cn.model.compiled import MAX_SHAPES
 from cn.model.config import UNetConfig
 from cn.model.controlnet import ControlNet
 from cn.model.graphs import Graphs
@@ -17,8 +19,8 @@ from cn.model.unet import UNet
 from cn.train.fast import choice
 from cn.train.fast.choice import PLAIN, Way, choose_encoding, choose_way
 from cn.train.fast.choose import choose_encode, choose_engine
-from cn.train.fast.encoding import CapturedEncode, CompiledEncode
-from cn.train.fast.engines import MAX_SHAPES, Compiled, Plain
+from cn.train.fast.encoding import CapturedEncode
+from cn.train.fast.engines import Compiled, Plain
 from cn.train.fast.graphs import Captured
 from cn.train.fast.locked import half_norms, hold
 from cn.train.latent_batches import micro_batches
@@ -223,9 +225,9 @@ def test_engine_and_encoder_are_what_was_chosen(run, monkeypatch):
     graphs = Graphs(pytest.fail)
     for chosen, engines, encoders in (
         (PLAIN, [Plain], []),
-        (COMPILED, [Compiled], [CompiledEncode]),
+        (COMPILED, [Compiled], [compiling.Compiled]),
         (CAPTURED, [Captured, Plain], [CapturedEncode]),
-        (BOTH, [Captured, Compiled], [CapturedEncode, CompiledEncode]),
+        (BOTH, [Captured, Compiled], [CapturedEncode, compiling.Compiled]),
     ):
         monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
         monkeypatch.setattr("cn.train.fast.choose.choose_encoding", lambda *args, chosen=chosen, **kwargs: chosen)

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import Unsupported
 
 from cn.model.graphs import MAX_GRAPHS, MIN_FREE, Graphs
 from cn.model.vae import Posterior
-from cn.train.fast.encoding import CapturedEncode, CompiledEncode
-from cn.train.fast.engines import MAX_SHAPES, Plain
+from cn.train.fast.encoding import CapturedEncode
+from cn.train.fast.engines import Plain
 from cn.train.fast.graphs import Captured
 from cn.train.latent_batches import micro_batches
 from cn.train.step_inputs import StepInputs
@@ -135,34 +133,6 @@ def test_encoding_by_graphs_gives_latents_of_their_own():
         assert torch.equal(posterior.mean, encode(batch).mean)
         assert torch.equal(posterior.std, encode(batch).std)
     assert capture.captured == 2
-
-
-def test_what_cannot_be_compiled_is_encoded_as_it_is():
-    def broken(images: Tensor) -> Posterior:
-        raise Unsupported("a graph that no compiler takes")
-
-    warnings, batch = [], torch.rand(1, 3, 4, 4)
-    compiled = CompiledEncode(encode, warnings.append, "eager")
-    compiled.compiled = broken
-    assert torch.equal(compiled(batch).mean, encode(batch).mean)
-    assert torch.equal(compiled(batch).std, encode(batch).std)
-    assert len(warnings) == 1
-
-
-def test_an_encoder_is_compiled_for_a_few_shapes():
-    """Those of the buckets that come first; by a compiler that generates no code."""
-    torch.compiler.reset()
-    seen = []
-
-    def backend(graph: Any, given: list[Tensor]) -> Callable:
-        seen.append(tuple(given[0].shape))
-        return graph.forward
-
-    compiled = CompiledEncode(encode, pytest.fail, backend)
-    for side in (*range(2, MAX_SHAPES + 4), 2):
-        batch = torch.rand(1, 3, side, 4)
-        assert torch.equal(compiled(batch).mean, encode(batch).mean)
-    assert seen == [(1, 3, side, 4) for side in range(2, MAX_SHAPES + 2)]
 
 
 def captured_trainer(task: Task) -> Trainer:

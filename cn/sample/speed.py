@@ -1,0 +1,84 @@
+"""How a job is computed: how many images at once, and whether networks are compiled or captured in CUDA graphs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cn.model.base import Base
+from cn.model.engine import SamplingEngine
+from cn.model.graphs import Graphs
+from cn.sample.options import SpeedOptions
+
+SD_WORK = 4096 * 1.22e9
+"""Latent cells times parameters of U-Net and control, for an image of Stable Diffusion's size at 512×512."""
+LARGE_BATCH = 8
+"""Such images in a batch that keep a large GPU busy: more are no faster."""
+MAX_IMAGES = 32
+"""Images in a batch that is chosen here, however small they are: so many are lost by a kill."""
+MAX_CAPTURED = 4
+"""Such images in a batch that is captured at most: the kernels of larger ones take longer than to launch them, and a
+graph takes memory (H200: 14 instead of 31 to 49 ms a step for one image, 69 instead of 71 for 8)."""
+MIN_CAPTURED_STEPS = 10
+"""Steps of a job from which on they are captured, which takes as long as a few of them."""
+BYTES_PER_VALUE = 13
+"""Of memory in half precision for each pixel and channel of the U-Net's first layer, to sample and decode an image."""
+SAVED_SECONDS = 0.0035
+"""What compiling saves at each step for each such image, beyond what a graph saves (H200, fp16: 10.4 instead of 14 ms
+for one, 48 instead of 69 for 8). Slower GPUs save more, so that a job that pays there pays on them too."""
+COMPILE_SECONDS = 100
+"""To compile a U-Net and a control of this size, mostly on the CPU."""
+
+
+@dataclass(frozen=True)
+class JobSize:
+    """What a job samples: so many images of (height, width), in so many steps each, with these controls."""
+
+    base: Base
+    controls: tuple[nn.Module, ...]
+    size: tuple[int, int]
+    images: int
+    steps: int
+
+    @property
+    def work(self) -> float:
+        """Of a step of one image, in images of Stable Diffusion's size."""
+        networks = (self.base.unet, *dict.fromkeys(self.controls))
+        cells = self.size[0] * self.size[1] / self.base.config.vae.factor**2
+        return cells * sum(p.numel() for network in networks for p in network.parameters()) / SD_WORK
+
+    @property
+    def image_bytes(self) -> float:
+        """The memory that an image takes in a batch, about."""
+        values = self.size[0] * self.size[1] * self.base.config.unet.channels[0]
+        return BYTES_PER_VALUE * values * self.base.dtype.itemsize / 2
+
+
+def batch_size(job: JobSize, options: SpeedOptions, free_bytes: Callable[[], float]) -> int:
+    """How many images are sampled at once; on a CPU one, since more are no faster there."""
+    if options.batch_size is not None:
+        return options.batch_size
+    if job.base.device.type != "cuda":
+        return 1
+    fits, pays = free_bytes() / job.image_bytes, LARGE_BATCH / job.work
+    return max(1, int(min(job.images, MAX_IMAGES, fits, pays)))
+
+
+def make_engine(
+    job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
+) -> SamplingEngine:
+    """What computes the networks of a job of this size, in batches of `batch` images."""
+    if options.compile is False:
+        return SamplingEngine()
+    cuda = device.type == "cuda"
+    pays = cuda and job.images * job.steps * job.work * SAVED_SECONDS > COMPILE_SECONDS
+    batches = -(-job.images // batch)
+    captured = cuda and batch * job.work <= MAX_CAPTURED and batches * job.steps >= MIN_CAPTURED_STEPS
+    return SamplingEngine(Graphs(warn) if captured else None, compiled=bool(options.compile) or pays, warn=warn)
+
+
+def free_gpu_bytes(device: torch.device) -> float:
+    """The memory of a GPU that a batch may take: what is free, and what torch keeps without use."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept

@@ -1,0 +1,94 @@
+"""How a job is computed: batches, graphs, compilation."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from cn.errors import UsageError
+from cn.model.base import Base
+from cn.model.config import ModelConfig
+from cn.sample import speed
+from cn.sample.options import AUTO, SpeedOptions, parse_batch_size
+from cn.sample.speed import JobSize, batch_size, make_engine
+from tests.helpers.model_helpers import tiny_base
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+SD = Base.create(ModelConfig(name="sd15"), "meta")
+
+
+def job(images: int = 1, steps: int = 20, size: tuple[int, int] = (512, 512)) -> JobSize:
+    """On a GPU, without one: in fp16."""
+    unet = SD.unet
+    base = SimpleNamespace(unet=unet, config=SD.config, device=CUDA, dtype=torch.float16)
+    return JobSize(base, (unet.encoder,), size, images, steps)  # type: ignore[arg-type]
+
+
+GIB = 2.0**30
+
+
+@pytest.mark.parametrize(
+    ("images", "free", "expected"),
+    [(1, 100, 1), (5, 100, 5), (64, 100, speed.LARGE_BATCH), (64, 4, 3), (64, 0.5, 1), (64, 0, 1)],
+)
+def test_images_at_once(images, free, expected):
+    assert batch_size(job(images), AUTO, lambda: free * GIB) == expected
+
+
+def test_small_images_are_many_and_large_ones_few():
+    plenty = lambda: 1000 * GIB  # noqa: E731
+    assert batch_size(job(1000, size=(256, 256)), AUTO, plenty) == speed.MAX_IMAGES
+    assert batch_size(job(1000, size=(1024, 1024)), AUTO, plenty) == 2
+    assert batch_size(job(1000), SpeedOptions(batch_size=100), plenty) == 100
+
+
+def test_on_a_cpu_one_at_a_time():
+    def unknown() -> float:
+        raise AssertionError
+
+    base = tiny_base()
+    assert batch_size(JobSize(base, (), (64, 64), 9, 20), AUTO, unknown) == 1
+    assert batch_size(JobSize(base, (), (64, 64), 9, 20), SpeedOptions(batch_size=3), unknown) == 3
+
+
+def ways(size: JobSize, batch: int = 1, options: SpeedOptions = AUTO, device: torch.device = CUDA) -> tuple[bool, bool]:
+    engine = make_engine(size, batch, options, device, pytest.fail)
+    return engine.compiled, engine.graphs is not None
+
+
+def test_what_a_gpu_computes():
+    captured, plain, compiled, both = (False, True), (False, False), (True, False), (True, True)
+    assert ways(job()) == ways(job(4), 4) == captured
+    assert ways(job(steps=speed.MIN_CAPTURED_STEPS - 1)) == plain
+    assert ways(job(3, steps=4)) == captured, "12 steps in all"
+    assert ways(job(8), 8) == plain, "the GPU is busy"
+    long = int(speed.COMPILE_SECONDS / speed.SAVED_SECONDS / 20 * 1.3)
+    assert ways(job(long)) == both
+    assert ways(job(long), 8) == compiled
+    assert ways(job(), options=SpeedOptions(compile=True)) == both
+    assert ways(job(long), options=SpeedOptions(compile=False)) == plain
+    assert ways(job(long), device=CPU) == plain
+    assert ways(job(long), device=CPU, options=SpeedOptions(compile=True)) == compiled
+
+
+def test_a_small_base_is_captured_in_large_batches():
+    small = replace(job(32), size=(64, 64))
+    assert ways(small, 32) == (False, True)
+
+
+@pytest.mark.parametrize("text", ["auto", "4"])
+def test_words(text):
+    assert parse_batch_size(text) == (None if text == "auto" else 4)
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.5", "0x4"])
+def test_wrong_words(text):
+    with pytest.raises(UsageError, match="--batch-size must be a number or auto"):
+        parse_batch_size(text)
+
+
+@pytest.mark.parametrize("number", [0, -1, 10_000])
+def test_wrong_numbers(number):
+    with pytest.raises(UsageError, match="--batch-size must be"):
+        SpeedOptions(batch_size=number)
