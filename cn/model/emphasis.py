@@ -17,6 +17,10 @@ PromptSyntax = Literal["plain", "a1111"]
 STEP = 1.1
 """The factor of one pair of brackets."""
 
+MAX_DEPTH = 64
+"""Brackets that are open at once; more are text. They would multiply what nobody can mean (1.1 to the 64th is 445), and
+take time that grows with the square of their number."""
+
 _ITEM = re.compile(
     r"\\(?P<escaped>[()\[\]\\]?)"
     r"|(?P<opening>[(\[])"
@@ -45,8 +49,8 @@ class Part:
 def parse(prompt: str) -> list[list[Part]]:
     """The parts of a prompt, in the sections that `BREAK` separates; at least one section, of any number of parts.
 
-    Brackets that are never closed count to the end, closing brackets without an opening one are text. Neighbours of the
-    same weight are one part, so that their words are tokenized together.
+    Brackets that are never closed count to the end of the prompt, closing brackets without an opening one are text.
+    Neighbours of the same weight are one part, so that their words are tokenized together.
     """
     found: list[Part] = []
     breaks = [0]
@@ -56,7 +60,7 @@ def parse(prompt: str) -> list[list[Part]]:
         starts = brackets["[" if text == "]" else "("]
         if kind == "escaped":
             found.append(Part(item["escaped"]))
-        elif kind == "opening":
+        elif kind == "opening" and len(brackets[text]) < MAX_DEPTH:
             brackets[text].append(len(found))
         elif kind in ("weight", "closing") and starts:
             factor = float(item["weight"]) if kind == "weight" else STEP if text == ")" else 1 / STEP

@@ -54,7 +54,7 @@ def test_what_is_no_number_is_text(number):
     assert parts(f"(a:{number})") == [[(f"a:{number}", 1.1)]]
 
 
-@pytest.mark.parametrize("prompt", ["(" * 3000, "[" * 3000, "(a:" * 3000, ")" * 3000, "\\" * 3001, "(a)" * 3000])
+@pytest.mark.parametrize("prompt", ["(" * 3000, "[" * 3000, "(a:" * 3000, ")" * 3000, "\\" * 3001, "(a" * 50_000])
 def test_any_text_has_a_reading(prompt):
     assert len(parse(prompt)) == 1
 
