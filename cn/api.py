@@ -199,14 +199,14 @@ def sample(
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
-    (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
-    count, negative, size (height, width), guess, precision, prediction. A base that is loaded keeps its own device and
-    precision. `batch_size` and `compile` change the speed, and images by rounding only; None is what `cn sample` does.
+    (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed, count,
+    negative, prompt_syntax, size (height, width), resolution, fit, guess, precision, prediction. A base that is loaded
+    keeps its own device and precision. `batch_size` and `compile` are those of `cn sample` (None: its defaults).
 
-    Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
-    --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is a
-    Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError for
-    images that cannot be read.
+    Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG, JPEG or WebP that
+    `cn sample --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is
+    a Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError
+    for images that cannot be read.
     """
     from cn.sample.options import SampleOptions, SpeedOptions
     from cn.sample.pipeline import SamplingPipeline

@@ -173,7 +173,7 @@ def readers() -> list[Reader]:
         Reader("labels", _files(seeds.labels()), _labels, colors),
         Reader("panoptic", (seeds.panoptic(),), _panoptic, mutable=("json",)),
         Reader("condition", _files({"": seeds.condition()}, ".png"), _image),
-        Reader("sample", _files({"": seeds.sample()}, ".png"), lambda folder: png_metadata.from_file(_input(folder))),
+        Reader("sample", _files(seeds.samples()), lambda folder: png_metadata.from_file(_input(folder))),
         Reader("poses", _files(seeds.poses(), ".json"), _poses),
         Reader("yolo", _files(seeds.yolo(), ".txt"), partial(_poses, yolo=True)),
         Reader("dataset", (seeds.dataset(),), _dataset, mutable=("prompt.json",)),

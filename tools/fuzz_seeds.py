@@ -24,8 +24,9 @@ from cn.checkpoints.write.plan import plan
 from cn.checkpoints.write.writer import write_conversion
 from cn.conditions import ConditionInfo
 from cn.detect.segmentation import palettes
+from cn.images.writer import encode
 from cn.model.config import ModelConfig, TextConfig, UNetConfig, VAEConfig
-from cn.sample import png_metadata
+from cn.sample import parameters, png_metadata
 from cn.sample.request import Condition, SampleRequest
 from cn.train.config import TrainConfig
 
@@ -51,12 +52,17 @@ def condition() -> bytes:
     return with_text(key, text)
 
 
-def sample() -> bytes:
-    """A PNG of cn sample with one condition."""
+def samples() -> Mapping[str, bytes]:
+    """Images of cn sample with one condition: as PNG and JPEG, and what other programs would keep of it."""
     hint = Condition(image=colors(8, 8), name="edges.png", kind="canny", control="canny")
     request = SampleRequest(prompts=("a house",), conditions=(hint,), size=(64, 64))
-    ((key, text),) = png_metadata.to_text(request, [hint.image], "a house", 7, {"base": "b" * 64}).items()
-    return with_text(key, text)
+    text = png_metadata.to_text(request, [hint.image], "a house", 7, {"base": "b" * 64})
+    own, others = png_metadata.TEXT_KEY, parameters.KEY
+    return {
+        "own.png": with_text(own, text[own]),
+        "others.png": with_text(others, text[others]),
+        "own.jpg": encode(colors(4, 4), "JPEG", exif=png_metadata.to_exif(text, "JPEG")),
+    }
 
 
 def labels() -> Mapping[str, bytes]:

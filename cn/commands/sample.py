@@ -7,19 +7,15 @@ import typer
 from cn import console
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
-from cn.errors import UsageError
+from cn.errors import UsageError, about
 from cn.model.config import DEFAULT_PROMPT
-from cn.options import declared
 from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions, SpeedOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
-
-_WITH_FROM = {"base", "control", "precision"}
-"""Options that may change when an image is reproduced."""
 
 
 @with_options
@@ -64,6 +60,15 @@ def sample(
             rich_help_panel=PROMPT,
         ),
     ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="A prompt on each line (- is stdin), or a JSON object with a prompt and options of its own.",
+            rich_help_panel=PROMPT,
+        ),
+    ] = None,
     prompt_mode: Annotated[
         Literal["user", "none", "default"] | None,
         typer.Option(
@@ -78,9 +83,9 @@ def sample(
         str | None,
         typer.Option(
             "--from",
-            metavar="PNG",
-            help="Reproduce an image of cn sample from the metadata that it carries; --base and --control say where "
-            "its weights are now.",
+            metavar="IMAGE",
+            help="Reproduce an image from the metadata that it carries. Options that are given too replace what it "
+            "says: --seed 5 is the same recipe with another seed.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -103,6 +108,12 @@ def sample(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
+    number: Annotated[
+        bool,
+        typer.Option(
+            "--number", help="Keep existing files: number the new ones on (-2, -3 …).", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = False,
     device: Device = "auto",
     speed: SpeedOptions,
     json: Json = False,
@@ -114,21 +125,27 @@ def sample(
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
-    if list(prompt or []).count("-") and "-" in [*(cond or []), from_]:
-        raise UsageError("standard input is read once: give - for the prompts or for an image")
+    _check_prompts(prompt or [], prompts, prompt_mode, [*(cond or []), from_])
     from cn.sample import run
 
     hashes = None
+    chosen = (cond or [], detect, invert, each, prompt or [], prompt_mode, given)
     if from_ is None:
-        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, given)
+        request = _request(*chosen)
     else:
-        words = {"--cond": cond, "--detect": detect, "--invert": invert}
-        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode}
-        request, hashes = _reproduced(from_, words, each, given)
+        request, hashes = _again(from_, *chosen)
+    requests = [request] if prompts is None else _of_lines(request, prompts, detect)
     job = run.prepare(
-        request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None, speed=speed
+        requests,
+        out=out,
+        grid=grid,
+        overwrite=overwrite,
+        number=number,
+        device=device,
+        detect=detect is not None,
+        speed=speed,
     )
-    if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
+    if hashes and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)
@@ -137,6 +154,27 @@ def sample(
         for written in run.sample(job, on_step=advance, warn=console.warn):
             if written.path != "-":
                 console.emit(written, json=json)
+
+
+def _check_prompts(
+    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
+) -> None:
+    """UsageError where prompts are given twice, or two things are to be read from standard input."""
+    if prompts is not None and (prompt or mode):
+        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
+    if (prompts == "-" or "-" in prompt) and "-" in images:
+        raise UsageError("standard input is read once: give - for the prompts or for an image")
+
+
+def _of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "list[SampleRequest]":
+    """A request for each line of --prompts."""
+    from cn.sample.lines import read_requests
+
+    requests = read_requests(request, prompts)
+    photographs = {id(condition.image) for condition in request.conditions}
+    if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
+        raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
+    return requests
 
 
 def _request(
@@ -158,24 +196,25 @@ def _request(
     return request if "base" in given else with_own_base(request)
 
 
-def _reproduced(
-    path: str, words: "Mapping[str, object]", each: Given, given: Given
+def _again(
+    path: str,
+    cond: list[str],
+    detect: str | None,
+    invert: bool,
+    each: Given,
+    prompt: list[str],
+    mode: "PromptMode | None",
+    given: Given,
 ) -> "tuple[SampleRequest, Mapping[str, str]]":
-    """The request of an image, with the weights and the precision that are given now; and its weights' hashes.
-
-    Raises UsageError for other options, and for any of `words` (flag → value).
-    """
-    from dataclasses import replace
-
+    """The request of an image, where the options replace what it says; and the hashes of its weights."""
     from cn.sample import png_metadata
-    from cn.sample.weights import with_weights
+    from cn.sample.again import again
+    from cn.sample.prompts import from_command_line
 
-    fields = declared(ConditionOptions) | declared(SampleOptions)
-    refused = [flag for flag, value in words.items() if value]
-    refused += [fields[name].label for name in [*each, *given] if name not in _WITH_FROM]
-    if refused:
-        raise UsageError(f"--from reproduces an image as it was: it takes no {', '.join(refused)}")
-    request, hashes = png_metadata.from_file(path)
-    if given.get("precision", "auto") != "auto":
-        request = replace(request, precision=given["precision"])
-    return with_weights(request, given.get("base"), each.get("control", [])), hashes
+    recipe = png_metadata.from_file(path)
+    for warning in recipe.warnings:
+        console.warn(f"{path} {warning}")
+    prompts = from_command_line(prompt, mode) if prompt or mode else ()
+    with about(path):
+        request = again(recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert)
+    return request, recipe.hashes

@@ -16,7 +16,7 @@ from cn.images.pixels import WHITE, Color, ImageArray, has_alpha, to_rgb, visibl
 from cn.images.reader import ImagePath, display_name, read_bytes
 
 BLACK: Color = (0, 0, 0)
-_FLAT: Color = (127, 127, 255)
+FLAT: Color = (127, 127, 255)
 """A normal map where the surface faces the viewer: what a normal map has where there is nothing."""
 
 _LINES = frozenset({"canny", "hough", "hed", "scribble", "lineart"})
@@ -56,7 +56,7 @@ def decode_map(data: bytes, name: str, kind: str | None = None) -> ImageArray:
 
 def _background(image: Image.Image, kind: str | None) -> Color:
     if kind == "normal":
-        return _FLAT
+        return FLAT
     if not has_alpha(image):
         return BLACK if kind in _LINES | _ON_BLACK else WHITE
     content = visible(image, _SAMPLES)

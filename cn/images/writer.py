@@ -20,18 +20,24 @@ MAX_SIDE = 1_000_000
 
 
 def write(
-    path: str | os.PathLike[str], array: NDArray[np.uint8], text: Mapping[str, str] | None = None, *, quality: int = 95
+    path: str | os.PathLike[str],
+    array: NDArray[np.uint8],
+    text: Mapping[str, str] | None = None,
+    *,
+    quality: int = 95,
+    exif: bytes | None = None,
 ) -> None:
     """Write an image atomically, in the format of the file name's suffix (PNG without one); `-` is stdout (PNG).
 
-    `array` is uint8: (h, w) gray, (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA. `text` becomes PNG text chunks (other
-    formats ignore it). Raises InputError for an unknown suffix and for a file that cannot be written.
+    `array` is uint8: (h, w) gray, (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA. `text` becomes PNG text chunks, and
+    `exif` the EXIF data of a JPEG or WebP (other formats ignore them). Raises InputError for an unknown suffix and for
+    a file that cannot be written.
     """
     if str(path) == "-":
         _write_stdout(encode(array, "PNG", text))
         return
     with errors.about(path):
-        data = encode(array, format_of(path), text, quality=quality)
+        data = encode(array, format_of(path), text, quality=quality, exif=exif)
     # Without waiting for the disk: there may be hundreds of images a second, and each can be regenerated.
     write_atomic(path, data, durable=False)
 
@@ -49,7 +55,12 @@ def _write_stdout(data: bytes) -> None:
 
 
 def encode(
-    array: NDArray[np.uint8], format: str = "PNG", text: Mapping[str, str] | None = None, *, quality: int = 95
+    array: NDArray[np.uint8],
+    format: str = "PNG",
+    text: Mapping[str, str] | None = None,
+    *,
+    quality: int = 95,
+    exif: bytes | None = None,
 ) -> bytes:
     """The bytes of an image file in Pillow's `format`; see `write`. The same array and text give the same bytes."""
     if array.dtype != np.uint8:
@@ -62,7 +73,7 @@ def encode(
     image = Image.fromarray(np.ascontiguousarray(array))
     options: dict[str, object] = {}
     if format in ("JPEG", "WEBP"):
-        options = {"quality": quality}
+        options = {"quality": quality} | ({"exif": exif} if exif else {})
         image = image.convert("RGB") if format == "JPEG" and image.mode == "RGBA" else image
     buffer = io.BytesIO()
     image.save(buffer, format, **options)

@@ -80,7 +80,7 @@ class SpatialTransformer(nn.Module):
         self.proj_out: nn.Module = nn.Linear(dim, dim) if linear_projection else nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(B, dim, H, W), (B, 77, context_dim) → (B, dim, H, W)."""
+        """(B, dim, H, W), (B, 77·n, context_dim) → (B, dim, H, W)."""
         height = x.shape[-2]
         h = self.norm(x)
         if self.linear_projection:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from cn.model.base import Base
+from cn.model.chunks import chunk_count, encode
 from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.emphasis import PromptSyntax
 from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.transfers import Download, upload
@@ -24,6 +26,8 @@ class Request:
     prompt: str
     seed: int
     negative: str = ""
+    syntax: PromptSyntax = "plain"
+    """Of both prompts."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,16 @@ def generate(
     """Yield one uint8 (H, W, 3) image per request, in order.
 
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
-    composition: bit for bit at one `batch_size`, and up to rounding between different ones. `engine` decides how the
-    networks are computed; what it compiles and captures is kept there for later calls.
+    composition: bit for bit at one size of the batch, and up to rounding between different ones. A batch holds
+    neighbours whose prompts have as many chunks (`chunks_of`), so it may be smaller than `batch_size`. `engine` decides
+    how the networks are computed; what it compiles and captures is kept there for later calls.
     Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
     """
     _check_sizes(base, sampling, controls)
     cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
     shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
     waiting = None
-    for first in range(0, len(requests), batch_size):
-        part = requests[first : first + batch_size]
+    for first, part in _batches(requests, batch_size, sampling):
         launched = launch(base, part, sampling, [c.rows(first, len(part)) for c in shared], on_step, engine)
         # While a GPU samples, the images of the batch before are taken and saved.
         yield from waiting or ()
@@ -109,7 +113,10 @@ def launch(
     on_step: Callable[[], None] | None = None,
     engine: SamplingEngine = PLAIN,
 ) -> Launched:
-    """`generate` for one batch; a GPU is given the work, and not waited for. `on_step` is told of each step then."""
+    """`generate` for one batch, of prompts with as many chunks; a GPU is given the work, and not waited for.
+
+    `on_step` is told of each step then.
+    """
     _check_sizes(base, sampling, controls)
     factor, config = base.config.vae.factor, base.config
     cells = sampling.height // factor, sampling.width // factor
@@ -120,8 +127,9 @@ def launch(
     # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
     z = upload(draw_noise(generators, shape), base.device).to(dtype)
-    cond = base.text.encode([r.prompt for r in requests])
-    uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
+    chunks = chunks_of(requests[0], sampling)
+    cond = encode(base.text, [(r.prompt, r.syntax) for r in requests], chunks)
+    uncond = encode(base.text, [(r.negative, r.syntax) for r in requests], chunks) if sampling.scale != 1 else cond
     network = GuidedUNet(
         base.unet, config.schedule, cond, uncond, tuple(inputs), sampling.steps, sampling.scale, sampling.guess
     )
@@ -133,6 +141,21 @@ def launch(
             on_step()
     parts = z.split(max(1, DECODED_PIXELS // (sampling.height * sampling.width)))
     return Launched(tuple(Download.of(to_pixels(base.vae.decode(part))) for part in parts))
+
+
+def chunks_of(request: Request, sampling: Sampling) -> int:
+    """Chunks of 77 tokens that the network attends to; without guidance the negative prompt is not used."""
+    return chunk_count(request.syntax, request.prompt, *[request.negative] * (sampling.scale != 1))
+
+
+def _batches(requests: Sequence[Request], size: int, sampling: Sampling) -> Iterator[tuple[int, Sequence[Request]]]:
+    """(number of the first, requests) of each batch: neighbours of as many chunks, since padding changes an image."""
+    first = 0
+    for number in range(1, len(requests) + 1):
+        full = number - first == size or number == len(requests)
+        if full or chunks_of(requests[number], sampling) != chunks_of(requests[first], sampling):
+            yield first, requests[first:number]
+            first = number
 
 
 def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:

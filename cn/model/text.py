@@ -16,11 +16,13 @@ from cn.model.transfers import upload
 
 def tokenize(prompts: Sequence[str], config: TextConfig) -> Tensor:
     """(B, 77) int64: start, at most 75 tokens, end, then `pad_id` (49407 for SD 1, 0 for SD 2); cut off after that."""
-    found = torch.full((len(prompts), config.context_length), config.pad_id)
-    for row, prompt in zip(found, prompts, strict=True):
-        numbers = [START_TOKEN, *tokens.encode(prompt)[: config.context_length - 2], END_TOKEN]
-        row[: len(numbers)] = torch.tensor(numbers)
-    return found
+    return torch.tensor([token_row(tokens.encode(prompt), config) for prompt in prompts])
+
+
+def token_row(numbers: Sequence[int], config: TextConfig) -> list[int]:
+    """The tokens of a text between start, end and padding: always 77 of them."""
+    row = [START_TOKEN, *numbers[: config.context_length - 2], END_TOKEN]
+    return row + [config.pad_id] * (config.context_length - len(row))
 
 
 class _QuickGELU(nn.Module):
@@ -93,4 +95,9 @@ class TextEncoder(nn.Module):
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """Prompts → (B, 77, width) on the device of the weights, without waiting for it."""
-        return self(upload(tokenize(prompts, self.config), self.tower.positional_embedding.device))
+        return self(upload(tokenize(prompts, self.config), self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tower.positional_embedding.device

@@ -18,6 +18,8 @@ import regex
 from cn.model.config import VOCABULARY_SIZE
 
 _WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+MAX_TOKENS = 75
+"""Of a prompt, or a chunk of one, without the start and end tokens (CLIP's context has 77)."""
 _END = "</w>"
 """What the last part of a word ends with."""
 

@@ -37,6 +37,8 @@ class Settings:
 
     sampling: Sampling
     controls: tuple[ControlSetting, ...] = ()
+    chunks: int = 1
+    """Of 77 tokens each, that the networks attend to (`chunks_of`)."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from PIL import ExifTags, Image
-
 from cn.conditions import TEXT_KEY as CONDITION_KEY
 from cn.conditions import ConditionInfo
-from cn.errors import InputError
+from cn.images.exif_text import exif_entries
 from cn.images.opening import opened
 
 A1111, COMFYUI, FOOOCUS = "AUTOMATIC1111's web UI or one like it", "ComfyUI", "Fooocus"
@@ -23,8 +21,6 @@ _BY_CHUNK: tuple[tuple[str, str], ...] = (
 )
 """Text chunks by which programs are recognized, in lower case, the first that is there."""
 
-_MAX_TEXT = 1 << 20
-
 
 def why_not(data: bytes, text: Mapping[str, str]) -> str:
     """What the bytes of an image without the metadata of `cn sample` are, and what to do; `text` are its PNG chunks.
@@ -33,7 +29,7 @@ def why_not(data: bytes, text: Mapping[str, str]) -> str:
     """
     with opened(data) as image:
         format = image.format or "image"
-        exif = _exif_text(image)
+        exif = list(exif_entries(image).values())
     if CONDITION_KEY in text:
         info = ConditionInfo.from_text(text)
         return (
@@ -43,15 +39,11 @@ def why_not(data: bytes, text: Mapping[str, str]) -> str:
     if found is not None:
         writer, where = found
         return (
-            f"was written by {writer} (it says so in {where}); --from reproduces only what cn sample wrote: give its "
+            f"was written by {writer} (it says so in {where}), and not with settings in a form that is read: give its "
             "prompt and settings as options"
         )
-    if format != "PNG":
-        return (
-            f"is a {format} file and has no sampling metadata; only PNG files written by cn sample have it (copies in "
-            "other formats lose it)"
-        )
-    return "has no sampling metadata; only PNG files written by cn sample have it (copies may lose it)"
+    of = "" if format == "PNG" else f"is a {format} file and "
+    return f"{of}has no sampling metadata of cn sample: programs that edit, copy or upload images often remove it"
 
 
 def _from_chunks(text: Mapping[str, str]) -> tuple[str, str] | None:
@@ -86,27 +78,3 @@ def _from_exif(entries: list[str]) -> tuple[str, str] | None:
         if "Steps: " in entry and "Sampler: " in entry:
             return A1111, "its EXIF data"
     return None
-
-
-def _exif_text(image: Image.Image) -> list[str]:
-    """The EXIF entries in which programs leave text; [] where there are none, or they are damaged."""
-    try:
-        exif = image.getexif()
-        comments = exif.get_ifd(ExifTags.IFD.Exif)
-        tags = (ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)
-        found = [exif.get(tag) for tag in tags] + [comments.get(ExifTags.Base.UserComment)]
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, InputError):
-        return []
-    return [_decoded(value) for value in found if isinstance(value, str | bytes)]
-
-
-def _decoded(value: str | bytes) -> str:
-    """The text of an entry; a user comment begins with eight bytes that name its encoding (EXIF 2.3, 4.6.5)."""
-    if isinstance(value, str):
-        return value[:_MAX_TEXT]
-    code, rest = value[:8], value[8:_MAX_TEXT]
-    if code == b"UNICODE\0":
-        # Most writers use the big-endian order, whatever the file's is.
-        order = "utf-16-le" if rest[1::2].count(0) > rest[::2].count(0) else "utf-16-be"
-        return rest.decode(order, "replace")
-    return (rest if code == b"ASCII\0\0\0" else value[:_MAX_TEXT]).decode("utf-8", "replace")

@@ -3,14 +3,17 @@
 No torch and no NumPy, so that help is instant.
 """
 
+import secrets
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
+from cn.model.emphasis import PromptSyntax
 from cn.options import COMPUTE_PANEL, PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
+from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
 CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
@@ -18,6 +21,20 @@ MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
 MAX_BATCH = 1024
+Fit = Literal["crop", "pad", "stretch"]
+
+DRAWN_SEEDS = 2**32
+"""Seeds that are drawn are below this: short enough to type, and what other programs take."""
+
+
+def parse_seed(text: str) -> int:
+    """A seed as it is written; for "random" and "-1", as in other programs, one that is drawn."""
+    if text in ("random", "-1"):
+        return secrets.randbelow(DRAWN_SEEDS)
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--seed must be a whole number or random, not {shown(repr(text))}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +85,14 @@ class SampleOptions:
         ),
     ] = False
     negative: Annotated[str, Option("What to steer away from.", panel=PROMPT)] = ""
+    prompt_syntax: Annotated[
+        PromptSyntax,
+        Option(
+            "Of --prompt and --negative. a1111: (word:1.2), [word], BREAK and prompts beyond 75 tokens, as in "
+            "AUTOMATIC1111's web UI.",
+            panel=PROMPT,
+        ),
+    ] = "plain"
     base: Annotated[
         str,
         Option(
@@ -92,11 +117,38 @@ class SampleOptions:
         ),
     ] = None
     """(height, width)"""
+    resolution: Annotated[
+        int | None,
+        Option(
+            "Short side in pixels, instead of --size; both sides become multiples of 64 (bundled base: 32).",
+            panel=SAMPLING,
+            metavar="N",
+            min=MIN_SIDE,
+        ),
+    ] = None
+    fit: Annotated[
+        Fit | None,
+        Option(
+            "A condition of another shape than the image: crop it to its center, pad it with the background of its "
+            "kind, or stretch it.",
+            panel=SAMPLING,
+            default="it is refused",
+        ),
+    ] = None
     count: Annotated[
         int,
         Option("Images per prompt.", panel=SAMPLING, flags=("--count", "-n"), metavar="N", min=1, max=MAX_COUNT),
     ] = 1
-    seed: Annotated[int, Option("Image i has seed S + i, whatever the count.", panel=SAMPLING, metavar="S", min=0)] = 0
+    seed: Annotated[
+        int,
+        Option(
+            "Image i has seed S + i, whatever the count; random (or -1) draws one.",
+            panel=SAMPLING,
+            metavar="S",
+            min=0,
+            parse=parse_seed,
+        ),
+    ] = 0
     precision: Annotated[PrecisionChoice, PRECISION] = "auto"
 
     def __post_init__(self) -> None:
@@ -106,8 +158,19 @@ class SampleOptions:
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):
             raise UsageError(
                 f"--size {self.size[1]}x{self.size[0]}: both sides must be multiples of {SIDE_MULTIPLE}, "
-                f"and at least {MIN_SIDE}"
+                f"and at least {MIN_SIDE}: give {' or '.join(_near(self.size))}"
             )
+        if self.size is not None and self.resolution is not None:
+            raise UsageError("--size and --resolution both say how large the images are: give one of them")
+
+
+def _near(size: tuple[int, int]) -> list[str]:
+    """The next smaller and the next larger size that is allowed, as they are given; one where both are the same."""
+    found = []
+    for up in (0, SIDE_MULTIPLE - 1):
+        height, width = (max(MIN_SIDE, (side + up) // SIDE_MULTIPLE * SIDE_MULTIPLE) for side in size)
+        found.append(f"{width}x{height}")
+    return list(dict.fromkeys(found))
 
 
 def parse_batch_size(text: str) -> int | None:

@@ -1,12 +1,14 @@
 """Where the images go: every path is chosen and checked before anything slow begins."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cn import conditions, images
 from cn.errors import InputError, UsageError
 from cn.files import make_folder
+from cn.images.exif_text import FORMATS
 from cn.sample.request import SampleRequest
 
 DEFAULT_FOLDER = Path("samples")
@@ -21,37 +23,43 @@ class OutputPaths:
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
-        others = [path for path in self.images if path != "-" and images.format_of(path) != "PNG"]
-        return [f"{path}: only a PNG carries the metadata that --from reads" for path in others]
+        formats = {path: images.format_of(path) for path in self.images if path != "-"}
+        others = [path for path, format in formats.items() if format not in ("PNG", *FORMATS)]
+        return [f"{path}: only PNG, JPEG and WebP carry the metadata that --from reads" for path in others]
 
 
 def choose_paths(
-    request: SampleRequest, out: str | None, *, grid: bool = False, overwrite: bool = False
+    requests: Sequence[SampleRequest],
+    out: str | None,
+    *,
+    grid: bool = False,
+    overwrite: bool = False,
+    number: bool = False,
 ) -> OutputPaths:
     """The paths for `--out`: a folder, a file for one image, "-", or None for the folder samples/.
 
-    Without `out` a number is appended to names that exist already; with it, an existing file is an InputError unless
-    `overwrite`. InputError also for a folder that is not writable, UsageError for several images in one file.
+    With `number`, as always without `out`, a number is appended to all names where one of them exists already; else an
+    existing file is an InputError unless `overwrite`. InputError also for a folder that is not writable, UsageError for
+    several images in one file.
     """
-    total = len(request.prompts) * request.count
+    if number and overwrite:
+        raise UsageError("--number keeps existing files, and --overwrite replaces them: give one of them")
+    total = sum(request.total for request in requests)
     if out == "-":
         if total > 1 or grid:
             raise UsageError("--out - takes one image: no --grid, --count 1 and one --prompt")
         return OutputPaths(("-",), None)
     if out is None:
-        paths = _names(request, DEFAULT_FOLDER, "", grid)
-        number = 1
-        while not overwrite and any(path.exists() for path in paths):
-            number += 1
-            paths = _names(request, DEFAULT_FOLDER, f"-{number}", grid)
+        paths, number = _names(requests, DEFAULT_FOLDER, grid), number or not overwrite
     elif _is_folder(out):
-        paths = _names(request, Path(out), "", grid)
+        paths = _names(requests, Path(out), grid)
     else:
         _check_suffix(out)
         if total > 1:
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
-    _check(paths, request, overwrite)
+    paths = _numbered(paths) if number else paths
+    _check(paths, requests, overwrite)
     return OutputPaths(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
 
 
@@ -72,24 +80,42 @@ def _check_suffix(out: str) -> None:
         raise
 
 
-def _names(request: SampleRequest, folder: Path, suffix: str, grid: bool) -> list[Path]:
+def _names(requests: Sequence[SampleRequest], folder: Path, grid: bool) -> list[Path]:
     """`KIND[-prompt K]-seedN.png` for every image in order, then the sheet's name."""
+    several = sum(len(request.prompts) for request in requests) > 1
+    names, number = list[str](), 0
+    for request in requests:
+        for _ in request.prompts:
+            number += 1
+            prefix = f"{_kinds(request)}-prompt{number}" if several else _kinds(request)
+            names += [f"{prefix}-seed{request.seed + i}" for i in range(request.count)]
+    names += [f"{_kinds(requests[0])}-seed{requests[0].seed}-grid"] if grid else []
+    return [folder / f"{name}.png" for name in names]
+
+
+def _numbered(paths: list[Path]) -> list[Path]:
+    """With `-2`, `-3` … at the ends of all names, the first that leads to no file that exists."""
+    found, number = paths, 1
+    while any(path.exists() for path in found):
+        number += 1
+        found = [path.with_name(f"{path.stem}-{number}{path.suffix}") for path in paths]
+    return found
+
+
+def _kinds(request: SampleRequest) -> str:
     # The kind comes from an image file: only a known one may become part of a path.
-    kinds = [
-        c.kind if c.kind in conditions.KINDS else Path(c.control).stem or "control" for c in request.conditions
-    ] or ["base"]
-    kind, several = "-".join(kinds), len(request.prompts) > 1
-    prefixes = [f"{kind}-prompt{k + 1}" if several else kind for k in range(len(request.prompts))]
-    names = [f"{prefix}-seed{request.seed + i}" for prefix in prefixes for i in range(request.count)]
-    names += [f"{kind}-seed{request.seed}-grid"] if grid else []
-    return [folder / f"{name}{suffix}.png" for name in names]
+    kinds = [c.kind if c.kind in conditions.KINDS else Path(c.control).stem or "control" for c in request.conditions]
+    return "-".join(kinds or ["base"])
 
 
-def _check(paths: list[Path], request: SampleRequest, overwrite: bool) -> None:
+def _check(paths: list[Path], requests: Sequence[SampleRequest], overwrite: bool) -> None:
+    given = {c.name for request in requests for c in request.conditions}
     for path in paths:
         if path.exists() and not overwrite:
-            raise InputError("exists already; give another --out, or --overwrite to replace it", path=path)
-        if path.exists() and any(Path(c.name).exists() and path.samefile(c.name) for c in request.conditions):
+            raise InputError(
+                "exists already; give another --out, --number to keep it, or --overwrite to replace it", path=path
+            )
+        if path.exists() and any(Path(name).exists() and path.samefile(name) for name in given):
             raise UsageError("the image would replace its own condition; give another --out", path=path)
     folder = make_folder(paths[0].parent)
     if not os.access(folder, os.W_OK):

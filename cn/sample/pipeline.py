@@ -1,8 +1,9 @@
 """A checked request → images: load the networks, fit the conditions, sample one image after the other."""
 
 import contextlib
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -12,26 +13,24 @@ import torch
 from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError
+from cn.errors import InputError, about
+from cn.images import exif_text
 from cn.model.base import Base
-from cn.model.generate import Request, Sampling
-from cn.model.tokens import token_count
+from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.batches import ControlSetting, Settings, Wanted, is_out_of_memory, sample_batches
 from cn.sample.fit import fit
 from cn.sample.options import AUTO, SpeedOptions
-from cn.sample.request import SampleRequest, with_article, working_size
+from cn.sample.prompts import prompt_warnings
+from cn.sample.request import SampleRequest, changed, with_article, working_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
 from cn.weights import bundled
-
-MAX_TOKENS = 75
-"""Of a prompt, without the start and end tokens (CLIP's context has 77)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 (h, w, 3), its prompt and seed, and the PNG text with its metadata."""
+    """One image, uint8 (h, w, 3), its prompt and seed, and the texts of its metadata."""
 
     image: np.ndarray
     prompt: str
@@ -39,8 +38,11 @@ class Sample:
     text: dict[str, str]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as an image; a PNG carries all that `cn sample --from` needs to reproduce it."""
-        images.write(os.fspath(path), self.image, self.text)
+        """Write it as an image; a PNG, JPEG or WebP carries all that `cn sample --from` needs to reproduce it."""
+        format = "PNG" if os.fspath(path) == "-" else images.format_of(path)
+        with about(path):
+            exif = png_metadata.to_exif(self.text, format) if format in exif_text.FORMATS else None
+        images.write(os.fspath(path), self.image, self.text, exif=exif)
 
     def _repr_png_(self) -> bytes:
         """For notebooks."""
@@ -82,16 +84,20 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
+        resolution = request.resolution
+
         def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple)
+            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple, resolution)
 
         size = own_size(request.conditions[0].image if request.conditions else None, request.size)
         hints = tuple(
-            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name) for c in request.conditions
+            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name, request.fit)
+            for c in request.conditions
         )
         precision = precision_of(base.dtype)
-        request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
+        request = changed(request, {"size": size})
+        request = replace(request, precision=precision, prediction=base.config.schedule.prediction)
         return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints)
 
     @property
@@ -102,6 +108,14 @@ class SamplingPipeline:
 
     def warnings(self) -> list[str]:
         """Warnings to show before sampling starts: mismatches that do not prevent sampling."""
+        return self.condition_warnings() + self.prompt_warnings()
+
+    def prompt_warnings(self) -> list[str]:
+        """Those about the prompts."""
+        return prompt_warnings([*self.request.prompts, self.request.negative], self.request.prompt_syntax)
+
+    def condition_warnings(self) -> list[str]:
+        """Those about conditions and controls."""
         found = []
         for condition, control, hint in zip(self.request.conditions, self.controls, self.hints, strict=True):
             if condition.kind and control.kind and condition.kind != control.kind:
@@ -115,10 +129,15 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
-        for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
-            if (tokens := token_count(prompt)) > MAX_TOKENS:
-                found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored")
         return found
+
+    def fits_jpeg(self) -> bool:
+        """Whether the metadata of the first image, with its condition images, fits into a JPEG."""
+        return png_metadata.fits_jpeg(self.text(self.request.prompts[0], self.request.seed))
+
+    def text(self, prompt: str, seed: int) -> dict[str, str]:
+        """The metadata of one image."""
+        return png_metadata.to_text(self.request, self.hints, prompt, seed, self.hashes)
 
     def samples(
         self,
@@ -127,21 +146,8 @@ class SamplingPipeline:
         speed: SpeedOptions = AUTO,
         warn: Callable[[str], None] = lambda message: None,
     ) -> Iterator[Sample]:
-        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, …
-
-        An image depends on the number of images at once by rounding only; on a CPU they are sampled one at a time.
-        `on_step` is told of steps: how many images have taken one more.
-        """
-        r, base = self.request, self.base
-        models = tuple(control.model for control in self.controls)
-        job = JobSize(base, models, self.size, len(r.prompts) * r.count, r.steps)
-        size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
-        engine = make_engine(job, size, speed, base.device, warn)
-        wanted = self.wanted()
-        with _report_out_of_memory(self.size, base.device):
-            for one, image in zip(wanted, sample_batches(base, wanted, engine, size, on_step), strict=True):
-                prompt, seed = one.request.prompt, one.request.seed
-                yield Sample(image, prompt, seed, png_metadata.to_text(r, self.hints, prompt, seed, self.hashes))
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `samples_of`."""
+        return samples_of([self], on_step, speed=speed, warn=warn)
 
     def wanted(self) -> list[Wanted]:
         """The images of the request, in order."""
@@ -150,17 +156,43 @@ class SamplingPipeline:
             ControlSetting(control.model, c.strength, c.start, c.end)
             for c, control in zip(r.conditions, self.controls, strict=True)
         )
-        settings = Settings(Sampling(height, width, r.steps, r.scale, r.eta, r.guess), controls)
-        requests = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
-        return [Wanted(request, settings, self.hints) for request in requests]
+        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
+        requests = [
+            Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
+        ]
+        return [Wanted(one, Settings(sampling, controls, chunks_of(one, sampling)), self.hints) for one in requests]
+
+
+def samples_of(
+    pipelines: Sequence[SamplingPipeline],
+    on_step: Callable[[int], object] = lambda count: None,
+    *,
+    speed: SpeedOptions = AUTO,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Iterator[Sample]:
+    """Yield the images of pipelines with the same base, in order.
+
+    Neighbours of the same settings are sampled at once. An image depends on their number by rounding only; on a CPU
+    they are sampled one at a time. `on_step` is told of steps: how many images have taken one more.
+    """
+    base = pipelines[0].base
+    total = sum(pipeline.request.total for pipeline in pipelines)
+    steps = sum(pipeline.request.total * pipeline.request.steps for pipeline in pipelines)
+    largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
+    models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
+    job = JobSize(base, models, largest, total, round(steps / total))
+    size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
+    engine = make_engine(job, size, speed, base.device, warn)
+    owned = [(pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted()]
+    with _report_out_of_memory(largest, base.device):
+        sampled = sample_batches(base, [wanted for _, wanted in owned], engine, size, on_step)
+        for (pipeline, wanted), image in zip(owned, sampled, strict=True):
+            prompt, seed = wanted.request.prompt, wanted.request.seed
+            yield Sample(image, prompt, seed, pipeline.text(prompt, seed))
 
 
 def _open_control(name: str, base: Base) -> Control:
     return open_control(bundled.find(name, role="control"), base.device, base.dtype)
-
-
-def _short(prompt: str) -> str:
-    return prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
 
 
 @contextlib.contextmanager

@@ -1,22 +1,25 @@
-"""The metadata that every sampled PNG carries, so that `cn sample --from OUT.png` reproduces it.
+"""The metadata that every sampled image carries, so that `cn sample --from OUT.png` reproduces it.
 
-The text chunk `cn.sample` is JSON: the prompt, all options, the hashes of the weights, and the condition images
-themselves, at the image's size, as PNG in base 64 (a Canny map of 512×512 is about 10 kB). An option that an image of
-an earlier version does not name has its default.
+The text chunk `cn.sample` of a PNG, and the image description of a JPEG or WebP (`cn.images.exif_text`), is JSON: the
+prompt, all options, the hashes of the weights, and the condition images themselves, at the image's size, as PNG in base
+64 (a Canny map of 512×512 is about 10 kB). An option that an image of an earlier version does not name has its default.
+The text `parameters` beside it is for other programs (`cn.sample.parameters`); of an image that has only that, the
+request is what it says.
 """
 
 import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cn import __version__, images, options
 from cn.errors import CnError, InputError, about
-from cn.images import png_text, reader
-from cn.sample import foreign
+from cn.images import exif_text, png_text, reader
+from cn.sample import foreign, parameters
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
 
@@ -43,25 +46,77 @@ def to_text(
         | {"png": base64.b64encode(images.encode(hint)).decode()}
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
-    return {TEXT_KEY: json.dumps(record, ensure_ascii=True, sort_keys=True)}
+    return {
+        TEXT_KEY: json.dumps(record, ensure_ascii=True, sort_keys=True),
+        parameters.KEY: parameters.to_parameters(request, prompt, seed, hashes),
+    }
 
 
-def from_file(path: str) -> tuple[SampleRequest, Mapping[str, str]]:
-    """The request that made an image ("-" is standard input), and the hashes of the weights that it was made with.
+def to_exif(text: Mapping[str, str], format: str) -> bytes:
+    """The EXIF data of a JPEG or WebP with what `to_text` gave.
 
-    Raises InputError for a file without this metadata, or with damaged metadata.
+    A JPEG holds 64 kB of it: where that is too little, the condition images are left out (`fits_jpeg`). Raises
+    InputError where the prompts alone are too much.
+    """
+    exif = exif_text.to_exif(text)
+    if format != "JPEG" or len(exif) <= exif_text.MAX_JPEG_BYTES:
+        return exif
+    record = json.loads(text[TEXT_KEY])
+    record["conditions"] = [entry | {"png": None} for entry in record["conditions"]]
+    exif = exif_text.to_exif({**text, TEXT_KEY: json.dumps(record, sort_keys=True)})
+    if len(exif) > exif_text.MAX_JPEG_BYTES:
+        raise InputError("these prompts are too long for the metadata of a JPEG; write a PNG or WebP")
+    return exif
+
+
+def fits_jpeg(text: Mapping[str, str]) -> bool:
+    """Whether all that `to_text` gave fits into a JPEG."""
+    return len(exif_text.to_exif(text)) <= exif_text.MAX_JPEG_BYTES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The request that made an image, and the hashes of the weights that it was made with ({}: not known).
+
+    A condition whose image was left out has an empty one, (0, 0, 3).
+    """
+
+    request: SampleRequest
+    hashes: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    """Why the image will not be the same."""
+
+
+def from_file(path: str) -> Recipe:
+    """The recipe of an image ("-" is standard input).
+
+    Raises InputError for a file without metadata, or with damaged metadata.
     """
     name = reader.display_name(path)
     data = reader.read_bytes(path)
-    text = png_text.read_text(io.BytesIO(data))
-    found = text.get(TEXT_KEY, text.get(_OLD_TEXT_KEY))
-    if found is None:
-        with about(name):
-            raise InputError(foreign.why_not(data, text))
+    with about(name):
+        is_png = data.startswith(png_text.SIGNATURE)
+        text = png_text.read_text(io.BytesIO(data)) if is_png else exif_text.read_exif(data)
+        found = text.get(TEXT_KEY, text.get(_OLD_TEXT_KEY))
+        if found is None:
+            return _foreign(data, text)
     try:
-        return _parse(json.loads(found))
+        return Recipe(*_parse(json.loads(found)))
     except (TypeError, ValueError, RecursionError, CnError) as error:
         raise InputError(f"its sampling metadata is damaged: {error}", path=name) from error
+
+
+def _foreign(data: bytes, text: Mapping[str, str]) -> Recipe:
+    """What an image says that is not `cn sample`'s, or has lost its metadata."""
+    said = text.get(parameters.KEY, "")
+    if "Steps: " not in said or "Seed: " not in said:
+        raise InputError(foreign.why_not(data, text if data.startswith(png_text.SIGNATURE) else {}))
+    request, others = parameters.from_parameters(said)
+    own = f"Version: {parameters.WRITER} " in said
+    what = "has lost the metadata of cn sample" if own else "was not written by cn sample"
+    without = f"; without {', '.join(others)}" if others else ""
+    warning = f"{what}: only prompt, steps, scale, seed and size are used, from its text 'parameters'{without}"
+    return Recipe(request, {}, (warning,))
 
 
 def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
@@ -76,7 +131,10 @@ def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
 
 
 def _condition(record: Any) -> Condition:
-    image = images.decode(base64.b64decode(_get(record, "png", str), validate=True), "condition")
+    if isinstance(record, dict) and record.get("png", "") is None:
+        image = np.zeros((0, 0, 3), np.uint8)
+    else:
+        image = images.decode(base64.b64decode(_get(record, "png", str), validate=True), "condition")
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
     return options.from_values(Condition, found | {"image": image})
 

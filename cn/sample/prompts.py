@@ -2,11 +2,12 @@
 
 import codecs
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from cn.errors import InputError, UsageError
 from cn.model.config import DEFAULT_PROMPT
+from cn.model.emphasis import PromptSyntax, looks_weighted, unsupported
 
 PromptMode = Literal["user", "none", "default"]
 
@@ -28,6 +29,31 @@ def from_command_line(given: Sequence[str], mode: PromptMode | None = None) -> t
     if chosen.count("-") > 1:
         raise UsageError("standard input is read once: give --prompt - only once")
     return tuple(one for prompt in chosen for one in (_read_lines() if prompt == "-" else [prompt]))
+
+
+def prompt_warnings(prompts: Iterable[str], syntax: PromptSyntax) -> list[str]:
+    """What of these prompts is ignored, or probably not read as it was meant."""
+    # Its tables take a tenth of a second.
+    from cn.model.tokens import MAX_TOKENS, token_count
+
+    found = []
+    for prompt in dict.fromkeys(prompts):
+        if syntax == "a1111":
+            if names := unsupported(prompt):
+                found.append(f"{_short(prompt)!r}: {', '.join(names)} is not supported, and read as text")
+            continue
+        if (tokens := token_count(prompt)) > MAX_TOKENS:
+            found.append(
+                f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored "
+                "(--prompt-syntax a1111 reads all)"
+            )
+        if looks_weighted(prompt):
+            found.append(f"{_short(prompt)!r} is read as plain text; weights need --prompt-syntax a1111")
+    return found
+
+
+def _short(prompt: str) -> str:
+    return prompt if len(prompt) <= 40 else f"{prompt[:39]}…"
 
 
 def _read_lines() -> list[str]:

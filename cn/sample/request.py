@@ -1,6 +1,6 @@
 """The request of `cn sample`, checked and complete before any network is loaded. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -49,6 +49,11 @@ class SampleRequest(SampleOptions):
         super().__post_init__()
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
+
+    @property
+    def total(self) -> int:
+        """The number of images."""
+        return len(self.prompts) * self.count
 
 
 def make_conditions(
@@ -148,26 +153,43 @@ def with_article(kind: str) -> str:
     return f"an {kind}" if kind[:1] in "aeio" or kind == "hed" else f"a {kind}"
 
 
+def changed(request: SampleRequest, changes: Mapping[str, Any]) -> SampleRequest:
+    """A request with other options. A size replaces a resolution, and the other way round."""
+    for name, other in (("size", "resolution"), ("resolution", "size")):
+        if changes.get(name) is not None and other not in changes:
+            changes = {**changes, other: None}
+    return replace(request, **changes)
+
+
 def working_size(
-    image_size: tuple[int, int] | None, requested_size: tuple[int, int] | None, trained: int, multiple: int
+    image_size: tuple[int, int] | None,
+    requested_size: tuple[int, int] | None,
+    trained: int,
+    multiple: int,
+    resolution: int | None = None,
 ) -> tuple[int, int]:
     """(height, width) of the images: `requested_size`, or else multiples of `multiple` near the condition's size.
 
-    Where the condition's short side is more than 1.5 times larger or smaller than the base was trained at, it is
-    scaled to that, since a latent diffusion model composes badly far from its own size. Raises InputError for more
-    than MAX_AREA times the pixels that the base was trained at.
+    With `resolution`, the condition's size is scaled until its short side is that. Else, where its short side is more
+    than 1.5 times larger or smaller than the base was trained at, it is scaled to that, since a latent diffusion model
+    composes badly far from its own size. Raises InputError for more than MAX_AREA times the pixels that the base was
+    trained at.
     """
-    size = requested_size or _size_near(image_size or (trained, trained), trained, multiple)
+    size = requested_size or _size_near(image_size or (trained, trained), trained, multiple, resolution)
     if size[0] * size[1] > MAX_AREA * trained**2:
+        given = "--size" if requested_size else "--resolution" if resolution else None
         raise InputError(
             f"an image of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
-            f"{'give a smaller --size' if requested_size else 'crop the condition'}"
+            f"{f'give a smaller {given}' if given else 'crop the condition'}"
         )
     return size
 
 
-def _size_near(size: tuple[int, int], trained: int, multiple: int) -> tuple[int, int]:
+def _size_near(size: tuple[int, int], trained: int, multiple: int, resolution: int | None) -> tuple[int, int]:
     short = min(size)
-    factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
+    if resolution is not None:
+        factor = resolution / short
+    else:
+        factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
     height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
     return height, width

@@ -1,14 +1,15 @@
-"""Sampling from beginning to end: a request, its output paths, its images as files.
+"""Sampling from beginning to end: requests, their output paths, their images as files.
 
-job = prepare(request, out="samples")        # networks are loaded, nothing is written yet
+job = prepare([request], out="samples")        # networks are loaded, nothing is written yet
 rows = plan(job)
 for written in sample(job): ...
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,25 +23,45 @@ from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
 
 if TYPE_CHECKING:
+    from cn.checkpoints.read.load import Control
     from cn.sample.pipeline import Sample, SamplingPipeline
+
+MAX_LINES = 12
+"""Of prompts, controls or settings that the plan lists."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A pipeline that is ready to sample, and where its images go."""
+    """Pipelines that are ready to sample, one for each request, with the same networks; and where their images go."""
 
-    pipeline: "SamplingPipeline"
+    pipelines: "tuple[SamplingPipeline, ...]"
     paths: OutputPaths
     speed: SpeedOptions = AUTO
 
     @property
     def total_steps(self) -> int:
         """Denoising steps of all images."""
-        return len(self.paths.images) * self.pipeline.request.steps
+        return sum(pipeline.request.total * pipeline.request.steps for pipeline in self.pipelines)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every weights file in use."""
+        return {name: value for pipeline in self.pipelines for name, value in pipeline.hashes.items()}
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
-        return [*self.pipeline.warnings(), *self.paths.warnings()]
+        # Looking at conditions takes time, and many pipelines may share them.
+        different = {id(pipeline.hints): pipeline for pipeline in self.pipelines}.values()
+        found = [warning for pipeline in different for warning in pipeline.condition_warnings()]
+        found += [warning for pipeline in self.pipelines for warning in pipeline.prompt_warnings()]
+        return [*dict.fromkeys(found), *self.paths.warnings(), *self._left_out()]
+
+    def _left_out(self) -> list[str]:
+        """Of a JPEG, which holds little metadata; a file that is named is the only one of its job."""
+        (path, *_), pipeline = self.paths.images, self.pipelines[0]
+        if path == "-" or images.format_of(path) != "JPEG" or not pipeline.request.conditions or pipeline.fits_jpeg():
+            return []
+        return [f"{path}: a JPEG has no room for its condition images: --from will need them again, with --cond"]
 
 
 @dataclass(frozen=True)
@@ -53,49 +74,91 @@ class Written:
 
 
 def prepare(
-    request: SampleRequest,
+    requests: Sequence[SampleRequest],
     *,
     out: str | None = None,
     grid: bool = False,
     overwrite: bool = False,
+    number: bool = False,
     device: str = "auto",
     detect: bool = False,
     speed: SpeedOptions = AUTO,
 ) -> Job:
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
-    Nothing heavy is imported before all is checked that can be. Raises what `check_files`, `choose_paths` and
-    `SamplingPipeline.open` raise.
+    All requests have the same base, prediction and precision; with `detect`, the same photographs. Nothing heavy is
+    imported before all is checked that can be. Raises what `check_files`, `choose_paths` and `SamplingPipeline.open`
+    raise.
     """
     check_device(device)
-    check_files(request)
-    paths = choose_paths(request, out, grid=grid, overwrite=overwrite)
+    for request in requests:
+        check_files(request)
+    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
     if detect:
-        request = replace(request, conditions=with_detected(request.conditions))
+        photographs = requests[0].conditions
+        maps = {id(c.image): m.image for c, m in zip(photographs, with_detected(photographs), strict=True)}
+        requests = [
+            replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
+            for request in requests
+        ]
+    return Job(_opened(requests, device), paths, speed)
+
+
+def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
+    """A pipeline for each request; they share networks, and conditions of the same size."""
     from cn.sample.pipeline import SamplingPipeline
 
-    return Job(SamplingPipeline.open(request, device=device), paths, speed)
+    opened: list[SamplingPipeline] = []
+    controls: dict[str, Control] = {}
+    hints: dict[object, tuple[np.ndarray, ...]] = {}
+    for request in requests:
+        base = opened[0].base if opened else None
+        one = SamplingPipeline.open(request, device=device, base=base, controls=controls)
+        controls |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
+        used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))
+        opened.append(replace(one, hints=hints.setdefault(used, one.hints)))
+    return tuple(opened)
 
 
 def plan(job: Job) -> dict[str, str | None]:
     """What will be sampled, as name → value rows."""
-    request, (height, width) = job.pipeline.request, job.pipeline.size
-    controls = []
+    requests = [pipeline.request for pipeline in job.pipelines]
+    how = [_how(pipeline) for pipeline in job.pipelines]
+    prompts = [" ".join(prompt.split()) or "(none)" for request in requests for prompt in request.prompts]
+    return {
+        "base": requests[0].base,
+        "control": _lines(text for request in requests for text in _controls(request)),
+        "mode": "guess" if any(request.guess for request in requests) else None,
+        "prompt": _lines(prompts),
+        "negative": _lines(request.negative for request in requests if request.negative),
+        "images": f"{len(job.paths.images)} of {_lines(how)}, {_seeds(requests)}",
+        "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
+    }
+
+
+def _how(pipeline: "SamplingPipeline") -> str:
+    request, (height, width) = pipeline.request, pipeline.size
+    eta = f", eta {request.eta:g}" if request.eta else ""
+    return f"{width}×{height}, {request.steps} steps, guidance {request.scale:g}{eta}"
+
+
+def _seeds(requests: Sequence[SampleRequest]) -> str:
+    first = min(request.seed for request in requests)
+    last = max(request.seed + request.count - 1 for request in requests)
+    return f"seed {first}" if first == last else f"seeds {first} to {last}"
+
+
+def _controls(request: SampleRequest) -> Iterator[str]:
     for c in request.conditions:
         window = "" if (c.start, c.end) == (0, 1) else f", from {c.start:g} to {c.end:g} of the steps"
-        controls.append(f"{c.control}, strength {c.strength:g}{window}, follows {c.name}")
-    how = f"{request.steps} steps, guidance {request.scale:g}" + (f", eta {request.eta:g}" if request.eta else "")
-    last = request.seed + request.count - 1
-    seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {request.seed} to {last}"
-    return {
-        "base": request.base,
-        "control": "\n".join(controls) or None,
-        "mode": "guess" if request.guess else None,
-        "prompt": "\n".join(" ".join(prompt.split()) or "(none)" for prompt in request.prompts),
-        "negative": request.negative or None,
-        "images": f"{len(job.paths.images)} of {width}×{height}, {how}, {seeds}",
-        "device": f"{job.pipeline.base.device}, {request.precision}",
-    }
+        yield f"{c.control}, strength {c.strength:g}{window}, follows {c.name}"
+
+
+def _lines(texts: Iterable[str]) -> str | None:
+    """Each different text on a line of its own, as many as a screen shows well; None for no text."""
+    found = list(dict.fromkeys(texts))
+    left = [f"… and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
+    return "\n".join([*found[:MAX_LINES], *left]) or None
 
 
 def sample(
@@ -108,8 +171,10 @@ def sample(
 
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower.
     """
+    from cn.sample.pipeline import samples_of
+
     finished: list[Sample] = []
-    samples = job.pipeline.samples(on_step, speed=job.speed, warn=warn)
+    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn)
     for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
         with _saying_what_is_left(job.paths.images, number):
             made.save(path)
@@ -118,7 +183,7 @@ def sample(
         yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
         with _saying_what_is_left(job.paths.images, len(finished)):
-            images.write(job.paths.sheet, _sheet(job.pipeline, finished))
+            images.write(job.paths.sheet, _sheet(job.pipelines, finished))
         yield Written(str(job.paths.sheet))
 
 
@@ -137,13 +202,20 @@ def _saying_what_is_left(paths: Sequence[str], done: int) -> Iterator[None]:
         raise
 
 
-def _sheet(pipeline: "SamplingPipeline", samples: "list[Sample]") -> np.ndarray:
-    """A row per prompt: the conditions, then its images."""
-    request, hints = pipeline.request, list(pipeline.hints)
+def _sheet(pipelines: "Sequence[SamplingPipeline]", samples: "Sequence[Sample]") -> np.ndarray:
+    """A row per prompt: the conditions, then its images; short rows have empty cells."""
+    requests = [pipeline.request for pipeline in pipelines]
+    conditions, count = max(len(r.conditions) for r in requests), max(r.count for r in requests)
     cells: list[np.ndarray | None] = []
-    for first in range(0, len(samples), request.count):
-        cells += [*hints, *(made.image for made in samples[first : first + request.count])]
-    titles = [c.kind or "condition" for c in request.conditions]
-    titles += [f"seed {request.seed + i}" for i in range(request.count)]
-    prompts = [prompt or "(no prompt)" for prompt in request.prompts]
+    left = iter(samples)
+    for pipeline in pipelines:
+        for _ in pipeline.request.prompts:
+            made = [one.image for one in islice(left, pipeline.request.count)]
+            empty = [None] * (conditions - len(pipeline.hints)), [None] * (count - len(made))
+            cells += [*pipeline.hints, *empty[0], *made, *empty[1]]
+    kinds = {tuple(c.kind or "condition" for c in r.conditions) for r in requests}
+    titles = [*kinds.pop()] if len(kinds) == 1 else ["condition"] * conditions
+    same_seed = len({r.seed for r in requests}) == 1
+    titles += [f"seed {requests[0].seed + i}" if same_seed else f"image {i + 1}" for i in range(count)]
+    prompts = [prompt or "(no prompt)" for r in requests for prompt in r.prompts]
     return images.grid(cells, column_titles=titles, row_titles=prompts)

@@ -1,11 +1,11 @@
 """The weights that a request names: which base belongs to its controls, and whether all files are there. No torch."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cn.errors import UsageError
-from cn.sample.request import SampleRequest, broadcast
+from cn.sample.request import SampleRequest
 from cn.weights import bundled
 
 
@@ -43,14 +43,3 @@ def with_own_base(request: SampleRequest) -> SampleRequest:
     """A request for which no base was given, with the one of its controls (`own_base`), if they have one."""
     base = own_base(dict.fromkeys(condition.control for condition in request.conditions))
     return request if base is None else replace(request, base=base)
-
-
-def with_weights(request: SampleRequest, base: str | None, controls: Sequence[str]) -> SampleRequest:
-    """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time."""
-    chosen = broadcast("--control", controls, len(request.conditions))
-    if controls and not request.conditions:
-        raise UsageError("--control needs a condition, and this image was sampled without any")
-    conditions = request.conditions
-    if chosen:
-        conditions = tuple(replace(c, control=control) for c, control in zip(conditions, chosen, strict=True))
-    return replace(request, base=base or own_base(dict.fromkeys(chosen)) or request.base, conditions=conditions)

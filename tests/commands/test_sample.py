@@ -159,7 +159,7 @@ def test_warnings_are_shown_even_when_quiet(sample, tmp_path):
     black, tokens = err.splitlines()
     assert black == "warning: black.png: is entirely black: there is nothing to follow"
     assert "has 80 tokens: those beyond 75 are ignored" in tokens
-    assert sample("--out", "out/a.jpg", "-q")[2].startswith("warning: out/a.jpg: only a PNG carries")
+    assert sample("--out", "out/a.bmp", "-q")[2].startswith("warning: out/a.bmp: only PNG, JPEG and WebP carry")
 
 
 def test_other_weights_than_those_of_the_image_are_a_warning(sample, tiny_base_file, tmp_path):

@@ -13,7 +13,8 @@ from tests.helpers.cli import cn_process, program_environment
 from tests.helpers.sampling import blocks, write_control
 
 REFUSED = [
-    (["--seed", "-1"], 2),
+    (["--seed", "-2"], 2),
+    (["--seed", "any"], 2),
     (["--steps", "0"], 2),
     (["--size", "7x7"], 2),
     (["--guess"], 2),

@@ -20,6 +20,25 @@ PROMPTS = [
     "snowman, " * 60,
 ]
 
+WEIGHTED_PROMPTS = [
+    "a red house",
+    "",
+    "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
+    r"a \(literal\] \\ (very \(nested\):1.2) [[weak]] word",
+    "(unbalanced [both) kinds",
+    "closed) too] early:1.5)",
+    "(zero:0), (negative:-0.5), ( spaced : 1.25 ), (.5:.5)",
+    "a forest BREAK (a lake:1.4)\nBREAK",
+    "BREAK BREAK night",
+    "un(believ:1.5)able, DAY!!",
+    "snowman, " * 60,
+    "very " * 76 + "(long:1.5)",
+    "very " * 70 + "cold, white (snow on the old roof of a house:1.1), far away",
+    "very " * 50 + "cold, " + "white " * 40,
+    "very " * 75 + ", " + "(late:1.3) " * 90,
+]
+"""Weights, brackets, escapes and breaks, one chunk and several, commas near and far from the end of a chunk."""
+
 
 def unet_inputs(layout: str) -> dict[str, Tensor]:
     """Two images of 6×10 latent cells (an odd number after one halving) at an early and a late timestep."""

@@ -71,7 +71,7 @@ def shortened(words: list[str]) -> list[str]:
     if words[:2] == ["cn", "sample"] and "--from" not in words:
         words = _with(words, "--steps", lambda n: 1, 1)
         words = _with(words, "--count", lambda n: min(n, 2))
-        words = words if "--size" in words else [*words, "--size", "128x128"]
+        words = words if {"--size", "--resolution"} & {*words} else [*words, "--size", "128x128"]
     elif words[:2] == ["cn", "eval"]:
         words = _with(words, "--steps", lambda n: 1, 1)
         words = _with(words, "--count", lambda n: 2, 2)

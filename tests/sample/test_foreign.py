@@ -15,7 +15,7 @@ A1111 = "a house\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scal
 COMFYUI = json.dumps({"3": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 20}}})
 
 PNGS = [
-    ({"parameters": A1111}, "AUTOMATIC1111's web UI or one like it", "'parameters'"),
+    ({"parameters": "a house, nothing else"}, "AUTOMATIC1111's web UI or one like it", "'parameters'"),
     ({"prompt": COMFYUI, "workflow": "{}"}, "ComfyUI", "'workflow'"),
     ({"prompt": COMFYUI}, "ComfyUI", "'prompt'"),
     ({"invokeai_metadata": "{}", "invokeai_graph": "{}"}, "InvokeAI", "'invokeai_metadata'"),
@@ -55,19 +55,29 @@ def entry(tag: int, text: str) -> Image.Exif:
 @pytest.mark.parametrize(
     ("exif", "program"),
     [
-        (comment(A1111, "utf-16-be"), "AUTOMATIC1111"),
-        (comment(A1111, "utf-16-le"), "AUTOMATIC1111"),
-        (comment(A1111, "ascii"), "AUTOMATIC1111"),
         (entry(ExifTags.Base.Make, f"workflow:{COMFYUI}"), "ComfyUI"),
         (entry(ExifTags.Base.Model, f"prompt:{COMFYUI}"), "ComfyUI"),
         (comment('{"sui_image_params": {}}', "ascii"), "SwarmUI"),
-        (comment(A1111 + ", Version: Fooocus v2.5", "ascii"), "Fooocus"),
+        (comment('{"base_model": "x", "version": "Fooocus v2.5"}', "ascii"), "Fooocus"),
     ],
 )
 def test_jpegs_and_webps(tmp_path, name, exif, program):
     Image.new("RGB", (8, 8)).save(tmp_path / name, exif=exif)
     with pytest.raises(InputError, match=f"was written by {program}.*EXIF"):
         png_metadata.from_file(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le", "ascii"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_the_web_ui_in_exif(tmp_path, name, encoding):
+    """Prompt and settings are used, and what is missing is said."""
+    Image.new("RGB", (8, 8)).save(tmp_path / name, exif=comment(A1111, encoding))
+    recipe = png_metadata.from_file(str(tmp_path / name))
+    assert (recipe.request.prompts, recipe.request.negative, recipe.request.seed) == (("a house",), "blurry", 1)
+    assert recipe.warnings == (
+        "was not written by cn sample: only prompt, steps, scale, seed and size are used, from its text 'parameters'; "
+        "without sampler Euler a",
+    )
 
 
 def test_images_that_say_nothing(tmp_path):

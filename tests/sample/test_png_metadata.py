@@ -48,10 +48,9 @@ def text_of(**changes):
 
 
 def test_round_trip(tmp_path):
-    request, hashes = png_metadata.from_file(
-        written(tmp_path, png_metadata.to_text(REQUEST, HINTS, "another", 8, HASHES))
-    )
-    assert hashes == HASHES
+    recipe = png_metadata.from_file(written(tmp_path, png_metadata.to_text(REQUEST, HINTS, "another", 8, HASHES)))
+    request = recipe.request
+    assert (recipe.hashes, recipe.warnings) == (HASHES, ())
     assert (request.prompts, request.seed, request.count) == (("another",), 8, 1)
     for name in options.declared(SampleOptions).keys() - {"seed", "count"}:
         assert getattr(request, name) == getattr(REQUEST, name)
@@ -63,7 +62,7 @@ def test_round_trip(tmp_path):
 
 def test_words_of_any_kind_survive(tmp_path):
     path = written(tmp_path, png_metadata.to_text(REQUEST, HINTS, REQUEST.prompts[0], 7, HASHES))
-    assert png_metadata.from_file(path)[0].prompts == REQUEST.prompts[:1]
+    assert png_metadata.from_file(path).request.prompts == REQUEST.prompts[:1]
 
 
 @pytest.mark.parametrize("text", [{}, {"other": "text"}])
@@ -72,10 +71,32 @@ def test_an_image_without_metadata(tmp_path, text):
         png_metadata.from_file(written(tmp_path, text))
 
 
-def test_a_jpeg_carries_none(tmp_path):
-    images.write(tmp_path / "a.jpg", blocks(), png_metadata.to_text(REQUEST, HINTS, "x", 8, HASHES))
-    with pytest.raises(InputError, match="has no sampling metadata"):
-        png_metadata.from_file(str(tmp_path / "a.jpg"))
+@pytest.mark.parametrize(("name", "format"), [("a.jpg", "JPEG"), ("a.webp", "WEBP")])
+def test_exif_carries_it_too(tmp_path, name, format):
+    """The same request, with its condition images and words of any kind."""
+    text = png_metadata.to_text(REQUEST, HINTS, REQUEST.prompts[0], 8, HASHES)
+    images.write(tmp_path / name, blocks(), exif=png_metadata.to_exif(text, format))
+    recipe = png_metadata.from_file(str(tmp_path / name))
+    expected = png_metadata.from_file(written(tmp_path, text))
+    assert recipe.hashes == HASHES
+    for ours, theirs in zip(recipe.request.conditions, expected.request.conditions, strict=True):
+        assert np.array_equal(ours.image, theirs.image)
+        assert (ours.control, ours.strength, ours.end) == (theirs.control, theirs.strength, theirs.end)
+    assert recipe.request.prompts == REQUEST.prompts[:1]
+
+
+def test_a_jpeg_without_room_for_its_conditions(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    text = png_metadata.to_text(REQUEST, (noise, noise), "a house", 8, HASHES)
+    assert not png_metadata.fits_jpeg(text)
+    images.write(tmp_path / "a.jpg", blocks(), exif=png_metadata.to_exif(text, "JPEG"))
+    images.write(tmp_path / "a.webp", blocks(), exif=png_metadata.to_exif(text, "WEBP"))
+    left_out = png_metadata.from_file(str(tmp_path / "a.jpg")).request
+    assert [c.image.size for c in left_out.conditions] == [0, 0]
+    assert (left_out.steps, left_out.conditions[0].strength) == (REQUEST.steps, 0.5)
+    assert np.array_equal(png_metadata.from_file(str(tmp_path / "a.webp")).request.conditions[0].image, noise)
+    with pytest.raises(InputError, match="too long for the metadata of a JPEG"):
+        png_metadata.to_exif(png_metadata.to_text(REQUEST, HINTS, "very " * 20_000, 8, HASHES), "JPEG")
 
 
 CONDITION = {"name": "a", "control": "canny", "kind": None, "strength": 1, "start": 0, "end": 1}
@@ -122,7 +143,7 @@ def test_text_that_is_no_metadata(tmp_path, content):
 def test_images_of_earlier_versions(tmp_path):
     """They name the chunk otherwise, and lack the options that came later, which then have their defaults."""
     text = {"cn.recipe": text_of(eta=...)[png_metadata.TEXT_KEY]}
-    request, _ = png_metadata.from_file(written(tmp_path, text))
+    request = png_metadata.from_file(written(tmp_path, text)).request
     assert (request.steps, request.eta) == (REQUEST.steps, 0.0)
 
 
@@ -136,5 +157,5 @@ def test_a_new_option_is_stored_and_restored(tmp_path, monkeypatch):
     monkeypatch.setattr(png_metadata, "_STORED", [*png_metadata._STORED, "sampler"])
     monkeypatch.setattr(png_metadata, "SampleRequest", Longer)
     longer = Longer(**options.values(REQUEST), sampler="euler")
-    request, _ = png_metadata.from_file(written(tmp_path, png_metadata.to_text(longer, HINTS, "x", 8, HASHES)))
+    request = png_metadata.from_file(written(tmp_path, png_metadata.to_text(longer, HINTS, "x", 8, HASHES))).request
     assert request.sampler == "euler"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cn.errors import InputError, UsageError
-from cn.sample.prompts import from_command_line
+from cn.sample.prompts import from_command_line, prompt_warnings
 
 
 class Terminal(io.TextIOWrapper):
@@ -58,3 +58,32 @@ def test_nothing_is_piped_in(monkeypatch):
         from_command_line(["-"])
     with pytest.raises(UsageError, match="only once"):
         from_command_line(["-", "-"])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "syntax", "warnings"),
+    [
+        ("a house", "plain", []),
+        (
+            "a (red:1.3) house",
+            "plain",
+            ["'a (red:1.3) house' is read as plain text; weights need --prompt-syntax a1111"],
+        ),
+        (
+            "word " * 76,
+            "plain",
+            [
+                "'word word word word word word word word…' has 76 tokens: those beyond 75 are ignored "
+                "(--prompt-syntax a1111 reads all)"
+            ],
+        ),
+        ("a (red:1.3) house " + "word " * 80, "a1111", []),
+        (
+            "[cat:dog:3] AND rain",
+            "a1111",
+            ["'[cat:dog:3] AND rain': prompt editing, AND is not supported, and read as text"],
+        ),
+    ],
+)
+def test_warnings(prompt, syntax, warnings):
+    assert prompt_warnings([prompt, "", prompt], syntax) == warnings

@@ -210,22 +210,23 @@ def test_names_of_the_images(tmp_path, monkeypatch):
     request = SampleRequest(
         ("a", "b"), (CONDITION, replace(CONDITION, kind=None, control="runs/mine")), count=2, seed=4
     )
-    paths = choose_paths(request, "out", grid=True)
+    paths = choose_paths([request], "out", grid=True)
     assert paths.images == tuple(f"out/canny-mine-prompt{k}-seed{s}.png" for k in (1, 2) for s in (4, 5))
     assert paths.sheet == Path("out/canny-mine-seed4-grid.png")
     one = SampleRequest(("a",))
-    assert choose_paths(one, None).images == ("samples/base-seed0.png",)
+    assert choose_paths([one], None).images == ("samples/base-seed0.png",)
     Path("samples/base-seed0.png").write_text("kept")
-    assert choose_paths(one, None).images == ("samples/base-seed0-2.png",)
-    assert choose_paths(one, "a.b/").images == ("a.b/base-seed0.png",)
-    assert choose_paths(one, "x.jpg", grid=True).sheet == Path("x-grid.png")
-    assert "x.jpg" in choose_paths(one, "x.jpg").warnings()[0]
-    assert choose_paths(one, "-").warnings() == []
+    assert choose_paths([one], None).images == ("samples/base-seed0-2.png",)
+    assert choose_paths([one], "a.b/").images == ("a.b/base-seed0.png",)
+    assert choose_paths([one], "x.jpg", grid=True).sheet == Path("x-grid.png")
+    assert "x.bmp" in choose_paths([one], "x.bmp").warnings()[0]
+    assert choose_paths([one], "x.jpg").warnings() == []
+    assert choose_paths([one], "-").warnings() == []
 
 
 def test_an_image_cannot_name_a_file_outside_the_folder(tmp_path):
     request = SampleRequest(("a",), (replace(CONDITION, kind="../../etc/x", control="my.safetensors"),))
-    assert choose_paths(request, str(tmp_path)).images == (str(tmp_path / "my-seed0.png"),)
+    assert choose_paths([request], str(tmp_path)).images == (str(tmp_path / "my-seed0.png"),)
 
 
 @pytest.mark.parametrize(
@@ -244,16 +245,16 @@ def test_output_paths_that_are_refused(tmp_path, monkeypatch, out, count, grid, 
     monkeypatch.chdir(tmp_path)
     Path("taken.png").write_text("kept")
     with pytest.raises(error):
-        choose_paths(SampleRequest(("a",), count=count), out, grid=grid)
+        choose_paths([SampleRequest(("a",), count=count)], out, grid=grid)
     assert Path("taken.png").read_text() == "kept"
-    assert choose_paths(SampleRequest(("a",)), "taken.png", overwrite=True).images == ("taken.png",)
+    assert choose_paths([SampleRequest(("a",))], "taken.png", overwrite=True).images == ("taken.png",)
 
 
 def test_a_folder_that_may_not_be_written_and_the_condition_itself(tmp_path, monkeypatch):
     path = write_condition(tmp_path / "c.png")
     request = SampleRequest(("a",), (replace(CONDITION, name=str(path)),))
     with pytest.raises(UsageError, match="own condition"):
-        choose_paths(request, str(path), overwrite=True)
+        choose_paths([request], str(path), overwrite=True)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(CnError, match="not writable"):
-        choose_paths(request, str(tmp_path / "out"))
+        choose_paths([request], str(tmp_path / "out"))

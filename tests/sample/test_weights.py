@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cn.errors import UsageError, WeightsError
+from cn.sample.again import again
 from cn.sample.request import Condition, SampleRequest
-from cn.sample.weights import check_files, own_base, with_own_base, with_weights
+from cn.sample.weights import check_files, own_base, with_own_base
 from cn.weights import bundled
 from tests.helpers.sampling import blocks
 
@@ -57,10 +58,10 @@ def test_several_controls(runs):
 
 def test_reproducing_with_a_run_that_has_moved(runs):
     stored = request("gone", base="gone/base.safetensors")
-    assert with_weights(stored, None, ["both"]).base == "both/base.safetensors"
-    assert with_weights(stored, "other", ["both"]).base == "other"
-    assert with_weights(stored, None, ["small"]).base == "gone/base.safetensors"
-    assert with_weights(stored, None, []).base == "gone/base.safetensors"
+    assert again(stored, {}, {"control": ["both"]}).base == "both/base.safetensors"
+    assert again(stored, {"base": "other"}, {"control": ["both"]}).base == "other"
+    assert again(stored, {}, {"control": ["small"]}).base == "gone/base.safetensors"
+    assert again(stored, {}, {}).base == "gone/base.safetensors"
 
 
 def test_files_that_are_missing(runs):
