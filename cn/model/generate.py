@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from cn.model.base import Base
-from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.config import SamplerName, Sigmas
 from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.samplers.choose import choose_sampler
+from cn.model.samplers.step import draw_noise
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Sampling:
     scale: float = 9.0
     eta: float = 0.0
     guess: bool = False
+    sampler: SamplerName = "ddim"
+    sigmas: Sigmas = "default"
 
 
 def to_hint(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -87,14 +91,16 @@ def _generate_batch(
     shape = (config.vae.latent_channels, sampling.height // factor, sampling.width // factor)
     # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
-    z = draw_noise(generators, shape).to(base.device, dtype)
+    schedule = base.schedule
+    sampler = choose_sampler(schedule, sampling.steps, sampling.sampler, sampling.sigmas, sampling.eta)
+    z = draw_noise(generators, shape).to(base.device, dtype) * sampler.noise_scale
     cond = base.text.encode([r.prompt for r in requests])
     uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
     network = GuidedUNet(
         base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
     )
     predict = network if graphs is None else GraphedUNet(network, graphs)
-    for state in ddim_sample(base.schedule, predict, z, sampling.steps, eta=sampling.eta, generators=generators):
+    for state in sampler.run(schedule, predict, z, sampler.steps, generators=generators):
         z = state
         if on_step is not None:
             on_step()

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cn.model.ddim import Step
 from cn.model.graphs import Graphs
-from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.guidance import ControlInput, GuidedUNet, batch_timesteps
+from cn.model.samplers.step import Step
 
 NAME = "sampling step"
 
@@ -26,7 +26,7 @@ class GraphedUNet:
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
         network = self.network
-        t, active = torch.full((z.shape[0],), step.t, device=z.device), network.active(step)
+        t, active = batch_timesteps(step, z), network.active(step)
         tensors = (z, t, network.cond, network.uncond, *map(_encoded, active))
         variant = self._variant(active)
         if not self.graphs.has(NAME, tensors, variant) and self.graphs.may_add(NAME):

@@ -10,7 +10,7 @@ from torch import Tensor
 from cn.model.concat import ConcatBaseline
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
-from cn.model.ddim import Step
+from cn.model.samplers.step import Step
 from cn.model.unet import UNet
 
 Residuals = list[Tensor | None]
@@ -100,6 +100,11 @@ def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
+def batch_timesteps(step: Step, z: Tensor) -> Tensor:
+    """The step's timestep for each of the latents (B, …): (B,) float32, since there are fractions of timesteps."""
+    return torch.full((z.shape[0],), step.t, device=z.device, dtype=torch.float32)
+
+
 @dataclass(frozen=True)
 class GuidedUNet:
     """U-Net, controls and guidance as one function `(z, step) -> prediction` for the sampler.
@@ -119,7 +124,7 @@ class GuidedUNet:
     guess: bool = False
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
-        return self.predict(z, torch.full((z.shape[0],), step.t, device=z.device), self.active(step))
+        return self.predict(z, batch_timesteps(step, z), self.active(step))
 
     def active(self, step: Step) -> tuple[ControlInput, ...]:
         """The controls that are active at this step."""

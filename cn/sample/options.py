@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cn import options
 from cn.errors import UsageError
-from cn.model.config import PREDICTION_HELP, Prediction
+from cn.model.config import PREDICTION_HELP, Prediction, SamplerName, Sigmas, why_not_together
 from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.weights.bundled import BASE_NAME
@@ -77,9 +77,15 @@ class SampleOptions:
         ),
     ] = BASE_NAME
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
-    steps: Annotated[int, Option("DDIM steps.", panel=SAMPLING, min=1, max=1000)] = 20
+    sampler: Annotated[
+        SamplerName, Option("DDIM is the paper's; dpm++2m needs the fewest steps; euler-a adds noise.", panel=SAMPLING)
+    ] = "ddim"
+    sigmas: Annotated[
+        Sigmas, Option("Noise levels of the steps: the base's, or those of Karras et al. (not ddim).", panel=SAMPLING)
+    ] = "default"
+    steps: Annotated[int, Option("Steps of the sampler.", panel=SAMPLING, min=1, max=1000)] = 20
     scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0
-    eta: Annotated[float, Option("Noise in each step; 0 is none.", panel=SAMPLING, min=0, max=1)] = 0.0
+    eta: Annotated[float, Option("Noise in each step of ddim; 0 is none.", panel=SAMPLING, min=0, max=1)] = 0.0
     size: Annotated[
         tuple[int, int] | None,
         Option(
@@ -100,6 +106,8 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if wrong := why_not_together(self.sampler, self.sigmas, self.eta):
+            raise UsageError(f"--{wrong}")
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):

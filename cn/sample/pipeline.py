@@ -114,6 +114,8 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
+        if self.request.sigmas == "karras" and self.base.config.schedule.zero_terminal_snr:
+            found.append("--sigmas karras spends most steps of a base that begins at pure noise where it sees nothing")
         for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
             if (tokens := token_count(prompt)) > MAX_TOKENS:
                 found.append(f"{_short(prompt)!r} has {tokens} tokens: those beyond {MAX_TOKENS} are ignored")
@@ -123,7 +125,7 @@ class SamplingPipeline:
         """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … One at a time, so that no image depends on the
         count."""
         r, (height, width) = self.request, self.size
-        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
+        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess, r.sampler, r.sigmas)
         hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
         inputs = [
             ControlInput(control.model, hint, c.strength, c.start, c.end)

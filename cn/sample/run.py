@@ -81,7 +81,10 @@ def plan(job: Job) -> dict[str, str | None]:
     for c in request.conditions:
         window = "" if (c.start, c.end) == (0, 1) else f", from {c.start:g} to {c.end:g} of the steps"
         controls.append(f"{c.control}, strength {c.strength:g}{window}, follows {c.name}")
-    how = f"{request.steps} steps, guidance {request.scale:g}" + (f", eta {request.eta:g}" if request.eta else "")
+    sampler = request.sampler + ("" if request.sigmas == "default" else f" with {request.sigmas} sigmas")
+    how = f"{request.steps} steps of {sampler}, guidance {request.scale:g}" + (
+        f", eta {request.eta:g}" if request.eta else ""
+    )
     last = request.seed + request.count - 1
     seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {request.seed} to {last}"
     return {

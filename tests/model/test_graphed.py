@@ -70,6 +70,15 @@ def test_later_calls_use_the_same_graphs_unless_something_else_is_computed():
     assert capture.captured == 5
 
 
+def test_samplers_with_fractions_of_timesteps_share_the_graph_of_those_without():
+    """A graph has the dtype of the timesteps that it was captured with: fractions must not be cut off in it."""
+    capture = Capture()
+    graphs = Graphs(pytest.fail, capture)
+    for sampling in (SMALL, replace(SMALL, sampler="euler", sigmas="karras"), replace(SMALL, sampler="dpm++2m")):
+        assert same(images(graphs, sampling, [side()]), images(None, sampling, [side()]))
+    assert capture.captured == 1
+
+
 def test_beyond_the_limit_it_samples_without():
     capture = Capture()
     graphs = Graphs(pytest.fail, capture)

@@ -13,6 +13,9 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionControlNetPipeline,
     StableDiffusionPipeline,
@@ -179,10 +182,33 @@ def control(name: str, weights: Weights = "plain", salt: str = "one") -> Control
     return net
 
 
+class EulerAncestralKarras(EulerAncestralDiscreteScheduler):
+    """With the noise levels of Karras, which diffusers has for Euler only: taken from there."""
+
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        other = EulerDiscreteScheduler.from_config(self.config, use_karras_sigmas=True)
+        other.set_timesteps(num_inference_steps, device)
+        self.sigmas, self.timesteps = other.sigmas, other.timesteps
+
+
+def scheduler(settings: Mapping[str, Any], sampler: str = "ddim", sigmas: str = "default") -> Any:
+    """The scheduler of a sampler of cn, with the settings of scheduler_config.json."""
+    karras = sigmas == "karras"
+    if sampler == "euler-a":
+        return (EulerAncestralKarras if karras else EulerAncestralDiscreteScheduler).from_config(settings)
+    kinds = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpm++2m": DPMSolverMultistepScheduler}
+    return kinds[sampler].from_config(settings, **({"use_karras_sigmas": True} if karras else {}))
+
+
 def controlled(
-    base: StableDiffusionPipeline, controls: Sequence[ControlNetModel], settings: Mapping[str, Any] | None = None
+    base: StableDiffusionPipeline,
+    controls: Sequence[ControlNetModel],
+    settings: Mapping[str, Any] | None = None,
+    sampler: str = "ddim",
+    sigmas: str = "default",
 ) -> StableDiffusionControlNetPipeline:
-    """The reference: the base's parts with one or several controls, and DDIM.
+    """The reference: the base's parts with one or several controls, and a sampler.
 
     `settings` change those of the base's scheduler, as its file may have them: unlike StableDiffusionPipeline, the
     pipeline with a control does not put back a steps_offset of 1.
@@ -192,7 +218,7 @@ def controlled(
     pipe = StableDiffusionControlNetPipeline(
         **{k: v for k, v in base.components.items() if k not in ("scheduler", "image_encoder")},
         controlnet=list(controls) if len(controls) > 1 else controls[0],
-        scheduler=DDIMScheduler.from_config(published | dict(settings or {})),
+        scheduler=scheduler(published | dict(settings or {}), sampler, sigmas),
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)

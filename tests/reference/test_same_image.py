@@ -41,6 +41,8 @@ class Case:
     seed: int = 7
     scheduler: tuple[tuple[str, object], ...] = ()
     """Settings in scheduler_config.json other than the published ones."""
+    sampler: str = "ddim"
+    sigmas: str = "default"
 
 
 TRAILING = ("timestep_spacing", "trailing")
@@ -98,7 +100,9 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
     """uint8 (B, H, W, 3), rounded by diffusers."""
     several, count = len(case.strengths) > 1, len(case.prompts)
     controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
-    pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls, dict(case.scheduler))
+    pipe = shelf.pipelines.controlled(
+        shelf.base(case.layout, "calm"), controls, dict(case.scheduler), case.sampler, case.sigmas
+    )
     conditions = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
     images = pipe(
         list(case.prompts),
@@ -145,7 +149,7 @@ def ours(shelf: Any, case: Case) -> np.ndarray:
         controls.append(ControlInput(_opened(open_control, path).model, hint, strength, *case.window))
     height, width = case.size
     requests = [Request(prompt, case.seed + i, case.negative) for i, prompt in enumerate(case.prompts)]
-    sampling = Sampling(height, width, case.steps, case.scale, case.eta)
+    sampling = Sampling(height, width, case.steps, case.scale, case.eta, sampler=case.sampler, sigmas=case.sigmas)
     return np.stack(list(generate(base, requests, sampling, controls, batch_size=len(requests))))
 
 
