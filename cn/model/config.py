@@ -14,9 +14,6 @@ PREDICTION_HELP = (
     "What the base's U-Net predicts, where its file does not say (Stable Diffusion 2: eps at 512 pixels, v at 768)."
 )
 Spacing = Literal["leading", "linspace", "trailing", "trailing_stride"]
-SamplerName = Literal["ddim", "euler", "euler-a", "dpm++2m"]
-Sigmas = Literal["default", "karras"]
-"""The noise levels of a sampler's steps: those of the base's timesteps, or Karras et al. 2022."""
 Links = Literal["full", "middle"]
 ConditionEncoderKind = Literal["paper", "released"]
 ControlArchitecture = Literal["controlnet", "concat"]
@@ -34,15 +31,6 @@ DEFAULT_PROMPT = "a professional, detailed, high-quality image"
 
 _MAX_WIDTH, _MAX_DEPTH, _MAX_LAYERS = 1 << 20, 32, 128
 """Far beyond any model: unbounded sizes in a file would take all memory before a tensor is read."""
-
-
-def why_not_together(sampler: SamplerName, sigmas: Sigmas, eta: float) -> str | None:
-    """Why these settings of sampling exclude each other; None where they do not."""
-    if sampler == "ddim" and sigmas != "default":
-        return f"sigmas {sigmas} is not for the sampler ddim: give euler, euler-a or dpm++2m"
-    if sampler != "ddim" and eta:
-        return f"eta is for the sampler ddim, not for {sampler} (euler-a adds noise at each step)"
-    return None
 
 
 def _is_count(value: object, maximum: int) -> bool:
@@ -104,6 +92,11 @@ class UNetConfig:
             if width % (self.heads or self.head_dim or 1):
                 kind = f"{self.heads} heads" if self.heads is not None else f"heads of width {self.head_dim}"
                 raise ValueError(f"{width} channels cannot be divided into {kind}")
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether it is an inpainting U-Net: a mask and the latents of the rest are five more input channels."""
+        return self.in_channels == 2 * self.out_channels + 1
 
     @property
     def stride(self) -> int:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from cn.model.base import Base
-from cn.model.config import SamplerName, Sigmas
 from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.samplers.choose import choose_sampler
-from cn.model.samplers.step import draw_noise
+from cn.model.samplers.names import SamplerName, Sigmas
+from cn.model.start import StartImage, begin
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def generate(
     sampling: Sampling,
     controls: Sequence[ControlInput] = (),
     *,
+    start: StartImage | None = None,
     batch_size: int = 1,
     on_step: Callable[[], None] | None = None,
     graphs: Graphs | None = None,
@@ -66,16 +67,18 @@ def generate(
     Each control's hint is (1, 3, H, W) for all requests, or one row per request. An image does not depend on the batch
     composition: bit for bit at one `batch_size`, and up to rounding between different ones. With `graphs`, on a GPU,
     the steps are captured in CUDA graphs, which are kept there for later calls.
-    Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
+    All images start from the image of `start`, if there is one; what its mask keeps of it is not put into the result.
+    Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint or `start` has another size;
+    and for an inpainting base without a mask.
     """
-    _check_sizes(base, sampling, controls)
+    _check_sizes(base, sampling, controls, start)
     cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
     shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
     for first in range(0, len(requests), batch_size):
         part = requests[first : first + batch_size]
         own = [c.rows(first, len(part)) for c in shared]
         inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in own]
-        yield from _generate_batch(base, part, sampling, inputs, on_step, graphs)
+        yield from _generate_batch(base, part, sampling, inputs, start, on_step, graphs)
 
 
 def _generate_batch(
@@ -83,6 +86,7 @@ def _generate_batch(
     requests: Sequence[Request],
     sampling: Sampling,
     controls: Sequence[ControlInput],
+    start: StartImage | None,
     on_step: Callable[[], None] | None,
     graphs: Graphs | None,
 ) -> Iterator[np.ndarray]:
@@ -93,24 +97,38 @@ def _generate_batch(
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
     schedule = base.schedule
     sampler = choose_sampler(schedule, sampling.steps, sampling.sampler, sampling.sigmas, sampling.eta)
-    z = draw_noise(generators, shape).to(base.device, dtype) * sampler.noise_scale
+    beginning = begin(base, sampler, generators, shape, dtype, start)
     cond = base.text.encode([r.prompt for r in requests])
     uncond = base.text.encode([r.negative for r in requests]) if sampling.scale != 1 else cond
+    steps = beginning.steps
     network = GuidedUNet(
-        base.unet, config.schedule, cond, uncond, tuple(controls), sampling.steps, sampling.scale, sampling.guess
+        base.unet,
+        config.schedule,
+        cond,
+        uncond,
+        tuple(controls),
+        len(steps),
+        sampling.scale,
+        sampling.guess,
+        beginning.extra,
     )
     predict = network if graphs is None else GraphedUNet(network, graphs)
-    for state in sampler.run(schedule, predict, z, sampler.steps, generators=generators):
+    z = beginning.z
+    for state in sampler.run(schedule, predict, z, steps, generators=generators, keep=beginning.keep):
         z = state
         if on_step is not None:
             on_step()
     yield from to_images(base.vae.decode(z))
 
 
-def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:
+def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput], start: StartImage | None) -> None:
     multiple = base.config.vae.factor
     if sampling.height % multiple or sampling.width % multiple or min(sampling.height, sampling.width) < multiple:
         raise ValueError(f"{sampling.width}×{sampling.height}: both sides must be multiples of {multiple} pixels")
     for control in controls:
         if tuple(control.hint.shape[-2:]) != (sampling.height, sampling.width):
             raise ValueError(f"a condition of {tuple(control.hint.shape[-2:])} for an image of another size")
+    if start is not None and tuple(start.image.shape[-2:]) != (sampling.height, sampling.width):
+        raise ValueError(f"a start of {tuple(start.image.shape[-2:])} for an image of another size")
+    if base.config.unet.has_mask and (start is None or start.mask is None):
+        raise ValueError("an inpainting base needs an image and a mask")

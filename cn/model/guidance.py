@@ -122,6 +122,8 @@ class GuidedUNet:
     steps: int
     scale: float = 9.0
     guess: bool = False
+    extra: Tensor | None = None
+    """Further channels (B, 5, H, W) of what the U-Net takes, but not the controls: see `Beginning`."""
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
         return self.predict(z, batch_timesteps(step, z), self.active(step))
@@ -133,7 +135,8 @@ class GuidedUNet:
     def predict(self, z: Tensor, t: Tensor, active: Sequence[ControlInput]) -> Tensor:
         """The guided prediction (B, 4, H, W) at timesteps t (B,)."""
         if self.scale == 1:
-            return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
+            control = control_residuals(active, z, t, self.cond, guess=self.guess)
+            return self.unet(self._input(z), t, self.cond, control)
         z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
         two_sided = [c.twice() for c in active if not self._is_conditional_only(c)]
         cond_only = control_residuals(
@@ -141,8 +144,12 @@ class GuidedUNet:
         )
         padded = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
         control = _sum(control_residuals(two_sided, z_pair, t_pair, text), padded)
-        uncond, cond = self.unet(z_pair, t_pair, text, control).chunk(2)
+        x = self._input(z)
+        uncond, cond = self.unet(torch.cat([x, x]), t_pair, text, control).chunk(2)
         return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
+
+    def _input(self, z: Tensor) -> Tensor:
+        return z if self.extra is None else torch.cat([z, self.extra], dim=1)
 
     def _is_conditional_only(self, control: ControlInput) -> bool:
         return self.guess or control.model.pooled

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cn import options
 from cn.errors import UsageError
-from cn.model.config import PREDICTION_HELP, Prediction, SamplerName, Sigmas, why_not_together
+from cn.model.config import PREDICTION_HELP, Prediction
+from cn.model.samplers.names import SamplerName, Sigmas, why_not_together
 from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.weights.bundled import BASE_NAME

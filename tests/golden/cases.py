@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cn.model.config import Prediction, SamplerName, Sigmas
+from cn.model.config import Prediction
+from cn.model.samplers.names import SamplerName, Sigmas
 from tests.helpers.model_helpers import TEXTS, UNETS, uniform
 
 PROMPTS = [

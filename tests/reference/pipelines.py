@@ -17,6 +17,8 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
     StableDiffusionControlNetPipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
@@ -27,6 +29,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from tests.golden.names import clip_vocabulary
 from tests.helpers.model_helpers import uniform
 
+FROM_IMAGE, WITH_MASK = StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline
 Weights = Literal["plain", "calm"]
 """Plain: every part has equal weight, for comparing tensors. Calm: see `straighten`, for comparing images."""
 
@@ -207,7 +210,8 @@ def controlled(
     settings: Mapping[str, Any] | None = None,
     sampler: str = "ddim",
     sigmas: str = "default",
-) -> StableDiffusionControlNetPipeline:
+    kind: Any = StableDiffusionControlNetPipeline,
+) -> Any:
     """The reference: the base's parts with one or several controls, and a sampler.
 
     `settings` change those of the base's scheduler, as its file may have them: unlike StableDiffusionPipeline, the
@@ -215,7 +219,7 @@ def controlled(
     """
     # As in a file, all count: from_config leaves out those that it remembers to be a class's defaults.
     published = {name: value for name, value in base.scheduler.config.items() if name != "_use_default_values"}
-    pipe = StableDiffusionControlNetPipeline(
+    pipe = kind(
         **{k: v for k, v in base.components.items() if k not in ("scheduler", "image_encoder")},
         controlnet=list(controls) if len(controls) > 1 else controls[0],
         scheduler=scheduler(published | dict(settings or {}), sampler, sigmas),

@@ -17,6 +17,7 @@ from cn.checkpoints.read.load import open_base, open_control
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
+from cn.model.start import StartImage
 
 LONG = "a very long street with many houses, " * 12
 UNICODE = "naïve café in 東京, at 12:45 🙂 — l'été"
@@ -134,7 +135,7 @@ def _rescheduled(base: Base, folder: Path, settings: dict[str, object]) -> Base:
         return replace(base, config=replace(base.config, schedule=schedule_settings(changed)))
 
 
-def ours(shelf: Any, case: Case) -> np.ndarray:
+def ours(shelf: Any, case: Case, start: StartImage | None = None) -> np.ndarray:
     """uint8 (B, H, W, 3), from the files on disk."""
     folder = case.files == "folder"
     # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
@@ -150,7 +151,7 @@ def ours(shelf: Any, case: Case) -> np.ndarray:
     height, width = case.size
     requests = [Request(prompt, case.seed + i, case.negative) for i, prompt in enumerate(case.prompts)]
     sampling = Sampling(height, width, case.steps, case.scale, case.eta, sampler=case.sampler, sigmas=case.sigmas)
-    return np.stack(list(generate(base, requests, sampling, controls, batch_size=len(requests))))
+    return np.stack(list(generate(base, requests, sampling, controls, start=start, batch_size=len(requests))))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

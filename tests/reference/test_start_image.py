@@ -1,0 +1,105 @@
+"""The same image, to rounding, as diffusers' ControlNet pipelines that start from an image, with and without a mask."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cn.model.start import StartImage
+from cn.sample.start_image import put_together, to_start
+from tests.reference.test_same_image import CLEAN, ZERO, Case, condition, ours, psnr
+
+CASES = {
+    "img2img": (Case("sd1", steps=10), 0.6),
+    "img2img, all steps": (Case("sd1"), 1.0),
+    "img2img, v, noise": (Case("sd2-v", steps=7, eta=1.0), 0.8),
+    "img2img, three in a batch": (Case("sd1", steps=5, prompts=("a red house", "", "two boats"), size=(72, 88)), 0.5),
+    "img2img, a control leaves halfway": (Case("sd1", steps=10, window=(0.0, 0.5)), 0.6),
+    "img2img, no guidance": (Case("sd1", scale=1.0), 0.7),
+    "img2img, euler, karras": (Case("sd1", steps=10, sampler="euler", sigmas="karras"), 0.6),
+    "img2img, euler-a, v": (Case("sd2-v", steps=10, sampler="euler-a"), 0.6),
+    "img2img, dpm++2m, karras": (Case("sd1", steps=10, sampler="dpm++2m", sigmas="karras"), 0.6),
+    "img2img, from pure noise": (Case("sd2-v", steps=5, scheduler=(*ZERO, CLEAN)), 0.8),
+    "mask": (Case("sd1", steps=10), 1.0),
+    "mask, a part of the steps": (Case("sd1", steps=10), 0.6),
+    "mask, v, noise": (Case("sd2-v", steps=7, eta=1.0), 1.0),
+    "mask, two in a batch": (Case("sd2", steps=4, prompts=("a red house", "a tree"), size=(72, 88)), 0.8),
+    "mask, two controls": (Case("sd1", strengths=(0.7, 1.2), window=(0.2, 1.0)), 0.9),
+    "mask, euler": (Case("sd1", steps=10, sampler="euler"), 1.0),
+    "mask, euler-a, karras": (Case("sd1", steps=10, sampler="euler-a", sigmas="karras"), 0.7),
+    "mask, dpm++2m, karras, v": (Case("sd2-v", steps=10, sampler="dpm++2m", sigmas="karras"), 1.0),
+    "mask, linspace, euler": (
+        Case("sd1", steps=5, sampler="euler", scheduler=(("timestep_spacing", "linspace"),)),
+        1.0,
+    ),
+}
+
+
+def photo(size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3): a smooth image."""
+    rows, columns = np.mgrid[: size[0], : size[1]] / 17
+    return np.stack([127 + 100 * np.sin(rows * k + columns) for k in (1, 2, 3)], axis=2).astype(np.uint8)
+
+
+def mask(size: tuple[int, int]) -> np.ndarray:
+    """bool (H, W): an L of whole latent cells (of cells that a mask cuts through, cn redraws all, diffusers some)."""
+    found = np.zeros(size, bool)
+    found[16:48, 8:24] = found[32:48, 8:56] = True
+    return found
+
+
+def reference(shelf: Any, case: Case, denoise: float, masked: bool) -> np.ndarray:
+    """uint8 (B, H, W, 3), rounded by diffusers."""
+    several, count, pipelines = len(case.strengths) > 1, len(case.prompts), shelf.pipelines
+    controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
+    kind = pipelines.WITH_MASK if masked else pipelines.FROM_IMAGE
+    settings = dict(case.scheduler)
+    pipe = pipelines.controlled(
+        shelf.base(case.layout, "calm"), controls, settings, case.sampler, case.sigmas, kind=kind
+    )
+    conditions = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
+    given = {"mask_image": [Image.fromarray(mask(case.size))] * count} if masked else {}
+    return np.stack(
+        [
+            np.asarray(image)
+            for image in pipe(
+                list(case.prompts),
+                negative_prompt=[case.negative] * count,
+                image=[Image.fromarray(photo(case.size))] * count,
+                control_image=conditions if several else conditions * count,
+                height=case.size[0],
+                width=case.size[1],
+                strength=denoise,
+                num_inference_steps=case.steps,
+                guidance_scale=case.scale,
+                eta=case.eta,
+                controlnet_conditioning_scale=list(case.strengths) if several else case.strengths[0],
+                control_guidance_start=case.window[0],
+                control_guidance_end=case.window[1],
+                generator=[torch.Generator().manual_seed(case.seed + i) for i in range(count)],
+                **given,
+            ).images
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", sorted(CASES, key=lambda name: CASES[name][0].layout))
+def test_the_image_is_the_one_that_diffusers_draws(shelf, name):
+    case, denoise = CASES[name]
+    masked = name.startswith("mask")
+    image, where = photo(case.size), mask(case.size) if masked else None
+    start: StartImage = to_start(image, where, denoise)
+    expected, drawn = reference(shelf, case, denoise, masked), ours(shelf, case, start)
+    assert drawn.shape == expected.shape == (len(case.prompts), *case.size, 3)
+    assert expected.std() > 20, "not a uniform image"
+    if where is not None:
+        for one, reference_of_it in zip(drawn, expected, strict=True):
+            whole = put_together(one, image, where)
+            assert np.array_equal(whole[~where], image[~where])
+            assert np.array_equal(whole[where], one[where])
+            assert np.abs(one[where].astype(int) - image[where]).mean() > 5, "redrawn"
+            assert reference_of_it[where].std() > 20
+    assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
+    assert psnr(drawn, expected) >= 70
