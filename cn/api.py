@@ -186,6 +186,8 @@ def sample(
     strength: float | Sequence[float] = 1.0,
     start: float | Sequence[float] = 0.0,
     end: float | Sequence[float] = 1.0,
+    image: "ImageLike | None" = None,
+    mask: "ImageLike | None" = None,
     base: "LoadedBase | StrPath | None" = None,
     device: str = "auto",
     progress: bool = False,
@@ -197,9 +199,10 @@ def sample(
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
-    (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
-    count, negative, size (height, width), guess, precision, prediction. A base that is loaded keeps its own device and
-    precision.
+    (`--large-scale`). Sampling starts from `image`, if there is one, and redraws it where `mask` is white (all of it
+    without). `options` are the fields of `cn.sample.options.SampleOptions`: steps, sampler, sigmas, scale, eta, seed,
+    count, denoise, mask_feather, negative, size (height, width), guess, precision, prediction. A base that is loaded
+    keeps its own device and precision.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
     --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is a
@@ -210,12 +213,13 @@ def sample(
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
     from cn.sample.request import SampleRequest
+    from cn.sample.start_image import stated_start
     from cn.sample.weights import with_own_base
 
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
     conditions = _conditions(several(cond), several(control), strength, start, end)
-    request = SampleRequest(prompts, conditions, **options)
+    request = SampleRequest(prompts, conditions, stated_start(image, mask), **options)
     if base is None:
         request = with_own_base(request)
     else:
@@ -228,7 +232,7 @@ def sample(
     )
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
-    with _bar(progress, len(prompts) * request.count * request.steps) as bar:
+    with _bar(progress, len(prompts) * request.count * request.steps_made) as bar:
         return list(pipeline.samples(on_step=bar.update))
 
 

@@ -10,13 +10,14 @@ from cn.conditions import KINDS
 from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 from cn.options import declared
-from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions
+from cn.sample.options import CONTROL, PROMPT, SAMPLING, START, ConditionOptions, SampleOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
+    from cn.sample.start_image import GivenImage
 
 _WITH_FROM = {"base", "control", "precision"}
 """Options that may change when an image is reproduced."""
@@ -73,6 +74,24 @@ def sample(
             rich_help_panel=PROMPT,
         ),
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Start from this image instead of noise alone (- is stdin); see --denoise.",
+            rich_help_panel=START,
+        ),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask",
+            metavar="IMAGE",
+            help="Redraw the --image only where this is white; all other pixels stay as they are.",
+            rich_help_panel=START,
+        ),
+    ] = None,
     given: Given[SampleOptions],
     from_: Annotated[
         str | None,
@@ -113,16 +132,18 @@ def sample(
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
-    if list(prompt or []).count("-") and "-" in [*(cond or []), from_]:
-        raise UsageError("standard input is read once: give - for the prompts or for an image")
+    if sum("-" in (words or []) for words in (prompt, cond, [from_], [image], [mask])) > 1:
+        raise UsageError("standard input is read once: give - for the prompts or for one image")
     from cn.sample import run
+    from cn.sample.start_image import read_start
 
     hashes = None
     if from_ is None:
-        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, given)
+        start = read_start(image, mask)
+        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, start, given)
     else:
         words = {"--cond": cond, "--detect": detect, "--invert": invert}
-        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode}
+        words |= {"--prompt": prompt, "--prompt-mode": prompt_mode, "--image": image, "--mask": mask}
         request, hashes = _reproduced(from_, words, each, given)
     job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
     if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
@@ -143,6 +164,7 @@ def _request(
     each: Given,
     prompt: list[str],
     mode: "PromptMode | None",
+    start: "GivenImage | None",
     given: Given,
 ) -> "SampleRequest":
     """What the options ask for."""
@@ -151,7 +173,7 @@ def _request(
     from cn.sample.weights import with_own_base
 
     conditions = make_conditions(cond, detect=detect, invert=invert, **each)
-    request = SampleRequest(from_command_line(prompt, mode), conditions, **given)
+    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
     return request if "base" in given else with_own_base(request)
 
 

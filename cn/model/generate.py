@@ -12,7 +12,7 @@ from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.samplers.choose import choose_sampler
-from cn.model.samplers.names import SamplerName, Sigmas
+from cn.model.samplers.settings import SamplerName, Sigmas
 from cn.model.start import StartImage, begin
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.samplers.choose import Sampler
+from cn.model.samplers.settings import steps_made
 from cn.model.samplers.step import Keep, Step, all_of_it, draw_noise
 
 
@@ -24,6 +25,10 @@ class StartImage:
     image: Tensor
     denoise: float = 1.0
     mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> "StartImage":
+        """The same on another device."""
+        return replace(self, image=self.image.to(device), mask=None if self.mask is None else self.mask.to(device))
 
     @property
     def from_noise_alone(self) -> bool:
@@ -42,11 +47,6 @@ class Beginning:
     steps: Sequence[Step]
     keep: Keep = all_of_it
     extra: Tensor | None = None
-
-
-def steps_made(n: int, denoise: float) -> int:
-    """How many of `n` steps are made, rounded down as in diffusers; it may be none."""
-    return min(int(n * denoise), n)
 
 
 def begin(

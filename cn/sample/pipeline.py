@@ -22,6 +22,7 @@ from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit
 from cn.sample.request import SampleRequest, with_article, working_size
+from cn.sample.start_image import GivenImage, put_together, to_start
 from cn.weights import bundled
 
 MAX_TOKENS = 75
@@ -58,6 +59,8 @@ class SamplingPipeline:
     controls: tuple[Control, ...]
     size: tuple[int, int]
     hints: tuple[np.ndarray, ...]
+    start_image: GivenImage | None = None
+    """The image to start from and its mask, at the images' size."""
 
     @classmethod
     def open(
@@ -81,17 +84,23 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
+        # An image that is kept outside of a mask is not to be scaled for the sake of round numbers.
+        multiple = base.config.vae.factor if request.start_image is not None else base.config.size_multiple
+
         def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple)
+            return working_size(shape, requested_size, base.config.image_size, multiple)
 
-        size = own_size(request.conditions[0].image if request.conditions else None, request.size)
+        start = request.start_image
+        size_giver = start.image if start else request.conditions[0].image if request.conditions else None
+        size = own_size(size_giver, request.size)
         hints = tuple(
             fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name) for c in request.conditions
         )
         precision = precision_of(base.dtype)
         request = replace(request, size=size, precision=precision, prediction=base.config.schedule.prediction)
-        return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints)
+        start = start and start.at(size, own_size(start.image))
+        return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints, start)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -114,6 +123,8 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
+        if self.start_image is not None and self.request.start_image is not None:
+            found += self.request.start_image.warnings(self.start_image)
         if self.request.sigmas == "karras" and self.base.config.schedule.zero_terminal_snr:
             found.append("--sigmas karras spends most steps of a base that begins at pure noise where it sees nothing")
         for prompt in dict.fromkeys([*self.request.prompts, self.request.negative]):
@@ -132,11 +143,15 @@ class SamplingPipeline:
             for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
         ]
         wanted = [Request(prompt, r.seed + i, r.negative) for prompt in r.prompts for i in range(r.count)]
-        sampled = generate(self.base, wanted, sampling, inputs, on_step=on_step)
+        given = self.start_image
+        start = None if given is None else to_start(given.image, given.mask, r.share).to(self.base.device)
+        sampled = generate(self.base, wanted, sampling, inputs, start=start, on_step=on_step)
         for one in wanted:
             with _report_out_of_memory(self.size, self.base.device):
                 image = next(sampled)
-            text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes)
+            if given is not None and given.mask is not None:
+                image = put_together(image, given.image, given.mask, r.mask_feather)
+            text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes, given)
             yield Sample(image, one.prompt, one.seed, text)
 
 

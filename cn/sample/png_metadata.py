@@ -1,14 +1,15 @@
 """The metadata that every sampled PNG carries, so that `cn sample --from OUT.png` reproduces it.
 
-The text chunk `cn.sample` is JSON: the prompt, all options, the hashes of the weights, and the condition images
-themselves, at the image's size, as PNG in base 64 (a Canny map of 512×512 is about 10 kB). An option that an image of
-an earlier version does not name has its default.
+The text chunk `cn.sample` is JSON: the prompt, all options, the hashes of the weights, and the images that were given
+(conditions, the image to start from and its mask), at the size of the result, as PNG in base 64 (a Canny map of 512×512
+is about 10 kB). An option that an image of an earlier version does not name has its default.
 """
 
 import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from cn.images import png_text, reader
 from cn.sample import foreign
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
+from cn.sample.start_image import GivenImage, to_mask
 
 TEXT_KEY = "cn.sample"
 _OLD_TEXT_KEY = "cn.recipe"
@@ -29,20 +31,28 @@ _STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
 
 
 def to_text(
-    request: SampleRequest, hints: Sequence[np.ndarray], prompt: str, seed: int, hashes: Mapping[str, str]
+    request: SampleRequest,
+    hints: Sequence[np.ndarray],
+    prompt: str,
+    seed: int,
+    hashes: Mapping[str, str],
+    start_image: GivenImage | None = None,
 ) -> dict[str, str]:
     """The PNG text of one image of a request whose `size` is known.
 
-    `hints` are the conditions at that size, uint8 (h, w, 3); `hashes` the SHA-256 of the base ("base") and of the
-    controls (by their names).
+    `hints` are the conditions at that size, uint8 (h, w, 3), and so is `start_image`; `hashes` the SHA-256 of the base
+    ("base") and of the controls (by their names).
     """
     record: dict[str, Any] = {name: getattr(request, name) for name in _STORED}
     record |= {"cn": __version__, "prompt": prompt, "seed": seed, "sha256": dict(hashes)}
     record["conditions"] = [
-        {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
-        | {"png": base64.b64encode(images.encode(hint)).decode()}
+        {name: getattr(condition, name) for name in _STORED_OF_CONDITION} | {"png": _encoded(hint)}
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
+    if start_image is not None:
+        record["image"] = {"name": start_image.name, "png": _encoded(start_image.image)}
+        if start_image.mask is not None:
+            record["mask"] = {"name": start_image.mask_name, "png": _encoded(start_image.mask.astype(np.uint8) * 255)}
     return {TEXT_KEY: json.dumps(record, ensure_ascii=True, sort_keys=True)}
 
 
@@ -71,14 +81,34 @@ def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
     found = {name: value for name, value in dict(record).items() if name in _STORED}
-    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,), "conditions": conditions})
+    images_of_it = {"conditions": conditions, "start_image": _start_image(record)}
+    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,)} | images_of_it)
     return request, hashes
 
 
+def _start_image(record: Mapping[str, Any]) -> GivenImage | None:
+    if "image" not in record:
+        return None
+    image = _get(record, "image", dict)
+    found = GivenImage(_decoded(image), _get(image, "name", str))
+    if "mask" not in record:
+        return found
+    mask = _get(record, "mask", dict)
+    return replace(found, mask=to_mask(_decoded(mask)), mask_name=_get(mask, "name", str))
+
+
 def _condition(record: Any) -> Condition:
-    image = images.decode(base64.b64decode(_get(record, "png", str), validate=True), "condition")
+    image = _decoded(record)
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
     return options.from_values(Condition, found | {"image": image})
+
+
+def _encoded(image: np.ndarray) -> str:
+    return base64.b64encode(images.encode(image)).decode()
+
+
+def _decoded(record: Any) -> np.ndarray:
+    return images.decode(base64.b64decode(_get(record, "png", str), validate=True), "an image in it")
 
 
 def _get(record: object, name: str, kind: type) -> Any:

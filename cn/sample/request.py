@@ -1,5 +1,6 @@
 """The request of `cn sample`, checked and complete before any network is loaded. No torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -9,9 +10,11 @@ import numpy as np
 from cn import conditions
 from cn.detect.checks import check_map
 from cn.errors import CnError, InputError, UsageError, WeightsError, about
+from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition
-from cn.sample.options import ConditionOptions, SampleOptions
+from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
+from cn.sample.start_image import GivenImage
 from cn.weights import bundled
 
 T = TypeVar("T")
@@ -44,11 +47,35 @@ class SampleRequest(SampleOptions):
 
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
+    start_image: GivenImage | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_start()
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
+
+    @property
+    def share(self) -> float:
+        """The share of the steps that is made: `denoise`, or its default."""
+        if self.start_image is None:
+            return 1.0
+        default = DENOISE if self.start_image.mask is None else DENOISE_MASKED
+        return default if self.denoise is None else self.denoise
+
+    @property
+    def steps_made(self) -> int:
+        """How many of the steps are made: all of them, unless there is an image to start from."""
+        return steps_made(self.steps, self.share)
+
+    def _check_start(self) -> None:
+        if self.start_image is None and self.denoise is not None:
+            raise UsageError("--denoise is about an image to start from: give that with --image")
+        if self.mask_feather and (self.start_image is None or self.start_image.mask is None):
+            raise UsageError("--mask-feather is about a mask: give that with --mask")
+        if self.steps_made == 0:
+            least = math.ceil(100 / self.steps) / 100
+            raise UsageError(f"--denoise {self.share:g} of {self.steps} steps is no step: give at least {least:g}")
 
 
 def make_conditions(

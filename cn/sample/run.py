@@ -34,7 +34,7 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Denoising steps of all images."""
-        return len(self.paths.images) * self.pipeline.request.steps
+        return len(self.paths.images) * self.pipeline.request.steps_made
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
@@ -90,12 +90,26 @@ def plan(job: Job) -> dict[str, str | None]:
     return {
         "base": request.base,
         "control": "\n".join(controls) or None,
+        **_start_rows(job.pipeline),
         "mode": "guess" if request.guess else None,
         "prompt": "\n".join(" ".join(prompt.split()) or "(none)" for prompt in request.prompts),
         "negative": request.negative or None,
         "images": f"{len(job.paths.images)} of {width}×{height}, {how}, {seeds}",
         "device": f"{job.pipeline.base.device}, {request.precision}",
     }
+
+
+def _start_rows(pipeline: "SamplingPipeline") -> dict[str, str | None]:
+    request, start = pipeline.request, pipeline.start_image
+    if start is None:
+        return {}
+    rows: dict[str, str | None] = {
+        "image": f"{start.name}, denoise {request.share:g}: {request.steps_made} of {request.steps} steps"
+    }
+    if start.mask is not None:
+        feather = f", feathered over {request.mask_feather} pixels" if request.mask_feather else ""
+        rows["mask"] = f"{start.mask_name}, {start.mask.mean():.0%} is redrawn{feather}"
+    return rows
 
 
 def sample(job: Job, *, on_step: Callable[[], None] | None = None) -> Iterator[Written]:

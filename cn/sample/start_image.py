@@ -1,7 +1,8 @@
 """The image that `cn sample` starts from, and the mask of what is redrawn: read, fitted, and put together again."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ class GivenImage:
     name: str
     mask: NDArray[np.bool_] | None = None
     mask_name: str = ""
+    notes: tuple[str, ...] = ()
+    """What was noticed when it was read."""
 
     def at(self, size: tuple[int, int], own_size: tuple[int, int]) -> "GivenImage":
         """The same at the size of the result, (height, width).
@@ -46,6 +49,17 @@ class GivenImage:
             )
         return GivenImage(image, self.name, mask, self.mask_name)
 
+    def warnings(self, fitted: "GivenImage") -> list[str]:
+        """What a user should know of this image and its mask, which sampling begins with as `fitted`."""
+        found = [f"{self.name} {note}" for note in self.notes]
+        if self.image.shape != fitted.image.shape:
+            sizes = [f"{one.image.shape[1]}×{one.image.shape[0]}" for one in (self, fitted)]
+            kept = "" if self.mask is None else ", and so is what is kept of it"
+            found.append(f"{self.name} is scaled from {sizes[0]} to {sizes[1]}{kept}")
+        if fitted.mask is not None and fitted.mask.all():
+            found.append(f"{self.mask_name} is white everywhere: all of the image is redrawn")
+        return found
+
 
 def read_start(image: str | None, mask: str | None = None) -> GivenImage | None:
     """From the paths of `--image` and `--mask` ("-": standard input); transparent parts of a mask are black.
@@ -56,14 +70,26 @@ def read_start(image: str | None, mask: str | None = None) -> GivenImage | None:
         if mask is not None:
             raise UsageError("--mask says what to redraw of an image: give that with --image")
         return None
-    name = reader.display_name(image)
-    pixels = images.decode(reader.read_bytes(image), name)
+    name, data = reader.display_name(image), reader.read_bytes(image)
+    pixels = images.decode(data, name)
+    see_through = not np.array_equal(pixels, maps.decode_on_black(data, name))
+    found = GivenImage(pixels, name, notes=("is transparent in parts: they become white",) if see_through else ())
     if mask is None:
-        return GivenImage(pixels, name)
+        return found
     mask_name = reader.display_name(mask)
     # White on a transparent layer, as programs of painting export it: what is not painted is not redrawn.
-    found = maps.decode_on_black(reader.read_bytes(mask), mask_name)
-    return GivenImage(pixels, name, to_mask(found), mask_name)
+    return replace(found, mask=to_mask(maps.decode_on_black(reader.read_bytes(mask), mask_name)), mask_name=mask_name)
+
+
+def stated_start(image: Any, mask: Any = None) -> GivenImage | None:
+    """From arrays, images of Pillow or paths, as `read_start` does from paths."""
+    if image is None or isinstance(image, str | os.PathLike):
+        if mask is None or isinstance(mask, str | os.PathLike):
+            return read_start(*(None if one is None else os.fspath(one) for one in (image, mask)))
+        if image is None:
+            raise UsageError("mask says what to redraw of an image: give that with image")
+    found = GivenImage(images.as_rgb(image, "image"), "image")
+    return found if mask is None else replace(found, mask=to_mask(images.as_rgb(mask, "mask")), mask_name="mask")
 
 
 def to_mask(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cn.model.config import Prediction
-from cn.model.samplers.names import SamplerName, Sigmas
+from cn.model.samplers.settings import SamplerName, Sigmas
 from tests.helpers.model_helpers import TEXTS, UNETS, uniform
 
 PROMPTS = [

@@ -9,7 +9,7 @@ from torch import Tensor
 from cn.model.samplers.ddim import ddim_sample, ddim_steps
 from cn.model.samplers.dpm import dpm_sample
 from cn.model.samplers.euler import euler_ancestral_sample, euler_sample
-from cn.model.samplers.names import SamplerName, Sigmas, why_not_together
+from cn.model.samplers.settings import SamplerName, Sigmas, why_not_together
 from cn.model.samplers.sigmas import dpm_steps, euler_steps
 from cn.model.samplers.step import Step
 from cn.model.schedule import Schedule

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cn.model.samplers.names import Sigmas
+from cn.model.samplers.settings import Sigmas
 from cn.model.samplers.step import Step, check_count, timesteps
 from cn.model.schedule import Schedule
 

@@ -1,4 +1,4 @@
-"""The names of samplers and of their noise levels, and which go together. No torch: options and help use it."""
+"""The settings of samplers: names, which go together, and how many steps are made. No torch: options use it."""
 
 from typing import Literal
 
@@ -14,3 +14,8 @@ def why_not_together(sampler: SamplerName, sigmas: Sigmas, eta: float) -> str | 
     if sampler != "ddim" and eta:
         return f"eta is for the sampler ddim, not for {sampler} (euler-a adds noise at each step)"
     return None
+
+
+def steps_made(n: int, denoise: float) -> int:
+    """How many of `n` steps a share of them is, rounded down as in diffusers; it may be none."""
+    return min(int(n * denoise), n)
