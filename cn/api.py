@@ -161,7 +161,9 @@ def load_base(
 
     where = choose_device(device)
     path = bundled.find(base, role="base")
-    return LoadedBase(os.fspath(base), open_base(path, where, sampling_dtype(precision, where), prediction=prediction))
+    dtype = sampling_dtype(precision, where)
+    loaded = open_base(path, where, dtype, prediction=prediction, inpainting=True)
+    return LoadedBase(os.fspath(base), loaded)
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:

@@ -13,7 +13,7 @@ import torch
 from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError
+from cn.errors import InputError, UsageError
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
@@ -78,7 +78,10 @@ class SamplingPipeline:
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
-            base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+            path = bundled.find(request.base, role="base")
+            base = open_base(path, where, dtype, prediction=request.prediction, inpainting=True)
+        if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
+            raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)
         wanted = dict.fromkeys(c.control for c in request.conditions)
         loaded = {name: controls.get(name) or _open_control(name, base) for name in wanted}
         for name, control in loaded.items():

@@ -43,6 +43,8 @@ class Layout:
     text: dict[str, Any]
     pad_token: str
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    inputs: int = 4
+    """Channels that the U-Net takes: 9 is an inpainting model."""
     straight: float = 0.93
     rest: float = 0.05
     """See `straighten`: chosen so that images use the whole range and control and prompt show in them."""
@@ -82,6 +84,8 @@ LAYOUTS = {
         Layout("sd1", SD1_UNET, SD1_TEXT, "<|endoftext|>"),
         Layout("sd2", SD2_UNET, SD2_TEXT, "!"),
         Layout("sd2-v", SD2_UNET, SD2_TEXT, "!", prediction="v_prediction", straight=0.3, rest=0.4),
+        Layout("sd1-inpaint", SD1_UNET, SD1_TEXT, "<|endoftext|>", inputs=9),
+        Layout("sd2-inpaint", SD2_UNET, SD2_TEXT, "!", inputs=9),
     )
 }
 
@@ -124,10 +128,14 @@ def straighten(unet: UNet2DConditionModel, straight: float, rest: float) -> None
     unet.conv_out.bias.zero_()
 
 
+@torch.no_grad()
 def _unet(layout: Layout, calm: bool) -> UNet2DConditionModel:
-    unet = fill(UNet2DConditionModel(**layout.unet, sample_size=8), f"{layout.name}/unet")
+    unet = UNet2DConditionModel(**layout.unet, in_channels=layout.inputs, sample_size=8)
+    unet = fill(unet, f"{layout.name}/unet")
     if calm:
+        further = unet.conv_in.weight[:, 4:].clone()
         straighten(unet, layout.straight, layout.rest)
+        unet.conv_in.weight[:, 4:] = further
     return unet
 
 

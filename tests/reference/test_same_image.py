@@ -139,7 +139,9 @@ def ours(shelf: Any, case: Case, start: StartImage | None = None) -> np.ndarray:
     """uint8 (B, H, W, 3), from the files on disk."""
     folder = case.files == "folder"
     # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
-    options = {} if folder or case.layout == "sd1" else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
+    stated = folder or case.layout.startswith("sd1")
+    options: dict[str, Any] = {} if stated else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
+    options |= {"inpainting": True} if case.layout.endswith("inpaint") else {}
     base = _opened(open_base, (shelf.base_folder if folder else shelf.base_file)(case.layout, "calm"), **options)
     if case.scheduler:
         base = _rescheduled(base, shelf.base_folder(case.layout, "calm"), dict(case.scheduler))

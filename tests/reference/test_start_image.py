@@ -34,6 +34,13 @@ CASES = {
         Case("sd1", steps=5, sampler="euler", scheduler=(("timestep_spacing", "linspace"),)),
         1.0,
     ),
+    "mask, 9 channels": (Case("sd1-inpaint", steps=10), 1.0),
+    "mask, 9 channels, a part of the steps": (Case("sd1-inpaint", "file", steps=10), 0.6),
+    "mask, 9 channels, euler-a, two in a batch": (
+        Case("sd1-inpaint", steps=5, sampler="euler-a", prompts=("a red house", "a tree"), size=(72, 88)),
+        0.8,
+    ),
+    "mask, 9 channels, sd2, noise, no guidance": (Case("sd2-inpaint", "file", steps=4, eta=1.0, scale=1.0), 1.0),
 }
 
 
@@ -103,3 +110,14 @@ def test_the_image_is_the_one_that_diffusers_draws(shelf, name):
             assert reference_of_it[where].std() > 20
     assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
     assert psnr(drawn, expected) >= 70
+
+
+def test_the_mask_and_the_rest_of_the_image_show(shelf):
+    """Else the cases of 9 channels would compare nothing but those of the latents."""
+    case = Case("sd1-inpaint", steps=4)
+    where, image = mask(case.size), photo(case.size)
+    made = [
+        ours(shelf, case, to_start(*given, 1.0)) for given in ((image, where), (image, ~where), (255 - image, where))
+    ]
+    for other in made[1:]:
+        assert np.abs(made[0].astype(int) - other).mean() > 3
