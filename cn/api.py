@@ -152,8 +152,7 @@ def load_base(
     """Load a base to sample with it several times: the bundled one, or Stable Diffusion 1.x or 2.x.
 
     `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
-    Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for a device
-    that is not there.
+    Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for no device.
     """
     from cn.checkpoints.read.load import open_base
     from cn.devices import choose_device, sampling_dtype
@@ -162,8 +161,7 @@ def load_base(
     where = choose_device(device)
     path = bundled.find(base, role="base")
     dtype = sampling_dtype(precision, where)
-    loaded = open_base(path, where, dtype, prediction=prediction, inpainting=True)
-    return LoadedBase(os.fspath(base), loaded)
+    return LoadedBase(os.fspath(base), open_base(path, where, dtype, prediction=prediction, inpainting=True))
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
@@ -201,9 +199,8 @@ def sample(
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
-    (`--large-scale`). Sampling starts from `image`, if there is one, and redraws it where `mask` is white (all of it
-    without). `options` are the fields of `cn.sample.options.SampleOptions`: steps, sampler, sigmas, scale, eta, seed,
-    count, denoise, mask_feather, negative, size (height, width), guess, precision, prediction. A base that is loaded
+    (`--large-scale`). Sampling starts from `image`, if given, and redraws it where `mask` is white. `options` are the
+    fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height, width) … A base that is loaded
     keeps its own device and precision.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cn.sample.prompts import PromptMode
-    from cn.sample.request import SampleRequest
+    from cn.sample.request import Condition, SampleRequest
     from cn.sample.start_image import GivenImage
 
 _WITH_FROM = {"base", "control", "precision"}
@@ -92,6 +92,16 @@ def sample(
             rich_help_panel=START,
         ),
     ] = None,
+    inpaint_control: Annotated[
+        str | None,
+        typer.Option(
+            "--inpaint-control",
+            metavar="NAME|PATH",
+            help="A ControlNet for inpainting (control_v11p_sd15_inpaint): it sees the --image around the --mask. For "
+            "--strength and the like it is one more --cond, the last.",
+            rich_help_panel=START,
+        ),
+    ] = None,
     given: Given[SampleOptions],
     from_: Annotated[
         str | None,
@@ -135,15 +145,20 @@ def sample(
     if sum("-" in (words or []) for words in (prompt, cond, [from_], [image], [mask])) > 1:
         raise UsageError("standard input is read once: give - for the prompts or for one image")
     from cn.sample import run
+    from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
 
     hashes = None
     if from_ is None:
         start = read_start(image, mask)
-        request = _request(cond or [], detect, invert, each, prompt or [], prompt_mode, start, given)
+        conditions = make_conditions(
+            cond or [], detect=detect, invert=invert, inpainting=Inpainting.of(inpaint_control, start), **each
+        )
+        request = _request(conditions, prompt or [], prompt_mode, start, given)
     else:
         words = {"--cond": cond, "--detect": detect, "--invert": invert}
         words |= {"--prompt": prompt, "--prompt-mode": prompt_mode, "--image": image, "--mask": mask}
+        words |= {"--inpaint-control": inpaint_control}
         request, hashes = _reproduced(from_, words, each, given)
     job = run.prepare(request, out=out, grid=grid, overwrite=overwrite, device=device, detect=detect is not None)
     if hashes is not None and set(hashes.values()) != set(job.pipeline.hashes.values()):
@@ -158,10 +173,7 @@ def sample(
 
 
 def _request(
-    cond: list[str],
-    detect: str | None,
-    invert: bool,
-    each: Given,
+    conditions: "tuple[Condition, ...]",
     prompt: list[str],
     mode: "PromptMode | None",
     start: "GivenImage | None",
@@ -169,10 +181,9 @@ def _request(
 ) -> "SampleRequest":
     """What the options ask for."""
     from cn.sample.prompts import from_command_line
-    from cn.sample.request import SampleRequest, make_conditions
+    from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
-    conditions = make_conditions(cond, detect=detect, invert=invert, **each)
     request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
     return request if "base" in given else with_own_base(request)
 

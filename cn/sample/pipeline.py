@@ -21,8 +21,8 @@ from cn.model.tokens import token_count
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.fit import fit
-from cn.sample.request import SampleRequest, with_article, working_size
-from cn.sample.start_image import GivenImage, put_together, to_start
+from cn.sample.request import Condition, SampleRequest, with_article, working_size
+from cn.sample.start_image import GivenImage, hide, put_together, to_start
 from cn.weights import bundled
 
 MAX_TOKENS = 75
@@ -140,7 +140,7 @@ class SamplingPipeline:
         count."""
         r, (height, width) = self.request, self.size
         sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess, r.sampler, r.sigmas)
-        hints = [to_hint(hint, self.base.device, self.base.dtype) for hint in self.hints]
+        hints = [self._hint(c, hint) for c, hint in zip(r.conditions, self.hints, strict=True)]
         inputs = [
             ControlInput(control.model, hint, c.strength, c.start, c.end)
             for c, control, hint in zip(r.conditions, self.controls, hints, strict=True)
@@ -156,6 +156,14 @@ class SamplingPipeline:
                 image = put_together(image, given.image, given.mask, r.mask_feather)
             text = png_metadata.to_text(r, self.hints, one.prompt, one.seed, self.hashes, given)
             yield Sample(image, one.prompt, one.seed, text)
+
+    def _hint(self, condition: Condition, image: np.ndarray) -> torch.Tensor:
+        hint = to_hint(image, self.base.device, self.base.dtype)
+        if not condition.masked:
+            return hint
+        assert self.start_image is not None
+        assert self.start_image.mask is not None
+        return hide(hint, self.start_image.mask)
 
 
 def _open_control(name: str, base: Base) -> Control:

@@ -46,7 +46,9 @@ def to_text(
     record: dict[str, Any] = {name: getattr(request, name) for name in _STORED}
     record |= {"cn": __version__, "prompt": prompt, "seed": seed, "sha256": dict(hashes)}
     record["conditions"] = [
-        {name: getattr(condition, name) for name in _STORED_OF_CONDITION} | {"png": _encoded(hint)}
+        {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
+        # The image to start from stands in the metadata once.
+        | ({"masked": True} if condition.masked else {"png": _encoded(hint)})
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
     if start_image is not None:
@@ -76,12 +78,13 @@ def from_file(path: str) -> tuple[SampleRequest, Mapping[str, str]]:
 
 def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
     """Raises TypeError, ValueError or what SampleRequest raises when something in it is not as `to_text` wrote it."""
-    conditions = tuple(_condition(entry) for entry in _get(record, "conditions", list))
+    start = _start_image(record)
+    conditions = tuple(_condition(entry, start) for entry in _get(record, "conditions", list))
     prompt, hashes = _get(record, "prompt", str), _get(record, "sha256", dict)
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
     found = {name: value for name, value in dict(record).items() if name in _STORED}
-    images_of_it = {"conditions": conditions, "start_image": _start_image(record)}
+    images_of_it = {"conditions": conditions, "start_image": start}
     request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,)} | images_of_it)
     return request, hashes
 
@@ -97,10 +100,15 @@ def _start_image(record: Mapping[str, Any]) -> GivenImage | None:
     return replace(found, mask=to_mask(_decoded(mask)), mask_name=_get(mask, "name", str))
 
 
-def _condition(record: Any) -> Condition:
-    image = _decoded(record)
+def _condition(record: Any, start: GivenImage | None) -> Condition:
+    if isinstance(record, dict) and record.get("masked") is True:
+        if start is None or start.mask is None:
+            raise ValueError("the mask of a condition is missing")
+        image, masked = start.image, True
+    else:
+        image, masked = _decoded(record), False
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
-    return options.from_values(Condition, found | {"image": image})
+    return options.from_values(Condition, found | {"image": image, "masked": masked})
 
 
 def _encoded(image: np.ndarray) -> str:

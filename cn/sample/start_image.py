@@ -14,6 +14,8 @@ from cn.images.resizing import resize
 from cn.sample.fit import check_aspect
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cn.model.start import StartImage
 
 WHITE_FROM = 128
@@ -106,6 +108,16 @@ def to_start(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None, denoise: 
 
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
     return StartImage(pixels, denoise, None if mask is None else torch.from_numpy(mask)[None, None].float())
+
+
+def hide(hint: "Tensor", mask: NDArray[np.bool_]) -> "Tensor":
+    """A hint (1, 3, h, w) with -1 where the mask, bool (h, w), marks what is redrawn: the condition of inpainting.
+
+    ControlNet 1.1, gradio_inpaint.py: `detected_map[mask > 0.5] = -1.0`.
+    """
+    import torch
+
+    return hint.masked_fill(torch.from_numpy(mask).to(hint.device), -1.0)
 
 
 def put_together(

@@ -9,6 +9,7 @@ import pytest
 
 from cn import images
 from cn.images import png_text
+from cn.model.controlnet import ControlNet
 from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers.sampling import CONTROLLED
 
@@ -132,11 +133,45 @@ def test_what_is_said_of_images_and_masks(sample, folder):
     )
 
 
+def test_a_control_for_inpainting_sees_the_image_without_what_is_masked(sample, folder, monkeypatch):
+    seen = []
+    encode = ControlNet.encode
+    monkeypatch.setattr(ControlNet, "encode", lambda self, hint, cells: seen.append(hint) or encode(self, hint, cells))
+    words = [*MASKED, "--inpaint-control", "run", "--cond", "canny.png", "--control", "run"]
+    code, _, err = sample(*words, "--strength", "0.5", "--strength", "0.7", "--out", "out/a.png")
+    assert code == 0
+    assert "run, strength 0.5, follows canny.png" in err
+    assert "run, strength 0.7, follows photo.png" in err
+    inside, photo = blob().astype(bool), images.read("photo.png")
+    _, hint = (np.moveaxis(one[0].numpy(), 0, 2) for one in seen)
+    assert (hint[inside] == -1).all()
+    assert np.allclose(hint[~inside], photo[~inside] / 255)
+    assert sample(*MASKED, *CONTROLLED, "--out", "out/other.png")[0] == 0
+    assert not np.array_equal(images.read("out/other.png"), images.read("out/a.png"))
+    for name in ("photo.png", "mask.png"):
+        Path(name).unlink()
+    assert sample("--from", "out/a.png", "--out", "out/b.png", base=None, quick=False)[0] == 0
+    assert Path("out/a.png").read_bytes() == Path("out/b.png").read_bytes()
+
+
+def test_a_control_for_inpainting_alone_and_beside_photographs(sample, folder):
+    """--detect is for the --cond images; the inpainting control sees the image as it is."""
+    assert sample(*MASKED, "--inpaint-control", "run", "--out", "out/a.png")[0] == 0
+    images.write("gray.png", np.kron(np.eye(8, dtype=np.uint8), np.full((8, 8), 255, np.uint8)))
+    detect = ["--cond", "gray.png", "--detect", "canny", "--control", "run"]
+    code, _, err = sample(*MASKED, "--inpaint-control", "run", *detect, "--out", "out/b.png")
+    assert (code, err.count("follows")) == (0, 2 + err.count("but run follows"))
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["--mask", "mask.png"], 2, "--mask says what to redraw of an image: give that with --image"),
         (["--denoise", "0.5"], 2, "--denoise is about an image to start from"),
+        ([*SIDES, "--inpaint-control", "run"], 2, "--inpaint-control sees the image around a mask"),
+        ([*MASKED, "--inpaint-control", "run", "--control", "run"], 2, "need a --cond image"),
+        ([*MASKED, "--inpaint-control", "none.pth"], 4, "none.pth"),
+        (["--from", "photo.png", "--inpaint-control", "run"], 2, "it takes no --prompt, --inpaint-control"),
         ([*SIDES, "--mask-feather", "3"], 2, "--mask-feather is about a mask"),
         ([*SIDES, "--denoise", "0.4"], 2, "--denoise 0.4 of 2 steps is no step: give at least 0.5"),
         ([*SIDES, "--denoise", "1.5"], 2, "--denoise"),
@@ -162,10 +197,17 @@ def test_what_is_refused(sample, folder, words, code, message):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("change", [{"image": 3}, {"mask": {"name": "x"}}, {"image": {"name": "x", "png": "!"}}])
+CONDITION_OF_NO_MASK = {"mask": None, "conditions": [{"name": "x", "control": "run", "masked": True}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image": 3}, {"mask": {"name": "x"}}, {"image": {"name": "x", "png": "!"}}, CONDITION_OF_NO_MASK],
+)
 def test_damaged_metadata_is_a_short_error(sample, folder, change):
     assert sample(*MASKED, "--out", "out/a.png")[0] == 0
     record = json.loads(png_text.read_text(io.BytesIO(Path("out/a.png").read_bytes()))[TEXT_KEY]) | change
+    record = {name: value for name, value in record.items() if value is not None or name != "mask"}
     images.write("out/b.png", images.read("out/a.png"), {TEXT_KEY: json.dumps(record)})
     code, _, err = sample("--from", "out/b.png", base=None, quick=False)
     assert code == 3

@@ -1,6 +1,7 @@
 """The same image, to rounding, as diffusers' StableDiffusionControlNetPipeline makes, from the same files."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -135,8 +136,8 @@ def _rescheduled(base: Base, folder: Path, settings: dict[str, object]) -> Base:
         return replace(base, config=replace(base.config, schedule=schedule_settings(changed)))
 
 
-def ours(shelf: Any, case: Case, start: StartImage | None = None) -> np.ndarray:
-    """uint8 (B, H, W, 3), from the files on disk."""
+def ours(shelf: Any, case: Case, start: StartImage | None = None, hints: Sequence[torch.Tensor] = ()) -> np.ndarray:
+    """uint8 (B, H, W, 3), from the files on disk; with `hints` instead of the conditions."""
     folder = case.files == "folder"
     # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
     stated = folder or case.layout.startswith("sd1")
@@ -148,7 +149,7 @@ def ours(shelf: Any, case: Case, start: StartImage | None = None) -> np.ndarray:
     controls = []
     for number, (name, strength) in enumerate(zip(case.controls, case.strengths, strict=False)):
         path = (shelf.control_folder if folder else shelf.control_file)(case.layout, "calm", name)
-        hint = to_hint(condition(number, case.size), base.device, base.dtype)
+        hint = hints[number] if hints else to_hint(condition(number, case.size), base.device, base.dtype)
         controls.append(ControlInput(_opened(open_control, path).model, hint, strength, *case.window))
     height, width = case.size
     requests = [Request(prompt, case.seed + i, case.negative) for i, prompt in enumerate(case.prompts)]

@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cn.model.generate import to_hint
 from cn.model.start import StartImage
-from cn.sample.start_image import put_together, to_start
+from cn.sample.start_image import hide, put_together, to_start
 from tests.reference.test_same_image import CLEAN, ZERO, Case, condition, ours, psnr
 
 CASES = {
@@ -57,8 +58,8 @@ def mask(size: tuple[int, int]) -> np.ndarray:
     return found
 
 
-def reference(shelf: Any, case: Case, denoise: float, masked: bool) -> np.ndarray:
-    """uint8 (B, H, W, 3), rounded by diffusers."""
+def reference(shelf: Any, case: Case, denoise: float, masked: bool, hint: torch.Tensor | None = None) -> np.ndarray:
+    """uint8 (B, H, W, 3), rounded by diffusers; with `hint` instead of the condition."""
     several, count, pipelines = len(case.strengths) > 1, len(case.prompts), shelf.pipelines
     controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
     kind = pipelines.WITH_MASK if masked else pipelines.FROM_IMAGE
@@ -67,6 +68,7 @@ def reference(shelf: Any, case: Case, denoise: float, masked: bool) -> np.ndarra
         shelf.base(case.layout, "calm"), controls, settings, case.sampler, case.sigmas, kind=kind
     )
     conditions = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
+    condition_of_all: Any = conditions if several else conditions * count
     given = {"mask_image": [Image.fromarray(mask(case.size))] * count} if masked else {}
     return np.stack(
         [
@@ -75,7 +77,7 @@ def reference(shelf: Any, case: Case, denoise: float, masked: bool) -> np.ndarra
                 list(case.prompts),
                 negative_prompt=[case.negative] * count,
                 image=[Image.fromarray(photo(case.size))] * count,
-                control_image=conditions if several else conditions * count,
+                control_image=condition_of_all if hint is None else hint,
                 height=case.size[0],
                 width=case.size[1],
                 strength=denoise,
@@ -121,3 +123,23 @@ def test_the_mask_and_the_rest_of_the_image_show(shelf):
     ]
     for other in made[1:]:
         assert np.abs(made[0].astype(int) - other).mean() > 3
+
+
+def inpaint_condition(image: np.ndarray, where: np.ndarray) -> torch.Tensor:
+    """`make_inpaint_condition` of the model card of lllyasviel/control_v11p_sd15_inpaint."""
+    found = image.astype(np.float32) / 255.0
+    found[where] = -1.0
+    return torch.from_numpy(found[None].transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("layout", ["sd1", "sd1-inpaint"])
+def test_a_control_for_inpainting_sees_what_it_does_in_diffusers(shelf, layout):
+    case = Case(layout, steps=10)
+    where, image = mask(case.size), photo(case.size)
+    hint = hide(to_hint(image, torch.device("cpu"), torch.float32), where)
+    expected = reference(shelf, case, 1.0, True, inpaint_condition(image, where))
+    drawn = ours(shelf, case, to_start(image, where, 1.0), [hint])
+    assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
+    assert psnr(drawn, expected) >= 70
+    plain = ours(shelf, case, to_start(image, where, 1.0), [to_hint(image, torch.device("cpu"), torch.float32)])
+    assert np.abs(plain.astype(int) - drawn).mean() > 2, "the mask shows"
