@@ -152,8 +152,7 @@ def load_base(
     """Load a base to sample with it several times: the bundled one, or Stable Diffusion 1.x or 2.x.
 
     `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
-    Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for a device
-    that is not there.
+    Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for no device.
     """
     from cn.checkpoints.read.load import open_base
     from cn.devices import choose_device, sampling_dtype
@@ -161,7 +160,8 @@ def load_base(
 
     where = choose_device(device)
     path = bundled.find(base, role="base")
-    return LoadedBase(os.fspath(base), open_base(path, where, sampling_dtype(precision, where), prediction=prediction))
+    dtype = sampling_dtype(precision, where)
+    return LoadedBase(os.fspath(base), open_base(path, where, dtype, prediction=prediction, inpainting=True))
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
@@ -186,6 +186,8 @@ def sample(
     strength: float | Sequence[float] = 1.0,
     start: float | Sequence[float] = 0.0,
     end: float | Sequence[float] = 1.0,
+    image: "ImageLike | None" = None,
+    mask: "ImageLike | None" = None,
     base: "LoadedBase | StrPath | None" = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -199,8 +201,8 @@ def sample(
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
-    (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed, count,
-    negative, prompt_syntax, size (height, width), resolution, fit, guess, precision, prediction. A base that is loaded
+    (`--large-scale`). Sampling starts from `image`, if given, and redraws it where `mask` is white. `options` are the
+    fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height, width) … A base that is loaded
     keeps its own device and precision. `batch_size` and `compile` are those of `cn sample` (None: its defaults).
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG, JPEG or WebP that
@@ -212,13 +214,14 @@ def sample(
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
     from cn.sample.request import SampleRequest
+    from cn.sample.start_image import stated_start
     from cn.sample.weights import with_own_base
 
     speed = SpeedOptions(batch_size=batch_size, compile=compile)
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
     conditions = _conditions(several(cond), several(control), strength, start, end)
-    request = SampleRequest(prompts, conditions, **options)
+    request = SampleRequest(prompts, conditions, stated_start(image, mask), **options)
     if base is None:
         request = with_own_base(request)
     else:
@@ -231,7 +234,7 @@ def sample(
     )
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
-    with _bar(progress, len(prompts) * request.count * request.steps) as bar:
+    with _bar(progress, request.total * request.steps_made) as bar:
         return list(pipeline.samples(bar.update, speed=speed, warn=warnings.warn))
 
 

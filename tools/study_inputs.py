@@ -12,7 +12,7 @@ from cn.data.scenes import SceneDataset
 from cn.data.seeds import EVAL_SEED
 from cn.detect.lines.canny import canny
 from cn.model.base import Base
-from cn.model.ddim import draw_noise
+from cn.model.samplers.step import draw_noise
 
 FIRST_SCENE = 3_000_000
 

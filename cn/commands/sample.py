@@ -9,13 +9,14 @@ from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_o
 from cn.conditions import KINDS
 from cn.errors import UsageError, about
 from cn.model.config import DEFAULT_PROMPT
-from cn.sample.options import CONTROL, PROMPT, SAMPLING, ConditionOptions, SampleOptions, SpeedOptions
+from cn.sample.options import CONTROL, PROMPT, SAMPLING, START, ConditionOptions, SampleOptions, SpeedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cn.sample.prompts import PromptMode
-    from cn.sample.request import SampleRequest
+    from cn.sample.request import Condition, SampleRequest
+    from cn.sample.start_image import GivenImage
 
 
 @with_options
@@ -78,6 +79,34 @@ def sample(
             rich_help_panel=PROMPT,
         ),
     ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Start from this image instead of noise alone (- is stdin); see --denoise.",
+            rich_help_panel=START,
+        ),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask",
+            metavar="IMAGE",
+            help="Redraw the --image only where this is white; all other pixels stay as they are.",
+            rich_help_panel=START,
+        ),
+    ] = None,
+    inpaint_control: Annotated[
+        str | None,
+        typer.Option(
+            "--inpaint-control",
+            metavar="NAME|PATH",
+            help="A ControlNet for inpainting (control_v11p_sd15_inpaint): it sees the --image around the --mask. For "
+            "--strength and the like it is one more --cond, the last.",
+            rich_help_panel=START,
+        ),
+    ] = None,
     given: Given[SampleOptions],
     from_: Annotated[
         str | None,
@@ -125,15 +154,22 @@ def sample(
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
-    _check_prompts(prompt or [], prompts, prompt_mode, [*(cond or []), from_])
+    _check_prompts(prompt or [], prompts, prompt_mode, [*(cond or []), from_, image, mask])
     from cn.sample import run
+    from cn.sample.request import Inpainting, make_conditions
+    from cn.sample.start_image import read_start
 
     hashes = None
-    chosen = (cond or [], detect, invert, each, prompt or [], prompt_mode, given)
+    start = read_start(image, mask)
     if from_ is None:
-        request = _request(*chosen)
+        conditions = make_conditions(
+            cond or [], detect=detect, invert=invert, inpainting=Inpainting.of(inpaint_control, start), **each
+        )
+        request = _request(conditions, prompt or [], prompt_mode, start, given)
+    elif inpaint_control is not None:
+        raise UsageError("--from takes no --inpaint-control; --image and --mask may be others")
     else:
-        request, hashes = _again(from_, *chosen)
+        request, hashes = _again(from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given)
     requests = [request] if prompts is None else _of_lines(request, prompts, detect)
     job = run.prepare(
         requests,
@@ -162,8 +198,8 @@ def _check_prompts(
     """UsageError where prompts are given twice, or two things are to be read from standard input."""
     if prompts is not None and (prompt or mode):
         raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
-    if (prompts == "-" or "-" in prompt) and "-" in images:
-        raise UsageError("standard input is read once: give - for the prompts or for an image")
+    if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
+        raise UsageError("standard input is read once: give - for the prompts or for one image")
 
 
 def _of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "list[SampleRequest]":
@@ -178,21 +214,18 @@ def _of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "li
 
 
 def _request(
-    cond: list[str],
-    detect: str | None,
-    invert: bool,
-    each: Given,
+    conditions: "tuple[Condition, ...]",
     prompt: list[str],
     mode: "PromptMode | None",
+    start: "GivenImage | None",
     given: Given,
 ) -> "SampleRequest":
     """What the options ask for."""
     from cn.sample.prompts import from_command_line
-    from cn.sample.request import SampleRequest, make_conditions
+    from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
-    conditions = make_conditions(cond, detect=detect, invert=invert, **each)
-    request = SampleRequest(from_command_line(prompt, mode), conditions, **given)
+    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
     return request if "base" in given else with_own_base(request)
 
 
@@ -204,6 +237,7 @@ def _again(
     each: Given,
     prompt: list[str],
     mode: "PromptMode | None",
+    start: "GivenImage | None",
     given: Given,
 ) -> "tuple[SampleRequest, Mapping[str, str]]":
     """The request of an image, where the options replace what it says; and the hashes of its weights."""
@@ -216,5 +250,7 @@ def _again(
         console.warn(f"{path} {warning}")
     prompts = from_command_line(prompt, mode) if prompt or mode else ()
     with about(path):
-        request = again(recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert)
+        request = again(
+            recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
+        )
     return request, recipe.hashes

@@ -54,6 +54,12 @@ def decode_map(data: bytes, name: str, kind: str | None = None) -> ImageArray:
         return to_rgb(image, _background(image, kind))
 
 
+def decode_on_black(data: bytes, name: str) -> ImageArray:
+    """The bytes of a file as RGB uint8 (h, w, 3), what is transparent in it over black."""
+    with errors.about(name), opened(data) as image, quietly():
+        return to_rgb(image, BLACK)
+
+
 def _background(image: Image.Image, kind: str | None) -> Color:
     if kind == "normal":
         return FLAT

@@ -94,6 +94,11 @@ class UNetConfig:
                 raise ValueError(f"{width} channels cannot be divided into {kind}")
 
     @property
+    def has_mask(self) -> bool:
+        """Whether it is an inpainting U-Net: a mask and the latents of the rest are five more input channels."""
+        return self.in_channels == 2 * self.out_channels + 1
+
+    @property
     def stride(self) -> int:
         """The side, in latent cells, of one cell of the middle block (8 for SD)."""
         total = 1

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.chunks import chunk_count, encode
-from cn.model.ddim import ddim_sample, draw_noise
 from cn.model.emphasis import PromptSyntax
 from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.samplers.choose import choose_sampler
+from cn.model.samplers.settings import SamplerName, Sigmas
+from cn.model.start import StartImage, begin
 from cn.model.transfers import Download, upload
 
 DECODED_PIXELS = 512 * 512
@@ -40,6 +42,8 @@ class Sampling:
     scale: float = 9.0
     eta: float = 0.0
     guess: bool = False
+    sampler: SamplerName = "ddim"
+    sigmas: Sigmas = "default"
 
 
 def to_hint(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -65,6 +69,7 @@ def generate(
     sampling: Sampling,
     controls: Sequence[ControlInput] = (),
     *,
+    start: StartImage | None = None,
     batch_size: int = 1,
     on_step: Callable[[], None] | None = None,
     engine: SamplingEngine = PLAIN,
@@ -75,14 +80,17 @@ def generate(
     composition: bit for bit at one size of the batch, and up to rounding between different ones. A batch holds
     neighbours whose prompts have as many chunks (`chunks_of`), so it may be smaller than `batch_size`. `engine` decides
     how the networks are computed; what it compiles and captures is kept there for later calls.
-    Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint has another size.
+    All images start from the image of `start`, if there is one; what its mask keeps of it is not put into the result.
+    Raises ValueError if a side is not a multiple of the VAE's factor (8 pixels), or a hint or `start` has another size;
+    and for an inpainting base without a mask.
     """
-    _check_sizes(base, sampling, controls)
+    _check_sizes(base, sampling, controls, start)
     cells = sampling.height // base.config.vae.factor, sampling.width // base.config.vae.factor
     shared = [c.with_encoded(cells) if c.hint.shape[0] == 1 else c for c in controls]
     waiting = None
     for first, part in _batches(requests, batch_size, sampling):
-        launched = launch(base, part, sampling, [c.rows(first, len(part)) for c in shared], on_step, engine)
+        own = [c.rows(first, len(part)) for c in shared]
+        launched = launch(base, part, sampling, own, start, on_step, engine)
         # While a GPU samples, the images of the batch before are taken and saved.
         yield from waiting or ()
         waiting = launched
@@ -110,6 +118,7 @@ def launch(
     requests: Sequence[Request],
     sampling: Sampling,
     controls: Sequence[ControlInput] = (),
+    start: StartImage | None = None,
     on_step: Callable[[], None] | None = None,
     engine: SamplingEngine = PLAIN,
 ) -> Launched:
@@ -117,7 +126,7 @@ def launch(
 
     `on_step` is told of each step then.
     """
-    _check_sizes(base, sampling, controls)
+    _check_sizes(base, sampling, controls, start)
     factor, config = base.config.vae.factor, base.config
     cells = sampling.height // factor, sampling.width // factor
     inputs = [c if c.encoded is not None else c.with_encoded(cells) for c in controls]
@@ -126,15 +135,26 @@ def launch(
     shape = (config.vae.latent_channels, *cells)
     # Under autocast, as during training, the sampler's own arithmetic stays in fp32.
     dtype = torch.float32 if torch.is_autocast_enabled(base.device.type) else base.dtype
-    z = upload(draw_noise(generators, shape), base.device).to(dtype)
+    schedule = base.schedule
+    sampler = choose_sampler(schedule, sampling.steps, sampling.sampler, sampling.sigmas, sampling.eta)
+    beginning = begin(base, sampler, generators, shape, dtype, start)
     chunks = chunks_of(requests[0], sampling)
     cond = encode(base.text, [(r.prompt, r.syntax) for r in requests], chunks)
     uncond = encode(base.text, [(r.negative, r.syntax) for r in requests], chunks) if sampling.scale != 1 else cond
     network = GuidedUNet(
-        base.unet, config.schedule, cond, uncond, tuple(inputs), sampling.steps, sampling.scale, sampling.guess
+        base.unet,
+        config.schedule,
+        cond,
+        uncond,
+        tuple(inputs),
+        len(beginning.steps),
+        sampling.scale,
+        sampling.guess,
+        beginning.extra,
     )
-    for state in ddim_sample(
-        base.schedule, engine.of(network), z, sampling.steps, eta=sampling.eta, generators=generators
+    z = beginning.z
+    for state in sampler.run(
+        schedule, engine.of(network), z, beginning.steps, generators=generators, keep=beginning.keep
     ):
         z = state
         if on_step is not None:
@@ -158,10 +178,14 @@ def _batches(requests: Sequence[Request], size: int, sampling: Sampling) -> Iter
             first = number
 
 
-def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:
+def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput], start: StartImage | None) -> None:
     multiple = base.config.vae.factor
     if sampling.height % multiple or sampling.width % multiple or min(sampling.height, sampling.width) < multiple:
         raise ValueError(f"{sampling.width}×{sampling.height}: both sides must be multiples of {multiple} pixels")
     for control in controls:
         if tuple(control.hint.shape[-2:]) != (sampling.height, sampling.width):
             raise ValueError(f"a condition of {tuple(control.hint.shape[-2:])} for an image of another size")
+    if start is not None and tuple(start.image.shape[-2:]) != (sampling.height, sampling.width):
+        raise ValueError(f"a start of {tuple(start.image.shape[-2:])} for an image of another size")
+    if base.config.unet.has_mask and (start is None or start.mask is None):
+        raise ValueError("an inpainting base needs an image and a mask")

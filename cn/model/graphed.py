@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cn.model.ddim import Step
 from cn.model.graphs import Graphs
-from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.guidance import ControlInput, GuidedUNet, batch_timesteps
+from cn.model.samplers.step import Step
 
 NAME = "sampling step"
 
@@ -26,8 +26,9 @@ class GraphedUNet:
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
         network = self.network
-        t, active = torch.full((z.shape[0],), step.t, device=z.device), network.active(step)
-        tensors = (z, t, network.cond, network.uncond, *map(_encoded, active))
+        t, active = batch_timesteps(step, z), network.active(step)
+        extra = () if network.extra is None else (network.extra,)
+        tensors = (z, t, network.cond, network.uncond, *map(_encoded, active), *extra)
         variant = self._variant(active)
         if not self.graphs.has(NAME, tensors, variant) and self.graphs.may_add(NAME):
             self.graphs.add(NAME, Prediction(network, active), tensors, variant)
@@ -50,8 +51,9 @@ class Prediction:
     network: GuidedUNet
     active: tuple[ControlInput, ...]
 
-    def __call__(self, z: Tensor, t: Tensor, cond: Tensor, uncond: Tensor, *encoded: Tensor) -> Tensor:
-        network = replace(self.network, cond=cond, uncond=uncond)
+    def __call__(self, z: Tensor, t: Tensor, cond: Tensor, uncond: Tensor, *others: Tensor) -> Tensor:
+        encoded, extra = others[: len(self.active)], others[len(self.active) :]
+        network = replace(self.network, cond=cond, uncond=uncond, extra=extra[0] if extra else None)
         active = [replace(c, encoded=own) for c, own in zip(self.active, encoded, strict=True)]
         device = z.device.type
         # Autocast keeps the weights that it has cast until its context ends: a graph has to cast them itself.

@@ -10,7 +10,7 @@ from torch import Tensor
 from cn.model.concat import ConcatBaseline
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
-from cn.model.ddim import Step
+from cn.model.samplers.step import Step
 from cn.model.unet import UNet
 
 Residuals = list[Tensor | None]
@@ -100,6 +100,11 @@ def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
+def batch_timesteps(step: Step, z: Tensor) -> Tensor:
+    """The step's timestep for each of the latents (B, …): (B,) float32, since there are fractions of timesteps."""
+    return torch.full((z.shape[0],), step.t, device=z.device, dtype=torch.float32)
+
+
 @dataclass(frozen=True)
 class GuidedUNet:
     """U-Net, controls and guidance as one function `(z, step) -> prediction` for the sampler.
@@ -117,9 +122,11 @@ class GuidedUNet:
     steps: int
     scale: float = 9.0
     guess: bool = False
+    extra: Tensor | None = None
+    """Further channels (B, 5, H, W) of what the U-Net takes, but not the controls: see `Beginning`."""
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
-        return self.predict(z, torch.full((z.shape[0],), step.t, device=z.device), self.active(step))
+        return self.predict(z, batch_timesteps(step, z), self.active(step))
 
     def active(self, step: Step) -> tuple[ControlInput, ...]:
         """The controls that are active at this step."""
@@ -128,7 +135,8 @@ class GuidedUNet:
     def predict(self, z: Tensor, t: Tensor, active: Sequence[ControlInput]) -> Tensor:
         """The guided prediction (B, 4, H, W) at timesteps t (B,)."""
         if self.scale == 1:
-            return self.unet(z, t, self.cond, control_residuals(active, z, t, self.cond, guess=self.guess))
+            control = control_residuals(active, z, t, self.cond, guess=self.guess)
+            return self.unet(self._input(z), t, self.cond, control)
         z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
         two_sided = [c.twice() for c in active if not self._is_conditional_only(c)]
         cond_only = control_residuals(
@@ -136,8 +144,12 @@ class GuidedUNet:
         )
         padded = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
         control = _sum(control_residuals(two_sided, z_pair, t_pair, text), padded)
-        uncond, cond = self.unet(z_pair, t_pair, text, control).chunk(2)
+        x = self._input(z)
+        uncond, cond = self.unet(torch.cat([x, x]), t_pair, text, control).chunk(2)
         return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
+
+    def _input(self, z: Tensor) -> Tensor:
+        return z if self.extra is None else torch.cat([z, self.extra], dim=1)
 
     def _is_conditional_only(self, control: ControlInput) -> bool:
         return self.guess or control.model.pooled

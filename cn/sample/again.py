@@ -8,6 +8,7 @@ from cn.errors import InputError, UsageError
 from cn.options import declared
 from cn.sample.options import ConditionOptions
 from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
+from cn.sample.start_image import GivenImage
 from cn.sample.weights import own_base
 
 
@@ -20,19 +21,30 @@ def again(
     cond: Sequence[str] = (),
     detect: str | None = None,
     invert: bool = False,
+    start: GivenImage | None = None,
 ) -> SampleRequest:
     """The request of an image, where everything that is given replaces what is stored.
 
     `given` are options of sampling by name, `each` lists for the options of conditions (`make_conditions`). New
     conditions replace all stored ones; as many as before keep the stored control, strength, start and end of those.
+    `start` replaces the image that sampling began with, and its mask.
     Where controls are given and no base, theirs is used, if they were trained together with one. Raises InputError
     where condition images are needed that the metadata had no room for.
     """
-    conditions = _conditions(stored.conditions, each, cond, detect, invert)
+    start = start or stored.start_image
+    if start is not None and start.image.size == 0:
+        raise InputError("the image that it began with did not fit into it; give it with --image")
+    before = stored.conditions if start is None else tuple(_around(start, c) for c in stored.conditions)
+    conditions = _conditions(before, each, cond, detect, invert)
     changes = {"prompts": tuple(prompts) or stored.prompts, **given}
     if "base" not in given:
         changes["base"] = own_base(dict.fromkeys(each.get("control", ()))) or stored.base
-    return changed(stored, {"conditions": conditions, **changes})
+    return changed(stored, {"conditions": conditions, "start_image": start, **changes})
+
+
+def _around(start: GivenImage, condition: Condition) -> Condition:
+    """The condition of an inpainting control is the image that sampling begins with."""
+    return replace(condition, image=start.image, name=start.name) if condition.masked else condition
 
 
 def _conditions(

@@ -16,6 +16,7 @@ from cn.model.controlnet import ControlNet
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Launched, Request, Sampling, launch, to_hint
 from cn.model.guidance import ControlInput
+from cn.model.start import StartImage, hide
 
 Advance = Callable[[int], object]
 """Told how many steps of images are done: negative where they have to be taken again."""
@@ -29,6 +30,8 @@ class ControlSetting:
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    masked: bool = False
+    """Whether it sees nothing where the mask of the start is (inpainting)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Settings:
     controls: tuple[ControlSetting, ...] = ()
     chunks: int = 1
     """Of 77 tokens each, that the networks attend to (`chunks_of`)."""
+    start: StartImage | None = None
 
 
 @dataclass(frozen=True)
@@ -121,5 +125,9 @@ def _launched(base: Base, batch: list[Wanted], engine: SamplingEngine, on_step: 
         if all(hint is hints[0] for hint in hints):
             hints = hints[:1]  # It is encoded once for all.
         hint = torch.cat([to_hint(each, base.device, base.dtype) for each in hints])
+        if control.masked:
+            assert settings.start is not None
+            assert settings.start.mask is not None
+            hint = hide(hint, settings.start.mask)
         inputs.append(ControlInput(control.model, hint, control.strength, control.start, control.end))
-    return launch(base, [one.request for one in batch], settings.sampling, inputs, on_step, engine)
+    return launch(base, [one.request for one in batch], settings.sampling, inputs, settings.start, on_step, engine)

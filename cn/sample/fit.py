@@ -1,6 +1,7 @@
 """A condition image of any size → the hint at the image's size."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,12 +34,9 @@ def fit(
     `own_size` is the size that this image alone would lead to, which is always accepted.
     """
     height, width = image.shape[:2]
-    stretch = (height * size[1]) / (width * size[0])
-    if how is None and max(stretch, 1 / stretch) > MAX_STRETCH and size != own_size:
-        raise InputError(
-            f"a condition of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
-            "give --fit crop, pad or stretch, or another --size",
-            path=name,
+    if how is None:
+        check_aspect(
+            "a condition", (height, width), size, name, unless=own_size, advice="give --fit crop, pad or stretch"
         )
     if how == "crop" and size != own_size:
         image = _cropped(image, size)
@@ -89,3 +87,24 @@ def _shrink_lines(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     cell = np.ones((math.ceil(image.shape[0] / size[0]), math.ceil(image.shape[1] / size[1])), np.uint8)
     return resize(np.asarray(cv2.dilate(image, cell)), size, "discrete")
+
+
+def check_aspect(
+    what: str,
+    shape: Sequence[int],
+    size: tuple[int, int],
+    name: str,
+    *,
+    unless: tuple[int, int] | None = None,
+    advice: str = "crop it",
+) -> None:
+    """InputError where an image of (height, width, …) `shape` has another aspect ratio than `size`, except for the size
+    `unless`; `advice` is what to do."""
+    height, width = shape[:2]
+    stretch = (height * size[1]) / (width * size[0])
+    if max(stretch, 1 / stretch) > MAX_STRETCH and size != unless:
+        raise InputError(
+            f"{what} of {width}×{height} pixels does not fit an image of {size[1]}×{size[0]}; "
+            f"{advice}, or give another --size",
+            path=name,
+        )

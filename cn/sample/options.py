@@ -11,14 +11,18 @@ from cn import options
 from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
 from cn.model.emphasis import PromptSyntax
+from cn.model.samplers.settings import SamplerName, Sigmas, why_not_together
 from cn.options import COMPUTE_PANEL, PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
 from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
-CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
+CONTROL, PROMPT, START, SAMPLING = "Control", "Prompt", "Start image", "Sampling"
+DENOISE, DENOISE_MASKED = 0.8, 1.0
+"""diffusers' defaults for an image alone, and for one with a mask."""
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
+MAX_FEATHER = 1000
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
 MAX_BATCH = 1024
 Fit = Literal["crop", "pad", "stretch"]
@@ -103,9 +107,35 @@ class SampleOptions:
         ),
     ] = BASE_NAME
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
-    steps: Annotated[int, Option("DDIM steps.", panel=SAMPLING, min=1, max=1000)] = 20
+    sampler: Annotated[
+        SamplerName, Option("DDIM is the paper's; dpm++2m needs the fewest steps; euler-a adds noise.", panel=SAMPLING)
+    ] = "ddim"
+    sigmas: Annotated[
+        Sigmas, Option("Noise levels of the steps: the base's, or those of Karras et al. (not ddim).", panel=SAMPLING)
+    ] = "default"
+    steps: Annotated[int, Option("Steps of the sampler.", panel=SAMPLING, min=1, max=1000)] = 20
     scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0
-    eta: Annotated[float, Option("Noise in each step; 0 is none.", panel=SAMPLING, min=0, max=1)] = 0.0
+    eta: Annotated[float, Option("Noise in each step of ddim; 0 is none.", panel=SAMPLING, min=0, max=1)] = 0.0
+    denoise: Annotated[
+        float | None,
+        Option(
+            "Share of the steps that the --image goes through: the more, the less of it is left.",
+            panel=START,
+            min=0,
+            max=1,
+            default=f"{DENOISE:g}, or {DENOISE_MASKED:g} with --mask",
+        ),
+    ] = None
+    mask_feather: Annotated[
+        int,
+        Option(
+            "Width of the transition from the image to what is redrawn, inside the mask.",
+            panel=START,
+            metavar="PIXELS",
+            min=0,
+            max=MAX_FEATHER,
+        ),
+    ] = 0
     size: Annotated[
         tuple[int, int] | None,
         Option(
@@ -113,7 +143,7 @@ class SampleOptions:
             panel=SAMPLING,
             metavar="WxH",
             parse=parse_size,
-            default="the condition's size, scaled near to what the base was trained at",
+            default="that of --image, or of the condition, scaled near to what the base was trained at",
         ),
     ] = None
     """(height, width)"""
@@ -153,6 +183,8 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if wrong := why_not_together(self.sampler, self.sigmas, self.eta):
+            raise UsageError(f"--{wrong}")
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):

@@ -109,14 +109,20 @@ def _kinds(request: SampleRequest) -> str:
 
 
 def _check(paths: list[Path], requests: Sequence[SampleRequest], overwrite: bool) -> None:
-    given = {c.name for request in requests for c in request.conditions}
+    given = {name for request in requests for name in _inputs(request)}
     for path in paths:
         if path.exists() and not overwrite:
             raise InputError(
                 "exists already; give another --out, --number to keep it, or --overwrite to replace it", path=path
             )
         if path.exists() and any(Path(name).exists() and path.samefile(name) for name in given):
-            raise UsageError("the image would replace its own condition; give another --out", path=path)
+            raise UsageError("the image would replace its own condition or start; give another --out", path=path)
     folder = make_folder(paths[0].parent)
     if not os.access(folder, os.W_OK):
         raise InputError("this folder is not writable; give another --out", path=folder)
+
+
+def _inputs(request: SampleRequest) -> list[str]:
+    """What the request's images are called: paths, where they are files."""
+    start = request.start_image
+    return [c.name for c in request.conditions] + ([start.name, start.mask_name] if start is not None else [])

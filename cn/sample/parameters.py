@@ -22,7 +22,9 @@ from cn.sample.request import Condition, SampleRequest
 KEY = "parameters"
 WRITER = "cn"
 """What stands before the version, in the field `Version`."""
-_SAMPLER = "DDIM"
+_SAMPLERS = {"ddim": "DDIM", "euler": "Euler", "euler-a": "Euler a", "dpm++2m": "DPM++ 2M"}
+_KARRAS = "Karras"
+"""The type of schedule; before version 1.9 it was a part of the sampler's name."""
 _FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _NEGATIVE = "Negative prompt:"
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -37,7 +39,8 @@ def to_parameters(request: SampleRequest, prompt: str, seed: int, hashes: Mappin
     height, width = request.size
     fields: dict[str, object] = {
         "Steps": request.steps,
-        "Sampler": _SAMPLER,
+        "Sampler": _SAMPLERS[request.sampler],
+        "Schedule type": _KARRAS if request.sigmas == "karras" else None,
         "CFG scale": request.scale,
         "Seed": seed,
         "Size": f"{width}x{height}",
@@ -45,6 +48,7 @@ def to_parameters(request: SampleRequest, prompt: str, seed: int, hashes: Mappin
         "Model": Path(request.base).stem,
         # The noise is the CPU's, whatever computes: that program's setting "Random number generator source".
         "RNG": "CPU",
+        "Denoising strength": None if request.start_image is None else request.share,
         "Eta DDIM": request.eta or None,
         **{f"ControlNet {k}": _unit(c, hashes, request.guess) for k, c in enumerate(request.conditions)},
         "Version": f"{WRITER} {__version__}",
@@ -71,6 +75,8 @@ def from_parameters(text: str) -> tuple[SampleRequest, list[str]]:
         given |= {"steps": int(fields["Steps"]), "seed": int(fields["Seed"])}
         if "CFG scale" in fields:
             given["scale"] = float(fields["CFG scale"])
+        if sampler := _sampler(fields):
+            given |= sampler
         if size := _SIZE.fullmatch(fields.get("Size", "")):
             given["size"] = (int(size[2]), int(size[1]))
         return SampleRequest(prompts=(prompt.strip(),), **given), list(_others(fields))
@@ -78,9 +84,22 @@ def from_parameters(text: str) -> tuple[SampleRequest, list[str]]:
         raise InputError(f"its text 'parameters' cannot be used: {error}") from error
 
 
+def _sampler(fields: Mapping[str, str]) -> dict[str, str]:
+    """The sampler and its noise levels; {} for one that is not among ours."""
+    name, schedule = fields.get("Sampler", ""), fields.get("Schedule type", "Automatic")
+    if name.endswith(f" {_KARRAS}"):
+        name, schedule = name.removesuffix(f" {_KARRAS}"), _KARRAS
+    found = [own for own, other in _SAMPLERS.items() if other == name]
+    if not found or schedule not in ("Automatic", "Uniform", _KARRAS):
+        return {}
+    # "Automatic" is Karras for DPM++ 2M, as in modules/sd_samplers_kdiffusion.py.
+    karras = schedule == _KARRAS or (schedule == "Automatic" and "Schedule type" in fields and name == "DPM++ 2M")
+    return {"sampler": found[0], "sigmas": "karras" if karras else "default"}
+
+
 def _others(fields: Mapping[str, str]) -> Iterator[str]:
     for name in ("Sampler", "Model", "Clip skip", "Denoising strength", "Hires upscale", "Lora hashes"):
-        if name in fields and not (name == "Sampler" and fields[name] == _SAMPLER):
+        if name in fields and not (name == "Sampler" and _sampler(fields)):
             yield f"{name.lower()} {fields[name]}"
     if any(name.startswith("ControlNet") for name in fields):
         yield "its condition images"

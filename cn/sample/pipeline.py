@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import tee
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError, about
+from cn.errors import InputError, UsageError, about
 from cn.images import exif_text
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, chunks_of
@@ -25,6 +26,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article, working_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
+from cn.sample.start_image import GivenImage, put_together, to_start
 from cn.weights import bundled
 
 
@@ -61,6 +63,8 @@ class SamplingPipeline:
     controls: tuple[Control, ...]
     size: tuple[int, int]
     hints: tuple[np.ndarray, ...]
+    start_image: GivenImage | None = None
+    """The image to start from and its mask, at the images' size."""
 
     @classmethod
     def open(
@@ -78,19 +82,26 @@ class SamplingPipeline:
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
-            base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+            path = bundled.find(request.base, role="base")
+            base = open_base(path, where, dtype, prediction=request.prediction, inpainting=True)
+        if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
+            raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)
         wanted = dict.fromkeys(c.control for c in request.conditions)
         loaded = {name: controls.get(name) or _open_control(name, base) for name in wanted}
         for name, control in loaded.items():
             check_fits(control, base, name)
 
         resolution = request.resolution
+        # An image that is kept outside of a mask is not to be scaled for the sake of round numbers.
+        multiple = base.config.vae.factor if request.start_image is not None else base.config.size_multiple
 
         def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
             shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, base.config.size_multiple, resolution)
+            return working_size(shape, requested_size, base.config.image_size, multiple, resolution)
 
-        size = own_size(request.conditions[0].image if request.conditions else None, request.size)
+        start = request.start_image
+        size_giver = start.image if start else request.conditions[0].image if request.conditions else None
+        size = own_size(size_giver, request.size)
         hints = tuple(
             fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name, request.fit)
             for c in request.conditions
@@ -98,7 +109,8 @@ class SamplingPipeline:
         precision = precision_of(base.dtype)
         request = changed(request, {"size": size})
         request = replace(request, precision=precision, prediction=base.config.schedule.prediction)
-        return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints)
+        start = start and start.at(size, own_size(start.image))
+        return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints, start)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -129,6 +141,10 @@ class SamplingPipeline:
                 found.append(f"{condition.control} was trained on another base of the same shapes")
             if not hint.any() and not wrong:
                 found.append(f"{condition.name} is entirely black: there is nothing to follow")
+        if self.start_image is not None and self.request.start_image is not None:
+            found += self.request.start_image.warnings(self.start_image)
+        if self.request.sigmas == "karras" and self.base.config.schedule.zero_terminal_snr:
+            found.append("--sigmas karras spends most steps of a base that begins at pure noise where it sees nothing")
         return found
 
     def fits_jpeg(self) -> bool:
@@ -137,7 +153,7 @@ class SamplingPipeline:
 
     def text(self, prompt: str, seed: int) -> dict[str, str]:
         """The metadata of one image."""
-        return png_metadata.to_text(self.request, self.hints, prompt, seed, self.hashes)
+        return png_metadata.to_text(self.request, self.hints, prompt, seed, self.hashes, self.start_image)
 
     def samples(
         self,
@@ -153,14 +169,25 @@ class SamplingPipeline:
         """The images of the request, in order."""
         r, (height, width) = self.request, self.size
         controls = tuple(
-            ControlSetting(control.model, c.strength, c.start, c.end)
+            ControlSetting(control.model, c.strength, c.start, c.end, c.masked)
             for c, control in zip(r.conditions, self.controls, strict=True)
         )
-        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess)
+        sampling = Sampling(height, width, r.steps, r.scale, r.eta, r.guess, r.sampler, r.sigmas)
         requests = [
             Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
         ]
-        return [Wanted(one, Settings(sampling, controls, chunks_of(one, sampling)), self.hints) for one in requests]
+        given = self.start_image
+        start = None if given is None else to_start(given.image, given.mask, r.share).to(self.base.device)
+        return [
+            Wanted(one, Settings(sampling, controls, chunks_of(one, sampling), start), self.hints) for one in requests
+        ]
+
+    def finished(self, image: np.ndarray, prompt: str, seed: int) -> Sample:
+        """A sampled image, with what its mask keeps of the one that was given, and its metadata."""
+        given = self.start_image
+        if given is not None and given.mask is not None:
+            image = put_together(image, given.image, given.mask, self.request.mask_feather)
+        return Sample(image, prompt, seed, self.text(prompt, seed))
 
 
 def samples_of(
@@ -177,18 +204,17 @@ def samples_of(
     """
     base = pipelines[0].base
     total = sum(pipeline.request.total for pipeline in pipelines)
-    steps = sum(pipeline.request.total * pipeline.request.steps for pipeline in pipelines)
+    steps = sum(pipeline.request.total * pipeline.request.steps_made for pipeline in pipelines)
     largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
     job = JobSize(base, models, largest, total, round(steps / total))
     size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
     engine = make_engine(job, size, speed, base.device, warn)
-    owned = [(pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted()]
+    owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
     with _report_out_of_memory(largest, base.device):
-        sampled = sample_batches(base, [wanted for _, wanted in owned], engine, size, on_step)
-        for (pipeline, wanted), image in zip(owned, sampled, strict=True):
-            prompt, seed = wanted.request.prompt, wanted.request.seed
-            yield Sample(image, prompt, seed, pipeline.text(prompt, seed))
+        sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step)
+        for image, (pipeline, wanted) in zip(sampled, owned, strict=True):
+            yield pipeline.finished(image, wanted.request.prompt, wanted.request.seed)
 
 
 def _open_control(name: str, base: Base) -> Control:

@@ -1,17 +1,17 @@
 """The metadata that every sampled image carries, so that `cn sample --from OUT.png` reproduces it.
 
 The text chunk `cn.sample` of a PNG, and the image description of a JPEG or WebP (`cn.images.exif_text`), is JSON: the
-prompt, all options, the hashes of the weights, and the condition images themselves, at the image's size, as PNG in base
-64 (a Canny map of 512×512 is about 10 kB). An option that an image of an earlier version does not name has its default.
-The text `parameters` beside it is for other programs (`cn.sample.parameters`); of an image that has only that, the
-request is what it says.
+prompt, all options, the hashes of the weights, and the images that were given (conditions, the image to start from and
+its mask), at the size of the result, as PNG in base 64 (a Canny map of 512×512 is about 10 kB). An option that an image
+of an earlier version does not name has its default. The text `parameters` beside it is for other programs
+(`cn.sample.parameters`); of an image that has only that, the request is what it says.
 """
 
 import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from cn.images import exif_text, png_text, reader
 from cn.sample import foreign, parameters
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest
+from cn.sample.start_image import GivenImage, to_mask
 
 TEXT_KEY = "cn.sample"
 _OLD_TEXT_KEY = "cn.recipe"
@@ -32,20 +33,30 @@ _STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
 
 
 def to_text(
-    request: SampleRequest, hints: Sequence[np.ndarray], prompt: str, seed: int, hashes: Mapping[str, str]
+    request: SampleRequest,
+    hints: Sequence[np.ndarray],
+    prompt: str,
+    seed: int,
+    hashes: Mapping[str, str],
+    start_image: GivenImage | None = None,
 ) -> dict[str, str]:
     """The PNG text of one image of a request whose `size` is known.
 
-    `hints` are the conditions at that size, uint8 (h, w, 3); `hashes` the SHA-256 of the base ("base") and of the
-    controls (by their names).
+    `hints` are the conditions at that size, uint8 (h, w, 3), and so is `start_image`; `hashes` the SHA-256 of the base
+    ("base") and of the controls (by their names).
     """
     record: dict[str, Any] = {name: getattr(request, name) for name in _STORED}
     record |= {"cn": __version__, "prompt": prompt, "seed": seed, "sha256": dict(hashes)}
     record["conditions"] = [
         {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
-        | {"png": base64.b64encode(images.encode(hint)).decode()}
+        # The image to start from stands in the metadata once.
+        | ({"masked": True} if condition.masked else {"png": _encoded(hint)})
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
+    if start_image is not None:
+        record["image"] = {"name": start_image.name, "png": _encoded(start_image.image)}
+        if start_image.mask is not None:
+            record["mask"] = {"name": start_image.mask_name, "png": _encoded(start_image.mask.astype(np.uint8) * 255)}
     return {
         TEXT_KEY: json.dumps(record, ensure_ascii=True, sort_keys=True),
         parameters.KEY: parameters.to_parameters(request, prompt, seed, hashes),
@@ -55,7 +66,7 @@ def to_text(
 def to_exif(text: Mapping[str, str], format: str) -> bytes:
     """The EXIF data of a JPEG or WebP with what `to_text` gave.
 
-    A JPEG holds 64 kB of it: where that is too little, the condition images are left out (`fits_jpeg`). Raises
+    A JPEG holds 64 kB of it: where that is too little, all images in it are left out (`fits_jpeg`). Raises
     InputError where the prompts alone are too much.
     """
     exif = exif_text.to_exif(text)
@@ -63,6 +74,7 @@ def to_exif(text: Mapping[str, str], format: str) -> bytes:
         return exif
     record = json.loads(text[TEXT_KEY])
     record["conditions"] = [entry | {"png": None} for entry in record["conditions"]]
+    record |= {name: record[name] | {"png": None} for name in ("image", "mask") if name in record}
     exif = exif_text.to_exif({**text, TEXT_KEY: json.dumps(record, sort_keys=True)})
     if len(exif) > exif_text.MAX_JPEG_BYTES:
         raise InputError("these prompts are too long for the metadata of a JPEG; write a PNG or WebP")
@@ -78,7 +90,7 @@ def fits_jpeg(text: Mapping[str, str]) -> bool:
 class Recipe:
     """The request that made an image, and the hashes of the weights that it was made with ({}: not known).
 
-    A condition whose image was left out has an empty one, (0, 0, 3).
+    An image that was left out is empty, (0, 0, 3).
     """
 
     request: SampleRequest
@@ -121,22 +133,48 @@ def _foreign(data: bytes, text: Mapping[str, str]) -> Recipe:
 
 def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
     """Raises TypeError, ValueError or what SampleRequest raises when something in it is not as `to_text` wrote it."""
-    conditions = tuple(_condition(entry) for entry in _get(record, "conditions", list))
+    start = _start_image(record)
+    conditions = tuple(_condition(entry, start) for entry in _get(record, "conditions", list))
     prompt, hashes = _get(record, "prompt", str), _get(record, "sha256", dict)
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
     found = {name: value for name, value in dict(record).items() if name in _STORED}
-    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,), "conditions": conditions})
+    images_of_it = {"conditions": conditions, "start_image": start}
+    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,)} | images_of_it)
     return request, hashes
 
 
-def _condition(record: Any) -> Condition:
-    if isinstance(record, dict) and record.get("png", "") is None:
-        image = np.zeros((0, 0, 3), np.uint8)
+def _start_image(record: Mapping[str, Any]) -> GivenImage | None:
+    if "image" not in record:
+        return None
+    image = _get(record, "image", dict)
+    found = GivenImage(_decoded(image), _get(image, "name", str))
+    if "mask" not in record:
+        return found
+    mask = _get(record, "mask", dict)
+    return replace(found, mask=to_mask(_decoded(mask)), mask_name=_get(mask, "name", str))
+
+
+def _condition(record: Any, start: GivenImage | None) -> Condition:
+    if isinstance(record, dict) and record.get("masked") is True:
+        if start is None or start.mask is None:
+            raise ValueError("the mask of a condition is missing")
+        image, masked = start.image, True
     else:
-        image = images.decode(base64.b64decode(_get(record, "png", str), validate=True), "condition")
+        image, masked = _decoded(record), False
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
-    return options.from_values(Condition, found | {"image": image})
+    return options.from_values(Condition, found | {"image": image, "masked": masked})
+
+
+def _encoded(image: np.ndarray) -> str:
+    return base64.b64encode(images.encode(image)).decode()
+
+
+def _decoded(record: Any) -> np.ndarray:
+    """(h, w, 3), or (0, 0, 3) where there was no room for it."""
+    if isinstance(record, dict) and record.get("png", "") is None:
+        return np.zeros((0, 0, 3), np.uint8)
+    return images.decode(base64.b64decode(_get(record, "png", str), validate=True), "an image in it")
 
 
 def _get(record: object, name: str, kind: type) -> Any:

@@ -1,5 +1,6 @@
 """The request of `cn sample`, checked and complete before any network is loaded. No torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -9,9 +10,11 @@ import numpy as np
 from cn import conditions
 from cn.detect.checks import check_map
 from cn.errors import CnError, InputError, UsageError, WeightsError, about
+from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition
-from cn.sample.options import ConditionOptions, SampleOptions
+from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
+from cn.sample.start_image import GivenImage
 from cn.weights import bundled
 
 T = TypeVar("T")
@@ -31,6 +34,8 @@ class Condition(ConditionOptions):
     """The kind in the image's metadata."""
     origin: Origin = field(default_factory=lambda: Origin(check=False))
     """What is known about the image that was given."""
+    masked: bool = False
+    """Whether it is the image to start from, which an inpainting control sees without what the mask marks."""
 
     def warnings(self, kind: str | None) -> list[str]:
         """What cannot be right about the image, for a control that follows `kind` (None: not known)."""
@@ -44,9 +49,11 @@ class SampleRequest(SampleOptions):
 
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
+    start_image: GivenImage | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_start()
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
 
@@ -55,16 +62,61 @@ class SampleRequest(SampleOptions):
         """The number of images."""
         return len(self.prompts) * self.count
 
+    @property
+    def share(self) -> float:
+        """The share of the steps that is made: `denoise`, or its default."""
+        if self.start_image is None:
+            return 1.0
+        default = DENOISE if self.start_image.mask is None else DENOISE_MASKED
+        return default if self.denoise is None else self.denoise
+
+    @property
+    def steps_made(self) -> int:
+        """How many of the steps are made: all of them, unless there is an image to start from."""
+        return steps_made(self.steps, self.share)
+
+    def _check_start(self) -> None:
+        if self.start_image is None and self.denoise is not None:
+            raise UsageError("--denoise is about an image to start from: give that with --image")
+        if self.mask_feather and (self.start_image is None or self.start_image.mask is None):
+            raise UsageError("--mask-feather is about a mask: give that with --mask")
+        if self.steps_made == 0:
+            least = math.ceil(100 / self.steps) / 100
+            raise UsageError(f"--denoise {self.share:g} of {self.steps} steps is no step: give at least {least:g}")
+
+
+@dataclass(frozen=True)
+class Inpainting:
+    """A control for inpainting, such as `control_v11p_sd15_inpaint`; its condition is the image to start from."""
+
+    control: str
+    image: ConditionImage
+
+    @classmethod
+    def of(cls, control: str | None, start: GivenImage | None) -> "Inpainting | None":
+        """None without a control. UsageError without an image and a mask."""
+        if control is None:
+            return None
+        if start is None or start.mask is None:
+            raise UsageError("--inpaint-control sees the image around a mask: give --image and --mask")
+        return cls(control, ConditionImage(start.image, start.name, "inpaint", Origin(check=False)))
+
 
 def make_conditions(
-    paths: Sequence[str], *, detect: str | None = None, invert: bool = False, **per_condition: Sequence[Any]
+    paths: Sequence[str],
+    *,
+    detect: str | None = None,
+    invert: bool = False,
+    inpainting: Inpainting | None = None,
+    **per_condition: Sequence[Any],
 ) -> tuple[Condition, ...]:
-    """Read the condition images ("-": standard input), and choose the control of each.
+    """Read the condition images ("-": standard input), and choose the control of each; `inpainting` adds one more.
 
     With `detect` they are photographs, and `with_detected` has to follow. `per_condition` are lists for the fields of
     `ConditionOptions`, as in `choose_controls`.
     """
-    if not paths and (detect or invert or any(per_condition.values())):
+    alone = per_condition.get("control") if inpainting else any(per_condition.values())
+    if not paths and (detect or invert or alone):
         flags = ", ".join(field.label for field in declared(ConditionOptions).values())
         raise UsageError(f"{flags}, --detect and --invert need a --cond image")
     if list(paths).count("-") > 1:
@@ -78,27 +130,36 @@ def make_conditions(
         read_condition(path, follows=_kind_of(control), detect=detect, invert=invert)
         for path, control in zip(paths, controls, strict=True)
     ]
-    return choose_controls(read, **per_condition)
+    return choose_controls(read, inpainting=inpainting, **per_condition)
 
 
 def with_detected(found: Sequence[Condition]) -> tuple[Condition, ...]:
     """Conditions that were photographs, with the maps of their kinds that are detected in them."""
     made = []
     for condition in found:
+        if condition.masked:
+            made.append(condition)
+            continue
         assert condition.kind is not None
         with about(condition.name):
             made.append(replace(condition, image=detected(condition.image, condition.kind)))
     return tuple(made)
 
 
-def choose_controls(images: Sequence[ConditionImage], **per_condition: Sequence[Any]) -> tuple[Condition, ...]:
-    """Conditions from the images that were given.
+def choose_controls(
+    images: Sequence[ConditionImage], *, inpainting: Inpainting | None = None, **per_condition: Sequence[Any]
+) -> tuple[Condition, ...]:
+    """Conditions from the images that were given, and that of `inpainting`, which is the last one.
 
     `per_condition` are lists for the fields of `ConditionOptions`: the k-th control, strength, start and end belong to
     the k-th image; a single value applies to all. Without a control, the image must state its kind, and the bundled
     control of that kind is used.
     """
     fields = declared(ConditionOptions)
+    if inpainting is not None:
+        controls = broadcast("--control", per_condition.get("control") or [], len(images)) or [None] * len(images)
+        per_condition |= {"control": [*controls, inpainting.control]}
+        images = [*images, inpainting.image]
     lists = {
         name: broadcast(fields[name].label, values, len(images)) for name, values in per_condition.items() if values
     }
@@ -106,7 +167,8 @@ def choose_controls(images: Sequence[ConditionImage], **per_condition: Sequence[
     for k, given in enumerate(images):
         own: dict[str, Any] = {field: values[k] for field, values in lists.items()}
         own["control"] = own.get("control") or _default_control(given.name, given.kind)
-        found.append(Condition(given.image, given.name, given.kind, given.origin, **own))
+        masked = inpainting is not None and given is inpainting.image
+        found.append(Condition(given.image, given.name, given.kind, given.origin, masked, **own))
     return tuple(found)
 
 

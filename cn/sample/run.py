@@ -41,7 +41,7 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Denoising steps of all images."""
-        return sum(pipeline.request.total * pipeline.request.steps for pipeline in self.pipelines)
+        return sum(pipeline.request.total * pipeline.request.steps_made for pipeline in self.pipelines)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -128,6 +128,8 @@ def plan(job: Job) -> dict[str, str | None]:
     return {
         "base": requests[0].base,
         "control": _lines(text for request in requests for text in _controls(request)),
+        "image": _lines(text for pipeline in job.pipelines for text in _start(pipeline)),
+        "mask": _lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
         "mode": "guess" if any(request.guess for request in requests) else None,
         "prompt": _lines(prompts),
         "negative": _lines(request.negative for request in requests if request.negative),
@@ -139,7 +141,8 @@ def plan(job: Job) -> dict[str, str | None]:
 def _how(pipeline: "SamplingPipeline") -> str:
     request, (height, width) = pipeline.request, pipeline.size
     eta = f", eta {request.eta:g}" if request.eta else ""
-    return f"{width}×{height}, {request.steps} steps, guidance {request.scale:g}{eta}"
+    sampler = request.sampler + ("" if request.sigmas == "default" else f" with {request.sigmas} sigmas")
+    return f"{width}×{height}, {request.steps} steps of {sampler}, guidance {request.scale:g}{eta}"
 
 
 def _seeds(requests: Sequence[SampleRequest]) -> str:
@@ -152,6 +155,19 @@ def _controls(request: SampleRequest) -> Iterator[str]:
     for c in request.conditions:
         window = "" if (c.start, c.end) == (0, 1) else f", from {c.start:g} to {c.end:g} of the steps"
         yield f"{c.control}, strength {c.strength:g}{window}, follows {c.name}"
+
+
+def _start(pipeline: "SamplingPipeline") -> Iterator[str]:
+    request, start = pipeline.request, pipeline.start_image
+    if start is not None:
+        yield f"{start.name}, denoise {request.share:g}: {request.steps_made} of {request.steps} steps"
+
+
+def _mask(pipeline: "SamplingPipeline") -> Iterator[str]:
+    request, start = pipeline.request, pipeline.start_image
+    if start is not None and start.mask is not None:
+        feather = f", feathered over {request.mask_feather} pixels" if request.mask_feather else ""
+        yield f"{start.mask_name}, {start.mask.mean():.0%} is redrawn{feather}"
 
 
 def _lines(texts: Iterable[str]) -> str | None:

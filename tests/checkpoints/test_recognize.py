@@ -187,7 +187,7 @@ def test_missing_weights_are_named(tmp_path, files):
     refusal(folder, "text_encoder: has no weights (model.safetensors or pytorch_model.bin)")
 
 
-INPUTS = [(9, "inpainting"), (8, "InstructPix2Pix"), (5, "depth-to-image"), (7, "upscaler")]
+INPUTS = [(8, "InstructPix2Pix"), (5, "depth-to-image"), (7, "upscaler")]
 
 
 @pytest.mark.parametrize(("channels", "name"), INPUTS)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cn import images
-from cn.checkpoints.write.native import save_control
+from cn.checkpoints.write.native import save_base, save_control
 from cn.model.controlnet import ControlNet
 from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers.layouts import convert
-from tests.helpers.model_helpers import TINY, fill
+from tests.helpers.model_helpers import TINY, TINY_V, fill, tiny_base
 from tests.helpers.sampling import CONTROLLED, write_condition, write_control
 
 
@@ -23,7 +23,7 @@ def test_images_do_not_depend_on_their_batch_and_can_be_reproduced(sample):
     for words in (
         "Sampling",
         "run, strength 1, follows canny.png",
-        "3 of 64×64, 2 steps, guidance 9, eta 1, seeds 5 to 7",
+        "3 of 64×64, 2 steps of ddim, guidance 9, eta 1, seeds 5 to 7",
         "a house",
     ):
         assert words in err
@@ -35,6 +35,19 @@ def test_images_do_not_depend_on_their_batch_and_can_be_reproduced(sample):
     assert (code, out) == (0, "out/again.png\n")
     assert "warning" not in err
     assert Path("out/again.png").read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    "words", [["euler"], ["euler-a", "--sigmas", "karras"], ["dpm++2m", "--sigmas", "karras"]], ids=str
+)
+def test_an_image_of_another_sampler_is_reproduced(sample, words):
+    code, _, err = sample(*CONTROLLED, "--sampler", *words, "--out", "out/a.png")
+    assert code == 0
+    assert f"2 steps of {' with '.join([words[0], *words[2:]])}" in err
+    assert sample(*CONTROLLED, "--out", "out/ddim.png")[0] == 0
+    assert sample("--from", "out/a.png", "--out", "out/b.png", base=None, quick=False)[0] == 0
+    assert Path("out/a.png").read_bytes() == Path("out/b.png").read_bytes()
+    assert images.read("out/a.png").tolist() != images.read("out/ddim.png").tolist()
 
 
 def test_an_image_with_a_large_condition_is_reproduced(sample, tmp_path):
@@ -176,3 +189,10 @@ def test_help(sample):
     assert code == 0
     for option in ("--cond", "--control-start", "--guess", "--prompt-mode", "--from", "--grid", "--precision"):
         assert option in out
+
+
+def test_karras_levels_of_a_base_that_begins_at_pure_noise(sample, tmp_path):
+    save_base(tmp_path / "v.safetensors", tiny_base(TINY_V), half=False)
+    words = ["--sampler", "euler", "--sigmas", "karras", "--out", "out/a.png"]
+    assert "begins at pure noise" in sample(*words, base="v.safetensors")[2]
+    assert "begins at pure noise" not in sample(*words, "--overwrite")[2]

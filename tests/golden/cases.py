@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cn.model.config import Prediction
+from cn.model.samplers.settings import SamplerName, Sigmas
 from tests.helpers.model_helpers import TEXTS, UNETS, uniform
 
 PROMPTS = [
@@ -93,11 +94,43 @@ DDIM = [
 ]
 
 
+@dataclass(frozen=True)
+class SamplerCase:
+    sampler: SamplerName
+    sigmas: Sigmas
+    prediction: Prediction
+    spacing: Literal["leading", "trailing"]
+    steps: int
+    seed: int = 9
+
+    @property
+    def name(self) -> str:
+        return f"{self.sampler}.{self.sigmas}.{self.prediction}.{self.steps}"
+
+    @property
+    def zero_snr(self) -> bool:
+        return self.spacing == "trailing"
+
+
+SAMPLERS = [
+    SamplerCase(sampler, sigmas, prediction, spacing, steps)
+    for sampler in ("euler", "euler-a", "dpm++2m")
+    for sigmas, prediction, spacing, steps in (
+        ("default", "eps", "leading", 7),
+        ("karras", "eps", "leading", 20),
+        ("default", "v", "trailing", 10),
+        ("karras", "v", "trailing", 5),
+    )
+    # diffusers has no ancestral sampler with these noise levels.
+    if (sampler, sigmas) != ("euler-a", "karras")
+]
+
+
 def ddim_start() -> Tensor:
     return uniform("start", (1, 4, 4, 6))
 
 
-def network(z: Tensor, t: int) -> Tensor:
+def network(z: Tensor, t: float) -> Tensor:
     """A smooth stand-in for the U-Net."""
     return 0.6 * z + 0.3 * torch.sin(2 * z + t / 300)
 

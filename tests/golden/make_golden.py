@@ -15,6 +15,9 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionControlNetPipeline,
     UNet2DConditionModel,
 )
@@ -116,6 +119,39 @@ def schedules():
     return out
 
 
+def sampler_scheduler(case):
+    kinds = {
+        "euler": EulerDiscreteScheduler,
+        "euler-a": EulerAncestralDiscreteScheduler,
+        "dpm++2m": DPMSolverMultistepScheduler,
+    }
+    karras = {} if case.sampler == "euler-a" else {"use_karras_sigmas": case.sigmas == "karras"}
+    return kinds[case.sampler](
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type={"eps": "epsilon", "v": "v_prediction"}[case.prediction],
+        timestep_spacing=case.spacing,
+        steps_offset=1 if case.spacing == "leading" else 0,
+        rescale_betas_zero_snr=case.zero_snr,
+        **karras,
+    )
+
+
+def samplers():
+    out = {}
+    for case in cases.SAMPLERS:
+        sampler, generator = sampler_scheduler(case), torch.Generator().manual_seed(case.seed)
+        sampler.set_timesteps(case.steps)
+        z = cases.ddim_start() * sampler.init_noise_sigma
+        for t in sampler.timesteps:
+            prediction = cases.network(sampler.scale_model_input(z, t), float(t))
+            z = sampler.step(prediction, t, z, generator=generator).prev_sample
+        out[f"{case.name}.times"] = sampler.timesteps.float()
+        out[f"{case.name}.z"] = z
+    return out
+
+
 def pictures():
     case, out = cases.PICTURE, {}
     parts = {"vae": vae(), "text_encoder": text("sd1"), "unet": unet("tiny"), "controlnet": control("tiny")}
@@ -154,7 +190,8 @@ def token_ids():
 
 def main():
     torch.set_grad_enabled(False)
-    for name, arrays in {"networks": networks(), "ddim": schedules(), "pictures": pictures()}.items():
+    made = {"networks": networks(), "ddim": schedules(), "samplers": samplers(), "pictures": pictures()}
+    for name, arrays in made.items():
         np.savez_compressed(helpers.GOLDEN / f"{name}.npz", **{k: v.numpy() for k, v in arrays.items()})
     lines = (f"{json.dumps(k, ensure_ascii=False)}: {json.dumps(v)}" for k, v in token_ids().items())
     (helpers.GOLDEN / "tokens.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

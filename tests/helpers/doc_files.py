@@ -43,6 +43,12 @@ def _photos() -> None:
     images.write("photo.png", images.read("photos/astronaut.png"))
 
 
+def _mask() -> None:
+    """`mask.png`: a white circle on black, of the size of `photo.png`."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE // 2
+    images.write("mask.png", ((rows**2 + columns**2 < (SIDE // 3) ** 2) * 255).astype(np.uint8))
+
+
 def _captions() -> None:
     """Captions beside the photographs: `photos/NAME.txt`."""
     _photos()
@@ -144,6 +150,7 @@ def _run(*words: str) -> None:
 MAKERS: dict[str, Callable[[], None]] = {
     "house": _house,
     "photos": _photos,
+    "mask": _mask,
     "captions": _captions,
     "clip": _clip,
     "drawing": _drawing,

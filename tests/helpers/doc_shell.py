@@ -63,13 +63,14 @@ def _cn(words: list[str], stdin: bytes) -> tuple[int, bytes, str]:
 def shortened(words: list[str]) -> list[str]:
     """A slow command with fewer steps and images: what it does is the same.
 
-    `cn sample` takes 1 step and at most 2 images of 128×128 pixels; `cn train` one step for 300 (1 without --steps),
-    images of 64×64 pixels one at a time, at most 2 scenes and no previews; `cn eval` one step for 2 pairs of 64×64
-    pixels; `cn dataset synth` at most 4 pairs;
-    `cn dataset build` images of 64×64 pixels.
+    `cn sample` takes 1 step (4 with --image) and at most 2 images of 128×128 pixels; `cn train` one step for 300 (1
+    without --steps), images of 64×64 pixels one at a time, at most 2 scenes and no previews; `cn eval` one step for 2
+    pairs of 64×64 pixels; `cn dataset synth` at most 4 pairs; `cn dataset build` images of 64×64 pixels.
     """
     if words[:2] == ["cn", "sample"] and "--from" not in words:
-        words = _with(words, "--steps", lambda n: 1, 1)
+        # A share of one step would be none.
+        steps = 4 if "--image" in words else 1
+        words = _with(words, "--steps", lambda n: steps, steps)
         words = _with(words, "--count", lambda n: min(n, 2))
         words = words if {"--size", "--resolution"} & {*words} else [*words, "--size", "128x128"]
     elif words[:2] == ["cn", "eval"]:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from cn.model.concat import ConcatBaseline
-from cn.model.ddim import ddim_steps
 from cn.model.guidance import ControlInput, GuidedUNet, control_residuals
+from cn.model.samplers.ddim import ddim_steps
 from cn.model.schedule import Schedule
 from cn.model.unet import UNet
 from tests.helpers.model_helpers import TINY, UNETS, control, fill, relative, unet

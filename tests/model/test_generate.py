@@ -1,6 +1,7 @@
 """generate(): from prompts and conditions to images, the same whatever the batch."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 
 from cn.model import generate as module
 from cn.model.controlnet import ControlNet
-from cn.model.ddim import ddim_sample, draw_noise
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images, to_pixels
 from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.samplers.ddim import ddim_sample, ddim_steps
+from cn.model.samplers.step import draw_noise
 from tests.golden import cases
 from tests.helpers.model_helpers import TINY, TINY_V, control, fill, golden, relative, tiny_base, uniform
 
@@ -66,8 +68,8 @@ def test_golden_image() -> None:
             BASE.unet, TINY.schedule, BASE.text(tokens[:1]), BASE.text(tokens[1:]), (side,), case.steps, case.scale
         )
         generators = [torch.Generator().manual_seed(case.seed)]
-        z = draw_noise(generators, (4, 6, 5))
-        *_, z = ddim_sample(BASE.schedule, network, z, case.steps, eta=case.eta, generators=generators)
+        z, steps = draw_noise(generators, (4, 6, 5)), ddim_steps(BASE.schedule, case.steps)
+        *_, z = ddim_sample(BASE.schedule, network, z, steps, eta=case.eta, generators=generators)
         assert relative(z, expected["latents"]) < 5e-5
         ours = to_images(BASE.vae.decode(z)).astype(int)
     assert np.abs(ours - expected["picture"].numpy().astype(int)).max() <= 1
@@ -81,17 +83,19 @@ def test_is_its_parts() -> None:
         network = GuidedUNet(BASE.unet, TINY.schedule, cond, uncond, (side.with_encoded((5, 7)),), 3, 9.0)
         generators = [torch.Generator().manual_seed(request.seed)]
         z = torch.randn(1, 4, 5, 7, generator=generators[0])
-        *_, z = ddim_sample(BASE.schedule, network, z, 3, eta=0.5, generators=generators)
+        *_, z = ddim_sample(BASE.schedule, network, z, ddim_steps(BASE.schedule, 3), eta=0.5, generators=generators)
         expected = to_images(BASE.vae.decode(z))[0]
     (ours,) = sampled([request], sampling, [side])
     assert ours.shape == (40, 56, 3)
     assert np.array_equal(ours, expected)
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_an_image_does_not_depend_on_the_others(eta: float) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"eta": 1.0}, {"sampler": "euler-a"}, {"sampler": "dpm++2m", "sigmas": "karras"}], ids=str
+)
+def test_an_image_does_not_depend_on_the_others(settings: dict[str, Any]) -> None:
     """At batch size 1 each of three images has the bytes that it has alone, and images differ."""
-    sampling = replace(SMALL, eta=eta)
+    sampling = replace(SMALL, **settings)
     together = sampled(REQUESTS, sampling, [control_input()])
     alone = [sampled([r], sampling, [control_input()])[0] for r in REQUESTS]
     assert [p.tobytes() for p in together] == [p.tobytes() for p in alone]
@@ -100,11 +104,12 @@ def test_an_image_does_not_depend_on_the_others(eta: float) -> None:
     assert [p.tobytes() for p in backwards[::-1]] == [p.tobytes() for p in together]
 
 
+@pytest.mark.parametrize("settings", [{"eta": 0.5}, {"sampler": "euler-a", "sigmas": "karras"}], ids=str)
 @pytest.mark.parametrize("batch_size", [2, 3, 8])
-def test_batches_agree(batch_size: int) -> None:
+def test_batches_agree(batch_size: int, settings: dict[str, Any]) -> None:
     """In larger batches images are the same but for rounding, the last batch being smaller or not."""
-    one = sampled(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)])
-    many = sampled(REQUESTS, replace(SMALL, eta=0.5), [control_input(3)], batch_size=batch_size)
+    one = sampled(REQUESTS, replace(SMALL, **settings), [control_input(3)])
+    many = sampled(REQUESTS, replace(SMALL, **settings), [control_input(3)], batch_size=batch_size)
     assert len(many) == 3
     for a, b in zip(one, many, strict=True):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -123,7 +128,7 @@ def test_one_hint_for_all_or_one_each() -> None:
 
 
 def test_every_setting_matters() -> None:
-    """Each of seed, prompt, negative prompt, steps, scale, eta, guess mode and control changes the image."""
+    """Each of seed, prompt, negative prompt, steps, scale, eta, sampler, guess mode and control changes the image."""
     side = [control_input()]
     base = sampled([Request("a cat", 3)], SMALL, side)[0].tobytes()
     others = [
@@ -135,6 +140,10 @@ def test_every_setting_matters() -> None:
         sampled([Request("a cat", 3)], replace(SMALL, scale=1.0), side),
         sampled([Request("a cat", 3)], replace(SMALL, eta=1.0), side),
         sampled([Request("a cat", 3)], replace(SMALL, guess=True), side),
+        sampled([Request("a cat", 3)], replace(SMALL, sampler="euler"), side),
+        sampled([Request("a cat", 3)], replace(SMALL, sampler="euler", sigmas="karras"), side),
+        sampled([Request("a cat", 3)], replace(SMALL, sampler="euler-a"), side),
+        sampled([Request("a cat", 3)], replace(SMALL, sampler="dpm++2m"), side),
         sampled([Request("a cat", 3)], SMALL, [*side, *side]),
         sampled([Request("a cat", 3)], SMALL),
     ]

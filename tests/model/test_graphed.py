@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from cn.model.base import Base
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, generate
 from cn.model.graphs import MAX_GRAPHS, Graphs
 from cn.model.guidance import ControlInput
+from cn.model.start import StartImage
 from tests.helpers.graphs import Capture
-from tests.helpers.model_helpers import control, tiny_base, uniform
+from tests.helpers.model_helpers import control, fill, tiny_base, uniform
 
 BASE = tiny_base()
 REQUESTS = [Request("a cat", 3), Request("a red house", 4, negative="blue"), Request("", 5)]
@@ -69,6 +71,33 @@ def test_later_calls_use_the_same_graphs_unless_something_else_is_computed():
     with torch.autocast("cpu", torch.bfloat16):
         assert same(images(graphs, controls=[side()]), images(None, controls=[side()]))
     assert capture.captured == 5
+
+
+def test_samplers_with_fractions_of_timesteps_share_the_graph_of_those_without():
+    """A graph has the dtype of the timesteps that it was captured with: fractions must not be cut off in it."""
+    capture = Capture()
+    graphs = Graphs(pytest.fail, capture)
+    for sampling in (SMALL, replace(SMALL, sampler="euler", sigmas="karras"), replace(SMALL, sampler="dpm++2m")):
+        assert same(images(graphs, sampling, [side()]), images(None, sampling, [side()]))
+    assert capture.captured == 1
+
+
+def test_the_mask_of_an_inpainting_base_goes_into_the_graph():
+    config = replace(BASE.config, unet=replace(BASE.config.unet, in_channels=9))
+    base = Base.create(config)
+    for network in base.networks.values():
+        fill(network)
+    base.lock()
+    found, capture = [], Capture()
+    for graphs in (Graphs(pytest.fail, capture), None):
+        for seed in (1, 2):
+            image = uniform(f"image {seed}", (1, 3, 40, 56)).tanh()
+            mask = (uniform(f"mask {seed}", (1, 1, 40, 56)) > 1.6).float()
+            start = StartImage(image, mask=mask)
+            found += generate(base, REQUESTS[:1], SMALL, [side()], start=start, graphs=graphs)
+    assert capture.captured == 1
+    assert same(found[:2], found[2:])
+    assert not np.array_equal(*found[:2])
 
 
 def test_beyond_the_limit_it_samples_without():

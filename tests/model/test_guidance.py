@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
-from cn.model.ddim import Step
 from cn.model.guidance import (
     ControlInput,
     GuidedUNet,
@@ -17,6 +16,7 @@ from cn.model.guidance import (
     control_residuals,
     residual_scales,
 )
+from cn.model.samplers.step import Step
 from cn.model.unet import UNet
 from tests.helpers.model_helpers import UNETS, fill, relative, uniform
 

@@ -13,7 +13,12 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     PNDMScheduler,
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
     StableDiffusionControlNetPipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
@@ -24,6 +29,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from tests.golden.names import clip_vocabulary
 from tests.helpers.model_helpers import uniform
 
+FROM_IMAGE, WITH_MASK = StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline
 Weights = Literal["plain", "calm"]
 """Plain: every part has equal weight, for comparing tensors. Calm: see `straighten`, for comparing images."""
 
@@ -37,6 +43,8 @@ class Layout:
     text: dict[str, Any]
     pad_token: str
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    inputs: int = 4
+    """Channels that the U-Net takes: 9 is an inpainting model."""
     straight: float = 0.93
     rest: float = 0.05
     """See `straighten`: chosen so that images use the whole range and control and prompt show in them."""
@@ -76,6 +84,8 @@ LAYOUTS = {
         Layout("sd1", SD1_UNET, SD1_TEXT, "<|endoftext|>"),
         Layout("sd2", SD2_UNET, SD2_TEXT, "!"),
         Layout("sd2-v", SD2_UNET, SD2_TEXT, "!", prediction="v_prediction", straight=0.3, rest=0.4),
+        Layout("sd1-inpaint", SD1_UNET, SD1_TEXT, "<|endoftext|>", inputs=9),
+        Layout("sd2-inpaint", SD2_UNET, SD2_TEXT, "!", inputs=9),
     )
 }
 
@@ -118,10 +128,14 @@ def straighten(unet: UNet2DConditionModel, straight: float, rest: float) -> None
     unet.conv_out.bias.zero_()
 
 
+@torch.no_grad()
 def _unet(layout: Layout, calm: bool) -> UNet2DConditionModel:
-    unet = fill(UNet2DConditionModel(**layout.unet, sample_size=8), f"{layout.name}/unet")
+    unet = UNet2DConditionModel(**layout.unet, in_channels=layout.inputs, sample_size=8)
+    unet = fill(unet, f"{layout.name}/unet")
     if calm:
+        further = unet.conv_in.weight[:, 4:].clone()
         straighten(unet, layout.straight, layout.rest)
+        unet.conv_in.weight[:, 4:] = further
     return unet
 
 
@@ -179,20 +193,44 @@ def control(name: str, weights: Weights = "plain", salt: str = "one") -> Control
     return net
 
 
+class EulerAncestralKarras(EulerAncestralDiscreteScheduler):
+    """With the noise levels of Karras, which diffusers has for Euler only: taken from there."""
+
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        other = EulerDiscreteScheduler.from_config(self.config, use_karras_sigmas=True)
+        other.set_timesteps(num_inference_steps, device)
+        self.sigmas, self.timesteps = other.sigmas, other.timesteps
+
+
+def scheduler(settings: Mapping[str, Any], sampler: str = "ddim", sigmas: str = "default") -> Any:
+    """The scheduler of a sampler of cn, with the settings of scheduler_config.json."""
+    karras = sigmas == "karras"
+    if sampler == "euler-a":
+        return (EulerAncestralKarras if karras else EulerAncestralDiscreteScheduler).from_config(settings)
+    kinds = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpm++2m": DPMSolverMultistepScheduler}
+    return kinds[sampler].from_config(settings, **({"use_karras_sigmas": True} if karras else {}))
+
+
 def controlled(
-    base: StableDiffusionPipeline, controls: Sequence[ControlNetModel], settings: Mapping[str, Any] | None = None
-) -> StableDiffusionControlNetPipeline:
-    """The reference: the base's parts with one or several controls, and DDIM.
+    base: StableDiffusionPipeline,
+    controls: Sequence[ControlNetModel],
+    settings: Mapping[str, Any] | None = None,
+    sampler: str = "ddim",
+    sigmas: str = "default",
+    kind: Any = StableDiffusionControlNetPipeline,
+) -> Any:
+    """The reference: the base's parts with one or several controls, and a sampler.
 
     `settings` change those of the base's scheduler, as its file may have them: unlike StableDiffusionPipeline, the
     pipeline with a control does not put back a steps_offset of 1.
     """
     # As in a file, all count: from_config leaves out those that it remembers to be a class's defaults.
     published = {name: value for name, value in base.scheduler.config.items() if name != "_use_default_values"}
-    pipe = StableDiffusionControlNetPipeline(
+    pipe = kind(
         **{k: v for k, v in base.components.items() if k not in ("scheduler", "image_encoder")},
         controlnet=list(controls) if len(controls) > 1 else controls[0],
-        scheduler=DDIMScheduler.from_config(published | dict(settings or {})),
+        scheduler=scheduler(published | dict(settings or {}), sampler, sigmas),
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)

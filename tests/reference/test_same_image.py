@@ -1,6 +1,7 @@
 """The same image, to rounding, as diffusers' StableDiffusionControlNetPipeline makes, from the same files."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from cn.checkpoints.read.load import open_base, open_control
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, generate, to_hint
 from cn.model.guidance import ControlInput
+from cn.model.start import StartImage
 
 LONG = "a very long street with many houses, " * 12
 UNICODE = "naïve café in 東京, at 12:45 🙂 — l'été"
@@ -41,6 +43,8 @@ class Case:
     seed: int = 7
     scheduler: tuple[tuple[str, object], ...] = ()
     """Settings in scheduler_config.json other than the published ones."""
+    sampler: str = "ddim"
+    sigmas: str = "default"
 
 
 TRAILING = ("timestep_spacing", "trailing")
@@ -98,7 +102,9 @@ def reference(shelf: Any, case: Case) -> np.ndarray:
     """uint8 (B, H, W, 3), rounded by diffusers."""
     several, count = len(case.strengths) > 1, len(case.prompts)
     controls = [shelf.control(case.layout, "calm", name) for name in case.controls[: len(case.strengths)]]
-    pipe = shelf.pipelines.controlled(shelf.base(case.layout, "calm"), controls, dict(case.scheduler))
+    pipe = shelf.pipelines.controlled(
+        shelf.base(case.layout, "calm"), controls, dict(case.scheduler), case.sampler, case.sigmas
+    )
     conditions = [Image.fromarray(condition(number, case.size)) for number in range(len(controls))]
     images = pipe(
         list(case.prompts),
@@ -130,23 +136,25 @@ def _rescheduled(base: Base, folder: Path, settings: dict[str, object]) -> Base:
         return replace(base, config=replace(base.config, schedule=schedule_settings(changed)))
 
 
-def ours(shelf: Any, case: Case) -> np.ndarray:
-    """uint8 (B, H, W, 3), from the files on disk."""
+def ours(shelf: Any, case: Case, start: StartImage | None = None, hints: Sequence[torch.Tensor] = ()) -> np.ndarray:
+    """uint8 (B, H, W, 3), from the files on disk; with `hints` instead of the conditions."""
     folder = case.files == "folder"
     # An original SD 2 file does not say what the network predicts; a folder's scheduler does.
-    options = {} if folder or case.layout == "sd1" else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
+    stated = folder or case.layout.startswith("sd1")
+    options: dict[str, Any] = {} if stated else {"prediction": "v" if case.layout == "sd2-v" else "eps"}
+    options |= {"inpainting": True} if case.layout.endswith("inpaint") else {}
     base = _opened(open_base, (shelf.base_folder if folder else shelf.base_file)(case.layout, "calm"), **options)
     if case.scheduler:
         base = _rescheduled(base, shelf.base_folder(case.layout, "calm"), dict(case.scheduler))
     controls = []
     for number, (name, strength) in enumerate(zip(case.controls, case.strengths, strict=False)):
         path = (shelf.control_folder if folder else shelf.control_file)(case.layout, "calm", name)
-        hint = to_hint(condition(number, case.size), base.device, base.dtype)
+        hint = hints[number] if hints else to_hint(condition(number, case.size), base.device, base.dtype)
         controls.append(ControlInput(_opened(open_control, path).model, hint, strength, *case.window))
     height, width = case.size
     requests = [Request(prompt, case.seed + i, case.negative) for i, prompt in enumerate(case.prompts)]
-    sampling = Sampling(height, width, case.steps, case.scale, case.eta)
-    return np.stack(list(generate(base, requests, sampling, controls, batch_size=len(requests))))
+    sampling = Sampling(height, width, case.steps, case.scale, case.eta, sampler=case.sampler, sigmas=case.sigmas)
+    return np.stack(list(generate(base, requests, sampling, controls, start=start, batch_size=len(requests))))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

@@ -27,7 +27,8 @@ REQUEST = SampleRequest(
     seed=7,
     steps=5,
     scale=3.5,
-    eta=0.5,
+    sampler="euler-a",
+    sigmas="karras",
     guess=True,
     size=(64, 64),
     precision="fp32",
@@ -142,9 +143,9 @@ def test_text_that_is_no_metadata(tmp_path, content):
 
 def test_images_of_earlier_versions(tmp_path):
     """They name the chunk otherwise, and lack the options that came later, which then have their defaults."""
-    text = {"cn.recipe": text_of(eta=...)[png_metadata.TEXT_KEY]}
+    text = {"cn.recipe": text_of(sampler=..., sigmas=...)[png_metadata.TEXT_KEY]}
     request = png_metadata.from_file(written(tmp_path, text)).request
-    assert (request.steps, request.eta) == (REQUEST.steps, 0.0)
+    assert (request.steps, request.sampler, request.sigmas) == (REQUEST.steps, "ddim", "default")
 
 
 def test_a_new_option_is_stored_and_restored(tmp_path, monkeypatch):
@@ -152,10 +153,10 @@ def test_a_new_option_is_stored_and_restored(tmp_path, monkeypatch):
 
     @dataclass(frozen=True)
     class Longer(SampleRequest):
-        sampler: Annotated[str, Option("The sampler.")] = "ddim"
+        color: Annotated[str, Option("A color.")] = "red"
 
-    monkeypatch.setattr(png_metadata, "_STORED", [*png_metadata._STORED, "sampler"])
+    monkeypatch.setattr(png_metadata, "_STORED", [*png_metadata._STORED, "color"])
     monkeypatch.setattr(png_metadata, "SampleRequest", Longer)
-    longer = Longer(**options.values(REQUEST), sampler="euler")
+    longer = Longer(**options.values(REQUEST), color="blue")
     request = png_metadata.from_file(written(tmp_path, png_metadata.to_text(longer, HINTS, "x", 8, HASHES))).request
-    assert request.sampler == "euler"
+    assert request.color == "blue"

@@ -53,6 +53,10 @@ def bundled(tmp_path, monkeypatch):
         {"guess": True},
         {"precision": "fp8"},
         {"prediction": "x"},
+        {"sampler": "plms"},
+        {"sigmas": "karras"},
+        {"sampler": "euler", "sigmas": "exponential"},
+        {"sampler": "euler-a", "eta": 0.5},
     ],
 )
 def test_values_out_of_range(given):

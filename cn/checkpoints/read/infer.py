@@ -24,12 +24,11 @@ _OPENCLIP_H = (1024, 24)
 """Width and layers of the complete text tower that SD 2 was trained with."""
 
 _BY_CHANNELS = {
-    9: "an inpainting model",
     8: "an InstructPix2Pix model",
     5: "a depth-to-image model",
     7: "an upscaler",
 }
-"""Models related to Stable Diffusion, by the input channels of their U-Net."""
+"""Models related to Stable Diffusion that are not read, by the input channels of their U-Net."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def unet_config(shapes: Shapes, naming: str, settings: SettingsReader = _no_sett
         raise WeightsError("its U-Net is not one of Stable Diffusion: the encoder is not recognized") from None
     if first[1] in _BY_CHANNELS:
         raise WeightsError(
-            f"is {_BY_CHANNELS[first[1]]} (its U-Net takes {first[1]} channels); cn reads those that take 4"
+            f"is {_BY_CHANNELS[first[1]]} (its U-Net takes {first[1]} channels); cn reads those that "
+            "take 4, and inpainting models, which take 9"
         )
     if len({level.res_blocks for level in levels}) != 1:
         raise WeightsError("its U-Net has levels of different depths, unlike any Stable Diffusion")

@@ -83,7 +83,7 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
         usable=not broken and not mismatches and not checkpoint.unknown,
         layout=checkpoint.layout,
         format=checkpoint.format,
-        family=_family(checkpoint.model, unet),
+        family=_family(checkpoint.model, unet) + (", inpainting" if unet.has_mask else ""),
         prediction=(checkpoint.prediction or "not stated") if checkpoint.has_base else None,
         condition_encoder=spec.condition_encoder if spec is not None and spec.architecture == "controlnet" else None,
         kind=spec.kind if spec is not None else None,

@@ -39,15 +39,22 @@ def open_base(
     dtype: torch.dtype = torch.float32,
     *,
     prediction: Prediction | None = None,
+    inpainting: bool = False,
 ) -> Base:
     """Load a base from any layout and lock it; `prediction` is for files that do not say it.
 
-    Raises InputError if a file is damaged, WeightsError if it is not a base or its tensors do not match.
+    Raises InputError if a file is damaged, WeightsError if it is not a base or its tensors do not match, and for an
+    inpainting base, which takes a mask too, unless the caller has one (`inpainting`).
     """
     checkpoint = recognize(Path(path))
     if not checkpoint.has_base:
         raise WeightsError(f"a base was expected, but this is {checkpoint.what}", path=path)
     base = empty_base(checkpoint.config(prediction))
+    if base.config.unet.has_mask and not inpainting:
+        raise WeightsError(
+            "is an inpainting model, which only cn sample takes, with --image and --mask; give another base",
+            path=path,
+        )
     reject_unknown(checkpoint)
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256_of_all, checkpoint.files)
@@ -119,7 +126,9 @@ def check_fits(control: Control, base: Base, name: str) -> None:
         raise WeightsError(
             f"this control takes conditions of {channels} channels, but images have {_IMAGE_CHANNELS}", path=name
         )
-    ours, theirs = base.config.unet, control.model.config
+    # An inpainting U-Net takes a mask besides the latents; controls are given the latents alone.
+    ours = replace(base.config.unet, in_channels=base.config.unet.out_channels)
+    theirs = control.model.config
     for words, of in _DIFFERENCES:
         if of(ours) != of(theirs):
             raise WeightsError(

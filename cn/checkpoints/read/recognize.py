@@ -86,7 +86,7 @@ def _described(archive: Archive, ema: bool) -> Checkpoint:
 def _check_model(model: ModelConfig) -> None:
     """WeightsError for parts that do not fit together, ValueError for impossible settings."""
     unet, latents = model.unet, model.vae.latent_channels
-    if (unet.in_channels, unet.out_channels) != (latents, latents):
+    if unet.out_channels != latents or not (unet.in_channels == latents or unet.has_mask):
         raise WeightsError(
             f"its U-Net has {unet.in_channels} input and {unet.out_channels} output channels, but its VAE's latents "
             f"have {latents}: it is not Stable Diffusion 1 or 2"

@@ -27,7 +27,7 @@ _VERSION = "0.24.0"
 def pipeline_files(config: ModelConfig, control: ControlSpec | None) -> dict[str, str]:
     """Relative path → content of every file of a pipeline but its weights."""
     records: dict[str, Mapping[str, Any]] = {
-        "model_index.json": _index(control is not None),
+        "model_index.json": _index(control is not None, config.unet.has_mask),
         "unet/config.json": _unet(config),
         "vae/config.json": _vae(config.vae, config.image_size),
         "text_encoder/config.json": _text(config.text),
@@ -42,8 +42,8 @@ def to_json(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
-def _index(with_control: bool) -> dict[str, Any]:
-    name = "StableDiffusionControlNetPipeline" if with_control else "StableDiffusionPipeline"
+def _index(with_control: bool, inpainting: bool) -> dict[str, Any]:
+    name = f"StableDiffusion{'ControlNet' if with_control else ''}{'Inpaint' if inpainting else ''}Pipeline"
     parts: dict[str, Any] = {"controlnet": ["diffusers", "ControlNetModel"]} if with_control else {}
     return {
         "_class_name": name,

@@ -1,22 +1,12 @@
 """DDIM (Song et al. 2021): the timesteps, one step as a pure function, and the sampling loop as a generator."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from cn.model.samplers.step import Keep, Predict, Step, all_of_it, check_count, draw_noise, timesteps
 from cn.model.schedule import Schedule
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the sampler: from ᾱ at timestep `t` to `alpha_prev`; `index` counts from 0."""
-
-    index: int
-    t: int
-    alpha: float
-    alpha_prev: float
 
 
 def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
@@ -25,7 +15,7 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     | spacing         | timesteps                                  | a step ends at           | as in             |
     |-----------------|--------------------------------------------|--------------------------|-------------------|
     | leading         | i·(1000 // n) + offset, clamped to 999     | t decreases by 1000 // n | Stable Diffusion  |
-    | linspace        | n values from 999 to 0                     | t decreases by 1000 // n | diffusers         |
+    | linspace        | n values from 999 to 0, rounded            | t decreases by 1000 // n | diffusers         |
     | trailing_stride | 999 down in n equal parts                  | t decreases by 1000 // n | diffusers         |
     | trailing        | 999 down in n equal parts                  | the next step's t        | the bundled base  |
 
@@ -34,19 +24,9 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     Raises ValueError outside 1 … 1000.
     """
     config, total, alphas = schedule.config, schedule.steps, schedule.alphas_cumprod
-    if not 1 <= n <= total:
-        raise ValueError(f"steps must be between 1 and {total}, not {n}")
+    check_count(total, n)
     stride, end = total // n, 1.0 if config.final_alpha_one else float(alphas[0])
-    if config.spacing == "leading":
-        times = [i * stride + config.steps_offset for i in reversed(range(n))]
-    elif config.spacing == "trailing":
-        times = [round(total - i * total / n) - 1 for i in range(n)]
-    elif config.spacing == "linspace":
-        times = [round(i * (total - 1) / (n - 1)) if n > 1 else 0 for i in reversed(range(n))]
-    else:
-        # The stride is rounded once, as in diffusers: this decides ties where n does not divide 1000 (n = 48).
-        part = total - (total - total / n)
-        times = [round(total - i * part) - 1 for i in range(n)]
+    times = [round(t) for t in timesteps(config, n)]
     if config.spacing == "trailing":
         before = [*(float(alphas[t]) for t in times[1:]), 1.0]
     else:
@@ -67,24 +47,20 @@ def ddim_step(
 
 def ddim_sample(
     schedule: Schedule,
-    predict: Callable[[Tensor, Step], Tensor],
+    predict: Predict,
     z: Tensor,
-    n: int,
+    steps: Sequence[Step],
     *,
     eta: float = 0.0,
     generators: Sequence[torch.Generator] = (),
+    keep: Keep = all_of_it,
 ) -> Iterator[Tensor]:
-    """Yield the latents (B, 4, H, W) after each of the `n` steps; `predict(z, step)` is the guided network.
+    """Yield the latents (B, 4, H, W) after each of the steps; `predict(z, step)` is the guided network.
 
     With `eta` > 0, noise is drawn at every step including the last, from each image's own generator.
     """
-    for step in ddim_steps(schedule, n):
+    for step in steps:
         prediction = predict(z, step)
         noise = draw_noise(generators, z.shape[1:]).to(z) if eta > 0 else None
-        z = ddim_step(schedule, z, prediction, step, eta, noise)
+        z = keep(ddim_step(schedule, z, prediction, step, eta, noise), step)
         yield z
-
-
-def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
-    """One standard normal draw of `shape` (4, H, W) from each image's own CPU generator → (B, 4, H, W)."""
-    return torch.cat([torch.randn((1, *shape), generator=g) for g in generators])

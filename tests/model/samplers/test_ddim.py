@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cn.model.config import ScheduleConfig
-from cn.model.ddim import Step, ddim_sample, ddim_step, ddim_steps, draw_noise
+from cn.model.samplers.ddim import ddim_sample, ddim_step, ddim_steps
+from cn.model.samplers.step import Step, draw_noise
 from cn.model.schedule import Schedule
 from tests.golden import cases
 from tests.helpers.model_helpers import golden, relative, uniform
@@ -41,7 +42,7 @@ def test_exactly_n_steps(name: str, n: int) -> None:
     assert 0 <= min(times) <= max(times) < 1000
     assert all(s.alpha == float(schedule.alphas_cumprod[s.t]) for s in steps)
     assert all(s.alpha_prev >= s.alpha for s in steps)
-    assert len(list(ddim_sample(schedule, lambda z, step: z, torch.zeros(1, 4, 2, 2), n))) == n
+    assert len(list(ddim_sample(schedule, lambda z, step: z, torch.zeros(1, 4, 2, 2), steps))) == n
 
 
 @pytest.mark.parametrize("n", [-1, 0, 1001])
@@ -163,7 +164,7 @@ def closed_form(schedule: Schedule, z: Tensor, n: int, mean: float, std: float) 
 def test_gaussian_data(name: str, n: int) -> None:
     """Whole runs with the exact score end where the closed form says (each step beginning where the last ended)."""
     schedule, z = Schedule(CONFIGS[name]), uniform("z", (2, 4, 3, 3))
-    *_, end = ddim_sample(schedule, gaussian(schedule, 0.7, 0.4), z, n)
+    *_, end = ddim_sample(schedule, gaussian(schedule, 0.7, 0.4), z, ddim_steps(schedule, n))
     assert relative(end, closed_form(schedule, z, n, 0.7, 0.4)) < 1e-5
 
 
@@ -172,7 +173,7 @@ def test_many_steps_give_the_data() -> None:
     schedule, z = Schedule(CONFIGS["zero"]), torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(1))
     errors = []
     for n in (10, 100, 1000):
-        *_, end = ddim_sample(schedule, gaussian(schedule, 0.7, 0.4), z, n)
+        *_, end = ddim_sample(schedule, gaussian(schedule, 0.7, 0.4), z, ddim_steps(schedule, n))
         errors.append(relative(end, 0.7 + 0.4 * z))
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
     assert errors[2] < 5e-3
@@ -185,7 +186,7 @@ def test_eta_keeps_the_marginal(eta: float) -> None:
     steps = ddim_steps(schedule, 10)
     a = steps[0].alpha
     z = a**0.5 * 0.7 + (1 - a) ** 0.5 * draw_noise(generators(1, 5), (4, 64, 64))
-    states = list(ddim_sample(schedule, gaussian(schedule, 0.7, 0.0), z, 10, eta=eta, generators=generators(1)))
+    states = list(ddim_sample(schedule, gaussian(schedule, 0.7, 0.0), z, steps, eta=eta, generators=generators(1)))
     for step, state in zip(steps, states, strict=True):
         spread = (state - step.alpha_prev**0.5 * 0.7).square().mean().sqrt()
         assert abs(float(spread) / (1 - step.alpha_prev) ** 0.5 - 1) < 0.03
@@ -206,7 +207,7 @@ def test_golden(case: cases.DDIMCase) -> None:
         schedule,
         lambda z, step: cases.network(z, step.t),
         cases.ddim_start(),
-        case.steps,
+        ddim_steps(schedule, case.steps),
         eta=case.eta,
         generators=generators(1, case.seed),
     )
@@ -224,12 +225,13 @@ def test_noise_belongs_to_the_image() -> None:
 def test_eta_noise_is_drawn_at_every_step() -> None:
     """With eta, the last step draws too; without, nothing is drawn."""
     schedule, z = Schedule(CONFIGS["eps"]), torch.zeros(1, 4, 2, 2)
+    steps = ddim_steps(schedule, 5)
     used, fresh = generators(1), generators(1)
-    list(ddim_sample(schedule, lambda z, step: z, z, 5, eta=1.0, generators=used))
+    list(ddim_sample(schedule, lambda z, step: z, z, steps, eta=1.0, generators=used))
     for _ in range(5):
         draw_noise(fresh, (4, 2, 2))
     assert torch.equal(used[0].get_state(), fresh[0].get_state())
-    list(ddim_sample(schedule, lambda z, step: z, z, 5, generators=used))
+    list(ddim_sample(schedule, lambda z, step: z, z, steps, generators=used))
     assert torch.equal(used[0].get_state(), fresh[0].get_state())
 
 
