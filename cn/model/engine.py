@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from cn.model.compiled import Compiled
-from cn.model.ddim import Step
 from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
+from cn.model.samplers.step import Step
 
 Predict = Callable[[Tensor, Step], Tensor]
 

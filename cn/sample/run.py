@@ -59,9 +59,11 @@ class Job:
     def _left_out(self) -> list[str]:
         """Of a JPEG, which holds little metadata; a file that is named is the only one of its job."""
         (path, *_), pipeline = self.paths.images, self.pipelines[0]
-        if path == "-" or images.format_of(path) != "JPEG" or not pipeline.request.conditions or pipeline.fits_jpeg():
+        words = [*(["--cond"] if pipeline.hints else []), *(["--image"] if pipeline.start_image is not None else [])]
+        if path == "-" or images.format_of(path) != "JPEG" or not words or pipeline.fits_jpeg():
             return []
-        return [f"{path}: a JPEG has no room for its condition images: --from will need them again, with --cond"]
+        again = f"--from will need them again, with {' and '.join(words)}"
+        return [f"{path}: a JPEG has no room for the images that it is made of: {again}"]
 
 
 @dataclass(frozen=True)

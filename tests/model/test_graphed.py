@@ -94,7 +94,7 @@ def test_the_mask_of_an_inpainting_base_goes_into_the_graph():
             image = uniform(f"image {seed}", (1, 3, 40, 56)).tanh()
             mask = (uniform(f"mask {seed}", (1, 1, 40, 56)) > 1.6).float()
             start = StartImage(image, mask=mask)
-            found += generate(base, REQUESTS[:1], SMALL, [side()], start=start, graphs=graphs)
+            found += generate(base, REQUESTS[:1], SMALL, [side()], start=start, engine=SamplingEngine(graphs))
     assert capture.captured == 1
     assert same(found[:2], found[2:])
     assert not np.array_equal(*found[:2])

@@ -41,12 +41,12 @@ class Memory:
         self.most, self.launch, self.tried = most, batches.launch, list[int]()
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    def __call__(self, base, requests, sampling, controls, on_step, engine):
+    def __call__(self, base, requests, sampling, controls, start, on_step, engine):
         self.tried.append(len(requests))
         if len(requests) > self.most:
             on_step()
             raise self.error
-        return self.launch(base, requests, sampling, controls, on_step, engine)
+        return self.launch(base, requests, sampling, controls, start, on_step, engine)
 
 
 def sampled(size: int, wanted: list[Wanted] = WANTED) -> tuple[list[np.ndarray], list[int]]:
@@ -117,9 +117,9 @@ def test_out_of_memory(error, expected):
 def test_a_condition_that_all_share_is_encoded_once(monkeypatch):
     rows = list[int]()
 
-    def launch(base, requests, sampling, controls, on_step, engine):
+    def launch(base, requests, sampling, controls, *others):
         rows.extend(c.hint.shape[0] for c in controls)
-        return original(base, requests, sampling, controls, on_step, engine)
+        return original(base, requests, sampling, controls, *others)
 
     original: Callable = batches.launch
     monkeypatch.setattr(batches, "launch", launch)

@@ -11,7 +11,7 @@ from cn.conditions import ConditionInfo
 from cn.errors import InputError
 from cn.sample import png_metadata
 
-A1111 = "a house\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
+A1111 = "a house\nNegative prompt: blurry\nSteps: 20, Sampler: LMS, CFG scale: 7, Seed: 1, Size: 512x512"
 COMFYUI = json.dumps({"3": {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 20}}})
 
 PNGS = [
@@ -76,7 +76,7 @@ def test_the_web_ui_in_exif(tmp_path, name, encoding):
     assert (recipe.request.prompts, recipe.request.negative, recipe.request.seed) == (("a house",), "blurry", 1)
     assert recipe.warnings == (
         "was not written by cn sample: only prompt, steps, scale, seed and size are used, from its text 'parameters'; "
-        "without sampler Euler a",
+        "without sampler LMS",
     )
 
 

@@ -68,9 +68,43 @@ def test_an_image_of_the_web_ui():
         scale=7.0,
         seed=965400086,
         size=(768, 512),
+        sampler="euler-a",
     )
     assert request == expected
-    assert others == ["sampler Euler a"]
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sampler", "sigmas"),
+    [
+        ("Sampler: DPM++ 2M Karras", "dpm++2m", "karras"),
+        ("Sampler: DPM++ 2M, Schedule type: Karras", "dpm++2m", "karras"),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic", "dpm++2m", "karras"),
+        ("Sampler: DPM++ 2M", "dpm++2m", "default"),
+        ("Sampler: Euler, Schedule type: Automatic", "euler", "default"),
+        ("Sampler: DDIM, Schedule type: Uniform", "ddim", "default"),
+    ],
+)
+def test_samplers_of_the_web_ui(fields, sampler, sigmas):
+    """Of version 1.9 and later, and before."""
+    request, others = from_parameters(f"a\nSteps: 20, {fields}, CFG scale: 7, Seed: 1, Size: 512x512")
+    assert (request.sampler, request.sigmas, others) == (sampler, sigmas, [])
+
+
+@pytest.mark.parametrize("fields", ["Sampler: UniPC", "Sampler: Euler, Schedule type: SGM Uniform"])
+def test_samplers_that_are_not_ours(fields):
+    request, others = from_parameters(f"a\nSteps: 20, {fields}, CFG scale: 7, Seed: 1, Size: 512x512")
+    assert (request.sampler, request.sigmas) == ("ddim", "default")
+    assert others == [
+        fields.split(",")[0].lower().replace(": ", " ").replace("unipc", "UniPC").replace("euler", "Euler")
+    ]
+
+
+@pytest.mark.parametrize("given", [{"sampler": "euler-a"}, {"sampler": "dpm++2m", "sigmas": "karras"}])
+def test_samplers_survive_a_round_trip(given):
+    request = SampleRequest(prompts=("a",), size=(64, 64), **given)
+    found, _ = from_parameters(to_parameters(request, "a", 1, {"base": ""}))
+    assert (found.sampler, found.sigmas) == (request.sampler, request.sigmas)
 
 
 def test_without_prompts_or_with_one_only():
