@@ -23,16 +23,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 from cn.errors import UsageError
 from cn.eval.interface import evaluate
 from cn.options import check_names, several
+from cn.sample.loaded import LoadedBase, LoadedControl
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cn.checkpoints.read.load import Control
-    from cn.model.base import Base
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
-    from cn.sample.request import Condition
     from cn.train.run import Result
     from cn.train.trainer import StepResult
 
@@ -51,6 +49,10 @@ __all__ = [
 StrPath: TypeAlias = str | os.PathLike[str]
 ImageLike: TypeAlias = Union[StrPath, "NDArray[np.uint8]", "PillowImage"]
 """A path, an array (h, w, 3) RGB or (h, w) gray of uint8, or an image of Pillow."""
+
+
+LoraLike: TypeAlias = StrPath | Sequence[StrPath] | Mapping[str, float]
+"""LoRA files: "FILE" or "FILE:WEIGHT", several of them, or file → weight."""
 
 
 class PillowImage(Protocol):
@@ -86,27 +88,6 @@ class ConditionMap:
         from cn import images
 
         return images.encode(self.map)
-
-
-@dataclass(frozen=True)
-class LoadedBase:
-    """A base in memory, and the name or path that images sampled with it state."""
-
-    name: str
-    base: "Base"
-
-
-@dataclass(frozen=True)
-class LoadedControl:
-    """A ControlNet in memory, and the name or path that images sampled with it state."""
-
-    name: str
-    control: "Control"
-
-    @property
-    def kind(self) -> str | None:
-        """The condition that it was trained for, where its file states it."""
-        return self.control.kind
 
 
 def detect(
@@ -147,21 +128,29 @@ def detect(
 
 
 def load_base(
-    base: StrPath = "base", *, device: str = "auto", precision: str = "auto", prediction: "Prediction | None" = None
+    base: StrPath = "base",
+    *,
+    lora: LoraLike | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    prediction: "Prediction | None" = None,
 ) -> LoadedBase:
     """Load a base to sample with it several times: the bundled one, or Stable Diffusion 1.x or 2.x.
 
     `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
+    `lora` is added to its weights: a file, "FILE:WEIGHT", a list of them, or a mapping of files to weights.
     Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for a device
     that is not there.
     """
-    from cn.checkpoints.read.load import open_base
     from cn.devices import choose_device, sampling_dtype
-    from cn.weights import bundled
+    from cn.sample.base_files import open_sampling_base
+    from cn.sample.lora_choice import lora_words
+    from cn.sample.options import SampleOptions
 
     where = choose_device(device)
-    path = bundled.find(base, role="base")
-    return LoadedBase(os.fspath(base), open_base(path, where, sampling_dtype(precision, where), prediction=prediction))
+    options = SampleOptions(base=os.fspath(base), lora=lora_words(lora), prediction=prediction)
+    loaded = open_sampling_base(options, where, sampling_dtype(precision, where))
+    return LoadedBase(options.base, loaded, options.lora)
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
@@ -187,6 +176,7 @@ def sample(
     start: float | Sequence[float] = 0.0,
     end: float | Sequence[float] = 1.0,
     base: "LoadedBase | StrPath | None" = None,
+    lora: LoraLike | None = None,
     device: str = "auto",
     progress: bool = False,
     **options: Any,
@@ -198,28 +188,35 @@ def sample(
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
     (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
-    count, negative, size (height, width), guess, precision, prediction. A base that is loaded keeps its own device and
-    precision.
+    count, negative, size (height, width), guess, precision, prediction. `lora` is as in `load_base`. A base that is
+    loaded keeps its own device and precision, and its own LoRA files.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
     --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is a
     Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError for
     images that cannot be read.
     """
+    from cn.sample.lora_choice import lora_words
     from cn.sample.options import SampleOptions
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
-    from cn.sample.request import SampleRequest
+    from cn.sample.request import SampleRequest, from_arguments
     from cn.sample.weights import with_own_base
 
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
-    conditions = _conditions(several(cond), several(control), strength, start, end)
-    request = SampleRequest(prompts, conditions, **options)
+    maps = [(m.map, m.text) if isinstance(m, ConditionMap) else (m, None) for m in several(cond)]
+    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in several(control)]
+    conditions = from_arguments(maps, control=names, strength=several(strength), start=several(start), end=several(end))
+    request = SampleRequest(prompts, conditions, lora=lora_words(lora), **options)
     if base is None:
         request = with_own_base(request)
+    elif isinstance(base, LoadedBase):
+        if request.lora:
+            raise UsageError("this base is loaded already: give lora= to load_base")
+        request = replace(request, base=base.name, lora=base.lora)
     else:
-        request = replace(request, base=base.name if isinstance(base, LoadedBase) else os.fspath(base))
+        request = replace(request, base=os.fspath(base))
     pipeline = SamplingPipeline.open(
         request,
         device=device,
@@ -274,20 +271,6 @@ def train(
                 on_step(result)
 
         return run.train(task, workers=workers, listener=SilentListener(step))
-
-
-def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
-    from cn.conditions import ConditionInfo
-    from cn.sample.condition_images import stated_condition
-    from cn.sample.request import choose_controls
-
-    if not images and controls:
-        raise UsageError("control= needs a condition: give it with cond=")
-    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
-    strengths, starts, ends = (several(value) for value in numbers)
-    maps = [(m.map, ConditionInfo.from_text(m.text)) if isinstance(m, ConditionMap) else (m, None) for m in images]
-    read = [stated_condition(image, f"condition {k}", info) for k, (image, info) in enumerate(maps, 1)]
-    return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
 
 
 def _bar(shown: bool, total: int, initial: int = 0) -> Any:

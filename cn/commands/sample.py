@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
 
-_WITH_FROM = {"base", "control", "precision"}
+_WITH_FROM = {"base", "control", "lora", "precision"}
 """Options that may change when an image is reproduced."""
 
 
@@ -79,8 +79,8 @@ def sample(
         typer.Option(
             "--from",
             metavar="PNG",
-            help="Reproduce an image of cn sample from the metadata that it carries; --base and --control say where "
-            "its weights are now.",
+            help="Reproduce an image of cn sample from the metadata that it carries; --base, --control and --lora say "
+            "where its weights are now.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -165,7 +165,7 @@ def _reproduced(
     from dataclasses import replace
 
     from cn.sample import png_metadata
-    from cn.sample.weights import with_weights
+    from cn.sample.weights import with_found_files, with_weights
 
     fields = declared(ConditionOptions) | declared(SampleOptions)
     refused = [flag for flag, value in words.items() if value]
@@ -175,4 +175,5 @@ def _reproduced(
     request, hashes = png_metadata.from_file(path)
     if given.get("precision", "auto") != "auto":
         request = replace(request, precision=given["precision"])
-    return with_weights(request, given.get("base"), each.get("control", [])), hashes
+    request = with_weights(request, given.get("base"), each.get("control", []), given.get("lora", ()))
+    return with_found_files(request, hashes, path), hashes

@@ -11,6 +11,8 @@ from cn.errors import UsageError
 from cn.model.config import PREDICTION_HELP, Prediction
 from cn.options import PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
+from cn.sample.lora_choice import Lora
+from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
 CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
@@ -76,6 +78,14 @@ class SampleOptions:
             default="the bundled one",
         ),
     ] = BASE_NAME
+    lora: Annotated[
+        tuple[str, ...],
+        Option(
+            "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
+            panel=SAMPLING,
+            metavar="FILE[:WEIGHT]",
+        ),
+    ] = ()
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
     steps: Annotated[int, Option("DDIM steps.", panel=SAMPLING, min=1, max=1000)] = 20
     scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0
@@ -100,6 +110,9 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if not all(isinstance(text, str) for text in self.lora):
+            raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(self.lora)}")
+        object.__setattr__(self, "lora", tuple(str(Lora.parse(text)) for text in self.lora))
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):

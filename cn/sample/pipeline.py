@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cn import images
-from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
+from cn.checkpoints.read.load import Control, check_fits, open_control
 from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError
 from cn.model.base import Base
@@ -20,6 +20,7 @@ from cn.model.guidance import ControlInput
 from cn.model.tokens import token_count
 from cn.precision import precision_of
 from cn.sample import png_metadata
+from cn.sample.base_files import open_sampling_base
 from cn.sample.fit import fit
 from cn.sample.request import SampleRequest, with_article, working_size
 from cn.weights import bundled
@@ -75,7 +76,7 @@ class SamplingPipeline:
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
-            base = open_base(bundled.find(request.base, role="base"), where, dtype, prediction=request.prediction)
+            base = open_sampling_base(request, where, dtype)
         wanted = dict.fromkeys(c.control for c in request.conditions)
         loaded = {name: controls.get(name) or _open_control(name, base) for name in wanted}
         for name, control in loaded.items():
@@ -97,7 +98,8 @@ class SamplingPipeline:
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every weights file in use."""
         names = [c.control for c in self.request.conditions]
-        return {"base": self.base.sha256} | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
+        found = {"base": self.base.sha256, **self.base.added}
+        return found | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
 
     def warnings(self) -> list[str]:
         """Warnings to show before sampling starts: mismatches that do not prevent sampling."""

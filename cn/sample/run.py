@@ -16,6 +16,7 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError
 from cn.options import check_device
+from cn.sample.lora_choice import Lora
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
@@ -86,6 +87,7 @@ def plan(job: Job) -> dict[str, str | None]:
     seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {request.seed} to {last}"
     return {
         "base": request.base,
+        "lora": "\n".join(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, request.lora)) or None,
         "control": "\n".join(controls) or None,
         "mode": "guess" if request.guess else None,
         "prompt": "\n".join(" ".join(prompt.split()) or "(none)" for prompt in request.prompts),

@@ -1,19 +1,24 @@
 """The weights that a request names: which base belongs to its controls, and whether all files are there. No torch."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from cn.errors import UsageError
+from cn.errors import UsageError, WeightsError
+from cn.files import sha256
+from cn.sample.lora_choice import Lora
 from cn.sample.request import SampleRequest, broadcast
+from cn.text import shown
 from cn.weights import bundled
 
 
 def check_files(request: SampleRequest) -> None:
-    """WeightsError, or InputError, unless the base and the controls are there; reads nothing of them."""
+    """WeightsError, or InputError, unless the base, the controls and the LoRA are there; reads nothing of them."""
     for condition in request.conditions:
         bundled.find(condition.control, role="control")
     bundled.find(request.base, role="base")
+    for text in request.lora:
+        Lora.parse(text).find()
 
 
 def own_base(controls: Iterable[str]) -> str | None:
@@ -45,12 +50,46 @@ def with_own_base(request: SampleRequest) -> SampleRequest:
     return request if base is None else replace(request, base=base)
 
 
-def with_weights(request: SampleRequest, base: str | None, controls: Sequence[str]) -> SampleRequest:
-    """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time."""
+def with_weights(
+    request: SampleRequest, base: str | None, controls: Sequence[str], loras: Sequence[str] = ()
+) -> SampleRequest:
+    """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time.
+
+    As many `loras` as the request has keep its weights, where they have none of their own.
+    """
     chosen = broadcast("--control", controls, len(request.conditions))
     if controls and not request.conditions:
         raise UsageError("--control needs a condition, and this image was sampled without any")
     conditions = request.conditions
     if chosen:
         conditions = tuple(replace(c, control=control) for c, control in zip(conditions, chosen, strict=True))
+    if loras:
+        before = [Lora.parse(text).weight for text in request.lora]
+        before = before if len(before) == len(loras) else [1.0] * len(loras)
+        moved = tuple(str(Lora.parse(text, weight)) for text, weight in zip(loras, before, strict=True))
+        request = replace(request, lora=moved)
     return replace(request, base=base or own_base(dict.fromkeys(chosen)) or request.base, conditions=conditions)
+
+
+def with_found_files(request: SampleRequest, hashes: Mapping[str, str], image: str) -> SampleRequest:
+    """The request of an image with its LoRA files found again: where they were, beside the image, or in this folder.
+
+    Elsewhere than where it was, a file must have the name and the SHA-256 (`hashes`) that it had. Raises WeightsError
+    for one that is not found, with its hash.
+    """
+    found = [_found(Lora.parse(text), hashes, image) for text in request.lora]
+    return replace(request, lora=tuple(map(str, found)))
+
+
+def _found(lora: Lora, hashes: Mapping[str, str], image: str) -> Lora:
+    wanted, name = hashes.get(lora.name, ""), os.path.basename(lora.path)
+    if os.path.exists(lora.path) or not name:
+        return lora
+    for candidate in (os.path.join(os.path.dirname(image), name), name):
+        if os.path.isfile(candidate) and sha256(candidate) == wanted:
+            return replace(lora, path=candidate)
+    raise WeightsError(
+        f"this LoRA of the image is no longer there (weight {lora.weight:g}, SHA-256 {shown(wanted) or 'not stored'}); "
+        "give --lora with its path now",
+        path=lora.path,
+    )
