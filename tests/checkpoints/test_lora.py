@@ -20,7 +20,7 @@ from tests.helpers import loras
 from tests.helpers.layouts import CONFIGS, base, native_base, native_control
 from tests.helpers.loras import LAYERS, MORE_LAYERS, OURS, RANK
 
-ALL = LAYERS | MORE_LAYERS
+ALL = LAYERS + MORE_LAYERS
 
 
 @cache

@@ -1,5 +1,6 @@
 """LoRA files for the narrow bases of the tests, in every spelling of their names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,25 +13,25 @@ Pairs = dict[str, tuple[Tensor, Tensor]]
 """Layer of diffusers, behind "unet." or "text_encoder." → up and down."""
 
 RANK = 2
-LAYERS = {
-    "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q": "linear",
-    "unet.down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k": "linear",
-    "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0": "linear",
-    "unet.up_blocks.1.attentions.2.transformer_blocks.0.attn2.to_v": "linear",
-    "text_encoder.text_model.encoder.layers.0.self_attn.k_proj": "linear",
-    "text_encoder.text_model.encoder.layers.0.self_attn.out_proj": "linear",
-}
+LAYERS = (
+    "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+    "unet.down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k",
+    "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0",
+    "unet.up_blocks.1.attentions.2.transformer_blocks.0.attn2.to_v",
+    "text_encoder.text_model.encoder.layers.0.self_attn.k_proj",
+    "text_encoder.text_model.encoder.layers.0.self_attn.out_proj",
+)
 """Layers that all spellings can name."""
-MORE_LAYERS = {
-    "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.0.proj": "linear",
-    "unet.up_blocks.1.attentions.0.proj_in": "linear",
-    "unet.down_blocks.1.resnets.0.conv1": "conv",
-    "unet.down_blocks.0.downsamplers.0.conv": "conv",
-    "unet.up_blocks.0.upsamplers.0.conv": "conv",
-    "unet.up_blocks.2.resnets.1.conv_shortcut": "linear",
-    "unet.mid_block.resnets.1.time_emb_proj": "linear",
-    "text_encoder.text_model.encoder.layers.1.mlp.fc2": "linear",
-}
+MORE_LAYERS = (
+    "unet.up_blocks.1.attentions.0.transformer_blocks.0.ff.net.0.proj",
+    "unet.up_blocks.1.attentions.0.proj_in",
+    "unet.down_blocks.1.resnets.0.conv1",
+    "unet.down_blocks.0.downsamplers.0.conv",
+    "unet.up_blocks.0.upsamplers.0.conv",
+    "unet.up_blocks.2.resnets.1.conv_shortcut",
+    "unet.mid_block.resnets.1.time_emb_proj",
+    "text_encoder.text_model.encoder.layers.1.mlp.fc2",
+)
 """Further ones, some of them convolutions of 3×3."""
 _T, _U = "transformer_blocks.0", "transformer_blocks_0"
 _OURS = "attention.blocks.0"
@@ -59,14 +60,13 @@ LDM = {
 """The names of the original layout, of those layers of the U-Net in `LAYERS`."""
 
 
-def pairs(state: dict[str, dict[str, Tensor]], layers: dict[str, str] = LAYERS, salt: str = "") -> Pairs:
+def pairs(state: dict[str, dict[str, Tensor]], layers: Sequence[str] = LAYERS, salt: str = "") -> Pairs:
     """Factors for the layers of a base; `state` are its tensors by part and our names."""
     found = {}
-    for layer, kind in layers.items():
+    for layer in layers:
         part = "unet" if layer.startswith("unet.") else "text"
         name = OURS.get(layer, "tower.transformer.resblocks.0.attn.out_proj")
-        out, inputs = state[part][f"{name}.weight"].shape[:2]
-        kernel = (3, 3) if kind == "conv" else ()
+        out, inputs, *kernel = state[part][f"{name}.weight"].shape
         down = uniform(f"{salt}{layer}/down", (RANK, inputs, *kernel))
         up = uniform(f"{salt}{layer}/up", (out, RANK, *(1,) * len(kernel)))
         found[layer] = (0.2 * up, 0.2 * down)
