@@ -131,6 +131,7 @@ def load_base(
     base: StrPath = "base",
     *,
     lora: LoraLike | None = None,
+    vae: StrPath | None = None,
     device: str = "auto",
     precision: str = "auto",
     prediction: "Prediction | None" = None,
@@ -139,6 +140,7 @@ def load_base(
 
     `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
     `lora` is added to its weights: a file, "FILE:WEIGHT", a list of them, or a mapping of files to weights.
+    `vae` replaces its VAE: a file, a diffusers folder or another base.
     Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for a device
     that is not there.
     """
@@ -148,9 +150,11 @@ def load_base(
     from cn.sample.options import SampleOptions
 
     where = choose_device(device)
-    options = SampleOptions(base=os.fspath(base), lora=lora_words(lora), prediction=prediction)
+    options = SampleOptions(
+        base=os.fspath(base), lora=lora_words(lora), vae=None if vae is None else os.fspath(vae), prediction=prediction
+    )
     loaded = open_sampling_base(options, where, sampling_dtype(precision, where))
-    return LoadedBase(options.base, loaded, options.lora)
+    return LoadedBase(options.base, loaded, options.lora, options.vae)
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
@@ -177,6 +181,7 @@ def sample(
     end: float | Sequence[float] = 1.0,
     base: "LoadedBase | StrPath | None" = None,
     lora: LoraLike | None = None,
+    vae: StrPath | None = None,
     device: str = "auto",
     progress: bool = False,
     **options: Any,
@@ -188,8 +193,8 @@ def sample(
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
     (`--large-scale`). `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, eta, seed,
-    count, negative, size (height, width), guess, precision, prediction. `lora` is as in `load_base`. A base that is
-    loaded keeps its own device and precision, and its own LoRA files.
+    count, negative, size (height, width), guess, precision, prediction. `lora` and `vae` are as in `load_base`. A base
+    that is loaded keeps its own, and its device and precision.
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG that `cn sample
     --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is a
@@ -208,13 +213,15 @@ def sample(
     maps = [(m.map, m.text) if isinstance(m, ConditionMap) else (m, None) for m in several(cond)]
     names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in several(control)]
     conditions = from_arguments(maps, control=names, strength=several(strength), start=several(start), end=several(end))
-    request = SampleRequest(prompts, conditions, lora=lora_words(lora), **options)
+    request = SampleRequest(
+        prompts, conditions, lora=lora_words(lora), vae=None if vae is None else os.fspath(vae), **options
+    )
     if base is None:
         request = with_own_base(request)
     elif isinstance(base, LoadedBase):
-        if request.lora:
-            raise UsageError("this base is loaded already: give lora= to load_base")
-        request = replace(request, base=base.name, lora=base.lora)
+        if request.lora or request.vae:
+            raise UsageError("this base is loaded already: give lora= and vae= to load_base")
+        request = replace(request, base=base.name, lora=base.lora, vae=base.vae)
     else:
         request = replace(request, base=os.fspath(base))
     pipeline = SamplingPipeline.open(

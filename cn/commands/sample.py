@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cn.sample.prompts import PromptMode
     from cn.sample.request import SampleRequest
 
-_WITH_FROM = {"base", "control", "lora", "precision"}
+_WITH_FROM = {"base", "control", "lora", "vae", "precision"}
 """Options that may change when an image is reproduced."""
 
 
@@ -79,8 +79,8 @@ def sample(
         typer.Option(
             "--from",
             metavar="PNG",
-            help="Reproduce an image of cn sample from the metadata that it carries; --base, --control and --lora say "
-            "where its weights are now.",
+            help="Reproduce an image of cn sample from the metadata that it carries; --base, --control, --lora and "
+            "--vae say where its weights are now.",
             rich_help_panel=SAMPLING,
         ),
     ] = None,
@@ -175,5 +175,6 @@ def _reproduced(
     request, hashes = png_metadata.from_file(path)
     if given.get("precision", "auto") != "auto":
         request = replace(request, precision=given["precision"])
-    request = with_weights(request, given.get("base"), each.get("control", []), given.get("lora", ()))
+    loras, vae = given.get("lora", ()), given.get("vae")
+    request = with_weights(request, given.get("base"), each.get("control", []), loras, vae)
     return with_found_files(request, hashes, path), hashes

@@ -16,6 +16,8 @@ class LoadedBase:
     base: "Base"
     lora: tuple[str, ...] = ()
     """The LoRA files in it, each as "FILE:WEIGHT"."""
+    vae: str | None = None
+    """The VAE in place of its own."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from cn.weights.bundled import BASE_NAME
 CONTROL, PROMPT, SAMPLING = "Control", "Prompt", "Sampling"
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
+VAE_NAME = "vae"
+"""What metadata calls the hash of a VAE in place of the base's own."""
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
 
 
@@ -86,6 +88,14 @@ class SampleOptions:
             metavar="FILE[:WEIGHT]",
         ),
     ] = ()
+    vae: Annotated[
+        str | None,
+        Option(
+            "A VAE in place of the base's own: a file, a diffusers folder, or another base.",
+            panel=SAMPLING,
+            metavar="FILE",
+        ),
+    ] = None
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
     steps: Annotated[int, Option("DDIM steps.", panel=SAMPLING, min=1, max=1000)] = 20
     scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0

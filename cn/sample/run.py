@@ -87,6 +87,7 @@ def plan(job: Job) -> dict[str, str | None]:
     seeds = f"seed {request.seed}" if request.count == 1 else f"seeds {request.seed} to {last}"
     return {
         "base": request.base,
+        "vae": request.vae,
         "lora": "\n".join(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, request.lora)) or None,
         "control": "\n".join(controls) or None,
         "mode": "guess" if request.guess else None,

@@ -7,18 +7,22 @@ from dataclasses import replace
 from cn.errors import UsageError, WeightsError
 from cn.files import sha256
 from cn.sample.lora_choice import Lora
+from cn.sample.options import VAE_NAME
 from cn.sample.request import SampleRequest, broadcast
 from cn.text import shown
 from cn.weights import bundled
+from cn.weights.bundled import BASE_NAME
 
 
 def check_files(request: SampleRequest) -> None:
-    """WeightsError, or InputError, unless the base, the controls and the LoRA are there; reads nothing of them."""
+    """WeightsError, or InputError, unless the base, the controls, VAE and LoRA are there; reads nothing of them."""
     for condition in request.conditions:
         bundled.find(condition.control, role="control")
     bundled.find(request.base, role="base")
     for text in request.lora:
         Lora.parse(text).find()
+    if request.vae is not None:
+        bundled.find(request.vae, role="base")
 
 
 def own_base(controls: Iterable[str]) -> str | None:
@@ -51,7 +55,11 @@ def with_own_base(request: SampleRequest) -> SampleRequest:
 
 
 def with_weights(
-    request: SampleRequest, base: str | None, controls: Sequence[str], loras: Sequence[str] = ()
+    request: SampleRequest,
+    base: str | None,
+    controls: Sequence[str],
+    loras: Sequence[str] = (),
+    vae: str | None = None,
 ) -> SampleRequest:
     """A request with weights from elsewhere: PNG metadata names them by the paths that were given at the time.
 
@@ -68,28 +76,33 @@ def with_weights(
         before = before if len(before) == len(loras) else [1.0] * len(loras)
         moved = tuple(str(Lora.parse(text, weight)) for text, weight in zip(loras, before, strict=True))
         request = replace(request, lora=moved)
-    return replace(request, base=base or own_base(dict.fromkeys(chosen)) or request.base, conditions=conditions)
+    base = base or own_base(dict.fromkeys(chosen)) or request.base
+    return replace(request, base=base, vae=vae or request.vae, conditions=conditions)
 
 
 def with_found_files(request: SampleRequest, hashes: Mapping[str, str], image: str) -> SampleRequest:
-    """The request of an image with its LoRA files found again: where they were, beside the image, or in this folder.
+    """The request of an image with its LoRA files and VAE found again: where they were, beside the image, or here.
 
     Elsewhere than where it was, a file must have the name and the SHA-256 (`hashes`) that it had. Raises WeightsError
     for one that is not found, with its hash.
     """
-    found = [_found(Lora.parse(text), hashes, image) for text in request.lora]
-    return replace(request, lora=tuple(map(str, found)))
+    loras = []
+    for lora in map(Lora.parse, request.lora):
+        what = f"this LoRA of the image (weight {lora.weight:g})"
+        path = _found(lora.path, hashes.get(lora.name, ""), image, what, "--lora")
+        loras.append(str(replace(lora, path=path)))
+    vae = request.vae
+    if vae is not None and vae != BASE_NAME:
+        vae = _found(vae, hashes.get(VAE_NAME, ""), image, "the VAE of this image", "--vae")
+    return replace(request, lora=tuple(loras), vae=vae)
 
 
-def _found(lora: Lora, hashes: Mapping[str, str], image: str) -> Lora:
-    wanted, name = hashes.get(lora.name, ""), os.path.basename(lora.path)
-    if os.path.exists(lora.path) or not name:
-        return lora
+def _found(path: str, wanted: str, image: str, what: str, flag: str) -> str:
+    if os.path.exists(path):
+        return path
+    name = os.path.basename(path)
     for candidate in (os.path.join(os.path.dirname(image), name), name):
         if os.path.isfile(candidate) and sha256(candidate) == wanted:
-            return replace(lora, path=candidate)
-    raise WeightsError(
-        f"this LoRA of the image is no longer there (weight {lora.weight:g}, SHA-256 {shown(wanted) or 'not stored'}); "
-        "give --lora with its path now",
-        path=lora.path,
-    )
+            return candidate
+    stated = f"its SHA-256 is {shown(wanted)}" if wanted else "its hash is not stated"
+    raise WeightsError(f"{what} is no longer there ({stated}); give {flag} with its path now", path=path)

@@ -120,7 +120,7 @@ def test_from_python(sample, lora):
     (again,) = api.sample("a house", **{**settings, "base": loaded})
     assert np.array_equal(again.image, made.image)
     assert again.text == made.text
-    with pytest.raises(UsageError, match="give lora= to load_base"):
+    with pytest.raises(UsageError, match="give lora= and vae= to load_base"):
         api.sample("a house", lora="style.safetensors", **{**settings, "base": loaded})
     with pytest.raises(WeightsError, match="no such LoRA"):
         api.load_base("base.safetensors", lora=["none.safetensors"])

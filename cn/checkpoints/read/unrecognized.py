@@ -53,7 +53,10 @@ _UNRECOGNIZED: tuple[tuple[str, str], ...] = (
     (r"(image_proj|ip_adapter)\.", "an IP-Adapter"),
     (r"(string_to_param|emb_params|clip_[lg]$)", "a textual inversion embedding"),
     (r"layer_structure$", "a hypernetwork"),
-    (r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.", "only a VAE"),
+    (
+        r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.",
+        "only a VAE (cn sample --vae uses it in place of a base's own)",
+    ),
     (r"(.*\.)?(vision_model|visual)\.", "an image encoder (CLIP)"),
     (r"(.*\.)?encoder\.block\.\d+\.layer\.\d+\.SelfAttention\.", "a T5 text encoder"),
     (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "only a text encoder"),
