@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.ddim import ddim_sample, draw_noise
+from cn.model.decoding import decode
 from cn.model.graphed import GraphedUNet
 from cn.model.graphs import Graphs
 from cn.model.guidance import ControlInput, GuidedUNet
@@ -98,7 +99,7 @@ def _generate_batch(
         z = state
         if on_step is not None:
             on_step()
-    yield from to_images(base.vae.decode(z))
+    yield from to_images(decode(base.vae, z))
 
 
 def _check_sizes(base: Base, sampling: Sampling, controls: Sequence[ControlInput]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from cn import api, images
 from cn.checkpoints.keymaps import ldm
@@ -21,12 +22,17 @@ from tests.helpers.model_helpers import TINY, fill
 @pytest.fixture(scope="module")
 def vae_file(tmp_path_factory) -> Path:
     """A VAE of the tiny base's shapes and other numbers, as the web UI's users have them: bare names."""
-    network = AutoencoderKL(TINY.vae)
-    table = ldm.vae(TINY.vae)
-    content = {table.translate(name)[0]: 0.9 * t.detach() for name, t in fill(network).state_dict().items()}
     path = tmp_path_factory.mktemp("vae") / "vae-ft.safetensors"
-    save_file(content, path)
+    save_file(vae_tensors(), path)
     return path
+
+
+def vae_tensors(conv_in: float = 0.9) -> dict[str, Tensor]:
+    """By the names of the original layout; the decoder's first convolution is multiplied by `conv_in`."""
+    table, found = ldm.vae(TINY.vae), {}
+    for name, tensor in fill(AutoencoderKL(TINY.vae)).state_dict().items():
+        found[table.translate(name)[0]] = (conv_in if name.startswith("decoder.conv_in.") else 0.9) * tensor.detach()
+    return found
 
 
 def test_an_image_with_a_vae_is_another_and_is_reproduced(sample, vae_file):
@@ -71,6 +77,20 @@ def test_what_is_refused(sample, path, code, message):
     assert (found, out) == (code, "")
     assert message in err
     assert not os.path.exists("out/x.png")
+
+
+def test_a_vae_that_overflows_makes_no_black_images(sample, tmp_path):
+    """In half precision its numbers leave the range of float16; that is said once for all images."""
+    save_file(vae_tensors(conv_in=4e4), tmp_path / "overflows.safetensors")
+    words = ["--vae", "overflows.safetensors", "--count", "2"]
+    code, _, err = sample(*words, "--precision", "fp16", "--out", "half")
+    assert code == 0
+    assert err.count("warning: the VAE overflowed in float16: images are decoded again in float32") == 1
+    assert sample(*words, "--out", "full")[0] == 0
+    for path in Path("half").iterdir():
+        exact = images.read(f"full/{path.name}").astype(int)
+        assert exact.std() > 1
+        assert np.abs(images.read(str(path)) - exact).mean() < 3
 
 
 def test_from_python(sample, vae_file):
