@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from cn.model.blocks import ResBlock, Upsample
 from cn.model.vae import AutoencoderKL, Middle, VAEAttention
 
-STRIP = 1 << 25
-"""About how many numbers a strip of a feature map has (128 MB in float32)."""
+STRIP = 1 << 23
+"""About how many numbers a strip of a feature map has (32 MB in float32)."""
 
 _SCORES = 1 << 26
 """How many attention scores are computed at once, where the whole matrix has to be in memory."""
