@@ -113,7 +113,9 @@ class LoraFile:
     def context_width(self) -> int | None:
         """The width of the text that its U-Net takes, or that its text encoder makes; None where it changes neither."""
         crossing = [layer.inputs for layer in self.of("unet") if re.search(r"attn2_to_[kv]$", layer.name)]
-        text = [layer.inputs for layer in self.of("text") if re.search(r"self_attn_[qkv]_proj$|mlp_fc1$", layer.name)]
+        text = [
+            layer.inputs for layer in self.of("text") if re.search(r"self_attn_([qkv]|out)_proj$|mlp_fc1$", layer.name)
+        ]
         return next((width for width in [*crossing, *text] if width is not None), None)
 
     @property
