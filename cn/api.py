@@ -23,16 +23,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 from cn.errors import UsageError
 from cn.eval.interface import evaluate
 from cn.options import check_names, several
+from cn.sample.loaded import LoadedBase, LoadedControl
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cn.checkpoints.read.load import Control
-    from cn.model.base import Base
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
-    from cn.sample.request import Condition
     from cn.train.run import Result
     from cn.train.trainer import StepResult
 
@@ -51,6 +49,10 @@ __all__ = [
 StrPath: TypeAlias = str | os.PathLike[str]
 ImageLike: TypeAlias = Union[StrPath, "NDArray[np.uint8]", "PillowImage"]
 """A path, an array (h, w, 3) RGB or (h, w) gray of uint8, or an image of Pillow."""
+
+
+LoraLike: TypeAlias = StrPath | Sequence[StrPath] | Mapping[str, float]
+"""LoRA files: "FILE" or "FILE:WEIGHT", several of them, or file → weight."""
 
 
 class PillowImage(Protocol):
@@ -86,27 +88,6 @@ class ConditionMap:
         from cn import images
 
         return images.encode(self.map)
-
-
-@dataclass(frozen=True)
-class LoadedBase:
-    """A base in memory, and the name or path that images sampled with it state."""
-
-    name: str
-    base: "Base"
-
-
-@dataclass(frozen=True)
-class LoadedControl:
-    """A ControlNet in memory, and the name or path that images sampled with it state."""
-
-    name: str
-    control: "Control"
-
-    @property
-    def kind(self) -> str | None:
-        """The condition that it was trained for, where its file states it."""
-        return self.control.kind
 
 
 def detect(
@@ -147,21 +128,32 @@ def detect(
 
 
 def load_base(
-    base: StrPath = "base", *, device: str = "auto", precision: str = "auto", prediction: "Prediction | None" = None
+    base: StrPath = "base",
+    *,
+    lora: LoraLike | None = None,
+    vae: StrPath | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    prediction: "Prediction | None" = None,
 ) -> LoadedBase:
     """Load a base to sample with it several times: the bundled one, or Stable Diffusion 1.x or 2.x.
 
     `base` is a bundled name, a file or a diffusers folder; `prediction` is "eps" or "v" where the file does not say it.
+    `lora` is added to its weights: a file, "FILE:WEIGHT", a list of them, or a mapping of files to weights.
+    `vae` replaces its VAE: a file, a diffusers folder or another base.
     Raises WeightsError when it is missing or something else, InputError when it is damaged, UsageError for no device.
     """
-    from cn.checkpoints.read.load import open_base
     from cn.devices import choose_device, sampling_dtype
-    from cn.weights import bundled
+    from cn.sample.base_files import open_sampling_base
+    from cn.sample.lora_choice import lora_words
+    from cn.sample.options import SampleOptions
 
     where = choose_device(device)
-    path = bundled.find(base, role="base")
-    dtype = sampling_dtype(precision, where)
-    return LoadedBase(os.fspath(base), open_base(path, where, dtype, prediction=prediction, inpainting=True))
+    options = SampleOptions(
+        base=os.fspath(base), lora=lora_words(lora), vae=None if vae is None else os.fspath(vae), prediction=prediction
+    )
+    loaded = open_sampling_base(options, where, sampling_dtype(precision, where))
+    return LoadedBase(options.base, loaded, options.lora, options.vae)
 
 
 def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
@@ -189,6 +181,8 @@ def sample(
     image: "ImageLike | None" = None,
     mask: "ImageLike | None" = None,
     base: "LoadedBase | StrPath | None" = None,
+    lora: LoraLike | None = None,
+    vae: StrPath | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     compile: bool | None = None,
@@ -202,30 +196,39 @@ def sample(
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
     (`--large-scale`). Sampling starts from `image`, if given, and redraws it where `mask` is white. `options` are the
-    fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height, width) … A base that is loaded
-    keeps its own device and precision. `batch_size` and `compile` are those of `cn sample` (None: its defaults).
+    fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height, width) … `lora` and `vae` are
+    as in `load_base`. A base that is loaded keeps its own, and its device and precision. `batch_size` and `compile` are
+    those of `cn sample` (None: its defaults).
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG, JPEG or WebP that
     `cn sample --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is
     a Python warning. Raises UsageError for wrong options, WeightsError for missing or unsuitable weights, InputError
     for images that cannot be read.
     """
+    from cn.sample.lora_choice import lora_words
     from cn.sample.options import SampleOptions, SpeedOptions
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
-    from cn.sample.request import SampleRequest
+    from cn.sample.request import SampleRequest, from_arguments
     from cn.sample.start_image import stated_start
     from cn.sample.weights import with_own_base
 
     speed = SpeedOptions(batch_size=batch_size, compile=compile)
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
-    conditions = _conditions(several(cond), several(control), strength, start, end)
+    maps = [(m.map, m.text) if isinstance(m, ConditionMap) else (m, None) for m in several(cond)]
+    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in several(control)]
+    conditions = from_arguments(maps, control=names, strength=several(strength), start=several(start), end=several(end))
+    options |= {"lora": lora_words(lora), "vae": None if vae is None else os.fspath(vae)}
     request = SampleRequest(prompts, conditions, stated_start(image, mask), **options)
     if base is None:
         request = with_own_base(request)
+    elif isinstance(base, LoadedBase):
+        if request.lora or request.vae:
+            raise UsageError("this base is loaded already: give lora= and vae= to load_base")
+        request = replace(request, base=base.name, lora=base.lora, vae=base.vae)
     else:
-        request = replace(request, base=base.name if isinstance(base, LoadedBase) else os.fspath(base))
+        request = replace(request, base=os.fspath(base))
     pipeline = SamplingPipeline.open(
         request,
         device=device,
@@ -280,20 +283,6 @@ def train(
                 on_step(result)
 
         return run.train(task, workers=workers, listener=SilentListener(step))
-
-
-def _conditions(images: Sequence[Any], controls: Sequence[Any], *numbers: Any) -> "tuple[Condition, ...]":
-    from cn.conditions import ConditionInfo
-    from cn.sample.condition_images import stated_condition
-    from cn.sample.request import choose_controls
-
-    if not images and controls:
-        raise UsageError("control= needs a condition: give it with cond=")
-    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in controls]
-    strengths, starts, ends = (several(value) for value in numbers)
-    maps = [(m.map, ConditionInfo.from_text(m.text)) if isinstance(m, ConditionMap) else (m, None) for m in images]
-    read = [stated_condition(image, f"condition {k}", info) for k, (image, info) in enumerate(maps, 1)]
-    return choose_controls(read, control=names, strength=strengths, start=starts, end=ends) if read else ()
 
 
 def _bar(shown: bool, total: int, initial: int = 0) -> Any:

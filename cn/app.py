@@ -134,7 +134,8 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
     try:
         _check_completion(words)
         command = typer.main.get_command(app)
-        result = command.main(args=list(words), prog_name="cn", standalone_mode=False, obj=list(words))
+        with console.shown_warnings():
+            result = command.main(args=list(words), prog_name="cn", standalone_mode=False, obj=list(words))
     except (OutputClosedError, ReportedError) as error:
         return error.exit_code
     except CnError as error:

@@ -10,10 +10,11 @@ import dataclasses
 import json as json_module
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
-from cn.errors import InputError, OutputClosedError
+from cn.errors import CnWarning, InputError, OutputClosedError
 
 _YELLOW, _RED = "33", "31"
 
@@ -38,6 +39,23 @@ def status(message: str, *, quiet: bool = False) -> None:
 def warn(message: str) -> None:
     """One line on stderr that a person should read even with `--quiet`."""
     _line(f"{_paint('warning:', _YELLOW)} {printable(message)}")
+
+
+@contextlib.contextmanager
+def shown_warnings() -> Iterator[None]:
+    """In the block, a `CnWarning` of the core is a line as from `warn`, the same one only once."""
+    with warnings.catch_warnings():
+        other = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, CnWarning):
+                warn(str(message))
+            else:
+                other(message, category, *rest, **more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("default", CnWarning)
+        yield
 
 
 def error(message: str) -> None:

@@ -42,6 +42,10 @@ class CnError(Exception):
         return self.what if self.path is None else f"{self.path}: {self.what}"
 
 
+class CnWarning(UserWarning):
+    """What a person should know though the work goes on; the command line shows it as a line, once."""
+
+
 @contextlib.contextmanager
 def about(path: str | os.PathLike[str]) -> Iterator[None]:
     """For the code that opens a file: errors of the `with` block that have no path get this one."""

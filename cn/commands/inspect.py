@@ -15,7 +15,10 @@ from cn.errors import CnError, InputError, PartialError
 from cn.units import bytes_text, count_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cn.checkpoints.read.inspection import Report
+    from cn.checkpoints.read.lora.report import LoraReport
 
 _SHOWN = {"role", "config", "unet", "kind", "links", "condition_encoder", "condition_channels", "control", "format"}
 """Metadata entries that have a row of their own."""
@@ -108,9 +111,28 @@ def _rows(report: "Report") -> list[tuple[str, str | None]]:
         ("size", f"{bytes_text(report.size)}{several}"),
         ("sha-256", report.sha256),
     ]
-    metadata = [f"{name}: {_short(value)}" for name, value in report.metadata.items() if name not in _SHOWN]
+    if report.lora is not None:
+        rows[-2:-2] = _rows_of_lora(report.lora)
+    metadata = [f"{name}: {_short(value)}" for name, value in report.told.items() if name not in _SHOWN]
     rows += [("metadata" if not k else "", text) for k, text in enumerate(metadata)]
     return rows + [("warnings" if not k else "", text) for k, text in enumerate(report.warnings)]
+
+
+def _rows_of_lora(lora: "LoraReport") -> list[tuple[str, str | None]]:
+    layers = ", ".join(f"{TITLES[part]} {count}" for part, count in lora.layers.items())
+    return [
+        ("rank", _range(lora.ranks)),
+        ("alpha", _range(lora.alphas) or "not stated (the rank)"),
+        ("layers", layers),
+        ("tags", ", ".join(lora.tags)),
+    ]
+
+
+def _range(numbers: "Sequence[float]") -> str:
+    """ "8", "4 and 8" or "4 to 32"."""
+    if len(numbers) > 2:
+        return f"{numbers[0]:g} to {numbers[-1]:g}"
+    return " and ".join(f"{number:g}" for number in numbers)
 
 
 def _encoder(report: "Report") -> str | None:

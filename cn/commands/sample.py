@@ -244,6 +244,7 @@ def _again(
     from cn.sample import png_metadata
     from cn.sample.again import again
     from cn.sample.prompts import from_command_line
+    from cn.sample.weights import with_found_files
 
     recipe = png_metadata.from_file(path)
     for warning in recipe.warnings:
@@ -253,4 +254,4 @@ def _again(
         request = again(
             recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
         )
-    return request, recipe.hashes
+    return with_found_files(request, recipe.hashes, path), recipe.hashes

@@ -1,6 +1,7 @@
 """A base model in memory: the three networks and their configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -16,7 +17,7 @@ class Base:
     """The locked copy.
 
     `sha256` identifies the file it came from ("" when it was created in memory), `source_sha256` the file that this one
-    was converted from.
+    was converted from. `added` are files that changed the networks after loading (LoRA, VAE): name → SHA-256.
     """
 
     config: ModelConfig
@@ -25,6 +26,7 @@ class Base:
     text: TextEncoder
     sha256: str = ""
     source_sha256: str = ""
+    added: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def create(cls, config: ModelConfig, device: torch.device | str = "cpu") -> "Base":

@@ -9,16 +9,14 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.chunks import chunk_count, encode
+from cn.model.decoding import Decoding, to_pixels
 from cn.model.emphasis import PromptSyntax
 from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.samplers.choose import choose_sampler
 from cn.model.samplers.settings import SamplerName, Sigmas
 from cn.model.start import StartImage, begin
-from cn.model.transfers import Download, upload
-
-DECODED_PIXELS = 512 * 512
-"""That are decoded at once, at most: in full resolution an image takes more memory than in all steps before."""
+from cn.model.transfers import upload
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,6 @@ class Sampling:
 def to_hint(image: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
     """uint8 (H, W, 3) → (1, 3, H, W) in [0, 1], as every ControlNet takes its condition."""
     return upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)[None].to(dtype) / 255
-
-
-def to_pixels(decoded: Tensor) -> Tensor:
-    """(B, 3, H, W) in [-1, 1] → uint8 (B, H, W, 3), rounded half to even (diffusers' postprocessing)."""
-    scaled = (decoded.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
-    return scaled.round().to(torch.uint8)
 
 
 def to_images(decoded: Tensor) -> np.ndarray:
@@ -104,12 +96,12 @@ def generate(
 class Launched:
     """The images of a batch, which a GPU may still have to compute."""
 
-    parts: tuple[Download, ...]
+    decoding: Decoding | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """uint8 (H, W, 3) each, once it has arrived."""
-        for part in self.parts:
-            yield from part.wait().numpy()
+        if self.decoding is not None:
+            yield from self.decoding.pixels().numpy()
 
 
 @torch.inference_mode()
@@ -159,8 +151,7 @@ def launch(
         z = state
         if on_step is not None:
             on_step()
-    parts = z.split(max(1, DECODED_PIXELS // (sampling.height * sampling.width)))
-    return Launched(tuple(Download.of(to_pixels(base.vae.decode(part))) for part in parts))
+    return Launched(Decoding.of(base.vae, z))
 
 
 def chunks_of(request: Request, sampling: Sampling) -> int:

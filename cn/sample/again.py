@@ -6,6 +6,7 @@ from typing import Any
 
 from cn.errors import InputError, UsageError
 from cn.options import declared
+from cn.sample.lora_choice import Lora
 from cn.sample.options import ConditionOptions
 from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
 from cn.sample.start_image import GivenImage
@@ -37,9 +38,17 @@ def again(
     before = stored.conditions if start is None else tuple(_around(start, c) for c in stored.conditions)
     conditions = _conditions(before, each, cond, detect, invert)
     changes = {"prompts": tuple(prompts) or stored.prompts, **given}
+    if "lora" in given:
+        changes["lora"] = _moved(stored.lora, given["lora"])
     if "base" not in given:
         changes["base"] = own_base(dict.fromkeys(each.get("control", ()))) or stored.base
     return changed(stored, {"conditions": conditions, "start_image": start, **changes})
+
+
+def _moved(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """LoRA files; as many as before keep the stored weights, where they have none of their own."""
+    before = [Lora.parse(text).weight for text in stored] if len(stored) == len(given) else [1.0] * len(given)
+    return tuple(str(Lora.parse(text, weight)) for text, weight in zip(given, before, strict=True))
 
 
 def _around(start: GivenImage, condition: Condition) -> Condition:

@@ -1,6 +1,5 @@
 """Images of several requests, in batches of those that can be sampled at once; none is lost where memory runs out."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cn.errors import is_memory_error
 from cn.model.base import Base
 from cn.model.concat import ConcatBaseline
 from cn.model.controlnet import ControlNet
@@ -63,7 +63,7 @@ def sample_batches(
     Where memory runs out, half as many are tried from there on. Raises the RuntimeError where one image alone is too
     many. `wanted` is read a batch ahead.
     """
-    source, waiting, last = iter(wanted), deque[Wanted](), Launched(())
+    source, waiting, last = iter(wanted), deque[Wanted](), Launched()
     while True:
         waiting.extend(islice(source, max(0, size - len(waiting))))
         batch = _first_alike(waiting, size)
@@ -73,10 +73,10 @@ def sample_batches(
         try:
             launched = _launched(base, batch, engine, counted)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not is_memory_error(error):
                 raise
             yield from last
-            last = Launched(())
+            last = Launched()
             if len(batch) == 1:
                 raise
             counted.take_back()
@@ -89,13 +89,8 @@ def sample_batches(
         last = launched
         if base.device.type != "cuda":
             yield from last
-            last = Launched(())
+            last = Launched()
     yield from last
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """torch.OutOfMemoryError is that of CUDA; the allocators of the CPU and of MPS raise a bare RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or bool(re.search("out of memory|allocate memory", str(error)))
 
 
 class _Counted:

@@ -18,7 +18,7 @@ from cn.options import Field
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
 
-_SHARED = ("base", "prediction", "precision")
+_SHARED = ("base", "lora", "vae", "prediction", "precision")
 """What all lines have in common: the networks are loaded once."""
 
 

@@ -14,6 +14,7 @@ from cn.model.emphasis import PromptSyntax
 from cn.model.samplers.settings import SamplerName, Sigmas, why_not_together
 from cn.options import COMPUTE_PANEL, PRECISION, Option, parse_size
 from cn.precision import PrecisionChoice
+from cn.sample.lora_choice import Lora
 from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
@@ -23,6 +24,8 @@ DENOISE, DENOISE_MASKED = 0.8, 1.0
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MAX_FEATHER = 1000
+VAE_NAME = "vae"
+"""What metadata calls the hash of a VAE in place of the base's own."""
 MIN_SIDE, SIDE_MULTIPLE = 64, 8
 MAX_BATCH = 1024
 Fit = Literal["crop", "pad", "stretch"]
@@ -106,6 +109,22 @@ class SampleOptions:
             default="the bundled one",
         ),
     ] = BASE_NAME
+    lora: Annotated[
+        tuple[str, ...],
+        Option(
+            "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
+            panel=SAMPLING,
+            metavar="FILE[:WEIGHT]",
+        ),
+    ] = ()
+    vae: Annotated[
+        str | None,
+        Option(
+            "A VAE in place of the base's own: a file, a diffusers folder, or another base.",
+            panel=SAMPLING,
+            metavar="FILE",
+        ),
+    ] = None
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
     sampler: Annotated[
         SamplerName, Option("DDIM is the paper's; dpm++2m needs the fewest steps; euler-a adds noise.", panel=SAMPLING)
@@ -185,6 +204,9 @@ class SampleOptions:
         options.check(self)
         if wrong := why_not_together(self.sampler, self.sigmas, self.eta):
             raise UsageError(f"--{wrong}")
+        if not all(isinstance(text, str) for text in self.lora):
+            raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(self.lora)}")
+        object.__setattr__(self, "lora", tuple(str(Lora.parse(text)) for text in self.lora))
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):

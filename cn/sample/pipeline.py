@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from cn import images
-from cn.checkpoints.read.load import Control, check_fits, open_base, open_control
+from cn.checkpoints.read.load import Control, check_fits, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError, UsageError, about
+from cn.errors import InputError, UsageError, about, is_memory_error
 from cn.images import exif_text
 from cn.model.base import Base
 from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
 from cn.sample import png_metadata
-from cn.sample.batches import ControlSetting, Settings, Wanted, is_out_of_memory, sample_batches
+from cn.sample.base_files import open_sampling_base
+from cn.sample.batches import ControlSetting, Settings, Wanted, sample_batches
 from cn.sample.fit import fit
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
@@ -82,8 +83,7 @@ class SamplingPipeline:
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
-            path = bundled.find(request.base, role="base")
-            base = open_base(path, where, dtype, prediction=request.prediction, inpainting=True)
+            base = open_sampling_base(request, where, dtype)
         if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
             raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)
         wanted = dict.fromkeys(c.control for c in request.conditions)
@@ -116,7 +116,8 @@ class SamplingPipeline:
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every weights file in use."""
         names = [c.control for c in self.request.conditions]
-        return {"base": self.base.sha256} | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
+        found = {"base": self.base.sha256, **self.base.added}
+        return found | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
 
     def warnings(self) -> list[str]:
         """Warnings to show before sampling starts: mismatches that do not prevent sampling."""
@@ -227,7 +228,7 @@ def _report_out_of_memory(size: tuple[int, int], device: torch.device) -> Iterat
     try:
         yield
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        if not is_memory_error(error):
             raise
         raise InputError(
             f"{device} has too little memory for images of {size[1]}×{size[0]}; give a smaller --size"

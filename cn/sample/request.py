@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cn import conditions
+from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map
 from cn.errors import CnError, InputError, UsageError, WeightsError, about
 from cn.model.samplers.settings import steps_made
 from cn.options import declared
-from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition
+from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition, stated_condition
 from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
 from cn.sample.start_image import GivenImage
 from cn.weights import bundled
@@ -131,6 +132,22 @@ def make_conditions(
         for path, control in zip(paths, controls, strict=True)
     ]
     return choose_controls(read, inpainting=inpainting, **per_condition)
+
+
+def from_arguments(
+    images: Sequence[tuple[Any, Mapping[str, str] | None]], **per_condition: Sequence[Any]
+) -> tuple[Condition, ...]:
+    """The conditions of `cn.api.sample`: arrays, images of Pillow or paths, each with the PNG text that says its kind.
+
+    `per_condition` is as in `choose_controls`.
+    """
+    if not images and per_condition.get("control"):
+        raise UsageError("control= needs a condition: give it with cond=")
+    read = [
+        stated_condition(image, f"condition {k}", ConditionInfo.from_text(text) if text is not None else None)
+        for k, (image, text) in enumerate(images, 1)
+    ]
+    return choose_controls(read, inpainting=None, **per_condition) if read else ()
 
 
 def with_detected(found: Sequence[Condition]) -> tuple[Condition, ...]:

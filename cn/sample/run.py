@@ -17,6 +17,7 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError
 from cn.options import check_device
+from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
@@ -129,6 +130,8 @@ def plan(job: Job) -> dict[str, str | None]:
     prompts = [" ".join(prompt.split()) or "(none)" for request in requests for prompt in request.prompts]
     return {
         "base": requests[0].base,
+        "vae": requests[0].vae,
+        "lora": _lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
         "control": _lines(text for request in requests for text in _controls(request)),
         "image": _lines(text for pipeline in job.pipelines for text in _start(pipeline)),
         "mask": _lines(text for pipeline in job.pipelines for text in _mask(pipeline)),

@@ -1,19 +1,28 @@
 """The weights that a request names: which base belongs to its controls, and whether all files are there. No torch."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cn.errors import UsageError
+from cn.errors import UsageError, WeightsError
+from cn.files import sha256
+from cn.sample.lora_choice import Lora
+from cn.sample.options import VAE_NAME
 from cn.sample.request import SampleRequest
+from cn.text import shown
 from cn.weights import bundled
+from cn.weights.bundled import BASE_NAME
 
 
 def check_files(request: SampleRequest) -> None:
-    """WeightsError, or InputError, unless the base and the controls are there; reads nothing of them."""
+    """WeightsError, or InputError, unless the base, the controls, VAE and LoRA are there; reads nothing of them."""
     for condition in request.conditions:
         bundled.find(condition.control, role="control")
     bundled.find(request.base, role="base")
+    for text in request.lora:
+        Lora.parse(text).find()
+    if request.vae is not None:
+        bundled.find(request.vae, role="base")
 
 
 def own_base(controls: Iterable[str]) -> str | None:
@@ -43,3 +52,31 @@ def with_own_base(request: SampleRequest) -> SampleRequest:
     """A request for which no base was given, with the one of its controls (`own_base`), if they have one."""
     base = own_base(dict.fromkeys(condition.control for condition in request.conditions))
     return request if base is None else replace(request, base=base)
+
+
+def with_found_files(request: SampleRequest, hashes: Mapping[str, str], image: str) -> SampleRequest:
+    """The request of an image with its LoRA files and VAE found again: where they were, beside the image, or here.
+
+    Elsewhere than where it was, a file must have the name and the SHA-256 (`hashes`) that it had. Raises WeightsError
+    for one that is not found, with its hash.
+    """
+    loras = []
+    for lora in map(Lora.parse, request.lora):
+        what = f"this LoRA of the image (weight {lora.weight:g})"
+        path = _found(lora.path, hashes.get(lora.name, ""), image, what, "--lora")
+        loras.append(str(replace(lora, path=path)))
+    vae = request.vae
+    if vae is not None and vae != BASE_NAME:
+        vae = _found(vae, hashes.get(VAE_NAME, ""), image, "the VAE of this image", "--vae")
+    return replace(request, lora=tuple(loras), vae=vae)
+
+
+def _found(path: str, wanted: str, image: str, what: str, flag: str) -> str:
+    if os.path.exists(path):
+        return path
+    name = os.path.basename(path)
+    for candidate in (os.path.join(os.path.dirname(image), name), name):
+        if os.path.isfile(candidate) and sha256(candidate) == wanted:
+            return candidate
+    stated = f"its SHA-256 is {shown(wanted)}" if wanted else "its hash is not stated"
+    raise WeightsError(f"{what} is no longer there ({stated}); give {flag} with its path now", path=path)

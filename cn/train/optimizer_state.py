@@ -44,5 +44,5 @@ def _from_file(tensor: Tensor) -> Tensor | int:
     """A tensor of an optimizer's state; a step count that is a whole number becomes one again."""
     if tensor.ndim == 0 and tensor.dtype == torch.int64:
         return int(tensor)
-    # Copied, because the tensors in a mapped file are not aligned: `load._fill` says what that changes.
+    # Copied, because the tensors in a mapped file are not aligned: `load.fill` says what that changes.
     return tensor.clone()

@@ -21,8 +21,6 @@ TENSORS = {
     "LoRA of kohya": ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", "a LoRA"),
     "LoRA of peft": ("unet.down_blocks.0.attentions.0.to_q.lora_A.weight", "a LoRA"),
     "LoRA of FLUX": ("diffusion_model.double_blocks.0.img_attn.proj.lora_A.weight", "a LoRA"),
-    "LoHa": ("lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", "a LyCORIS adapter"),
-    "LoKr": ("lora_unet_mid_block_attentions_0_proj_in.lokr_w1", "a LyCORIS adapter"),
     "FLUX": ("double_blocks.0.img_attn.qkv.weight", "a diffusion transformer (SD 3, FLUX or similar)"),
     "FLUX of ComfyUI": ("model.diffusion_model.single_blocks.0.linear1.weight", "a diffusion transformer (SD 3, FLUX"),
     "SD 3": ("model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight", "a diffusion transformer (SD 3, FLUX"),
@@ -42,6 +40,12 @@ TENSORS = {
     "LLLite": ("lllite_unet_input_blocks_1_0.down.0.weight", "a ControlNet-LLLite"),
     "anything": ("conv.weight", "unknown to cn (its first tensor is conv.weight)"),
 }
+
+
+@pytest.mark.parametrize("factor", ["hada_w1_a", "lokr_w1"])
+def test_an_adapter_of_lycoris_is_no_checkpoint(tmp_path, factor):
+    save_file({f"lora_unet_mid_block_attentions_0_proj_in.{factor}": torch.zeros(2)}, tmp_path / "x.safetensors")
+    refusal(tmp_path / "x.safetensors", "a LyCORIS adapter (cn sample --lora adds LoHa and LoKr to a base)")
 
 
 @pytest.mark.parametrize("case", TENSORS)

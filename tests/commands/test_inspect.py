@@ -116,10 +116,73 @@ def test_what_is_missing(files, tmp_path):
 
 
 def test_something_else(tmp_path):
-    save_file({"a.lora_up.weight": torch.ones(2, 3)}, tmp_path / "lora.safetensors", {"ss_network_dim": "2"})
+    save_file({"layer_structure": torch.ones(6)}, tmp_path / "net.safetensors", {"trainer": "x"})
+    report = inspect(tmp_path / "net.safetensors")
+    assert (report.what, report.usable) == ("holds neither a base nor a control; it is a hypernetwork", False)
+    assert (report.parameters, report.metadata) == ({"all": 6}, {"trainer": "x"})
+
+
+Q = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+LORA = {
+    f"{Q}.lora_up.weight": torch.ones(320, 8),
+    f"{Q}.lora_down.weight": torch.ones(8, 768),
+    f"{Q}.alpha": torch.tensor(4.0, dtype=torch.bfloat16),
+}
+NOTES = {
+    "ss_output_name": "my_style",
+    "ss_sd_model_name": "v1-5.safetensors",
+    "ss_network_dim": "8",
+    "ss_tag_frequency": json.dumps({"10_cat": {"sks cat": 5, "grass": 7}, "b": {"sks cat": 4}}),
+}
+
+
+def test_a_lora(tmp_path):
+    save_file(LORA, tmp_path / "lora.safetensors", NOTES)
     report = inspect(tmp_path / "lora.safetensors")
-    assert (report.what, report.usable) == ("holds neither a base nor a control; it is a LoRA", False)
-    assert (report.parameters, report.metadata) == ({"all": 6}, {"ss_network_dim": "2"})
+    assert (report.what, report.usable) == ("a LoRA for Stable Diffusion 1", True)
+    assert report.lora is not None
+    assert (report.lora.ranks, report.lora.alphas, report.lora.layers) == ((8,), (4.0,), {"unet": 1})
+    assert report.lora.tags == ("sks cat", "grass")
+    assert (report.context_dim, report.metadata["ss_network_dim"]) == (768, "8")
+    done = cn("inspect", tmp_path / "lora.safetensors")
+    rows = dict(line.strip().split("  ", 1) for line in done.stdout.splitlines()[1:] if not line.startswith("     "))
+    shown = {name: value.strip() for name, value in rows.items()}
+    assert {name: shown[name] for name in ("what", "rank", "alpha", "layers", "tags", "metadata")} == {
+        "what": "a LoRA for Stable Diffusion 1",
+        "rank": "8",
+        "alpha": "4",
+        "layers": "U-Net 1",
+        "tags": "sks cat, grass",
+        "metadata": "ss_output_name: my_style",
+    }
+    assert "ss_sd_model_name: v1-5.safetensors" in done.stdout
+    assert "ss_tag_frequency" not in done.stdout
+    (record,) = (
+        json.loads(line) for line in cn("inspect", tmp_path / "lora.safetensors", "--json").stdout.splitlines()
+    )
+    assert record["lora"]["tags"] == ["sks cat", "grass"]
+
+
+@pytest.mark.parametrize("broken", ["", "x", "[]", '{"a": 1}', '{"a": {"b": null}}', '{"a": {"b": []}}', "[" * 99999])
+def test_notes_on_tags_that_are_damaged(tmp_path, broken):
+    save_file(LORA, tmp_path / "lora.safetensors", {"ss_tag_frequency": broken})
+    report = inspect(tmp_path / "lora.safetensors")
+    assert report.lora is not None
+    assert report.lora.tags == ()
+
+
+def test_a_lora_in_a_folder_and_one_with_numbers_that_are_not_finite(tmp_path):
+    save_file({**LORA, f"{Q}.lora_up.weight": torch.full((320, 8), torch.inf)}, tmp_path / "adapter_model.safetensors")
+    report = inspect(tmp_path)
+    assert (report.what, report.usable) == ("a LoRA for Stable Diffusion 1", False)
+    assert report.warnings[0].startswith("holds numbers that are not finite")
+
+
+def test_a_lora_of_another_family(tmp_path):
+    save_file({"lora_te2_a.lora_up.weight": torch.ones(2, 3)}, tmp_path / "lora.safetensors")
+    report = inspect(tmp_path / "lora.safetensors")
+    assert (report.usable, report.lora) == (False, None)
+    assert report.what == "is a LoRA for Stable Diffusion XL; cn supports Stable Diffusion 1 and 2"
 
 
 def test_the_command(files):

@@ -36,7 +36,7 @@ def test_a_jpeg_without_room_for_its_condition(sample):
     words = ["--cond", "noise.png", "--control", "run", "--size", "256x256", "--steps", "1"]
     code, _, err = sample(*words, "--out", "out/a.jpg", quick=False)
     assert code == 0
-    assert "warning: out/a.jpg: a JPEG has no room for its condition images" in err
+    assert "warning: out/a.jpg: a JPEG has no room for the images that it is made of" in err
     code, _, err = sample("--from", "out/a.jpg", "--out", "out/b.png", base=None, quick=False)
     assert code == 3
     assert "out/a.jpg: its condition images did not fit into it; give them with --cond" in err

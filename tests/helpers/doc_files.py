@@ -17,6 +17,10 @@ from tests.helpers.doc_pages import ROOT
 from tests.helpers.model_helpers import TINY, fill, tiny_base
 
 SIDE = 96
+TEXT_LAYERS = (
+    "text_encoder.text_model.encoder.layers.0.self_attn.out_proj",
+    "text_encoder.text_model.encoder.layers.1.mlp.fc2",
+)
 NARROW = replace(TINY, unet=replace(TINY.unet, heads=8))
 """A model with the layout of Stable Diffusion 1.5, which has 8 heads, and a hundredth of its parameters."""
 
@@ -147,6 +151,21 @@ def _run(*words: str) -> None:
     assert app.run([*words, "-q"]) == 0, words
 
 
+def _adapters() -> None:
+    """Two LoRA files for the bundled base, and its VAE alone with the names of the original layout."""
+    from cn.checkpoints.keymaps import ldm
+    from cn.checkpoints.read.load import open_base
+    from cn.weights import bundled
+    from tests.helpers import loras
+
+    base = open_base(bundled.find("base"))
+    state = {part: dict(network.state_dict()) for part, network in base.networks.items()}
+    for name in ("style", "detail"):
+        loras.write(Path(f"{name}.safetensors"), loras.kohya(loras.pairs(state, TEXT_LAYERS, name)))
+    table = ldm.vae(base.config.vae)
+    save_file({table.translate(name)[0]: tensor for name, tensor in state["vae"].items()}, "vae.safetensors")
+
+
 MAKERS: dict[str, Callable[[], None]] = {
     "house": _house,
     "photos": _photos,
@@ -161,4 +180,5 @@ MAKERS: dict[str, Callable[[], None]] = {
     "scene": _scene,
     "target": _target,
     "checkpoints": _checkpoints,
+    "adapters": _adapters,
 }

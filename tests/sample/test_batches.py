@@ -10,7 +10,7 @@ import torch
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling
 from cn.sample import batches
-from cn.sample.batches import ControlSetting, Settings, Wanted, is_out_of_memory, sample_batches
+from cn.sample.batches import ControlSetting, Settings, Wanted, sample_batches
 from tests.helpers.model_helpers import control, tiny_base, uniform
 
 BASE = tiny_base()
@@ -99,19 +99,6 @@ def test_what_cannot_be_helped_is_raised(monkeypatch, error):
     memory.most, memory.error = 0, error
     with pytest.raises(type(error), match=str(error)):
         next(source)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-    ],
-)
-def test_out_of_memory(error, expected):
-    assert is_out_of_memory(error) is expected
 
 
 def test_a_condition_that_all_share_is_encoded_once(monkeypatch):

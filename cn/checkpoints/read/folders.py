@@ -66,7 +66,7 @@ def _open_folder(path: Path, variant: str | None) -> Folder:
         if len(plain) == len(folders):
             raise WeightsError(f"none of its parts has weights of variant {variant}")
         metadata["variant"] = f"{variant}; not available for {', '.join(plain)}"
-    archives = {part: found[part] or _archives(folder) for part, folder in folders.items()}
+    archives = {part: found[part] or network_archives(folder) for part, folder in folders.items()}
     return Folder(path, archives, metadata)
 
 
@@ -109,7 +109,7 @@ def _open_control(path: Path, config: Mapping[str, Any], variant: str | None) ->
     kind = config.get("_class_name", "an unnamed class")
     if kind != "ControlNetModel":
         raise WeightsError(f"its config.json is of {shown(kind)}; cn reads pipelines and ControlNetModel")
-    return Folder(path, {"control": _archives(path, variant)}, {})
+    return Folder(path, {"control": network_archives(path, variant)}, {})
 
 
 def _control(path: Path, archives: list[Archive], settings: Path | None) -> Checkpoint:
@@ -137,7 +137,7 @@ def _not_a_pipeline(path: Path, index: Mapping[str, Any]) -> str:
     return "is not a folder of weights (a diffusers folder has a model_index.json or a config.json)"
 
 
-def _archives(folder: Path, variant: str | None = None) -> list[Archive]:
+def network_archives(folder: Path, variant: str | None = None) -> list[Archive]:
     """The files that hold a network's weights. WeightsError where there are none."""
     if found := _find(folder, variant):
         return found

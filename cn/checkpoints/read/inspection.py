@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from cn.archives.finite import is_finite
 from cn.checkpoints.checkpoint import Checkpoint
 from cn.checkpoints.keymaps.keymap import Shape
 from cn.checkpoints.layouts import TITLES, PartName
+from cn.checkpoints.read.lora.file import find_in, looks_like_lora, open_lora
+from cn.checkpoints.read.lora.report import LoraReport, told
 from cn.checkpoints.read.recognize import recognize
 from cn.checkpoints.read.sources import find_sources
 from cn.checkpoints.shapes import base_shapes, control_shapes
-from cn.errors import WeightsError
+from cn.errors import CnError, WeightsError
 from cn.files import combined_sha256, sha256
 from cn.model.config import PRESETS, ModelConfig, UNetConfig
 from cn.text import first_names
@@ -54,6 +56,13 @@ class Report:
     files: int
     metadata: Mapping[str, Any]
     warnings: tuple[str, ...]
+    lora: LoraReport | None = None
+    """Of a LoRA."""
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The metadata that a person wants to read."""
+        return self.metadata if self.lora is None else told(self.metadata)
 
     def record(self) -> dict[str, Any]:
         """For `--json`."""
@@ -65,12 +74,15 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
 
     Raises InputError when it cannot be read, WeightsError when it is missing or refused.
     """
+    path = (find_in(path) or path) if path.is_dir() else path
     archive = open_archive(path) if not path.is_dir() else None
     try:
         checkpoint = recognize(path, archive=archive)
     except WeightsError as error:
         if archive is None:
             raise
+        if looks_like_lora(archive.entries):
+            return _adapter(archive, hashed)
         # An error about a sidecar keeps its path.
         return _unrecognized(archive, error.what if error.path == str(path) else str(error), hashed)
     entries = dict(_entries(checkpoint))
@@ -98,6 +110,16 @@ def inspect(path: Path, hashed: Future[str] | None = None) -> Report:
         metadata=checkpoint.metadata,
         warnings=tuple(chain(mismatches, _warnings(checkpoint), _broken(broken))),
     )
+
+
+def _adapter(archive: Archive, hashed: Future[str] | None) -> Report:
+    """The report on a LoRA."""
+    try:
+        file = open_lora(archive.path, archive)
+    except CnError as error:
+        return _unrecognized(archive, error.what, hashed)
+    report = _unrecognized(archive, f"a {' and '.join(file.kinds)} for {file.family}", hashed)
+    return replace(report, usable=not report.warnings, lora=LoraReport.of(file), context_dim=file.context_width)
 
 
 def _unrecognized(archive: Archive, why: str, hashed: Future[str] | None) -> Report:

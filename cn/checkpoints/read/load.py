@@ -59,7 +59,7 @@ def open_base(
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256_of_all, checkpoint.files)
         for part in BASE_PARTS:
-            _fill(base.networks[part], checkpoint, part, device, dtype)
+            fill(base.networks[part], checkpoint, part, device, dtype)
         source = str(checkpoint.metadata.get("source_sha256", ""))
         return replace(base, sha256=hashed.result(), source_sha256=source).lock()
 
@@ -77,7 +77,7 @@ def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dt
     model = empty_control(spec, Path(path))
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(sha256_of_all, checkpoint.files)
-        _fill(model, checkpoint, "control", device, dtype)
+        fill(model, checkpoint, "control", device, dtype)
         return Control(model.eval(), spec.kind, spec.base_sha256, hashed.result(), dict(checkpoint.metadata))
 
 
@@ -107,9 +107,10 @@ def shapes_of(network: nn.Module) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def _fill(
+def fill(
     network: nn.Module, checkpoint: Checkpoint, part: PartName, device: torch.device | str, dtype: torch.dtype
 ) -> None:
+    """Read every parameter of a network from one part of a file. WeightsError unless they match one to one."""
     tensors = {}
     for name, source in find_sources(checkpoint, part, shapes_of(network)).items():
         stored = source.read()

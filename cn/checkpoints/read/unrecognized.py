@@ -34,8 +34,11 @@ _EMBEDDING_WIDTHS = (768, 1024, 1280)
 _UNRECOGNIZED: tuple[tuple[str, str], ...] = (
     (r"lora_controlnet$", "a ControlLoRA, which needs the base it was made from"),
     (r"difference$", "a difference file of the web UI: a ControlNet minus its base, which must be added to it"),
-    (r".*(hada_w1|lokr_w1|oft_blocks|oft_diag|\.glora\.)", "a LyCORIS adapter"),
-    (r".*(lora_up|lora_down|lora_A|lora_B|lora\.up|lora\.down)\.", "a LoRA"),
+    (
+        r".*(hada_w1|lokr_w1|oft_blocks|oft_diag|\.glora\.)",
+        "a LyCORIS adapter (cn sample --lora adds LoHa and LoKr to a base)",
+    ),
+    (r".*(lora_up|lora_down|lora_A|lora_B|lora\.up|lora\.down)\.", "a LoRA (cn sample --lora adds it to a base)"),
     (r"(.*\.)?(controlnet_x_embedder|pos_embed_input|controlnet_blocks)\.", "a ControlNet of a diffusion transformer"),
     (
         r"(.*\.)?(joint_blocks|double_blocks|single_blocks|single_transformer_blocks|noise_refiner)\.",
@@ -50,7 +53,10 @@ _UNRECOGNIZED: tuple[tuple[str, str], ...] = (
     (r"(image_proj|ip_adapter)\.", "an IP-Adapter"),
     (r"(string_to_param|emb_params|clip_[lg]$)", "a textual inversion embedding"),
     (r"layer_structure$", "a hypernetwork"),
-    (r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.", "only a VAE"),
+    (
+        r"(first_stage_model\.)?(encoder\.down|decoder\.up)(_blocks)?\.",
+        "only a VAE (cn sample --vae uses it in place of a base's own)",
+    ),
     (r"(.*\.)?(vision_model|visual)\.", "an image encoder (CLIP)"),
     (r"(.*\.)?encoder\.block\.\d+\.layer\.\d+\.SelfAttention\.", "a T5 text encoder"),
     (r"(text_model\.)?encoder\.layers\.\d+\.self_attn|transformer\.resblocks\.", "only a text encoder"),
