@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from cn.model import generate as module
+from cn.model import decoding
 from cn.model.controlnet import ControlNet
-from cn.model.generate import Request, Sampling, generate, to_hint, to_images, to_pixels
+from cn.model.decoding import to_pixels
+from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.samplers.ddim import ddim_sample, ddim_steps
 from cn.model.samplers.step import draw_noise
@@ -208,7 +209,7 @@ def test_nothing_tracks_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(decoded.requires_grad)
         return to_pixels(decoded)
 
-    monkeypatch.setattr(module, "to_pixels", watched)
+    monkeypatch.setattr(decoding, "to_pixels", watched)
     net = fill(ControlNet(TINY.unet))
     assert torch.is_grad_enabled()
     assert all(p.requires_grad for p in net.parameters())
