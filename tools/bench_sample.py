@@ -180,7 +180,7 @@ def first(table: Table, given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_base(folder / "base.safetensors", base)
-        save_control(folder / "control.safetensors", control, {"kind": "canny"})
+        save_control(folder / "control.safetensors", control, kind="canny", base_sha256="")
         del base, control
         images.write(folder / "edges.png", np.zeros((SIDE, SIDE, 3), np.uint8))
         words = [
