@@ -11,7 +11,7 @@ from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
 from cn.train.evaluation.best import BEST
-from cn.train.fast.choice import way_text
+from cn.train.fast.choice import choose_way, way_text
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, at_once, encoded_at_once, estimate_memory
 from cn.train.networks import TrainingNetworks
@@ -176,8 +176,10 @@ def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, ste
     }
     details |= {"latents kept": bytes_text(kept)} if kept else {}
     listed = ", ".join(f"{name} {size}" for name, size in details.items())
+    captured = choose_way(networks, config, config.steps - step, networks.device, alone=True).captured
+    graphs = ", up to half as much again with CUDA graphs" if captured else ""
     when = f" (after {config.large_scale_after:,} steps)" if len(estimates) > 1 else ""
-    return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself: {listed}"
+    return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself{graphs}: {listed}"
 
 
 def _saves(networks: TrainingNetworks, config: TrainConfig, step: int) -> str:

@@ -9,6 +9,9 @@ from cn.train.evaluation.cost import Costs
 MAX_SHARE = 0.09
 """Of the operations of a run, for all of its evaluations together with the one before training. What else belongs to
 them, such as drawing the curves, fits into a tenth (measured: 10.1 % of the CPU's time, at a share of 9.9 %)."""
+GPU_OVERHEAD = 1.25
+"""On a GPU an image of an evaluation takes this many times what its operations say: what is drawn, detected and written
+meanwhile weighs more there (H200, bundled base, batches of 4: 10.9 % of the time at a share of 9 %)."""
 SAMPLING_STEPS = 4
 MIN_POINTS, MAX_POINTS = 5, 50
 """Evaluations that a run should have, and those that a curve needs at most."""
@@ -41,11 +44,15 @@ class Budget:
     first: float
 
     @classmethod
-    def of(cls, costs: Costs, *, trained: int, encoded: int) -> "Budget":
-        """For a run that trains with `trained` images in all, and encodes images to latents `encoded` times."""
+    def of(cls, costs: Costs, *, trained: int, encoded: int, overhead: float = 1.0) -> "Budget":
+        """For a run that trains with `trained` images in all, and encodes images to latents `encoded` times.
+
+        What evaluations cost is multiplied by `overhead`.
+        """
         run = trained * costs.training + encoded * costs.encoding
         found = costs.decoding + costs.detection
-        return cls(run, SAMPLING_STEPS * costs.sampling + found, SAMPLING_STEPS * costs.uncontrolled + found)
+        image, first = (SAMPLING_STEPS * cost + found for cost in (costs.sampling, costs.uncontrolled))
+        return cls(run, overhead * image, overhead * first)
 
     def share(self, schedule: Schedule, steps: int) -> float:
         """What part of the run its evaluations take."""

@@ -7,7 +7,7 @@ from cn.errors import UsageError
 from cn.train.config import TrainConfig
 from cn.train.evaluation.cost import count_costs
 from cn.train.evaluation.evaluate import Evaluator
-from cn.train.evaluation.plan import NONE, Budget, Schedule, may_fit, schedule
+from cn.train.evaluation.plan import GPU_OVERHEAD, NONE, Budget, Schedule, may_fit, schedule
 from cn.train.evaluation.validation import open_eval_data
 from cn.train.latent_batches import cache_bytes
 from cn.train.networks import TrainingNetworks
@@ -63,7 +63,8 @@ def set_up(
     costs = count_costs(networks.base.config, config, measuring.measurement)
     kept = cache_bytes(source, networks.base, config) > 0
     encoded = 0 if cached else min(trained, source.count or trained) if kept else trained
-    budget = Budget.of(costs, trained=trained, encoded=encoded)
+    overhead = GPU_OVERHEAD if networks.device.type == "cuda" else 1.0
+    budget = Budget.of(costs, trained=trained, encoded=encoded, overhead=overhead)
     chosen = schedule(budget, config.steps, every=every, images=images)
     config = replace(config, eval_every=chosen.every, eval_images=chosen.images)
     if chosen == NONE:

@@ -12,7 +12,17 @@ from cn.eval.change_point import enough_images
 from cn.eval.measures import measurement
 from cn.train.config import TrainConfig
 from cn.train.evaluation.cost import Costs, count_costs
-from cn.train.evaluation.plan import MAX_IMAGES, MAX_POINTS, MAX_SHARE, NONE, Budget, Schedule, may_fit, schedule
+from cn.train.evaluation.plan import (
+    GPU_OVERHEAD,
+    MAX_IMAGES,
+    MAX_POINTS,
+    MAX_SHARE,
+    NONE,
+    Budget,
+    Schedule,
+    may_fit,
+    schedule,
+)
 from cn.train.plan import check_space, state_bytes, weight_bytes
 from cn.train.run import plan
 from tests.helpers.training import begin
@@ -117,3 +127,13 @@ def test_the_best_weights_need_room_too(tmp_path, tiny_base_file, pair_set, monk
     (task.run / "best").mkdir(parents=True)
     check_space(task.run, task.networks, task.config)
     assert rooms == [two_states + weight_bytes(task.networks, "none"), two_states, two_states]
+
+
+def test_on_a_gpu_evaluations_cost_more_than_their_operations():
+    plain, on_gpu = (Budget.of(BUNDLED, trained=6000, encoded=256, overhead=factor) for factor in (1.0, GPU_OVERHEAD))
+    given = Schedule(100, 8)
+    assert on_gpu.share(given, 1500) > 1.2 * plain.share(given, 1500)
+    assert schedule(on_gpu, 1500).points(1500) * schedule(on_gpu, 1500).images < (
+        schedule(plain, 1500).points(1500) * schedule(plain, 1500).images
+    )
+    assert on_gpu.share(schedule(on_gpu, 1500), 1500) <= MAX_SHARE
