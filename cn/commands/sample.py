@@ -1,5 +1,6 @@
 """`cn sample`: condition images and prompts → images."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -143,6 +144,15 @@ def sample(
             "--number", help="Keep existing files: number the new ones on (-2, -3 …).", rich_help_panel=OUTPUT_PANEL
         ),
     ] = False,
+    serve_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--serve-stdin",
+            help="Stay, and answer each JSON line of standard input (prompt, cond, seed, out …) with one: for programs "
+            "that ask for many images.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = False,
     device: Device = "auto",
     speed: SpeedOptions,
     json: Json = False,
@@ -154,7 +164,10 @@ def sample(
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
-    _check_prompts(prompt or [], prompts, prompt_mode, [*(cond or []), from_, image, mask])
+    others = [*(cond or []), from_, image, mask, *(["-"] if serve_stdin else [])]
+    _check_prompts(prompt or [], prompts, prompt_mode, others)
+    if serve_stdin and (prompts is not None or grid or number or detect is not None):
+        raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
@@ -170,6 +183,9 @@ def sample(
         raise UsageError("--from takes no --inpaint-control; --image and --mask may be others")
     else:
         request, hashes = _again(from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given)
+    if serve_stdin:
+        _serve(request, out, device, speed)
+        return
     requests = [request] if prompts is None else _of_lines(request, prompts, detect)
     job = run.prepare(
         requests,
@@ -190,6 +206,16 @@ def sample(
         for written in run.sample(job, on_step=advance, warn=console.warn):
             if written.path != "-":
                 console.emit(written, json=json)
+
+
+def _serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
+    """Answer lines until standard input ends."""
+    from cn.sample.serve import Worker
+    from cn.sample.weights import check_files
+
+    check_files(request)
+    for answer in Worker(request, out=out, device=device, speed=speed, warn=console.warn).answers(sys.stdin.buffer):
+        console.emit(answer, json=True)
 
 
 def _check_prompts(

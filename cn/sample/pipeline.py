@@ -17,6 +17,7 @@ from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError, UsageError, about, is_memory_error
 from cn.images import exif_text
 from cn.model.base import Base
+from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
 from cn.sample import png_metadata
@@ -197,11 +198,13 @@ def samples_of(
     *,
     speed: SpeedOptions = AUTO,
     warn: Callable[[str], None] = lambda message: None,
+    engine: SamplingEngine | None = None,
 ) -> Iterator[Sample]:
     """Yield the images of pipelines with the same base, in order.
 
     Neighbours of the same settings are sampled at once. An image depends on their number by rounding only; on a CPU
-    they are sampled one at a time. `on_step` is told of steps: how many images have taken one more.
+    they are sampled one at a time. `on_step` is told of steps: how many images have taken one more. `engine` is one of
+    an earlier call, with what it has compiled and captured.
     """
     base = pipelines[0].base
     total = sum(pipeline.request.total for pipeline in pipelines)
@@ -210,7 +213,7 @@ def samples_of(
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
     job = JobSize(base, models, largest, total, round(steps / total))
     size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
-    engine = make_engine(job, size, speed, base.device, warn)
+    engine = engine or make_engine(job, size, speed, base.device, warn)
     owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
     with _report_out_of_memory(largest, base.device):
         sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step)

@@ -25,6 +25,7 @@ from cn.sample.weights import check_files
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
+    from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
 
 MAX_LINES = 12
@@ -187,15 +188,17 @@ def sample(
     *,
     on_step: Callable[[int], object] = lambda count: None,
     warn: Callable[[str], None] = lambda message: None,
+    engine: "SamplingEngine | None" = None,
 ) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
-    `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower.
+    `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
+    `samples_of`.
     """
     from cn.sample.pipeline import samples_of
 
     finished: list[Sample] = []
-    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn)
+    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine)
     for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
         with _saying_what_is_left(job.paths.images, number):
             made.save(path)
