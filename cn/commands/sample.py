@@ -1,23 +1,16 @@
 """`cn sample`: condition images and prompts → images."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cn import console
+from cn.commands import sampling
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
-from cn.errors import UsageError, about
+from cn.errors import UsageError
 from cn.model.config import DEFAULT_PROMPT
 from cn.sample.options import CONTROL, PROMPT, SAMPLING, START, ConditionOptions, SampleOptions, SpeedOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from cn.sample.prompts import PromptMode
-    from cn.sample.request import Condition, SampleRequest
-    from cn.sample.start_image import GivenImage
 
 
 @with_options
@@ -26,9 +19,9 @@ def sample(
         list[str] | None,
         typer.Option(
             "--cond",
-            metavar="IMAGE",
-            help="A condition image (- is stdin). Repeat it for several, which add up. "
-            "Without any, the base samples alone.",
+            metavar="IMAGE|FOLDER",
+            help="A condition image (- is stdin). Repeat it for several, which add up. A folder or pattern: an image "
+            "for each of its conditions. Without any, the base samples alone.",
             rich_help_panel=CONTROL,
         ),
     ] = None,
@@ -165,9 +158,16 @@ def sample(
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
     others = [*(cond or []), from_, image, mask, *(["-"] if serve_stdin else [])]
-    _check_prompts(prompt or [], prompts, prompt_mode, others)
+    sampling.check_prompts(prompt or [], prompts, prompt_mode, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
+    if sampling.are_several(cond or []):
+        alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}
+        alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
+        sampling.refuse(alone, "--cond with a folder or pattern")
+        settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
+        sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
+        return
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
@@ -178,15 +178,17 @@ def sample(
         conditions = make_conditions(
             cond or [], detect=detect, invert=invert, inpainting=Inpainting.of(inpaint_control, start), **each
         )
-        request = _request(conditions, prompt or [], prompt_mode, start, given)
+        request = sampling.request(conditions, prompt or [], prompt_mode, start, given)
     elif inpaint_control is not None:
         raise UsageError("--from takes no --inpaint-control; --image and --mask may be others")
     else:
-        request, hashes = _again(from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given)
+        request, hashes = sampling.again(
+            from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given
+        )
     if serve_stdin:
-        _serve(request, out, device, speed)
+        sampling.serve(request, out, device, speed)
         return
-    requests = [request] if prompts is None else _of_lines(request, prompts, detect)
+    requests = [request] if prompts is None else sampling.of_lines(request, prompts, detect)
     job = run.prepare(
         requests,
         out=out,
@@ -206,78 +208,3 @@ def sample(
         for written in run.sample(job, on_step=advance, warn=console.warn):
             if written.path != "-":
                 console.emit(written, json=json)
-
-
-def _serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
-    """Answer lines until standard input ends."""
-    from cn.sample.serve import Worker
-    from cn.sample.weights import check_files
-
-    check_files(request)
-    for answer in Worker(request, out=out, device=device, speed=speed, warn=console.warn).answers(sys.stdin.buffer):
-        console.emit(answer, json=True)
-
-
-def _check_prompts(
-    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
-) -> None:
-    """UsageError where prompts are given twice, or two things are to be read from standard input."""
-    if prompts is not None and (prompt or mode):
-        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
-    if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
-        raise UsageError("standard input is read once: give - for the prompts or for one image")
-
-
-def _of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "list[SampleRequest]":
-    """A request for each line of --prompts."""
-    from cn.sample.lines import read_requests
-
-    requests = read_requests(request, prompts)
-    photographs = {id(condition.image) for condition in request.conditions}
-    if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
-        raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
-    return requests
-
-
-def _request(
-    conditions: "tuple[Condition, ...]",
-    prompt: list[str],
-    mode: "PromptMode | None",
-    start: "GivenImage | None",
-    given: Given,
-) -> "SampleRequest":
-    """What the options ask for."""
-    from cn.sample.prompts import from_command_line
-    from cn.sample.request import SampleRequest
-    from cn.sample.weights import with_own_base
-
-    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
-    return request if "base" in given else with_own_base(request)
-
-
-def _again(
-    path: str,
-    cond: list[str],
-    detect: str | None,
-    invert: bool,
-    each: Given,
-    prompt: list[str],
-    mode: "PromptMode | None",
-    start: "GivenImage | None",
-    given: Given,
-) -> "tuple[SampleRequest, Mapping[str, str]]":
-    """The request of an image, where the options replace what it says; and the hashes of its weights."""
-    from cn.sample import png_metadata
-    from cn.sample.again import again
-    from cn.sample.prompts import from_command_line
-    from cn.sample.weights import with_found_files
-
-    recipe = png_metadata.from_file(path)
-    for warning in recipe.warnings:
-        console.warn(f"{path} {warning}")
-    prompts = from_command_line(prompt, mode) if prompt or mode else ()
-    with about(path):
-        request = again(
-            recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
-        )
-    return with_found_files(request, recipe.hashes, path), recipe.hashes

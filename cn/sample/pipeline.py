@@ -206,19 +206,33 @@ def samples_of(
     they are sampled one at a time. `on_step` is told of steps: how many images have taken one more. `engine` is one of
     an earlier call, with what it has compiled and captured.
     """
-    base = pipelines[0].base
+    base, job = pipelines[0].base, size_of(pipelines)
+    size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
+    engine = engine or make_engine(job, size, speed, base.device, warn)
+    owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
+    with _report_out_of_memory(job.size, base.device):
+        sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step)
+        for image, (pipeline, wanted) in zip(sampled, owned, strict=True):
+            yield pipeline.finished(image, wanted.request.prompt, wanted.request.seed)
+
+
+def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) -> JobSize:
+    """What pipelines sample; `images` where these are only the first of more."""
     total = sum(pipeline.request.total for pipeline in pipelines)
     steps = sum(pipeline.request.total * pipeline.request.steps_made for pipeline in pipelines)
     largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
-    job = JobSize(base, models, largest, total, round(steps / total))
-    size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
-    engine = engine or make_engine(job, size, speed, base.device, warn)
-    owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
-    with _report_out_of_memory(largest, base.device):
-        sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step)
-        for image, (pipeline, wanted) in zip(sampled, owned, strict=True):
-            yield pipeline.finished(image, wanted.request.prompt, wanted.request.seed)
+    return JobSize(pipelines[0].base, models, largest, images or total, round(steps / total))
+
+
+def engine_of(
+    pipelines: Sequence[SamplingPipeline], speed: SpeedOptions, warn: Callable[[str], None], images: int
+) -> SamplingEngine:
+    """The engine for `images` in all, of which these pipelines are the first."""
+    job = size_of(pipelines, images)
+    return make_engine(
+        job, batch_size(job, speed, lambda: free_gpu_bytes(job.base.device)), speed, job.base.device, warn
+    )
 
 
 def _open_control(name: str, base: Base) -> Control:

@@ -1,0 +1,137 @@
+"""What `cn sample` does with its options, apart from declaring them."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cn import console
+from cn.commands.options import Given
+from cn.errors import UsageError, about
+from cn.sample.options import SpeedOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cn.sample.prompts import PromptMode
+    from cn.sample.request import Condition, SampleRequest
+    from cn.sample.start_image import GivenImage
+
+
+def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
+    """Answer lines until standard input ends."""
+    from cn.sample.serve import Worker
+    from cn.sample.weights import check_files
+
+    check_files(request)
+    for answer in Worker(request, out=out, device=device, speed=speed, warn=console.warn).answers(sys.stdin.buffer):
+        console.emit(answer, json=True)
+
+
+def check_prompts(
+    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
+) -> None:
+    """UsageError where prompts are given twice, or two things are to be read from standard input."""
+    if prompts is not None and (prompt or mode):
+        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
+    if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
+        raise UsageError("standard input is read once: give - for the prompts or for one image")
+
+
+def of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "list[SampleRequest]":
+    """A request for each line of --prompts."""
+    from cn.sample.lines import read_requests
+
+    requests = read_requests(request, prompts)
+    photographs = {id(condition.image) for condition in request.conditions}
+    if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
+        raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
+    return requests
+
+
+def request(
+    conditions: "tuple[Condition, ...]",
+    prompt: list[str],
+    mode: "PromptMode | None",
+    start: "GivenImage | None",
+    given: Given,
+) -> "SampleRequest":
+    """What the options ask for."""
+    from cn.sample.prompts import from_command_line
+    from cn.sample.request import SampleRequest
+    from cn.sample.weights import with_own_base
+
+    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
+    return request if "base" in given else with_own_base(request)
+
+
+def again(
+    path: str,
+    cond: list[str],
+    detect: str | None,
+    invert: bool,
+    each: Given,
+    prompt: list[str],
+    mode: "PromptMode | None",
+    start: "GivenImage | None",
+    given: Given,
+) -> "tuple[SampleRequest, Mapping[str, str]]":
+    """The request of an image, where the options replace what it says; and the hashes of its weights."""
+    from cn.sample import png_metadata
+    from cn.sample.again import again
+    from cn.sample.prompts import from_command_line
+    from cn.sample.weights import with_found_files
+
+    recipe = png_metadata.from_file(path)
+    for warning in recipe.warnings:
+        console.warn(f"{path} {warning}")
+    prompts = from_command_line(prompt, mode) if prompt or mode else ()
+    with about(path):
+        request = again(
+            recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
+        )
+    return with_found_files(request, recipe.hashes, path), recipe.hashes
+
+
+def are_several(cond: "Sequence[str]") -> bool:
+    """Whether --cond names the conditions of a folder or pattern. UsageError where it is not the only one."""
+    from cn.sample.folder import is_several
+
+    if any(map(is_several, cond)) and len(cond) > 1:
+        raise UsageError("--cond: a folder or pattern is given alone, an image for each of its conditions")
+    return any(map(is_several, cond))
+
+
+def refuse(words: "Mapping[str, object]", beside: str) -> None:
+    """UsageError for any of these options, flag → value."""
+    if given := [flag for flag, value in words.items() if value]:
+        raise UsageError(f"{beside} takes no {', '.join(given)}")
+
+
+def folder(
+    cond: "Sequence[str]",
+    prompt: list[str],
+    mode: "PromptMode | None",
+    each: Given,
+    given: Given,
+    out: str | None,
+    settings: "Mapping[str, Any]",
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Sample the conditions of a folder."""
+    from cn.sample.folder import FolderJob
+    from cn.sample.prompts import from_command_line
+    from cn.sample.request import SampleRequest
+
+    request = SampleRequest(from_command_line(prompt, mode), **given)
+    own = {"own_prompts": not prompt and mode is None, "own_base": "base" not in given}
+    job = FolderJob.of(cond[0], request, out, each=each, **own, **settings)
+    left = job.left()
+    counts = f"{len(job.sources)} conditions, {len(job.sources) - len(left)} are sampled already"
+    console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
+    for warning in job.sources.left_out.warnings():
+        console.warn(warning)
+    steps = len(left) * request.total * request.steps
+    with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
+        for written in job.run(left, on_step=advance, warn=console.warn):
+            console.emit(written, json=json)

@@ -1,0 +1,118 @@
+"""`cn sample --cond FOLDER`: an image for each condition; what is done is skipped, what is broken is named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cn import images
+from cn.sample import folder
+from cn.sample import pipeline as pipelines
+from tests.helpers.cli import cn
+
+QUICK = ["--steps", "1", "--size", "64x64", "--quiet"]
+
+
+@pytest.fixture
+def conditions(sampling_folder, tmp_path, monkeypatch) -> Path:
+    """Three maps, one of them in a folder below, with a prompt beside one of them."""
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "maps"
+    source.mkdir()
+    for name in ("a", "b", "c"):
+        shutil.copy(sampling_folder / "canny.png", source / f"{name}.png")
+    (source / "b.txt").write_text("a blue\n house\n")
+    return source
+
+
+@pytest.fixture
+def run(conditions, sampling_folder, tiny_base_file):
+    def sample(*words, source="maps"):
+        given = ["--cond", source, "--base", tiny_base_file, "--control", sampling_folder / "run", *QUICK]
+        done = cn("sample", *given, *words)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    return sample
+
+
+def test_an_image_for_each_condition(run):
+    code, out, err = run("--out", "made", "--json")
+    records = [json.loads(line) for line in out]
+    assert code == 0, err
+    assert [record["path"] for record in records] == ["made/a.png", "made/b.png", "made/c.png"]
+    assert records[1]["prompt"] == "a blue house", "of the file beside it"
+    assert records[0]["prompt"] != records[1]["prompt"]
+    assert cn("sample", "--from", "made/b.png", "--out", "again.png", "--quiet").returncode == 0
+    assert Path("again.png").read_bytes() == Path("made/b.png").read_bytes()
+
+
+def test_what_is_done_is_skipped_and_the_rest_has_the_same_bytes(run, monkeypatch):
+    assert run("--out", "made")[0] == 0
+    before = Path("made/b.png").read_bytes()
+    stamp = Path("made/a.png").stat().st_mtime_ns
+    Path("made/b.png").unlink()
+    code, out, _ = run("--out", "made")
+    assert (code, out) == (0, ["made/b.png"])
+    assert Path("made/b.png").read_bytes() == before
+    assert Path("made/a.png").stat().st_mtime_ns == stamp
+    assert run("--out", "made")[:2] == (0, [])
+    assert len(run("--out", "made", "--overwrite")[1]) == 3
+
+
+def test_counts_and_prompts_have_names(run):
+    code, out, _ = run("--out", "made", "--count", "2", "--prompt", "x", "--prompt", "y", source="maps/a*.png")
+    assert code == 0
+    assert out == [f"made/a-prompt{k}-seed{i}.png" for k in (1, 2) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_a_broken_condition_is_named_and_the_rest_is_sampled(run, conditions, monkeypatch, at_once):
+    monkeypatch.setattr(folder, "AT_ONCE", at_once)
+    (conditions / "b.png").write_bytes(b"no image")
+    code, out, err = run("--out", "made")
+    assert (code, out) == (5, ["made/a.png", "made/c.png"])
+    assert "not sampled: maps/b.png" in err
+    assert "1 of 3 conditions were not sampled" in err
+    for name in ("a", "c"):
+        (conditions / f"{name}.png").write_bytes(b"no image")
+    assert run("--out", "other")[0] == 3
+
+
+def test_networks_are_loaded_once(run, monkeypatch):
+    loaded = []
+    original = pipelines.open_control
+    monkeypatch.setattr(pipelines, "open_control", lambda *args: loaded.append(args) or original(*args))
+    monkeypatch.setattr(folder, "AT_ONCE", 1)
+    assert run("--out", "made")[0] == 0
+    assert len(loaded) == 1
+
+
+def test_conditions_of_photographs_are_detected(run, conditions):
+    code, out, err = run("--detect", "canny", "--out", "made")
+    assert code == 0, err
+    assert images.read(out[0]).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--prompts", "x.txt"], 2, "takes no --prompts"),
+        (["--image", "a.png"], 2, "takes no --image"),
+        (["--grid"], 2, "takes no --grid"),
+        (["--cond", "maps/a.png"], 2, "is given alone"),
+        (["--out", "one.png"], 2, "--out must be a folder"),
+        (["--out", "maps"], 2, "name another folder"),
+    ],
+)
+def test_what_does_not_go_with_it(run, words, code, message):
+    found, out, err = run(*words)
+    assert (found, out) == (code, [])
+    assert message in err
+
+
+def test_an_empty_folder(run):
+    Path("empty").mkdir()
+    code, _, err = run(source="empty")
+    assert code == 3
+    assert "empty" in err
