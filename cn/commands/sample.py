@@ -26,6 +26,12 @@ def sample(
         ),
     ] = None,
     *,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search the sub-folders of a --cond folder too.", rich_help_panel=CONTROL
+        ),
+    ] = False,
     each: Given[list[ConditionOptions]],
     detect: Annotated[
         str | None,
@@ -166,8 +172,11 @@ def sample(
         alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
         sampling.refuse(alone, "--cond with a folder or pattern")
         settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
+        settings |= {"recursive": recursive}
         sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
         return
+    if recursive:
+        raise UsageError("--recursive is about a folder of conditions: give one with --cond")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start

@@ -123,8 +123,13 @@ def folder(
     from cn.sample.prompts import from_command_line
     from cn.sample.request import SampleRequest
 
-    request = SampleRequest(from_command_line(prompt, mode), **given)
-    own = {"own_prompts": not prompt and mode is None, "own_base": "base" not in given}
+    # Guessing needs a condition, which each of these requests is going to have.
+    request = SampleRequest(from_command_line(prompt, mode), **{**given, "guess": False})
+    own = {
+        "guess": bool(given.get("guess")),
+        "own_prompts": not prompt and mode is None,
+        "own_base": "base" not in given,
+    }
     job = FolderJob.of(cond[0], request, out, each=each, **own, **settings)
     left = job.left()
     counts = f"{len(job.sources)} conditions, {len(job.sources) - len(left)} are sampled already"

@@ -48,6 +48,8 @@ class FolderJob:
     out: Path
     detect: str | None = None
     invert: bool = False
+    guess: bool = False
+    """Of all requests, instead of that of `request`, which has no condition."""
     own_prompts: bool = False
     own_base: bool = False
     """Whether the base is that which the control was trained together with, if there is one."""
@@ -58,12 +60,16 @@ class FolderJob:
     """What could not be sampled, and why."""
 
     @classmethod
-    def of(cls, cond: str, request: SampleRequest, out: str | None, **given: Any) -> "FolderJob":
+    def of(
+        cls, cond: str, request: SampleRequest, out: str | None, *, recursive: bool = False, **given: Any
+    ) -> "FolderJob":
         """Find the conditions. Raises InputError where there are none, UsageError for an `out` that is no folder."""
         folder = Path(out) if out is not None else DEFAULT_FOLDER
         if out == "-" or (folder.suffix and not folder.is_dir() and not str(out).endswith(os.sep)):
             raise UsageError(f"--cond {cond} are several conditions: --out must be a folder")
-        sources = inputs.find(cond, os.fspath(folder), suffixes=SUFFIXES, companions=frozenset({SIDECAR}))
+        sources = inputs.find(
+            cond, os.fspath(folder), suffixes=SUFFIXES, recursive=recursive, companions=frozenset({SIDECAR})
+        )
         jobs.check_destination(replace(sources, single=False), os.fspath(folder))
         return cls(request, sources, out=folder, **given)
 
@@ -132,7 +138,7 @@ class FolderJob:
         conditions = make_conditions([path], detect=self.detect, invert=self.invert, inpainting=None, **self.each)
         if self.detect is not None:
             conditions = with_detected(conditions)
-        request = replace(self.request, conditions=conditions, prompts=self._prompts(path))
+        request = replace(self.request, conditions=conditions, prompts=self._prompts(path), guess=self.guess)
         request = with_own_base(request) if self.own_base else request
         return SamplingPipeline.open(request, device=self.device, base=base, controls=controls)
 

@@ -88,6 +88,19 @@ def test_networks_are_loaded_once(run, monkeypatch):
     assert len(loaded) == 1
 
 
+def test_sub_folders_and_guessing(run, conditions):
+    """Folders are kept; a guess needs a condition, which each has."""
+    (conditions / "below").mkdir()
+    shutil.move(conditions / "c.png", conditions / "below/c.png")
+    code, out, _ = run("--out", "made", "--recursive", "--guess", "--json")
+    paths = [json.loads(line)["path"] for line in out]
+    assert (code, paths) == (0, ["made/a.png", "made/b.png", "made/below/c.png"])
+    assert run("--out", "plain", "-r")[0] == 0
+    assert Path("plain/a.png").read_bytes() != Path("made/a.png").read_bytes()
+    code, _, err = run("--recursive", "--out", "x", source="maps/a.png")
+    assert (code, "--recursive is about a folder" in err) == (2, True)
+
+
 def test_conditions_of_photographs_are_detected(run, conditions):
     code, out, err = run("--detect", "canny", "--out", "made")
     assert code == 0, err
