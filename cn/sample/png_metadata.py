@@ -127,7 +127,7 @@ def _foreign(data: bytes, text: Mapping[str, str]) -> Recipe:
     own = f"Version: {parameters.WRITER} " in said
     what = "has lost the metadata of cn sample" if own else "was not written by cn sample"
     without = f"; without {', '.join(others)}" if others else ""
-    warning = f"{what}: only prompt, steps, scale, seed and size are used, from its text 'parameters'{without}"
+    warning = f"{what}: only prompt, steps, scale, seed, size and sampler are used, from its text 'parameters'{without}"
     return Recipe(request, {}, (warning,))
 
 

@@ -21,7 +21,7 @@ FAILURES = [
     (["--cond", "missing.png"], 3, "missing.png: no such file"),
     (["--cond", "text.png", "--control", "run"], 3, "text.png: not an image but text"),
     (["--cond", "cut.png", "--control", "run"], 3, "cut.png: the image is broken or cut off"),
-    (["--cond", "empty", "--control", "run"], 3, "empty: is a folder"),
+    (["--cond", "empty", "--control", "run"], 2, "--cond empty are several conditions: --out must be a folder"),
     (["--cond", "plain.png"], 2, "--control"),
     (["--cond", "canny.png", "--control", "nowhere"], 4, "nowhere"),
     (["--cond", "canny.png", "--control", "no/where.safetensors"], 4, "no/where.safetensors: no such weights file"),

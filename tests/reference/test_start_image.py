@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from cn.model.generate import to_hint
-from cn.model.start import StartImage
-from cn.sample.start_image import hide, put_together, to_start
+from cn.model.start import StartImage, hide
+from cn.sample.start_image import put_together, to_start
 from tests.reference.test_same_image import CLEAN, ZERO, Case, condition, ours, psnr
 
 CASES = {
@@ -136,7 +136,7 @@ def inpaint_condition(image: np.ndarray, where: np.ndarray) -> torch.Tensor:
 def test_a_control_for_inpainting_sees_what_it_does_in_diffusers(shelf, layout):
     case = Case(layout, steps=10)
     where, image = mask(case.size), photo(case.size)
-    hint = hide(to_hint(image, torch.device("cpu"), torch.float32), where)
+    hint = hide(to_hint(image, torch.device("cpu"), torch.float32), torch.from_numpy(where)[None, None].float())
     expected = reference(shelf, case, 1.0, True, inpaint_condition(image, where))
     drawn = ours(shelf, case, to_start(image, where, 1.0), [hint])
     assert np.abs(drawn.astype(int) - expected.astype(int)).max() <= 1
