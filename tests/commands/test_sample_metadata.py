@@ -60,7 +60,10 @@ def test_an_image_that_an_editor_wrote(sample):
     images.write("out/kept.png", images.read("out/a.png"), {"parameters": text["parameters"]})
     code, _, err = sample("--from", "out/kept.png", "--out", "out/b.png", quick=False)
     assert code == 0
-    assert "warning: out/kept.png has lost the metadata of cn sample: only prompt, steps, scale, seed and size" in err
+    assert (
+        "warning: out/kept.png has lost the metadata of cn sample: only prompt, steps, scale, seed, size and sampler"
+        in err
+    )
     assert np.array_equal(images.read("out/b.png"), images.read("out/a.png"))
 
 
