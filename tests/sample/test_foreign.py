@@ -75,8 +75,8 @@ def test_the_web_ui_in_exif(tmp_path, name, encoding):
     recipe = png_metadata.from_file(str(tmp_path / name))
     assert (recipe.request.prompts, recipe.request.negative, recipe.request.seed) == (("a house",), "blurry", 1)
     assert recipe.warnings == (
-        "was not written by cn sample: only prompt, steps, scale, seed, size and sampler are used, from its text 'parameters'; "
-        "without sampler LMS",
+        "was not written by cn sample: only prompt, steps, scale, seed, size and sampler are used, from its text "
+        "'parameters'; without sampler LMS",
     )
 
 
