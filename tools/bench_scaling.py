@@ -2,7 +2,7 @@
 
 `torchrun --nproc-per-node N tools/bench_scaling.py --out DIR [--only SECTION ...]`; on the CPU with tiny networks it
 shows that it works. Rank 0 measures one process alone first, while the others wait. Sections: weak, strong, large,
-shard, compiled, data, saves, rounds.
+small, shard, compiled, data, saves, rounds.
 """
 
 import argparse
@@ -40,11 +40,17 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: options of a run, and the images of a step in each process."""
+    """What is measured: options of a run, and the batches of a step in each process."""
 
     name: str
     batch: int
     given: dict[str, object]
+    accumulate: int = 1
+
+    @property
+    def images(self) -> int:
+        """Images of a step in each process."""
+        return self.batch * self.accumulate
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def make_trainer(case: Case, world: World) -> Trainer:
     base = steps.make_base(BASE, device)
     precision = "bf16" if CUDA else "fp32"
     config = steps.config_of(base, Setting(BASE, case.batch), device, precision=precision, **case.given)
-    config = replace(config, global_batch=case.batch * world.size)
+    config = replace(config, accumulate=case.accumulate, global_batch=case.images * world.size)
     networks = assemble(base, fresh_control(base, config).to(device), config)
     return Trainer(networks, config, 0, world, warn=lambda message: print(message, file=sys.stderr))
 
@@ -102,8 +108,9 @@ def measure(case: Case, world: World) -> Measured:
         torch.cuda.reset_peak_memory_stats()
     trainer = make_trainer(case, world)
     batches = steps.batches(trainer.networks.base, Setting(BASE, case.batch))
-    taken(trainer, batches, WARM_UP)
-    seconds = statistics.median(taken(trainer, batches, STEPS) for _ in range(3))
+    taken(trainer, batches, max(1, WARM_UP // case.accumulate))
+    count = max(1, STEPS // case.accumulate)
+    seconds = statistics.median(taken(trainer, batches, count) for _ in range(3))
     gib = torch.cuda.max_memory_allocated() / GIB if CUDA else 0.0
     nccl, exposed = communication(trainer, batches) if CUDA and world.size > 1 else (0.0, 0.0)
     return Measured(seconds, gib, nccl, exposed)
@@ -153,18 +160,18 @@ class Table:
     def compare(self, case: Case, one: Case | None = None) -> None:
         """Measure a case in one process, or `one` there, and then in all."""
         one = one or case
-        key = f"{one.batch} {sorted(one.given.items())}"
+        key = f"{one.batch} {one.accumulate} {sorted(one.given.items())}"
         if self.world.is_main and key not in self.alone:
             self.alone[key] = measure(one, replace(ALONE, device=self.world.device))
-            self.row(f"{one.name}, 1 process", one.batch, self.alone[key])
+            self.row(f"{one.name}, 1 process", one.images, self.alone[key])
         self.world.barrier()
         found = measure(case, self.world)
         everyone = self.world.exchange([found.seconds, found.gib])
-        images = case.batch * self.world.size
+        images = case.images * self.world.size
         self.row(f"{case.name}, {self.world.size} processes", images, found, max(gib for _, gib in everyone))
         if self.world.is_main:
             before = self.alone[key]
-            faster = (images / found.seconds) / (one.batch / before.seconds)
+            faster = (images / found.seconds) / (one.images / before.seconds)
             self.write(
                 f"  {faster:.2f} × as many images a second ({faster / self.world.size:.0%} of {self.world.size} ×)"
             )
@@ -227,18 +234,19 @@ def rounds(table: Table, world: World) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    sections = ("weak", "strong", "large", "shard", "data", "saves", "rounds", "compiled")
+    sections = ("weak", "strong", "large", "small", "shard", "data", "saves", "rounds", "compiled")
     parser.add_argument("--only", nargs="+", choices=sections, default=sections if CUDA else sections[:-1])
     arguments = parser.parse_args()
     with joined("auto") as world:
         table = Table(arguments.out, world)
         device = torch.cuda.get_device_name(device_of(world)) if CUDA else "CPU"
         table.write(f"{world.size} × {device}, torch {torch.__version__}, {BASE}, {time.strftime('%Y-%m-%d')}")
-        part = max(1, BATCH // world.size)
+        # 128 images in all: 8 batches of one process, or one each of 8 processes.
         cases = {
             "weak": (Case("DDP", BATCH, {}), None),
-            "strong": (Case("DDP, one global batch", part, {}), Case("DDP", part * world.size, {})),
+            "strong": (Case("DDP, 8 batches in all", BATCH, {}, 8 // world.size), Case("8 batches", BATCH, {}, 8)),
             "large": (Case("FSDP2, large-scale", BATCH // 2, {"unlock": "all"}), None),
+            "small": (Case("batch 4, by itself", 4, {"compile": None, "steps": 1000}), None),
             "shard": (Case("FSDP2, --shard-base", BATCH, {"shard_base": True}), Case("DDP", BATCH, {})),
             "compiled": (Case("DDP, compiled", BATCH, {"compile": True}), None),
         }

@@ -5,16 +5,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from cn.train.config import TrainConfig
-from cn.train.distributed.sharded import is_distributed
+from cn.train.distributed.sharded import local
 from cn.train.networks import TrainingNetworks
 from cn.train.options.checks import check_installed
 
 MIN_8BIT, BLOCK_8BIT = 4096, 256
 """bitsandbytes: moments of smaller tensors stay in 32 bits; one scale for each block of so many numbers."""
-_MOST_DISTRIBUTED = 16
 
 
 def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.optim.Optimizer:
@@ -34,8 +33,8 @@ def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.opt
         return AdamW8bit(
             parameters, lr=config.lr, betas=config.betas, eps=config.adam_eps, weight_decay=config.weight_decay
         )
-    return torch.optim.AdamW(
-        _groups(parameters),
+    return LocalAdamW(
+        parameters,
         lr=config.lr,
         betas=config.betas,
         eps=config.adam_eps,
@@ -44,10 +43,19 @@ def make_optimizer(networks: TrainingNetworks, config: TrainConfig) -> torch.opt
     )
 
 
-def _groups(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """All at once; distributed ones few at a time, because torch's work for a list of these grows with its square."""
-    size = _MOST_DISTRIBUTED if any(map(is_distributed, parameters)) else len(parameters)
-    return [{"params": parameters[start : start + size]} for start in range(0, len(parameters), size)]
+class LocalAdamW(torch.optim.AdamW):
+    """AdamW of which each process updates its own part of distributed parameters, as it is elementwise.
+
+    As distributed tensors, torch would look at each of a thousand in Python at every step, which takes longer than
+    their update. The moments are distributed, too.
+    """
+
+    def _init_group(self, group: dict[str, Any], *lists: list[Tensor]) -> bool:
+        """What torch's own `step` collects before it computes: parameters, gradients, moments and step counts."""
+        is_complex = super()._init_group(group, *lists)
+        for tensors in lists:
+            tensors[:] = map(local, tensors)
+        return is_complex
 
 
 def moment_bytes(sizes: Iterable[int], config: TrainConfig) -> int:

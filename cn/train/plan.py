@@ -11,7 +11,7 @@ from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig
 from cn.train.data_plan import data_rows
 from cn.train.evaluation.best import BEST
-from cn.train.fast.choice import choose_way, way_text
+from cn.train.fast.choice import Way, choose_way, way_text
 from cn.train.latent_batches import cache_bytes
 from cn.train.memory import FP32_BYTES, MemoryEstimate, at_once, encoded_at_once, estimate_memory
 from cn.train.networks import TrainingNetworks
@@ -34,12 +34,15 @@ def plan_rows(
     step: int,
     broken: int = 0,
     cache: Caches | None = None,
+    local: bool = True,
 ) -> dict[str, str | None]:
     """Name → value rows: what is trained and what is locked, data, steps, learning rate, memory, disk.
 
-    Options of which a run has the default have no row, but for those that every reader asks for.
+    Options of which a run has the default have no row, but for those that every reader asks for. Gradients are `local`
+    in one process, and where several of one machine have all weights each.
     """
     base = networks.base
+    way = choose_way(networks, config, config.steps - step, networks.device, local=local)
     moves = f"{step:,} → {config.steps:,}" if step else f"{config.steps:,}"
     batch = f"{config.batch_size}" + (f" × {config.accumulate} accumulated" if config.accumulate > 1 else "")
     rows = {
@@ -55,8 +58,8 @@ def plan_rows(
         "prompts": f"{config.prompt_drop:.0%} replaced by the empty string",
         "computing": f"{networks.device}, {config.precision}"
         + (", activations recomputed" if config.checkpoint_activations else "")
-        + way_text(networks, config, config.steps - step),
-        "memory": _memory(networks, source, config, step, cache),
+        + way_text(way),
+        "memory": _memory(networks, source, config, step, cache, way),
         "saves": _saves(networks, config, step),
         "run": str(run),
         "note": _export_note(config),
@@ -157,7 +160,9 @@ def _lr_reason(base: Base, config: TrainConfig) -> str:
     return "given"
 
 
-def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, step: int, cache: Caches | None) -> str:
+def _memory(
+    networks: TrainingNetworks, source: Source, config: TrainConfig, step: int, cache: Caches | None, way: Way
+) -> str:
     """The estimate; two where the base is unlocked on the way."""
     kept = cache_bytes(source, networks.base, config)
     encoded = encoded_at_once(kept, config, cache)
@@ -176,8 +181,7 @@ def _memory(networks: TrainingNetworks, source: Source, config: TrainConfig, ste
     }
     details |= {"latents kept": bytes_text(kept)} if kept else {}
     listed = ", ".join(f"{name} {size}" for name, size in details.items())
-    captured = choose_way(networks, config, config.steps - step, networks.device, alone=True).captured
-    graphs = ", up to half as much again with CUDA graphs" if captured else ""
+    graphs = ", up to half as much again with CUDA graphs" if way.captured else ""
     when = f" (after {config.large_scale_after:,} steps)" if len(estimates) > 1 else ""
     return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself{graphs}: {listed}"
 

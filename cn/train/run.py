@@ -20,6 +20,7 @@ from cn.train.distributed.agreement import BrokenPairs, agreed_batches
 from cn.train.distributed.compare import check_same
 from cn.train.distributed.global_batch import plan_row
 from cn.train.distributed.rescue import rescued
+from cn.train.distributed.sharded import is_sharded
 from cn.train.divergence import DivergedError
 from cn.train.latent_batches import LatentBatch, cache_bytes, default_workers, micro_batches
 from cn.train.listener import Listener, SilentListener
@@ -53,7 +54,17 @@ class Result:
 def plan(task: Task) -> dict[str, str | None]:
     """What the run will do, as name → value rows."""
     broken = len(task.findings.broken)
-    rows = plan_rows(task.run, task.networks, task.config, task.source, step=task.step, broken=broken, cache=task.cache)
+    local = task.world.is_local and not is_sharded(task.config, task.world, task.step)
+    rows = plan_rows(
+        task.run,
+        task.networks,
+        task.config,
+        task.source,
+        step=task.step,
+        broken=broken,
+        cache=task.cache,
+        local=local,
+    )
     processes = plan_row(task.config, task.world, task.step)
     return rows | {"fits": task.fits, "processes": processes, "evaluation": task.evaluations.text()}
 

@@ -14,11 +14,12 @@ from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.graphs import Graphs
 from cn.train.config import TrainConfig
 from cn.train.distributed.checkpoint import distributed
-from cn.train.distributed.parallel import make_parallel
-from cn.train.distributed.sharded import like
+from cn.train.distributed.parallel import Parallel, make_parallel
+from cn.train.distributed.sharded import is_sharded, like
 from cn.train.divergence import DivergedError
 from cn.train.ema import Ema
-from cn.train.fast.choice import may_capture
+from cn.train.fast.choice import PLAIN as AS_WRITTEN
+from cn.train.fast.choice import Way, choose_way, may_capture
 from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.engines import Engine, Plain
 from cn.train.fast.update import Numbers, clip_gradient, gradient_norm, update
@@ -80,7 +81,7 @@ class Trainer:
         warn: Callable[[str], None] = lambda message: None,
     ):
         self.networks, self.config, self.step, self.world = networks, config, step, world
-        self.parallel = make_parallel(networks, config, world, step)
+        self.parallel = self._make_parallel()
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")
         """Loss scaling, which only fp16 needs; it is disabled otherwise."""
@@ -91,27 +92,38 @@ class Trainer:
         self.lr_factor = 1.0
         """The learning rate is the schedule's times this: less than 1 after a run was rolled back."""
 
+    @property
+    def local(self) -> bool:
+        """Whether this process computes gradients without waiting for others in between, or could do so."""
+        return self.world.is_local and not is_sharded(self.config, self.world, self.step)
+
+    def _way(self) -> Way:
+        left = self.config.steps - self.step
+        return choose_way(self.networks, self.config, left, self.networks.device, local=self.local)
+
+    def _make_parallel(self) -> Parallel:
+        local = self.local and self._way() != AS_WRITTEN
+        return make_parallel(self.networks, self.config, self.world, self.step, local=local)
+
     def _choose_engine(self) -> Engine:
-        loss, left = partial(loss_of, self.networks, self.config), self.config.steps - self.step
+        loss = partial(loss_of, self.networks, self.config)
         if self.parallel.sharded:
             if self.config.compile:
                 self._warn("the step is not compiled: the weights are distributed over the processes")
             return Plain(loss, self._backward)
         self.graphs.clear()
-        return choose_engine(
-            self.networks, self.config, left, self.world, loss, self._backward, self.graphs, self._warn
-        )
+        return choose_engine(self.networks, self.config, self._way(), loss, self._backward, self.graphs, self._warn)
 
     @property
     def sampling_engine(self) -> SamplingEngine:
         """What computes previews and evaluations: on a GPU their steps are captured, as those of training may be."""
-        captured = may_capture(self.config, self.networks.device, alone=self.world.size == 1)
+        captured = may_capture(self.config, self.networks.device, local=self.local)
         return SamplingEngine(self.graphs) if captured else PLAIN
 
     def encode(self, kept: int | None) -> Encode:
         """What encodes the images of the remaining steps: `kept` ones once, or each batch anew."""
         left = self.config.steps - self.step
-        return choose_encode(self.networks, self.config, left, self.world, kept, self.graphs, self._warn)
+        return choose_encode(self.networks, self.config, left, kept, self.graphs, self._warn, local=self.local)
 
     def averaged(self) -> AbstractContextManager:
         """The context in which the networks are those that the run writes: averaged, where that is asked for."""
@@ -151,7 +163,7 @@ class Trainer:
     def _distribute(self) -> None:
         """Each process has a part of the weights from now on: now the moments of the base would take its memory."""
         moments = optimizer_tensors(self.networks, self.optimizer)
-        self.parallel = make_parallel(self.networks, self.config, self.world, self.step)
+        self.parallel = self._make_parallel()
         self.optimizer = make_optimizer(self.networks, self.config)
         parts = distributed({"optimizer": moments}, self.networks)
         load_optimizer_tensors(self.networks, self.optimizer, parts["optimizer"])
@@ -194,8 +206,9 @@ class Trainer:
         for micro in range(self.config.accumulate):
             with self.parallel.accumulating(last=micro == self.config.accumulate - 1):
                 losses.append(self._gradient(next(micro_batches), self.world.number(micro)))
-        self.scaler.unscale_(self.optimizer)
         parameters = self.networks.trainable.values()
+        self.parallel.average(parameters)
+        self.scaler.unscale_(self.optimizer)
         norm = gradient_norm(parameters)
         if self.config.max_grad_norm:
             clip_gradient(parameters, norm, self.config.max_grad_norm)

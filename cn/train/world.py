@@ -28,6 +28,11 @@ class World:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all processes are on this machine, so that sending all gradients at once takes little time."""
+        return self.size == self.local_size
+
     def number(self, micro: int) -> int:
         """The number, among the micro-batches of all processes, of this one's micro-batch `micro` of a step."""
         return micro * self.size + self.rank

@@ -41,48 +41,47 @@ PLAIN = Way()
 
 
 def choose_way(
-    networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, alone: bool
+    networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, local: bool
 ) -> Way:
-    """Of the step, for `steps` more of them; `alone` in one process. Without --compile or --no-compile, what pays.
+    """Of the step, for `steps` more of them, in each process. Without --compile or --no-compile, what pays.
 
     A graph replays kernels, and with them their bits, so it suits deterministic runs too. Compiled code may be tuned
-    differently the next time. Several processes compile only where they are told to.
+    differently the next time. Where gradients are not `local` (`World.is_local`), it compiles only when told to.
     """
     batches = steps * config.accumulate
     work = config.batch_size * image_work(networks, config) / SD_WORK
     pays = batches * work * SAVED_SECONDS > COMPILE_SECONDS * _shapes(config)
-    return _way(config, device, batches, work, pays=pays, alone=alone)
+    return _way(config, device, batches, work, pays=pays, local=local)
 
 
 def choose_encoding(
-    networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, alone: bool, kept: int | None
+    networks: TrainingNetworks, config: TrainConfig, steps: int, device: torch.device, *, local: bool, kept: int | None
 ) -> Way:
     """Of encoding images: the `kept` ones one at a time, or without that each batch anew."""
     batches = steps * config.accumulate if kept is None else kept
     images = config.batch_size if kept is None else 1
     work = images * _cells(networks, config) * _parameters(networks.base.vae.encoder) / SD_ENCODING
     pays = batches * work * SAVED_BY_ENCODING > COMPILE_ENCODER_SECONDS * _shapes(config)
-    way = _way(config, device, batches, work, pays=pays, alone=alone)
+    way = _way(config, device, batches, work, pays=pays, local=local)
     return replace(way, compiled=pays and way.compiled) if kept is not None else way
 
 
-def _way(config: TrainConfig, device: torch.device, batches: int, work: float, *, pays: bool, alone: bool) -> Way:
+def _way(config: TrainConfig, device: torch.device, batches: int, work: float, *, pays: bool, local: bool) -> Way:
     """For so many batches of so much `work`, in images of Stable Diffusion's size."""
     if config.compile is False:
         return PLAIN
-    pays = pays and device.type == "cuda" and alone and not config.deterministic
-    captured = may_capture(config, device, alone=alone) and batches >= MIN_CAPTURED and work <= MAX_CAPTURED_IMAGES
+    pays = pays and device.type == "cuda" and local and not config.deterministic
+    captured = may_capture(config, device, local=local) and batches >= MIN_CAPTURED and work <= MAX_CAPTURED_IMAGES
     return Way(compiled=bool(config.compile) or pays, captured=captured)
 
 
-def may_capture(config: TrainConfig, device: torch.device, *, alone: bool) -> bool:
+def may_capture(config: TrainConfig, device: torch.device, *, local: bool) -> bool:
     """Whether anything is captured in CUDA graphs in this run."""
-    return device.type == "cuda" and alone and config.compile is not False
+    return device.type == "cuda" and local and config.compile is not False
 
 
-def way_text(networks: TrainingNetworks, config: TrainConfig, steps: int) -> str:
+def way_text(way: Way) -> str:
     """What the plan says of the step; nothing where the networks run as they are written."""
-    way = choose_way(networks, config, steps, networks.device, alone=True)
     return (", compiled at the start (minutes)" if way.compiled else "") + (", as a CUDA graph" if way.captured else "")
 
 

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from cn.model.graphs import Graphs
 from cn.train.config import TrainConfig
-from cn.train.fast.choice import choose_encoding, choose_way
+from cn.train.fast.choice import Way, choose_encoding
 from cn.train.fast.encoding import make_encode
 from cn.train.fast.engines import Backward, Compiled, Engine, LossOf, Plain
 from cn.train.fast.graphs import Captured
 from cn.train.feed import Encode
 from cn.train.networks import TrainingNetworks
-from cn.train.world import World
 
 Warn = Callable[[str], None]
 
@@ -18,16 +17,14 @@ Warn = Callable[[str], None]
 def choose_engine(
     networks: TrainingNetworks,
     config: TrainConfig,
-    steps: int,
-    world: World,
+    way: Way,
     loss_of: LossOf,
     backward: Backward,
     graphs: Graphs,
     warn: Warn,
 ) -> Engine:
-    """What computes the gradients of a run that has `steps` steps to go."""
+    """What computes the gradients of a run in this way."""
     plain = Plain(loss_of, backward)
-    way = choose_way(networks, config, steps, networks.device, alone=world.size == 1)
     engine = Compiled(plain, warn) if way.compiled else plain
     if not way.captured:
         return engine
@@ -38,12 +35,15 @@ def choose_encode(
     networks: TrainingNetworks,
     config: TrainConfig,
     steps: int,
-    world: World,
     kept: int | None,
     graphs: Graphs,
     warn: Warn,
+    *,
+    local: bool,
 ) -> Encode:
-    """What encodes the images of a run that has `steps` steps to go; `kept` of them once, or each batch anew."""
-    alone = world.size == 1
-    way = choose_encoding(networks, config, steps, networks.device, alone=alone, kept=kept)
+    """What encodes the images of a run that has `steps` steps to go; `kept` of them once, or each batch anew.
+
+    `local` is that of `choose_encoding`.
+    """
+    way = choose_encoding(networks, config, steps, networks.device, local=local, kept=kept)
     return make_encode(networks.base.vae.encode, way, graphs, warn)

@@ -9,11 +9,16 @@ import torch
 
 from cn import images
 from cn.errors import UsageError
+from cn.model.graphs import Graphs
+from cn.model.unet import Block
 from cn.train import task as tasks
 from cn.train.config import TrainConfig
+from cn.train.distributed import parallel, sharded
 from cn.train.distributed.checkpoint import METADATA
+from cn.train.fast.graphs import Captured
 from cn.train.latent_batches import micro_batches
 from cn.train.world import ALONE, World
+from tests.helpers.model_helpers import tiny_base
 from tests.helpers.ranks import together, train
 from tests.helpers.training import CPU, QUICK, weights
 
@@ -185,3 +190,55 @@ def test_the_base_joins_a_run_of_several_processes(tmp_path, tiny_base_file, pai
     found = ran(2, tmp_path / "run", options(tiny_base_file, pair_set, **given))
     assert found == pytest.approx(expected, rel=1e-5)
     check_weights(tmp_path / "run", trained)
+
+
+def as_graphs(world, task):
+    """As on GPUs of one machine: each process computes its gradient in a graph, here by a stand-in for the capture."""
+    from cn.train import trainer
+    from cn.train.fast.choice import Way
+    from tests.helpers.graphs import Capture
+
+    trainer.choose_way = lambda *args, local: Way(captured=local)
+    trainer.Graphs = lambda warn: Graphs(warn, Capture())
+    take_step = trainer.Trainer.take_step
+
+    def taken(self, batches):
+        assert (type(self.engine), self.parallel.averages, self.networks.replicas) == (Captured, True, {})
+        return take_step(self, batches)
+
+    trainer.Trainer.take_step = taken
+
+
+@pytest.mark.parametrize("given", [{}, {"batch_size": 4, "max_grad_norm": 0.1}])
+def test_gradients_of_graphs_are_averaged(given, tmp_path, tiny_base_file, pair_set, alone):
+    """The first case accumulates two batches in each process."""
+    expected, trained = alone(**given)
+    first, second = together(2, train, tmp_path / "run", options(tiny_base_file, pair_set, **given), False, as_graphs)
+    assert (first.code, first.message, second.value) == (0, "", [])
+    assert [loss for loss, _ in first.value] == pytest.approx(expected, rel=1e-5)
+    check_weights(tmp_path / "run", trained)
+
+
+def averaged(world, bucket_bytes):
+    parallel.BUCKET_BYTES = bucket_bytes
+    layouts = [torch.zeros(()), torch.zeros(3, 4), torch.zeros(4, 2, 3, 3).to(memory_format=torch.channels_last)]
+    given = [layout + torch.arange(layout.numel()).reshape(layout.shape) + world.rank for layout in layouts]
+    parallel.average(given)
+    expected = [layout + torch.arange(layout.numel()).reshape(layout.shape) + 0.5 for layout in layouts]
+    return [torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(given, expected, strict=True)]
+
+
+@pytest.mark.parametrize("bucket_bytes", [1, 60, 2**20])
+def test_gradients_of_any_size_and_layout_are_averaged(bucket_bytes):
+    assert [outcome.value for outcome in together(2, averaged, bucket_bytes)] == [[True] * 3] * 2
+
+
+def test_blocks_are_distributed_in_groups_that_run_one_after_the_other(monkeypatch):
+    encoder = tiny_base().unet.encoder
+    blocks = [*(block for block in encoder.blocks if isinstance(block, Block)), encoder.middle]
+    sizes = [sum(p.numel() for p in block.parameters()) for block in blocks]
+    monkeypatch.setattr(sharded, "GROUP_PARAMETERS", max(sizes))
+    groups = sharded._groups(encoder)
+    assert [block for group in groups for block in group] == blocks
+    assert 1 < len(groups) < len(sizes)
+    assert all(sum(p.numel() for b in group for p in b.parameters()) <= max(sizes) for group in groups)

@@ -28,7 +28,6 @@ from cn.train.loss import diffusion_loss
 from cn.train.run import plan
 from cn.train.step_inputs import StepInputs
 from cn.train.trainer import Trainer
-from cn.train.world import ALONE, World
 from tests.helpers.model_helpers import fill, tiny_base
 from tests.helpers.training import begin
 
@@ -161,19 +160,19 @@ def run(tmp_path, tiny_base_file, pair_set):
 COMPILED, CAPTURED, BOTH = Way(compiled=True), Way(captured=True), Way(compiled=True, captured=True)
 
 
-def way(run: Any, steps: int = 1000, device: torch.device = CUDA, *, alone: bool = True, **given: Any) -> Way:
-    return choose_way(run.networks, replace(run.config, **given), steps, device, alone=alone)
+def way(run: Any, steps: int = 1000, device: torch.device = CUDA, *, local: bool = True, **given: Any) -> Way:
+    return choose_way(run.networks, replace(run.config, **given), steps, device, local=local)
 
 
-def encoding(run: Any, steps: int = 1000, kept: int | None = None, *, alone: bool = True, **given: Any) -> Way:
-    return choose_encoding(run.networks, replace(run.config, **given), steps, CUDA, alone=alone, kept=kept)
+def encoding(run: Any, steps: int = 1000, kept: int | None = None, *, local: bool = True, **given: Any) -> Way:
+    return choose_encoding(run.networks, replace(run.config, **given), steps, CUDA, local=local, kept=kept)
 
 
 def test_steps_are_captured_on_a_gpu(run):
     assert way(run) == way(run, deterministic=True) == CAPTURED
     assert way(run, steps=choice.MIN_CAPTURED - 1) == PLAIN
     assert way(run, steps=choice.MIN_CAPTURED // 2, accumulate=2) == CAPTURED
-    assert way(run, device=CPU) == way(run, compile=False) == way(run, alone=False) == PLAIN
+    assert way(run, device=CPU) == way(run, compile=False) == way(run, local=False) == PLAIN
 
 
 def test_large_networks_are_compiled_too_where_the_run_is_long_enough(run, monkeypatch):
@@ -190,15 +189,15 @@ def test_large_networks_are_compiled_too_where_the_run_is_long_enough(run, monke
     assert way(run, batch_size=large, compile=True) == COMPILED
     long = int(1e7)
     assert way(run, steps=long, deterministic=True) == CAPTURED
-    assert way(run, steps=long, alone=False) == way(run, steps=long, device=CPU) == PLAIN
-    assert way(run, steps=1, device=CPU, compile=True) == way(run, alone=False, compile=True) == COMPILED
+    assert way(run, steps=long, local=False) == way(run, steps=long, device=CPU) == PLAIN
+    assert way(run, steps=1, device=CPU, compile=True) == way(run, local=False, compile=True) == COMPILED
     assert way(run, compile=True) == BOTH
 
 
 def test_encoding_is_captured_and_compiled_where_that_pays(run, monkeypatch):
     assert encoding(run) == encoding(run, steps=1, kept=choice.MIN_CAPTURED) == CAPTURED
     assert encoding(run, kept=choice.MIN_CAPTURED - 1) == encoding(run, compile=False) == PLAIN
-    assert encoding(run, alone=False) == PLAIN
+    assert encoding(run, local=False) == PLAIN
     assert encoding(run, compile=True) == BOTH
     assert encoding(run, kept=100, compile=True) == CAPTURED, "compiling takes longer than to encode 100 images"
     parameters = sum(p.numel() for p in run.networks.base.vae.encoder.parameters())
@@ -229,17 +228,11 @@ def test_engine_and_encoder_are_what_was_chosen(run, monkeypatch):
         (CAPTURED, [Captured, Plain], [CapturedEncode]),
         (BOTH, [Captured, Compiled], [CapturedEncode, compiling.Compiled]),
     ):
-        monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
         monkeypatch.setattr("cn.train.fast.choose.choose_encoding", lambda *args, chosen=chosen, **kwargs: chosen)
-        engine = choose_engine(run.networks, run.config, 9, ALONE, max, abs, graphs, pytest.fail)
+        engine = choose_engine(run.networks, run.config, chosen, max, abs, graphs, pytest.fail)
         assert kinds(engine, "engine") == engines
-        encode = choose_encode(run.networks, run.config, 9, ALONE, None, graphs, pytest.fail)
+        encode = choose_encode(run.networks, run.config, 9, None, graphs, pytest.fail, local=True)
         assert kinds(encode, "encode")[: len(encoders)] == encoders
-    asked = []
-    monkeypatch.setattr("cn.train.fast.choose.choose_way", lambda *args, alone: asked.append(alone) or PLAIN)
-    for world in (ALONE, World(1, 2)):
-        choose_engine(run.networks, run.config, 9, world, max, abs, graphs, pytest.fail)
-    assert asked == [True, False]
 
 
 def test_a_run_goes_on_where_its_step_does_not_compile(tmp_path, tiny_base_file, pair_set):
@@ -268,7 +261,7 @@ def fail_to_compile(*tensors: Tensor) -> Tensor:
 def test_the_plan_says_which_way_a_run_takes(run, monkeypatch):
     texts = {}
     for chosen in (PLAIN, COMPILED, CAPTURED, BOTH):
-        monkeypatch.setattr(choice, "choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
+        monkeypatch.setattr("cn.train.plan.choose_way", lambda *args, chosen=chosen, **kwargs: chosen)
         texts[chosen] = plan(run)["computing"]
     assert texts[PLAIN] == "cpu, fp32"
     assert texts[COMPILED] == "cpu, fp32, compiled at the start (minutes)"
