@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from cn.devices import choose_device
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.train import run, task
-from cn.train.fast.choice import MIN_CAPTURED
+from cn.train.fast.choice import MIN_CAPTURED, choose_way
 from cn.train.memory import estimate_memory
 from cn.train.networks import choose_precision
 from cn.weights.bundled import BASE_NAME, find
@@ -95,7 +96,10 @@ def estimate(given: dict[str, Any], device: torch.device) -> int:
     given = {"precision": choose_precision("auto", device), **given}
     with tempfile.TemporaryDirectory() as folder:
         planned = task.begin(Path(folder), {"cond": "canny", "preview_every": 0, **given}, torch.device("cpu"))
-    return estimate_memory(open_base(find(given["base"], role="base")).config, planned.config, device).total
+    config = replace(planned.config, steps=STEPS_ON_GPU)
+    captured = choose_way(planned.networks, config, config.steps, device, local=True).captured
+    base = open_base(find(given["base"], role="base")).config
+    return estimate_memory(base, planned.config, device, captured=captured).total
 
 
 def main() -> None:

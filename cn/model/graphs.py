@@ -106,8 +106,9 @@ class CudaCapture:
         self._stream: Any = None
 
     def __call__(self, run: Callable[[], Any]) -> Replay:
-        # One stream for all: cuBLAS keeps a workspace for each.
+        # One stream for all: cuBLAS keeps a workspace for each. What others have freed is of no use to it.
         self._stream = stream = self._stream or torch.cuda.Stream()
+        torch.cuda.empty_cache()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):

@@ -11,7 +11,8 @@ import torch
 from cn.errors import UsageError
 from cn.model.config import ModelConfig
 from cn.train.config import TrainConfig
-from cn.train.memory import estimate_memory
+from cn.train.fast.choice import choose_way
+from cn.train.memory import estimate_memory, shape_networks
 from cn.units import bytes_text, parse_bytes
 
 AUTO = "auto"
@@ -19,9 +20,6 @@ _PROGRAM = {"cpu": 900_000_000, "cuda": 600_000_000}
 """What a process takes without networks, as measured: Python with torch's libraries; the CUDA context."""
 _USABLE = 0.95
 """The share of a budget that is planned with: allocators lose some to fragments."""
-GRAPHS_TAKE = 1.5
-"""Of the memory without CUDA graphs, with them: they keep theirs while other things are computed (H200, Stable
-Diffusion's size: 1.13 to 1.45 times)."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,9 @@ def fitted(
     how much is needed at least, where nothing fits.
     """
 
-    def need(candidate: TrainConfig) -> int:
+    def need(candidate: TrainConfig, *, captured: bool = False) -> int:
         later = replace(candidate, large_scale_after=0)
-        return estimate_memory(base, later, device, encoded=encoded(candidate)).total + kept
+        return estimate_memory(base, later, device, encoded=encoded(candidate), captured=captured).total + kept
 
     least: tuple[int, TrainConfig] | None = None
     for batches in _ways(config, given, device):
@@ -85,13 +83,21 @@ def fitted(
             count = bisect_left(batches, True, key=lambda candidate: need(candidate) > budget.usable)
             found = batches[count - 1] if count else None
         if found is not None:
-            if device.type == "cuda" and "compile" not in given and GRAPHS_TAKE * need(found) > budget.usable:
-                found = replace(found, compile=False)
-            return found, f"{_words(found)}: {_of(budget, need(found))}"
+            captured = _is_captured(base, found, device)
+            if captured and "compile" not in given and need(found, captured=True) > budget.usable:
+                found, captured = replace(found, compile=False), False
+            return found, f"{_words(found)}: {_of(budget, need(found, captured=captured))}"
         smallest = (need(batches[0]), batches[0])
         least = smallest if least is None or smallest[0] < least[0] else least
     assert least is not None
     raise UsageError(_too_little(least[0], least[1], given, budget))
+
+
+def _is_captured(base: ModelConfig, config: TrainConfig, device: torch.device) -> bool:
+    """Whether the run's steps become a CUDA graph, as far as it is known before its networks are loaded."""
+    if device.type != "cuda":
+        return False
+    return choose_way(shape_networks(base, config), config, config.steps, device, local=True).captured
 
 
 def _ways(config: TrainConfig, given: Collection[str], device: torch.device) -> Iterator[list[TrainConfig]]:

@@ -23,13 +23,17 @@ _CUBLAS_WORKSPACE = 32 << 20
 """Of Hopper GPUs; torch keeps one for the thread of the forward pass and one for that of the backward pass."""
 _KERNELS_FP32, _KERNELS_HALF, _KERNELS_PREVIEW = 80_000_000, 110_000_000, 45_000_000
 
+_FRAGMENTS = 0.3
+"""On a CPU: of the memory of a step whose activations are recomputed, what the allocator loses between tensors that
+come and go, as measured (bundled base)."""
 
-def kept_by_libraries(device: str, precision: Precision, *, previews: bool = False) -> int:
+
+def kept_by_libraries(device: str, precision: Precision, *, previews: bool = False, captured: bool = False) -> int:
     """What does not depend on the networks' sizes: on a CPU oneDNN's kernels and scratch memory for each shape, and the
-    images that are read ahead, as measured; on CUDA the workspaces of cuBLAS."""
+    images that are read ahead, as measured; on CUDA the workspaces of cuBLAS, which a graph has its own of."""
     if device == "cpu":
         return (_KERNELS_FP32 if precision == "fp32" else _KERNELS_HALF) + (_KERNELS_PREVIEW if previews else 0)
-    return 2 * _CUBLAS_WORKSPACE if device == "cuda" else 0
+    return (4 if captured else 2) * _CUBLAS_WORKSPACE if device == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,23 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    base_config: ModelConfig, config: TrainConfig, device: torch.device | str = "cpu", *, encoded: int = 1
+    base_config: ModelConfig,
+    config: TrainConfig,
+    device: torch.device | str = "cpu",
+    *,
+    encoded: int = 1,
+    captured: bool = False,
 ) -> MemoryEstimate:
     """The memory that this run needs on this device; the networks are never created.
 
-    `encoded` is how many images are encoded to latents at once; 0 where a cache has the latents. Seconds for networks
+    `encoded` is how many images are encoded to latents at once; 0 where a cache has the latents. A step that is
+    `captured` in a CUDA graph keeps its memory while other things are computed. Seconds for networks
     of Stable Diffusion's size. Computed on the CPU for every device, so that it needs no GPU and takes none of its
     memory.
     """
     # Only these decide; others would make the cached estimate worthless.
     plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=min(1, config.preview_every))
-    return _estimate(base_config, plain, torch.device(device).type, encoded)
+    return _estimate(base_config, plain, torch.device(device).type, encoded, captured)
 
 
 def at_once(config: TrainConfig, unlocked: Unlock) -> TrainConfig:
@@ -77,7 +87,9 @@ def encoded_at_once(kept: int, config: TrainConfig, cache: Caches | None) -> int
 
 
 @lru_cache(maxsize=32)
-def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encoded: int) -> MemoryEstimate:
+def _estimate(
+    base_config: ModelConfig, config: TrainConfig, device: str, encoded: int, captured: bool
+) -> MemoryEstimate:
     networks = shape_networks(base_config, config, encoder=encoded > 0)
     if device == "cuda":
         # Where half precision is not held, nor asked of the norms: see `cn.train.fast.locked`.
@@ -86,16 +98,18 @@ def _estimate(base_config: ModelConfig, config: TrainConfig, device: str, encode
                 norms_as_on_cuda(part)
     sizes = [p.numel() for p in networks.trainable.values()]
     moments, gradients = moment_bytes(sizes, config), FP32_BYTES * sum(sizes)
-    computing = [
-        _step_peak(networks, config),
-        _encoding_peak(networks, config, encoded) + (gradients if config.accumulate > 1 else 0),
-    ]
-    if config.preview_every:
-        computing.append(gradients + _preview_peak(networks, config))
+    step, encoding = _step_peak(networks, config), _encoding_peak(networks, config, encoded)
+    if device == "cpu" and config.checkpoint_activations:
+        step += round(_FRAGMENTS * (step - (gradients if config.accumulate > 1 else 0)))
+    preview = _preview_peak(networks, config) if config.preview_every else 0
+    if captured:
+        computing = step + max(encoding, preview)
+    else:
+        computing = max(step, encoding + (gradients if config.accumulate > 1 else 0), preview and preview + gradients)
     weights = sum(p.numel() * p.element_size() for p in _parameters(networks))
     averages = FP32_BYTES * sum(sizes) if config.ema else 0
-    libraries = kept_by_libraries(device, config.precision, previews=config.preview_every > 0)
-    return MemoryEstimate(weights, moments + averages, max(computing) + libraries)
+    libraries = kept_by_libraries(device, config.precision, previews=config.preview_every > 0, captured=captured)
+    return MemoryEstimate(weights, moments + averages, computing + libraries)
 
 
 def shape_networks(base_config: ModelConfig, config: TrainConfig, *, encoder: bool = True) -> TrainingNetworks:

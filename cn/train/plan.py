@@ -168,7 +168,10 @@ def _memory(
     encoded = encoded_at_once(kept, config, cache)
     parts = dict.fromkeys([config.unlocked_at(step), config.unlocked_at(config.steps - 1)])
     estimates = [
-        estimate_memory(networks.base.config, at_once(config, part), networks.device, encoded=encoded) for part in parts
+        estimate_memory(
+            networks.base.config, at_once(config, part), networks.device, encoded=encoded, captured=way.captured
+        )
+        for part in parts
     ]
 
     def amounts(size: Callable[[MemoryEstimate], int]) -> str:
@@ -181,9 +184,8 @@ def _memory(
     }
     details |= {"latents kept": bytes_text(kept)} if kept else {}
     listed = ", ".join(f"{name} {size}" for name, size in details.items())
-    graphs = ", up to half as much again with CUDA graphs" if way.captured else ""
     when = f" (after {config.large_scale_after:,} steps)" if len(estimates) > 1 else ""
-    return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself{graphs}: {listed}"
+    return f"about {amounts(lambda e: e.total + kept)}{when} in addition to the program itself: {listed}"
 
 
 def _saves(networks: TrainingNetworks, config: TrainConfig, step: int) -> str:
