@@ -232,7 +232,7 @@ def test_bash_completes_commands_and_kinds(tmp_path, words, offered):
     ("given", "system", "release", "expected"),
     [
         ({}, "linux", "6.8.0-generic", {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
-        ({"PYTORCH_CUDA_ALLOC_CONF": "backend:native"}, "linux", "6.8.0", {"PYTORCH_CUDA_ALLOC_CONF": "backend:native"}),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "own"}, "linux", "6.8.0", {"PYTORCH_CUDA_ALLOC_CONF": "own"}),
         ({"PYTORCH_ALLOC_CONF": "backend:native"}, "linux", "6.8.0", {"PYTORCH_ALLOC_CONF": "backend:native"}),
         ({}, "linux", "5.15.167.4-microsoft-standard-WSL2", {}),
         ({}, "win32", "11", {}),

@@ -68,8 +68,9 @@ def estimate_memory(
     of Stable Diffusion's size. Computed on the CPU for every device, so that it needs no GPU and takes none of its
     memory.
     """
-    # Only these decide; others would make the cached estimate worthless.
-    plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=min(1, config.preview_every))
+    # Evaluations sample as many images at once as previews do. What decides nothing would make the cache worthless.
+    sampled = min(1, config.preview_every + config.eval_every)
+    plain = replace(config, steps=1, warmup=0, save_every=1, seed=0, preview_every=sampled, eval_every=0, eval_images=0)
     return _estimate(base_config, plain, torch.device(device).type, encoded, captured)
 
 

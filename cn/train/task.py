@@ -16,6 +16,7 @@ from cn.data.mixture import pair_counts
 from cn.data.pairs import Pairs
 from cn.devices import choose_device
 from cn.errors import UsageError, WeightsError
+from cn.model.base import Base
 from cn.model.config import Prediction
 from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
@@ -146,29 +147,8 @@ def begin(
         given["init_from"] = portable_name(given["init_from"], role="control")
         check_hash(given["init_from"], "--init-from", expected["init"], init.sha256)
     check_hash(base_name, "--base", expected["base"], base.sha256)
-    size = given.pop("size", base.config.image_size)
-    if size % base.config.size_multiple:
-        raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
     pairs = pairs or open_pairs_of(given.get("data", ()), given.get("cond"))
-    kind = _kind(given.pop("cond", None), pairs, init)
-    if init is not None and isinstance(init.model, ControlNet):
-        encoder = init.model.condition_encoder_kind
-        if given.setdefault("condition_encoder", encoder) != encoder:
-            raise UsageError(
-                f"{given['init_from']} has the {encoder} condition encoder; --cond-encoder cannot change it"
-            )
-    config = TrainConfig(
-        cond=kind,
-        base=base_name,
-        base_sha256=base.sha256,
-        init_sha256=init.sha256 if init is not None else "",
-        size=size,
-        steps=given.pop("steps", default_steps(base.config)),
-        lr=given.pop("lr", default_lr(base.config)),
-        save_every=given.pop("save_every", default_save_every(base.config)),
-        precision=choose_precision(given.pop("precision", "auto"), device),
-        **given,
-    )
+    config = _configured(given, base_name, base, init, pairs, device)
     if config.shard_base and world.size == 1:
         raise UsageError("--shard-base is for several processes: start them with --nproc N or torchrun")
     control = fresh_control(base, config) if init is None else continued_control(init, base, config)
@@ -184,6 +164,40 @@ def begin(
     no_encoder = cache is not None and cache.complete
     config, evaluations = set_up(config, networks, source, every=every, images=images, cached=no_encoder)
     return Task(run, config, networks, source, findings, None, overwrite, cache, fits, evaluations, world)
+
+
+def _configured(
+    given: dict[str, Any],
+    base_name: str,
+    base: Base,
+    init: Control | None,
+    pairs: Sequence[Pairs],
+    device: torch.device,
+) -> TrainConfig:
+    """The configuration of a new run: what is `given`, and defaults that suit the base, the data and the device."""
+    given = dict(given)
+    size = given.pop("size", base.config.image_size)
+    if size % base.config.size_multiple:
+        raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
+    kind = _kind(given.pop("cond", None), pairs, init)
+    if init is not None and isinstance(init.model, ControlNet):
+        encoder = init.model.condition_encoder_kind
+        if given.setdefault("condition_encoder", encoder) != encoder:
+            raise UsageError(
+                f"{given['init_from']} has the {encoder} condition encoder; --cond-encoder cannot change it"
+            )
+    return TrainConfig(
+        cond=kind,
+        base=base_name,
+        base_sha256=base.sha256,
+        init_sha256=init.sha256 if init is not None else "",
+        size=size,
+        steps=given.pop("steps", default_steps(base.config)),
+        lr=given.pop("lr", default_lr(base.config)),
+        save_every=given.pop("save_every", default_save_every(base.config)),
+        precision=choose_precision(given.pop("precision", "auto"), device),
+        **given,
+    )
 
 
 def reopen(
