@@ -208,8 +208,8 @@ def data(table: Table, world: World) -> None:
 
 def saves(table: Table, world: World) -> None:
     """What a state of sharded weights costs: its parts written by all, and the weights gathered for one file."""
-    trainer = make_trainer(Case("large-scale", BATCH // 2, {"unlock": "all"}), world)
-    taken(trainer, steps.batches(trainer.networks.base, Setting(BASE, BATCH // 2)), 1)
+    trainer = make_trainer(Case("large-scale", BATCH, {"unlock": "all"}), world)
+    taken(trainer, steps.batches(trainer.networks.base, Setting(BASE, BATCH)), 1)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("parts of the moments written", "weights gathered"):
             world.barrier()
@@ -245,7 +245,7 @@ def main() -> None:
         cases = {
             "weak": (Case("DDP", BATCH, {}), None),
             "strong": (Case("DDP, 8 batches in all", BATCH, {}, 8 // world.size), Case("8 batches", BATCH, {}, 8)),
-            "large": (Case("FSDP2, large-scale", BATCH // 2, {"unlock": "all"}), None),
+            "large": (Case("FSDP2, large-scale", BATCH, {"unlock": "all"}), None),
             "small": (Case("batch 4, by itself", 4, {"compile": None, "steps": 1000}), None),
             "shard": (Case("FSDP2, --shard-base", BATCH, {"shard_base": True}), Case("DDP", BATCH, {})),
             "compiled": (Case("DDP, compiled", BATCH, {"compile": True}), None),
