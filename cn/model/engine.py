@@ -20,7 +20,7 @@ Predict = Callable[[Tensor, Step], Tensor]
 class SamplingEngine:
     """Keeps what was compiled and captured, for later batches of the same networks; weights may change in place.
 
-    `graphs` is None where nothing is captured. Controls have to be encoded.
+    `graphs` is None where nothing is captured. Controls have to be encoded; for graphs, also the contexts known.
     """
 
     graphs: Graphs | None = None

@@ -143,7 +143,7 @@ def launch(
         sampling.scale,
         sampling.guess,
         beginning.extra,
-    )
+    ).with_contexts()
     z = beginning.z
     for state in sampler.run(
         schedule, engine.of(network), z, beginning.steps, generators=generators, keep=beginning.keep

@@ -17,6 +17,7 @@ from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError, UsageError, about, is_memory_error
 from cn.images import exif_text
 from cn.model.base import Base
+from cn.model.chunks import chunk_count
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
@@ -167,6 +168,12 @@ class SamplingPipeline:
         """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `samples_of`."""
         return samples_of([self], on_step, speed=speed, warn=warn)
 
+    @property
+    def chunks(self) -> int:
+        """Of 77 tokens each, of the longest prompt."""
+        r = self.request
+        return max(chunk_count(r.prompt_syntax, prompt, r.negative) for prompt in r.prompts)
+
     def wanted(self) -> list[Wanted]:
         """The images of the request, in order."""
         r, (height, width) = self.request, self.size
@@ -222,7 +229,8 @@ def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) ->
     steps = sum(pipeline.request.total * pipeline.request.steps_made for pipeline in pipelines)
     largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
-    return JobSize(pipelines[0].base, models, largest, images or total, round(steps / total))
+    chunks = max(pipeline.chunks for pipeline in pipelines)
+    return JobSize(pipelines[0].base, models, largest, images or total, round(steps / total), chunks)
 
 
 def engine_of(
