@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cn import __version__, console
+from cn import __version__, console, startup
 from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
 from cn.commands import eval as evaluation
 from cn.errors import CnError, ExitCode, OutputClosedError, ReportedError, StoppedError, Terminated, UsageError
@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Help texts are one line each for the shells; Typer would wrap them at the terminal's width.
         os.environ["COLUMNS"] = "10000"
     _prepare_streams()
+    startup.end_without_collection()
     with _terminations():
         code = run(words, debug=debug)
     with contextlib.suppress(BrokenPipeError, ValueError):

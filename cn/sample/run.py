@@ -22,6 +22,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
+from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
@@ -105,7 +106,8 @@ def prepare(
             replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
             for request in requests
         ]
-    return Job(_opened(requests, device), paths, speed)
+    with without_collection():
+        return Job(_opened(requests, device), paths, speed)
 
 
 def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
