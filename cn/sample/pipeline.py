@@ -29,7 +29,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article, working_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
-from cn.sample.start_image import GivenImage, put_together, to_start
+from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled
 
 
@@ -186,7 +186,7 @@ class SamplingPipeline:
             Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
         ]
         given = self.start_image
-        start = None if given is None else to_start(given.image, given.mask, r.share).to(self.base.device)
+        start = None if given is None else given.start(r.share)
         return [
             Wanted(one, Settings(sampling, controls, chunks_of(one, sampling), start), self.hints) for one in requests
         ]
