@@ -88,7 +88,7 @@ def begin(
 
 
 def hide(hint: Tensor, mask: Tensor) -> Tensor:
-    """A hint (B, 3, 8H, 8W) with -1 where `mask` (1, 1, 8H, 8W) of 0 and 1, on the CPU, is 1: the condition of inpainting.
+    """A hint (B, 3, 8H, 8W) with -1 where `mask` (1, 1, 8H, 8W; on the CPU) of 0 and 1 is 1: inpainting's condition.
 
     ControlNet 1.1, gradio_inpaint.py: `detected_map[mask > 0.5] = -1.0`.
     """

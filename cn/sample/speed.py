@@ -79,17 +79,31 @@ def batch_size(job: JobSize, options: SpeedOptions, free_bytes: Callable[[], flo
     return max(1, int(min(job.images, MAX_IMAGES, fits, pays)))
 
 
-def make_engine(
-    job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
-) -> SamplingEngine:
-    """What computes the networks of a job of this size, in batches of `batch` images."""
+@dataclass(frozen=True)
+class Ways:
+    """How networks are computed: as they are written, captured in CUDA graphs, compiled, or both."""
+
+    captured: bool = False
+    compiled: bool = False
+
+
+def choose_ways(job: JobSize, batch: int, options: SpeedOptions, device: torch.device) -> Ways:
+    """What suits a job of this size, in batches of `batch` images."""
     if options.compile is False:
-        return SamplingEngine()
+        return Ways()
     cuda = device.type == "cuda"
     pays = cuda and job.images * job.steps * job.work * SAVED_SECONDS > COMPILE_SECONDS
     batches = -(-job.images // batch)
     captured = cuda and batch * job.work <= MAX_CAPTURED and batches * job.steps >= MIN_CAPTURED_STEPS
-    return SamplingEngine(Graphs(warn) if captured else None, compiled=bool(options.compile) or pays, warn=warn)
+    return Ways(captured, bool(options.compile) or pays)
+
+
+def make_engine(
+    job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
+) -> SamplingEngine:
+    """What computes the networks of one job, in the way that suits it."""
+    ways = choose_ways(job, batch, options, device)
+    return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
 
 
 def free_gpu_bytes(device: torch.device) -> float:

@@ -128,6 +128,18 @@ def test_the_mask_of_an_inpainting_base_goes_into_the_graph():
     assert not np.array_equal(*found[:2])
 
 
+def test_an_engine_that_does_not_capture_gives_graphs_up_where_memory_runs_out():
+    capture = Capture()
+    engine = SamplingEngine(Graphs(pytest.fail, capture))
+    other = engine.computing(captured=False, compiled=False)
+    for one in (engine, other):
+        list(generate(BASE, REQUESTS[:1], SMALL, engine=one))
+    assert (capture.captured, capture.replayed) == (1, SMALL.steps)
+    other.clear()
+    list(generate(BASE, REQUESTS[:1], SMALL, engine=engine))
+    assert capture.captured == 2
+
+
 def test_beyond_the_limit_it_samples_without():
     capture = Capture()
     graphs = Graphs(pytest.fail, capture)
