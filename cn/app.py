@@ -6,7 +6,6 @@ Nothing here, and nothing that a command module imports at its top, loads torch,
 import contextlib
 import itertools
 import os
-import platform
 import signal
 import sys
 import threading
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cn import __version__, console
+from cn import __version__, console, startup
 from cn.commands import convert, dataset, detect, inspect, sample, train, transfer, weights
 from cn.commands import eval as evaluation
 from cn.errors import CnError, ExitCode, OutputClosedError, ReportedError, StoppedError, Terminated, UsageError
@@ -116,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Help texts are one line each for the shells; Typer would wrap them at the terminal's width.
         os.environ["COLUMNS"] = "10000"
     _prepare_streams()
-    _prepare_gpu()
+    startup.let_gpu_memory_grow()
+    startup.end_without_collection()
     with _terminations():
         code = run(words, debug=debug)
     with contextlib.suppress(BrokenPipeError, ValueError):
@@ -129,17 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(int(code))
     sys.exit(int(code))
-
-
-def _prepare_gpu() -> None:
-    """Let torch's memory on NVIDIA GPUs grow in place, where nothing else is asked for; before torch is imported.
-
-    Fragments took a tenth to a fifth of the memory of training otherwise. Drivers for WSL before release 615 cannot do
-    it on some GPUs (pytorch #192330).
-    """
-    if sys.platform == "linux" and "microsoft" not in platform.release().lower():
-        if "PYTORCH_ALLOC_CONF" not in os.environ:
-            os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def run(words: Sequence[str], *, debug: bool = False) -> int:

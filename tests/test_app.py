@@ -226,24 +226,3 @@ def test_bash_completes_commands_and_kinds(tmp_path, words, offered):
     environment = {**program_environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert set(done.stdout.split()) == offered, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("given", "system", "release", "expected"),
-    [
-        ({}, "linux", "6.8.0-generic", {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
-        ({"PYTORCH_CUDA_ALLOC_CONF": "own"}, "linux", "6.8.0", {"PYTORCH_CUDA_ALLOC_CONF": "own"}),
-        ({"PYTORCH_ALLOC_CONF": "backend:native"}, "linux", "6.8.0", {"PYTORCH_ALLOC_CONF": "backend:native"}),
-        ({}, "linux", "5.15.167.4-microsoft-standard-WSL2", {}),
-        ({}, "win32", "11", {}),
-    ],
-)
-def test_memory_of_gpus_grows_in_place_where_that_works_and_nothing_else_is_asked_for(
-    monkeypatch, given, system, release, expected
-):
-    environment = dict(given)
-    monkeypatch.setattr(app.os, "environ", environment)
-    monkeypatch.setattr(app.sys, "platform", system)
-    monkeypatch.setattr(app.platform, "release", lambda: release)
-    app._prepare_gpu()
-    assert environment == expected

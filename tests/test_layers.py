@@ -25,6 +25,7 @@ SHARED_MODULES = {
     "precision",
     "ray_cluster",
     "remote",
+    "startup",
     "storage",
     "temporaries",
     "text",

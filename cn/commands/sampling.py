@@ -7,6 +7,7 @@ from cn import console
 from cn.commands.options import Given
 from cn.errors import UsageError, about
 from cn.sample.options import SpeedOptions
+from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
     """Answer lines until standard input ends."""
-    from cn.sample.serve import Worker
     from cn.sample.weights import check_files
 
     check_files(request)
-    for answer in Worker(request, out=out, device=device, speed=speed, warn=console.warn).answers(sys.stdin.buffer):
+    with without_collection():
+        from cn.sample.serve import Worker
+
+        worker = Worker(request, out=out, device=device, speed=speed, warn=console.warn)
+    for answer in worker.answers(sys.stdin.buffer):
         console.emit(answer, json=True)
 
 

@@ -1,8 +1,18 @@
 """Spatial transformer: self-attention, cross-attention to the text, GEGLU feed-forward (LDM attention.py)."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+
+class KeysValues(NamedTuple):
+    """What an attention makes of its source: (B, heads, M, dim / heads) each."""
+
+    k: Tensor
+    v: Tensor
 
 
 class Attention(nn.Module):
@@ -16,13 +26,35 @@ class Attention(nn.Module):
         self.v = nn.Linear(context_dim or dim, dim, bias=False)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def keys_values(self, source: Tensor) -> KeysValues:
+        """Those of what is attended to, (B, M, context_dim), or (B, M, dim) where that is x itself."""
+        return KeysValues(self._split(self.k(source)), self._split(self.v(source)))
+
+    def forward(self, x: Tensor, context: "Context | None" = None) -> Tensor:
         """(B, N, dim) attends to (B, M, context_dim), or to itself → (B, N, dim)."""
-        source = x if context is None else context
-        q, k, v = (
-            rearrange(p, "b n (h d) -> b h n d", h=self.heads) for p in (self.q(x), self.k(source), self.v(source))
-        )
+        q = self._split(self.q(x))
+        k, v = context[self] if isinstance(context, Mapping) else self.keys_values(x if context is None else context)
         return self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return rearrange(x, "b n (h d) -> b h n d", h=self.heads)
+
+
+Context = Tensor | Mapping[Attention, KeysValues]
+"""A text (B, 77·n, C), or what each cross-attention of a network has made of it already (`context_of`)."""
+
+
+def context_of(network: nn.Module, text: Tensor) -> Context:
+    """The keys and values of a text (B, 77·n, C) for all cross-attentions of a network.
+
+    They depend on the text alone, so that a sampler computes them once for all of its steps.
+    """
+    return {layer: layer.keys_values(text) for layer in cross_attentions(network)}
+
+
+def cross_attentions(network: nn.Module) -> list[Attention]:
+    """All of a network, in the order of its modules."""
+    return [module.cross_attention for module in network.modules() if isinstance(module, TransformerBlock)]
 
 
 class FeedForward(nn.Module):
@@ -50,7 +82,7 @@ class TransformerBlock(nn.Module):
         self.norm_3 = nn.LayerNorm(dim)
         self.feed_forward = FeedForward(dim)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         x = self.self_attention(self.norm_1(x)) + x
         x = self.cross_attention(self.norm_2(x), context) + x
         return self.feed_forward(self.norm_3(x)) + x
@@ -79,7 +111,7 @@ class SpatialTransformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, context_dim) for _ in range(depth))
         self.proj_out: nn.Module = nn.Linear(dim, dim) if linear_projection else nn.Conv2d(dim, dim, 1)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, dim, H, W), (B, 77·n, context_dim) → (B, dim, H, W)."""
         height = x.shape[-2]
         h = self.norm(x)

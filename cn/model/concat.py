@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cn.model.attention import Context
 from cn.model.config import UNetConfig
 
 
@@ -32,10 +33,10 @@ class ConcatBaseline(nn.Module):
         """
         return self.channels(2 * F.interpolate(hint, size=cells, mode="area") - 1)
 
-    def residuals(self, z: Tensor, t: Tensor, text: Tensor, encoded: Tensor) -> list[Tensor | None]:
+    def residuals(self, z: Tensor, t: Tensor, text: Context, encoded: Tensor) -> list[Tensor | None]:
         """The encoded condition (B, C0, H, W) → None for each connection, then what it adds to the input."""
         return [*[None] * self.config.connections, encoded]
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
+    def forward(self, z: Tensor, t: Tensor, text: Context, hint: Tensor) -> list[Tensor | None]:
         """(B, 4, H, W), (B,), (B, 77, C), (B, 3, 8H, 8W) in [0, 1] → None for each connection, then (B, C0, H, W)."""
         return self.residuals(z, t, text, self.encode(hint, (z.shape[-2], z.shape[-1])))

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from cn.model.attention import Context
 from cn.model.blocks import zero_convolution
 from cn.model.condition_encoder import CONDITION_ENCODERS
 from cn.model.config import ConditionEncoderKind, Links, UNetConfig
@@ -75,7 +76,7 @@ class ControlNet(nn.Module):
             hint = hint.contiguous(memory_format=torch.channels_last)
         return self.condition_encoder(hint).contiguous()
 
-    def residuals(self, z: Tensor, t: Tensor, text: Tensor, encoded: Tensor) -> list[Tensor | None]:
+    def residuals(self, z: Tensor, t: Tensor, text: Context, encoded: Tensor) -> list[Tensor | None]:
         """(B, 4, H, W), (B,), (B, 77, C) and the encoded condition → the residuals of Eq. 2's second term: one per skip
         connection and one for the middle block (12 + 1 in Stable Diffusion).
 
@@ -90,6 +91,6 @@ class ControlNet(nn.Module):
             return [r if r is None else r.mean(dim=(2, 3), keepdim=True) for r in residuals]
         return residuals
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor) -> list[Tensor | None]:
+    def forward(self, z: Tensor, t: Tensor, text: Context, hint: Tensor) -> list[Tensor | None]:
         """The residuals for a condition (B, 3, 8H, 8W) in [0, 1]."""
         return self.residuals(z, t, text, self.encode(hint, (z.shape[-2], z.shape[-1])))

@@ -116,10 +116,11 @@ def _decode_fitting(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 def bytes_at_once(config: VAEConfig, height: int, width: int, item_size: int) -> int:
     """What decoding an image of height × width latent cells at once takes, besides the weights.
 
-    The peak is in the first block of the last level: its input, normalized, and after SiLU.
+    The peak is in the first convolution of the last level: the block's input, the same normalized and after SiLU, a
+    copy of that in the layout of the CPU's kernels, and the output.
     """
     pixels = height * width * config.factor**2
-    return 3 * max(config.channels[:2]) * pixels * item_size
+    return (3 * max(config.channels[:2]) + config.channels[0]) * pixels * item_size
 
 
 def memory_of(device: torch.device) -> int:

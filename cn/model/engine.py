@@ -20,11 +20,13 @@ Predict = Callable[[Tensor, Step], Tensor]
 class SamplingEngine:
     """Keeps what was compiled and captured, for later batches of the same networks; weights may change in place.
 
-    `graphs` is None where nothing is captured. Controls have to be encoded.
+    `graphs` is None where nothing is captured. Controls have to be encoded; for graphs, also the contexts known.
     """
 
     graphs: Graphs | None = None
     compiled: bool = False
+    captures: bool = True
+    """Whether `graphs` are used; if not, they are only given up where memory runs out."""
     warn: Callable[[str], None] = lambda message: None
     _networks: dict[int, Any] = field(default_factory=dict)
 
@@ -33,7 +35,11 @@ class SamplingEngine:
         if self.compiled:
             controls = tuple(replace(c, model=self._control(c)) for c in network.controls)
             network = replace(network, unet=self._unet(network.unet), controls=controls)
-        return network if self.graphs is None else GraphedUNet(network, self.graphs)
+        return GraphedUNet(network, self.graphs) if self.captures and self.graphs is not None else network
+
+    def computing(self, *, captured: bool, compiled: bool) -> "SamplingEngine":
+        """An engine that computes in another way, and shares what was captured and compiled."""
+        return replace(self, captures=captured, compiled=compiled)
 
     def clear(self) -> None:
         """Give back the memory of what was captured; it is captured again when it is needed."""

@@ -14,6 +14,7 @@ from cn.model.emphasis import PromptSyntax
 from cn.model.engine import PLAIN, SamplingEngine
 from cn.model.guidance import ControlInput, GuidedUNet
 from cn.model.samplers.choose import choose_sampler
+from cn.model.samplers.loop import sample
 from cn.model.samplers.settings import SamplerName, Sigmas
 from cn.model.start import StartImage, begin
 from cn.model.transfers import upload
@@ -143,11 +144,9 @@ def launch(
         sampling.scale,
         sampling.guess,
         beginning.extra,
-    )
+    ).with_contexts()
     z = beginning.z
-    for state in sampler.run(
-        schedule, engine.of(network), z, beginning.steps, generators=generators, keep=beginning.keep
-    ):
+    for state in sample(schedule, engine.of(network), z, beginning.steps, sampler.method(generators), beginning.keep):
         z = state
         if on_step is not None:
             on_step()

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +24,19 @@ Capture = Callable[[Callable[[], Any]], Replay]
 """Runs a function, which may leave gradients behind, and captures it."""
 
 
+@dataclass
+class _Graph:
+    """What was captured, and the tensors that it reads."""
+
+    inputs: tuple[Tensor, ...]
+    constants: tuple[Tensor, ...]
+    given: tuple[Tensor, ...]
+    """Whose values the constants have; kept, so that no other tensor is taken for one of them."""
+    replay: Replay
+    function: Callable[..., Any]
+    """Kept, so that the networks which a variant names by their identity live as long as the graph."""
+
+
 class Graphs:
     """Graphs of functions of tensors. They never run at once and therefore share their memory: what one of them returns
     has to be copied before the next one runs.
@@ -38,24 +52,31 @@ class Graphs:
     ):
         self._warn, self._given, self._free = warn, capture, free or free_share
         self._capture = capture or CudaCapture()
-        self._graphs: dict[Key, tuple[tuple[Tensor, ...], Replay, Callable[..., Any]]] = {}
+        self._graphs: dict[Key, _Graph] = {}
         self.failed = False
 
-    def has(self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None) -> bool:
+    def has(
+        self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None, constants: tuple[Tensor, ...] = ()
+    ) -> bool:
         """Whether the function of this name is captured for tensors of these shapes."""
-        return _key(name, tensors, variant) in self._graphs
+        return _key(name, (*tensors, *constants), variant) in self._graphs
 
     def may_add(self, name: str) -> bool:
         """Whether one more shape may be captured."""
         return not self.failed and sum(kept == name for kept, _, _ in self._graphs) < MAX_GRAPHS
 
     def add(
-        self, name: str, function: Callable[..., Any], tensors: tuple[Tensor, ...], variant: Hashable = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        tensors: tuple[Tensor, ...],
+        variant: Hashable = None,
+        constants: tuple[Tensor, ...] = (),
     ) -> bool:
-        """Capture a function of tensors; False where that is not possible."""
-        static = tuple(tensor.clone() for tensor in tensors)
+        """Capture a function of tensors, then constants; False where that is not possible."""
+        inputs, own = (tuple(tensor.clone() for tensor in given) for given in (tensors, constants))
         try:
-            replay = self._capture(lambda: function(*static))
+            replay = self._capture(lambda: function(*inputs, *own))
         except RuntimeError as error:
             # Of the driver, while it captures, or for want of memory, which the function may have enough of by itself.
             self.failed = True
@@ -63,16 +84,25 @@ class Graphs:
             reason = str(error).splitlines()[0]
             self._warn(f"the {name} cannot be captured in a CUDA graph ({reason}): it runs slower")
             return False
-        # With the function, so that the networks which a variant names by their identity live as long as it does.
-        self._graphs[_key(name, tensors, variant)] = static, replay, function
+        graph = _Graph(inputs, own, constants, replay, function)
+        self._graphs[_key(name, (*tensors, *constants), variant)] = graph
         return True
 
-    def replay(self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None) -> Any:
-        """What the captured function computes from these tensors, until the next graph runs."""
-        static, replay, _ = self._graphs[_key(name, tensors, variant)]
-        for mine, given in zip(static, tensors, strict=True):
+    def replay(
+        self, name: str, tensors: tuple[Tensor, ...], variant: Hashable = None, constants: tuple[Tensor, ...] = ()
+    ) -> Any:
+        """What the captured function computes from these tensors, until the next graph runs.
+
+        `constants` are tensors whose values never change: they are copied only where other ones are given.
+        """
+        graph = self._graphs[_key(name, (*tensors, *constants), variant)]
+        for mine, given in zip(graph.inputs, tensors, strict=True):
             mine.copy_(given, non_blocking=True)
-        return replay()
+        for mine, given, before in zip(graph.constants, constants, graph.given, strict=True):
+            if given is not before:
+                mine.copy_(given, non_blocking=True)
+        graph.given = constants
+        return graph.replay()
 
     def clear(self) -> None:
         """Forget all graphs, and give back their memory."""

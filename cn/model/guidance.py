@@ -7,6 +7,7 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
+from cn.model.attention import Context, context_of
 from cn.model.concat import ConcatBaseline
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
@@ -30,6 +31,8 @@ class ControlInput:
     end: float = 1.0
     encoded: Tensor | None = None
     """(B, C0, H, W): what the condition encoder makes of the hint, where that is known already."""
+    context: Context | None = None
+    """What its cross-attentions make of the text, where that is known already: for as many rows as it is given."""
 
     def with_encoded(self, cells: tuple[int, int]) -> "ControlInput":
         """The same with its encoded hint, for latents of (H, W) cells. Row by row: it is the same in any batch."""
@@ -46,8 +49,9 @@ class ControlInput:
             return replace(self, encoded=torch.cat([self.encoded, self.encoded]))
         return replace(self, hint=torch.cat([self.hint, self.hint]))
 
-    def residuals(self, z: Tensor, t: Tensor, text: Tensor) -> Residuals:
+    def residuals(self, z: Tensor, t: Tensor, text: Context) -> Residuals:
         """Those of the model, for a hint that is encoded or not; without the strength."""
+        text = text if self.context is None else self.context
         if self.encoded is None:
             return self.model(z, t, text, self.hint)
         return self.model.residuals(z, t, text, self.encoded)
@@ -77,7 +81,7 @@ def residual_scales(count: int, strength: float, guess: bool) -> list[float]:
 
 
 def control_residuals(
-    controls: Sequence[ControlInput], z: Tensor, t: Tensor, text: Tensor, *, guess: bool = False
+    controls: Sequence[ControlInput], z: Tensor, t: Tensor, text: Context, *, guess: bool = False
 ) -> Residuals | None:
     """The sum of all controls' 13 scaled residuals, or None without controls."""
     total: Residuals | None = None
@@ -124,6 +128,21 @@ class GuidedUNet:
     guess: bool = False
     extra: Tensor | None = None
     """Further channels (B, 5, H, W) of what the U-Net takes, but not the controls: see `Beginning`."""
+    context: Context | None = None
+    """What the U-Net's cross-attentions make of `text`, where that is known already."""
+
+    def with_contexts(self) -> "GuidedUNet":
+        """The same with what all its cross-attentions make of their texts: it is the same at each step."""
+        controls = tuple(
+            replace(c, context=context_of(c.model, self.cond if self._is_conditional_only(c) else self.text))
+            for c in self.controls
+        )
+        return replace(self, controls=controls, context=context_of(self.unet, self.text))
+
+    @property
+    def text(self) -> Tensor:
+        """Those of both halves, or the conditional one alone where there is no guidance."""
+        return self.cond if self.scale == 1 else torch.cat([self.uncond, self.cond])
 
     def __call__(self, z: Tensor, step: Step) -> Tensor:
         return self.predict(z, batch_timesteps(step, z), self.active(step))
@@ -134,10 +153,11 @@ class GuidedUNet:
 
     def predict(self, z: Tensor, t: Tensor, active: Sequence[ControlInput]) -> Tensor:
         """The guided prediction (B, 4, H, W) at timesteps t (B,)."""
+        text = self.text if self.context is None else self.context
         if self.scale == 1:
-            control = control_residuals(active, z, t, self.cond, guess=self.guess)
-            return self.unet(self._input(z), t, self.cond, control)
-        z_pair, t_pair, text = torch.cat([z, z]), torch.cat([t, t]), torch.cat([self.uncond, self.cond])
+            control = control_residuals(active, z, t, text, guess=self.guess)
+            return self.unet(self._input(z), t, text, control)
+        z_pair, t_pair = torch.cat([z, z]), torch.cat([t, t])
         two_sided = [c.twice() for c in active if not self._is_conditional_only(c)]
         cond_only = control_residuals(
             [c for c in active if self._is_conditional_only(c)], z, t, self.cond, guess=self.guess

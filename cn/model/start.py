@@ -16,7 +16,7 @@ from cn.model.transfers import upload
 
 @dataclass(frozen=True, eq=False)
 class StartImage:
-    """An image (1, 3, 8H, 8W) in [-1, 1] to start from, and how much of the steps it goes through.
+    """An image (1, 3, 8H, 8W) in [-1, 1] to start from, and how much of the steps it goes through; on the CPU.
 
     `denoise` is the share of the steps that are made (SDEdit, Meng et al. 2022; `strength` in diffusers). Where `mask`,
     (1, 1, 8H, 8W) of 0 and 1, is 0, the latents are those of the image again after each step (RePaint, Lugmayr et al.
@@ -26,10 +26,6 @@ class StartImage:
     image: Tensor
     denoise: float = 1.0
     mask: Tensor | None = None
-
-    def to(self, device: torch.device) -> "StartImage":
-        """The same on another device."""
-        return replace(self, image=self.image.to(device), mask=None if self.mask is None else self.mask.to(device))
 
     @property
     def from_noise_alone(self) -> bool:
@@ -68,7 +64,7 @@ def begin(
         return upload(draw_noise(generators, shape), base.device).to(dtype)
 
     def encoded(image: Tensor) -> Tensor:
-        posterior = base.vae.encode(image.to(base.dtype))
+        posterior = base.vae.encode(upload(image, base.device).to(base.dtype))
         return posterior.mean.to(dtype) + posterior.std.to(dtype) * noise()
 
     if start is None:
@@ -83,7 +79,7 @@ def begin(
     z = drawn * sampler.noise_scale if z0 is None or start.from_noise_alone else _noisy(z0, drawn, steps[0].alpha)
     if start.mask is None:
         return Beginning(z, steps)
-    cells = mask_cells(start.mask, base.config.vae.factor).to(base.device, dtype)
+    cells = upload(mask_cells(start.mask, base.config.vae.factor), base.device).to(dtype)
     known = encoded(start.image * (1 - start.mask))
     if inpaints:
         return Beginning(z, steps, extra=torch.cat([cells.expand(len(z), -1, -1, -1), known], dim=1))
@@ -92,11 +88,11 @@ def begin(
 
 
 def hide(hint: Tensor, mask: Tensor) -> Tensor:
-    """A hint (B, 3, 8H, 8W) with -1 where `mask` (1, 1, 8H, 8W) of 0 and 1 is 1: the condition of inpainting.
+    """A hint (B, 3, 8H, 8W) with -1 where `mask` (1, 1, 8H, 8W; on the CPU) of 0 and 1 is 1: inpainting's condition.
 
     ControlNet 1.1, gradio_inpaint.py: `detected_map[mask > 0.5] = -1.0`.
     """
-    return hint.masked_fill(mask.to(hint.device) > 0.5, -1.0)
+    return hint.masked_fill(upload(mask, hint.device) > 0.5, -1.0)
 
 
 def mask_cells(mask: Tensor, factor: int) -> Tensor:

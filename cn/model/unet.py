@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cn.model.attention import SpatialTransformer
+from cn.model.attention import Context, SpatialTransformer
 from cn.model.blocks import Downsample, ResBlock, TimeEmbedding, Upsample
 from cn.model.config import UNetConfig
 
@@ -41,7 +41,7 @@ class Block(nn.Module):
         self.attention = attention
         self.upsample = upsample
 
-    def forward(self, x: Tensor, emb: Tensor, text: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, text: Context, size: tuple[int, int] | None = None) -> Tensor:
         x = self.res(x, emb)
         if self.attention is not None:
             x = self.attention(x, text)
@@ -58,7 +58,7 @@ class MiddleBlock(nn.Module):
         self.attention = _transformer(config, width)
         self.res_2 = ResBlock(width, width, time_dim, groups=config.groups)
 
-    def forward(self, x: Tensor, emb: Tensor, text: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, text: Context) -> Tensor:
         return self.res_2(self.attention(self.res_1(x, emb), text), emb)
 
 
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         self.middle = MiddleBlock(config)
 
     def forward(
-        self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor | None = None
+        self, z: Tensor, t: Tensor, text: Context, hint: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Latents (B, 4, H, W), timesteps (B,), text (B, 77, C) → the 12 features, the middle's, the time embedding.
 
@@ -124,7 +124,7 @@ class Decoder(nn.Module):
         self.norm_out = nn.GroupNorm(config.groups, current)
         self.conv_out = nn.Conv2d(current, config.out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, emb: Tensor, text: Tensor, skips: Sequence[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, text: Context, skips: Sequence[Tensor]) -> Tensor:
         """The middle block's output and the 12 skips, first to last → the prediction (B, 4, H, W)."""
         remaining = list(skips)
         for block in self.blocks:
@@ -143,7 +143,7 @@ class UNet(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, self.encoder.widths)
 
-    def forward(self, z: Tensor, t: Tensor, text: Tensor, control: Control | None = None) -> Tensor:
+    def forward(self, z: Tensor, t: Tensor, text: Context, control: Control | None = None) -> Tensor:
         """(B, 4, H, W), (B,), (B, 77, C) and 13 residuals → (B, 4, H, W).
 
         The residuals are added to the skips and the middle block's output. The encoder itself does not depend on the

@@ -18,6 +18,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER
 from cn.sample.request import SampleRequest, make_conditions, with_detected
 from cn.sample.run import Written
+from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
@@ -99,7 +100,8 @@ class FolderJob:
 
         Raises PartialError in the end where some could not be sampled, and InputError where none could.
         """
-        from cn.sample.pipeline import engine_of, samples_of
+        with without_collection():
+            from cn.sample.pipeline import engine_of, samples_of
 
         opened: SamplingPipeline | None = None
         controls: dict[str, Control] = {}

@@ -17,6 +17,7 @@ from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError, UsageError, about, is_memory_error
 from cn.images import exif_text
 from cn.model.base import Base
+from cn.model.chunks import chunk_count
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
@@ -28,7 +29,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article, working_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
-from cn.sample.start_image import GivenImage, put_together, to_start
+from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled
 
 
@@ -167,6 +168,12 @@ class SamplingPipeline:
         """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `samples_of`."""
         return samples_of([self], on_step, speed=speed, warn=warn)
 
+    @property
+    def chunks(self) -> int:
+        """Of 77 tokens each, of the longest prompt."""
+        r = self.request
+        return max(chunk_count(r.prompt_syntax, prompt, r.negative) for prompt in r.prompts)
+
     def wanted(self) -> list[Wanted]:
         """The images of the request, in order."""
         r, (height, width) = self.request, self.size
@@ -179,7 +186,7 @@ class SamplingPipeline:
             Request(prompt, r.seed + i, r.negative, r.prompt_syntax) for prompt in r.prompts for i in range(r.count)
         ]
         given = self.start_image
-        start = None if given is None else to_start(given.image, given.mask, r.share).to(self.base.device)
+        start = None if given is None else given.start(r.share)
         return [
             Wanted(one, Settings(sampling, controls, chunks_of(one, sampling), start), self.hints) for one in requests
         ]
@@ -222,7 +229,8 @@ def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) ->
     steps = sum(pipeline.request.total * pipeline.request.steps_made for pipeline in pipelines)
     largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
-    return JobSize(pipelines[0].base, models, largest, images or total, round(steps / total))
+    chunks = max(pipeline.chunks for pipeline in pipelines)
+    return JobSize(pipelines[0].base, models, largest, images or total, round(steps / total), chunks)
 
 
 def engine_of(

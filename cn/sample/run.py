@@ -22,11 +22,13 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.weights import check_files
+from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
+    from cn.sample.start_image import GivenImage
 
 MAX_LINES = 12
 """Of prompts, controls or settings that the plan lists."""
@@ -105,22 +107,25 @@ def prepare(
             replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
             for request in requests
         ]
-    return Job(_opened(requests, device), paths, speed)
+    with without_collection():
+        return Job(_opened(requests, device), paths, speed)
 
 
 def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
-    """A pipeline for each request; they share networks, and conditions of the same size."""
+    """A pipeline for each request; they share networks, and conditions and images to start from of the same size."""
     from cn.sample.pipeline import SamplingPipeline
 
     opened: list[SamplingPipeline] = []
     controls: dict[str, Control] = {}
     hints: dict[object, tuple[np.ndarray, ...]] = {}
+    starts: dict[object, GivenImage | None] = {}
     for request in requests:
         base = opened[0].base if opened else None
         one = SamplingPipeline.open(request, device=device, base=base, controls=controls)
         controls |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
         used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))
-        opened.append(replace(one, hints=hints.setdefault(used, one.hints)))
+        start = starts.setdefault((id(request.start_image), one.size), one.start_image)
+        opened.append(replace(one, hints=hints.setdefault(used, one.hints), start_image=start))
     return tuple(opened)
 
 

@@ -6,24 +6,26 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cn.checkpoints.read.load import Control
 from cn.errors import CnError, InputError, UsageError, about
 from cn.json_text import parse_json
+from cn.model.engine import SamplingEngine
+from cn.model.graphs import Graphs
 from cn.sample.lines import request_of
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import choose_paths
-from cn.sample.pipeline import SamplingPipeline
+from cn.sample.pipeline import SamplingPipeline, size_of
 from cn.sample.request import SampleRequest
 from cn.sample.run import Job, sample
-from cn.sample.speed import JobSize, make_engine
+from cn.sample.speed import batch_size, choose_ways, free_gpu_bytes
 
 _OWN = ("id", "out", "overwrite")
 """What a line says besides a request."""
-_LIKELY_IMAGES = 100
-"""Of a worker, whose length nobody knows: enough to capture graphs, too few to compile without being told to."""
+_LIKELY_LINES = 10
+"""Batches like those of a line that a worker is going to sample, which nobody knows: enough to capture graphs."""
 
 
 class Worker:
@@ -46,9 +48,7 @@ class Worker:
         self._first = SamplingPipeline.open(request, device=device)
         self._controls: dict[str, Control] = {}
         self._keep(self._first)
-        base = self._first.base
-        likely = JobSize(base, (), self._first.size, _LIKELY_IMAGES, request.steps)
-        self._engine = make_engine(likely, 1, speed, base.device, warn)
+        self._engine = SamplingEngine(Graphs(warn), warn=warn)
 
     def answers(self, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
         """An answer for each line that is not blank, as soon as its images are written; an error ends nothing."""
@@ -78,7 +78,16 @@ class Worker:
         job = Job((pipeline,), paths, self.speed)
         for warning in job.warnings():
             self.warn(f"{where}: {warning}")
-        yield from sample(job, warn=self.warn, engine=self._engine)
+        yield from sample(job, warn=self.warn, engine=self._engine_of(pipeline))
+
+    def _engine_of(self, pipeline: SamplingPipeline) -> SamplingEngine:
+        """The way that suits a line does not depend on the lines before it, and so its images do not either."""
+        line = size_of([pipeline])
+        device = line.base.device
+        batch = batch_size(line, self.speed, lambda: free_gpu_bytes(device))
+        several = replace(line, images=max(line.images, _LIKELY_LINES * batch))
+        ways = choose_ways(several, batch, self.speed, device)
+        return self._engine.computing(captured=ways.captured, compiled=ways.compiled)
 
     def _keep(self, pipeline: SamplingPipeline) -> None:
         names = [condition.control for condition in pipeline.request.conditions]

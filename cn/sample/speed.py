@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from cn.model.attention import cross_attentions
 from cn.model.base import Base
 from cn.model.engine import SamplingEngine
 from cn.model.graphs import Graphs
@@ -40,19 +41,32 @@ class JobSize:
     size: tuple[int, int]
     images: int
     steps: int
+    chunks: int = 1
+    """Of 77 tokens each, of the longest prompt."""
 
     @property
     def work(self) -> float:
         """Of a step of one image, in images of Stable Diffusion's size."""
-        networks = (self.base.unet, *dict.fromkeys(self.controls))
         cells = self.size[0] * self.size[1] / self.base.config.vae.factor**2
-        return cells * sum(p.numel() for network in networks for p in network.parameters()) / SD_WORK
+        return cells * sum(p.numel() for network in self._networks for p in network.parameters()) / SD_WORK
 
     @property
     def image_bytes(self) -> float:
         """The memory that an image takes in a batch, about."""
         values = self.size[0] * self.size[1] * self.base.config.unet.channels[0]
-        return BYTES_PER_VALUE * values * self.base.dtype.itemsize / 2
+        return BYTES_PER_VALUE * values * self.base.dtype.itemsize / 2 + self.text_bytes
+
+    @property
+    def text_bytes(self) -> int:
+        """Of this the keys and values of its prompts, both as they are given and within a graph."""
+        widths = sum(layer.k.out_features for network in self._networks for layer in cross_attentions(network))
+        tokens = self.chunks * self.base.config.text.context_length
+        halves = keys_and_values = places = 2
+        return halves * keys_and_values * places * tokens * widths * self.base.dtype.itemsize
+
+    @property
+    def _networks(self) -> tuple[nn.Module, ...]:
+        return self.base.unet, *dict.fromkeys(self.controls)
 
 
 def batch_size(job: JobSize, options: SpeedOptions, free_bytes: Callable[[], float]) -> int:
@@ -65,17 +79,31 @@ def batch_size(job: JobSize, options: SpeedOptions, free_bytes: Callable[[], flo
     return max(1, int(min(job.images, MAX_IMAGES, fits, pays)))
 
 
-def make_engine(
-    job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
-) -> SamplingEngine:
-    """What computes the networks of a job of this size, in batches of `batch` images."""
+@dataclass(frozen=True)
+class Ways:
+    """How networks are computed: as they are written, captured in CUDA graphs, compiled, or both."""
+
+    captured: bool = False
+    compiled: bool = False
+
+
+def choose_ways(job: JobSize, batch: int, options: SpeedOptions, device: torch.device) -> Ways:
+    """What suits a job of this size, in batches of `batch` images."""
     if options.compile is False:
-        return SamplingEngine()
+        return Ways()
     cuda = device.type == "cuda"
     pays = cuda and job.images * job.steps * job.work * SAVED_SECONDS > COMPILE_SECONDS
     batches = -(-job.images // batch)
     captured = cuda and batch * job.work <= MAX_CAPTURED and batches * job.steps >= MIN_CAPTURED_STEPS
-    return SamplingEngine(Graphs(warn) if captured else None, compiled=bool(options.compile) or pays, warn=warn)
+    return Ways(captured, bool(options.compile) or pays)
+
+
+def make_engine(
+    job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
+) -> SamplingEngine:
+    """What computes the networks of one job, in the way that suits it."""
+    ways = choose_ways(job, batch, options, device)
+    return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
 
 
 def free_gpu_bytes(device: torch.device) -> float:

@@ -1,7 +1,7 @@
 """The image that `cn sample` starts from, and the mask of what is redrawn: read, fitted, and put together again."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,13 @@ class GivenImage:
     mask_name: str = ""
     notes: tuple[str, ...] = ()
     """What was noticed when it was read."""
+    _starts: "dict[float, StartImage]" = field(default_factory=dict, repr=False, compare=False)
+
+    def start(self, denoise: float) -> "StartImage":
+        """`to_start` of an image at the size of the result; the same object for the same share of the steps."""
+        if denoise not in self._starts:
+            self._starts[denoise] = to_start(self.image, self.mask, denoise)
+        return self._starts[denoise]
 
     def at(self, size: tuple[int, int], own_size: tuple[int, int]) -> "GivenImage":
         """The same at the size of the result, (height, width).

@@ -8,10 +8,14 @@ import pytest
 
 from cn import images
 from cn.errors import UsageError
+from cn.model.graphs import Graphs
 from cn.sample import pipeline as pipelines
+from cn.sample import serve
 from cn.sample.request import SampleRequest
 from cn.sample.serve import Worker
+from cn.sample.speed import Ways
 from tests.helpers.cli import cn, cn_process
+from tests.helpers.graphs import Capture
 
 QUICK = {"steps": 2, "size": (64, 64)}
 
@@ -71,6 +75,27 @@ def test_controls_are_loaded_once(worker, sampling_folder, monkeypatch):
     assert all("images" in one for one in found)
     assert len(loaded) == 1
     assert not np.array_equal(images.read("0.png"), images.read("1.png"))
+
+
+def test_each_line_is_computed_in_the_way_that_suits_it(worker, monkeypatch):
+    """Here lines of one image are captured and larger ones are not; what was captured stays between lines."""
+    asked = []
+
+    def ways(job, batch, options, device):
+        asked.append((job.images, batch))
+        return Ways(captured=batch == 1)
+
+    monkeypatch.setattr(serve, "choose_ways", ways)
+    monkeypatch.setattr(serve, "batch_size", lambda job, options, free: job.images)
+    capture = Capture()
+    worker._engine.graphs = Graphs(pytest.fail, capture)
+    found = answers(worker, {"out": "a.png"}, {"count": 3, "out": "three"}, {"seed": 2, "out": "b.png"})
+    assert all("images" in one for one in found)
+    assert asked == [(10, 1), (30, 3), (10, 1)]
+    assert capture.captured == 1
+    assert capture.replayed == 2 * QUICK["steps"]
+    alone = np.abs(images.read("b.png").astype(int) - images.read("three/base-seed2.png"))
+    assert alone.max() <= 1
 
 
 def test_an_existing_file_is_replaced_only_on_request(worker):

@@ -10,6 +10,7 @@ import pytest
 from cn import images
 from cn.images import png_text
 from cn.model.controlnet import ControlNet
+from cn.sample import batches
 from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers.sampling import CONTROLLED
 
@@ -237,3 +238,35 @@ def test_damaged_metadata_is_a_short_error(sample, folder, change):
     code, _, err = sample("--from", "out/b.png", base=None, quick=False)
     assert code == 3
     assert "its sampling metadata is damaged" in err
+
+
+@pytest.mark.parametrize("words", [SIDES, MASKED], ids=["image", "masked"])
+def test_lines_from_the_same_image_are_sampled_at_once(sample, folder, monkeypatch, words):
+    """They are those of each line alone, up to rounding; another denoise or number of steps is another batch."""
+    lines = [
+        {"prompt": "a house", "seed": 1},
+        {"prompt": "a red tree", "seed": 2},
+        {"prompt": "a dog", "seed": 3, "denoise": 0.5},
+        {"prompt": "a cat", "seed": 4, "denoise": 0.5, "count": 2},
+        {"prompt": "a cat", "seed": 6, "steps": 3},
+    ]
+    Path("lines").write_text("\n".join(map(json.dumps, lines)))
+    seen, original = [], batches.launch
+
+    def watched(base, requests, *rest):
+        seen.append(len(requests))
+        return original(base, requests, *rest)
+
+    monkeypatch.setattr(batches, "launch", watched)
+    words = [*words, *CONTROLLED, "--steps", "2", "--prompts", "lines"]
+    assert sample(*words, "--batch-size", "4", "--out", "many", quick=False)[0] == 0
+    assert seen == [2, 3, 1]
+    for number, line in enumerate(lines):
+        Path("lines").write_text(json.dumps(line))
+        assert sample(*words, "--out", f"alone{number}", quick=False)[0] == 0
+    assert seen[3:] == [1] * 6
+    many = sorted(Path("many").iterdir())
+    alone = [path for number in range(len(lines)) for path in sorted(Path(f"alone{number}").iterdir())]
+    assert len(many) == len(alone) == 6
+    for a, b in zip(many, alone, strict=True):
+        assert np.abs(images.read(a).astype(int) - images.read(b)).max() <= 1

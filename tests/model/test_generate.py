@@ -12,10 +12,11 @@ from cn.model.controlnet import ControlNet
 from cn.model.decoding import to_pixels
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput, GuidedUNet
-from cn.model.samplers.ddim import ddim_sample, ddim_steps
+from cn.model.samplers.ddim import ddim_steps
 from cn.model.samplers.step import draw_noise
 from tests.golden import cases
 from tests.helpers.model_helpers import TINY, TINY_V, control, fill, golden, relative, tiny_base, uniform
+from tests.helpers.samplers import ddim_sample
 
 BASE = tiny_base()
 REQUESTS = [Request("a cat", 3), Request("a red house", 4, negative="blue"), Request("", 5)]

@@ -52,6 +52,34 @@ def test_images_are_those_without_graphs(sampling, controls, captured):
     assert capture.replayed == len(REQUESTS) * sampling.steps
 
 
+def test_constants_are_copied_where_they_are_others():
+    """What all steps of a batch share costs nothing at each of them."""
+    graphs, a, b = Graphs(pytest.fail, Capture()), torch.ones(2), torch.full((2,), 5.0)
+    graphs.add("sum", torch.add, (torch.zeros(2),), constants=(a,))
+
+    def summed(x: float, constant: torch.Tensor) -> float:
+        return float(graphs.replay("sum", (torch.full((2,), x),), constants=(constant,))[0])
+
+    assert summed(1, a) == 2
+    a.zero_()  # Not noticed: it is said to be constant.
+    assert summed(2, a) == 3
+    assert summed(2, b) == 7
+    assert summed(3, a) == 3
+    assert not graphs.has("sum", (torch.zeros(2),))
+    assert not graphs.has("sum", (torch.zeros(2),), constants=(torch.zeros(3),))
+
+
+def test_a_graph_keeps_nothing_of_its_first_images_but_what_it_reads():
+    graphs = Graphs(pytest.fail, Capture())
+    images(graphs, controls=[side()])
+    (graph,) = graphs._graphs.values()
+    prediction = graph.function
+    kept = [prediction.network.cond, prediction.network.uncond, *(c.hint for c in prediction.active)]
+    assert [tensor.numel() for tensor in kept] == [0, 0, 0]
+    assert prediction.network.context is None
+    assert all(c.encoded is None and c.context is None for c in prediction.active)
+
+
 def test_a_part_of_a_batch_has_its_own_graph():
     capture = Capture()
     assert same(images(Graphs(pytest.fail, capture), batch_size=2), images(None, batch_size=2))
@@ -98,6 +126,18 @@ def test_the_mask_of_an_inpainting_base_goes_into_the_graph():
     assert capture.captured == 1
     assert same(found[:2], found[2:])
     assert not np.array_equal(*found[:2])
+
+
+def test_an_engine_that_does_not_capture_gives_graphs_up_where_memory_runs_out():
+    capture = Capture()
+    engine = SamplingEngine(Graphs(pytest.fail, capture))
+    other = engine.computing(captured=False, compiled=False)
+    for one in (engine, other):
+        list(generate(BASE, REQUESTS[:1], SMALL, engine=one))
+    assert (capture.captured, capture.replayed) == (1, SMALL.steps)
+    other.clear()
+    list(generate(BASE, REQUESTS[:1], SMALL, engine=engine))
+    assert capture.captured == 2
 
 
 def test_beyond_the_limit_it_samples_without():

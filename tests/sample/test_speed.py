@@ -92,3 +92,13 @@ def test_wrong_words(text):
 def test_wrong_numbers(number):
     with pytest.raises(UsageError, match="--batch-size must be"):
         SpeedOptions(batch_size=number)
+
+
+def test_the_memory_of_texts():
+    """Keys and values: 2 × 2 × 77 tokens × the widths of 16 and 7 layers, in fp16, and once more in a graph."""
+    unet, control = 5 * 320 + 5 * 640 + 6 * 1280, 2 * 320 + 2 * 640 + 3 * 1280
+    assert job().text_bytes == 2 * (2 * 2 * 77 * (unet + control) * 2)
+    assert job().text_bytes < 0.03 * job().image_bytes
+    long = replace(job(64), chunks=40)
+    assert long.text_bytes == 40 * job().text_bytes
+    assert batch_size(long, AUTO, lambda: 8 * GIB) < batch_size(job(64), AUTO, lambda: 8 * GIB)

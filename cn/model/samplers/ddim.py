@@ -1,11 +1,12 @@
-"""DDIM (Song et al. 2021): the timesteps, one step as a pure function, and the sampling loop as a generator."""
+"""DDIM (Song et al. 2021): the timesteps, and one step as a pure function."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from cn.model.samplers.step import Keep, Predict, Step, all_of_it, check_count, draw_noise, timesteps
+from cn.model.samplers.loop import Method
+from cn.model.samplers.step import Step, check_count, draw_noise, timesteps
 from cn.model.schedule import Schedule
 
 
@@ -35,32 +36,18 @@ def ddim_steps(schedule: Schedule, n: int) -> list[Step]:
     return [Step(i, t, float(alphas[t]), prev) for i, (t, prev) in enumerate(zip(times, before, strict=True))]
 
 
-def ddim_step(
-    schedule: Schedule, z: Tensor, prediction: Tensor, step: Step, eta: float, noise: Tensor | None
-) -> Tensor:
+def ddim_step(z0: Tensor, eps: Tensor, step: Step, eta: float, noise: Tensor | None) -> Tensor:
     """Eq. 12 of the DDIM paper: √ᾱ' z_0 + √(1-ᾱ'-σ²) ε + σ·noise, with σ = η √((1-ᾱ')/(1-ᾱ)) √(1-ᾱ/ᾱ')."""
-    z0, eps = schedule.split(prediction, z, step.alpha)
     sigma = eta * ((1 - step.alpha_prev) / (1 - step.alpha)) ** 0.5 * max(1 - step.alpha / step.alpha_prev, 0.0) ** 0.5
     z = step.alpha_prev**0.5 * z0 + max(1 - step.alpha_prev - sigma**2, 0.0) ** 0.5 * eps
     return z if noise is None or sigma == 0 else z + sigma * noise
 
 
-def ddim_sample(
-    schedule: Schedule,
-    predict: Predict,
-    z: Tensor,
-    steps: Sequence[Step],
-    *,
-    eta: float = 0.0,
-    generators: Sequence[torch.Generator] = (),
-    keep: Keep = all_of_it,
-) -> Iterator[Tensor]:
-    """Yield the latents (B, 4, H, W) after each of the steps; `predict(z, step)` is the guided network.
+def ddim(eta: float = 0.0, generators: Sequence[torch.Generator] = ()) -> Method:
+    """With `eta` > 0, noise is drawn at every step including the last, from each image's own generator."""
 
-    With `eta` > 0, noise is drawn at every step including the last, from each image's own generator.
-    """
-    for step in steps:
-        prediction = predict(z, step)
+    def method(z: Tensor, z0: Tensor, eps: Tensor, step: Step) -> Tensor:
         noise = draw_noise(generators, z.shape[1:]).to(z) if eta > 0 else None
-        z = keep(ddim_step(schedule, z, prediction, step, eta, noise), step)
-        yield z
+        return ddim_step(z0, eps, step, eta, noise)
+
+    return method

@@ -1,13 +1,11 @@
 """DPM-Solver++(2M): two predictions of the clean image make one step of second order (Lu et al. 2022)."""
 
 import math
-from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from cn.model.samplers.step import Keep, Predict, Step, all_of_it
-from cn.model.schedule import Schedule
+from cn.model.samplers.loop import Method
+from cn.model.samplers.step import Step
 
 
 def dpm_step(z: Tensor, z0: Tensor, step: Step, before: tuple[Step, Tensor] | None) -> Tensor:
@@ -27,25 +25,17 @@ def dpm_step(z: Tensor, z0: Tensor, step: Step, before: tuple[Step, Tensor] | No
     return remaining * z + step.alpha_prev**0.5 * (1 - math.exp(-length)) * z0
 
 
-def dpm_sample(
-    schedule: Schedule,
-    predict: Predict,
-    z: Tensor,
-    steps: Sequence[Step],
-    *,
-    generators: Sequence[torch.Generator] = (),
-    keep: Keep = all_of_it,
-) -> Iterator[Tensor]:
-    """Yield the latents (B, 4, H, W) after each of the steps; `predict(z, step)` is the guided network.
-
-    The generators are not used: no noise is added.
-    """
+def dpm() -> Method:
+    """DPM-Solver++(2M) from its first step on; no noise is added."""
     before: tuple[Step, Tensor] | None = None
-    for step in steps:
-        z0, _ = schedule.split(predict(z, step), z, step.alpha)
-        z = keep(dpm_step(z, z0, step, before), step)
+
+    def method(z: Tensor, z0: Tensor, eps: Tensor, step: Step) -> Tensor:
+        nonlocal before
+        made = dpm_step(z, z0, step, before)
         before = step, z0
-        yield z
+        return made
+
+    return method
 
 
 def _log_snr(alpha: float) -> float:

@@ -1,12 +1,12 @@
 """Euler's method, and the same with new noise at each step (Karras et al. 2022; k-diffusion, sampling.py)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from cn.model.samplers.step import Keep, Predict, Step, all_of_it, draw_noise
-from cn.model.schedule import Schedule
+from cn.model.samplers.loop import Method
+from cn.model.samplers.step import Step, draw_noise
 
 
 def euler_step(z0: Tensor, eps: Tensor, step: Step) -> Tensor:
@@ -30,36 +30,15 @@ def euler_ancestral_step(z0: Tensor, eps: Tensor, step: Step, noise: Tensor) -> 
     return step.alpha_prev**0.5 * (z0 + down * eps + up * noise)
 
 
-def euler_sample(
-    schedule: Schedule,
-    predict: Predict,
-    z: Tensor,
-    steps: Sequence[Step],
-    *,
-    generators: Sequence[torch.Generator] = (),
-    keep: Keep = all_of_it,
-) -> Iterator[Tensor]:
-    """Yield the latents (B, 4, H, W) after each of the steps; `predict(z, step)` is the guided network.
-
-    The generators are not used: no noise is added.
-    """
-    for step in steps:
-        z = keep(euler_step(*schedule.split(predict(z, step), z, step.alpha), step), step)
-        yield z
+def euler() -> Method:
+    """No noise is added."""
+    return lambda z, z0, eps, step: euler_step(z0, eps, step)
 
 
-def euler_ancestral_sample(
-    schedule: Schedule,
-    predict: Predict,
-    z: Tensor,
-    steps: Sequence[Step],
-    *,
-    generators: Sequence[torch.Generator],
-    keep: Keep = all_of_it,
-) -> Iterator[Tensor]:
-    """As `euler_sample`, with noise from each image's own generator at every step."""
-    for step in steps:
-        z0, eps = schedule.split(predict(z, step), z, step.alpha)
-        noise = draw_noise(generators, z.shape[1:]).to(z)
-        z = keep(euler_ancestral_step(z0, eps, step, noise), step)
-        yield z
+def euler_ancestral(generators: Sequence[torch.Generator]) -> Method:
+    """With noise from each image's own generator at every step."""
+
+    def method(z: Tensor, z0: Tensor, eps: Tensor, step: Step) -> Tensor:
+        return euler_ancestral_step(z0, eps, step, draw_noise(generators, z.shape[1:]).to(z))
+
+    return method

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from cn.model.config import ScheduleConfig
-from cn.model.samplers.ddim import ddim_sample, ddim_step, ddim_steps
+from cn.model.samplers.ddim import ddim_step, ddim_steps
 from cn.model.samplers.step import Step, draw_noise
 from cn.model.schedule import Schedule
 from tests.golden import cases
 from tests.helpers.model_helpers import golden, relative, uniform
+from tests.helpers.samplers import ddim_sample
 
 CONFIGS = {
     "eps": ScheduleConfig(),
@@ -118,7 +119,7 @@ def test_one_step(name: str, eta: float) -> None:
     """Eq. 12 of the DDIM paper, number by number."""
     schedule, a, b = Schedule(CONFIGS[name]), 0.3, 0.7
     z, out, noise = (uniform(n, (1, 4, 2, 3)) for n in ("z", "prediction", "noise"))
-    got = ddim_step(schedule, z, out, Step(0, 500, a, b), eta, noise)
+    got = ddim_step(*schedule.split(out, z, a), Step(0, 500, a, b), eta, noise)
     for x, p, w, g in zip(z.flatten(), out.flatten(), noise.flatten(), got.flatten(), strict=True):
         eps = float(p) if name == "eps" else math.sqrt(a) * float(p) + math.sqrt(1 - a) * float(x)
         z0 = (float(x) - math.sqrt(1 - a) * eps) / math.sqrt(a)
@@ -132,9 +133,9 @@ def test_eta_one_is_the_posterior_variance() -> None:
     schedule, zero = Schedule(CONFIGS["eps"]), torch.zeros(1, 1, 1, 1)
     for t in (1, 300, 999):
         a, b = (float(schedule.alphas_cumprod[i]) for i in (t, t - 1))
-        noise = ddim_step(schedule, zero, zero, Step(0, t, a, b), 1.0, torch.ones(1, 1, 1, 1))
+        noise = ddim_step(zero, zero, Step(0, t, a, b), 1.0, torch.ones(1, 1, 1, 1))
         assert math.isclose(float(noise) ** 2, (1 - b) / (1 - a) * (1 - a / b), rel_tol=1e-4)
-        assert float(ddim_step(schedule, zero, zero, Step(0, t, a, b), 0.0, None)) == 0
+        assert float(ddim_step(zero, zero, Step(0, t, a, b), 0.0, None)) == 0
 
 
 def gaussian(schedule: Schedule, mean: float, std: float) -> Callable[[Tensor, Step], Tensor]:

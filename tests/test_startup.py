@@ -1,0 +1,85 @@
+"""What makes commands start and end sooner."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from cn import app, startup
+from cn.sample import run
+from cn.sample.options import SampleOptions
+from cn.sample.pipeline import SamplingPipeline
+from cn.sample.request import SampleRequest
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was_afterwards(enabled):
+    if not enabled:
+        gc.disable()
+    try:
+        with startup.without_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+        with pytest.raises(KeyError), startup.without_collection():
+            raise KeyError
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+
+def test_networks_are_loaded_without_collection(monkeypatch, tmp_path):
+    seen = []
+
+    class Opened(Exception):
+        pass
+
+    def opened(*args, **options):
+        seen.append(gc.isenabled())
+        raise Opened
+
+    monkeypatch.setattr(SamplingPipeline, "open", opened)
+    request = SampleRequest(("a cat",), base=SampleOptions().base)
+    with pytest.raises(Opened):
+        run.prepare([request], out=str(tmp_path / "cat.png"), device="cpu")
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_nothing_is_searched_at_the_end():
+    """What is registered before it runs after it."""
+    script = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
+        "from cn import startup; startup.end_without_collection()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["True"]
+
+
+def test_commands_end_so(monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(startup, "end_without_collection", lambda: told.append(True))
+    with pytest.raises(SystemExit):
+        app.main(["--version"])
+    assert told == [True]
+
+
+@pytest.mark.parametrize(
+    ("given", "system", "release", "expected"),
+    [
+        ({}, "linux", "6.8.0-generic", {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "own"}, "linux", "6.8.0", {"PYTORCH_CUDA_ALLOC_CONF": "own"}),
+        ({"PYTORCH_ALLOC_CONF": "backend:native"}, "linux", "6.8.0", {"PYTORCH_ALLOC_CONF": "backend:native"}),
+        ({}, "linux", "5.15.167.4-microsoft-standard-WSL2", {}),
+        ({}, "win32", "11", {}),
+    ],
+)
+def test_memory_of_gpus_grows_in_place_where_that_works_and_nothing_else_is_asked_for(
+    monkeypatch, given, system, release, expected
+):
+    environment = dict(given)
+    monkeypatch.setattr(startup.os, "environ", environment)
+    monkeypatch.setattr(startup.sys, "platform", system)
+    monkeypatch.setattr(startup.platform, "release", lambda: release)
+    startup.let_gpu_memory_grow()
+    assert environment == expected
