@@ -110,7 +110,7 @@ class FolderJob:
                 try:
                     one = self._open(path, opened.base if opened is not None else None, controls)
                 except CnError as error:
-                    self._fail(path, error, warn)
+                    self.fail(path, error, warn)
                     continue
                 opened = opened or one
                 controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
@@ -133,14 +133,18 @@ class FolderJob:
 
     def _open(self, path: str, base: "Base | None", controls: "Mapping[str, Control]") -> "SamplingPipeline":
         from cn.sample.pipeline import SamplingPipeline
+
+        return SamplingPipeline.open(self.request_for(path), device=self.device, base=base, controls=controls)
+
+    def request_for(self, path: str) -> SampleRequest:
+        """The request of one condition. Raises InputError for one that cannot be read."""
         from cn.sample.weights import with_own_base
 
         conditions = make_conditions([path], detect=self.detect, invert=self.invert, inpainting=None, **self.each)
         if self.detect is not None:
             conditions = with_detected(conditions)
         request = replace(self.request, conditions=conditions, prompts=self._prompts(path), guess=self.guess)
-        request = with_own_base(request) if self.own_base else request
-        return SamplingPipeline.open(request, device=self.device, base=base, controls=controls)
+        return with_own_base(request) if self.own_base else request
 
     def _prompts(self, path: str) -> tuple[str, ...]:
         sidecar = Path(path).with_suffix(SIDECAR)
@@ -152,6 +156,7 @@ class FolderJob:
             raise InputError(f"its prompt cannot be read: {error}", path=sidecar) from None
         return (" ".join(text.split()),)
 
-    def _fail(self, path: str, error: CnError, warn: Callable[[str], None]) -> None:
+    def fail(self, path: str, error: CnError, warn: Callable[[str], None]) -> None:
+        """Note what could not be sampled."""
         self.failed.append(str(error))
         warn(f"not sampled: {error}")

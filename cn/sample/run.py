@@ -7,9 +7,10 @@ for written in sample(job): ...
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from cn.sample.weights import check_files
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
+    from cn.model.base import Base
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
 
@@ -98,27 +100,40 @@ def prepare(
     for request in requests:
         check_files(request)
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
-    if detect:
-        photographs = requests[0].conditions
-        maps = {id(c.image): m.image for c, m in zip(photographs, with_detected(photographs), strict=True)}
-        requests = [
-            replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
-            for request in requests
-        ]
-    return Job(_opened(requests, device), paths, speed)
+    requests = with_maps(requests) if detect else requests
+    return Job(open_pipelines(requests, device), paths, speed)
 
 
-def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
-    """A pipeline for each request; they share networks, and conditions of the same size."""
+def with_maps(requests: Sequence[SampleRequest]) -> list[SampleRequest]:
+    """Requests whose conditions are photographs, with the maps that are detected in them, in each once."""
+    photographs = {id(c.image): c for request in requests for c in request.conditions}
+    maps = dict(zip(photographs, (c.image for c in with_detected([*photographs.values()])), strict=True))
+    return [
+        replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
+        for request in requests
+    ]
+
+
+def open_pipelines(
+    requests: Sequence[SampleRequest],
+    device: str,
+    *,
+    base: "Base | None" = None,
+    controls: "Mapping[str, Control]" = MappingProxyType({}),
+) -> "tuple[SamplingPipeline, ...]":
+    """A pipeline for each request; they share networks, and conditions of the same size.
+
+    `base` and `controls` are as in `SamplingPipeline.open`.
+    """
     from cn.sample.pipeline import SamplingPipeline
 
     opened: list[SamplingPipeline] = []
-    controls: dict[str, Control] = {}
+    loaded = dict(controls)
     hints: dict[object, tuple[np.ndarray, ...]] = {}
     for request in requests:
-        base = opened[0].base if opened else None
-        one = SamplingPipeline.open(request, device=device, base=base, controls=controls)
-        controls |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
+        one = SamplingPipeline.open(request, device=device, base=base, controls=loaded)
+        base = one.base
+        loaded |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
         used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))
         opened.append(replace(one, hints=hints.setdefault(used, one.hints)))
     return tuple(opened)
@@ -132,14 +147,14 @@ def plan(job: Job) -> dict[str, str | None]:
     return {
         "base": requests[0].base,
         "vae": requests[0].vae,
-        "lora": _lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
-        "control": _lines(text for request in requests for text in _controls(request)),
-        "image": _lines(text for pipeline in job.pipelines for text in _start(pipeline)),
-        "mask": _lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
+        "lora": lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
+        "control": lines(text for request in requests for text in _controls(request)),
+        "image": lines(text for pipeline in job.pipelines for text in _start(pipeline)),
+        "mask": lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
         "mode": "guess" if any(request.guess for request in requests) else None,
-        "prompt": _lines(prompts),
-        "negative": _lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {_lines(how)}, {_seeds(requests)}",
+        "prompt": lines(prompts),
+        "negative": lines(request.negative for request in requests if request.negative),
+        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
@@ -176,7 +191,7 @@ def _mask(pipeline: "SamplingPipeline") -> Iterator[str]:
         yield f"{start.mask_name}, {start.mask.mean():.0%} is redrawn{feather}"
 
 
-def _lines(texts: Iterable[str]) -> str | None:
+def lines(texts: Iterable[str]) -> str | None:
     """Each different text on a line of its own, as many as a screen shows well; None for no text."""
     found = list(dict.fromkeys(texts))
     left = [f"… and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []

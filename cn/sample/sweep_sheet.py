@@ -1,0 +1,72 @@
+"""The sheet of a sweep: its images with the values above and beside them, and how it was made in its PNG text."""
+
+import json
+import math
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn import __version__, images
+from cn.errors import InputError
+from cn.files import make_folder
+from cn.sample.png_metadata import SHEET_KEY
+from cn.sample.sweep import Grid, Sweep
+
+MAX_PIXELS = 64_000_000
+"""Of the images of a sheet: they are scaled down to that, since few programs show larger ones."""
+
+
+def check_sheet(grid: Grid, overwrite: bool) -> None:
+    """InputError where something else than a sheet of a sweep has its name."""
+    if images.format_of(grid.sheet) != "PNG":
+        raise InputError("the sheet of a sweep is a PNG: give a folder, or a name with .png", path=grid.sheet)
+    if overwrite or not grid.sheet.exists():
+        return
+    try:
+        ours = SHEET_KEY in images.read_info(grid.sheet)
+    except InputError:
+        ours = False
+    if not ours:
+        raise InputError(
+            "exists already, and is no sheet of a sweep; give another --out, or --overwrite to replace it",
+            path=grid.sheet,
+        )
+
+
+def write_sheet(grid: Grid, sweep: Sweep) -> None:
+    """Write it, of the images that are there. Raises InputError where one was removed or broken meanwhile."""
+    columns, *rows = sweep.axes
+    cells = [images.read(cell.path) for cell in grid.cells]
+    side = max(max(image.shape[:2]) for image in cells)
+    side = min(side, int(math.sqrt(MAX_PIXELS / len(cells))))
+    page = images.grid(
+        [_at_most(image, side) for image in cells],
+        column_titles=columns.labels(),
+        row_titles=rows[0].labels() if rows else None,
+        title=grid.title or None,
+        cell=side,
+    )
+    make_folder(grid.sheet.parent)
+    images.write(grid.sheet, page, {SHEET_KEY: json.dumps(_record(grid, sweep), ensure_ascii=True, sort_keys=True)})
+
+
+def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    if max(height, width) <= side:
+        return image
+    factor = side / max(height, width)
+    return images.resize(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+def _record(grid: Grid, sweep: Sweep) -> dict[str, Any]:
+    """How it was made: the axes, and each image, relative to the sheet; these carry their own metadata."""
+    names = ("columns", "rows")
+    axes = {
+        name: {"option": axis.option, "values": [value.value for value in axis.values]}
+        for name, axis in zip(names, sweep.axes, strict=False)
+    }
+    where = grid.sheet.parent
+    cells = [os.path.relpath(cell.path, where) for cell in grid.cells]
+    return {"cn": __version__, "title": grid.title, **axes, "images": cells}
