@@ -201,7 +201,7 @@ def sample(
 
     hashes = None
     start = read_start(image, mask)
-    each = Given(sweeping.for_reading(swept, each, cond or []))
+    each = Given(sweeping.for_reading(swept, each, cond or [], from_))
     if from_ is None:
         conditions = make_conditions(
             cond or [], detect=detect, invert=invert, inpainting=Inpainting.of(inpaint_control, start), **each

@@ -34,9 +34,14 @@ def parse(words: Sequence[str], each: "Mapping[str, Any]", given: "Mapping[str, 
     return sweep
 
 
-def for_reading(sweep: "Sweep | None", each: "Mapping[str, Any]", cond: Sequence[str]) -> dict[str, Any]:
-    """Options of conditions to read those of the command by: with a control, where controls are what is swept."""
-    if sweep is None:
+def for_reading(
+    sweep: "Sweep | None", each: "Mapping[str, Any]", cond: Sequence[str], from_: str | None = None
+) -> dict[str, Any]:
+    """Options of conditions to read those of the command by: with a control, where controls are what is swept.
+
+    An image that is sampled again has controls.
+    """
+    if sweep is None or from_ is not None:
         return dict(each)
     if "cond" in sweep.options:
         return {}

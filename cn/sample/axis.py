@@ -33,6 +33,7 @@ MAX_VALUES = 1000
 _FILES = ("cond", "control", "base", "vae", "lora")
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|\.\d+)"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}))?")
+_SUFFIX = re.compile(r"\.(png|jpe?g|webp|safetensors|ckpt|pth?|bin)(?=:|$)", re.IGNORECASE)
 _WORDS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _MAX_NAME = 40
 
@@ -66,6 +67,8 @@ class Axis:
             raise UsageError(
                 f"--sweep must be OPTION=VALUE,VALUE…, such as strength=0.5,1,1.5, not {shown(repr(text))}"
             )
+        if option == "count":
+            raise UsageError("--sweep count: give --count beside --sweep, for a grid each; or sweep seed=0..3")
         if option not in NAMES:
             similar = [name for name in NAMES if name.startswith(option)] or difflib.get_close_matches(option, NAMES, 1)
             raise UsageError(f"--sweep: {options.unknown(option, similar[:1])}")
@@ -97,7 +100,7 @@ class Axis:
         if self.option in _FILES:
             short = [os.path.basename(text.rstrip(os.sep)) for text in texts]
             texts = short if len({*short}) == len(short) else texts
-        return [f"{self.option} {text or '(none)'}" for text in texts]
+        return [f"{self.option}: {text or '(none)'}" for text in texts]
 
 
 def _words(option: str, text: str) -> Iterator[str]:
@@ -183,7 +186,7 @@ def weighted(loras: Sequence[str], weight: float) -> tuple[str, ...]:
 
 def _names(option: str, words: Sequence[str]) -> list[str]:
     """A part of a file name for each value; a hash tells those apart that are the same without it."""
-    plain = [_plain(Path(word).name if option in _FILES else word) for word in words]
+    plain = [_plain(_SUFFIX.sub("", Path(word).name) if option in _FILES else word) for word in words]
     lower = [name.lower() for name in plain]
     return [
         f"{option}={name}"

@@ -30,7 +30,7 @@ _RESOLVED = ("size", "resolution", "precision", "prediction")
 """What is chosen as networks are loaded, where it is not given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One image of a grid."""
 
@@ -56,7 +56,7 @@ class Cell:
         return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """The cells of a sheet, row by row."""
 

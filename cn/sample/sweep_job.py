@@ -134,7 +134,7 @@ class SweepJob:
                     seen.add(files)
                 cell.is_there(self.overwrite)
                 _check_inputs(cell, grid)
-            check_sheet(grid, self.overwrite)
+            check_sheet(grid, self.sweep, self.overwrite)
         return grids
 
     def _mapped(self, cells: list[Cell]) -> list[Cell]:

@@ -11,28 +11,41 @@ from numpy.typing import NDArray
 from cn import __version__, images
 from cn.errors import InputError
 from cn.files import make_folder
+from cn.json_text import parse_json
 from cn.sample.png_metadata import SHEET_KEY
 from cn.sample.sweep import Grid, Sweep
 
 MAX_PIXELS = 64_000_000
 """Of the images of a sheet: they are scaled down to that, since few programs show larger ones."""
+MIN_SIDE = 192
+"""Of a cell in pixels: smaller ones are doubled, since the text follows their size."""
+_AXES = ("columns", "rows")
 
 
-def check_sheet(grid: Grid, overwrite: bool) -> None:
-    """InputError where something else than a sheet of a sweep has its name."""
+def check_sheet(grid: Grid, sweep: Sweep, overwrite: bool) -> None:
+    """InputError where something else than a sheet of these options has its name; their values may be others."""
     if images.format_of(grid.sheet) != "PNG":
         raise InputError("the sheet of a sweep is a PNG: give a folder, or a name with .png", path=grid.sheet)
     if overwrite or not grid.sheet.exists():
         return
     try:
-        ours = SHEET_KEY in images.read_info(grid.sheet)
+        there = parse_json(images.read_info(grid.sheet).get(SHEET_KEY, ""))
     except InputError:
-        ours = False
-    if not ours:
+        there = None
+    if _identity(there) != _identity(_record(grid, sweep)):
         raise InputError(
-            "exists already, and is no sheet of a sweep; give another --out, or --overwrite to replace it",
+            f"exists already, and is no sheet of {' and '.join(sweep.options)} for {grid.title!r}; give another --out, "
+            "or --overwrite to replace it",
             path=grid.sheet,
         )
+
+
+def _identity(record: Any) -> Any:
+    """What a sheet shows, whatever the values."""
+    if not isinstance(record, dict):
+        return None
+    axes = [record.get(name) for name in _AXES]
+    return record.get("title"), [axis.get("option") if isinstance(axis, dict) else None for axis in axes]
 
 
 def write_sheet(grid: Grid, sweep: Sweep) -> None:
@@ -40,6 +53,8 @@ def write_sheet(grid: Grid, sweep: Sweep) -> None:
     columns, *rows = sweep.axes
     cells = [images.read(cell.path) for cell in grid.cells]
     side = max(max(image.shape[:2]) for image in cells)
+    while side < MIN_SIDE:
+        side *= 2
     side = min(side, int(math.sqrt(MAX_PIXELS / len(cells))))
     page = images.grid(
         [_at_most(image, side) for image in cells],
@@ -62,10 +77,9 @@ def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def _record(grid: Grid, sweep: Sweep) -> dict[str, Any]:
     """How it was made: the axes, and each image, relative to the sheet; these carry their own metadata."""
-    names = ("columns", "rows")
     axes = {
         name: {"option": axis.option, "values": [value.value for value in axis.values]}
-        for name, axis in zip(names, sweep.axes, strict=False)
+        for name, axis in zip(_AXES, sweep.axes, strict=False)
     }
     where = grid.sheet.parent
     cells = [os.path.relpath(cell.path, where) for cell in grid.cells]
