@@ -237,7 +237,8 @@ def sample(
     for warning in job.warnings():
         console.warn(warning)
     console.plan("Sampling", run.plan(job), quiet=quiet)
+    show = sampling.preview_view(speed, json=json, quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in run.sample(job, on_step=advance, warn=console.warn):
+        for written in run.sample(job, on_step=advance, warn=console.warn, show=show):
             if written.path != "-":
                 console.emit(written, json=json)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cn import console
+from cn.commands import sampling
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
     if job.conditions is not None:
         for warning in job.conditions.sources.left_out.warnings():
             console.warn(warning)
+    show = sampling.preview_view(job.speed, json=json, quiet=quiet)
     steps = sum(cell.request.steps_made for cell in cells) * conditions
     with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in job.run(on_step=advance, warn=console.warn):
+        for written in job.run(on_step=advance, warn=console.warn, show=show):
             console.emit(written, json=json)
 
 

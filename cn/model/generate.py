@@ -17,6 +17,7 @@ from cn.model.samplers.choose import choose_sampler
 from cn.model.samplers.settings import SamplerName, Sigmas
 from cn.model.start import StartImage, begin
 from cn.model.transfers import upload
+from cn.model.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,11 @@ def launch(
     start: StartImage | None = None,
     on_step: Callable[[], None] | None = None,
     engine: SamplingEngine = PLAIN,
+    watch: Watch | None = None,
 ) -> Launched:
     """`generate` for one batch, of prompts with as many chunks; a GPU is given the work, and not waited for.
 
-    `on_step` is told of each step then.
+    `on_step` is told of each step then. With `watch` it is waited for, whenever an estimate is shown.
     """
     _check_sizes(base, sampling, controls, start)
     factor, config = base.config.vae.factor, base.config
@@ -144,10 +146,9 @@ def launch(
         sampling.guess,
         beginning.extra,
     )
-    z = beginning.z
-    for state in sampler.run(
-        schedule, engine.of(network), z, beginning.steps, generators=generators, keep=beginning.keep
-    ):
+    z, predict = beginning.z, engine.of(network)
+    predict = predict if watch is None else watch.of(predict, schedule)
+    for state in sampler.run(schedule, predict, z, beginning.steps, generators=generators, keep=beginning.keep):
         z = state
         if on_step is not None:
             on_step()

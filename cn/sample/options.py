@@ -18,7 +18,7 @@ from cn.sample.lora_choice import Lora
 from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
-CONTROL, PROMPT, START, SAMPLING = "Control", "Prompt", "Start image", "Sampling"
+CONTROL, PROMPT, START, SAMPLING, OUTPUT = "Control", "Prompt", "Start image", "Sampling", "Output"
 DENOISE, DENOISE_MASKED = 0.8, 1.0
 """diffusers' defaults for an image alone, and for one with a mask."""
 MAX_SEED = 2**63 - 1
@@ -239,7 +239,10 @@ def parse_batch_size(text: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedOptions:
-    """How images are computed; they differ by rounding only. Raises UsageError for values out of range."""
+    """How images are computed, and shown meanwhile; they differ by rounding only.
+
+    Raises UsageError for values out of range.
+    """
 
     batch_size: Annotated[
         int | None,
@@ -261,6 +264,17 @@ class SpeedOptions:
             panel=COMPUTE_PANEL,
             flags=("--compile/--no-compile",),
             default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+        ),
+    ] = None
+
+    preview_every: Annotated[
+        int | None,
+        Option(
+            "Every N steps, show what the image is going to be in OUT.preview.jpg, which goes once OUT.png is there; "
+            "also on terminals that show images (with the extra preview).",
+            panel=OUTPUT,
+            metavar="N",
+            min=1,
         ),
     ] = None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cn import images
-from cn.errors import InputError, PartialError
+from cn.errors import InputError, PartialError, UsageError
 from cn.options import check_device
 from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cn.model.base import Base
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
+    from cn.sample.previews import Show
 
 MAX_LINES = 12
 """Of prompts, controls or settings that the plan lists."""
@@ -100,6 +101,8 @@ def prepare(
     for request in requests:
         check_files(request)
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
+    if speed.preview_every is not None and paths.images == ("-",):
+        raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
     requests = with_maps(requests) if detect else requests
     return Job(open_pipelines(requests, device), paths, speed)
 
@@ -204,22 +207,28 @@ def sample(
     on_step: Callable[[int], object] = lambda count: None,
     warn: Callable[[str], None] = lambda message: None,
     engine: "SamplingEngine | None" = None,
+    show: "Show | None" = None,
 ) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
-    `samples_of`.
+    `samples_of`, and `show` shows previews, where there are to be any.
     """
     from cn.sample.pipeline import samples_of
+    from cn.sample.previews import Previews
 
     finished: list[Sample] = []
-    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine)
-    for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
-        with _saying_what_is_left(job.paths.images, number):
-            made.save(path)
-        if job.paths.sheet is not None:
-            finished.append(made)
-        yield Written(path, made.prompt, made.seed)
+    with contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews:
+        samples = samples_of(
+            job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
+        )
+        for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
+            with _saying_what_is_left(job.paths.images, number):
+                made.save(path)
+            previews.finished(path)
+            if job.paths.sheet is not None:
+                finished.append(made)
+            yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
         with _saying_what_is_left(job.paths.images, len(finished)):
             images.write(job.paths.sheet, _sheet(job.pipelines, finished))

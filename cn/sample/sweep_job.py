@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cn.model.base import Base
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import SamplingPipeline
+    from cn.sample.previews import Show
 
 AT_ONCE = 16
 """Conditions of a folder whose grids are sampled together."""
@@ -86,6 +87,7 @@ class SweepJob:
         *,
         on_step: Callable[[int], object] = lambda count: None,
         warn: Callable[[str], None] = lambda message: None,
+        show: "Show | None" = None,
     ) -> Iterator[SweepWritten]:
         """Sample what is missing, and write the sheet of each grid once all of its images are there.
 
@@ -99,7 +101,7 @@ class SweepJob:
                 on_step(cell.request.steps_made)
             left = self._mapped([cell for cell in cells if cell not in there])
             for group in by_batch(left):
-                yield from self._sampled(group, there, on_step, warn)
+                yield from self._sampled(group, there, on_step, warn, show)
             for grid in grids:
                 write_sheet(grid, self.sweep)
                 yield SweepWritten(path=str(grid.sheet), sweep={})
@@ -150,6 +152,7 @@ class SweepJob:
         there: Sequence[Cell],
         on_step: Callable[[int], object],
         warn: Callable[[str], None],
+        show: "Show | None",
     ) -> Iterator[SweepWritten]:
         pipelines = self._opened(cells, warn)
         for cell in cells:
@@ -160,7 +163,7 @@ class SweepJob:
                 warn(warning)
                 self._warned.add(warning)
         assert self._networks is not None
-        written = run.sample(job, on_step=on_step, warn=warn, engine=self._networks.engine)
+        written = run.sample(job, on_step=on_step, warn=warn, engine=self._networks.engine, show=show)
         for cell, one in zip(cells, written, strict=True):
             yield SweepWritten(path=one.path, prompt=one.prompt, seed=one.seed, sweep=dict(cell.values))
 
