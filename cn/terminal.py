@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -134,8 +136,11 @@ def plan(title: str, rows: Mapping[str, str]) -> None:
 def image_renderable() -> Any:
     """The class of textual-image that this terminal shows images with (kitty's protocol, Sixel); None without either.
 
-    The terminal is asked, on the first call: standard input and output have to be one.
+    The terminal is asked, on the first call: standard input and output have to be one, of a known size.
     """
+    if 0 in os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1):
+        # Of a program that plays terminal; textual-image would divide by it.
+        return None
     try:
         from textual_image.renderable import Image, SixelImage, TGPImage
     except ImportError:
