@@ -132,6 +132,7 @@ ORDER_INSIDE = {
         "segmentation",
         "checks",
         "run",
+        "interface",
     ),
     "checkpoints": ("layouts", "keymaps", "checkpoint", "shapes", "read", "write", "transfer"),
 }
