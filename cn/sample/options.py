@@ -44,6 +44,24 @@ def parse_seed(text: str) -> int:
         raise UsageError(f"--seed must be a whole number or random, not {shown(repr(text))}") from None
 
 
+LORA = Option(
+    "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
+    panel=SAMPLING,
+    metavar="FILE[:WEIGHT]",
+)
+VAE = Option(
+    "A VAE in place of the base's own: a file, a diffusers folder, or another base.", panel=SAMPLING, metavar="FILE"
+)
+COMPILE = Option(
+    "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
+    "graphs too.",
+    panel=COMPUTE_PANEL,
+    flags=("--compile/--no-compile",),
+    default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+)
+"""`--lora`, `--vae` and `--compile` of every command that samples."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConditionOptions:
     """The control of one condition image, its strength, and when it acts. Raises UsageError for values out of range."""
@@ -109,22 +127,8 @@ class SampleOptions:
             default="the bundled one",
         ),
     ] = BASE_NAME
-    lora: Annotated[
-        tuple[str, ...],
-        Option(
-            "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
-            panel=SAMPLING,
-            metavar="FILE[:WEIGHT]",
-        ),
-    ] = ()
-    vae: Annotated[
-        str | None,
-        Option(
-            "A VAE in place of the base's own: a file, a diffusers folder, or another base.",
-            panel=SAMPLING,
-            metavar="FILE",
-        ),
-    ] = None
+    lora: Annotated[tuple[str, ...], LORA] = ()
+    vae: Annotated[str | None, VAE] = None
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
     sampler: Annotated[
         SamplerName, Option("DDIM is the paper's; dpm++2m needs the fewest steps; euler-a adds noise.", panel=SAMPLING)
@@ -204,9 +208,7 @@ class SampleOptions:
         options.check(self)
         if wrong := why_not_together(self.sampler, self.sigmas, self.eta):
             raise UsageError(f"--{wrong}")
-        if not all(isinstance(text, str) for text in self.lora):
-            raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(self.lora)}")
-        object.__setattr__(self, "lora", tuple(str(Lora.parse(text)) for text in self.lora))
+        object.__setattr__(self, "lora", checked_loras(self.lora))
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):
@@ -216,6 +218,13 @@ class SampleOptions:
             )
         if self.size is not None and self.resolution is not None:
             raise UsageError("--size and --resolution both say how large the images are: give one of them")
+
+
+def checked_loras(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Each as FILE:WEIGHT. UsageError for anything else."""
+    if not all(isinstance(text, str) for text in given):
+        raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(given)}")
+    return tuple(str(Lora.parse(text)) for text in given)
 
 
 def _near(size: tuple[int, int]) -> list[str]:
@@ -256,16 +265,7 @@ class SpeedOptions:
             default="auto: on a GPU as many as fit and pay, else 1",
         ),
     ] = None
-    compile: Annotated[
-        bool | None,
-        Option(
-            "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
-            "graphs too.",
-            panel=COMPUTE_PANEL,
-            flags=("--compile/--no-compile",),
-            default="on a GPU a CUDA graph, and compiled too where the job is long enough",
-        ),
-    ] = None
+    compile: Annotated[bool | None, COMPILE] = None
 
     preview_every: Annotated[
         int | None,
