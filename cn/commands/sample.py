@@ -178,8 +178,10 @@ def sample(
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
     swept = None
     if sweep:
-        words = {"--grid": grid, "--number": number, "--serve-stdin": serve_stdin}
+        words: dict[str, object] = {"--grid": grid, "--number": number, "--serve-stdin": serve_stdin}
         swept = sweeping.parse(sweep, each, given, from_)
+        if {"cond", "control"} & {*swept.options}:
+            words["--inpaint-control beside cond or control"] = inpaint_control
         sweeping.refuse_with(swept, words, cond or [], prompt or [])
     if sampling.are_several(cond or []):
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}

@@ -1,6 +1,8 @@
 """`--preview-every N`: what an image looks like while it is sampled, in a file beside it and on the terminal."""
 
+import contextlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cn import images
+from cn.errors import CnWarning, InputError
 from cn.model.vae import AutoencoderKL
 from cn.model.watch import LatentColors
 from cn.sample.options import SpeedOptions
@@ -34,6 +37,7 @@ class Previews:
     vae: AutoencoderKL
     show: Show | None = None
     _colors: LatentColors | None = None
+    _failed: bool = False
     _written: set[Path] = field(default_factory=set)
 
     @classmethod
@@ -51,11 +55,20 @@ class Previews:
         made = self._colors(latents).numpy()
         for path, image in zip(self.paths[first : first + len(made)], made, strict=True):
             if path != "-":
-                target = preview_path(path)
-                images.write(target, image)
-                self._written.add(target)
+                self._write(preview_path(path), image)
         if self.show is not None:
             self.show(made[0])
+
+    def _write(self, target: Path, image: NDArray[np.uint8]) -> None:
+        if self._failed:
+            return
+        try:
+            images.write(target, image)
+            self._written.add(target)
+        except InputError as error:
+            # The image itself may still find room, or be written elsewhere.
+            self._failed = True
+            warnings.warn(f"no more previews: {error}", CnWarning, stacklevel=2)
 
     def finished(self, path: str) -> None:
         """Remove the preview of an image that is written now."""
@@ -69,4 +82,5 @@ class Previews:
     def _remove(self, target: Path) -> None:
         if target in self._written:
             self._written.discard(target)
-            target.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                target.unlink()

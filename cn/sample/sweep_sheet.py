@@ -3,10 +3,12 @@
 import json
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cn import __version__, images
 from cn.errors import InputError
@@ -51,13 +53,12 @@ def _identity(record: Any) -> Any:
 def write_sheet(grid: Grid, sweep: Sweep) -> None:
     """Write it, of the images that are there. Raises InputError where one was removed or broken meanwhile."""
     columns, *rows = sweep.axes
-    cells = [images.read(cell.path) for cell in grid.cells]
-    side = max(max(image.shape[:2]) for image in cells)
+    side = max(_longest_side(cell.path) for cell in grid.cells)
     while side < MIN_SIDE:
         side *= 2
-    side = min(side, int(math.sqrt(MAX_PIXELS / len(cells))))
+    side = min(side, int(math.sqrt(MAX_PIXELS / len(grid.cells))))
     page = images.grid(
-        [_at_most(image, side) for image in cells],
+        [_at_most(images.read(cell.path), side) for cell in grid.cells],
         column_titles=columns.labels(),
         row_titles=rows[0].labels() if rows else None,
         title=grid.title or None,
@@ -65,6 +66,15 @@ def write_sheet(grid: Grid, sweep: Sweep) -> None:
     )
     make_folder(grid.sheet.parent)
     images.write(grid.sheet, page, {SHEET_KEY: json.dumps(_record(grid, sweep), ensure_ascii=True, sort_keys=True)})
+
+
+def _longest_side(path: Path) -> int:
+    """Without decoding it: all images of a grid may be too much for the memory."""
+    try:
+        with Image.open(path) as image:
+            return max(image.size)
+    except OSError:
+        raise InputError("was removed or changed while it was in use; start again", path=path) from None
 
 
 def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

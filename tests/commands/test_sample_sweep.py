@@ -241,6 +241,16 @@ def test_weights_that_have_changed_are_named(run):
         (["--sweep", "lora-weight=1,2"], 2, "is about LoRA files"),
         (["--sweep", "denoise=0.5,1"], 2, "--denoise is about an image to start from"),
         (["--sweep", "scale=1,2", "--grid"], 2, "--sweep takes no --grid"),
+        (
+            ["--image", "canny.png", "--mask", "canny.png", "--inpaint-control", "run", "--sweep", "control=run"],
+            2,
+            "--control and --sweep control both say it",
+        ),
+        (
+            ["--image", "canny.png", "--mask", "canny.png", "--inpaint-control", "run", "--sweep", "cond=a.png"],
+            2,
+            "--sweep takes no --inpaint-control beside cond or control",
+        ),
         (["--sweep", "scale=1,2", "--out", "-"], 2, "--out must be a folder, or a PNG"),
         (["--sweep", "scale=1,2", "--out", "x.jpg"], 3, "the sheet of a sweep is a PNG"),
         (["--sweep", "vae=missing.safetensors"], 4, "missing.safetensors"),

@@ -158,6 +158,14 @@ def test_after_a_failure_no_preview_is_left(command, written, monkeypatch):
     assert [*Path("out").iterdir()] == []
 
 
+def test_an_image_is_sampled_though_its_previews_cannot_be_written(command, tmp_path):
+    (tmp_path / "out/base-seed0.preview.jpg").mkdir(parents=True)
+    code, err = command("--preview-every", "1", "--out", "out")
+    assert code == 0
+    assert err.count("no more previews: out/base-seed0.preview.jpg") == 1
+    assert Path("out/base-seed0.png").is_file()
+
+
 def test_what_a_person_is_shown(tiny_base_file, tmp_path, monkeypatch):
     from cn.sample.request import SampleRequest
 
