@@ -16,19 +16,17 @@ Each function calls the one that the command of the same name calls. Wrong argum
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cn.detect.interface import ConditionMap, ImageLike, StrPath, detect
 from cn.errors import UsageError
 from cn.eval.interface import evaluate
 from cn.options import check_names, several
 from cn.sample.loaded import LoadedBase, LoadedControl
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cn.model.config import Prediction
     from cn.sample.pipeline import Sample
     from cn.train.run import Result
@@ -46,85 +44,8 @@ __all__ = [
     "train",
 ]
 
-StrPath: TypeAlias = str | os.PathLike[str]
-ImageLike: TypeAlias = Union[StrPath, "NDArray[np.uint8]", "PillowImage"]
-"""A path, an array (h, w, 3) RGB or (h, w) gray of uint8, or an image of Pillow."""
-
-
 LoraLike: TypeAlias = StrPath | Sequence[StrPath] | Mapping[str, float]
 """LoRA files: "FILE" or "FILE:WEIGHT", several of them, or file → weight."""
-
-
-class PillowImage(Protocol):
-    """An image of Pillow, as far as it is used here."""
-
-    def convert(self, mode: str) -> Any: ...
-
-
-@dataclass(frozen=True)
-class ConditionMap:
-    """What a detector made of an image: the map that a ControlNet of its kind follows."""
-
-    kind: str
-    """Such as "canny" or "depth"."""
-    map: "NDArray[np.uint8]"
-    """(h, w) or (h, w, 3) RGB, of the image's size."""
-    found: Mapping[str, Any]
-    """What it shows, in numbers, as `cn detect --json` reports it: people with their keypoints, shares of classes …"""
-    empty: bool
-    """Whether nothing was found."""
-    text: Mapping[str, str]
-    """The PNG text that says what the map is and how it was made."""
-
-    def save(self, path: StrPath) -> Path:
-        """Write it as an image; a PNG also says which condition it is, so that `cn sample` finds its control."""
-        from cn import images
-
-        images.write(os.fspath(path), self.map, dict(self.text))
-        return Path(path)
-
-    def _repr_png_(self) -> bytes:
-        """For notebooks."""
-        from cn import images
-
-        return images.encode(self.map)
-
-
-def detect(
-    kind: str,
-    image: ImageLike,
-    *,
-    method: str | None = None,
-    weights: StrPath | None = None,
-    hands: "bool | StrPath" = False,
-    resolution: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    **settings: Any,
-) -> ConditionMap:
-    """Detect a condition in one image, as `cn detect KIND` does: the same image and settings give the same map.
-
-    `image` is a path, an array (h, w, 3) RGB or (h, w) of uint8, or an image of Pillow; `resolution` resizes its short
-    side first, as the released ControlNets were trained. `settings` are those of the kind in `cn.detect.settings`:
-    `low` and `high` of canny, `score` and `length` of hough … Without `method` and `weights` the default network is
-    used if its weights are on this machine, else the method without weights.
-    Raises UsageError for wrong kinds, methods and settings, WeightsError for missing or unsuitable weights, InputError
-    for an image that cannot be read.
-    """
-    from cn import images
-    from cn.detect.create import create_detector
-    from cn.detect.network import ComputeSettings
-
-    compute = ComputeSettings.from_options(device, precision, 1)
-    hands = hands if isinstance(hands, bool) else Path(hands)
-    detector = create_detector(kind, method=method, weights=weights, hands=hands, compute=compute, **settings)
-    array = images.as_rgb(image)
-    array = images.resize_short_side(array, resolution) if resolution else array
-    key = os.path.basename(os.fspath(image)) if isinstance(image, str | os.PathLike) else "image"
-    (found,) = detector.detect([array], [key])
-    info = detector.info(key)
-    info = replace(info, params={**info.params, "resolution": resolution}) if resolution else info
-    return ConditionMap(detector.kind, found.map, found.found, found.empty, info.to_text())
 
 
 def load_base(
@@ -180,6 +101,7 @@ def sample(
     end: float | Sequence[float] = 1.0,
     image: "ImageLike | None" = None,
     mask: "ImageLike | None" = None,
+    inpaint_control: "LoadedControl | StrPath | None" = None,
     base: "LoadedBase | StrPath | None" = None,
     lora: LoraLike | None = None,
     vae: StrPath | None = None,
@@ -195,10 +117,11 @@ def sample(
     `strength`, `start` and `end` (shares of the steps in which the control acts) belong to the conditions in order; one
     value serves all. Without `control` the bundled one of the condition's kind is used; without `prompt`, which may be
     a list, the default prompt; without `base` the bundled one, or the one that was trained together with the control
-    (`--large-scale`). Sampling starts from `image`, if given, and redraws it where `mask` is white. `options` are the
-    fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height, width) … `lora` and `vae` are
-    as in `load_base`. A base that is loaded keeps its own, and its device and precision. `batch_size` and `compile` are
-    those of `cn sample` (None: its defaults).
+    (`--large-scale`). Sampling starts from `image`, if given, and redraws it where `mask` is white; `inpaint_control`
+    is a ControlNet that sees the image around the mask: for `strength`, `start` and `end` it is one more condition, the
+    last. `options` are the fields of `cn.sample.options.SampleOptions`: steps, scale, seed, count, size (height,
+    width) … `lora` and `vae` are as in `load_base`. A base that is loaded keeps its own, and its device and precision.
+    `batch_size` and `compile` are those of `cn sample` (None: its defaults).
 
     Returns `count` images for each prompt: `.image` is uint8 (h, w, 3), `.save(path)` writes a PNG, JPEG or WebP that
     `cn sample --from` reproduces. `progress` shows a bar (tqdm's: a widget in notebooks). What `cn sample` warns of is
@@ -209,7 +132,7 @@ def sample(
     from cn.sample.options import SampleOptions, SpeedOptions
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.prompts import choose_prompts
-    from cn.sample.request import SampleRequest, from_arguments
+    from cn.sample.request import Inpainting, SampleRequest, from_arguments
     from cn.sample.start_image import stated_start
     from cn.sample.weights import with_own_base
 
@@ -217,10 +140,12 @@ def sample(
     prompts = choose_prompts(several(prompt))
     check_names("sample", SampleOptions, options)
     maps = [(m.map, m.text) if isinstance(m, ConditionMap) else (m, None) for m in several(cond)]
-    names = [one.name if isinstance(one, LoadedControl) else os.fspath(one) for one in several(control)]
-    conditions = from_arguments(maps, control=names, strength=several(strength), start=several(start), end=several(end))
+    given, inpainting = stated_start(image, mask), _name(inpaint_control) if inpaint_control is not None else None
+    each = {"control": list(map(_name, several(control))), "strength": several(strength)}
+    each |= {"start": several(start), "end": several(end)}
+    conditions = from_arguments(maps, Inpainting.of(inpainting, given), **each)
     options |= {"lora": lora_words(lora), "vae": None if vae is None else os.fspath(vae)}
-    request = SampleRequest(prompts, conditions, stated_start(image, mask), **options)
+    request = SampleRequest(prompts, conditions, given, **options)
     if base is None:
         request = with_own_base(request)
     elif isinstance(base, LoadedBase):
@@ -229,16 +154,21 @@ def sample(
         request = replace(request, base=base.name, lora=base.lora, vae=base.vae)
     else:
         request = replace(request, base=os.fspath(base))
+    loaded = [*several(control), inpaint_control]
     pipeline = SamplingPipeline.open(
         request,
         device=device,
         base=base.base if isinstance(base, LoadedBase) else None,
-        controls={one.name: one.control for one in several(control) if isinstance(one, LoadedControl)},
+        controls={one.name: one.control for one in loaded if isinstance(one, LoadedControl)},
     )
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
     with _bar(progress, request.total * request.steps_made) as bar:
         return list(pipeline.samples(bar.update, speed=speed, warn=warnings.warn))
+
+
+def _name(control: "LoadedControl | StrPath") -> str:
+    return control.name if isinstance(control, LoadedControl) else os.fspath(control)
 
 
 def train(

@@ -11,7 +11,7 @@ import json as json_module
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Protocol
 
 from cn.errors import CnWarning, InputError, OutputClosedError
@@ -103,6 +103,27 @@ def progress(
 
     with terminal.progress_bar(total, description, unit, initial) as advance:
         yield advance
+
+
+def image_view(*, quiet: bool = False) -> Callable[[Any], None] | None:
+    """A function that shows an image, uint8 (h, w, 3), on this terminal; None where it shows none, or with `quiet`.
+
+    Needs the extra `preview`, and all three standard streams to be the terminal.
+    """
+    if quiet or not (sys.stdin.isatty() and is_terminal(sys.stdout) and is_terminal(sys.stderr)):
+        return None
+    from cn import terminal
+
+    renderable = terminal.image_renderable()
+    if renderable is None:
+        return None
+
+    def show(array: Any) -> None:
+        from PIL import Image
+
+        terminal.show_image(Image.fromarray(array), renderable)
+
+    return show
 
 
 def emit(result: object, json: bool = False) -> None:

@@ -1,9 +1,14 @@
-"""What is drawn on a terminal, with rich: progress bars and plans. Imported only when stderr is a terminal."""
+"""What is drawn on a terminal, with rich: progress bars, plans, images. Imported only when stderr is a terminal."""
 
 import contextlib
+import functools
+import os
+import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
+from rich.control import Control
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,6 +26,11 @@ from rich.text import Text
 
 _active: list[Progress] = []
 """The bars that are drawn now."""
+
+
+_image_rows: list[int] = []
+"""Of the image right above the bar, if there is one: the next takes its place."""
+MAX_IMAGE_ROWS = 16
 
 
 class Bar:
@@ -92,6 +102,13 @@ def _drawn(progress: Progress) -> Iterator[None]:
 @contextlib.contextmanager
 def lifted() -> Iterator[None]:
     """Erases the bar for the length of a `with` block in which lines are written."""
+    _image_rows.clear()
+    with _without_bar():
+        yield
+
+
+@contextlib.contextmanager
+def _without_bar() -> Iterator[None]:
     for progress in _active:
         with contextlib.suppress(OSError):
             progress.stop()
@@ -113,6 +130,36 @@ def plan(title: str, rows: Mapping[str, str]) -> None:
     console = Console(stderr=True, highlight=False)
     console.print(Text(title, style="bold"))
     console.print(table)
+
+
+@functools.cache
+def image_renderable() -> Any:
+    """The class of textual-image that this terminal shows images with (kitty's protocol, Sixel); None without either.
+
+    The terminal is asked, on the first call: standard input and output have to be one, of a known size.
+    """
+    if 0 in os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1):
+        # Of a program that plays terminal; textual-image would divide by it.
+        return None
+    try:
+        from textual_image.renderable import Image, SixelImage, TGPImage
+    except ImportError:
+        return None
+    return Image if Image in (SixelImage, TGPImage) else None
+
+
+def show_image(image: Any, renderable: Any, console: Console | None = None) -> None:
+    """Draw an image (of Pillow) above the bar, in place of the last one if no lines were written since."""
+    console = console or Console(stderr=True, highlight=False)
+    # A cell is about twice as high as it is wide.
+    rows = min(MAX_IMAGE_ROWS, console.height // 2, int(console.width * image.height / image.width / 2))
+    if rows < 1:
+        return
+    with _without_bar(), contextlib.suppress(OSError):
+        if _image_rows:
+            console.control(Control.move(0, -_image_rows.pop()))
+        console.print(renderable(image, width="auto", height=rows), end="")
+        _image_rows[:] = [rows]
 
 
 def _short(value: object) -> str:

@@ -107,6 +107,28 @@ def test_sample_gives_the_file_that_the_command_writes(weights, tmp_path):
         assert (tmp_path / "api.png").read_bytes() == (tmp_path / f"out/canny-seed{5 + number}.png").read_bytes()
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_control_for_inpainting_gives_the_file_that_the_command_writes(weights, tmp_path, loaded):
+    write_condition(tmp_path / "canny.png")
+    picture, mask = tmp_path / "picture.png", tmp_path / "mask.png"
+    images.write(picture, house()[:64, :64])
+    images.write(mask, np.repeat(np.arange(64) < 24, 64).reshape(64, 64).astype(np.uint8) * 255)
+    file = write_control(tmp_path / "inpaint.safetensors", weights["base"], kind="inpaint")
+    inpaint = api.load_control(file) if loaded else file
+    given = {"image": picture, "mask": mask, "inpaint_control": inpaint, "steps": 2, "strength": [0.5, 0.8]}
+    (made,) = api.sample("a house", cond=tmp_path / "canny.png", **weights, **given)
+    made.save(tmp_path / "api.png")
+    words = ["--cond", tmp_path / "canny.png", "--control", weights["control"], "--base", weights["base"], "-q"]
+    words += ["--image", picture, "--mask", mask, "--inpaint-control", file, "--prompt", "a house"]
+    words += ["--steps", 2, "--strength", 0.5, "--strength", 0.8, "--out", tmp_path / "command.png"]
+    done = cn("sample", *words)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "api.png").read_bytes() == (tmp_path / "command.png").read_bytes()
+    del given["strength"], given["inpaint_control"]
+    (without,) = api.sample("a house", cond=tmp_path / "canny.png", **weights, **given)
+    assert not np.array_equal(without.image, made.image)
+
+
 def test_networks_that_are_loaded_serve_several_calls(weights, tmp_path):
     base, control = api.load_base(weights["base"]), api.load_control(weights["control"])
     assert control.kind == "canny"
@@ -134,6 +156,7 @@ def test_sample_takes_arrays_lists_and_no_condition_at_all(weights):
         ({"control": "canny"}, UsageError, "control= needs a condition"),
         ({"cond": np.zeros((64, 64, 3), np.uint8)}, UsageError, "condition 1: .*name its control"),
         ({"base": "nothing.safetensors"}, WeightsError, "nothing.safetensors"),
+        ({"inpaint_control": "x"}, UsageError, "sees the image around a mask: give --image and --mask"),
         ({"device": "gpu7"}, UsageError, "--device"),
     ],
 )

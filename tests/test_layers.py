@@ -133,6 +133,7 @@ ORDER_INSIDE = {
         "segmentation",
         "checks",
         "run",
+        "interface",
     ),
     "checkpoints": ("layouts", "keymaps", "checkpoint", "shapes", "read", "write", "transfer"),
 }

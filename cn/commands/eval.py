@@ -66,7 +66,7 @@ def evaluate(
         console.warn(note)
     console.plan(f"Evaluating controls for {request.kind}", jobs.plan(job), quiet=quiet)
     with console.progress(job.work, "sampling and measuring", unit="image", quiet=quiet) as advance:
-        report = run.evaluate(job, on_image=advance)
+        report = run.evaluate(job, on_image=advance, warn=console.warn)
     for line in _summary(report):
         console.status(line, quiet=quiet)
     paths = [str(request.out / name) for name in ("report.json", "report.html")]

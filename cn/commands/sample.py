@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from cn import console
-from cn.commands import sampling
+from cn.commands import sampling, sweeping
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
 from cn.errors import UsageError
@@ -134,6 +134,15 @@ def sample(
             "--grid", help="Also write a labeled sheet of conditions and images.", rich_help_panel=OUTPUT_PANEL
         ),
     ] = False,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="OPTION=VALUES",
+            help="A grid over the values of an option: strength=0.5,1,1.5 or seed=0..3. Twice: columns, then rows.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
@@ -167,12 +176,23 @@ def sample(
     sampling.check_prompts(prompt or [], prompts, prompt_mode, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
+    swept = None
+    if sweep:
+        words: dict[str, object] = {"--grid": grid, "--number": number, "--serve-stdin": serve_stdin}
+        swept = sweeping.parse(sweep, each, given, from_)
+        if {"cond", "control"} & {*swept.options}:
+            words["--inpaint-control beside cond or control"] = inpaint_control
+        sweeping.refuse_with(swept, words, cond or [], prompt or [])
     if sampling.are_several(cond or []):
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}
         alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
         sampling.refuse(alone, "--cond with a folder or pattern")
         settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
         settings |= {"recursive": recursive}
+        if swept is not None:
+            folder = sweeping.folder(swept, (cond or [""])[0], prompt or [], prompt_mode, given, out, settings)
+            sweeping.run(folder, json=json, quiet=quiet)
+            return
         sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
         return
     if recursive:
@@ -183,6 +203,7 @@ def sample(
 
     hashes = None
     start = read_start(image, mask)
+    each = Given(sweeping.for_reading(swept, each, cond or [], from_))
     if from_ is None:
         conditions = make_conditions(
             cond or [], detect=detect, invert=invert, inpainting=Inpainting.of(inpaint_control, start), **each
@@ -198,6 +219,11 @@ def sample(
         sampling.serve(request, out, device, speed)
         return
     requests = [request] if prompts is None else sampling.of_lines(request, prompts, detect)
+    if swept is not None:
+        shared = {"overwrite": overwrite, "device": device, "speed": speed}
+        grids = sweeping.job(swept, out, requests=requests, detect=detect is not None, **shared)
+        sweeping.run(grids, json=json, quiet=quiet)
+        return
     job = run.prepare(
         requests,
         out=out,
@@ -213,7 +239,8 @@ def sample(
     for warning in job.warnings():
         console.warn(warning)
     console.plan("Sampling", run.plan(job), quiet=quiet)
+    show = sampling.preview_view(speed, json=json, quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in run.sample(job, on_step=advance, warn=console.warn):
+        for written in run.sample(job, on_step=advance, warn=console.warn, show=show):
             if written.path != "-":
                 console.emit(written, json=json)

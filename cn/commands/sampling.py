@@ -12,6 +12,7 @@ from cn.startup import without_collection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cn.sample.previews import Show
     from cn.sample.prompts import PromptMode
     from cn.sample.request import Condition, SampleRequest
     from cn.sample.start_image import GivenImage
@@ -28,6 +29,11 @@ def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOp
         worker = Worker(request, out=out, device=device, speed=speed, warn=console.warn)
     for answer in worker.answers(sys.stdin.buffer):
         console.emit(answer, json=True)
+
+
+def preview_view(speed: SpeedOptions, *, json: bool, quiet: bool) -> "Show | None":
+    """What shows previews on the terminal, where that can and there are to be any."""
+    return None if speed.preview_every is None else console.image_view(quiet=quiet or json)
 
 
 def check_prompts(
@@ -140,7 +146,8 @@ def folder(
     console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
     for warning in job.sources.left_out.warnings():
         console.warn(warning)
+    show = preview_view(job.speed, json=json, quiet=quiet)
     steps = len(left) * request.total * request.steps
     with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
-        for written in job.run(left, on_step=advance, warn=console.warn):
+        for written in job.run(left, on_step=advance, warn=console.warn, show=show):
             console.emit(written, json=json)

@@ -19,6 +19,7 @@ from cn.errors import InputError
 from cn.eval.bootstrap import Figure
 from cn.eval.chart import chart
 from cn.eval.pairs import EvalPairs
+from cn.eval.protocol import SamplingProtocol
 from cn.eval.report import PAGE, Report, Subject
 from cn.files import write_atomic
 from cn.text import shown
@@ -61,8 +62,8 @@ def page(report: Report, pairs: EvalPairs, out: Path) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{s.count} pairs of {escape(pairs.name)}, {s.size}×{s.size} pixels, {s.steps} DDIM steps, guidance "
-        f"{s.scale:g}, strength {s.strength:g}, prompts: {s.prompts}.<br><small>protocol {report.protocol.hash}"
-        "</small></p>",
+        f"{s.scale:g}, strength {s.strength:g}, prompts: {s.prompts}{_added(s)}.<br>"
+        f"<small>protocol {report.protocol.hash}</small></p>",
         *_figures(report),
         *_differences(report),
         *_distances(report),
@@ -74,6 +75,13 @@ def page(report: Report, pairs: EvalPairs, out: Path) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n' + "\n".join(
         [*parts, "</body></html>\n"]
     )
+
+
+def _added(sampling: SamplingProtocol) -> str:
+    """What is added to the base, by hashes and weights."""
+    loras = [f"{sha256[:10]} at {weight}" for sha256, _, weight in (text.partition(":") for text in sampling.lora)]
+    vae = [f"VAE: {sampling.vae_sha256[:10]}"] if sampling.vae_sha256 else []
+    return escape("".join(f", {text}" for text in [*vae, *([f"LoRA: {', '.join(loras)}"] if loras else [])]))
 
 
 def number(value: float) -> str:

@@ -26,10 +26,10 @@ def evaluate(
     """Evaluate one or several controls, as `cn eval` does: the images and both reports are written to `out`.
 
     `control` is a bundled name, a file, a diffusers folder or a training run, or "none" for the base alone. `options`
-    are the fields of `cn.eval.options.EvalOptions`: data (default: held-out scenes), cond, count, prompts, base, size,
-    steps, scale, strength, method, weights, clip_weights, inception_weights, precision, batch_size. `compare` names
-    earlier reports of the same protocol. `progress` shows a bar as `sample` does. What `cn eval` warns of is a Python
-    warning.
+    are the fields of `cn.eval.options.EvalOptions`: data (default: held-out scenes), cond, count, prompts, base, lora,
+    vae, size, steps, scale, strength, method, weights, clip_weights, inception_weights, precision, batch_size, compile;
+    `lora` may also be one file, or a mapping of files to weights. `compare` names earlier reports of the same protocol.
+    `progress` shows a bar as `sample` does. What `cn eval` warns of is a Python warning.
 
     The report has the figures: `report.controls`, `report.none` and `report.reconstruction` with their scores for each
     image, `report.normalized(subject, figure)`, `report.difference(a, b, figure)`, and `report.record()` as plain
@@ -41,8 +41,11 @@ def evaluate(
     from cn.eval.job import open_job
     from cn.eval.options import EvalOptions
     from cn.eval.request import check_request
+    from cn.sample.lora_choice import lora_words
 
     check_names("evaluate", EvalOptions, options)
+    vae = options.get("vae")
+    options |= {"lora": lora_words(options.get("lora")), "vae": None if vae is None else os.fspath(vae)}
     settings = EvalOptions(**options)
     request = check_request(
         several(control), settings, out=out, compare=several(compare), overwrite=overwrite, device=device
@@ -51,4 +54,4 @@ def evaluate(
     for note in job.notes:
         warnings.warn(note, stacklevel=2)
     with tqdm(total=job.work, unit="image", disable=not progress) as bar:
-        return run.evaluate(job, on_image=bar.update)
+        return run.evaluate(job, on_image=bar.update, warn=warnings.warn)

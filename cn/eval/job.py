@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cn.checkpoints.read.load import Control, check_fits, empty_control, open_base, open_control
+from cn.checkpoints.read.load import Control, check_fits, empty_control, open_control
 from cn.checkpoints.read.recognize import recognize
 from cn.devices import choose_device, sampling_dtype
 from cn.errors import InputError, UsageError, WeightsError, about
@@ -16,6 +16,7 @@ from cn.eval import clip, detectors, distances
 from cn.eval.clip import ClipScorer
 from cn.eval.distances import Inception
 from cn.eval.kept_images import SAMPLES, KeptImages, folder_name, remove_kept
+from cn.eval.options import EvalOptions
 from cn.eval.pairs import EvalPairs, of_dataset, scenes
 from cn.eval.protocol import Protocol, SamplingProtocol, differences
 from cn.eval.report import NONE, RECONSTRUCTION
@@ -25,6 +26,9 @@ from cn.files import make_folder, sha256_of_all, write_atomic
 from cn.json_text import parse_json
 from cn.model.base import Base
 from cn.precision import precision_of
+from cn.sample.base_files import open_sampling_base
+from cn.sample.lora_choice import Lora
+from cn.sample.options import VAE_NAME, SampleOptions
 from cn.temporaries import sweep
 from cn.weights import bundled
 
@@ -74,7 +78,7 @@ class Job:
         """The base that a control is sampled with: its own, if it was trained with one."""
         if candidate is None or candidate.base is None or candidate.base == self.request.base:
             return self.base
-        return open_base(bundled.find(candidate.base, role="base"), self.device, self.base.dtype)
+        return _open_base(candidate.base, self.request.options, self.device, self.base.dtype)
 
     def control_of(self, candidate: Candidate) -> Control:
         return open_control(candidate.path, self.device, self.base.dtype)
@@ -96,7 +100,7 @@ def open_job(request: EvalRequest, device: str = "auto") -> Job:
     """
     options = request.options
     where = choose_device(device)
-    base = open_base(bundled.find(request.base, role="base"), where, sampling_dtype(options.precision, where))
+    base = _open_base(request.base, options, where, sampling_dtype(options.precision, where))
     size = options.size or base.config.image_size
     if size % base.config.size_multiple:
         raise UsageError(f"--size must be a multiple of {base.config.size_multiple} for this base, not {size}")
@@ -123,6 +127,8 @@ def open_job(request: EvalRequest, device: str = "auto") -> Job:
         scale=options.scale,
         strength=options.strength,
         precision=precision_of(base.dtype),
+        vae_sha256=base.added.get(VAE_NAME, ""),
+        lora=tuple(sorted(f"{base.added[one.name]}:{one.weight:g}" for one in map(Lora.parse, options.lora))),
     )
     described: dict[str, dict[str, Any]] = {one.name: one.description() for one in scorers}
     described |= {"FID, KID": inception.description()} if inception is not None else {}
@@ -135,6 +141,13 @@ def open_job(request: EvalRequest, device: str = "auto") -> Job:
     tasks = tuple(_tasks(request, sampling))
     notes += [*more, *pairs.skipped]
     return Job(request, where, base, pairs, tuple(scorers), inception, protocol, tasks, missing | others, tuple(notes))
+
+
+def _open_base(base: str, options: EvalOptions, device: torch.device, dtype: torch.dtype) -> Base:
+    """A base with the VAE and the LoRA files of the evaluation."""
+    return open_sampling_base(
+        SampleOptions(base=base, lora=options.lora, vae=options.vae), device, dtype, inpainting=False
+    )
 
 
 def _fitting(request: EvalRequest, base: Base) -> Iterator[str]:
@@ -211,12 +224,15 @@ def _tasks(request: EvalRequest, sampling: SamplingProtocol) -> Iterator[Task]:
 
 def plan(job: Job) -> dict[str, str | None]:
     """What will be done, as name → value rows."""
+    options = job.request.options
     s, total = job.protocol.sampling, sum(task.images.count for task in job.tasks)
     there = total - job.missing
     seen = f"{total} images of {s.size}×{s.size}" + (f", of which {there} are there" if there else "")
     return {
         "controls": "\n".join(candidate.name for candidate in job.request.candidates) or "none: the base alone",
         "base": job.request.base,
+        "vae": options.vae,
+        "lora": "\n".join(f"{one.path}, weight {one.weight:g}" for one in map(Lora.parse, options.lora)) or None,
         "data": f"{s.count} pairs of {job.pairs.name}, {s.kind}, prompts: {s.prompts}",
         "sampling": f"{s.steps} DDIM steps, guidance {s.scale:g}, strength {s.strength:g}; image i has seed i",
         "images": f"{seen}: the controls, no control, and reconstructions of the true images",

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from cn import options
 from cn.options import COMPUTE_PANEL, PRECISION, Option
 from cn.precision import PrecisionChoice
+from cn.sample.options import COMPILE, LORA, SAMPLING, VAE, checked_loras
 
-DATA, SAMPLING, MEASURES = "Data", "Sampling", "Measures"
+DATA, MEASURES = "Data", "Measures"
 MAX_COUNT = 100_000
 
 
@@ -51,6 +52,8 @@ class EvalOptions:
             default="the bundled one",
         ),
     ] = None
+    lora: Annotated[tuple[str, ...], LORA] = ()
+    vae: Annotated[str | None, VAE] = None
     size: Annotated[
         int | None,
         Option(
@@ -92,5 +95,8 @@ class EvalOptions:
         int, Option("Images that are sampled at once.", panel=COMPUTE_PANEL, metavar="N", min=1, max=4096)
     ] = 4
 
+    compile: Annotated[bool | None, COMPILE] = None
+
     def __post_init__(self) -> None:
         options.check(self)
+        object.__setattr__(self, "lora", checked_loras(self.lora))

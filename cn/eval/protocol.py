@@ -15,6 +15,9 @@ from cn.errors import InputError
 VERSION = 1
 """Rises when a definition changes, so that old and new figures are not compared."""
 
+_ADDED = ("vae_sha256", "lora")
+"""Fields that came later."""
+
 
 @dataclass(frozen=True)
 class SamplingProtocol:
@@ -39,11 +42,20 @@ class SamplingProtocol:
     eta: float = 0.0
     seeds: str = "image i has seed i"
     version: int = VERSION
+    vae_sha256: str = ""
+    """Of a VAE in place of the base's own."""
+    lora: tuple[str, ...] = ()
+    """"SHA256:WEIGHT" of each file that is added to the base, sorted: their order decides nothing."""
 
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, hexadecimal."""
-        return _sha256(asdict(self))
+        return _sha256(self.record())
+
+    def record(self) -> dict[str, Any]:
+        """As plain values. Without what is not used, so that figures from before it could be are comparable."""
+        found = asdict(self)
+        return {name: value for name, value in found.items() if value or name not in _ADDED}
 
 
 @dataclass(frozen=True)
@@ -63,13 +75,16 @@ class Protocol:
     def record(self) -> dict[str, Any]:
         """As plain values, for JSON."""
         measures = {name: dict(value) for name, value in self.measures.items()}
-        return {"version": self.version, "sampling": asdict(self.sampling), "measures": measures}
+        return {"version": self.version, "sampling": self.sampling.record(), "measures": measures}
 
     @classmethod
     def from_record(cls, record: Any) -> "Protocol":
         """The inverse of `record`. Raises InputError (without a path) for anything else."""
         try:
-            given = {field.name: record["sampling"][field.name] for field in fields(SamplingProtocol)}
+            there = record["sampling"]
+            names = [field.name for field in fields(SamplingProtocol)]
+            given = {name: there[name] for name in names if name in there or name not in _ADDED}
+            given["lora"] = tuple(given.get("lora", ()))
             measures = {str(name): dict(value) for name, value in record["measures"].items()}
             return cls(SamplingProtocol(**given), measures, record["version"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -78,7 +93,7 @@ class Protocol:
 
 def differences(there: Protocol | SamplingProtocol, here: Protocol | SamplingProtocol) -> list[str]:
     """What differs, a phrase each: "size: 64 there, 128 here"."""
-    a, b = (_flat(asdict(one) if isinstance(one, SamplingProtocol) else one.record()) for one in (there, here))
+    a, b = (_flat(one.record()) for one in (there, here))
     names = [name for name in (*a, *(b.keys() - a.keys())) if a.get(name) != b.get(name)]
     return [f"{name}: {_shown(a.get(name))} there, {_shown(b.get(name))} here" for name in names]
 

@@ -13,7 +13,7 @@ from cn.errors import UsageError, WeightsError
 from cn.eval.options import EvalOptions
 from cn.eval.report import Report, read_report
 from cn.options import check_device
-from cn.sample.weights import own_base
+from cn.sample.weights import check_added, own_base
 from cn.weights import bundled
 
 NONE = "none"
@@ -83,6 +83,7 @@ def check_request(
         raise UsageError(f"{options.data} holds {stated} maps, but the condition is {kind}")
     base = options.base or _common_base(candidates) or bundled.BASE_NAME
     bundled.find(base, role="base")
+    check_added(options.lora, options.vae)
     folder = Path(out) if out is not None else Path("eval") / kind
     return EvalRequest(
         tuple(candidates), kind, options, base, folder, pairs, tuple(map(read_report, compare)), overwrite

@@ -6,13 +6,14 @@ report = evaluate(job)
 
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cn import __version__
 from cn.checkpoints.read.load import Control, check_fits
@@ -24,22 +25,31 @@ from cn.eval.job import Job, Task
 from cn.eval.report import NONE, Report, Subject
 from cn.eval.scorers import score
 from cn.model.base import Base
+from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, generate, to_hint, to_images
 from cn.model.guidance import ControlInput
+from cn.sample.options import SpeedOptions
+from cn.sample.speed import JobSize, make_engine
 
 Image = NDArray[np.uint8]
 
 
-def evaluate(job: Job, *, on_image: Callable[[int], Any] | None = None) -> Report:
+def evaluate(
+    job: Job,
+    *,
+    on_image: Callable[[int], Any] | None = None,
+    warn: Callable[[str], Any] = lambda message: None,
+) -> Report:
     """Make the images that are missing, measure all, and write report.json and report.html.
 
-    `on_image` gets the number of images each time some are made or measured, of `job.work` in all. Stopped at any
-    moment, the images so far are kept, and the same evaluation goes on from there with the same figures.
+    `on_image` gets the number of images each time some are made or measured, of `job.work` in all; `warn` is told what
+    makes sampling slower. Stopped at any moment, the images so far are kept, and the same evaluation goes on from there
+    with the same figures.
     """
     on_image = on_image or (lambda count: None)
     job.start()
     for task in job.tasks:
-        for count in make_images(job, task):
+        for count in make_images(job, task, warn):
             on_image(count)
     subjects = []
     for task in job.tasks:
@@ -63,20 +73,33 @@ def evaluate(job: Job, *, on_image: Callable[[int], Any] | None = None) -> Repor
     return report
 
 
-def make_images(job: Job, task: Task) -> Iterable[int]:
+def make_images(job: Job, task: Task, warn: Callable[[str], Any] = lambda message: None) -> Iterable[int]:
     """Sample what is missing of one task; yields the number of images each time some are written."""
     batches = task.images.missing(job.request.options.batch_size)
     if not batches:
         return ()
     if task.candidate is None:
-        made = _sampler(job, job.base, None) if task.name == NONE else lambda batch: _reconstructed(job, batch)
-        return task.images.make(batches, made)
+        if task.name != NONE:
+            return task.images.make(batches, lambda batch: _reconstructed(job, batch))
+        return task.images.make(batches, _sampler(job, job.base, None, _engine(job, job.base, (), batches, warn)))
     base, control = job.base_of(task.candidate), job.control_of(task.candidate)
     check_fits(control, base, task.name)
-    return task.images.make(batches, _sampler(job, base, control))
+    engine = _engine(job, base, (control.model,), batches, warn)
+    return task.images.make(batches, _sampler(job, base, control, engine))
 
 
-def _sampler(job: Job, base: Base, control: Control | None) -> Callable[[range], Iterable[Image]]:
+def _engine(
+    job: Job, base: Base, controls: tuple[nn.Module, ...], batches: Sequence[range], warn: Callable[[str], Any]
+) -> SamplingEngine:
+    """What computes the networks of these batches, chosen as `cn sample` does."""
+    options, s = job.request.options, job.protocol.sampling
+    size = JobSize(base, controls, (s.size, s.size), sum(map(len, batches)), s.steps)
+    return make_engine(size, options.batch_size, SpeedOptions(compile=options.compile), base.device, warn)
+
+
+def _sampler(
+    job: Job, base: Base, control: Control | None, engine: SamplingEngine
+) -> Callable[[range], Iterable[Image]]:
     """Samples a batch as `cn sample` does, image i with seed i."""
     s = job.protocol.sampling
     settings = Sampling(s.size, s.size, s.steps, s.scale)
@@ -88,7 +111,7 @@ def _sampler(job: Job, base: Base, control: Control | None) -> Callable[[range],
         if control is not None:
             hints = torch.cat([to_hint(example.condition, base.device, base.dtype) for example in examples])
             inputs = [ControlInput(control.model, hints, s.strength)]
-        return generate(base, requests, settings, inputs, batch_size=len(batch))
+        return generate(base, requests, settings, inputs, batch_size=len(batch), engine=engine)
 
     return sample
 

@@ -184,7 +184,7 @@ def _wrap(text: str, style: _Style, width: int, max_lines: int, scale: float = 1
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for word in paragraph.split():
+        for word in (part for long in paragraph.split() for part in _parts(long, font, width)):
             longer = f"{line} {word}".strip()
             if line and font.getlength(longer) > width:
                 lines.append(line)
@@ -195,6 +195,16 @@ def _wrap(text: str, style: _Style, width: int, max_lines: int, scale: float = 1
         lines = [*lines[: max_lines - 1], f"{lines[max_lines - 1]} …"]
     cut = tuple(_cut(line, font, width) for line in lines)
     return _Text(cut, font, round((box[3] - box[1]) * 1.3))
+
+
+def _parts(word: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """The word, in parts that fit: the end of a file's name often says more than its beginning."""
+    parts = [""]
+    for character in word:
+        if parts[-1] and font.getlength(parts[-1] + character) > width:
+            parts.append("")
+        parts[-1] += character
+    return parts
 
 
 def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -18,6 +18,7 @@ from cn.model.samplers.loop import sample
 from cn.model.samplers.settings import SamplerName, Sigmas
 from cn.model.start import StartImage, begin
 from cn.model.transfers import upload
+from cn.model.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,11 @@ def launch(
     start: StartImage | None = None,
     on_step: Callable[[], None] | None = None,
     engine: SamplingEngine = PLAIN,
+    watch: Watch | None = None,
 ) -> Launched:
     """`generate` for one batch, of prompts with as many chunks; a GPU is given the work, and not waited for.
 
-    `on_step` is told of each step then.
+    `on_step` is told of each step then. With `watch` it is waited for, whenever an estimate is shown.
     """
     _check_sizes(base, sampling, controls, start)
     factor, config = base.config.vae.factor, base.config
@@ -145,8 +147,9 @@ def launch(
         sampling.guess,
         beginning.extra,
     ).with_contexts()
-    z = beginning.z
-    for state in sample(schedule, engine.of(network), z, beginning.steps, sampler.method(generators), beginning.keep):
+    z, predict = beginning.z, engine.of(network)
+    predict = predict if watch is None else watch.of(predict, schedule)
+    for state in sample(schedule, predict, z, beginning.steps, sampler.method(generators), beginning.keep):
         z = state
         if on_step is not None:
             on_step()

@@ -16,8 +16,10 @@ from cn.sample.options import VAE_NAME, SampleOptions
 from cn.weights import bundled
 
 
-def open_sampling_base(options: SampleOptions, device: torch.device, dtype: torch.dtype) -> Base:
-    """The locked base of these options; no file is changed.
+def open_sampling_base(
+    options: SampleOptions, device: torch.device, dtype: torch.dtype, *, inpainting: bool = True
+) -> Base:
+    """The locked base of these options; no file is changed. Without `inpainting`, inpainting bases are refused.
 
     Raises what `open_base`, `open_vae`, `open_lora` and `merge` raise.
     """
@@ -27,7 +29,7 @@ def open_sampling_base(options: SampleOptions, device: torch.device, dtype: torc
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.map(sha256, [file.path for file, _ in opened])
         path = bundled.find(options.base, role="base")
-        base = open_base(path, device, dtype, prediction=options.prediction, inpainting=True)
+        base = open_base(path, device, dtype, prediction=options.prediction, inpainting=inpainting)
         added = {}
         if options.vae is not None:
             added[VAE_NAME] = replace_vae(base, open_vae(bundled.find(options.vae, role="base"), base.config))

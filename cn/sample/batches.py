@@ -4,10 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cn.errors import is_memory_error
 from cn.model.base import Base
@@ -17,9 +19,20 @@ from cn.model.engine import SamplingEngine
 from cn.model.generate import Launched, Request, Sampling, launch, to_hint
 from cn.model.guidance import ControlInput
 from cn.model.start import StartImage, hide
+from cn.model.watch import Watch
 
 Advance = Callable[[int], object]
 """Told how many steps of images are done: negative where they have to be taken again."""
+
+
+class Previewing(Protocol):
+    """What is told of images before they are finished."""
+
+    every: int
+    """Steps from one preview to the next."""
+
+    def __call__(self, first: int, latents: Tensor) -> object:
+        """Estimates (B, 4, H, W) of the images from number `first` on."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +68,21 @@ class Wanted:
 
 
 def sample_batches(
-    base: Base, wanted: Iterable[Wanted], engine: SamplingEngine, size: int, advance: Advance
+    base: Base,
+    wanted: Iterable[Wanted],
+    engine: SamplingEngine,
+    size: int,
+    advance: Advance,
+    previews: Previewing | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the images (h, w, 3), in order, `size` of the same settings at a time.
 
     A GPU gets the next batch before the images of the last one are yielded, so that it computes while they are saved.
     Where memory runs out, half as many are tried from there on. Raises the RuntimeError where one image alone is too
     many. `wanted` is read a batch ahead.
+    `previews` gets the estimates of each batch, and the number of its first image.
     """
-    source, waiting, last = iter(wanted), deque[Wanted](), Launched()
+    source, waiting, last, first = iter(wanted), deque[Wanted](), Launched(), 0
     while True:
         waiting.extend(islice(source, max(0, size - len(waiting))))
         batch = _first_alike(waiting, size)
@@ -71,7 +90,7 @@ def sample_batches(
             break
         counted = _Counted(advance, len(batch))
         try:
-            launched = _launched(base, batch, engine, counted)
+            launched = _launched(base, batch, engine, counted, _watch(previews, first))
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
@@ -85,12 +104,17 @@ def sample_batches(
             continue
         for _ in batch:
             waiting.popleft()
+        first += len(batch)
         yield from last
         last = launched
         if base.device.type != "cuda":
             yield from last
             last = Launched()
     yield from last
+
+
+def _watch(previews: Previewing | None, first: int) -> Watch | None:
+    return None if previews is None else Watch(previews.every, lambda latents: previews(first, latents))
 
 
 class _Counted:
@@ -113,7 +137,9 @@ def _first_alike(waiting: deque[Wanted], size: int) -> list[Wanted]:
     return list(islice(alike, size))
 
 
-def _launched(base: Base, batch: list[Wanted], engine: SamplingEngine, on_step: Callable[[], None]) -> Launched:
+def _launched(
+    base: Base, batch: list[Wanted], engine: SamplingEngine, on_step: Callable[[], None], watch: Watch | None
+) -> Launched:
     settings, inputs = batch[0].settings, list[ControlInput]()
     for k, control in enumerate(settings.controls):
         hints = [one.hints[k] for one in batch]
@@ -125,4 +151,6 @@ def _launched(base: Base, batch: list[Wanted], engine: SamplingEngine, on_step: 
             assert settings.start.mask is not None
             hint = hide(hint, settings.start.mask)
         inputs.append(ControlInput(control.model, hint, control.strength, control.start, control.end))
-    return launch(base, [one.request for one in batch], settings.sampling, inputs, settings.start, on_step, engine)
+    return launch(
+        base, [one.request for one in batch], settings.sampling, inputs, settings.start, on_step, engine, watch
+    )

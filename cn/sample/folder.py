@@ -7,23 +7,25 @@ rest is sampled. Few conditions are in memory at a time.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cn.detect.run import inputs, jobs
 from cn.errors import CnError, InputError, PartialError, UsageError
+from cn.files import make_folder
 from cn.images import SUFFIXES
 from cn.sample.options import AUTO, SpeedOptions
-from cn.sample.output_paths import DEFAULT_FOLDER
+from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
 from cn.sample.request import SampleRequest, make_conditions, with_detected
-from cn.sample.run import Written
+from cn.sample.run import Job, Written, sample
 from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
     from cn.model.base import Base
+    from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import SamplingPipeline
+    from cn.sample.previews import Show
 
 AT_ONCE = 64
 """Conditions that are read before their images are sampled."""
@@ -95,13 +97,14 @@ class FolderJob:
         *,
         on_step: Callable[[int], object] = lambda count: None,
         warn: Callable[[str], None] = lambda message: None,
+        show: "Show | None" = None,
     ) -> Iterator[Written]:
         """Sample the conditions that are `left`, and write each image as soon as it is finished.
 
         Raises PartialError in the end where some could not be sampled, and InputError where none could.
         """
         with without_collection():
-            from cn.sample.pipeline import engine_of, samples_of
+            from cn.sample.pipeline import engine_of
 
         opened: SamplingPipeline | None = None
         controls: dict[str, Control] = {}
@@ -112,7 +115,7 @@ class FolderJob:
                 try:
                     one = self._open(path, opened.base if opened is not None else None, controls)
                 except CnError as error:
-                    self._fail(path, error, warn)
+                    self.fail(path, error, warn)
                     continue
                 opened = opened or one
                 controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
@@ -123,26 +126,40 @@ class FolderJob:
                 continue
             pipelines = [one for one, _ in ready]
             engine = engine or engine_of(pipelines, self.speed, warn, images=len(left) * self.request.total)
-            samples = samples_of(pipelines, on_step, speed=self.speed, warn=warn, engine=engine)
-            for one, paths in ready:
-                for target, made in zip(paths, islice(samples, one.request.total), strict=True):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made.save(target)
-                    yield Written(str(target), made.prompt, made.seed)
+            yield from self._written(ready, on_step, warn, show, engine)
         if self.failed:
             what = f"{len(self.failed)} of {len(left)} conditions were not sampled"
             raise PartialError(what) if len(self.failed) < len(left) else InputError(f"{what}: {self.failed[0]}")
 
+    def _written(
+        self,
+        ready: "Sequence[tuple[SamplingPipeline, list[Path]]]",
+        on_step: Callable[[int], object],
+        warn: Callable[[str], None],
+        show: "Show | None",
+        engine: "SamplingEngine",
+    ) -> Iterator[Written]:
+        """Each image of these pipelines, once it is written."""
+        images = tuple(str(path) for _, paths in ready for path in paths)
+        for folder in {os.path.dirname(path) for path in images}:
+            make_folder(folder)
+        job = Job(tuple(one for one, _ in ready), OutputPaths(images, None), self.speed)
+        yield from sample(job, on_step=on_step, warn=warn, engine=engine, show=show)
+
     def _open(self, path: str, base: "Base | None", controls: "Mapping[str, Control]") -> "SamplingPipeline":
         from cn.sample.pipeline import SamplingPipeline
+
+        return SamplingPipeline.open(self.request_for(path), device=self.device, base=base, controls=controls)
+
+    def request_for(self, path: str) -> SampleRequest:
+        """The request of one condition. Raises InputError for one that cannot be read."""
         from cn.sample.weights import with_own_base
 
         conditions = make_conditions([path], detect=self.detect, invert=self.invert, inpainting=None, **self.each)
         if self.detect is not None:
             conditions = with_detected(conditions)
         request = replace(self.request, conditions=conditions, prompts=self._prompts(path), guess=self.guess)
-        request = with_own_base(request) if self.own_base else request
-        return SamplingPipeline.open(request, device=self.device, base=base, controls=controls)
+        return with_own_base(request) if self.own_base else request
 
     def _prompts(self, path: str) -> tuple[str, ...]:
         sidecar = Path(path).with_suffix(SIDECAR)
@@ -154,6 +171,7 @@ class FolderJob:
             raise InputError(f"its prompt cannot be read: {error}", path=sidecar) from None
         return (" ".join(text.split()),)
 
-    def _fail(self, path: str, error: CnError, warn: Callable[[str], None]) -> None:
+    def fail(self, path: str, error: CnError, warn: Callable[[str], None]) -> None:
+        """Note what could not be sampled."""
         self.failed.append(str(error))
         warn(f"not sampled: {error}")

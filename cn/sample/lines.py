@@ -18,7 +18,7 @@ from cn.options import Field
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
 
-_SHARED = ("base", "lora", "vae", "prediction", "precision")
+SHARED = ("base", "lora", "vae", "prediction", "precision")
 """What all lines have in common: the networks are loaded once."""
 
 
@@ -27,9 +27,11 @@ def _name(field: Field) -> str:
     return field.label.removeprefix("--")
 
 
-_OPTIONS = {_name(field): field for name, field in options.declared(SampleOptions).items() if name not in _SHARED}
+_OPTIONS = {_name(field): field for field in options.declared(SampleOptions).values()}
 _OF_CONDITIONS = {_name(field): field for field in options.declared(ConditionOptions).values()}
-NAMES = ("prompt", "cond", *_OPTIONS, *_OF_CONDITIONS)
+FIELDS: Mapping[str, Field | None] = {"prompt": None, "cond": None, **_OPTIONS, **_OF_CONDITIONS}
+"""What `applied` takes, and the option that it is."""
+NAMES = tuple(name for name in FIELDS if name not in SHARED)
 """What a line may say; a "_" stands for a "-"."""
 
 
@@ -67,23 +69,28 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
     try:
         given = {str(name).replace("_", "-"): value for name, value in record.items()}
         for name in given:
-            if name in _SHARED:
+            if name in SHARED:
                 raise UsageError(f"{name!r} is the same for all lines: give it as an option, --{name}")
             if name not in NAMES:
                 raise UsageError(options.unknown(name, difflib.get_close_matches(name, NAMES, 1)))
-        changes = {_OPTIONS[name].name: _value(_OPTIONS[name], given[name]) for name in given if name in _OPTIONS}
-        if "prompt" in given:
-            changes["prompts"] = (_text("prompt", given["prompt"]),)
-        each: dict[str, Any] = {
-            _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
-        }
-        changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
-        return changed(base, changes)
+        return applied(base, given)
     except UsageError as error:
         raise InputError(error.what, path=where if error.path is None else f"{where}: {error.path}") from error
     except CnError as error:
         error.path = where if error.path is None else f"{where}: {error.path}"
         raise
+
+
+def applied(base: SampleRequest, given: Mapping[str, Any]) -> SampleRequest:
+    """`request_of` for names that are among `FIELDS`. Raises UsageError for wrong values."""
+    changes = {_OPTIONS[name].name: _value(_OPTIONS[name], given[name]) for name in given if name in _OPTIONS}
+    if "prompt" in given:
+        changes["prompts"] = (_text("prompt", given["prompt"]),)
+    each: dict[str, Any] = {
+        _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
+    }
+    changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
+    return changed(base, changes)
 
 
 def _value(field: Field, value: Any) -> Any:

@@ -18,7 +18,7 @@ from cn.sample.lora_choice import Lora
 from cn.text import shown
 from cn.weights.bundled import BASE_NAME
 
-CONTROL, PROMPT, START, SAMPLING = "Control", "Prompt", "Start image", "Sampling"
+CONTROL, PROMPT, START, SAMPLING, OUTPUT = "Control", "Prompt", "Start image", "Sampling", "Output"
 DENOISE, DENOISE_MASKED = 0.8, 1.0
 """diffusers' defaults for an image alone, and for one with a mask."""
 MAX_SEED = 2**63 - 1
@@ -42,6 +42,24 @@ def parse_seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise UsageError(f"--seed must be a whole number or random, not {shown(repr(text))}") from None
+
+
+LORA = Option(
+    "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
+    panel=SAMPLING,
+    metavar="FILE[:WEIGHT]",
+)
+VAE = Option(
+    "A VAE in place of the base's own: a file, a diffusers folder, or another base.", panel=SAMPLING, metavar="FILE"
+)
+COMPILE = Option(
+    "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
+    "graphs too.",
+    panel=COMPUTE_PANEL,
+    flags=("--compile/--no-compile",),
+    default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+)
+"""`--lora`, `--vae` and `--compile` of every command that samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +127,8 @@ class SampleOptions:
             default="the bundled one",
         ),
     ] = BASE_NAME
-    lora: Annotated[
-        tuple[str, ...],
-        Option(
-            "A LoRA that is added to the base, times a weight (default: 1). Repeat it for several, which add up.",
-            panel=SAMPLING,
-            metavar="FILE[:WEIGHT]",
-        ),
-    ] = ()
-    vae: Annotated[
-        str | None,
-        Option(
-            "A VAE in place of the base's own: a file, a diffusers folder, or another base.",
-            panel=SAMPLING,
-            metavar="FILE",
-        ),
-    ] = None
+    lora: Annotated[tuple[str, ...], LORA] = ()
+    vae: Annotated[str | None, VAE] = None
     prediction: Annotated[Prediction | None, Option(PREDICTION_HELP, panel=SAMPLING)] = None
     sampler: Annotated[
         SamplerName, Option("DDIM is the paper's; dpm++2m needs the fewest steps; euler-a adds noise.", panel=SAMPLING)
@@ -204,9 +208,7 @@ class SampleOptions:
         options.check(self)
         if wrong := why_not_together(self.sampler, self.sigmas, self.eta):
             raise UsageError(f"--{wrong}")
-        if not all(isinstance(text, str) for text in self.lora):
-            raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(self.lora)}")
-        object.__setattr__(self, "lora", tuple(str(Lora.parse(text)) for text in self.lora))
+        object.__setattr__(self, "lora", checked_loras(self.lora))
         if self.seed > MAX_SEED - self.count:
             raise UsageError(f"--seed must be between 0 and {MAX_SEED - self.count}, not {self.seed}")
         if self.size is not None and (any(side % SIDE_MULTIPLE for side in self.size) or min(self.size) < MIN_SIDE):
@@ -216,6 +218,13 @@ class SampleOptions:
             )
         if self.size is not None and self.resolution is not None:
             raise UsageError("--size and --resolution both say how large the images are: give one of them")
+
+
+def checked_loras(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Each as FILE:WEIGHT. UsageError for anything else."""
+    if not all(isinstance(text, str) for text in given):
+        raise UsageError(f"--lora must be FILE or FILE:WEIGHT, not {shown(given)}")
+    return tuple(str(Lora.parse(text)) for text in given)
 
 
 def _near(size: tuple[int, int]) -> list[str]:
@@ -239,7 +248,10 @@ def parse_batch_size(text: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedOptions:
-    """How images are computed; they differ by rounding only. Raises UsageError for values out of range."""
+    """How images are computed, and shown meanwhile; they differ by rounding only.
+
+    Raises UsageError for values out of range.
+    """
 
     batch_size: Annotated[
         int | None,
@@ -253,14 +265,16 @@ class SpeedOptions:
             default="auto: on a GPU as many as fit and pay, else 1",
         ),
     ] = None
-    compile: Annotated[
-        bool | None,
+    compile: Annotated[bool | None, COMPILE] = None
+
+    preview_every: Annotated[
+        int | None,
         Option(
-            "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
-            "graphs too.",
-            panel=COMPUTE_PANEL,
-            flags=("--compile/--no-compile",),
-            default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+            "Every N steps, show what the image is going to be in OUT.preview.jpg, which goes once OUT.png is there; "
+            "also on terminals that show images (with the extra preview).",
+            panel=OUTPUT,
+            metavar="N",
+            min=1,
         ),
     ] = None
 

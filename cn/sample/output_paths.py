@@ -51,7 +51,7 @@ def choose_paths(
         return OutputPaths(("-",), None)
     if out is None:
         paths, number = _names(requests, DEFAULT_FOLDER, grid), number or not overwrite
-    elif _is_folder(out):
+    elif is_folder(out):
         paths = _names(requests, Path(out), grid)
     else:
         _check_suffix(out)
@@ -63,7 +63,8 @@ def choose_paths(
     return OutputPaths(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
 
 
-def _is_folder(out: str) -> bool:
+def is_folder(out: str) -> bool:
+    """Whether `--out` names a folder: one that is there, or a name without an extension."""
     # A name without an extension is a folder: nobody wants a PNG called "images".
     if not out:
         raise UsageError("--out is empty: give a folder, or a file for one image")
@@ -109,7 +110,7 @@ def _kinds(request: SampleRequest) -> str:
 
 
 def _check(paths: list[Path], requests: Sequence[SampleRequest], overwrite: bool) -> None:
-    given = {name for request in requests for name in _inputs(request)}
+    given = {name for request in requests for name in inputs_of(request)}
     for path in paths:
         if path.exists() and not overwrite:
             raise InputError(
@@ -122,7 +123,7 @@ def _check(paths: list[Path], requests: Sequence[SampleRequest], overwrite: bool
         raise InputError("this folder is not writable; give another --out", path=folder)
 
 
-def _inputs(request: SampleRequest) -> list[str]:
+def inputs_of(request: SampleRequest) -> list[str]:
     """What the request's images are called: paths, where they are files."""
     start = request.start_image
     return [c.name for c in request.conditions] + ([start.name, start.mask_name] if start is not None else [])

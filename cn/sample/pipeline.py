@@ -23,7 +23,7 @@ from cn.model.generate import Request, Sampling, chunks_of
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.base_files import open_sampling_base
-from cn.sample.batches import ControlSetting, Settings, Wanted, sample_batches
+from cn.sample.batches import ControlSetting, Previewing, Settings, Wanted, sample_batches
 from cn.sample.fit import fit
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
@@ -206,19 +206,20 @@ def samples_of(
     speed: SpeedOptions = AUTO,
     warn: Callable[[str], None] = lambda message: None,
     engine: SamplingEngine | None = None,
+    previews: Previewing | None = None,
 ) -> Iterator[Sample]:
     """Yield the images of pipelines with the same base, in order.
 
     Neighbours of the same settings are sampled at once. An image depends on their number by rounding only; on a CPU
     they are sampled one at a time. `on_step` is told of steps: how many images have taken one more. `engine` is one of
-    an earlier call, with what it has compiled and captured.
+    an earlier call, with what it has compiled and captured; `previews` is as in `sample_batches`.
     """
     base, job = pipelines[0].base, size_of(pipelines)
     size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
     engine = engine or make_engine(job, size, speed, base.device, warn)
     owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
     with _report_out_of_memory(job.size, base.device):
-        sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step)
+        sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step, previews)
         for image, (pipeline, wanted) in zip(sampled, owned, strict=True):
             yield pipeline.finished(image, wanted.request.prompt, wanted.request.seed)
 

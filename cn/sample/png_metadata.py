@@ -25,6 +25,8 @@ from cn.sample.request import Condition, SampleRequest
 from cn.sample.start_image import GivenImage, to_mask
 
 TEXT_KEY = "cn.sample"
+SHEET_KEY = "cn.sweep"
+"""The text of the sheet of a sweep, which is no sampled image."""
 _OLD_TEXT_KEY = "cn.recipe"
 """Its name until version 0.1."""
 _STORED = [name for name in options.declared(SampleOptions) if name != "count"]
@@ -110,6 +112,8 @@ def from_file(path: str) -> Recipe:
         is_png = data.startswith(png_text.SIGNATURE)
         text = png_text.read_text(io.BytesIO(data)) if is_png else exif_text.read_exif(data)
         found = text.get(TEXT_KEY, text.get(_OLD_TEXT_KEY))
+        if found is None and SHEET_KEY in text:
+            raise InputError("is the sheet of a sweep; give one of the images that it shows")
         if found is None:
             return _foreign(data, text)
     try:

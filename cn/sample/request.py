@@ -135,11 +135,13 @@ def make_conditions(
 
 
 def from_arguments(
-    images: Sequence[tuple[Any, Mapping[str, str] | None]], **per_condition: Sequence[Any]
+    images: Sequence[tuple[Any, Mapping[str, str] | None]],
+    inpainting: Inpainting | None = None,
+    **per_condition: Sequence[Any],
 ) -> tuple[Condition, ...]:
     """The conditions of `cn.api.sample`: arrays, images of Pillow or paths, each with the PNG text that says its kind.
 
-    `per_condition` is as in `choose_controls`.
+    `inpainting` and `per_condition` are as in `choose_controls`.
     """
     if not images and per_condition.get("control"):
         raise UsageError("control= needs a condition: give it with cond=")
@@ -147,7 +149,7 @@ def from_arguments(
         stated_condition(image, f"condition {k}", ConditionInfo.from_text(text) if text is not None else None)
         for k, (image, text) in enumerate(images, 1)
     ]
-    return choose_controls(read, inpainting=None, **per_condition) if read else ()
+    return choose_controls(read, inpainting=inpainting, **per_condition) if read or inpainting else ()
 
 
 def with_detected(found: Sequence[Condition]) -> tuple[Condition, ...]:

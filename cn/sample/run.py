@@ -7,15 +7,16 @@ for written in sample(job): ...
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cn import images
-from cn.errors import InputError, PartialError
+from cn.errors import InputError, PartialError, UsageError
 from cn.options import check_device
 from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
@@ -26,8 +27,10 @@ from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
+    from cn.model.base import Base
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
+    from cn.sample.previews import Show
     from cn.sample.start_image import GivenImage
 
 MAX_LINES = 12
@@ -100,29 +103,44 @@ def prepare(
     for request in requests:
         check_files(request)
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
-    if detect:
-        photographs = requests[0].conditions
-        maps = {id(c.image): m.image for c, m in zip(photographs, with_detected(photographs), strict=True)}
-        requests = [
-            replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
-            for request in requests
-        ]
+    if speed.preview_every is not None and paths.images == ("-",):
+        raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    requests = with_maps(requests) if detect else requests
     with without_collection():
-        return Job(_opened(requests, device), paths, speed)
+        return Job(open_pipelines(requests, device), paths, speed)
 
 
-def _opened(requests: Sequence[SampleRequest], device: str) -> "tuple[SamplingPipeline, ...]":
-    """A pipeline for each request; they share networks, and conditions and images to start from of the same size."""
+def with_maps(requests: Sequence[SampleRequest]) -> list[SampleRequest]:
+    """Requests whose conditions are photographs, with the maps that are detected in them, in each once."""
+    photographs = {id(c.image): c for request in requests for c in request.conditions}
+    maps = dict(zip(photographs, (c.image for c in with_detected([*photographs.values()])), strict=True))
+    return [
+        replace(request, conditions=tuple(replace(c, image=maps[id(c.image)]) for c in request.conditions))
+        for request in requests
+    ]
+
+
+def open_pipelines(
+    requests: Sequence[SampleRequest],
+    device: str,
+    *,
+    base: "Base | None" = None,
+    controls: "Mapping[str, Control]" = MappingProxyType({}),
+) -> "tuple[SamplingPipeline, ...]":
+    """A pipeline for each request; they share networks, and conditions and images to start from of the same size.
+
+    `base` and `controls` are as in `SamplingPipeline.open`.
+    """
     from cn.sample.pipeline import SamplingPipeline
 
     opened: list[SamplingPipeline] = []
-    controls: dict[str, Control] = {}
+    loaded = dict(controls)
     hints: dict[object, tuple[np.ndarray, ...]] = {}
     starts: dict[object, GivenImage | None] = {}
     for request in requests:
-        base = opened[0].base if opened else None
-        one = SamplingPipeline.open(request, device=device, base=base, controls=controls)
-        controls |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
+        one = SamplingPipeline.open(request, device=device, base=base, controls=loaded)
+        base = one.base
+        loaded |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
         used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))
         start = starts.setdefault((id(request.start_image), one.size), one.start_image)
         opened.append(replace(one, hints=hints.setdefault(used, one.hints), start_image=start))
@@ -137,14 +155,14 @@ def plan(job: Job) -> dict[str, str | None]:
     return {
         "base": requests[0].base,
         "vae": requests[0].vae,
-        "lora": _lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
-        "control": _lines(text for request in requests for text in _controls(request)),
-        "image": _lines(text for pipeline in job.pipelines for text in _start(pipeline)),
-        "mask": _lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
+        "lora": lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
+        "control": lines(text for request in requests for text in _controls(request)),
+        "image": lines(text for pipeline in job.pipelines for text in _start(pipeline)),
+        "mask": lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
         "mode": "guess" if any(request.guess for request in requests) else None,
-        "prompt": _lines(prompts),
-        "negative": _lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {_lines(how)}, {_seeds(requests)}",
+        "prompt": lines(prompts),
+        "negative": lines(request.negative for request in requests if request.negative),
+        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
@@ -181,7 +199,7 @@ def _mask(pipeline: "SamplingPipeline") -> Iterator[str]:
         yield f"{start.mask_name}, {start.mask.mean():.0%} is redrawn{feather}"
 
 
-def _lines(texts: Iterable[str]) -> str | None:
+def lines(texts: Iterable[str]) -> str | None:
     """Each different text on a line of its own, as many as a screen shows well; None for no text."""
     found = list(dict.fromkeys(texts))
     left = [f"… and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
@@ -194,22 +212,28 @@ def sample(
     on_step: Callable[[int], object] = lambda count: None,
     warn: Callable[[str], None] = lambda message: None,
     engine: "SamplingEngine | None" = None,
+    show: "Show | None" = None,
 ) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
-    `samples_of`.
+    `samples_of`, and `show` shows previews, where there are to be any.
     """
     from cn.sample.pipeline import samples_of
+    from cn.sample.previews import Previews
 
     finished: list[Sample] = []
-    samples = samples_of(job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine)
-    for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
-        with _saying_what_is_left(job.paths.images, number):
-            made.save(path)
-        if job.paths.sheet is not None:
-            finished.append(made)
-        yield Written(path, made.prompt, made.seed)
+    with contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews:
+        samples = samples_of(
+            job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
+        )
+        for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
+            with _saying_what_is_left(job.paths.images, number):
+                made.save(path)
+            previews.finished(path)
+            if job.paths.sheet is not None:
+                finished.append(made)
+            yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
         with _saying_what_is_left(job.paths.images, len(finished)):
             images.write(job.paths.sheet, _sheet(job.pipelines, finished))

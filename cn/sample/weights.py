@@ -19,10 +19,15 @@ def check_files(request: SampleRequest) -> None:
     for condition in request.conditions:
         bundled.find(condition.control, role="control")
     bundled.find(request.base, role="base")
-    for text in request.lora:
+    check_added(request.lora, request.vae)
+
+
+def check_added(lora: Iterable[str], vae: str | None) -> None:
+    """`check_files` for what is added to a base."""
+    for text in lora:
         Lora.parse(text).find()
-    if request.vae is not None:
-        bundled.find(request.vae, role="base")
+    if vae is not None:
+        bundled.find(vae, role="base")
 
 
 def own_base(controls: Iterable[str]) -> str | None:

@@ -23,33 +23,7 @@ from tests.conftest import write_pairs
 from tests.helpers.model_helpers import TINY, fill, tiny_base
 from tests.helpers.sampling import write_control
 
-
-@pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
-
-
 QUICK = {"steps": 2, "count": 5, "batch_size": 2}
-
-
-@pytest.fixture(scope="module")
-def canny_set(tmp_path_factory) -> Path:
-    """Seven pairs whose maps state that they are canny's, by its default thresholds."""
-    folder = tmp_path_factory.mktemp("canny")
-    rng = np.random.default_rng(0)
-    for name in ("source", "target"):
-        (folder / name).mkdir()
-    from cn.detect.create import create_detector
-
-    detector, lines = create_detector("canny"), []
-    for i in range(7):
-        target = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
-        images.write(folder / f"target/{i}.png", target)
-        found = detector.detect([target], [str(i)])[0].map
-        images.write(folder / f"source/{i}.png", found, detector.info(str(i)).to_text())
-        lines.append(json.dumps({"source": f"source/{i}.png", "target": f"target/{i}.png", "prompt": f"squares {i}"}))
-    (folder / "prompt.json").write_text("\n".join(lines))
-    return folder
 
 
 @pytest.fixture(scope="module")

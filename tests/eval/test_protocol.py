@@ -33,7 +33,9 @@ def test_the_hash_is_the_one_that_published_figures_state():
 @pytest.mark.parametrize("name", [field.name for field in fields(SamplingProtocol)])
 def test_every_field_decides(name):
     value = getattr(SAMPLING, name)
-    other = replace(SAMPLING, **{name: value + 1 if isinstance(value, int | float) else value + "x"})
+    more = {int: 1, float: 1, str: "x", tuple: ("x:1",)}[type(value)]
+    other = replace(SAMPLING, **{name: value + more})
+    assert Protocol.from_record(json.loads(json.dumps(Protocol(other, {}).record()))).sampling == other
     assert other.hash != SAMPLING.hash
     assert replace(PROTOCOL, sampling=other).hash != PROTOCOL.hash
     (difference,) = differences(SAMPLING, other)

@@ -41,12 +41,12 @@ class Memory:
         self.most, self.launch, self.tried = most, batches.launch, list[int]()
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    def __call__(self, base, requests, sampling, controls, start, on_step, engine):
+    def __call__(self, base, requests, sampling, controls, start, on_step, engine, watch):
         self.tried.append(len(requests))
         if len(requests) > self.most:
             on_step()
             raise self.error
-        return self.launch(base, requests, sampling, controls, start, on_step, engine)
+        return self.launch(base, requests, sampling, controls, start, on_step, engine, watch)
 
 
 def sampled(size: int, wanted: list[Wanted] = WANTED) -> tuple[list[np.ndarray], list[int]]:
@@ -87,6 +87,23 @@ def test_where_memory_runs_out_half_as_many_are_tried(monkeypatch, most, tried):
     assert memory.tried == tried
     assert sum(steps) == STEPS
     assert min(steps) < 0
+
+
+def test_previews_know_their_images_where_memory_runs_out(monkeypatch):
+    class Previews:
+        every, seen = 2, list[tuple[int, int]]()
+
+        def __call__(self, first, latents):
+            self.seen.append((first, len(latents)))
+
+    previews = Previews()
+    plain = [image.tobytes() for image in sample_batches(BASE, WANTED, SamplingEngine(), 2, lambda count: None)]
+    monkeypatch.setattr(batches, "launch", Memory(2))
+    made = list(sample_batches(BASE, WANTED, SamplingEngine(), 3, lambda count: None, previews))
+    assert [image.tobytes() for image in made] == plain
+    assert previews.seen[:1] == [(0, 2)]
+    numbers = {first + k for first, count in previews.seen for k in range(count)}
+    assert numbers == set(range(len(WANTED)))
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), RuntimeError("a shape is wrong")])
