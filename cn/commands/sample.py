@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from cn import console
+from cn.caption.settings import ENGINES
 from cn.commands import sampling
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
@@ -71,11 +72,22 @@ def sample(
         ),
     ] = None,
     prompt_mode: Annotated[
-        Literal["user", "none", "default"] | None,
+        Literal["user", "none", "default", "auto"] | None,
         typer.Option(
             "--prompt-mode",
-            help=f'The given prompts, the empty prompt, or the default one, "{DEFAULT_PROMPT}" (§4.1 of the paper). '
-            "Default: user with --prompt, else default.",
+            help=f'The given prompts, the empty prompt, the default one, "{DEFAULT_PROMPT}", or auto: a caption of '
+            "the default one's result, which is then sampled again (§4.1 of the paper). Default: user with --prompt, "
+            "else default.",
+            rich_help_panel=PROMPT,
+        ),
+    ] = None,
+    captioner: Annotated[
+        str | None,
+        typer.Option(
+            "--captioner",
+            metavar="NAME|PATH",
+            help=f"For --prompt-mode auto: {', '.join(ENGINES)}, or a file or folder of such weights. "
+            f"Default: {ENGINES[0]}.",
             rich_help_panel=PROMPT,
         ),
     ] = None,
@@ -172,7 +184,7 @@ def sample(
         alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
         sampling.refuse(alone, "--cond with a folder or pattern")
         settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
-        settings |= {"recursive": recursive}
+        settings |= {"recursive": recursive, "captioner": captioner}
         sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
         return
     if recursive:
@@ -195,7 +207,7 @@ def sample(
             from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given
         )
     if serve_stdin:
-        sampling.serve(request, out, device, speed)
+        sampling.serve(request, out, device, captioner, speed)
         return
     requests = [request] if prompts is None else sampling.of_lines(request, prompts, detect)
     job = run.prepare(
@@ -206,6 +218,7 @@ def sample(
         number=number,
         device=device,
         detect=detect is not None,
+        captioner=captioner,
         speed=speed,
     )
     if hashes and set(hashes.values()) != set(job.hashes.values()):

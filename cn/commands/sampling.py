@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from cn.sample.start_image import GivenImage
 
 
-def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
+def serve(request: "SampleRequest", out: str | None, device: str, captioner: str | None, speed: SpeedOptions) -> None:
     """Answer lines until standard input ends."""
     from cn.sample.serve import Worker
     from cn.sample.weights import check_files
 
     check_files(request)
-    for answer in Worker(request, out=out, device=device, speed=speed, warn=console.warn).answers(sys.stdin.buffer):
+    worker = Worker(request, out=out, device=device, captioner=captioner, speed=speed, warn=console.warn)
+    for answer in worker.answers(sys.stdin.buffer):
         console.emit(answer, json=True)
 
 
@@ -30,8 +31,8 @@ def check_prompts(
     prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
 ) -> None:
     """UsageError where prompts are given twice, or two things are to be read from standard input."""
-    if prompts is not None and (prompt or mode):
-        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
+    if prompts is not None and (prompt or mode not in (None, "auto")):
+        raise UsageError("--prompts takes no --prompt, and no --prompt-mode but auto: its lines are the prompts")
     if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
         raise UsageError("standard input is read once: give - for the prompts or for one image")
 
@@ -41,6 +42,8 @@ def of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "lis
     from cn.sample.lines import read_requests
 
     requests = read_requests(request, prompts)
+    if request.auto and not any(one.auto for one in requests):
+        raise UsageError(f"--prompt-mode auto: all lines of {prompts} have prompts of their own")
     photographs = {id(condition.image) for condition in request.conditions}
     if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
         raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
@@ -59,7 +62,7 @@ def request(
     from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
-    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
+    request = SampleRequest(from_command_line(prompt, mode), conditions, start, auto=mode == "auto", **given)
     return request if "base" in given else with_own_base(request)
 
 
@@ -86,7 +89,15 @@ def again(
     prompts = from_command_line(prompt, mode) if prompt or mode else ()
     with about(path):
         request = again(
-            recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
+            recipe.request,
+            given,
+            each,
+            prompts=prompts,
+            auto=mode == "auto",
+            cond=cond,
+            detect=detect,
+            invert=invert,
+            start=start,
         )
     return with_found_files(request, recipe.hashes, path), recipe.hashes
 
@@ -124,7 +135,7 @@ def folder(
     from cn.sample.request import SampleRequest
 
     # Guessing needs a condition, which each of these requests is going to have.
-    request = SampleRequest(from_command_line(prompt, mode), **{**given, "guess": False})
+    request = SampleRequest(from_command_line(prompt, mode), auto=mode == "auto", **{**given, "guess": False})
     own = {
         "guess": bool(given.get("guess")),
         "own_prompts": not prompt and mode is None,
@@ -136,7 +147,7 @@ def folder(
     console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
     for warning in job.sources.left_out.warnings():
         console.warn(warning)
-    steps = len(left) * request.total * request.steps
+    steps = len(left) * request.total_steps
     with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in job.run(left, on_step=advance, warn=console.warn):
             console.emit(written, json=json)

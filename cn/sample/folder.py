@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cn.detect.run import inputs, jobs
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.images import SUFFIXES
+from cn.sample.automatic import open_writer, samples_of
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER
 from cn.sample.request import SampleRequest, make_conditions, with_detected
@@ -54,6 +55,8 @@ class FolderJob:
     own_base: bool = False
     """Whether the base is that which the control was trained together with, if there is one."""
     overwrite: bool = False
+    captioner: str | None = None
+    """Of automatic prompts."""
     device: str = "auto"
     speed: SpeedOptions = AUTO
     failed: list[str] = field(default_factory=list)
@@ -99,8 +102,10 @@ class FolderJob:
 
         Raises PartialError in the end where some could not be sampled, and InputError where none could.
         """
-        from cn.sample.pipeline import engine_of, samples_of
+        from cn.sample.pipeline import engine_of
 
+        # Before anything is sampled; and nothing is loaded where nothing is left.
+        writer = open_writer([self.request] if left else [], self.captioner if left else None, self.device)
         opened: SamplingPipeline | None = None
         controls: dict[str, Control] = {}
         engine = None
@@ -121,7 +126,7 @@ class FolderJob:
                 continue
             pipelines = [one for one, _ in ready]
             engine = engine or engine_of(pipelines, self.speed, warn, images=len(left) * self.request.total)
-            samples = samples_of(pipelines, on_step, speed=self.speed, warn=warn, engine=engine)
+            samples = samples_of(pipelines, writer, on_step, speed=self.speed, warn=warn, engine=engine)
             for one, paths in ready:
                 for target, made in zip(paths, islice(samples, one.request.total), strict=True):
                     target.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
                 raise UsageError(options.unknown(name, difflib.get_close_matches(name, NAMES, 1)))
         changes = {_OPTIONS[name].name: _value(_OPTIONS[name], given[name]) for name in given if name in _OPTIONS}
         if "prompt" in given:
-            changes["prompts"] = (_text("prompt", given["prompt"]),)
+            changes |= {"prompts": (_text("prompt", given["prompt"]),), "auto": False, "captioned_by": None}
         each: dict[str, Any] = {
             _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
         }

@@ -15,6 +15,7 @@ from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition, stated_condition
 from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
+from cn.sample.prompts import CaptionedBy
 from cn.sample.start_image import GivenImage
 from cn.weights import bundled
 
@@ -51,6 +52,10 @@ class SampleRequest(SampleOptions):
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
     start_image: GivenImage | None = None
+    auto: bool = False
+    """Whether the prompts are only the first ones: captions of their results take their place (mode auto)."""
+    captioned_by: CaptionedBy | None = None
+    """Who wrote the prompts, where they are captions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +67,11 @@ class SampleRequest(SampleOptions):
     def total(self) -> int:
         """The number of images."""
         return len(self.prompts) * self.count
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all images; with automatic prompts each is sampled twice."""
+        return self.total * self.steps_made * (2 if self.auto else 1)
 
     @property
     def share(self) -> float:
