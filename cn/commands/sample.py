@@ -1,6 +1,6 @@
 """`cn sample`: condition images and prompts → images."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,12 +21,31 @@ def sample(
         typer.Option(
             "--cond",
             metavar="IMAGE|FOLDER",
-            help="A condition image (- is stdin). Repeat it for several, which add up. A folder or pattern: an image "
-            "for each of its conditions. Without any, the base samples alone.",
+            help="A condition image (- is stdin). Repeat it for several, which add up. A folder, a pattern or - with "
+            "paths, one a line: an image for each condition. Without any, the base samples alone.",
             rich_help_panel=CONTROL,
         ),
     ] = None,
     *,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A dataset, as cn train reads it: an image for each of its condition maps and captions.",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="Only the first N conditions of --data, or of a folder, pattern or list.",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
     recursive: Annotated[
         bool,
         typer.Option(
@@ -179,16 +198,34 @@ def sample(
     sampling.check_prompts(prompt or [], prompts, prompt_mode, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
-    if sampling.are_several(cond or []):
+    listed = sampling.listed(cond or [])
+    if (many := sampling.many_of(cond or [], data)) or listed is not None:
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}
         alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
-        sampling.refuse(alone, "--cond with a folder or pattern")
-        settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
-        settings |= {"recursive": recursive, "captioner": captioner}
-        sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
+        alone |= {"--detect": data and detect, "--recursive": recursive and (data or listed is not None)}
+        sampling.refuse(
+            alone, "--data" if data else f"--cond with a {'folder or pattern' if many else 'list of paths'}"
+        )
+        settings: dict[str, Any] = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device}
+        settings |= {"speed": speed, "captioner": captioner, "limit": limit}
+        sampling.many(
+            cond or [],
+            data,
+            listed,
+            prompt or [],
+            prompt_mode,
+            each,
+            given,
+            out,
+            settings,
+            recursive=recursive,
+            json=json,
+            quiet=quiet,
+        )
         return
-    if recursive:
-        raise UsageError("--recursive is about a folder of conditions: give one with --cond")
+    if recursive or limit is not None:
+        flag = "--recursive" if recursive else "--limit"
+        raise UsageError(f"{flag} is about a folder of conditions: give one with --cond")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start

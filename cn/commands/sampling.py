@@ -102,13 +102,30 @@ def again(
     return with_found_files(request, recipe.hashes, path), recipe.hashes
 
 
-def are_several(cond: "Sequence[str]") -> bool:
-    """Whether --cond names the conditions of a folder or pattern. UsageError where it is not the only one."""
-    from cn.sample.folder import is_several
+def many_of(cond: "Sequence[str]", data: str | None) -> "str | None":
+    """What gives many conditions: a dataset, a folder, a pattern, or "-" where standard input is a list of paths.
 
+    UsageError where it is not the only one.
+    """
+    from cn.sample.many import is_several
+
+    if data is not None:
+        refuse({"--cond": cond}, "--data")
+        return data
     if any(map(is_several, cond)) and len(cond) > 1:
         raise UsageError("--cond: a folder or pattern is given alone, an image for each of its conditions")
-    return any(map(is_several, cond))
+    return cond[0] if any(map(is_several, cond)) else None
+
+
+def listed(cond: "Sequence[str]") -> "list[str] | None":
+    """The paths on standard input that `--cond -` stands for; None where it is an image."""
+    if list(cond) != ["-"]:
+        return None
+    from cn.commands.detect.standard_input import stdin_paths
+    from cn.images import SUFFIXES
+
+    # Poses in JSON are no list: what is said of them as an image says what to do.
+    return stdin_paths("-", SUFFIXES | {".json"}, name="--cond")
 
 
 def refuse(words: "Mapping[str, object]", beside: str) -> None:
@@ -117,8 +134,10 @@ def refuse(words: "Mapping[str, object]", beside: str) -> None:
         raise UsageError(f"{beside} takes no {', '.join(given)}")
 
 
-def folder(
+def many(
     cond: "Sequence[str]",
+    data: str | None,
+    paths: "Sequence[str] | None",
     prompt: list[str],
     mode: "PromptMode | None",
     each: Given,
@@ -126,28 +145,36 @@ def folder(
     out: str | None,
     settings: "Mapping[str, Any]",
     *,
+    recursive: bool,
     json: bool,
     quiet: bool,
 ) -> None:
-    """Sample the conditions of a folder."""
-    from cn.sample.folder import FolderJob
+    """Sample the conditions of a folder, a pattern, the list `paths` or the dataset `data`."""
+    from cn.sample.folder import FolderJob, output_folder
+    from cn.sample.many import Many, ManyFiles, ManyPairs
     from cn.sample.prompts import from_command_line
     from cn.sample.request import SampleRequest
 
     # Guessing needs a condition, which each of these requests is going to have.
     request = SampleRequest(from_command_line(prompt, mode), auto=mode == "auto", **{**given, "guess": False})
-    own = {
+    own: dict[str, Any] = {
         "guess": bool(given.get("guess")),
         "own_prompts": not prompt and mode is None,
         "own_base": "base" not in given,
     }
-    job = FolderJob.of(cond[0], request, out, each=each, **own, **settings)
+    folder = output_folder(out, f"--data {data}" if data is not None else f"--cond {cond[0]} are several conditions")
+    found: Many
+    if data is not None:
+        found = ManyPairs.open(data, folder, control=next(iter(each.get("control", ())), None))
+    else:
+        found = ManyFiles.find(cond[0], folder, recursive=recursive, listed=paths)
+    job = FolderJob(request, found, each=each, out=folder, **own, **settings)
     left = job.left()
-    counts = f"{len(job.sources)} conditions, {len(job.sources) - len(left)} are sampled already"
+    counts = f"{left.total} conditions, {left.total - len(left.numbers)} are sampled already"
     console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
-    for warning in job.sources.left_out.warnings():
+    for warning in found.warnings:
         console.warn(warning)
-    steps = len(left) * request.total_steps
+    steps = len(left.numbers) * request.total_steps
     with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in job.run(left, on_step=advance, warn=console.warn):
             console.emit(written, json=json)

@@ -11,6 +11,7 @@ from cn import conditions
 from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map
 from cn.errors import CnError, InputError, UsageError, WeightsError, about
+from cn.images.reader import ImagePath
 from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition, stated_condition
@@ -114,8 +115,9 @@ class Inpainting:
 
 
 def make_conditions(
-    paths: Sequence[str],
+    paths: Sequence[ImagePath],
     *,
+    kind: str | None = None,
     detect: str | None = None,
     invert: bool = False,
     inpainting: Inpainting | None = None,
@@ -123,8 +125,8 @@ def make_conditions(
 ) -> tuple[Condition, ...]:
     """Read the condition images ("-": standard input), and choose the control of each; `inpainting` adds one more.
 
-    With `detect` they are photographs, and `with_detected` has to follow. `per_condition` are lists for the fields of
-    `ConditionOptions`, as in `choose_controls`.
+    `kind` is that of maps that do not state theirs. With `detect` they are photographs, and `with_detected` has to
+    follow. `per_condition` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
     """
     alone = per_condition.get("control") if inpainting else any(per_condition.values())
     if not paths and (detect or invert or alone):
@@ -138,7 +140,7 @@ def make_conditions(
             raise UsageError("--detect makes maps that need no --invert")
     controls = broadcast("--control", per_condition.get("control") or [], len(paths)) or [None] * len(paths)
     read = [
-        read_condition(path, follows=_kind_of(control), detect=detect, invert=invert)
+        read_condition(path, kind=kind, follows=followed_kind(control), detect=detect, invert=invert)
         for path, control in zip(paths, controls, strict=True)
     ]
     return choose_controls(read, inpainting=inpainting, **per_condition)
@@ -208,7 +210,7 @@ def broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
 
 
-def _kind_of(control: str | None) -> str | None:
+def followed_kind(control: str | None) -> str | None:
     """The kind that a control follows, by its name or the header of its file; None where only loading it would tell."""
     if control is None:
         return None
