@@ -18,6 +18,9 @@ from cn.weights import cache, catalog, places
 if TYPE_CHECKING:
     import torch
 
+SCENE_READER = Path(__file__).with_name("scene_reader.safetensors")
+"""The bundled weights of the captioner `SCENES`."""
+
 VOCABULARY = "bert-vocab"
 """BLIP's vocabulary in the catalog; single files of weights come without."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cn import console
-from cn.caption.settings import ENGINES
+from cn.caption.settings import ENGINES, SCENES
 from cn.commands import sampling
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
@@ -105,8 +105,8 @@ def sample(
         typer.Option(
             "--captioner",
             metavar="NAME|PATH",
-            help=f"For --prompt-mode auto: {', '.join(ENGINES)}, or a file or folder of such weights. "
-            f"Default: {ENGINES[0]}.",
+            help=f"For --prompt-mode auto: {', '.join((SCENES, *ENGINES))}, or a file or folder of weights. "
+            f"Default: {SCENES}, which is bundled, for the bundled base, else {ENGINES[0]}.",
             rich_help_panel=PROMPT,
         ),
     ] = None,
@@ -195,7 +195,7 @@ def sample(
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
     others = [*(cond or []), from_, image, mask, *(["-"] if serve_stdin else [])]
-    sampling.check_prompts(prompt or [], prompts, prompt_mode, others)
+    sampling.check_prompts(prompt or [], prompts, prompt_mode, captioner, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
     listed = sampling.listed(cond or [])

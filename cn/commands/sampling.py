@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cn import console
 from cn.commands.options import Given
-from cn.errors import UsageError, about
+from cn.errors import InputError, UsageError, about
 from cn.sample.options import SpeedOptions
 
 if TYPE_CHECKING:
@@ -28,9 +28,15 @@ def serve(request: "SampleRequest", out: str | None, device: str, captioner: str
 
 
 def check_prompts(
-    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
+    prompt: "Sequence[str]",
+    prompts: str | None,
+    mode: str | None,
+    captioner: str | None,
+    images: "Sequence[str | None]",
 ) -> None:
     """UsageError where prompts are given twice, or two things are to be read from standard input."""
+    if captioner is not None and mode != "auto":
+        raise UsageError("--captioner is for --prompt-mode auto")
     if prompts is not None and (prompt or mode not in (None, "auto")):
         raise UsageError("--prompts takes no --prompt, and no --prompt-mode but auto: its lines are the prompts")
     if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
@@ -111,6 +117,8 @@ def many_of(cond: "Sequence[str]", data: str | None) -> "str | None":
 
     if data is not None:
         refuse({"--cond": cond}, "--data")
+        if not data:
+            raise UsageError("--data is empty: give a dataset")
         return data
     if any(map(is_several, cond)) and len(cond) > 1:
         raise UsageError("--cond: a folder or pattern is given alone, an image for each of its conditions")
@@ -118,14 +126,17 @@ def many_of(cond: "Sequence[str]", data: str | None) -> "str | None":
 
 
 def listed(cond: "Sequence[str]") -> "list[str] | None":
-    """The paths on standard input that `--cond -` stands for; None where it is an image."""
+    """The paths on standard input that `--cond -` stands for; None where it is an image. InputError: neither."""
     if list(cond) != ["-"]:
         return None
     from cn.commands.detect.standard_input import stdin_paths
     from cn.images import SUFFIXES
 
     # Poses in JSON are no list: what is said of them as an image says what to do.
-    return stdin_paths("-", SUFFIXES | {".json"}, name="--cond")
+    paths = stdin_paths("-", SUFFIXES | {".json"}, name="--cond")
+    if any(ord(character) < ord(" ") for path in paths or () for character in path):
+        raise InputError("is neither an image that cn reads nor a list of paths", path="standard input")
+    return paths
 
 
 def refuse(words: "Mapping[str, object]", beside: str) -> None:

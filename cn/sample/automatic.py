@@ -11,20 +11,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cn.caption import weights
-from cn.caption.settings import ENGINES
-from cn.errors import UsageError
+from cn.caption.settings import ENGINES, SCENES
 from cn.files import sha256
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import CaptionedBy
 from cn.sample.request import SampleRequest
+from cn.weights.bundled import BASE_NAME
 
 if TYPE_CHECKING:
     from cn.caption.captioner import Captioner
     from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import Sample, SamplingPipeline
 
-AT_ONCE = 64
-"""Images that are captioned before they are sampled again."""
 _SPECIAL = "\\()[]"
 """What has a meaning in weighted prompts."""
 
@@ -42,14 +40,17 @@ def open_writer(
 ) -> PromptWriter | None:
     """The captioner of the automatic prompts of these requests; None where there are none.
 
-    `captioner` is one of `ENGINES` (default: the first), or a file or folder of weights. Raises WeightsError, with what
-    to do, where they are missing or do not fit, and UsageError for a captioner without a use.
+    `captioner` is `SCENES` (default for the bundled base), one of `ENGINES` (default for others: the first), or a file
+    or folder of weights. Raises WeightsError, with what to do, where they are missing or do not fit.
     """
-    if not any(request.auto for request in requests):
-        if captioner is not None:
-            raise UsageError("--captioner is for --prompt-mode auto")
+    automatic = [request for request in requests if request.auto]
+    if not automatic:
         return None
-    name = captioner or ENGINES[0]
+    name = captioner or (SCENES if all(request.base == BASE_NAME for request in automatic) else ENGINES[0])
+    if name == SCENES:
+        from cn.caption.create import open_captioner
+
+        return PromptWriter(CaptionedBy(name, sha256(weights.SCENE_READER)), open_captioner(name, device=device))
     engine, given = (name, None) if name in ENGINES else (None, name)
     # First: torch and the networks take seconds.
     files = weights.find(engine, given, flag="--captioner")
@@ -73,12 +74,17 @@ def samples_of(
     An image for which it finds no words stays as it is with the default prompt, with a warning.
     """
     from cn.sample import pipeline
+    from cn.sample.speed import batch_size, free_gpu_bytes
 
     if writer is None or not any(one.request.auto for one in pipelines):
         yield from pipeline.samples_of(pipelines, on_step, speed=speed, warn=warn, engine=engine)
         return
+    job = pipeline.size_of(pipelines)
+    engine = engine or pipeline.engine_of(pipelines, speed, warn, images=2 * job.images)
+    # No more than are sampled at once, so that each is written as soon as it can be.
+    size = batch_size(job, speed, lambda: free_gpu_bytes(job.base.device))
     each = (single for one in pipelines for single in _divided(one))
-    while group := list(islice(each, AT_ONCE)):
+    while group := list(islice(each, size)):
         drafts = [one for one in group if one.request.auto]
         first = list(pipeline.samples_of(drafts, on_step, speed=speed, warn=warn, engine=engine)) if drafts else []
         captions = _captions(writer, first, warn)

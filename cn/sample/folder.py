@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.files import make_folder
-from cn.options import check_device
+from cn.options import check_device, declared
 from cn.sample.automatic import open_writer, samples_of
 from cn.sample.many import Many, One
-from cn.sample.options import AUTO, SpeedOptions
+from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER
-from cn.sample.request import SampleRequest, make_conditions, with_detected
+from cn.sample.request import SampleRequest, broadcast, make_conditions, with_detected
 from cn.sample.run import Written
 from cn.sample.weights import check_files, with_own_base
 from cn.weights import bundled
@@ -143,9 +143,11 @@ class FolderJob:
             raise PartialError(what) if len(self.failed) < left.total else InputError(f"{what}: {self.failed[0]}")
 
     def _check(self) -> None:
-        """What would be wrong with every condition is said once: WeightsError for files that are missing."""
+        """What would be wrong with every condition is said once: missing files, or options for several of them."""
         check_device(self.device)
         check_files(self.request)
+        for name, values in self.each.items():
+            broadcast(declared(ConditionOptions)[name].label, values, 1)
         for control in self.each.get("control", ()):
             bundled.find(control, role="control")
 

@@ -1,5 +1,6 @@
 """`cn sample --prompt-mode auto` (§4.1): the result of the default prompt is captioned, and sampled again."""
 
+import io
 import json
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import pytest
 
 from cn import images
 from cn.caption.create import open_captioner
+from cn.caption.weights import SCENE_READER
+from cn.errors import WeightsError
 from cn.files import sha256
 from cn.model.config import DEFAULT_PROMPT
 from cn.sample import automatic, png_metadata
 from cn.sample import pipeline as pipelines
+from cn.sample.request import SampleRequest
 from tests.helpers.sampling import CONTROLLED
 from tests.helpers.tiny_captioners import coca_folder
 
@@ -73,9 +77,7 @@ def test_an_image_can_be_captioned_anew(run):
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
-@pytest.mark.parametrize("at_once", [1, 64])
-def test_each_image_of_a_count_has_its_own_caption(run, monkeypatch, at_once):
-    monkeypatch.setattr(automatic, "AT_ONCE", at_once)
+def test_each_image_of_a_count_has_its_own_caption(run):
     _, many, _ = run(*auto("--count", "3", "--seed", "5", "--out", "many", "--grid"))
     assert [record["seed"] for record in many] == [5, 6, 7, None]
     assert len({record["prompt"] for record in many[:3]}) > 1
@@ -156,7 +158,7 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
         (["--prompt-mode", "auto", "--captioner", "other.safetensors"], 4, "holds no captioner that cn knows"),
         (["--prompt-mode", "auto", "--prompt", "x"], 2, "--prompt-mode auto takes no --prompt"),
         (["--captioner", "blip"], 2, "--captioner is for --prompt-mode auto"),
-        (["--captioner", "blip", "--from", "canny.png"], 3, "canny.png"),
+        (["--captioner", "blip", "--from", "canny.png"], 2, "--captioner is for --prompt-mode auto"),
         (["--prompt-mode", "default", "--prompts", "x"], 2, "no --prompt-mode but auto"),
     ],
 )
@@ -166,3 +168,49 @@ def test_what_is_missing_or_wrong_is_said_before_anything_is_loaded(run, monkeyp
     assert (found, records) == (code, [])
     assert message in err
     assert len(err.splitlines()) == 1, "one message"
+
+
+def test_the_bundled_base_has_a_captioner_of_its_own(run, monkeypatch):
+    """Its words are those that the base knows; another base needs a captioner of photographs."""
+    code, (record,), err = run("--prompt-mode", "auto", "--captioner", "scenes", *ONE_STEP, "--out", "a.png")
+    assert (code, "automatic" in err) == (0, True)
+    assert record["prompt"].split()[-1] in ("morning", "noon", "dusk", "night")
+    stored = json.loads(images.read_info("a.png")[png_metadata.TEXT_KEY])
+    assert stored["captioner"] == {"name": "scenes", "sha256": sha256(SCENE_READER)}
+    opened = automatic.open_writer([SampleRequest(("x",), auto=True)])
+    assert opened is not None
+    assert opened.by.name == "scenes"
+    with pytest.raises(WeightsError, match="cn weights pull blip"):
+        automatic.open_writer([SampleRequest(("x",), auto=True, base="other.ckpt")])
+
+
+def test_batches_are_captioned_and_written_one_after_the_other(run, monkeypatch):
+    """Few images are lost by an interrupt, and one engine serves all."""
+    batches, engines = [], []
+    captions, sampled = automatic._captions, pipelines.samples_of
+
+    def counted(writer, samples, warn):
+        batches.append(len(samples))
+        return captions(writer, samples, warn)
+
+    def watched(*given, engine, **more):
+        engines.append(engine)
+        return sampled(*given, engine=engine, **more)
+
+    monkeypatch.setattr(automatic, "_captions", counted)
+    monkeypatch.setattr(pipelines, "samples_of", watched)
+    assert run(*auto("--count", "3", "--batch-size", "2", "--out", "out"))[0] == 0
+    assert batches == [2, 1]
+    assert len(engines) == 4
+    assert len(set(map(id, engines))) == 1
+    assert engines[0] is not None
+
+
+def test_a_worker_captions_lines_without_a_prompt(run, sample, monkeypatch):
+    lines = b'{"out": "a.png"}\n{"out": "b.png", "prompt": "a house"}\n'
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, out, err = sample(*auto("--serve-stdin"), quick=False)
+    assert code == 0, err
+    prompts = [json.loads(line)["images"][0]["prompt"] for line in out.splitlines()]
+    assert prompts[0] not in (DEFAULT_PROMPT, "a house")
+    assert prompts[1] == "a house"

@@ -139,8 +139,9 @@ def test_several_kinds_are_chosen_by_the_control(run, dataset):
         (["--out", "set/target"], 2, "holds images of the dataset"),
         (["--out", "set/source", "--overwrite"], 2, "holds images of the dataset"),
         (["--limit", "0"], 2, "limit"),
+        (["--data", ""], 2, "--data is empty"),
+        (["--strength", "1", "--strength", "2"], 2, "--strength is given 2 times for 1 --cond"),
         (["--data", "nothing"], 3, "nothing"),
-        (["--control", "nothing.pth"], 4, "nothing.pth"),
     ],
 )
 def test_what_does_not_go_with_it(run, words, code, message):
@@ -153,3 +154,5 @@ def test_what_does_not_go_with_it(run, words, code, message):
 def test_what_is_missing_for_all_is_said_once(run, sampling_folder):
     code, _, err = run("--base", "nothing.ckpt", "--out", "made")
     assert (code, err.count("nothing.ckpt")) == (4, 1)
+    code, _, err = run("--out", "made", control="nothing.pth")
+    assert (code, err.count("nothing.pth")) == (4, 1)

@@ -55,6 +55,7 @@ def test_what_cannot_be_read_is_named(run):
     [
         (b"", [], 3, "no paths were given"),
         (b"\n \n", [], 3, "no paths were given"),
+        (b"\x02\x81\x07 no image\n\x10", [], 3, "standard input: is neither an image"),
         (b'{"people": []}', [], 3, "is JSON, not an image"),
         (b"maps/a.png", ["--prompt", "-"], 2, "standard input is read once"),
         (b"maps/a.png", ["--prompts", "-"], 2, "standard input is read once"),
