@@ -163,7 +163,7 @@ def sample(
     )
     for warning in pipeline.warnings():
         warnings.warn(warning, stacklevel=2)
-    with _bar(progress, request.total * request.steps_made) as bar:
+    with _bar(progress, request.total_steps) as bar:
         return list(pipeline.samples(bar.update, speed=speed, warn=warnings.warn))
 
 

@@ -38,14 +38,14 @@ MAY_IMPORT = {
     "weights": {"weights", "archives"} | SHARED_MODULES,
     "archives": {"archives"} | SHARED_MODULES,
     "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
-    "caption": {"caption", "weights", "devices", "archives"} | SHARED_MODULES,
+    "caption": {"caption", "scenes", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
     "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "caption"}
     | {"archives", "__init__"}
     | SHARED_MODULES,
     "train": {"train", "eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,
-    "sample": {"sample", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
+    "sample": {"sample", "caption", "data", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "pretrain": {"pretrain", "train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
     | SHARED_MODULES,
     "api": {

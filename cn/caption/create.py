@@ -16,7 +16,7 @@ import torch
 from cn import files as file_stamps
 from cn.caption import weights as weight_files
 from cn.caption.captioner import Captioner, Compute, Image
-from cn.caption.settings import CaptionSettings
+from cn.caption.settings import SCENES, CaptionSettings
 from cn.caption.weights import Files
 from cn.devices import choose_device, sampling_dtype
 from cn.errors import UsageError, WeightsError, about
@@ -47,6 +47,8 @@ def open_captioner(
 ) -> Captioner:
     """The captioner `engine` (`cn.caption.settings.ENGINES`; BLIP base where it is not given), or that of `weights`.
 
+    `SCENES` is the bundled one, for images of the built-in world.
+
     `weights` is a file, a folder of open_clip or transformers, or a folder in the cache of the Hugging Face hub.
     Without it, the published file is used if it is here. Precision `auto` is fp32. Nothing is downloaded.
     Raises WeightsError where weights are missing, with what to do, or do not fit; UsageError for unknown names and
@@ -54,6 +56,10 @@ def open_captioner(
     """
     where = choose_device(device)
     compute = Compute(where, sampling_dtype("fp32" if precision == "auto" else precision, where))
+    if engine == SCENES and weights is None:
+        from cn.caption.scene_reader import open_scene_captioner
+
+        return open_scene_captioner(settings or CaptionSettings(), compute)
     files = weight_files.find(engine, weights)
     make = _coca if files.layout == "coca" else _blip
     with about(files.path):

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -55,6 +55,13 @@ def caption_all(
     with contextlib.closing(map_threads(_read, tasks, workers)) as ahead:  # type: ignore[type-var]
         for batch in _batches(map(_read_or_failed, ahead), batch_size):
             yield from _captioned(captioner, batch)
+
+
+def caption_arrays(captioner: Captioner, given: Mapping[str, Image]) -> Iterator[Outcome]:
+    """The outcome of each image in memory, by its name, in order; errors are those of `caption_all`."""
+    tasks: Iterator[tuple[Task, Image | CnError]] = ((Task(name, name), image) for name, image in given.items())
+    for batch in _batches(tasks, captioner.settings.batch_size or default_batch(captioner)):
+        yield from _captioned(captioner, batch)
 
 
 def _read(task: Task) -> Image:

@@ -13,6 +13,9 @@ from cn.options import COMPUTE_PANEL, Option
 ENGINES = ("blip", "blip-large", "coca", "coca-b-32")
 """The published captioners: names of `--captioner`."""
 
+SCENES = "scenes"
+"""The captioner that comes with the bundled base, and reads images of the built-in world only."""
+
 MAX_LENGTH = 75
 """Tokens that CoCa can write: its context of 76 without the start."""
 

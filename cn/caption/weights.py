@@ -18,6 +18,9 @@ from cn.weights import cache, catalog, places
 if TYPE_CHECKING:
     import torch
 
+SCENE_READER = Path(__file__).with_name("scene_reader.safetensors")
+"""The bundled weights of the captioner `SCENES`."""
+
 VOCABULARY = "bert-vocab"
 """BLIP's vocabulary in the catalog; single files of weights come without."""
 
@@ -55,14 +58,14 @@ class Files:
         return value
 
 
-def find(engine: str | None, weights: str | os.PathLike[str] | None) -> Files:
-    """The weights of a captioner by its name, or those that were given, which then say which one it is.
+def find(engine: str | None, weights: str | os.PathLike[str] | None, *, flag: str = "--weights") -> Files:
+    """The weights of a captioner by its name, or those that were given (with `flag`), which then say which one it is.
 
     Raises WeightsError, with what to do, where they are missing or are something else. Never touches the network.
     """
     if engine is not None and engine not in ENGINES:
         raise UsageError(f"--captioner must be {', '.join(ENGINES)}, not {engine!r}")
-    files = _identified(_given(weights) if weights is not None else _published(engine or ENGINES[0]))
+    files = _identified(_given(weights) if weights is not None else _published(engine or ENGINES[0], flag))
     if engine is not None and not files.layout.startswith(engine.partition("-")[0]):
         raise WeightsError(
             f"holds {files.layout.partition('-')[0]}, not {engine}: leave --captioner out", path=files.path
@@ -70,13 +73,13 @@ def find(engine: str | None, weights: str | os.PathLike[str] | None) -> Files:
     return files
 
 
-def _published(engine: str) -> Path:
+def _published(engine: str, flag: str) -> Path:
     names = [name for name in (engine, f"{engine}-hf") if catalog.known(name) is not None]
     for entry in map(catalog.find, names):
         if (found := catalog.find_local(entry) or _cached(entry)) is not None:
             return found
     needs = f" (and its vocabulary: cn weights pull {VOCABULARY})" if engine.startswith("blip") else ""
-    return catalog.locate(engine, otherwise=needs)
+    return catalog.locate(engine, otherwise=needs, flag=flag)
 
 
 def _cached(entry: catalog.PublishedFile) -> Path | None:

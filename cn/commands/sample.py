@@ -1,10 +1,11 @@
 """`cn sample`: condition images and prompts → images."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cn import console
+from cn.caption.settings import ENGINES, SCENES
 from cn.commands import sampling, sweeping
 from cn.commands.options import OUTPUT_PANEL, Device, Given, Json, Quiet, with_options
 from cn.conditions import KINDS
@@ -20,12 +21,31 @@ def sample(
         typer.Option(
             "--cond",
             metavar="IMAGE|FOLDER",
-            help="A condition image (- is stdin). Repeat it for several, which add up. A folder or pattern: an image "
-            "for each of its conditions. Without any, the base samples alone.",
+            help="A condition image (- is stdin). Repeat it for several, which add up. A folder, a pattern or - with "
+            "paths, one a line: an image for each condition. Without any, the base samples alone.",
             rich_help_panel=CONTROL,
         ),
     ] = None,
     *,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A dataset, as cn train reads it: an image for each of its condition maps and captions.",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help="Only the first N conditions of --data, or of a folder, pattern or list.",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
     recursive: Annotated[
         bool,
         typer.Option(
@@ -71,11 +91,22 @@ def sample(
         ),
     ] = None,
     prompt_mode: Annotated[
-        Literal["user", "none", "default"] | None,
+        Literal["user", "none", "default", "auto"] | None,
         typer.Option(
             "--prompt-mode",
-            help=f'The given prompts, the empty prompt, or the default one, "{DEFAULT_PROMPT}" (§4.1 of the paper). '
-            "Default: user with --prompt, else default.",
+            help=f'The given prompts, the empty prompt, the default one, "{DEFAULT_PROMPT}", or auto: a caption of '
+            "the default one's result, which is then sampled again (§4.1 of the paper). Default: user with --prompt, "
+            "else default.",
+            rich_help_panel=PROMPT,
+        ),
+    ] = None,
+    captioner: Annotated[
+        str | None,
+        typer.Option(
+            "--captioner",
+            metavar="NAME|PATH",
+            help=f"For --prompt-mode auto: {', '.join((SCENES, *ENGINES))}, or a file or folder of weights. "
+            f"Default: {SCENES}, which is bundled, for the bundled base, else {ENGINES[0]}.",
             rich_help_panel=PROMPT,
         ),
     ] = None,
@@ -173,30 +204,42 @@ def sample(
     """
     SampleOptions(**given)  # Wrong values are refused before anything is read.
     others = [*(cond or []), from_, image, mask, *(["-"] if serve_stdin else [])]
-    sampling.check_prompts(prompt or [], prompts, prompt_mode, others)
+    sampling.check_prompts(prompt or [], prompts, prompt_mode, captioner, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
+    shared: dict[str, Any] = {"overwrite": overwrite, "device": device, "speed": speed}
     swept = None
     if sweep:
+        if prompt_mode == "auto":
+            raise UsageError("--sweep takes no --prompt-mode auto: each image would have a prompt of its own")
         words: dict[str, object] = {"--grid": grid, "--number": number, "--serve-stdin": serve_stdin}
         swept = sweeping.parse(sweep, each, given, from_)
         if {"cond", "control"} & {*swept.options}:
             words["--inpaint-control beside cond or control"] = inpaint_control
-        sweeping.refuse_with(swept, words, cond or [], prompt or [])
-    if sampling.are_several(cond or []):
+        sweeping.refuse_with(swept, words, [*(cond or []), *([data] if data else [])], prompt or [])
+    listed = sampling.listed(cond or [])
+    if (many := sampling.many_of(cond or [], data)) or listed is not None:
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}
         alone |= {"--inpaint-control": inpaint_control, "--number": number, "--serve-stdin": serve_stdin}
-        sampling.refuse(alone, "--cond with a folder or pattern")
-        settings = {"detect": detect, "invert": invert, "overwrite": overwrite, "device": device, "speed": speed}
-        settings |= {"recursive": recursive}
-        if swept is not None:
-            folder = sweeping.folder(swept, (cond or [""])[0], prompt or [], prompt_mode, given, out, settings)
-            sweeping.run(folder, json=json, quiet=quiet)
-            return
-        sampling.folder(cond or [], prompt or [], prompt_mode, each, given, out, settings, json=json, quiet=quiet)
+        alone |= {"--detect": data and detect, "--recursive": recursive and (data or listed is not None)}
+        sampling.refuse(
+            alone, "--data" if data else f"--cond with a {'folder or pattern' if many else 'list of paths'}"
+        )
+        settings = {**shared, "detect": detect, "invert": invert, "captioner": captioner, "limit": limit}
+        sources = sampling.ManySources(cond or [], data, listed, recursive)
+        if swept is None:
+            several = sampling.folder_job(sources, prompt or [], prompt_mode, each, given, out, settings)
+            sampling.many(several, json=json, quiet=quiet)
+        else:
+            out = sweeping.folder_of(swept, out)
+            maps = sweeping.for_reading(swept, each, cond or ["--data"])
+            several = sampling.folder_job(sources, prompt or [], prompt_mode, maps, given, out, settings)
+            grids = sweeping.job(swept, out, conditions=several, **shared)
+            sweeping.run(grids, json=json, quiet=quiet)
         return
-    if recursive:
-        raise UsageError("--recursive is about a folder of conditions: give one with --cond")
+    if recursive or limit is not None:
+        flag = "--recursive" if recursive else "--limit"
+        raise UsageError(f"{flag} is about a folder of conditions: give one with --cond")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
@@ -216,11 +259,10 @@ def sample(
             from_, cond or [], detect, invert, each, prompt or [], prompt_mode, start, given
         )
     if serve_stdin:
-        sampling.serve(request, out, device, speed)
+        sampling.serve(request, out, device, captioner, speed)
         return
     requests = [request] if prompts is None else sampling.of_lines(request, prompts, detect)
     if swept is not None:
-        shared = {"overwrite": overwrite, "device": device, "speed": speed}
         grids = sweeping.job(swept, out, requests=requests, detect=detect is not None, **shared)
         sweeping.run(grids, json=json, quiet=quiet)
         return
@@ -232,6 +274,7 @@ def sample(
         number=number,
         device=device,
         detect=detect is not None,
+        captioner=captioner,
         speed=speed,
     )
     if hashes and set(hashes.values()) != set(job.hashes.values()):

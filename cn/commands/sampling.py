@@ -1,24 +1,26 @@
 """What `cn sample` does with its options, apart from declaring them."""
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cn import console
 from cn.commands.options import Given
-from cn.errors import UsageError, about
+from cn.errors import InputError, UsageError, about
 from cn.sample.options import SpeedOptions
 from cn.startup import without_collection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cn.sample.folder import FolderJob
     from cn.sample.previews import Show
     from cn.sample.prompts import PromptMode
     from cn.sample.request import Condition, SampleRequest
     from cn.sample.start_image import GivenImage
 
 
-def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOptions) -> None:
+def serve(request: "SampleRequest", out: str | None, device: str, captioner: str | None, speed: SpeedOptions) -> None:
     """Answer lines until standard input ends."""
     from cn.sample.weights import check_files
 
@@ -26,7 +28,7 @@ def serve(request: "SampleRequest", out: str | None, device: str, speed: SpeedOp
     with without_collection():
         from cn.sample.serve import Worker
 
-        worker = Worker(request, out=out, device=device, speed=speed, warn=console.warn)
+        worker = Worker(request, out=out, device=device, captioner=captioner, speed=speed, warn=console.warn)
     for answer in worker.answers(sys.stdin.buffer):
         console.emit(answer, json=True)
 
@@ -37,11 +39,17 @@ def preview_view(speed: SpeedOptions, *, json: bool, quiet: bool) -> "Show | Non
 
 
 def check_prompts(
-    prompt: "Sequence[str]", prompts: str | None, mode: str | None, images: "Sequence[str | None]"
+    prompt: "Sequence[str]",
+    prompts: str | None,
+    mode: str | None,
+    captioner: str | None,
+    images: "Sequence[str | None]",
 ) -> None:
     """UsageError where prompts are given twice, or two things are to be read from standard input."""
-    if prompts is not None and (prompt or mode):
-        raise UsageError("--prompts takes no --prompt and no --prompt-mode: its lines are the prompts")
+    if captioner is not None and mode != "auto":
+        raise UsageError("--captioner is for --prompt-mode auto")
+    if prompts is not None and (prompt or mode not in (None, "auto")):
+        raise UsageError("--prompts takes no --prompt, and no --prompt-mode but auto: its lines are the prompts")
     if [prompts, "-" if "-" in prompt else None, *images].count("-") > 1:
         raise UsageError("standard input is read once: give - for the prompts or for one image")
 
@@ -51,6 +59,8 @@ def of_lines(request: "SampleRequest", prompts: str, detect: str | None) -> "lis
     from cn.sample.lines import read_requests
 
     requests = read_requests(request, prompts)
+    if request.auto and not any(one.auto for one in requests):
+        raise UsageError(f"--prompt-mode auto: all lines of {prompts} have prompts of their own")
     photographs = {id(condition.image) for condition in request.conditions}
     if detect is not None and any(id(c.image) not in photographs for one in requests for c in one.conditions):
         raise UsageError("--detect is for the --cond of the command: with it, lines of --prompts have no conditions")
@@ -69,7 +79,7 @@ def request(
     from cn.sample.request import SampleRequest
     from cn.sample.weights import with_own_base
 
-    request = SampleRequest(from_command_line(prompt, mode), conditions, start, **given)
+    request = SampleRequest(from_command_line(prompt, mode), conditions, start, auto=mode == "auto", **given)
     return request if "base" in given else with_own_base(request)
 
 
@@ -96,18 +106,48 @@ def again(
     prompts = from_command_line(prompt, mode) if prompt or mode else ()
     with about(path):
         request = again(
-            recipe.request, given, each, prompts=prompts, cond=cond, detect=detect, invert=invert, start=start
+            recipe.request,
+            given,
+            each,
+            prompts=prompts,
+            auto=mode == "auto",
+            cond=cond,
+            detect=detect,
+            invert=invert,
+            start=start,
         )
     return with_found_files(request, recipe.hashes, path), recipe.hashes
 
 
-def are_several(cond: "Sequence[str]") -> bool:
-    """Whether --cond names the conditions of a folder or pattern. UsageError where it is not the only one."""
-    from cn.sample.folder import is_several
+def many_of(cond: "Sequence[str]", data: str | None) -> "str | None":
+    """What gives many conditions: a dataset, a folder, a pattern, or "-" where standard input is a list of paths.
 
+    UsageError where it is not the only one.
+    """
+    from cn.sample.many import is_several
+
+    if data is not None:
+        refuse({"--cond": cond}, "--data")
+        if not data:
+            raise UsageError("--data is empty: give a dataset")
+        return data
     if any(map(is_several, cond)) and len(cond) > 1:
         raise UsageError("--cond: a folder or pattern is given alone, an image for each of its conditions")
-    return any(map(is_several, cond))
+    return cond[0] if any(map(is_several, cond)) else None
+
+
+def listed(cond: "Sequence[str]") -> "list[str] | None":
+    """The paths on standard input that `--cond -` stands for; None where it is an image. InputError: neither."""
+    if list(cond) != ["-"]:
+        return None
+    from cn.commands.detect.standard_input import stdin_paths
+    from cn.images import SUFFIXES
+
+    # Poses in JSON are no list: what is said of them as an image says what to do.
+    paths = stdin_paths("-", SUFFIXES | {".json"}, name="--cond")
+    if any(ord(character) < ord(" ") for path in paths or () for character in path):
+        raise InputError("is neither an image that cn reads nor a list of paths", path="standard input")
+    return paths
 
 
 def refuse(words: "Mapping[str, object]", beside: str) -> None:
@@ -116,38 +156,56 @@ def refuse(words: "Mapping[str, object]", beside: str) -> None:
         raise UsageError(f"{beside} takes no {', '.join(given)}")
 
 
-def folder(
-    cond: "Sequence[str]",
+@dataclass(frozen=True)
+class ManySources:
+    """What gives many conditions: the `paths` of --cond, a dataset, or the paths `listed` on standard input."""
+
+    cond: "Sequence[str]"
+    data: str | None
+    listed: "Sequence[str] | None"
+    recursive: bool
+
+
+def folder_job(
+    sources: ManySources,
     prompt: list[str],
     mode: "PromptMode | None",
-    each: Given,
+    each: "Mapping[str, Any]",
     given: Given,
     out: str | None,
     settings: "Mapping[str, Any]",
-    *,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """Sample the conditions of a folder."""
-    from cn.sample.folder import FolderJob
+) -> "FolderJob":
+    """The job of many conditions. InputError where there are none."""
+    from cn.sample.folder import FolderJob, output_folder
+    from cn.sample.many import Many, ManyFiles, ManyPairs
     from cn.sample.prompts import from_command_line
     from cn.sample.request import SampleRequest
 
     # Guessing needs a condition, which each of these requests is going to have.
-    request = SampleRequest(from_command_line(prompt, mode), **{**given, "guess": False})
-    own = {
+    request = SampleRequest(from_command_line(prompt, mode), auto=mode == "auto", **{**given, "guess": False})
+    own: dict[str, Any] = {
         "guess": bool(given.get("guess")),
         "own_prompts": not prompt and mode is None,
         "own_base": "base" not in given,
     }
-    job = FolderJob.of(cond[0], request, out, each=each, **own, **settings)
-    left = job.left()
-    counts = f"{len(job.sources)} conditions, {len(job.sources) - len(left)} are sampled already"
+    cond, data = sources.cond, sources.data
+    folder = output_folder(out, f"--data {data}" if data is not None else f"--cond {cond[0]} are several conditions")
+    found: Many
+    if data is not None:
+        found = ManyPairs.open(data, folder, control=next(iter(each.get("control", ())), None))
+    else:
+        found = ManyFiles.find(cond[0], folder, recursive=sources.recursive, listed=sources.listed)
+    return FolderJob(request, found, each=each, out=folder, **own, **settings)
+
+
+def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
+    """Sample many conditions."""
+    left, request = job.left(), job.request
+    counts = f"{left.total} conditions, {left.total - len(left.numbers)} are sampled already"
     console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
-    for warning in job.sources.left_out.warnings():
+    for warning in job.conditions.warnings:
         console.warn(warning)
     show = preview_view(job.speed, json=json, quiet=quiet)
-    steps = len(left) * request.total * request.steps
-    with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
+    with console.progress(len(left.numbers) * request.total_steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in job.run(left, on_step=advance, warn=console.warn, show=show):
             console.emit(written, json=json)

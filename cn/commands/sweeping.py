@@ -10,7 +10,6 @@ from cn.commands import sampling
 from cn.errors import UsageError
 
 if TYPE_CHECKING:
-    from cn.sample.prompts import PromptMode
     from cn.sample.sweep import Cell, Sweep
     from cn.sample.sweep_job import SweepJob
 
@@ -59,6 +58,13 @@ def refuse_with(sweep: "Sweep", words: "Mapping[str, object]", cond: Sequence[st
             raise UsageError(f"--{option} and --sweep {option} both say it: give one of them")
 
 
+def folder_of(sweep: "Sweep", out: str | None) -> str:
+    """`--out`, or its default."""
+    from cn.sample.sweep import default_folder
+
+    return str(default_folder(sweep.options)) if out is None else out
+
+
 def job(sweep: "Sweep", out: str | None, **rest: Any) -> "SweepJob":
     """The job for `--out`: a folder, or the file of a sheet, whose images go into a folder of that name."""
     from cn.sample.output_paths import is_folder
@@ -72,41 +78,16 @@ def job(sweep: "Sweep", out: str | None, **rest: Any) -> "SweepJob":
     return SweepJob(sweep, Path(out).with_suffix(""), Path(out), **rest)
 
 
-def folder(
-    sweep: "Sweep",
-    cond: str,
-    prompt: list[str],
-    mode: "PromptMode | None",
-    given: "Mapping[str, Any]",
-    out: str | None,
-    settings: "Mapping[str, Any]",
-) -> "SweepJob":
-    """The job for a folder of conditions."""
-    from cn.sample.folder import FolderJob
-    from cn.sample.prompts import from_command_line
-    from cn.sample.request import SampleRequest
-    from cn.sample.sweep import default_folder
-
-    settings = dict(settings)
-    shared = {name: settings[name] for name in ("overwrite", "device", "speed")}
-    # Guessing needs a condition, which each of these requests is going to have.
-    request = SampleRequest(from_command_line(prompt, mode), **{**given, "guess": False})
-    out = str(default_folder(sweep.options)) if out is None else out
-    own = {"own_prompts": not prompt and mode is None, "guess": bool(given.get("guess"))}
-    conditions = FolderJob.of(cond, request, out, each=for_reading(sweep, sweep.each, [cond]), **own, **settings)
-    return job(sweep, out, conditions=conditions, **shared)
-
-
 def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
     """Say what will be sampled, and sample it."""
     grids = job.check()
-    conditions = 1 if job.conditions is None else len(job.conditions.sources)
+    conditions = 1 if job.conditions is None else len(job.conditions.results())
     if job.sheet is not None and len(grids) > 1:
         raise UsageError(f"--out {job.sheet} is one file for {len(grids)} grids: give a folder")
     cells = [cell for grid in grids for cell in grid.cells]
     console.plan("Sweep", _plan(job, cells, len(grids) * conditions), quiet=quiet)
     if job.conditions is not None:
-        for warning in job.conditions.sources.left_out.warnings():
+        for warning in job.conditions.conditions.warnings:
             console.warn(warning)
     show = sampling.preview_view(job.speed, json=json, quiet=quiet)
     steps = sum(cell.request.steps_made for cell in cells) * conditions

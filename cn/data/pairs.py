@@ -61,11 +61,15 @@ class Pairs(Sequence[Pair]):
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        return _pair(self.row(index), self.kind)
+
+    def row(self, index: int) -> Row:
+        """What is stored of a pair; its caption may be in a file that is not read yet."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         number = range(len(self))[index] if self.chosen is None else self.chosen[index]
         place = bisect.bisect_right(self.starts, number) - 1
-        return _pair(self.parts[place][number - self.starts[place]], self.kind)
+        return self.parts[place][number - self.starts[place]]
 
     def usable(self) -> "array[int]":
         """The indices of the pairs without a known problem."""
@@ -78,22 +82,22 @@ class Pairs(Sequence[Pair]):
         return every if self.chosen is None else array("H", (every[number] for number in self.chosen))
 
 
-def open_pairs(path: storage.StrPath, kind: str | None = None) -> Pairs:
+def open_pairs(path: storage.StrPath, kind: str | None = None, *, flag: str = "--cond") -> Pairs:
     """The pairs of a dataset, those whose images are missing with that problem; `kind`: of these maps.
 
     Raises InputError where there are none, or where more than half of them have a problem; UsageError where the dataset
-    has maps of several kinds and `kind` does not say which, or has none of that kind.
+    has maps of several kinds and `kind` does not say which, or has none of that kind: with which `flag` it is given.
     """
     wanted = conditions.get(kind).kind if kind is not None else None
     if storage.is_url(path):
-        return _of_source(os.fspath(path), wanted)
+        return _of_source(os.fspath(path), wanted, flag)
     folder = Path(path)
     if not (folder.exists() or _MAGIC.search(str(path))) or _holds_records(folder):
         return _of_records(folder, wanted, path)
     if kinds := _kind_folders(folder):
-        chosen = _choice(kinds, wanted, path)
+        chosen = _choice(kinds, wanted, path, flag)
         return _of_records(folder / chosen, chosen if chosen in conditions.KINDS else wanted, path, root=folder)
-    return _of_source(os.fspath(path), wanted)
+    return _of_source(os.fspath(path), wanted, flag)
 
 
 def dataset_folder(path: storage.StrPath) -> str:
@@ -136,14 +140,14 @@ def _kind_folders(folder: Path) -> list[str]:
         return []
 
 
-def _choice(kinds: Sequence[str], wanted: str | None, path: storage.StrPath) -> str:
+def _choice(kinds: Sequence[str], wanted: str | None, path: storage.StrPath, flag: str) -> str:
     """The kind to take. UsageError, listing what there is, where it is not clear or not there."""
     names = ", ".join(kinds)
     if wanted is not None and wanted not in kinds:
-        give = " or ".join(f"--cond {kind}" for kind in kinds)
+        give = " or ".join(f"{flag} {kind}" for kind in kinds)
         raise UsageError(f"{path} holds {names} maps, not {wanted}; give {give}")
     if wanted is None and len(kinds) > 1:
-        raise UsageError(f"{path} holds maps of several kinds; choose one with --cond: {names}")
+        raise UsageError(f"{path} holds maps of several kinds; choose one with {flag}: {names}")
     return wanted or kinds[0]
 
 
@@ -163,7 +167,7 @@ def _of_records(path: Path, kind: str | None, named: storage.StrPath, root: Path
     return _assembled([rows], known, None, named, root or _set_folder(file.parent), tally.messages())
 
 
-def _of_source(path: str, wanted: str | None) -> Pairs:
+def _of_source(path: str, wanted: str | None, flag: str) -> Pairs:
     # Not for prompt.json, which most datasets have.
     from cn.data.pair_index import rows_of
     from cn.data.sources.open import open_source
@@ -188,7 +192,7 @@ def _of_source(path: str, wanted: str | None) -> Pairs:
         )
     stated = sorted(found - {UNSTATED})
     if UNSTATED not in found:
-        kind: str | None = _choice(stated, wanted, path)
+        kind: str | None = _choice(stated, wanted, path, flag)
     else:
         kind = wanted if wanted in stated else _described(Path(home))
     chosen = _fitting(parts, kind)

@@ -19,6 +19,7 @@ def again(
     each: Mapping[str, Sequence[Any]],
     *,
     prompts: Sequence[str] = (),
+    auto: bool = False,
     cond: Sequence[str] = (),
     detect: str | None = None,
     invert: bool = False,
@@ -28,7 +29,7 @@ def again(
 
     `given` are options of sampling by name, `each` lists for the options of conditions (`make_conditions`). New
     conditions replace all stored ones; as many as before keep the stored control, strength, start and end of those.
-    `start` replaces the image that sampling began with, and its mask.
+    `auto` is for new prompts (`SampleRequest.auto`). `start` replaces the image that sampling began with, and its mask.
     Where controls are given and no base, theirs is used, if they were trained together with one. Raises InputError
     where condition images are needed that the metadata had no room for.
     """
@@ -37,7 +38,8 @@ def again(
         raise InputError("the image that it began with did not fit into it; give it with --image")
     before = stored.conditions if start is None else tuple(_around(start, c) for c in stored.conditions)
     conditions = _conditions(before, each, cond, detect, invert)
-    changes = {"prompts": tuple(prompts) or stored.prompts, **given}
+    changes: dict[str, Any] = {"prompts": tuple(prompts), "auto": auto, "captioned_by": None} if prompts else {}
+    changes |= given
     if "lora" in given:
         changes["lora"] = _moved(stored.lora, given["lora"])
     if "base" not in given:

@@ -15,6 +15,7 @@ from cn.detect.checks import MapFacts, check_photograph
 from cn.detect.checks.facts import facts_of
 from cn.errors import InputError, about
 from cn.images import frames, maps, png_text, reader
+from cn.images.reader import ImagePath
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,18 @@ class ConditionImage:
 
 
 def read_condition(
-    path: str, *, follows: str | None = None, detect: str | None = None, invert: bool = False
+    path: ImagePath,
+    *,
+    kind: str | None = None,
+    follows: str | None = None,
+    detect: str | None = None,
+    invert: bool = False,
 ) -> ConditionImage:
     """The condition image of a file ("-": standard input); for `detect` a photograph, in which that is to be detected.
 
-    `follows` is the kind that its control follows, where that is known: where the image is transparent, it gets the
-    background of its kind. `invert` turns dark lines on white into what controls follow, white on black.
+    `kind` is that of the map where its file does not state one, and `follows` the kind that its control follows, where
+    that is known: where the image is transparent, it gets the background of its kind. `invert` turns dark lines on
+    white into what controls follow, white on black.
     """
     name = reader.display_name(path)
     data = reader.read_bytes(path)
@@ -65,7 +72,7 @@ def read_condition(
         image = images.decode(data, name)
         warnings += map(str, check_photograph(image, text))
         return ConditionImage(image, name, conditions.get(detect).kind, Origin(warnings=tuple(warnings), check=False))
-    kind = info.kind if info is not None else None
+    kind = info.kind if info is not None else kind
     image = maps.decode_map(data, name, kind or follows)
     if invert:
         # What the PNG states is about the map as it was.

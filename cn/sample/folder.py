@@ -1,4 +1,4 @@
-"""`cn sample --cond FOLDER`: an image for each condition of a folder or pattern, in a folder with the same names.
+"""`cn sample --cond FOLDER` and `--data SET`: an image for each of many conditions, in a folder with the same names.
 
 Like `cn detect`: what is there already is skipped, so that a stopped job goes on; what cannot be read is named, and the
 rest is sampled. Few conditions are in memory at a time.
@@ -7,46 +7,59 @@ rest is sampled. Few conditions are in memory at a time.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cn.detect.run import inputs, jobs
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.files import make_folder
-from cn.images import SUFFIXES
-from cn.sample.options import AUTO, SpeedOptions
+from cn.options import check_device, declared
+from cn.sample.automatic import open_writer
+from cn.sample.many import Many
+from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
-from cn.sample.request import SampleRequest, make_conditions, with_detected
+from cn.sample.request import SampleRequest, broadcast, make_conditions, with_detected
 from cn.sample.run import Job, Written, sample
+from cn.sample.weights import check_files, with_own_base
 from cn.startup import without_collection
+from cn.weights import bundled
 
 if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
     from cn.model.base import Base
-    from cn.model.engine import SamplingEngine
     from cn.sample.pipeline import SamplingPipeline
     from cn.sample.previews import Show
 
 AT_ONCE = 64
 """Conditions that are read before their images are sampled."""
-SIDECAR = ".txt"
-"""Beside a condition: its prompt, where the command has none."""
 
 
-def is_several(path: str) -> bool:
-    """Whether `--cond` names a folder or a pattern."""
-    return os.path.isdir(path) or (not os.path.lexists(path) and any(mark in path for mark in "*?["))
+def output_folder(out: str | None, many: str) -> Path:
+    """`--out`, or its default. UsageError where it is no folder, for `many` conditions."""
+    folder = Path(out) if out is not None else DEFAULT_FOLDER
+    if out in ("-", "") or (folder.suffix and not folder.is_dir() and not str(out).endswith(os.sep)):
+        raise UsageError(f"{many}: --out must be a folder")
+    return folder
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left to do: how many conditions there are, and the number of each that is left, with its images."""
+
+    total: int
+    numbers: list[tuple[int, list[Path]]]
 
 
 @dataclass
 class FolderJob:
-    """`request` has no conditions; its prompts are for all of them, unless `own_prompts`: then sidecars come first.
+    """`request` has no conditions; its prompts are for all of them, unless `own_prompts`: then those come first that
+    belong to a condition.
 
     `each` are lists for the fields of `ConditionOptions`, `detect` and `invert` as in `make_conditions`.
     """
 
     request: SampleRequest
-    sources: inputs.Sources
+    conditions: Many
     each: Mapping[str, Sequence[Any]]
     out: Path
     detect: str | None = None
@@ -56,25 +69,15 @@ class FolderJob:
     own_prompts: bool = False
     own_base: bool = False
     """Whether the base is that which the control was trained together with, if there is one."""
+    limit: int | None = None
+    """Only so many conditions, the first ones."""
     overwrite: bool = False
+    captioner: str | None = None
+    """Of automatic prompts."""
     device: str = "auto"
     speed: SpeedOptions = AUTO
     failed: list[str] = field(default_factory=list)
     """What could not be sampled, and why."""
-
-    @classmethod
-    def of(
-        cls, cond: str, request: SampleRequest, out: str | None, *, recursive: bool = False, **given: Any
-    ) -> "FolderJob":
-        """Find the conditions. Raises InputError where there are none, UsageError for an `out` that is no folder."""
-        folder = Path(out) if out is not None else DEFAULT_FOLDER
-        if out == "-" or (folder.suffix and not folder.is_dir() and not str(out).endswith(os.sep)):
-            raise UsageError(f"--cond {cond} are several conditions: --out must be a folder")
-        sources = inputs.find(
-            cond, os.fspath(folder), suffixes=SUFFIXES, recursive=recursive, companions=frozenset({SIDECAR})
-        )
-        jobs.check_destination(replace(sources, single=False), os.fspath(folder))
-        return cls(request, sources, out=folder, **given)
 
     def paths(self, result: str) -> list[Path]:
         """Of the images of a condition, whose result has this path without suffix."""
@@ -85,15 +88,21 @@ class FolderJob:
         )
         return [self.out / Path(result).parent / f"{each}.png" for each in names]
 
-    def left(self) -> list[tuple[str, list[Path]]]:
-        """The path of each condition that has images to be sampled, and theirs."""
-        found = [(key, self.paths(result)) for key, result in jobs.results(self.sources)]
-        missing = [(key, paths) for key, paths in found if self.overwrite or not all(path.exists() for path in paths)]
-        return [(os.path.join(self.sources.root, key), paths) for key, paths in missing]
+    def results(self) -> list[str]:
+        """Of each condition that is to be sampled the path of its result, without suffix."""
+        return list(islice(self.conditions.results(), self.limit))
+
+    def left(self) -> "Left":
+        """The conditions that have images to be sampled."""
+        every = [(number, self.paths(result)) for number, result in enumerate(self.results())]
+        return Left(
+            len(every),
+            [one for one in every if self.overwrite or not all(path.exists() for path in one[1])],
+        )
 
     def run(
         self,
-        left: Sequence[tuple[str, list[Path]]],
+        left: "Left",
         *,
         on_step: Callable[[int], object] = lambda count: None,
         warn: Callable[[str], None] = lambda message: None,
@@ -101,21 +110,26 @@ class FolderJob:
     ) -> Iterator[Written]:
         """Sample the conditions that are `left`, and write each image as soon as it is finished.
 
-        Raises PartialError in the end where some could not be sampled, and InputError where none could.
+        `show` shows previews, where there are to be any. Raises PartialError in the end where some could not be
+        sampled, and InputError where none could.
         """
+        if not left.numbers:
+            return
+        self._check()
+        writer = open_writer([self.request], self.captioner, self.device)
         with without_collection():
             from cn.sample.pipeline import engine_of
 
         opened: SamplingPipeline | None = None
         controls: dict[str, Control] = {}
         engine = None
-        for first in range(0, len(left), AT_ONCE):
+        for first in range(0, len(left.numbers), AT_ONCE):
             ready: list[tuple[SamplingPipeline, list[Path]]] = []
-            for path, paths in left[first : first + AT_ONCE]:
+            for number, paths in left.numbers[first : first + AT_ONCE]:
                 try:
-                    one = self._open(path, opened.base if opened is not None else None, controls)
+                    one = self._open(number, opened.base if opened is not None else None, controls)
                 except CnError as error:
-                    self.fail(path, error, warn)
+                    self.fail(error, warn)
                     continue
                 opened = opened or one
                 controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
@@ -124,54 +138,44 @@ class FolderJob:
                 ready.append((one, paths))
             if not ready:
                 continue
-            pipelines = [one for one, _ in ready]
-            engine = engine or engine_of(pipelines, self.speed, warn, images=len(left) * self.request.total)
-            yield from self._written(ready, on_step, warn, show, engine)
+            pipelines = tuple(one for one, _ in ready)
+            engine = engine or engine_of(pipelines, self.speed, warn, images=len(left.numbers) * self.request.total)
+            images = tuple(str(path) for _, paths in ready for path in paths)
+            for folder in {os.path.dirname(path) for path in images}:
+                make_folder(folder)
+            job = Job(pipelines, OutputPaths(images, None), self.speed, writer)
+            yield from sample(job, on_step=on_step, warn=warn, engine=engine, show=show)
         if self.failed:
-            what = f"{len(self.failed)} of {len(left)} conditions were not sampled"
-            raise PartialError(what) if len(self.failed) < len(left) else InputError(f"{what}: {self.failed[0]}")
+            what = f"{len(self.failed)} of {left.total} conditions were not sampled"
+            raise PartialError(what) if len(self.failed) < left.total else InputError(f"{what}: {self.failed[0]}")
 
-    def _written(
-        self,
-        ready: "Sequence[tuple[SamplingPipeline, list[Path]]]",
-        on_step: Callable[[int], object],
-        warn: Callable[[str], None],
-        show: "Show | None",
-        engine: "SamplingEngine",
-    ) -> Iterator[Written]:
-        """Each image of these pipelines, once it is written."""
-        images = tuple(str(path) for _, paths in ready for path in paths)
-        for folder in {os.path.dirname(path) for path in images}:
-            make_folder(folder)
-        job = Job(tuple(one for one, _ in ready), OutputPaths(images, None), self.speed)
-        yield from sample(job, on_step=on_step, warn=warn, engine=engine, show=show)
+    def _check(self) -> None:
+        """What would be wrong with every condition is said once: missing files, or options for several of them."""
+        check_device(self.device)
+        check_files(self.request)
+        for name, values in self.each.items():
+            broadcast(declared(ConditionOptions)[name].label, values, 1)
+        for control in self.each.get("control", ()):
+            bundled.find(control, role="control")
 
-    def _open(self, path: str, base: "Base | None", controls: "Mapping[str, Control]") -> "SamplingPipeline":
-        from cn.sample.pipeline import SamplingPipeline
-
-        return SamplingPipeline.open(self.request_for(path), device=self.device, base=base, controls=controls)
-
-    def request_for(self, path: str) -> SampleRequest:
-        """The request of one condition. Raises InputError for one that cannot be read."""
-        from cn.sample.weights import with_own_base
-
-        conditions = make_conditions([path], detect=self.detect, invert=self.invert, inpainting=None, **self.each)
+    def request_for(self, number: int) -> SampleRequest:
+        """The request of one condition. Raises InputError for one that cannot be used."""
+        given = self.conditions[number]
+        conditions = make_conditions(
+            [given.image], kind=given.kind, detect=self.detect, invert=self.invert, inpainting=None, **self.each
+        )
         if self.detect is not None:
             conditions = with_detected(conditions)
-        request = replace(self.request, conditions=conditions, prompts=self._prompts(path), guess=self.guess)
+        prompts = self.request.prompts if given.prompt is None or not self.own_prompts else (given.prompt,)
+        request = replace(self.request, conditions=conditions, prompts=prompts, guess=self.guess)
         return with_own_base(request) if self.own_base else request
 
-    def _prompts(self, path: str) -> tuple[str, ...]:
-        sidecar = Path(path).with_suffix(SIDECAR)
-        if not self.own_prompts or not sidecar.is_file():
-            return self.request.prompts
-        try:
-            text = sidecar.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"its prompt cannot be read: {error}", path=sidecar) from None
-        return (" ".join(text.split()),)
-
-    def fail(self, path: str, error: CnError, warn: Callable[[str], None]) -> None:
+    def fail(self, error: CnError, warn: Callable[[str], None]) -> None:
         """Note what could not be sampled."""
         self.failed.append(str(error))
         warn(f"not sampled: {error}")
+
+    def _open(self, number: int, base: "Base | None", controls: "Mapping[str, Control]") -> "SamplingPipeline":
+        from cn.sample.pipeline import SamplingPipeline
+
+        return SamplingPipeline.open(self.request_for(number), device=self.device, base=base, controls=controls)

@@ -85,7 +85,7 @@ def applied(base: SampleRequest, given: Mapping[str, Any]) -> SampleRequest:
     """`request_of` for names that are among `FIELDS`. Raises UsageError for wrong values."""
     changes = {_OPTIONS[name].name: _value(_OPTIONS[name], given[name]) for name in given if name in _OPTIONS}
     if "prompt" in given:
-        changes["prompts"] = (_text("prompt", given["prompt"]),)
+        changes |= {"prompts": (_text("prompt", given["prompt"]),), "auto": False, "captioned_by": None}
     each: dict[str, Any] = {
         _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
     }

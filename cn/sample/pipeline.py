@@ -227,7 +227,7 @@ def samples_of(
 def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) -> JobSize:
     """What pipelines sample; `images` where these are only the first of more."""
     total = sum(pipeline.request.total for pipeline in pipelines)
-    steps = sum(pipeline.request.total * pipeline.request.steps_made for pipeline in pipelines)
+    steps = sum(pipeline.request.total_steps for pipeline in pipelines)
     largest = max((pipeline.size for pipeline in pipelines), key=math.prod)
     models = tuple(dict.fromkeys(control.model for pipeline in pipelines for control in pipeline.controls))
     chunks = max(pipeline.chunks for pipeline in pipelines)

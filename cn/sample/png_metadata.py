@@ -11,7 +11,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from cn.errors import CnError, InputError, about
 from cn.images import exif_text, png_text, reader
 from cn.sample import foreign, parameters
 from cn.sample.options import ConditionOptions, SampleOptions
+from cn.sample.prompts import CaptionedBy
 from cn.sample.request import Condition, SampleRequest
 from cn.sample.start_image import GivenImage, to_mask
 
@@ -55,6 +56,8 @@ def to_text(
         | ({"masked": True} if condition.masked else {"png": _encoded(hint)})
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
+    if request.captioned_by is not None:
+        record |= {"prompt_mode": "auto", "captioner": asdict(request.captioned_by)}
     if start_image is not None:
         record["image"] = {"name": start_image.name, "png": _encoded(start_image.image)}
         if start_image.mask is not None:
@@ -143,9 +146,21 @@ def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
     found = {name: value for name, value in dict(record).items() if name in _STORED}
-    images_of_it = {"conditions": conditions, "start_image": start}
-    request = options.from_values(SampleRequest, found | needed | {"prompts": (prompt,)} | images_of_it)
+    given = {
+        "conditions": conditions,
+        "start_image": start,
+        "prompts": (prompt,),
+        "captioned_by": _captioned_by(record),
+    }
+    request = options.from_values(SampleRequest, found | needed | given)
     return request, hashes
+
+
+def _captioned_by(record: Mapping[str, Any]) -> CaptionedBy | None:
+    if "captioner" not in record:
+        return None
+    captioner = _get(record, "captioner", dict)
+    return CaptionedBy(_get(captioner, "name", str), _get(captioner, "sha256", str))
 
 
 def _start_image(record: Mapping[str, Any]) -> GivenImage | None:

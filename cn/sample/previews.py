@@ -28,6 +28,21 @@ def preview_path(path: str | os.PathLike[str]) -> Path:
 
 
 @dataclass
+class Later:
+    """Previews of a job's images from number `first` on."""
+
+    previews: "Previews"
+    first: int
+
+    def __post_init__(self) -> None:
+        self.every = self.previews.every
+
+    def __call__(self, first: int, latents: Tensor) -> None:
+        """As of `Previews`, for the images from `first` on of these."""
+        self.previews(self.first + first, latents)
+
+
+@dataclass
 class Previews:
     """The previews of a job's images, of which `paths` are the files in order ("-": none)."""
 
@@ -44,6 +59,10 @@ class Previews:
     def of(cls, speed: SpeedOptions, paths: Sequence[str], vae: AutoencoderKL, show: Show | None = None) -> "Previews":
         """As the options say."""
         return cls(speed.preview_every or 0, paths, vae, show)
+
+    def later(self, first: int) -> Later:
+        """Those of the images from number `first` on."""
+        return Later(self, first)
 
     def or_none(self) -> "Previews | None":
         """None where there are none."""

@@ -3,20 +3,32 @@
 import codecs
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from cn.errors import InputError, UsageError
 from cn.model.config import DEFAULT_PROMPT
 from cn.model.emphasis import PromptSyntax, looks_weighted, unsupported
 
-PromptMode = Literal["user", "none", "default"]
+PromptMode = Literal["user", "none", "default", "auto"]
+
+
+@dataclass(frozen=True)
+class CaptionedBy:
+    """The captioner that wrote a prompt: its name, or the path of its weights, and their SHA-256."""
+
+    name: str
+    sha256: str
 
 
 def choose_prompts(given: Sequence[str], mode: PromptMode | None = None) -> tuple[str, ...]:
-    """The prompts of a mode (§4.1): the user's own, the empty one, or the default one, as without any."""
+    """The prompts of a mode (§4.1): the user's own, the empty one, or the default one, as without any.
+
+    Mode auto begins with the default one, of whose results it takes captions (`cn.sample.automatic`).
+    """
     if mode == "user" and not given:
         raise UsageError("--prompt-mode user needs a --prompt")
-    if mode in ("none", "default") and given:
+    if mode in ("none", "default", "auto") and given:
         raise UsageError(f"--prompt-mode {mode} takes no --prompt")
     if given:
         return tuple(given)

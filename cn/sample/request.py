@@ -11,10 +11,12 @@ from cn import conditions
 from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map
 from cn.errors import CnError, InputError, UsageError, WeightsError, about
+from cn.images.reader import ImagePath
 from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition, stated_condition
 from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
+from cn.sample.prompts import CaptionedBy
 from cn.sample.start_image import GivenImage
 from cn.weights import bundled
 
@@ -51,6 +53,10 @@ class SampleRequest(SampleOptions):
     prompts: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
     start_image: GivenImage | None = None
+    auto: bool = False
+    """Whether the prompts are only the first ones: captions of their results take their place (mode auto)."""
+    captioned_by: CaptionedBy | None = None
+    """Who wrote the prompts, where they are captions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +68,11 @@ class SampleRequest(SampleOptions):
     def total(self) -> int:
         """The number of images."""
         return len(self.prompts) * self.count
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all images; with automatic prompts each is sampled twice."""
+        return self.total * self.steps_made * (2 if self.auto else 1)
 
     @property
     def share(self) -> float:
@@ -104,8 +115,9 @@ class Inpainting:
 
 
 def make_conditions(
-    paths: Sequence[str],
+    paths: Sequence[ImagePath],
     *,
+    kind: str | None = None,
     detect: str | None = None,
     invert: bool = False,
     inpainting: Inpainting | None = None,
@@ -113,8 +125,8 @@ def make_conditions(
 ) -> tuple[Condition, ...]:
     """Read the condition images ("-": standard input), and choose the control of each; `inpainting` adds one more.
 
-    With `detect` they are photographs, and `with_detected` has to follow. `per_condition` are lists for the fields of
-    `ConditionOptions`, as in `choose_controls`.
+    `kind` is that of maps that do not state theirs. With `detect` they are photographs, and `with_detected` has to
+    follow. `per_condition` are lists for the fields of `ConditionOptions`, as in `choose_controls`.
     """
     alone = per_condition.get("control") if inpainting else any(per_condition.values())
     if not paths and (detect or invert or alone):
@@ -128,7 +140,7 @@ def make_conditions(
             raise UsageError("--detect makes maps that need no --invert")
     controls = broadcast("--control", per_condition.get("control") or [], len(paths)) or [None] * len(paths)
     read = [
-        read_condition(path, follows=_kind_of(control), detect=detect, invert=invert)
+        read_condition(path, kind=kind, follows=followed_kind(control), detect=detect, invert=invert)
         for path, control in zip(paths, controls, strict=True)
     ]
     return choose_controls(read, inpainting=inpainting, **per_condition)
@@ -200,7 +212,7 @@ def broadcast(option: str, values: Sequence[T], count: int) -> Sequence[T]:
     raise UsageError(f"{option} is given {len(values)} times for {count} --cond: give it once, or once for each")
 
 
-def _kind_of(control: str | None) -> str | None:
+def followed_kind(control: str | None) -> str | None:
     """The kind that a control follows, by its name or the header of its file; None where only loading it would tell."""
     if control is None:
         return None

@@ -18,6 +18,7 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError, UsageError
 from cn.options import check_device
+from cn.sample.automatic import PromptWriter, open_writer, samples_of
 from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
@@ -44,11 +45,13 @@ class Job:
     pipelines: "tuple[SamplingPipeline, ...]"
     paths: OutputPaths
     speed: SpeedOptions = AUTO
+    writer: PromptWriter | None = None
+    """Of automatic prompts."""
 
     @property
     def total_steps(self) -> int:
         """Denoising steps of all images."""
-        return sum(pipeline.request.total * pipeline.request.steps_made for pipeline in self.pipelines)
+        return sum(pipeline.request.total_steps for pipeline in self.pipelines)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -91,13 +94,14 @@ def prepare(
     number: bool = False,
     device: str = "auto",
     detect: bool = False,
+    captioner: str | None = None,
     speed: SpeedOptions = AUTO,
 ) -> Job:
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
-    All requests have the same base, prediction and precision; with `detect`, the same photographs. Nothing heavy is
-    imported before all is checked that can be. Raises what `check_files`, `choose_paths` and `SamplingPipeline.open`
-    raise.
+    All requests have the same base, prediction and precision; with `detect`, the same photographs. `captioner`
+    writes automatic prompts. Nothing heavy is imported before all is checked that can be. Raises what `check_files`,
+    `choose_paths`, `open_writer` and `SamplingPipeline.open` raise.
     """
     check_device(device)
     for request in requests:
@@ -105,9 +109,10 @@ def prepare(
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
     if speed.preview_every is not None and paths.images == ("-",):
         raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    writer = open_writer(requests, captioner, device)
     requests = with_maps(requests) if detect else requests
     with without_collection():
-        return Job(open_pipelines(requests, device), paths, speed)
+        return Job(open_pipelines(requests, device), paths, speed, writer)
 
 
 def with_maps(requests: Sequence[SampleRequest]) -> list[SampleRequest]:
@@ -151,7 +156,7 @@ def plan(job: Job) -> dict[str, str | None]:
     """What will be sampled, as name → value rows."""
     requests = [pipeline.request for pipeline in job.pipelines]
     how = [_how(pipeline) for pipeline in job.pipelines]
-    prompts = [" ".join(prompt.split()) or "(none)" for request in requests for prompt in request.prompts]
+    prompts = [_shown_prompt(prompt, job) for request in requests for prompt in _prompts(request)]
     return {
         "base": requests[0].base,
         "vae": requests[0].vae,
@@ -165,6 +170,18 @@ def plan(job: Job) -> dict[str, str | None]:
         "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
+
+
+def _prompts(request: SampleRequest) -> Sequence[str | None]:
+    """None for an automatic one, which is not known yet."""
+    return (None,) if request.auto else request.prompts
+
+
+def _shown_prompt(prompt: str | None, job: Job) -> str:
+    if prompt is None:
+        assert job.writer is not None
+        return f"automatic: captions of the results of the default prompt, by {job.writer.by.name}"
+    return " ".join(prompt.split()) or "(none)"
 
 
 def _how(pipeline: "SamplingPipeline") -> str:
@@ -217,15 +234,14 @@ def sample(
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
-    `samples_of`, and `show` shows previews, where there are to be any.
+    `cn.sample.pipeline.samples_of`, and `show` shows previews, where there are to be any.
     """
-    from cn.sample.pipeline import samples_of
     from cn.sample.previews import Previews
 
     finished: list[Sample] = []
     with contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews:
         samples = samples_of(
-            job.pipelines, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
+            job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
         )
         for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
             with _saying_what_is_left(job.paths.images, number):
@@ -261,14 +277,21 @@ def _sheet(pipelines: "Sequence[SamplingPipeline]", samples: "Sequence[Sample]")
     conditions, count = max(len(r.conditions) for r in requests), max(r.count for r in requests)
     cells: list[np.ndarray | None] = []
     left = iter(samples)
+    rows: list[list[Sample]] = []
     for pipeline in pipelines:
         for _ in pipeline.request.prompts:
-            made = [one.image for one in islice(left, pipeline.request.count)]
+            rows.append(list(islice(left, pipeline.request.count)))
+            made = [one.image for one in rows[-1]]
             empty = [None] * (conditions - len(pipeline.hints)), [None] * (count - len(made))
             cells += [*pipeline.hints, *empty[0], *made, *empty[1]]
     kinds = {tuple(c.kind or "condition" for c in r.conditions) for r in requests}
     titles = [*kinds.pop()] if len(kinds) == 1 else ["condition"] * conditions
     same_seed = len({r.seed for r in requests}) == 1
     titles += [f"seed {requests[0].seed + i}" if same_seed else f"image {i + 1}" for i in range(count)]
-    prompts = [prompt or "(no prompt)" for r in requests for prompt in r.prompts]
+    prompts = [_row_title(made.prompt for made in row) for row in rows]
     return images.grid(cells, column_titles=titles, row_titles=prompts)
+
+
+def _row_title(prompts: Iterable[str]) -> str:
+    """The prompt of a row, whose images have one of their own each where they are captions."""
+    return "\n".join(dict.fromkeys(prompt or "(no prompt)" for prompt in prompts))

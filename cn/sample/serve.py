@@ -14,6 +14,7 @@ from cn.errors import CnError, InputError, UsageError, about
 from cn.json_text import parse_json
 from cn.model.engine import SamplingEngine
 from cn.model.graphs import Graphs
+from cn.sample.automatic import open_writer
 from cn.sample.lines import request_of
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import choose_paths
@@ -37,13 +38,16 @@ class Worker:
         *,
         out: str | None = None,
         device: str = "auto",
+        captioner: str | None = None,
         speed: SpeedOptions = AUTO,
         warn: Callable[[str], None] = lambda message: None,
     ):
         """Load the networks of `request`, which has what lines do not say; `out` is where their images go by default.
+        `captioner` writes the prompts of lines without one, where `request` has automatic ones.
 
-        Raises what `SamplingPipeline.open` raises.
+        Raises what `open_writer` and `SamplingPipeline.open` raise.
         """
+        self._writer = open_writer([request], captioner, device)
         self.request, self.out, self.speed, self.warn = request, out, speed, warn
         self._first = SamplingPipeline.open(request, device=device)
         self._controls: dict[str, Control] = {}
@@ -75,7 +79,7 @@ class Worker:
         paths = choose_paths([request], out, overwrite=overwrite, number=not overwrite)
         pipeline = SamplingPipeline.open(request, base=self._first.base, controls=self._controls)
         self._keep(pipeline)
-        job = Job((pipeline,), paths, self.speed)
+        job = Job((pipeline,), paths, self.speed, self._writer)
         for warning in job.warnings():
             self.warn(f"{where}: {warning}")
         yield from sample(job, warn=self.warn, engine=self._engine_of(pipeline))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cn.detect.run import jobs
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.files import make_folder
 from cn.sample import png_metadata, run
@@ -77,10 +76,10 @@ class SweepJob:
         Of a folder only those of the first condition that can be read, which stand for the others. Raises what
         `Sweep.grids`, `check_files` and `Cell.is_there` raise.
         """
-        for grids in self._chunks(lambda path, error: None, 1):
+        for grids in self._chunks(lambda error: None, 1):
             return grids
         assert self.conditions is not None
-        raise InputError("none of the conditions can be read", path=self.conditions.sources.root)
+        raise InputError("none of the conditions can be read")
 
     def run(
         self,
@@ -94,7 +93,7 @@ class SweepJob:
         Raises PartialError in the end where conditions of a folder could not be read.
         """
         folder = self.conditions
-        for grids in self._chunks(lambda path, error: folder.fail(path, error, warn) if folder else None, AT_ONCE):
+        for grids in self._chunks(lambda error: folder.fail(error, warn) if folder else None, AT_ONCE):
             cells = [cell for grid in grids for cell in grid.cells]
             there = [cell for cell in cells if cell.is_there(self.overwrite)]
             for cell in there:
@@ -106,23 +105,22 @@ class SweepJob:
                 write_sheet(grid, self.sweep)
                 yield SweepWritten(path=str(grid.sheet), sweep={})
         if folder is not None and folder.failed:
-            raise PartialError(f"{len(folder.failed)} of {len(folder.sources)} conditions were not sampled")
+            raise PartialError(f"{len(folder.failed)} of {len(folder.results())} conditions were not sampled")
 
-    def _chunks(self, fail: Callable[[str, CnError], object], at_once: int) -> Iterator[list[Grid]]:
+    def _chunks(self, fail: Callable[[CnError], object], at_once: int) -> Iterator[list[Grid]]:
         if self.conditions is None:
             yield self._checked(self.sweep.grids(self.requests, self.folder, self.sheet))
             return
-        results = list(jobs.results(self.conditions.sources))
+        results = list(enumerate(self.conditions.results()))
         for first in range(0, len(results), at_once):
             grids = list[Grid]()
-            for key, result in results[first : first + at_once]:
-                path = os.path.join(self.conditions.sources.root, key)
+            for number, result in results[first : first + at_once]:
                 try:
-                    request = self.conditions.request_for(path)
+                    request = self.conditions.request_for(number)
                 except CnError as error:
-                    fail(path, error)
+                    fail(error)
                     continue
-                grids += self.sweep.grids([request], self.folder, None, prefix=str(result))
+                grids += self.sweep.grids([request], self.folder, None, prefix=result)
             if grids:
                 yield self._checked(grids)
 
@@ -186,7 +184,7 @@ class SweepJob:
         controls = dict(kept.controls) if kept else {}
         for one in pipelines:
             controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
-        chunks = 1 if self.conditions is None else math.ceil(len(self.conditions.sources) / AT_ONCE)
+        chunks = 1 if self.conditions is None else math.ceil(len(self.conditions.results()) / AT_ONCE)
         engine = kept.engine if kept else engine_of(pipelines, self.speed, warn, images=len(cells) * chunks)
         self._networks = _Networks(pipelines[0].base, controls, engine)
         return pipelines

@@ -122,8 +122,10 @@ def find_local(entry: PublishedFile) -> Path | None:
     return None
 
 
-def locate(name: str, given: str | os.PathLike[str] | None = None, *, otherwise: str = "") -> Path:
-    """The file to load: `given` (`--weights FILE`) takes precedence over the published file `name`, if it is here.
+def locate(
+    name: str, given: str | os.PathLike[str] | None = None, *, otherwise: str = "", flag: str = "--weights"
+) -> Path:
+    """The file to load: `given` (`flag` FILE) takes precedence over the published file `name`, if it is here.
 
     Raises WeightsError that names the file, the command that gets it and the folder where it belongs, and adds
     `otherwise`: what can be done without it. Never touches the network.
@@ -137,7 +139,7 @@ def locate(name: str, given: str | os.PathLike[str] | None = None, *, otherwise:
     if (found := find_local(entry)) is not None:
         return found
     folder = cache.folder()
-    elsewhere = f", or put the file into {folder}, or give it with --weights{otherwise}"
+    elsewhere = f", or put the file into {folder}, or give it with {flag}{otherwise}"
     if os.path.isfile(damaged := folder / entry.file):
         what = f"is damaged ({bytes_text(damaged.stat().st_size)}, not {entry.size_text})"
         raise WeightsError(f"{what}; cn weights pull {entry.name} gets it again{elsewhere}", path=damaged)

@@ -43,7 +43,7 @@ FAILURES = [
     (["--strength", "2"], 2, "--cond"),
     (["--guess"], 2, "--guess"),
     (["--prompt-mode", "none"], 2, "takes no --prompt"),
-    (["--prompt-mode", "auto"], 2, "not one of 'user', 'none', 'default'"),
+    (["--prompt-mode", "automatic"], 2, "not one of 'user', 'none', 'default', 'auto'"),
     (["--device", "abacus"], 2, "--device"),
     (["--precision", "fp8"], 2, "--precision"),
     (["--out", "text.png"], 3, "text.png: exists already"),

@@ -17,15 +17,15 @@ _CONTENT = re.compile(
 """How images and arrays begin; no list of paths begins so."""
 
 
-def stdin_paths(src: str, suffixes: frozenset[str]) -> list[str] | None:
+def stdin_paths(src: str, suffixes: frozenset[str], *, name: str = "SRC") -> list[str] | None:
     """The paths on standard input, one a line or separated by NUL; None when `src` is not "-" or the input is an image.
 
-    For detectors that read ".json", input that begins as JSON is not a list of paths.
+    For detectors that read ".json", input that begins as JSON is not a list of paths. `name` is what messages call it.
     """
     if src != "-":
         return None
     if sys.stdin.isatty():
-        raise UsageError("SRC is '-', but nothing is piped in")
+        raise UsageError(f"{name} is '-', but nothing is piped in")
     stream = cast(BufferedReader, sys.stdin.buffer)
     head = stream.peek(16)
     is_json = head.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
