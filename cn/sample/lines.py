@@ -17,6 +17,7 @@ from cn.json_text import decode_text, parse_json
 from cn.options import Field
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.request import Condition, SampleRequest, broadcast, changed, make_conditions
+from cn.sample.start_image import GivenImage, read_start
 
 SHARED = ("base", "lora", "vae", "prediction", "precision")
 """What all lines have in common: the networks are loaded once."""
@@ -31,7 +32,8 @@ _OPTIONS = {_name(field): field for field in options.declared(SampleOptions).val
 _OF_CONDITIONS = {_name(field): field for field in options.declared(ConditionOptions).values()}
 FIELDS: Mapping[str, Field | None] = {"prompt": None, "cond": None, **_OPTIONS, **_OF_CONDITIONS}
 """What `applied` takes, and the option that it is."""
-NAMES = tuple(name for name in FIELDS if name not in SHARED)
+_START = ("image", "mask")
+NAMES = (*(name for name in FIELDS if name not in SHARED), *_START)
 """What a line may say; a "_" stands for a "-"."""
 
 
@@ -46,25 +48,31 @@ def read_requests(base: SampleRequest, path: str) -> list[SampleRequest]:
         raise UsageError("--prompts - reads standard input, but nothing is piped in")
     with about(name):
         text = decode_text(reader.read_bytes(path))
-    found = []
+    found, starts = [], dict[tuple[str, str | None], GivenImage]()
     # Not splitlines: U+2028 and others may stand within a prompt.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         line, where = line.strip(), f"{name}, line {number}"
         if line and not line.startswith("#"):
             with about(where):
                 record = parse_json(line) if line.startswith("{") else {"prompt": line}
-            found.append(request_of(base, record, where))
+            found.append(request_of(base, record, where, starts))
     if not found:
         raise InputError("holds no prompts; give one on each line", path=name)
     return found
 
 
-def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> SampleRequest:
-    """`base` with what a record says: its prompt, options by the names of their flags, conditions.
+def request_of(
+    base: SampleRequest,
+    record: Mapping[str, Any],
+    where: str,
+    starts: "dict[tuple[str, str | None], GivenImage] | None" = None,
+) -> SampleRequest:
+    """`base` with what a record says: its prompt, options by the names of their flags, conditions, image and mask.
 
     `cond` is a path or a list of them, relative to the current folder, and replaces the conditions of `base`; options
-    of conditions (`control`, `strength` …) are a value for all of them, or a list. Raises InputError that names `where`
-    for unknown names and wrong values, and what reading conditions raises.
+    of conditions (`control`, `strength` …) are a value for all of them, or a list. `image` with `mask` replaces what
+    `base` starts from; records that name the same files share them through `starts`, and can be sampled at once. Raises
+    InputError that names `where` for unknown names and wrong values, and what reading images raises.
     """
     try:
         given = {str(name).replace("_", "-"): value for name, value in record.items()}
@@ -73,7 +81,7 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
                 raise UsageError(f"{name!r} is the same for all lines: give it as an option, --{name}")
             if name not in NAMES:
                 raise UsageError(options.unknown(name, difflib.get_close_matches(name, NAMES, 1)))
-        return applied(base, given)
+        return applied(base, given, _start(given, {} if starts is None else starts))
     except UsageError as error:
         raise InputError(error.what, path=where if error.path is None else f"{where}: {error.path}") from error
     except CnError as error:
@@ -81,7 +89,7 @@ def request_of(base: SampleRequest, record: Mapping[str, Any], where: str) -> Sa
         raise
 
 
-def applied(base: SampleRequest, given: Mapping[str, Any]) -> SampleRequest:
+def applied(base: SampleRequest, given: Mapping[str, Any], start: GivenImage | None = None) -> SampleRequest:
     """`request_of` for names that are among `FIELDS`. Raises UsageError for wrong values."""
     changes = {_OPTIONS[name].name: _value(_OPTIONS[name], given[name]) for name in given if name in _OPTIONS}
     if "prompt" in given:
@@ -90,7 +98,24 @@ def applied(base: SampleRequest, given: Mapping[str, Any]) -> SampleRequest:
         _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
     }
     changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
-    return changed(base, changes)
+    return changed(base, changes if start is None else {**changes, "start_image": start})
+
+
+def _start(given: Mapping[str, Any], starts: dict[tuple[str, str | None], GivenImage]) -> GivenImage | None:
+    """The image that a record starts from; each is read once."""
+    if not {*_START} & given.keys():
+        return None
+    if "image" not in given:
+        raise UsageError("'mask' needs an 'image' beside it")
+    image, mask = (_text(name, given[name]) if name in given else None for name in _START)
+    if "-" in (image, mask):
+        raise UsageError("'image' and 'mask' must be files: standard input is no image of a line")
+    assert image is not None
+    if (image, mask) not in starts:
+        start = read_start(image, mask)
+        assert start is not None
+        starts[image, mask] = start
+    return starts[image, mask]
 
 
 def _value(field: Field, value: Any) -> Any:

@@ -121,8 +121,10 @@ def test_an_interrupted_run_continues_with_the_same_captions(nodes, blip, tmp_pa
     stdout, stderr = process.communicate()
     assert process.returncode == 143, stderr.decode()
     done = captions(folder)
-    # Paths that are written while Ray is connected do arrive.
-    assert sorted(stdout.decode().split()) == sorted(str(folder / name) for name in done)
+    # A path that was written in the moment of the signal may be missing.
+    printed = stdout.decode().split()
+    assert len({*printed}) == len(printed) >= len(done) - 1
+    assert {*printed} <= {str(folder / name) for name in done}
     assert 0 < len(done) < COUNT
     result = cn(*words("in", blip, "--engine", "ray", "--workers", "1"), cwd=tmp_path)
     assert result.returncode == 0, result.stderr

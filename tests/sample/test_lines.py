@@ -1,13 +1,16 @@
 """Prompts and options, a line each: what a line may say, and what is wrong with it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from cn import images
 from cn.errors import CnError, InputError, WeightsError
 from cn.sample.lines import read_requests, request_of
 from cn.sample.request import Condition, SampleRequest
+from cn.sample.start_image import read_start
 from tests.helpers.sampling import blocks, write_condition
 
 BASE = SampleRequest(prompts=("default",), steps=7, seed=3, negative="blur", base="b")
@@ -89,6 +92,31 @@ def test_a_line_has_its_own_conditions(tmp_path):
 def test_what_is_wrong_is_said_with_the_line(tmp_path, line, message):
     with pytest.raises(InputError, match=rf"prompts\.txt, line 3: {message}"):
         requests_of(tmp_path, f"a house\n\n{line}\n")
+
+
+def test_lines_that_start_from_images_of_their_own(tmp_path, monkeypatch):
+    """Lines that name the same files share them, so that they can be sampled at once."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png", "mask.png"):
+        images.write(tmp_path / name, blocks())
+    own = read_start("a.png")
+    base = replace(BASE, start_image=own)
+    lines = (
+        '{"image": "b.png", "denoise": 0.5}\n{"image": "b.png", "mask": "mask.png"}\nplain\n'
+        '{"mask": "mask.png", "image": "b.png", "mask-feather": 3}\n'
+    )
+    first, masked, plain, again = (request.start_image for request in requests_of(tmp_path, lines, base))
+    assert (first.name, first.mask, plain) == ("b.png", None, own)
+    assert (masked.name, masked.mask_name) == ("b.png", "mask.png")
+    assert again is masked
+    for line, message in (
+        ('{"mask": "mask.png"}', "line 1: 'mask' needs an 'image' beside it"),
+        ('{"image": "-"}', "line 1: 'image' and 'mask' must be files"),
+        ('{"image": 3}', "line 1: 'image' must be a string"),
+        ('{"image": "none.png"}', "line 1: none.png: "),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            requests_of(tmp_path, line, base)
 
 
 @pytest.mark.parametrize("seed", [-1, "random", "-1"])
