@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +92,11 @@ def measure(given: dict[str, Any], device: torch.device) -> dict[str, float]:
 
 
 def estimate(given: dict[str, Any], device: torch.device) -> int:
-    given = {"precision": choose_precision("auto", device), **given}
+    steps = STEPS if device.type == "cpu" else STEPS_ON_GPU  # As in `train`: too short for evaluations.
+    given = {"precision": choose_precision("auto", device), "steps": steps, **given}
     with tempfile.TemporaryDirectory() as folder:
         planned = task.begin(Path(folder), {"cond": "canny", "preview_every": 0, **given}, torch.device("cpu"))
-    config = replace(planned.config, steps=STEPS_ON_GPU)
-    captured = choose_way(planned.networks, config, config.steps, device, local=True).captured
+    captured = choose_way(planned.networks, planned.config, steps, device, local=True).captured
     base = open_base(find(given["base"], role="base")).config
     return estimate_memory(base, planned.config, device, captured=captured).total
 

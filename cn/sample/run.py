@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
+from cn.sample.sheet import sheet
 from cn.sample.weights import check_files
 from cn.startup import without_collection
 
@@ -252,7 +252,7 @@ def sample(
             yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
         with _saying_what_is_left(job.paths.images, len(finished)):
-            images.write(job.paths.sheet, _sheet(job.pipelines, finished))
+            images.write(job.paths.sheet, sheet(job.pipelines, finished))
         yield Written(str(job.paths.sheet))
 
 
@@ -269,29 +269,3 @@ def _saying_what_is_left(paths: Sequence[str], done: int) -> Iterator[None]:
         if done:
             error.what += "; the images written before are no longer there"
         raise
-
-
-def _sheet(pipelines: "Sequence[SamplingPipeline]", samples: "Sequence[Sample]") -> np.ndarray:
-    """A row per prompt: the conditions, then its images; short rows have empty cells."""
-    requests = [pipeline.request for pipeline in pipelines]
-    conditions, count = max(len(r.conditions) for r in requests), max(r.count for r in requests)
-    cells: list[np.ndarray | None] = []
-    left = iter(samples)
-    rows: list[list[Sample]] = []
-    for pipeline in pipelines:
-        for _ in pipeline.request.prompts:
-            rows.append(list(islice(left, pipeline.request.count)))
-            made = [one.image for one in rows[-1]]
-            empty = [None] * (conditions - len(pipeline.hints)), [None] * (count - len(made))
-            cells += [*pipeline.hints, *empty[0], *made, *empty[1]]
-    kinds = {tuple(c.kind or "condition" for c in r.conditions) for r in requests}
-    titles = [*kinds.pop()] if len(kinds) == 1 else ["condition"] * conditions
-    same_seed = len({r.seed for r in requests}) == 1
-    titles += [f"seed {requests[0].seed + i}" if same_seed else f"image {i + 1}" for i in range(count)]
-    prompts = [_row_title(made.prompt for made in row) for row in rows]
-    return images.grid(cells, column_titles=titles, row_titles=prompts)
-
-
-def _row_title(prompts: Iterable[str]) -> str:
-    """The prompt of a row, whose images have one of their own each where they are captions."""
-    return "\n".join(dict.fromkeys(prompt or "(no prompt)" for prompt in prompts))
