@@ -53,6 +53,10 @@ def read_requests(base: SampleRequest, path: str) -> list[SampleRequest]:
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         line, where = line.strip(), f"{name}, line {number}"
         if line and not line.startswith("#"):
+            if line.startswith("--"):
+                # As other programs have them: read as a prompt, they would be drawn.
+                example = '{"prompt": "a castle", "negative": "trees", "seed": 3}'
+                raise InputError(f"begins with '--': options go into a JSON object, as {example}", path=where)
             with about(where):
                 record = parse_json(line) if line.startswith("{") else {"prompt": line}
             found.append(request_of(base, record, where, starts))

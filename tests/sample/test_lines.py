@@ -87,6 +87,7 @@ def test_a_line_has_its_own_conditions(tmp_path):
         ('{"prompt": "a"', "invalid JSON"),
         ('{"prompt": "\\ud800"}', "invalid JSON: a string holds half"),
         ("{}x", "invalid JSON"),
+        ('--prompt "a castle" --negative_prompt trees', "begins with '--': options go into a JSON object"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_line(tmp_path, line, message):
