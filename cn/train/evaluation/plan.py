@@ -9,9 +9,10 @@ from cn.train.evaluation.cost import Costs
 MAX_SHARE = 0.09
 """Of the operations of a run, for all of its evaluations together with the one before training. What else belongs to
 them, such as drawing the curves, fits into a tenth (measured: 10.1 % of the CPU's time, at a share of 9.9 %)."""
-GPU_OVERHEAD = 1.25
+GPU_OVERHEAD = 1.75
 """On a GPU an image of an evaluation takes this many times what its operations say: what is drawn, detected and written
-meanwhile weighs more there (H200, bundled base, batches of 4: 10.9 % of the time at a share of 9 %)."""
+meanwhile weighs more there, and graphs are captured (H200, bundled base, 1,500 batches of 4: with 1.25, 11 % of the
+time, of which the first evaluation took more than a third)."""
 SAMPLING_STEPS = 4
 MIN_POINTS, MAX_POINTS = 5, 50
 """Evaluations that a run should have, and those that a curve needs at most."""
