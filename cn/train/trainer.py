@@ -107,11 +107,11 @@ class Trainer:
 
     def _choose_engine(self) -> Engine:
         loss = partial(loss_of, self.networks, self.config)
+        self.graphs.clear()
         if self.parallel.sharded:
             if self.config.compile:
                 self._warn("the step is not compiled: the weights are distributed over the processes")
             return Plain(loss, self._backward)
-        self.graphs.clear()
         return choose_engine(self.networks, self.config, self._way(), loss, self._backward, self.graphs, self._warn)
 
     @property
