@@ -238,8 +238,8 @@ def sample(
             sweeping.run(grids, json=json, quiet=quiet)
         return
     if recursive or limit is not None:
-        flag = "--recursive" if recursive else "--limit"
-        raise UsageError(f"{flag} is about a folder of conditions: give one with --cond")
+        found = "--recursive is about a folder" if recursive else "--limit is about a folder, list or dataset"
+        raise UsageError(f"{found} of conditions: give one with {'--cond' if recursive else '--cond or --data'}")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start

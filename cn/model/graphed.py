@@ -56,8 +56,9 @@ class Prediction:
     def of(cls, network: GuidedUNet, active: Sequence[ControlInput]) -> "Prediction":
         """It keeps none of the tensors of the first images that it is called for."""
         layers = tuple(tuple(_known(context)) for context in _contexts(network, active))
-        controls = tuple(replace(c, hint=c.hint[:0], encoded=None, context=None) for c in active)
-        bare = replace(network, cond=network.cond[:0], uncond=network.uncond[:0], controls=(), context=None)
+        controls = tuple(replace(c, hint=c.hint.new_empty(0), encoded=None, context=None) for c in active)
+        none = network.cond.new_empty(0)
+        bare = replace(network, cond=none, uncond=none, controls=(), context=None)
         return cls(bare, controls, layers)
 
     def __call__(self, z: Tensor, t: Tensor, *constants: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def again(
     start = start or stored.start_image
     if start is not None and start.image.size == 0:
         raise InputError("the image that it began with did not fit into it; give it with --image")
-    before = stored.conditions if start is None else tuple(_around(start, c) for c in stored.conditions)
+    before = stored.conditions if start is None else tuple(c.around(start) for c in stored.conditions)
     conditions = _conditions(before, each, cond, detect, invert)
     changes: dict[str, Any] = {"prompts": tuple(prompts), "auto": auto, "captioned_by": None} if prompts else {}
     changes |= given
@@ -51,11 +51,6 @@ def _moved(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
     """LoRA files; as many as before keep the stored weights, where they have none of their own."""
     before = [Lora.parse(text).weight for text in stored] if len(stored) == len(given) else [1.0] * len(given)
     return tuple(str(Lora.parse(text, weight)) for text, weight in zip(given, before, strict=True))
-
-
-def _around(start: GivenImage, condition: Condition) -> Condition:
-    """The condition of an inpainting control is the image that sampling begins with."""
-    return replace(condition, image=start.image, name=start.name) if condition.masked else condition
 
 
 def _conditions(

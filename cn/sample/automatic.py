@@ -5,6 +5,7 @@ Each image has its own caption, so that it does not depend on how many are sampl
 reproduce it takes no captioner.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cn.caption import weights
 from cn.caption.settings import ENGINES, SCENES
+from cn.errors import WeightsError
 from cn.files import sha256
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import CaptionedBy
@@ -47,6 +49,11 @@ def open_writer(
     automatic = [request for request in requests if request.auto]
     if not automatic:
         return None
+    if captioner is not None and captioner not in (SCENES, *ENGINES) and not os.path.exists(captioner):
+        known = ", ".join([SCENES, *ENGINES])
+        raise WeightsError(
+            f"--captioner: there is no such file or folder, and the captioners are {known}", path=captioner
+        )
     name = captioner or (SCENES if all(request.base == BASE_NAME for request in automatic) else ENGINES[0])
     if name == SCENES:
         from cn.caption.create import open_captioner
@@ -83,7 +90,7 @@ def samples_of(
         yield from pipeline.samples_of(pipelines, on_step, speed=speed, warn=warn, engine=engine, previews=previews)
         return
     job = pipeline.size_of(pipelines)
-    engine = engine or pipeline.engine_of(pipelines, speed, warn, images=2 * job.images)
+    engine = engine or pipeline.engine_of(pipelines, speed, warn, images=job.images)
     # No more than are sampled at once, so that each is written as soon as it can be.
     size = batch_size(job, speed, lambda: free_gpu_bytes(job.base.device))
     each, done = (single for one in pipelines for single in _divided(one)), 0
@@ -116,7 +123,8 @@ def _captions(writer: PromptWriter, samples: "Sequence[Sample]", warn: Callable[
         caption_arrays(writer.captioner, {str(k): s.image for k, s in enumerate(samples)})
     ):
         if outcome.error is not None:
-            warn(f"seed {samples[number].seed}: no caption, the default prompt stays: {outcome.error.what}")
+            reason = outcome.error.what.partition(";")[0]
+            warn(f"an image of seed {samples[number].seed} keeps the default prompt: {reason}")
         yield outcome.caption
 
 

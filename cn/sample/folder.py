@@ -4,6 +4,7 @@ Like `cn detect`: what is there already is skipped, so that a stopped job goes o
 rest is sampled. Few conditions are in memory at a time.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.files import make_folder
 from cn.options import check_device, declared
-from cn.sample.automatic import open_writer
+from cn.sample.automatic import PromptWriter, open_writer
 from cn.sample.many import Many
 from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
@@ -116,7 +117,7 @@ class FolderJob:
         if not left.numbers:
             return
         self._check()
-        writer = open_writer([self.request], self.captioner, self.device)
+        writer = self._writer(left)
         with without_collection():
             from cn.sample.pipeline import engine_of
 
@@ -157,6 +158,13 @@ class FolderJob:
             broadcast(declared(ConditionOptions)[name].label, values, 1)
         for control in self.each.get("control", ()):
             bundled.find(control, role="control")
+
+    def _writer(self, left: "Left") -> "PromptWriter | None":
+        """Of automatic prompts, which the base decides on: that of the first condition that can be used."""
+        for number, _ in left.numbers if self.request.auto else ():
+            with contextlib.suppress(CnError):
+                return open_writer([self.request_for(number)], self.captioner, self.device)
+        return None
 
     def request_for(self, number: int) -> SampleRequest:
         """The request of one condition. Raises InputError for one that cannot be used."""

@@ -102,7 +102,9 @@ def applied(base: SampleRequest, given: Mapping[str, Any], start: GivenImage | N
         _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
     }
     changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
-    return changed(base, changes if start is None else {**changes, "start_image": start})
+    if start is not None:
+        changes |= {"start_image": start, "conditions": tuple(c.around(start) for c in changes["conditions"])}
+    return changed(base, changes)
 
 
 def _start(given: Mapping[str, Any], starts: dict[tuple[str, str | None], GivenImage]) -> GivenImage | None:
@@ -141,7 +143,8 @@ def _conditions(before: tuple[Condition, ...], paths: Any, each: dict[str, Any])
         chosen = [_text("cond", path) for path in options.several(paths)]
         if "-" in chosen:
             raise UsageError("'cond' must be a file: standard input is no image of a line")
-        return make_conditions(chosen, **each)
+        # The control for inpainting stays, as the last one.
+        return *make_conditions(chosen, **each), *(condition for condition in before if condition.masked)
     if not each:
         return before
     if not before:

@@ -27,7 +27,8 @@ from cn.sample.batches import ControlSetting, Previewing, Settings, Wanted, samp
 from cn.sample.fit import fit
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
-from cn.sample.request import SampleRequest, changed, with_article, working_size
+from cn.sample.request import SampleRequest, changed, with_article
+from cn.sample.sizes import working_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
 from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled

@@ -81,6 +81,11 @@ class Previews:
     def _write(self, target: Path, image: NDArray[np.uint8]) -> None:
         if self._failed:
             return
+        if target not in self._written and target.exists():
+            # A person's, or what a killed process has left.
+            self._failed = True
+            warnings.warn(f"no previews: {target} is there already", CnWarning, stacklevel=2)
+            return
         try:
             images.write(target, image)
             self._written.add(target)

@@ -10,7 +10,7 @@ import numpy as np
 from cn import conditions
 from cn.conditions import ConditionInfo
 from cn.detect.checks import check_map
-from cn.errors import CnError, InputError, UsageError, WeightsError, about
+from cn.errors import CnError, UsageError, WeightsError, about
 from cn.images.reader import ImagePath
 from cn.model.samplers.settings import steps_made
 from cn.options import declared
@@ -21,8 +21,6 @@ from cn.sample.start_image import GivenImage
 from cn.weights import bundled
 
 T = TypeVar("T")
-MAX_AREA = 64
-"""An image may have this many times the pixels that its base was trained at: more would take hours and all memory."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,17 @@ class Condition(ConditionOptions):
     masked: bool = False
     """Whether it is the image to start from, which an inpainting control sees without what the mask marks."""
 
+    def around(self, start: GivenImage) -> "Condition":
+        """The condition where sampling begins with this image, which an inpainting control sees."""
+        return replace(self, image=start.image, name=start.name) if self.masked else self
+
     def warnings(self, kind: str | None) -> list[str]:
         """What cannot be right about the image, for a control that follows `kind` (None: not known)."""
         found = check_map(self.image, kind, self.origin.info, self.origin.facts) if self.origin.check else []
         return [*self.origin.warnings, *map(str, found)]
+
+
+_NEEDS_MASK = "--inpaint-control sees the image around a mask: give --image and --mask"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class SampleRequest(SampleOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_start()
+        if any(condition.masked for condition in self.conditions) and not self.has_mask:
+            raise UsageError(_NEEDS_MASK)
         if self.guess and not self.conditions:
             raise UsageError("--guess lets a control guess without a prompt: give it a condition image with --cond")
 
@@ -73,6 +80,11 @@ class SampleRequest(SampleOptions):
     def total_steps(self) -> int:
         """Steps of all images; with automatic prompts each is sampled twice."""
         return self.total * self.steps_made * (2 if self.auto else 1)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether only a part of an image is drawn anew."""
+        return self.start_image is not None and self.start_image.mask is not None
 
     @property
     def share(self) -> float:
@@ -90,7 +102,7 @@ class SampleRequest(SampleOptions):
     def _check_start(self) -> None:
         if self.start_image is None and self.denoise is not None:
             raise UsageError("--denoise is about an image to start from: give that with --image")
-        if self.mask_feather and (self.start_image is None or self.start_image.mask is None):
+        if self.mask_feather and not self.has_mask:
             raise UsageError("--mask-feather is about a mask: give that with --mask")
         if self.steps_made == 0:
             least = math.ceil(100 / self.steps) / 100
@@ -110,7 +122,7 @@ class Inpainting:
         if control is None:
             return None
         if start is None or start.mask is None:
-            raise UsageError("--inpaint-control sees the image around a mask: give --image and --mask")
+            raise UsageError(_NEEDS_MASK)
         return cls(control, ConditionImage(start.image, start.name, "inpaint", Origin(check=False)))
 
 
@@ -252,37 +264,3 @@ def changed(request: SampleRequest, changes: Mapping[str, Any]) -> SampleRequest
         if changes.get(name) is not None and other not in changes:
             changes = {**changes, other: None}
     return replace(request, **changes)
-
-
-def working_size(
-    image_size: tuple[int, int] | None,
-    requested_size: tuple[int, int] | None,
-    trained: int,
-    multiple: int,
-    resolution: int | None = None,
-) -> tuple[int, int]:
-    """(height, width) of the images: `requested_size`, or else multiples of `multiple` near the condition's size.
-
-    With `resolution`, the condition's size is scaled until its short side is that. Else, where its short side is more
-    than 1.5 times larger or smaller than the base was trained at, it is scaled to that, since a latent diffusion model
-    composes badly far from its own size. Raises InputError for more than MAX_AREA times the pixels that the base was
-    trained at.
-    """
-    size = requested_size or _size_near(image_size or (trained, trained), trained, multiple, resolution)
-    if size[0] * size[1] > MAX_AREA * trained**2:
-        given = "--size" if requested_size else "--resolution" if resolution else None
-        raise InputError(
-            f"an image of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
-            f"{f'give a smaller {given}' if given else 'crop the condition'}"
-        )
-    return size
-
-
-def _size_near(size: tuple[int, int], trained: int, multiple: int, resolution: int | None) -> tuple[int, int]:
-    short = min(size)
-    if resolution is not None:
-        factor = resolution / short
-    else:
-        factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
-    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
-    return height, width

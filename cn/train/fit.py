@@ -61,12 +61,13 @@ def fitted(
     *,
     kept: int,
     encoded: Callable[[TrainConfig], int],
+    local: bool = True,
 ) -> tuple[TrainConfig, str]:
     """The run's configuration within a budget, and in words what was chosen.
 
     Options that are `given` stay, and so does the number of images per optimizer step. Of the others, in this order: as
     many images at once as fit; activations recomputed; moments of 8 bits (on CUDA, where bitsandbytes is installed).
-    CUDA graphs are left out where they would not fit too.
+    CUDA graphs are left out where they would not fit too; gradients are `local` as for `choose_way`.
     `kept` bytes of latents stay in memory, and `encoded` is what `estimate_memory` takes. Raises UsageError, which says
     how much is needed at least, where nothing fits.
     """
@@ -83,7 +84,7 @@ def fitted(
             count = bisect_left(batches, True, key=lambda candidate: need(candidate) > budget.usable)
             found = batches[count - 1] if count else None
         if found is not None:
-            captured = _is_captured(base, found, device)
+            captured = _is_captured(base, found, device, local=local)
             if captured and "compile" not in given and need(found, captured=True) > budget.usable:
                 found, captured = replace(found, compile=False), False
             return found, f"{_words(found)}: {_of(budget, need(found, captured=captured))}"
@@ -93,11 +94,11 @@ def fitted(
     raise UsageError(_too_little(least[0], least[1], given, budget))
 
 
-def _is_captured(base: ModelConfig, config: TrainConfig, device: torch.device) -> bool:
+def _is_captured(base: ModelConfig, config: TrainConfig, device: torch.device, *, local: bool) -> bool:
     """Whether the run's steps become a CUDA graph, as far as it is known before its networks are loaded."""
     if device.type != "cuda":
         return False
-    return choose_way(shape_networks(base, config), config, config.steps, device, local=True).captured
+    return choose_way(shape_networks(base, config), config, config.steps, device, local=local).captured
 
 
 def _ways(config: TrainConfig, given: Collection[str], device: torch.device) -> Iterator[list[TrainConfig]]:

@@ -22,7 +22,7 @@ from cn.model.controlnet import ControlNet
 from cn.train.cache.several import Caches
 from cn.train.config import TrainConfig, changed
 from cn.train.distributed.global_batch import shared_out, with_global_batch
-from cn.train.distributed.sharded import check_sharded
+from cn.train.distributed.sharded import check_sharded, is_sharded
 from cn.train.evaluation.setup import Evaluations, resumed, set_up
 from cn.train.fit import budget_of, fitted
 from cn.train.given_file import check_hash
@@ -157,7 +157,8 @@ def begin(
     if budget is not None:
         kept = cache_bytes(source, base, config)
         encoded = partial(encoded_at_once, kept, cache=cache)
-        config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded)
+        local = world.is_local and not is_sharded(config, world, config.steps)
+        config, fits = fitted(base.config, config, chosen, budget, device, kept=kept, encoded=encoded, local=local)
     config = with_global_batch(config, given, world.size)
     check_sharded(config, world)
     networks = assemble(base, control.to(device), config)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from cn.files import sha256
 from cn.model.config import DEFAULT_PROMPT
 from cn.sample import automatic, png_metadata
 from cn.sample import pipeline as pipelines
+from cn.sample.folder import FolderJob
+from cn.sample.many import ManyFiles
 from cn.sample.request import SampleRequest
 from tests.helpers.sampling import CONTROLLED
 from tests.helpers.tiny_captioners import coca_folder
@@ -144,7 +147,7 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
     monkeypatch.setattr("cn.caption.coca.CocaCaptioner.caption", lambda self, given: [""] * len(given))
     code, (record,), err = run(*auto("--out", "a.png"))
     assert (code, record["prompt"]) == (0, DEFAULT_PROMPT)
-    assert "warning: seed 0: no caption, the default prompt stays: the network wrote no words" in err
+    assert "warning: an image of seed 0 keeps the default prompt: the network wrote no words" in err
     assert "captioner" not in images.read_info("a.png")[png_metadata.TEXT_KEY]
 
 
@@ -153,7 +156,7 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
     [
         (["--prompt-mode", "auto", "--captioner", "blip"], 4, "cn weights pull blip"),
         (["--prompt-mode", "auto", "--captioner", "blip"], 4, "or give it with --captioner"),
-        (["--prompt-mode", "auto", "--captioner", "nothing.pth"], 4, "nothing.pth"),
+        (["--prompt-mode", "auto", "--captioner", "nothing.pth"], 4, "nothing.pth: --captioner: there is no such file"),
         (["--prompt-mode", "auto", "--captioner", "canny.png"], 3, "canny.png"),
         (["--prompt-mode", "auto", "--captioner", "other.safetensors"], 4, "holds no captioner that cn knows"),
         (["--prompt-mode", "auto", "--prompt", "x"], 2, "--prompt-mode auto takes no --prompt"),
@@ -214,3 +217,16 @@ def test_a_worker_captions_lines_without_a_prompt(run, sample, monkeypatch):
     prompts = [json.loads(line)["images"][0]["prompt"] for line in out.splitlines()]
     assert prompts[0] not in (DEFAULT_PROMPT, "a house")
     assert prompts[1] == "a house"
+
+
+def test_many_conditions_have_the_captioner_of_their_controls_base(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr("cn.sample.folder.with_own_base", lambda request: replace(request, base="theirs"))
+    monkeypatch.setattr("cn.sample.folder.open_writer", lambda requests, *given: asked.append(requests[0].base))
+    Path("many").mkdir()
+    Path("many/0.png").write_text("no image")
+    Path("many/1.png").write_bytes(Path("canny.png").read_bytes())
+    found = ManyFiles.find("many", Path("out"))
+    job = FolderJob(SampleRequest(("x",), auto=True), found, each={"control": ["run"]}, out=Path("out"), own_base=True)
+    job._writer(job.left())
+    assert asked == ["theirs"]

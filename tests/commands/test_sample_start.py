@@ -77,6 +77,25 @@ def test_another_image_for_the_same_recipe(sample, folder):
     assert Path("out/b.png").read_bytes() == Path("out/c.png").read_bytes()
 
 
+def test_a_control_for_inpainting_sees_the_image_of_its_line(sample, folder):
+    """Beside maps of the line's own; a line with an image and no mask has nothing to redraw."""
+    images.write("other.png", 255 - images.read("photo.png"))
+    other = ["--image", "other.png", "--mask", "mask.png", "--inpaint-control", "run"]
+    for line, words in (
+        ('{"image": "other.png", "mask": "mask.png"}', other),
+        ('{"image": "other.png", "mask": "mask.png", "cond": "canny.png", "control": "run"}', [*other, *CONTROLLED]),
+    ):
+        Path("lines.jsonl").write_text(line)
+        own = [*MASKED, "--inpaint-control", "run", "--prompts", "lines.jsonl", "--steps", "2"]
+        assert sample(*own, "--overwrite", "--out", "out/a.png", quick=False)[0] == 0
+        assert sample(*words, "--steps", "2", "--overwrite", "--out", "out/b.png", quick=False)[0] == 0
+        assert np.array_equal(images.read("out/a.png"), images.read("out/b.png"))
+    Path("lines.jsonl").write_text('{"image": "other.png"}')
+    code, _, err = sample(*own, "--out", "out/c.png", quick=False)
+    assert (code, err.count("\n")) == (3, 1)
+    assert "lines.jsonl, line 1: --inpaint-control sees the image around a mask: give --image and --mask" in err
+
+
 def test_a_jpeg_without_room_for_its_images_asks_for_them(sample, folder):
     """Of an image that was large when it was given, the metadata is larger than a JPEG holds."""
     rng = np.random.default_rng(0)

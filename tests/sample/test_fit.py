@@ -5,7 +5,8 @@ import pytest
 
 from cn.errors import InputError, UsageError
 from cn.sample.fit import fit
-from cn.sample.request import SampleRequest, changed, working_size
+from cn.sample.request import SampleRequest, changed
+from cn.sample.sizes import working_size
 
 OWN = (64, 64)
 """The size that a condition alone would lead to, here never that of the image."""

@@ -158,11 +158,22 @@ def test_after_a_failure_no_preview_is_left(command, written, monkeypatch):
     assert [*Path("out").iterdir()] == []
 
 
-def test_an_image_is_sampled_though_its_previews_cannot_be_written(command, tmp_path):
-    (tmp_path / "out/base-seed0.preview.jpg").mkdir(parents=True)
+def test_an_image_is_sampled_though_its_previews_cannot_be_written(command, monkeypatch):
+    monkeypatch.setattr("cn.sample.previews.preview_path", lambda path: Path("missing/folder/a.preview.txt"))
     code, err = command("--preview-every", "1", "--out", "out")
     assert code == 0
-    assert err.count("no more previews: out/base-seed0.preview.jpg") == 1
+    assert err.count("no more previews: missing/folder/a.preview.txt") == 1
+    assert Path("out/base-seed0.png").is_file()
+
+
+def test_a_file_that_is_there_is_no_preview(command, tmp_path):
+    """It stays as it is."""
+    theirs = tmp_path / "out/base-seed0.preview.jpg"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"theirs")
+    code, err = command("--preview-every", "1", "--out", "out")
+    assert (code, theirs.read_bytes()) == (0, b"theirs")
+    assert err.count("no previews: out/base-seed0.preview.jpg is there already") == 1
     assert Path("out/base-seed0.png").is_file()
 
 

@@ -15,7 +15,8 @@ from cn.options import parse_size
 from cn.sample.fit import fit
 from cn.sample.options import MAX_SEED
 from cn.sample.output_paths import choose_paths
-from cn.sample.request import Condition, SampleRequest, make_conditions, with_detected, working_size
+from cn.sample.request import Condition, SampleRequest, make_conditions, with_detected
+from cn.sample.sizes import working_size
 from cn.weights import bundled as bundled_files
 from tests.helpers.sampling import blocks, write_condition
 

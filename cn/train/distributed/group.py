@@ -135,9 +135,10 @@ def joined(device: str = "auto") -> Iterator[World]:
             yield world
     except BaseException as error:
         _tell_the_others(signs, world, error)
-        if isinstance(error, LostProcessError) and dist.group.WORLD is not None:
-            # What waits on the GPU for the lost process would keep this one from ending.
-            dist.group.WORLD.abort()
+        group: Any = dist.group.WORLD
+        if isinstance(error, LostProcessError) and hasattr(group, "abort"):
+            # What waits on the GPU for the lost process would keep this one from ending (from torch 2.6 on).
+            group.abort()
         if isinstance(error, CnError) and not world.reports(error):
             raise ReportedError(error.exit_code) from error
         raise

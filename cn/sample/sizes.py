@@ -1,0 +1,40 @@
+"""The size of the images, where the options do not say it. No torch."""
+
+from cn.errors import InputError
+
+MAX_AREA = 64
+"""An image may have this many times the pixels that its base was trained at: more would take hours and all memory."""
+
+
+def working_size(
+    image_size: tuple[int, int] | None,
+    requested_size: tuple[int, int] | None,
+    trained: int,
+    multiple: int,
+    resolution: int | None = None,
+) -> tuple[int, int]:
+    """(height, width) of the images: `requested_size`, or else multiples of `multiple` near the condition's size.
+
+    With `resolution`, the condition's size is scaled until its short side is that. Else, where its short side is more
+    than 1.5 times larger or smaller than the base was trained at, it is scaled to that, since a latent diffusion model
+    composes badly far from its own size. Raises InputError for more than MAX_AREA times the pixels that the base was
+    trained at.
+    """
+    size = requested_size or _size_near(image_size or (trained, trained), trained, multiple, resolution)
+    if size[0] * size[1] > MAX_AREA * trained**2:
+        given = "--size" if requested_size else "--resolution" if resolution else None
+        raise InputError(
+            f"an image of {size[1]}×{size[0]} is far too large for a base trained at {trained}×{trained}; "
+            f"{f'give a smaller {given}' if given else 'crop the condition'}"
+        )
+    return size
+
+
+def _size_near(size: tuple[int, int], trained: int, multiple: int, resolution: int | None) -> tuple[int, int]:
+    short = min(size)
+    if resolution is not None:
+        factor = resolution / short
+    else:
+        factor = trained / short if max(short / trained, trained / short) > 1.5 else 1.0
+    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
+    return height, width
