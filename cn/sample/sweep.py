@@ -232,14 +232,13 @@ def _difference(there: SampleRequest, wanted: SampleRequest) -> str | None:
             continue
         if getattr(there, name) != given:
             return name.replace("_", " ")
+    # Images by what they show: the same name may stand for another one, and another name for the same.
+    started = [None if s is None else (s.source, s.mask is None) for s in (there.start_image, wanted.start_image)]
+    if started[0] != started[1]:
+        return "start image or mask"
     of_conditions = [
-        [(os.path.basename(c.name), c.control, c.strength, c.start, c.end, c.masked) for c in r.conditions]
+        # An inpainting control sees the image to start from.
+        [(c.masked or c.source, c.kind, c.control, c.strength, c.start, c.end) for c in r.conditions]
         for r in (there, wanted)
     ]
-    if of_conditions[0] != of_conditions[1]:
-        return "condition or control"
-    names = [
-        None if s is None else (os.path.basename(s.name), os.path.basename(s.mask_name))
-        for s in (there.start_image, wanted.start_image)
-    ]
-    return None if names[0] == names[1] else "start image or mask"
+    return None if of_conditions[0] == of_conditions[1] else "condition or control"

@@ -101,6 +101,45 @@ def test_images_of_another_sweep_are_no_part_of_it(run, words, message):
     assert not Path("grid/strength=2.png").exists()
 
 
+SWEPT = ["--sweep", "scale=1,2", "--out", "grid"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (["--cond", "a/x.png"], ["--cond", "b/x.png"], "another condition or control"),
+        (["--cond", "a/x.png"], ["--cond", "a/x.png", "--invert"], "another condition or control"),
+        (["--cond", "a/x.png"], ["--cond", "a/x.png", "--detect", "canny"], "another condition or control"),
+        (["--image", "a/x.png"], ["--image", "b/x.png"], "another start image or mask"),
+        (["--image", "a/x.png"], ["--image", "a/x.png", "--mask", "b/x.png"], "another start image or mask"),
+    ],
+)
+def test_images_of_another_image_of_the_same_name_are_no_part_of_it(run, first, second, message):
+    for folder, image in (("a", images.read("canny.png")), ("b", images.read("canny.png")[::-1])):
+        Path(folder).mkdir()
+        images.write(f"{folder}/x.png", image)
+    control = ["--control", "run"] if "--cond" in first else []
+    assert run(*first, *control, *SWEPT, controlled=False)[0] == 0
+    code, out, err = run(*second, *control, *SWEPT, controlled=False)
+    assert (code, out) == (3, [])
+    assert f"was sampled with {message}" in err
+    shutil.copytree("a", "c")
+    again = [word.replace("a/", "c/") for word in first]
+    assert run(*again, *control, *SWEPT, controlled=False) == (0, ["grid/sweep.png"], ""), "the same one, moved"
+
+
+def test_masks_are_known_again(run):
+    mask = np.zeros((64, 64, 3), np.uint8)
+    mask[:32] = 255
+    images.write("mask.png", mask)
+    start = ["--image", "canny.png", "--mask", "mask.png", "--inpaint-control", "run", *SWEPT]
+    assert run(*start, controlled=False)[0] == 0
+    assert run(*start, controlled=False) == (0, ["grid/sweep.png"], "")
+    images.write("mask.png", mask[::-1])
+    code, _, err = run(*start, controlled=False)
+    assert (code, "was sampled with another start image or mask" in err) == (3, True)
+
+
 def test_other_files_are_not_replaced(run):
     before = Path("canny.png").read_bytes()
     shutil.copy("canny.png", "mine.png")
