@@ -81,7 +81,7 @@ def job(sweep: "Sweep", out: str | None, **rest: Any) -> "SweepJob":
 def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
     """Say what will be sampled, and sample it."""
     grids = job.check()
-    conditions = 1 if job.conditions is None else len(job.conditions.results())
+    conditions = len(job.results)
     if job.sheet is not None and len(grids) > 1:
         raise UsageError(f"--out {job.sheet} is one file for {len(grids)} grids: give a folder")
     cells = [cell for grid in grids for cell in grid.cells]

@@ -38,22 +38,32 @@ class Cell:
     path: Path
     values: Mapping[str, Any]
     """Option → value."""
+    of: str = ""
+    """Its condition, of several: the path of its results without suffix."""
 
     def is_there(self, overwrite: bool) -> bool:
         """Whether it is sampled already. InputError where something else is in its place."""
-        if overwrite or not self.path.exists():
-            return False
+        return not overwrite and self.hashes is not None
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str] | None:
+        """Of the weights that it is sampled with already; None: it is not. Raises what `is_there` raises.
+
+        Read once, so that images which are sampled meanwhile do not count.
+        """
+        if not self.path.exists():
+            return None
         try:
-            there = png_metadata.from_file(os.fspath(self.path)).request
+            recipe = png_metadata.from_file(os.fspath(self.path))
         except InputError as error:
             raise InputError(
                 f"{error.what}; give another --out, or --overwrite to replace it", path=self.path
             ) from None
-        if other := _difference(there, self.request):
+        if other := _difference(recipe.request, self.request):
             raise InputError(
                 f"was sampled with another {other}; give another --out, or --overwrite to replace it", path=self.path
             )
-        return True
+        return recipe.hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +73,8 @@ class Grid:
     cells: tuple[Cell, ...]
     sheet: Path
     title: str
+    of: str = ""
+    """As in its cells."""
 
 
 @dataclass(frozen=True)
@@ -129,19 +141,21 @@ class Sweep:
                         )
                         for one in made
                     ]
-                    found.append(self._grid(requests, folder, name, sheet))
+                    found.append(self._grid(requests, folder, name, sheet, prefix))
         return found
 
-    def _grid(self, requests: Sequence[SampleRequest], folder: Path, name: str, sheet: Path | None) -> Grid:
+    def _grid(
+        self, requests: Sequence[SampleRequest], folder: Path, name: str, sheet: Path | None, condition: str
+    ) -> Grid:
         within = folder / name if name else folder
         paths = [within / f"{'_'.join(value.name for value in values)}.png" for values in self.cells]
         cells = tuple(
-            Cell(request, path, {o: v.value for o, v in zip(self.options, values, strict=True)})
+            Cell(request, path, {o: v.value for o, v in zip(self.options, values, strict=True)}, condition)
             for request, path, values in zip(requests, paths, self.cells, strict=True)
         )
         flat = name.replace("/", "-")
         sheet = sheet or folder / (f"sweep-{flat}.png" if flat else SHEET)
-        return Grid(cells, sheet, self._title(requests[0]))
+        return Grid(cells, sheet, self._title(requests[0]), condition)
 
     def _title(self, request: SampleRequest) -> str:
         """What all cells have in common, as far as it is usually asked for."""
