@@ -153,8 +153,8 @@ class Sweep:
             Cell(request, path, {o: v.value for o, v in zip(self.options, values, strict=True)}, condition)
             for request, path, values in zip(requests, paths, self.cells, strict=True)
         )
-        flat = name.replace("/", "-")
-        sheet = sheet or folder / (f"sweep-{flat}.png" if flat else SHEET)
+        # Beside the folder of its images, so that those of a/b and a-b are two.
+        sheet = sheet or (within.with_name(f"sweep-{within.name}.png") if name else within / SHEET)
         return Grid(cells, sheet, self._title(requests[0]), condition)
 
     def _title(self, request: SampleRequest) -> str:

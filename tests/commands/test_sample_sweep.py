@@ -230,14 +230,28 @@ def test_a_folder_of_conditions(run, monkeypatch, at_once):
     assert "not sampled: maps/c.png" in err
     assert {*out} == {
         *(f"grids/{n}/strength={v}.png" for n in ("below/a", "b") for v in (0.5, 1)),
-        "grids/sweep-below-a.png",
+        "grids/below/sweep-a.png",
         "grids/sweep-b.png",
     }
     assert Path("grids/b/strength=1.png").is_file()
     Path("maps/c.png").unlink()
     code, out, err = run(*words, controlled=False)
     assert (code, err) == (0, "")
-    assert out == ["grids/sweep-b.png", "grids/sweep-below-a.png"]
+    assert out == ["grids/sweep-b.png", "grids/below/sweep-a.png"]
+
+
+def test_each_condition_has_a_sheet_of_its_own(run):
+    Path("maps/a").mkdir(parents=True)
+    for name in ("a/b", "a-b", "a"):
+        shutil.copy("canny.png", f"maps/{name}.png")
+    words = ["--cond", "maps", "-r", "--control", "run", "--sweep", "strength=1", "--out", "grids"]
+    code, out, err = run(*words, controlled=False)
+    assert code == 0, err
+    sheets = [path for path in out if "sweep-" in path]
+    assert {*sheets} == {"grids/a/sweep-b.png", "grids/sweep-a-b.png", "grids/sweep-a.png"}
+    for sheet in sheets:
+        (image,) = json.loads(images.read_info(sheet)["cn.sweep"])["images"]
+        assert (Path(sheet).parent / image).is_file()
 
 
 def write_maps(folder, **kinds):
