@@ -216,7 +216,8 @@ def sample(
         swept = sweeping.parse(sweep, each, given, from_)
         if {"cond", "control"} & {*swept.options}:
             words["--inpaint-control beside cond or control"] = inpaint_control
-        sweeping.refuse_with(swept, words, [*(cond or []), *([data] if data else [])], prompt or [])
+        of_prompt = {"prompt": prompt, "prompts": prompts, f"prompt-mode {prompt_mode}": prompt_mode}
+        sweeping.refuse_with(swept, words, {"cond": {"cond": cond, "data": data}, "prompt": of_prompt})
     listed = sampling.listed(cond or [])
     if (many := sampling.many_of(cond or [], data)) or listed is not None:
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}

@@ -170,8 +170,6 @@ class Sweep:
                 raise UsageError("--sweep prompt takes one --prompt at most: its values are the prompts")
             if LORA_WEIGHT in self.options and not base.lora:
                 raise UsageError(f"--sweep {LORA_WEIGHT} is about LoRA files: give them with --lora")
-        if "prompt" in self.options and len(bases) > 1:
-            raise UsageError("--sweep prompt takes no --prompts: its values are the prompts")
 
     def _requests(self, base: SampleRequest) -> list[SampleRequest]:
         """A request for each cell; conditions are read once for each file and control."""

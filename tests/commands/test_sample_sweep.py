@@ -367,6 +367,7 @@ def test_weights_that_have_changed_are_named(run):
         (["--strength", "1", "--sweep", "strength=1,2"], 2, "--strength and --sweep strength both say it"),
         (["--sweep", "cond=canny.png"], 2, "--cond and --sweep cond both say it"),
         (["--sweep", "prompt=a,b"], 2, "--prompt and --sweep prompt both say it"),
+        (["--sweep", "resolution=96,128"], 2, "--size and --sweep resolution both say it"),
         (["--sweep", "seed=1,2", "--count", "2"], 2, "--sweep seed takes no --count"),
         (["--sweep", "lora-weight=1,2"], 2, "is about LoRA files"),
         (["--sweep", "denoise=0.5,1"], 2, "--denoise is about an image to start from"),
@@ -391,4 +392,21 @@ def test_refused_before_anything_is_computed(run, monkeypatch, words, code, mess
     monkeypatch.setattr(pipelines.SamplingPipeline, "open", lambda *args, **kwargs: pytest.fail("networks are loaded"))
     found, out, err = run(*words)
     assert (found, out) == (code, [])
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--prompts", "one.txt", "--sweep", "prompt=a,b"], "--prompts and --sweep prompt both say it"),
+        (["--prompt-mode", "none", "--sweep", "prompt=a,b"], "--prompt-mode none and --sweep prompt both say it"),
+        (["--prompt-mode", "default", "--sweep", "prompt=a,b"], "--prompt-mode default and --sweep prompt both"),
+        (["--resolution", "96", "--sweep", "size=64x64,96x96"], "--resolution and --sweep size both say it"),
+        (["--data", "set", "--sweep", "cond=a.png"], "--data and --sweep cond both say it"),
+    ],
+)
+def test_what_a_sweep_says_is_not_said_twice(run, words, message):
+    Path("one.txt").write_text("a tree")
+    code, out, err = run(*words, controlled=False, quick=[])
+    assert (code, out) == (2, [])
     assert message in err
