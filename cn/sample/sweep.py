@@ -168,8 +168,14 @@ class Sweep:
                 raise UsageError("--sweep seed takes no --count: its values are the seeds")
             if "prompt" in self.options and len(base.prompts) > 1:
                 raise UsageError("--sweep prompt takes one --prompt at most: its values are the prompts")
+            if (of_conditions := self._of_conditions()) and not base.conditions:
+                raise UsageError(f"--sweep {of_conditions[0]} is about condition images: give one with --cond")
             if LORA_WEIGHT in self.options and not base.lora:
                 raise UsageError(f"--sweep {LORA_WEIGHT} is about LoRA files: give them with --lora")
+
+    def _of_conditions(self) -> list[str]:
+        """The options of conditions, where those of the command are meant."""
+        return [] if "cond" in self.options else [axis.option for axis in self.axes if axis.is_of_conditions]
 
     def _requests(self, base: SampleRequest) -> list[SampleRequest]:
         """A request for each cell; conditions are read once for each file and control."""

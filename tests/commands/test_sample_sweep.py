@@ -410,3 +410,10 @@ def test_what_a_sweep_says_is_not_said_twice(run, words, message):
     code, out, err = run(*words, controlled=False, quick=[])
     assert (code, out) == (2, [])
     assert message in err
+
+
+@pytest.mark.parametrize("option", ["strength=1,2", "control-end=0.5,1", "control=run,other"])
+def test_options_of_conditions_need_one(run, option):
+    code, out, err = run("--sweep", option, controlled=False)
+    assert (code, out) == (2, [])
+    assert f"--sweep {option.split('=')[0]} is about condition images: give one with --cond" in err
