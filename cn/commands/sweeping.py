@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cn.sample.sweep import Cell, Sweep
     from cn.sample.sweep_job import SweepJob
 
+_CHECKED_TOGETHER = ("steps", "denoise", "sampler", "sigmas", "eta")
+
 
 def parse(words: Sequence[str], each: "Mapping[str, Any]", given: "Mapping[str, Any]", from_: str | None) -> "Sweep":
     """The sweep, checked as far as it can be before anything is read."""
@@ -39,6 +41,13 @@ def parse(words: Sequence[str], each: "Mapping[str, Any]", given: "Mapping[str, 
 
 def _both(flag: str, option: str) -> UsageError:
     return UsageError(f"--{flag} and --sweep {option} both say it: give one of them")
+
+
+def for_request(sweep: "Sweep | None", given: "Mapping[str, Any]") -> dict[str, Any]:
+    """Options of sampling for the request that the values are put into: of those that are checked together the first
+    values, since the defaults may be of no cell."""
+    first = {axis.option: axis.values[0].value for axis in sweep.axes} if sweep is not None else {}
+    return {**given, **{name: first[name] for name in _CHECKED_TOGETHER if name in first}}
 
 
 def for_reading(

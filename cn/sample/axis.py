@@ -27,8 +27,8 @@ from cn.text import shown
 LORA_WEIGHT = "lora-weight"
 """The weight of every LoRA of the command."""
 NAMES = (*(name for name in FIELDS if name != "count"), LORA_WEIGHT)
-"""What can be swept: every option that a line of `--prompts` may say, but `image`, `mask` and `count`; the networks; and
-the weights of LoRA files."""
+"""What can be swept: every option that a line of `--prompts` may say, but `image`, `mask` and `count`; what all lines
+have in common; and the weights of LoRA files."""
 MAX_VALUES = 1000
 
 _FILES = ("cond", "control", "base", "vae", "lora")
@@ -71,7 +71,9 @@ class Axis:
         if option == "count":
             raise UsageError("--sweep count: give --count beside --sweep, for a grid each; or sweep seed=0..3")
         if option in START:
-            raise UsageError(f"--sweep {option} is not possible: each --{option} is a run of its own, or a line of --prompts")
+            raise UsageError(
+                f"--sweep {option} is not possible: each --{option} is a run of its own, or a line of --prompts"
+            )
         if option not in NAMES:
             similar = [name for name in NAMES if name.startswith(option)] or difflib.get_close_matches(option, NAMES, 1)
             raise UsageError(f"--sweep: {options.unknown(option, similar[:1])}")

@@ -30,9 +30,11 @@ def _name(field: Field) -> str:
 
 _OPTIONS = {_name(field): field for field in options.declared(SampleOptions).values()}
 OF_CONDITIONS = {_name(field): field for field in options.declared(ConditionOptions).values()}
+"""The options of each condition."""
 FIELDS: Mapping[str, Field | None] = {"prompt": None, "cond": None, **_OPTIONS, **OF_CONDITIONS}
 """What `applied` takes, and the option that it is."""
 START = ("image", "mask")
+"""What a record starts from."""
 NAMES = (*(name for name in FIELDS if name not in SHARED), *START)
 """What a line may say; a "_" stands for a "-"."""
 
