@@ -202,21 +202,22 @@ def sample(
     cn detect and cn dataset write into each PNG which condition it is, so its ControlNet is found automatically:
     [b]cn sample --cond pose.png --prompt "a dancer in a red coat on snow at dusk"[/b]
     """
+    swept = sweeping.parse(sweep, each, given, from_) if sweep else None
+    given = Given(sweeping.for_request(swept, given))
     SampleOptions(**given)  # Wrong values are refused before anything is read.
     others = [*(cond or []), from_, image, mask, *(["-"] if serve_stdin else [])]
     sampling.check_prompts(prompt or [], prompts, prompt_mode, captioner, others)
     if serve_stdin and (prompts is not None or grid or number or detect is not None):
         raise UsageError("--serve-stdin takes no --prompts, --grid, --number or --detect: its lines say what to sample")
     shared: dict[str, Any] = {"overwrite": overwrite, "device": device, "speed": speed}
-    swept = None
-    if sweep:
+    if swept is not None:
         if prompt_mode == "auto":
             raise UsageError("--sweep takes no --prompt-mode auto: each image would have a prompt of its own")
         words: dict[str, object] = {"--grid": grid, "--number": number, "--serve-stdin": serve_stdin}
-        swept = sweeping.parse(sweep, each, given, from_)
         if {"cond", "control"} & {*swept.options}:
             words["--inpaint-control beside cond or control"] = inpaint_control
-        sweeping.refuse_with(swept, words, [*(cond or []), *([data] if data else [])], prompt or [])
+        of_prompt = {"prompt": prompt, "prompts": prompts, f"prompt-mode {prompt_mode}": prompt_mode}
+        sweeping.refuse_with(swept, words, {"cond": {"cond": cond, "data": data}, "prompt": of_prompt})
     listed = sampling.listed(cond or [])
     if (many := sampling.many_of(cond or [], data)) or listed is not None:
         alone = {"--prompts": prompts, "--from": from_, "--image": image, "--mask": mask, "--grid": grid}

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cn.sample.sweep import Cell, Sweep
     from cn.sample.sweep_job import SweepJob
 
+_CHECKED_TOGETHER = ("steps", "denoise", "sampler", "sigmas", "eta")
+
 
 def parse(words: Sequence[str], each: "Mapping[str, Any]", given: "Mapping[str, Any]", from_: str | None) -> "Sweep":
     """The sweep, checked as far as it can be before anything is read."""
@@ -30,8 +32,22 @@ def parse(words: Sequence[str], each: "Mapping[str, Any]", given: "Mapping[str, 
     for name in sweep.options:
         field = fields.get(name, name.replace("-", "_"))
         if field in given or field in each:
-            raise UsageError(f"--{name} and --sweep {name} both say it: give one of them")
+            raise _both(name, name)
+    for name, other in (("size", "resolution"), ("resolution", "size")):
+        if name in given and other in sweep.options:
+            raise _both(name, other)
     return sweep
+
+
+def _both(flag: str, option: str) -> UsageError:
+    return UsageError(f"--{flag} and --sweep {option} both say it: give one of them")
+
+
+def for_request(sweep: "Sweep | None", given: "Mapping[str, Any]") -> dict[str, Any]:
+    """Options of sampling for the request that the values are put into: of those that are checked together the first
+    values, since the defaults may be of no cell."""
+    first = {axis.option: axis.values[0].value for axis in sweep.axes} if sweep is not None else {}
+    return {**given, **{name: first[name] for name in _CHECKED_TOGETHER if name in first}}
 
 
 def for_reading(
@@ -49,13 +65,17 @@ def for_reading(
     return {**each, "control": values} if values and cond else dict(each)
 
 
-def refuse_with(sweep: "Sweep", words: "Mapping[str, object]", cond: Sequence[str], prompt: Sequence[str]) -> None:
-    """UsageError for options that say what a sweep says, or that it has no place for; `words` are flag → value."""
+def refuse_with(sweep: "Sweep", words: "Mapping[str, object]", same: "Mapping[str, Mapping[str, object]]") -> None:
+    """UsageError for options that a sweep has no place for, `words`, flag → value; and for those that say what it says.
+
+    `same` has these for each option of a sweep.
+    """
     if given := [flag for flag, value in words.items() if value]:
         raise UsageError(f"--sweep takes no {', '.join(given)}")
-    for option, values in (("cond", cond), ("prompt", prompt)):
-        if option in sweep.options and values:
-            raise UsageError(f"--{option} and --sweep {option} both say it: give one of them")
+    for option in sweep.options:
+        for flag, value in same.get(option, {}).items():
+            if value:
+                raise _both(flag, option)
 
 
 def folder_of(sweep: "Sweep", out: str | None) -> str:
@@ -81,7 +101,7 @@ def job(sweep: "Sweep", out: str | None, **rest: Any) -> "SweepJob":
 def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
     """Say what will be sampled, and sample it."""
     grids = job.check()
-    conditions = 1 if job.conditions is None else len(job.conditions.results())
+    conditions = len(job.results)
     if job.sheet is not None and len(grids) > 1:
         raise UsageError(f"--out {job.sheet} is one file for {len(grids)} grids: give a folder")
     cells = [cell for grid in grids for cell in grid.cells]

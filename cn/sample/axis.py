@@ -20,14 +20,15 @@ from typing import Any
 from cn import options
 from cn.errors import UsageError
 from cn.options import Field
-from cn.sample.lines import FIELDS, SHARED
+from cn.sample.lines import FIELDS, OF_CONDITIONS, SHARED, START
 from cn.sample.lora_choice import Lora
 from cn.text import shown
 
 LORA_WEIGHT = "lora-weight"
 """The weight of every LoRA of the command."""
 NAMES = (*(name for name in FIELDS if name != "count"), LORA_WEIGHT)
-"""What can be swept: every option that a line of `--prompts` may say, and the weights."""
+"""What can be swept: every option that a line of `--prompts` may say, but `image`, `mask` and `count`; what all lines
+have in common; and the weights of LoRA files."""
 MAX_VALUES = 1000
 
 _FILES = ("cond", "control", "base", "vae", "lora")
@@ -69,6 +70,10 @@ class Axis:
             )
         if option == "count":
             raise UsageError("--sweep count: give --count beside --sweep, for a grid each; or sweep seed=0..3")
+        if option in START:
+            raise UsageError(
+                f"--sweep {option} is not possible: each --{option} is a run of its own, or a line of --prompts"
+            )
         if option not in NAMES:
             similar = [name for name in NAMES if name.startswith(option)] or difflib.get_close_matches(option, NAMES, 1)
             raise UsageError(f"--sweep: {options.unknown(option, similar[:1])}")
@@ -88,6 +93,11 @@ class Axis:
     def reads(self) -> bool:
         """Whether its values decide how condition images are read."""
         return self.option in ("cond", "control")
+
+    @property
+    def is_of_conditions(self) -> bool:
+        """Whether it is an option of each condition."""
+        return self.option in OF_CONDITIONS
 
     @property
     def is_shared(self) -> bool:

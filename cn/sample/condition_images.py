@@ -16,6 +16,7 @@ from cn.detect.checks.facts import facts_of
 from cn.errors import InputError, about
 from cn.images import frames, maps, png_text, reader
 from cn.images.reader import ImagePath
+from cn.sample.identity import identity
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Origin:
     """What was noticed when it was read."""
     check: bool = True
     """Whether its pixels are to be checked: not those of photographs, and of maps that were checked before."""
+    source: str = ""
+    """The `identity` of what was given, and what is detected in it; "": that of the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,15 @@ def read_condition(
     if detect is not None:
         image = images.decode(data, name)
         warnings += map(str, check_photograph(image, text))
-        return ConditionImage(image, name, conditions.get(detect).kind, Origin(warnings=tuple(warnings), check=False))
+        origin = Origin(warnings=tuple(warnings), check=False, source=identity(image, made=detect))
+        return ConditionImage(image, name, conditions.get(detect).kind, origin)
     kind = info.kind if info is not None else kind
     image = maps.decode_map(data, name, kind or follows)
     if invert:
         # What the PNG states is about the map as it was.
         image, info = 255 - image, None
-    return ConditionImage(image, name, kind, Origin(info, facts_of(data[:4096]), tuple(warnings)))
+    origin = Origin(info, facts_of(data[:4096]), tuple(warnings), source=identity(image))
+    return ConditionImage(image, name, kind, origin)
 
 
 def stated_condition(image: Any, name: str, info: ConditionInfo | None = None) -> ConditionImage:

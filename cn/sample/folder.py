@@ -4,7 +4,6 @@ Like `cn detect`: what is there already is skipped, so that a stopped job goes o
 rest is sampled. Few conditions are in memory at a time.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,7 +115,7 @@ class FolderJob:
         """
         if not left.numbers:
             return
-        self._check()
+        self.check()
         writer = self._writer(left)
         with without_collection():
             from cn.sample.pipeline import engine_of
@@ -146,14 +145,16 @@ class FolderJob:
                 make_folder(folder)
             job = Job(pipelines, OutputPaths(images, None), self.speed, writer)
             yield from sample(job, on_step=on_step, warn=warn, engine=engine, show=show)
-        if self.failed:
-            what = f"{len(self.failed)} of {left.total} conditions were not sampled"
-            raise PartialError(what) if len(self.failed) < left.total else InputError(f"{what}: {self.failed[0]}")
+        self.raise_failed(left.total)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """What would be wrong with every condition is said once: missing files, or options for several of them."""
         check_device(self.device)
         check_files(self.request)
+        self.check_each()
+
+    def check_each(self) -> None:
+        """`check` of the options of conditions: one value of each, and controls that are there."""
         for name, values in self.each.items():
             broadcast(declared(ConditionOptions)[name].label, values, 1)
         for control in self.each.get("control", ()):
@@ -162,18 +163,23 @@ class FolderJob:
     def _writer(self, left: "Left") -> "PromptWriter | None":
         """Of automatic prompts, which the base decides on: that of the first condition that can be used."""
         for number, _ in left.numbers if self.request.auto else ():
-            with contextlib.suppress(CnError):
-                return open_writer([self.request_for(number)], self.captioner, self.device)
+            try:
+                request = self.request_for(number)
+            except CnError:
+                # It is named when its turn comes.
+                continue
+            return open_writer([request], self.captioner, self.device)
         return None
 
     def request_for(self, number: int) -> SampleRequest:
-        """The request of one condition. Raises InputError for one that cannot be used."""
+        """The request of one condition; with `detect` of a photograph, for `with_detected`.
+
+        Raises InputError for one that cannot be used.
+        """
         given = self.conditions[number]
         conditions = make_conditions(
             [given.image], kind=given.kind, detect=self.detect, invert=self.invert, inpainting=None, **self.each
         )
-        if self.detect is not None:
-            conditions = with_detected(conditions)
         prompts = self.request.prompts if given.prompt is None or not self.own_prompts else (given.prompt,)
         request = replace(self.request, conditions=conditions, prompts=prompts, guess=self.guess)
         return with_own_base(request) if self.own_base else request
@@ -183,7 +189,16 @@ class FolderJob:
         self.failed.append(str(error))
         warn(f"not sampled: {error}")
 
+    def raise_failed(self, total: int) -> None:
+        """Where some of `total` conditions could not be sampled PartialError, and where none could InputError."""
+        if self.failed:
+            what = f"{len(self.failed)} of {total} conditions were not sampled"
+            raise PartialError(what) if len(self.failed) < total else InputError(f"{what}: {self.failed[0]}")
+
     def _open(self, number: int, base: "Base | None", controls: "Mapping[str, Control]") -> "SamplingPipeline":
         from cn.sample.pipeline import SamplingPipeline
 
-        return SamplingPipeline.open(self.request_for(number), device=self.device, base=base, controls=controls)
+        request = self.request_for(number)
+        if self.detect is not None:
+            request = replace(request, conditions=with_detected(request.conditions))
+        return SamplingPipeline.open(request, device=self.device, base=base, controls=controls)

@@ -29,11 +29,13 @@ def _name(field: Field) -> str:
 
 
 _OPTIONS = {_name(field): field for field in options.declared(SampleOptions).values()}
-_OF_CONDITIONS = {_name(field): field for field in options.declared(ConditionOptions).values()}
-FIELDS: Mapping[str, Field | None] = {"prompt": None, "cond": None, **_OPTIONS, **_OF_CONDITIONS}
+OF_CONDITIONS = {_name(field): field for field in options.declared(ConditionOptions).values()}
+"""The options of each condition."""
+FIELDS: Mapping[str, Field | None] = {"prompt": None, "cond": None, **_OPTIONS, **OF_CONDITIONS}
 """What `applied` takes, and the option that it is."""
-_START = ("image", "mask")
-NAMES = (*(name for name in FIELDS if name not in SHARED), *_START)
+START = ("image", "mask")
+"""What a record starts from."""
+NAMES = (*(name for name in FIELDS if name not in SHARED), *START)
 """What a line may say; a "_" stands for a "-"."""
 
 
@@ -99,7 +101,7 @@ def applied(base: SampleRequest, given: Mapping[str, Any], start: GivenImage | N
     if "prompt" in given:
         changes |= {"prompts": (_text("prompt", given["prompt"]),), "auto": False, "captioned_by": None}
     each: dict[str, Any] = {
-        _OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in _OF_CONDITIONS
+        OF_CONDITIONS[name].name: options.several(value) for name, value in given.items() if name in OF_CONDITIONS
     }
     changes["conditions"] = _conditions(base.conditions, given.get("cond"), each)
     if start is not None:
@@ -109,11 +111,11 @@ def applied(base: SampleRequest, given: Mapping[str, Any], start: GivenImage | N
 
 def _start(given: Mapping[str, Any], starts: dict[tuple[str, str | None], GivenImage]) -> GivenImage | None:
     """The image that a record starts from; each is read once."""
-    if not {*_START} & given.keys():
+    if not {*START} & given.keys():
         return None
     if "image" not in given:
         raise UsageError("'mask' needs an 'image' beside it")
-    image, mask = (_text(name, given[name]) if name in given else None for name in _START)
+    image, mask = (_text(name, given[name]) if name in given else None for name in START)
     if "-" in (image, mask):
         raise UsageError("'image' and 'mask' must be files: standard input is no image of a line")
     assert image is not None

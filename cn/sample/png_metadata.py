@@ -2,7 +2,8 @@
 
 The text chunk `cn.sample` of a PNG, and the image description of a JPEG or WebP (`cn.images.exif_text`), is JSON: the
 prompt, all options, the hashes of the weights, and the images that were given (conditions, the image to start from and
-its mask), at the size of the result, as PNG in base 64 (a Canny map of 512×512 is about 10 kB). An option that an image
+its mask), at the size of the result, as PNG in base 64 (a Canny map of 512×512 is about 10 kB); `source` is the
+hash of each as it was given. An option that an image
 of an earlier version does not name has its default. The text `parameters` beside it is for other programs
 (`cn.sample.parameters`); of an image that has only that, the request is what it says.
 """
@@ -20,6 +21,7 @@ from cn import __version__, images, options
 from cn.errors import CnError, InputError, about
 from cn.images import exif_text, png_text, reader
 from cn.sample import foreign, parameters
+from cn.sample.condition_images import Origin
 from cn.sample.options import ConditionOptions, SampleOptions
 from cn.sample.prompts import CaptionedBy
 from cn.sample.request import Condition, SampleRequest
@@ -53,13 +55,14 @@ def to_text(
     record["conditions"] = [
         {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
         # The image to start from stands in the metadata once.
-        | ({"masked": True} if condition.masked else {"png": _encoded(hint)})
+        | ({"masked": True} if condition.masked else {"png": _encoded(hint), "source": condition.source})
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
     if request.captioned_by is not None:
         record |= {"prompt_mode": "auto", "captioner": asdict(request.captioned_by)}
     if start_image is not None:
-        record["image"] = {"name": start_image.name, "png": _encoded(start_image.image)}
+        given = request.start_image or start_image
+        record["image"] = {"name": start_image.name, "png": _encoded(start_image.image), "source": given.source}
         if start_image.mask is not None:
             record["mask"] = {"name": start_image.mask_name, "png": _encoded(start_image.mask.astype(np.uint8) * 255)}
     return {
@@ -167,7 +170,7 @@ def _start_image(record: Mapping[str, Any]) -> GivenImage | None:
     if "image" not in record:
         return None
     image = _get(record, "image", dict)
-    found = GivenImage(_decoded(image), _get(image, "name", str))
+    found = GivenImage(_decoded(image), _get(image, "name", str), stored_source=_source(image))
     if "mask" not in record:
         return found
     mask = _get(record, "mask", dict)
@@ -182,7 +185,13 @@ def _condition(record: Any, start: GivenImage | None) -> Condition:
     else:
         image, masked = _decoded(record), False
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
-    return options.from_values(Condition, found | {"image": image, "masked": masked})
+    origin = Origin(check=False, source=_source(record))
+    return options.from_values(Condition, found | {"image": image, "masked": masked, "origin": origin})
+
+
+def _source(record: Mapping[str, Any]) -> str:
+    """ "" in an image of an earlier version."""
+    return _get(record, "source", str) if "source" in record else ""
 
 
 def _encoded(image: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from cn.images.reader import ImagePath
 from cn.model.samplers.settings import steps_made
 from cn.options import declared
 from cn.sample.condition_images import ConditionImage, Origin, detected, read_condition, stated_condition
+from cn.sample.identity import identity
 from cn.sample.options import DENOISE, DENOISE_MASKED, ConditionOptions, SampleOptions
 from cn.sample.prompts import CaptionedBy
 from cn.sample.start_image import GivenImage
@@ -41,6 +42,11 @@ class Condition(ConditionOptions):
     def around(self, start: GivenImage) -> "Condition":
         """The condition where sampling begins with this image, which an inpainting control sees."""
         return replace(self, image=start.image, name=start.name) if self.masked else self
+
+    @property
+    def source(self) -> str:
+        """The `identity` of what was given, before anything was detected in it or fitted."""
+        return self.origin.source or identity(self.image)
 
     def warnings(self, kind: str | None) -> list[str]:
         """What cannot be right about the image, for a control that follows `kind` (None: not known)."""

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from cn.errors import InputError, UsageError
 from cn.images import maps, reader
 from cn.images.resizing import resize
 from cn.sample.fit import check_aspect
+from cn.sample.identity import identity
 
 if TYPE_CHECKING:
     from cn.model.start import StartImage
@@ -30,7 +32,14 @@ class GivenImage:
     mask_name: str = ""
     notes: tuple[str, ...] = ()
     """What was noticed when it was read."""
+    stored_source: str = ""
+    """The `source` of an image that was scaled since; "": it is that of these pixels."""
     _starts: "dict[float, StartImage]" = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def source(self) -> str:
+        """The `identity` of the image and the mask as they were given."""
+        return self.stored_source or identity(self.image, self.mask)
 
     def start(self, denoise: float) -> "StartImage":
         """`to_start` of an image at the size of the result; the same object for the same share of the steps."""

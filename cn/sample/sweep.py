@@ -38,22 +38,32 @@ class Cell:
     path: Path
     values: Mapping[str, Any]
     """Option → value."""
+    of: str = ""
+    """Its condition, of several: the path of its results without suffix."""
 
     def is_there(self, overwrite: bool) -> bool:
         """Whether it is sampled already. InputError where something else is in its place."""
-        if overwrite or not self.path.exists():
-            return False
+        return not overwrite and self.hashes is not None
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str] | None:
+        """Of the weights that it is sampled with already; None: it is not. Raises what `is_there` raises.
+
+        Read once, so that images which are sampled meanwhile do not count.
+        """
+        if not self.path.exists():
+            return None
         try:
-            there = png_metadata.from_file(os.fspath(self.path)).request
+            recipe = png_metadata.from_file(os.fspath(self.path))
         except InputError as error:
             raise InputError(
                 f"{error.what}; give another --out, or --overwrite to replace it", path=self.path
             ) from None
-        if other := _difference(there, self.request):
+        if other := _difference(recipe.request, self.request):
             raise InputError(
                 f"was sampled with another {other}; give another --out, or --overwrite to replace it", path=self.path
             )
-        return True
+        return recipe.hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +73,8 @@ class Grid:
     cells: tuple[Cell, ...]
     sheet: Path
     title: str
+    of: str = ""
+    """As in its cells."""
 
 
 @dataclass(frozen=True)
@@ -129,19 +141,21 @@ class Sweep:
                         )
                         for one in made
                     ]
-                    found.append(self._grid(requests, folder, name, sheet))
+                    found.append(self._grid(requests, folder, name, sheet, prefix))
         return found
 
-    def _grid(self, requests: Sequence[SampleRequest], folder: Path, name: str, sheet: Path | None) -> Grid:
+    def _grid(
+        self, requests: Sequence[SampleRequest], folder: Path, name: str, sheet: Path | None, condition: str
+    ) -> Grid:
         within = folder / name if name else folder
         paths = [within / f"{'_'.join(value.name for value in values)}.png" for values in self.cells]
         cells = tuple(
-            Cell(request, path, {o: v.value for o, v in zip(self.options, values, strict=True)})
+            Cell(request, path, {o: v.value for o, v in zip(self.options, values, strict=True)}, condition)
             for request, path, values in zip(requests, paths, self.cells, strict=True)
         )
-        flat = name.replace("/", "-")
-        sheet = sheet or folder / (f"sweep-{flat}.png" if flat else SHEET)
-        return Grid(cells, sheet, self._title(requests[0]))
+        # Beside the folder of its images, so that those of a/b and a-b are two.
+        sheet = sheet or (within.with_name(f"sweep-{within.name}.png") if name else within / SHEET)
+        return Grid(cells, sheet, self._title(requests[0]), condition)
 
     def _title(self, request: SampleRequest) -> str:
         """What all cells have in common, as far as it is usually asked for."""
@@ -154,10 +168,14 @@ class Sweep:
                 raise UsageError("--sweep seed takes no --count: its values are the seeds")
             if "prompt" in self.options and len(base.prompts) > 1:
                 raise UsageError("--sweep prompt takes one --prompt at most: its values are the prompts")
+            if (of_conditions := self._of_conditions()) and not base.conditions:
+                raise UsageError(f"--sweep {of_conditions[0]} is about condition images: give one with --cond")
             if LORA_WEIGHT in self.options and not base.lora:
                 raise UsageError(f"--sweep {LORA_WEIGHT} is about LoRA files: give them with --lora")
-        if "prompt" in self.options and len(bases) > 1:
-            raise UsageError("--sweep prompt takes no --prompts: its values are the prompts")
+
+    def _of_conditions(self) -> list[str]:
+        """The options of conditions, where those of the command are meant."""
+        return [] if "cond" in self.options else [axis.option for axis in self.axes if axis.is_of_conditions]
 
     def _requests(self, base: SampleRequest) -> list[SampleRequest]:
         """A request for each cell; conditions are read once for each file and control."""
@@ -232,14 +250,13 @@ def _difference(there: SampleRequest, wanted: SampleRequest) -> str | None:
             continue
         if getattr(there, name) != given:
             return name.replace("_", " ")
+    # Images by what they show: the same name may stand for another one, and another name for the same.
+    started = [None if s is None else (s.source, s.mask is None) for s in (there.start_image, wanted.start_image)]
+    if started[0] != started[1]:
+        return "start image or mask"
     of_conditions = [
-        [(os.path.basename(c.name), c.control, c.strength, c.start, c.end, c.masked) for c in r.conditions]
+        # An inpainting control sees the image to start from.
+        [(c.masked or c.source, c.kind, c.control, c.strength, c.start, c.end) for c in r.conditions]
         for r in (there, wanted)
     ]
-    if of_conditions[0] != of_conditions[1]:
-        return "condition or control"
-    names = [
-        None if s is None else (os.path.basename(s.name), os.path.basename(s.mask_name))
-        for s in (there.start_image, wanted.start_image)
-    ]
-    return None if names[0] == names[1] else "start image or mask"
+    return None if of_conditions[0] == of_conditions[1] else "condition or control"

@@ -4,16 +4,19 @@ job = SweepJob(sweep, folder, requests=[request])
 for written in job.run(): ...
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cn.errors import CnError, InputError, PartialError, UsageError
+from cn.errors import CnError, InputError, UsageError
 from cn.files import make_folder
-from cn.sample import png_metadata, run
+from cn.options import check_device
+from cn.sample import run
 from cn.sample.folder import FolderJob
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, inputs_of
@@ -54,7 +57,7 @@ class _Networks:
 class SweepJob:
     """`requests` have the conditions of the command; of a folder of conditions, `conditions` makes them.
 
-    With `detect` they are photographs. `sheet` is as in `Sweep.grids`.
+    With `detect` they are photographs, also where that is of `conditions`. `sheet` is as in `Sweep.grids`.
     """
 
     sweep: Sweep
@@ -69,17 +72,42 @@ class SweepJob:
     _networks: _Networks | None = None
     _key: Any = None
     _warned: set[str] = field(default_factory=set)
+    _known: dict[int, list[Grid]] = field(default_factory=dict)
+    """What is checked already, by the number of the condition."""
+    _failed: set[str] = field(default_factory=set)
+    """Results of conditions that cannot be sampled."""
+
+    @cached_property
+    def results(self) -> list[str]:
+        """Those of `conditions`, each read once; a single one without a name for `requests`."""
+        return self.conditions.results() if self.conditions is not None else [""]
 
     def check(self) -> list[Grid]:
         """The grids, checked: weights and paths are there, every value is allowed, nothing foreign is in the way.
 
-        Of a folder only those of the first condition that can be read, which stand for the others. Raises what
-        `Sweep.grids`, `check_files` and `Cell.is_there` raise.
+        Of a folder only those of the first condition that can be sampled, which stand for the others. Raises what
+        `Sweep.grids`, `check_files` and `Cell.is_there` raise; where no condition can be sampled, for the first one.
         """
-        for grids in self._chunks(lambda error: None, 1):
-            return grids
-        assert self.conditions is not None
-        raise InputError("none of the conditions can be read")
+        check_device(self.device)
+        if self.conditions is None:
+            self._known[0] = self._grids(0)
+            return self._known[0]
+        self.conditions.check_each()
+        failed: list[CnError] = []
+        for number in range(len(self.results)):
+            try:
+                request = self.conditions.request_for(number)
+            except CnError as error:
+                failed.append(error)
+                continue
+            try:
+                # What is wrong with options or weights is so for the other conditions too.
+                self._known[number] = self._grids(number, request)
+            except InputError as error:
+                failed.append(error)
+                continue
+            return self._known[number]
+        raise failed[0] if failed else InputError("there are no conditions")
 
     def run(
         self,
@@ -90,39 +118,47 @@ class SweepJob:
     ) -> Iterator[SweepWritten]:
         """Sample what is missing, and write the sheet of each grid once all of its images are there.
 
-        Raises PartialError in the end where conditions of a folder could not be read.
+        Raises PartialError in the end where conditions of a folder could not be sampled, and InputError where none
+        could.
         """
-        folder = self.conditions
-        for grids in self._chunks(lambda error: folder.fail(error, warn) if folder else None, AT_ONCE):
+        for first in range(0, len(self.results), AT_ONCE):
+            grids = list[Grid]()
+            for number, result in enumerate(self.results[first : first + AT_ONCE], first):
+                with self._failing(result, warn):
+                    grids += self._grids(number)
             cells = [cell for grid in grids for cell in grid.cells]
             there = [cell for cell in cells if cell.is_there(self.overwrite)]
             for cell in there:
                 on_step(cell.request.steps_made)
-            left = self._mapped([cell for cell in cells if cell not in there])
+            left = self._mapped([cell for cell in cells if not cell.is_there(self.overwrite)], warn)
             for group in by_batch(left):
                 yield from self._sampled(group, there, on_step, warn, show)
             for grid in grids:
-                write_sheet(grid, self.sweep)
-                yield SweepWritten(path=str(grid.sheet), sweep={})
-        if folder is not None and folder.failed:
-            raise PartialError(f"{len(folder.failed)} of {len(folder.results())} conditions were not sampled")
+                if grid.of not in self._failed:
+                    write_sheet(grid, self.sweep)
+                    yield SweepWritten(path=str(grid.sheet), sweep={})
+        if self.conditions is not None:
+            self.conditions.raise_failed(len(self.results))
 
-    def _chunks(self, fail: Callable[[CnError], object], at_once: int) -> Iterator[list[Grid]]:
+    @contextlib.contextmanager
+    def _failing(self, result: str, warn: Callable[[str], None]) -> Iterator[None]:
+        """Of several conditions, one that cannot be sampled is noted, and left out from then on."""
+        try:
+            yield
+        except CnError as error:
+            if self.conditions is None:
+                raise
+            self.conditions.fail(error, warn)
+            self._failed.add(result)
+
+    def _grids(self, number: int, request: SampleRequest | None = None) -> list[Grid]:
+        """Those of a condition, checked; or of `requests`."""
+        if number in self._known:
+            return self._known.pop(number)
         if self.conditions is None:
-            yield self._checked(self.sweep.grids(self.requests, self.folder, self.sheet))
-            return
-        results = list(enumerate(self.conditions.results()))
-        for first in range(0, len(results), at_once):
-            grids = list[Grid]()
-            for number, result in results[first : first + at_once]:
-                try:
-                    request = self.conditions.request_for(number)
-                except CnError as error:
-                    fail(error)
-                    continue
-                grids += self.sweep.grids([request], self.folder, None, prefix=result)
-            if grids:
-                yield self._checked(grids)
+            return self._checked(self.sweep.grids(self.requests, self.folder, self.sheet))
+        request = request or self.conditions.request_for(number)
+        return self._checked(self.sweep.grids([request], self.folder, None, prefix=self.results[number]))
 
     def _checked(self, grids: list[Grid]) -> list[Grid]:
         seen = set()
@@ -137,12 +173,16 @@ class SweepJob:
             check_sheet(grid, self.sweep, self.overwrite)
         return grids
 
-    def _mapped(self, cells: list[Cell]) -> list[Cell]:
+    def _mapped(self, cells: list[Cell], warn: Callable[[str], None]) -> list[Cell]:
         """With the conditions that are detected in photographs, each once."""
-        if not (cells and self.detect):
+        if not (self.detect or (self.conditions is not None and self.conditions.detect is not None)):
             return cells
-        requests = run.with_maps([cell.request for cell in cells])
-        return [replace(cell, request=request) for cell, request in zip(cells, requests, strict=True)]
+        found = list[Cell]()
+        for result, own in _by_condition(cells).items():
+            with self._failing(result, warn):
+                requests = run.with_maps([cell.request for cell in own])
+                found += [replace(cell, request=request) for cell, request in zip(own, requests, strict=True)]
+        return found
 
     def _sampled(
         self,
@@ -152,21 +192,26 @@ class SweepJob:
         warn: Callable[[str], None],
         show: "Show | None",
     ) -> Iterator[SweepWritten]:
-        pipelines = self._opened(cells, warn)
-        for cell in cells:
+        opened = self._opened([cell for cell in cells if cell.of not in self._failed], warn)
+        if not opened:
+            return
+        for cell in opened:
             make_folder(cell.path.parent)
-        job = Job(pipelines, OutputPaths(tuple(str(cell.path) for cell in cells), None), self.speed)
+        pipelines = tuple(opened.values())
+        job = Job(pipelines, OutputPaths(tuple(str(cell.path) for cell in opened), None), self.speed)
         for warning in [*job.warnings(), *_changed_weights(pipelines, there)]:
             if warning not in self._warned:
                 warn(warning)
                 self._warned.add(warning)
         assert self._networks is not None
         written = run.sample(job, on_step=on_step, warn=warn, engine=self._networks.engine, show=show)
-        for cell, one in zip(cells, written, strict=True):
+        for cell, one in zip(opened, written, strict=True):
             yield SweepWritten(path=one.path, prompt=one.prompt, seed=one.seed, sweep=dict(cell.values))
 
-    def _opened(self, cells: list[Cell], warn: Callable[[str], None]) -> "tuple[SamplingPipeline, ...]":
-        """Pipelines with the networks of the cells before, where these are the same."""
+    def _opened(self, cells: Sequence[Cell], warn: Callable[[str], None]) -> "dict[Cell, SamplingPipeline]":
+        """Pipelines with the networks of the cells before, where these are the same; without conditions that fail."""
+        if not cells:
+            return {}
         from cn.sample.pipeline import engine_of
 
         r = cells[0].request
@@ -175,19 +220,28 @@ class SweepJob:
             # Two bases are not in memory at once.
             self._networks, self._key = None, key
         kept = self._networks
-        pipelines = run.open_pipelines(
-            [cell.request for cell in cells],
-            self.device,
-            base=kept.base if kept else None,
-            controls=kept.controls if kept else {},
-        )
-        controls = dict(kept.controls) if kept else {}
-        for one in pipelines:
-            controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
-        chunks = 1 if self.conditions is None else math.ceil(len(self.conditions.results()) / AT_ONCE)
-        engine = kept.engine if kept else engine_of(pipelines, self.speed, warn, images=len(cells) * chunks)
-        self._networks = _Networks(pipelines[0].base, controls, engine)
-        return pipelines
+        base, controls = (kept.base, dict(kept.controls)) if kept else (None, {})
+        found: dict[Cell, SamplingPipeline] = {}
+        for result, own in _by_condition(cells).items():
+            with self._failing(result, warn):
+                opened = run.open_pipelines([cell.request for cell in own], self.device, base=base, controls=controls)
+                base = opened[0].base
+                for one in opened:
+                    controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
+                found |= dict(zip(own, opened, strict=True))
+        pipelines = tuple(found.values())
+        if base is not None and pipelines:
+            chunks = math.ceil(len(self.results) / AT_ONCE)
+            engine = kept.engine if kept else engine_of(pipelines, self.speed, warn, images=len(cells) * chunks)
+            self._networks = _Networks(base, controls, engine)
+        return {cell: found[cell] for cell in cells if cell in found}
+
+
+def _by_condition(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.of, []).append(cell)
+    return found
 
 
 def _check_inputs(cell: Cell, grid: Grid) -> None:
@@ -202,7 +256,6 @@ def _changed_weights(pipelines: "Sequence[SamplingPipeline]", there: Sequence[Ce
     now = {name: value for pipeline in pipelines for name, value in pipeline.hashes.items()}
     networks = {(pipeline.request.base, pipeline.request.lora, pipeline.request.vae) for pipeline in pipelines}
     for cell in there:
-        if (cell.request.base, cell.request.lora, cell.request.vae) in networks:
-            hashes = png_metadata.from_file(str(cell.path)).hashes
-            if any(now.get(name, value) != value for name, value in hashes.items()):
-                yield f"{cell.path} was sampled with other weights than those that are there now: --overwrite it"
+        used = (cell.request.base, cell.request.lora, cell.request.vae) in networks
+        if used and any(now.get(name, value) != value for name, value in (cell.hashes or {}).items()):
+            yield f"{cell.path} was sampled with other weights than those that are there now: --overwrite it"

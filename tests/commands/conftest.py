@@ -1,13 +1,15 @@
 """`cn sample` on a tiny random base, in a folder of conditions and weights."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cn import app
 from cn.checkpoints.write.native import save_base
+from tests.helpers.cli import cn
 from tests.helpers.model_helpers import TINY_V, tiny_base
-from tests.helpers.sampling import QUICK, write_condition, write_control
+from tests.helpers.sampling import QUICK, QUICK_SWEEP, write_condition, write_control
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +52,19 @@ def sample(sampling_folder, tiny_base_file, tmp_path, monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def sweep(sampling_folder, tiny_base_file, tmp_path, monkeypatch):
+    """Runs `cn sample` where canny.png, base.safetensors and run are; gives exit code, lines of output, and errors."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sampling_folder / "canny.png", "canny.png")
+    shutil.copy(tiny_base_file, "base.safetensors")
+    shutil.copytree(sampling_folder / "run", "run")
+
+    def sample(*words, quick=QUICK_SWEEP, controlled=True):
+        given = ["--cond", "canny.png", "--control", "run"] if controlled else []
+        done = cn("sample", *given, "--base", "base.safetensors", *quick, "--quiet", *words)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    return sample

@@ -230,3 +230,12 @@ def test_many_conditions_have_the_captioner_of_their_controls_base(run, monkeypa
     job = FolderJob(SampleRequest(("x",), auto=True), found, each={"control": ["run"]}, out=Path("out"), own_base=True)
     job._writer(job.left())
     assert asked == ["theirs"]
+
+
+def test_a_captioner_that_is_missing_ends_a_folder_before_anything_is_sampled(run, monkeypatch):
+    monkeypatch.setattr(pipelines, "open_sampling_base", lambda *given: pytest.fail("the base is loaded"))
+    Path("many").mkdir()
+    Path("many/1.png").write_bytes(Path("canny.png").read_bytes())
+    code, records, err = run(*auto("--cond", "many", "--control", "run", "--captioner", "none.pth", "--out", "out"))
+    assert (code, records) == (4, [])
+    assert "none.pth: --captioner: there is no such file or folder" in err

@@ -16,6 +16,8 @@ from tests.helpers.model_helpers import TINY, fill, tiny_base
 
 QUICK = ["--steps", "2", "--prompt", "a house"]
 """Options of a short `cn sample`."""
+QUICK_SWEEP = ["--steps", "2", "--size", "64x64", "--prompt", "a house"]
+"""The same for the fixture `sweep`."""
 CONTROLLED = ["--cond", "canny.png", "--control", "run"]
 """A condition and a control of the folder that the fixture `sample` runs in."""
 

@@ -59,6 +59,8 @@ def test_values_as_they_are_written(text, expected):
         ("seed=0..9:0", "the step of a range is not 0"),
         ("seed=0..1000000000000", "has 1000000000001 values"),
         ('prompt="a cat', "is not closed"),
+        ("image=a.png", "--sweep image is not possible: each --image is a run of its own"),
+        ("mask=a.png", "--sweep mask is not possible"),
         ("cond=a.png,-", "must name files, not '-'"),
     ],
 )
