@@ -145,6 +145,8 @@ def listed(cond: "Sequence[str]") -> "list[str] | None":
 
     # Poses in JSON are no list: what is said of them as an image says what to do.
     paths = stdin_paths("-", SUFFIXES | {".json"}, name="--cond")
+    if paths == []:
+        raise InputError("is empty: neither an image nor a list of paths", path="standard input")
     if any(ord(character) < ord(" ") for path in paths or () for character in path):
         raise InputError("is neither an image that cn reads nor a list of paths", path="standard input")
     return paths
@@ -201,8 +203,16 @@ def folder_job(
 def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
     """Sample many conditions."""
     left, request = job.left(), job.request
-    counts = f"{left.total} conditions, {left.total - len(left.numbers)} are sampled already"
-    console.plan("Sampling", {"conditions": counts, "images": f"{request.total} each, into {job.out}"}, quiet=quiet)
+    done = left.total - len(left.numbers)
+    rows = {
+        "conditions": f"{left.total}" + (f", of which {done} are sampled already" if done else ""),
+        "control": ", ".join(job.each.get("control", ())) or "that of each map's kind",
+        "base": request.base,
+        "prompt": "of each condition, where it has one" if job.own_prompts else request.prompts[0] or "(none)",
+        "images": f"{request.total} each, {request.steps} steps of {request.sampler}, guidance {request.scale:g}",
+        "out": str(job.out),
+    }
+    console.plan("Sampling", rows, quiet=quiet)
     for warning in job.conditions.warnings:
         console.warn(warning)
     show = preview_view(job.speed, json=json, quiet=quiet)

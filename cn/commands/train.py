@@ -99,7 +99,7 @@ def train(
     """Train a ControlNet: a copy of the base's encoder that learns a condition, while the base stays as it is.
 
     Writes a folder with control.safetensors, which [b]cn sample --control[/b] takes, previews, metrics and the state to
-    resume from. [b]cn train --cond depth --small-scale[/b] trains on the built-in scenes, without any other files.
+    resume from. [b]cn train --cond depth[/b] trains on the built-in scenes, without any other files.
     """
     started = time.monotonic()
     from cn.train.distributed.environment import launched

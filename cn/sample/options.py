@@ -113,7 +113,7 @@ class SampleOptions:
     prompt_syntax: Annotated[
         PromptSyntax,
         Option(
-            "Of --prompt and --negative. a1111: (word:1.2), [word], BREAK and prompts beyond 75 tokens, as in "
+            "Of --prompt and --negative. a1111: (word:1.2), \\[word], BREAK and prompts beyond 75 tokens, as in "
             "AUTOMATIC1111's web UI.",
             panel=PROMPT,
         ),

@@ -133,7 +133,8 @@ def _words(config: TrainConfig) -> str:
 def _of(budget: Budget, need: int) -> str:
     """The program's own memory is part of a budget that was given."""
     program = round(_USABLE * budget.total) - budget.usable
-    return f"about {bytes_text(need + program)} of {bytes_text(budget.total)}"
+    with_program = " with the program itself" if program else ""
+    return f"about {bytes_text(need + program)}{with_program} of {bytes_text(budget.total)}"
 
 
 def _too_little(need: int, config: TrainConfig, given: Collection[str], budget: Budget) -> str:

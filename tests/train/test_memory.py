@@ -263,7 +263,7 @@ def test_the_plan_on_the_command_line_says_what_fits(tmp_path, tiny_base_file, p
     words += ["--out", tmp_path / "run", "--preview-every", 0]
     done = cn(*words, "--fit", "4GB")
     assert done.returncode == 0, done.stderr
-    assert "batch 4: about 900.1 MB of 4.00 GB" in done.stderr
+    assert "batch 4: about 900.1 MB with the program itself of 4.00 GB" in done.stderr
     refused = cn(*words, "--fit", "600MB")
     assert refused.returncode == 2
     assert "600.0 MB are too little; this run needs about 947.5 MB at least" in refused.stderr

@@ -49,7 +49,7 @@ class Verdict:
     def news(self) -> str:
         """The message of the evaluation at which the convergence is found."""
         chance = f"p {p_text(self.change.p_value)}"
-        return f"the images follow their conditions since step {self.converged_at:,} ({chance}): {self.figures}"
+        return f"the images begin to follow their conditions at step {self.converged_at:,} ({chance}): {self.figures}"
 
 
 def verdict(evaluations: Sequence[Evaluation], config: TrainConfig) -> Verdict | None:

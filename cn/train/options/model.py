@@ -39,7 +39,8 @@ class ModelOptions:
         Switch(
             "--small-scale",
             "middle",
-            "Connect the middle block only (§3.4): faster. --reconnect adds the other connections later.",
+            "Connect the middle block only (§3.4): hardly faster, and too little for the bundled base. "
+            "--reconnect adds the other connections later.",
             PANEL,
         ),
     ] = "full"

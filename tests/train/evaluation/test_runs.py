@@ -118,9 +118,8 @@ def test_sudden_convergence_is_reported_once(tmp_path, tiny_base_file, pair_set,
     scripted(monkeypatch, {2: 0.2, 4: 0.21, 6: 0.5, 8: 0.52, 10: 0.5})
     run, listener = tmp_path / "run", Listener()
     result = train(begin(run, tiny_base_file, pair_set, steps=10, save_every=8, **GIVEN), listener)
-    found = (
-        "the images follow their conditions since step 6 (p = 0.0083): edge F1 with the image 0.5, without control 0.2"
-    )
+    figures = "edge F1 with the image 0.5, without control 0.2"
+    found = f"the images begin to follow their conditions at step 6 (p = 0.0083): {figures}"
     assert listener.notes.count(found) == 1
     assert listener.notes.index(found) < next(i for i, n in enumerate(listener.notes) if n.startswith("step 8"))
     assert any(n.startswith("converged at step 6, where the score changed most (p = 0.0083)") for n in listener.notes)
