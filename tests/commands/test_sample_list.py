@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_named(run):
     ("stdin", "words", "code", "message"),
     [
         (b"", [], 3, "standard input: is empty"),
-        (b"\n \n", [], 3, "standard input: is empty"),
+        (b"\n \n", [], 3, "standard input: no paths were given"),
         (b"\x02\x81\x07 no image\n\x10", [], 3, "standard input: is neither an image"),
         (b'{"people": []}', [], 3, "is JSON, not an image"),
         (b"maps/a.png", ["--prompt", "-"], 2, "standard input is read once"),
