@@ -8,7 +8,9 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +19,8 @@ from cn.temporaries import temporary_file
 from cn.units import bytes_text
 
 _HASHED_AT_ONCE = 8 << 20
+_begun: dict[tuple[str, tuple[int, ...]], Future[str]] = {}
+"""Hashes that threads compute, by path and `stamp`."""
 
 
 def reason(error: OSError) -> str:
@@ -33,11 +37,28 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, hexadecimal. InputError when it cannot be read.
+def begin_sha256(path: str | os.PathLike[str]) -> None:
+    """Let a thread compute what `sha256` will be asked for, while something else is done; the process need not wait."""
+    future: Future[str] = Future()
 
-    It is read in large pieces, so that a thread that does this releases the GIL for long.
-    """
+    def compute() -> None:
+        try:
+            future.set_result(_sha256(path))
+        except InputError as error:
+            future.set_exception(error)
+
+    _begun[os.fspath(path), stamp(path)] = future
+    threading.Thread(target=compute, daemon=True).start()
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, hexadecimal. InputError when it cannot be read."""
+    begun = _begun.pop((os.fspath(path), stamp(path)), None)
+    return _sha256(path) if begun is None else begun.result()
+
+
+def _sha256(path: str | os.PathLike[str]) -> str:
+    # In large pieces, so that a thread that does this releases the GIL for long.
     digest, buffer = hashlib.sha256(), memoryview(bytearray(_HASHED_AT_ONCE))
     try:
         with open(path, "rb", buffering=0) as file:

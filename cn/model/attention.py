@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from cn.model.layers import add_layer_norm, geglu, layer_norm, normalize, pointwise
+
 
 class KeysValues(NamedTuple):
     """What an attention makes of its source: (B, heads, M, dim / heads) each."""
@@ -66,8 +68,7 @@ class FeedForward(nn.Module):
         self.outer = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.inner(x).chunk(2, dim=-1)
-        return self.outer(value * F.gelu(gate))
+        return self.outer(geglu(self.inner(x)))
 
 
 class TransformerBlock(nn.Module):
@@ -83,9 +84,9 @@ class TransformerBlock(nn.Module):
         self.feed_forward = FeedForward(dim)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        x = self.self_attention(self.norm_1(x)) + x
-        x = self.cross_attention(self.norm_2(x), context) + x
-        return self.feed_forward(self.norm_3(x)) + x
+        x, h = add_layer_norm(self.norm_2, self.self_attention(layer_norm(self.norm_1, x)), x)
+        x, h = add_layer_norm(self.norm_3, self.cross_attention(h, context), x)
+        return self.feed_forward(h) + x
 
 
 class SpatialTransformer(nn.Module):
@@ -114,13 +115,13 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, dim, H, W), (B, 77·n, context_dim) → (B, dim, H, W)."""
         height = x.shape[-2]
-        h = self.norm(x)
+        h = normalize(self.norm, x)
         if self.linear_projection:
             h = self.proj_in(rearrange(h, "b c h w -> b (h w) c"))
         else:
-            h = rearrange(self.proj_in(h), "b c h w -> b (h w) c")
+            h = rearrange(pointwise(self.proj_in, h), "b c h w -> b (h w) c")
         for block in self.blocks:
             h = block(h, context)
         if self.linear_projection:
             return rearrange(self.proj_out(h), "b (h w) c -> b c h w", h=height) + x
-        return self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=height)) + x
+        return pointwise(self.proj_out, rearrange(h, "b (h w) c -> b c h w", h=height)) + x

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cn.model.layers import add, convolve, enlarge, normalize, pointwise
+
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """(B,) timesteps → (B, dim) float32: cosines first, then sines, of frequencies 10000^(-i / (dim/2))."""
@@ -49,11 +51,10 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
         """(B, inputs, H, W), (B, time_dim) → (B, outputs, H, W)."""
-        h = self.conv_1(F.silu(self.norm_1(x)))
-        if self.time is not None and emb is not None:
-            h = h + self.time(F.silu(emb))[:, :, None, None]
-        h = self.conv_2(F.silu(self.norm_2(h)))
-        return self.skip(x) + h
+        shift = self.time(F.silu(emb)) if self.time is not None and emb is not None else None
+        h, bias = convolve(self.conv_1, normalize(self.norm_1, x, silu=True))
+        h, bias = convolve(self.conv_2, normalize(self.norm_2, h, bias=bias, shift=shift, silu=True))
+        return add(pointwise(self.skip, x), h, bias)
 
 
 class Downsample(nn.Module):
@@ -80,10 +81,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(B, C, H, W) → (B, C, *size), by default stride × (H, W)."""
-        target = size or (x.shape[-2] * self.stride, x.shape[-1] * self.stride)
-        if target != (x.shape[-2], x.shape[-1]):
-            x = F.interpolate(x, size=target, mode="nearest")
-        return self.conv(x)
+        return self.conv(enlarge(x, self.stride, size))
 
 
 def zero_convolution(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:

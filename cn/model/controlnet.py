@@ -9,6 +9,7 @@ from cn.model.attention import Context
 from cn.model.blocks import zero_convolution
 from cn.model.condition_encoder import CONDITION_ENCODERS
 from cn.model.config import ConditionEncoderKind, Links, UNetConfig
+from cn.model.layers import pointwise
 from cn.model.unet import Encoder, UNet
 
 
@@ -85,8 +86,8 @@ class ControlNet(nn.Module):
         features, middle, _ = self.encoder(z, t, text, encoded)
         residuals: list[Tensor | None] = [None] * len(features)
         if self.links == "full":
-            residuals = [zero(x) for zero, x in zip(self.zero_convolutions, features, strict=True)]
-        residuals.append(self.zero_middle(middle))
+            residuals = [pointwise(zero, x) for zero, x in zip(self.zero_convolutions, features, strict=True)]
+        residuals.append(pointwise(self.zero_middle, middle))
         if self.pooled:
             return [r if r is None else r.mean(dim=(2, 3), keepdim=True) for r in residuals]
         return residuals

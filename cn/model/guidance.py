@@ -88,7 +88,7 @@ def control_residuals(
     for control in controls:
         residuals = control.residuals(z, t, text)
         scales = residual_scales(len(residuals), control.strength, guess and not control.model.pooled)
-        total = _sum(total, [r if r is None else r * s for r, s in zip(residuals, scales, strict=True)])
+        total = _sum(total, [r if r is None or s == 1 else r * s for r, s in zip(residuals, scales, strict=True)])
     return total
 
 

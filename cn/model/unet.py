@@ -6,13 +6,12 @@ Source: LDM openaimodel.py (UNetModel).
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cn.model.attention import Context, SpatialTransformer
 from cn.model.blocks import Downsample, ResBlock, TimeEmbedding, Upsample
 from cn.model.config import UNetConfig
+from cn.model.layers import join, normalize
 
 Control = Sequence[Tensor | None]
 """Residuals for the 12 skip connections, in encoder order, then for the middle block; None adds nothing.
@@ -124,14 +123,16 @@ class Decoder(nn.Module):
         self.norm_out = nn.GroupNorm(config.groups, current)
         self.conv_out = nn.Conv2d(current, config.out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, emb: Tensor, text: Context, skips: Sequence[Tensor]) -> Tensor:
-        """The middle block's output and the 12 skips, first to last → the prediction (B, 4, H, W)."""
-        remaining = list(skips)
+    def forward(
+        self, x: Tensor, emb: Tensor, text: Context, skips: Sequence[Tensor], added: Sequence[Tensor | None]
+    ) -> Tensor:
+        """The middle block's output, the 12 skips and what is added to them, first to last → (B, 4, H, W)."""
+        remaining = list(zip(skips, added, strict=True))
         for block in self.blocks:
-            x = torch.cat([x, remaining.pop()], dim=1)
-            size = (remaining[-1].shape[-2], remaining[-1].shape[-1]) if remaining else None
+            x = join(x, *remaining.pop())
+            size = (remaining[-1][0].shape[-2], remaining[-1][0].shape[-1]) if remaining else None
             x = block(x, emb, text, size)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(normalize(self.norm_out, x, silu=True))
 
 
 class UNet(nn.Module):
@@ -152,10 +153,10 @@ class UNet(nn.Module):
         count = self.config.connections
         at_input = control[count] if control is not None and len(control) == count + 1 else None
         skips, x, emb = self.encoder(z, t, text, at_input)
+        added: Sequence[Tensor | None] = [None] * len(skips)
         if control is not None:
             if len(control) not in (count, count + 1):
                 raise ValueError(f"{len(control)} control residuals for {count} connections")
-            *for_skips, for_middle = control[:count]
-            skips = [skip if c is None else skip + c for skip, c in zip(skips, for_skips, strict=True)]
+            *added, for_middle = control[:count]
             x = x if for_middle is None else x + for_middle
-        return self.decoder(x, emb, text, skips)
+        return self.decoder(x, emb, text, skips, added)

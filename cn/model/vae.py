@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cn.model.blocks import ResBlock, Upsample
 from cn.model.config import VAEConfig
+from cn.model.layers import normalize, pointwise
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class VAEAttention(nn.Module):
         self.q, self.k, self.v, self.out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
-        q, k, v = (rearrange(layer(h), "b c h w -> b 1 (h w) c") for layer in (self.q, self.k, self.v))
+        h = normalize(self.norm, x)
+        q, k, v = (rearrange(pointwise(layer, h), "b c h w -> b 1 (h w) c") for layer in (self.q, self.k, self.v))
         h = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(rearrange(h, "b 1 (h w) c -> b c h w", h=x.shape[-2]))
+        return x + pointwise(self.out, rearrange(h, "b 1 (h w) c -> b c h w", h=x.shape[-2]))
 
 
 class Middle(nn.Module):
@@ -87,7 +88,7 @@ class VAEEncoder(nn.Module):
         self.conv_out = nn.Conv2d(width, 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv_out(F.silu(self.norm_out(self.middle(self.blocks(self.conv_in(x))))))
+        return self.conv_out(normalize(self.norm_out, self.middle(self.blocks(self.conv_in(x))), silu=True))
 
 
 class VAEDecoder(nn.Module):
@@ -110,7 +111,7 @@ class VAEDecoder(nn.Module):
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.conv_out(F.silu(self.norm_out(self.blocks(self.middle(self.conv_in(z))))))
+        return self.conv_out(normalize(self.norm_out, self.blocks(self.middle(self.conv_in(z))), silu=True))
 
 
 class AutoencoderKL(nn.Module):

@@ -20,6 +20,7 @@ from cn.model.base import Base
 from cn.model.chunks import chunk_count
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
+from cn.model.layers import HALF, begin_kernels
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.base_files import open_sampling_base
@@ -86,6 +87,8 @@ class SamplingPipeline:
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
+            if where.type == "cuda" and dtype in HALF:
+                begin_kernels(where)
             base = open_sampling_base(request, where, dtype)
         if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
             raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)

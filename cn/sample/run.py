@@ -23,7 +23,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.sheet import sheet
-from cn.sample.weights import check_files
+from cn.sample.weights import begin_hashes, check_files
 from cn.startup import without_collection
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def prepare(
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
     if speed.preview_every is not None and paths.images == ("-",):
         raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    begin_hashes(requests)
     writer = open_writer(requests, captioner, device)
     requests = with_maps(requests) if detect else requests
     with without_collection():

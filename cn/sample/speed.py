@@ -10,6 +10,7 @@ from cn.model.attention import cross_attentions
 from cn.model.base import Base
 from cn.model.engine import SamplingEngine
 from cn.model.graphs import Graphs
+from cn.model.layers import HALF, use_kernels
 from cn.sample.options import SpeedOptions
 
 SD_WORK = 4096 * 1.22e9
@@ -103,6 +104,10 @@ def make_engine(
 ) -> SamplingEngine:
     """What computes the networks of one job, in the way that suits it."""
     ways = choose_ways(job, batch, options, device)
+    if device.type == "cuda" and job.base.dtype in HALF and options.compile is not False:
+        reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device)
+        if reason is not None:
+            warn(f"our kernels cannot be compiled here ({reason}): sampling takes longer")
     return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cn.errors import UsageError, WeightsError
-from cn.files import sha256
+from cn.files import begin_sha256, sha256
 from cn.sample.lora_choice import Lora
 from cn.sample.options import VAE_NAME
 from cn.sample.request import SampleRequest
@@ -20,6 +20,15 @@ def check_files(request: SampleRequest) -> None:
         bundled.find(condition.control, role="control")
     bundled.find(request.base, role="base")
     check_added(request.lora, request.vae)
+
+
+def begin_hashes(requests: Iterable[SampleRequest]) -> None:
+    """Let threads compute the hashes that images state, while the networks are loaded."""
+    found = {bundled.find(request.base, role="base") for request in requests}
+    found |= {bundled.find(c.control, role="control") for request in requests for c in request.conditions}
+    for path in found:
+        if path.is_file():
+            begin_sha256(path)
 
 
 def check_added(lora: Iterable[str], vae: str | None) -> None:

@@ -1,0 +1,176 @@
+"""What the networks compute between their convolutions: in torch, or with the kernels of `cn.model.kernels`.
+
+torch normalizes channels-last maps on a GPU by copying them to another layout and back, and adds biases, activations
+and sums in passes of their own: half of the time of a U-Net in half precision. The kernels take one pass (two for large
+maps). They are used for networks that `use_kernels` has prepared, where no gradients are needed; the results differ by
+rounding only.
+"""
+
+import importlib
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+HALF = torch.float16, torch.bfloat16
+
+_loading: dict[torch.device, Future[Any]] = {}
+"""The kernels for each GPU, once a thread has loaded them."""
+_kernels: dict[torch.device, Any] = {}
+"""Those that work."""
+
+
+def begin_kernels(device: torch.device) -> None:
+    """Let a thread load the kernels of a GPU, and start it, for a later `use_kernels`."""
+    if device not in _loading:
+        pool = ThreadPoolExecutor(1)
+        _loading[device] = pool.submit(_load, device)
+        pool.shutdown(wait=False)
+
+
+def use_kernels(networks: Iterable[nn.Module], device: torch.device) -> str | None:
+    """Prepare networks in half precision on a GPU; if that is not possible, the reason why, and nothing changes.
+
+    Their weights are laid out channels last, as what they compute will be.
+    """
+    begin_kernels(device)
+    try:
+        kernels = _loading[device].result()
+    except ImportError as error:
+        return str(error)
+    except (RuntimeError, OSError, subprocess.SubprocessError, _triton_error()) as error:
+        return str(error).splitlines()[0]
+    for network in networks:
+        network.to(memory_format=torch.channels_last)
+        for parameter in network.parameters():
+            _kernels[parameter.device] = kernels
+    return None
+
+
+def _load(device: torch.device) -> Any:
+    """The kernels; one of them is compiled and run, which raises what Triton raises where it does not work."""
+    norm = importlib.import_module("cn.model.kernels.norm")
+    rows = importlib.import_module("cn.model.kernels.rows")
+    probe = torch.ones(1, 8, 2, 2, dtype=torch.half, device=device).contiguous(memory_format=torch.channels_last)
+    rows.add(probe, probe, probe.new_ones(8))
+    return SimpleNamespace(
+        group_norm=norm.group_norm,
+        layer_norm=rows.layer_norm,
+        add_layer_norm=rows.add_layer_norm,
+        geglu=rows.geglu,
+        add=rows.add,
+        join=rows.join,
+        enlarge=rows.enlarge,
+    )
+
+
+def _triton_error() -> type[Exception]:
+    return importlib.import_module("triton.errors").TritonError
+
+
+def normalize(
+    norm: nn.GroupNorm, x: Tensor, *, bias: Tensor | None = None, shift: Tensor | None = None, silu: bool = False
+) -> Tensor:
+    """The group normalization of x (B, C, H, W) + bias (C,) + shift (B, C), and SiLU of that."""
+    if (kernels := _kernels_for(x, norm.weight)) is not None:
+        assert norm.weight is not None
+        return kernels.group_norm(
+            x, norm.num_groups, norm.weight, norm.bias, norm.eps, added=bias, shift=shift, silu=silu
+        )
+    if bias is not None:
+        x = x + bias[:, None, None]
+    if shift is not None:
+        x = x + shift[:, :, None, None]
+    return F.silu(norm(x)) if silu else norm(x)
+
+
+def convolve(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The convolution of x, and its bias where what follows has to add it."""
+    if _kernels_for(x, conv.weight) is None or conv.bias is None:
+        return conv(x), None
+    return F.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups), conv.bias
+
+
+def pointwise(conv: nn.Module, x: Tensor) -> Tensor:
+    """A 1×1 convolution, or nothing (nn.Identity)."""
+    if not isinstance(conv, nn.Conv2d) or _kernels_for(x, conv.weight) is None:
+        return conv(x)
+    height = x.shape[-2]
+    product = F.linear(rearrange(x, "b c h w -> b (h w) c"), conv.weight.flatten(1), conv.bias)
+    return rearrange(product, "b (h w) c -> b c h w", h=height)
+
+
+def add(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(B, C, H, W) twice, + bias (C,)."""
+    if bias is not None and (kernels := _kernels_for(a, bias)) is not None and b.shape == a.shape:
+        return kernels.add(a, b.contiguous(memory_format=torch.channels_last), bias)
+    return a + b if bias is None else a + b + bias[:, None, None]
+
+
+def join(x: Tensor, skip: Tensor, added: Tensor | None) -> Tensor:
+    """(B, C1, H, W) and a skip connection (B, C2, H, W) with what is added to it → (B, C1 + C2, H, W)."""
+    if added is None:
+        return torch.cat([x, skip], dim=1)
+    kernels = _kernels_for(x, skip)
+    if kernels is not None and added.shape == skip.shape and all(map(_is_channels_last, (skip, added))):
+        return kernels.join(x, skip, added)
+    return torch.cat([x, skip + added], dim=1)
+
+
+def enlarge(x: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:
+    """(B, C, H, W) → (B, C, *size), by default stride × (H, W), by the nearest neighbor."""
+    height, width = x.shape[-2:]
+    exact = stride * height, stride * width
+    target = size or exact
+    if target == (height, width):
+        return x
+    if target == exact and (kernels := _kernels_for(x, x)) is not None:
+        return kernels.enlarge(x, stride)
+    return F.interpolate(x, size=target, mode="nearest")
+
+
+def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """(B, N, C) → the same."""
+    if x.dtype == norm.weight.dtype and x.is_contiguous() and (kernels := _kernels_of(x)) is not None:
+        return kernels.layer_norm(x, norm.weight, norm.bias, norm.eps)
+    return norm(x)
+
+
+def add_layer_norm(norm: nn.LayerNorm, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, N, C) twice → their sum, and its layer normalization."""
+    same = a.dtype == b.dtype == norm.weight.dtype
+    if same and a.is_contiguous() and b.is_contiguous() and (kernels := _kernels_of(a)) is not None:
+        return kernels.add_layer_norm(a, b, norm.weight, norm.bias, norm.eps)
+    total = a + b
+    return total, norm(total)
+
+
+def geglu(x: Tensor) -> Tensor:
+    """(B, N, 2·n) → (B, N, n): the first half times GELU of the second one, in its exact (erf) form."""
+    if x.is_contiguous() and (kernels := _kernels_of(x)) is not None:
+        return kernels.geglu(x)
+    value, gate = x.chunk(2, dim=-1)
+    return value * F.gelu(gate)
+
+
+def _kernels_for(x: Tensor, weight: Tensor | None) -> Any | None:
+    """The kernels, where they compute this map with this weight."""
+    if weight is None or weight.dtype != x.dtype or not _is_channels_last(x):
+        return None
+    return _kernels_of(x)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _kernels_of(x: Tensor) -> Any | None:
+    if not x.is_cuda or x.dtype not in HALF or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    return None if torch.is_autocast_enabled("cuda") else _kernels.get(x.device)

@@ -1,0 +1,153 @@
+"""The kernels for GPUs against torch: interpreted on the CPU, in a process of their own that Triton has to be told."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+pytest.importorskip("triton")
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process that test_interpreted starts")
+
+
+@pytest.mark.skipif(INTERPRETED, reason="it starts this process")
+def test_interpreted() -> None:
+    """All other tests of this file."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    run = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " passed" in run.stdout
+
+
+def channels_last(*shape: int) -> Tensor:
+    return (torch.randn(*shape) * 2 + 5).contiguous(memory_format=torch.channels_last)
+
+
+@interpreted
+@pytest.mark.parametrize(("silu", "added", "shifted"), [(False, False, False), (True, True, False), (True, True, True)])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [
+        ((2, 64, 8, 8), 32),  # Held whole.
+        ((1, 40, 9, 7), 8),  # The same, of odd sizes.
+        ((2, 320, 16, 16), 32),  # In parts, two for each image.
+        ((1, 96, 24, 20), 32),  # The last part is smaller.
+        ((1, 1200, 12, 11), 8),  # Groups of more channels than are written at once.
+        ((1, 32, 130, 140), 32),  # Moments of more parts than are joined at once with 8 channels a group.
+        ((1, 64, 130, 140), 8),
+    ],
+)
+def test_group_norm(shape: tuple[int, ...], groups: int, silu: bool, added: bool, shifted: bool) -> None:
+    from cn.model.kernels.norm import group_norm
+
+    torch.manual_seed(0)
+    x, (weight, bias, more) = channels_last(*shape), torch.randn(3, shape[1])
+    by = torch.randn(shape[0], shape[1]) * 3
+    found = group_norm(
+        x, groups, weight, bias, 1e-5, added=more if added else None, shift=by if shifted else None, silu=silu
+    )
+    x = x + more[:, None, None] * added + by[:, :, None, None] * shifted
+    wanted = F.group_norm(x.double(), groups, weight.double(), bias.double(), 1e-5)
+    wanted = F.silu(wanted) if silu else wanted
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=2e-4)
+
+
+@interpreted
+def test_group_norm_of_a_large_mean() -> None:
+    """The variance is that of differences from the mean: of sums of squares nothing would remain here."""
+    from cn.model.kernels.norm import group_norm
+
+    torch.manual_seed(0)
+    x = (torch.randn(1, 32, 20, 20) + 3000).contiguous(memory_format=torch.channels_last)
+    one, zero = torch.ones(32), torch.zeros(32)
+    wanted = F.group_norm(x.double(), 8, one.double(), zero.double())
+    torch.testing.assert_close(group_norm(x, 8, one, zero, 1e-5).double(), wanted, rtol=0, atol=2e-3)
+
+
+@interpreted
+@pytest.mark.parametrize("channels", [40, 320, 1280])
+def test_layer_norm(channels: int) -> None:
+    from cn.model.kernels.rows import add_layer_norm, layer_norm
+
+    torch.manual_seed(0)
+    a, b, (weight, bias) = torch.randn(2, 37, channels), torch.randn(2, 37, channels) + 4, torch.randn(2, channels)
+    torch.testing.assert_close(layer_norm(b, weight, bias, 1e-5), F.layer_norm(b, (channels,), weight, bias))
+    total, normalized = add_layer_norm(a, b, weight, bias, 1e-5)
+    torch.testing.assert_close(total, a + b)
+    torch.testing.assert_close(normalized, F.layer_norm(a + b, (channels,), weight, bias))
+
+
+@interpreted
+def test_elementwise() -> None:
+    from cn.model.kernels.rows import add, enlarge, geglu, join
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 2600) * 3
+    value, gate = x.chunk(2, dim=-1)
+    torch.testing.assert_close(geglu(x), value * F.gelu(gate))
+    a, b, c, bias = (
+        channels_last(1, 40, 5, 3),
+        channels_last(1, 1100, 5, 3),
+        channels_last(1, 1100, 5, 3),
+        torch.randn(40),
+    )
+    torch.testing.assert_close(add(a, a, bias), a + a + bias[:, None, None])
+    torch.testing.assert_close(join(a, b, c), torch.cat([a, b + c], dim=1))
+    for stride in (2, 4):
+        assert enlarge(b, stride).equal(F.interpolate(b, scale_factor=stride, mode="nearest"))
+    for made in (add(a, a, bias), join(a, b, c), enlarge(b, 2)):
+        assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def with_kernels(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The layers use kernels on the CPU in float32 too; the maps that they were asked for."""
+    from cn.model import layers
+
+    kernels, asked = layers._load(torch.device("cpu")), []
+
+    def of(x: Tensor) -> object:
+        asked.append(x)
+        return kernels
+
+    monkeypatch.setattr(layers, "_kernels_of", of)
+    return asked
+
+
+@interpreted
+@torch.no_grad()
+def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A U-Net with a control, and an autoencoder: the same with kernels, for sizes that halve to odd ones too."""
+    from cn.model import layers
+    from cn.model.config import UNetConfig, VAEConfig
+    from cn.model.controlnet import ControlNet
+    from cn.model.unet import UNet
+    from cn.model.vae import AutoencoderKL
+
+    torch.manual_seed(0)
+    unet = UNet(
+        UNetConfig(
+            channels=(16, 32, 32), strides=(2, 2), attention_levels=(0, 1), groups=8, context_dim=24, res_blocks=1
+        )
+    )
+    control = ControlNet.from_unet(unet).gaussian_zero_convolutions()
+    vae = AutoencoderKL(VAEConfig(channels=(16, 32), groups=8, res_blocks=1))
+    z, t, text = torch.randn(1, 4, 6, 10), torch.tensor([700.0]), torch.randn(1, 77, 24)
+    encoded = control.encode(torch.rand(1, 3, 48, 80), (6, 10))
+
+    def predict() -> list[Tensor]:
+        return [unet(z, t, text, control.residuals(z, t, text, encoded)), vae.decode(z), vae.encode(z[:, :3]).mean]
+
+    with monkeypatch.context() as plain:
+        plain.setattr(layers, "_kernels_of", lambda x: None)
+        wanted = predict()
+    for network in (unet, control, vae):
+        network.to(memory_format=torch.channels_last)
+    for found, want in zip(predict(), wanted, strict=True):
+        torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
+    assert len(with_kernels) > 100
