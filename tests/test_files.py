@@ -1,11 +1,13 @@
 """Files appear complete or not at all."""
 
+import hashlib
 import os
 import stat
 
 import pytest
 
 from cn import files
+from cn.errors import InputError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -44,3 +46,17 @@ def test_a_link_is_followed(tmp_path):
     files.write_atomic(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "folder" / "real").read_bytes() == b"new"
+
+
+def test_a_hash_that_a_thread_computes(tmp_path):
+    """It is that of the file as it was then; a file that changed meanwhile is hashed again."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"first")
+    files.begin_sha256(path)
+    assert files.sha256(path) == hashlib.sha256(b"first").hexdigest()
+    files.begin_sha256(path)
+    path.write_bytes(b"second, longer")
+    assert files.sha256(path) == hashlib.sha256(b"second, longer").hexdigest()
+    files.begin_sha256(tmp_path / "missing")
+    with pytest.raises(InputError):
+        files.sha256(tmp_path / "missing")

@@ -1,6 +1,7 @@
 """What makes commands start and end sooner."""
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -83,3 +84,14 @@ def test_memory_of_gpus_grows_in_place_where_that_works_and_nothing_else_is_aske
     monkeypatch.setattr(startup.platform, "release", lambda: release)
     startup.let_gpu_memory_grow()
     assert environment == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "policy", "spins"),
+    [({}, "PASSIVE", "1000"), ({"GOMP_SPINCOUNT": "0"}, "PASSIVE", "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "")],
+)
+def test_threads_hardly_spin_unless_told_otherwise(given, policy, spins):
+    env = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    code = "import os, cn; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT', ''))"
+    run = subprocess.run([sys.executable, "-c", code], env=env | given, capture_output=True, text=True, check=True)
+    assert run.stdout == f"{policy} {spins}\n"

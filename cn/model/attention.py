@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from cn.model.layers import add_layer_norm, geglu, layer_norm, normalize, pointwise
+from cn.model.layers import add_layer_norm, geglu, layer_norm, normalize, pointwise, repeated
 
 
 class KeysValues(NamedTuple):
@@ -84,7 +84,10 @@ class TransformerBlock(nn.Module):
         self.feed_forward = FeedForward(dim)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(B, N, dim) and the text of R·B rows → (R·B, N, dim): rows of x are repeated once they depend on the text."""
         x, h = add_layer_norm(self.norm_2, self.self_attention(layer_norm(self.norm_1, x)), x)
+        rows = len(context) if isinstance(context, Tensor) else len(context[self.cross_attention].k)
+        x, h = repeated(x, rows), repeated(h, rows)
         x, h = add_layer_norm(self.norm_3, self.cross_attention(h, context), x)
         return self.feed_forward(h) + x
 
@@ -113,7 +116,7 @@ class SpatialTransformer(nn.Module):
         self.proj_out: nn.Module = nn.Linear(dim, dim) if linear_projection else nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        """(B, dim, H, W), (B, 77·n, context_dim) → (B, dim, H, W)."""
+        """(B, dim, H, W), (R·B, 77·n, context_dim) → (R·B, dim, H, W)."""
         height = x.shape[-2]
         h = normalize(self.norm, x)
         if self.linear_projection:
@@ -122,6 +125,7 @@ class SpatialTransformer(nn.Module):
             h = rearrange(pointwise(self.proj_in, h), "b c h w -> b (h w) c")
         for block in self.blocks:
             h = block(h, context)
+        x = repeated(x, len(h))
         if self.linear_projection:
             return rearrange(self.proj_out(h), "b (h w) c -> b c h w", h=height) + x
         return pointwise(self.proj_out, rearrange(h, "b (h w) c -> b c h w", h=height)) + x

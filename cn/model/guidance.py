@@ -11,6 +11,7 @@ from cn.model.attention import Context, context_of
 from cn.model.concat import ConcatBaseline
 from cn.model.config import ScheduleConfig
 from cn.model.controlnet import ControlNet
+from cn.model.layers import repeated
 from cn.model.samplers.step import Step
 from cn.model.unet import UNet
 
@@ -43,14 +44,8 @@ class ControlInput:
         encoded = None if self.encoded is None else _rows(self.encoded, first, count)
         return replace(self, hint=_rows(self.hint, first, count), encoded=encoded)
 
-    def twice(self) -> "ControlInput":
-        """For both halves of a guided batch; a hint that is encoded is not needed any more."""
-        if self.encoded is not None:
-            return replace(self, encoded=torch.cat([self.encoded, self.encoded]))
-        return replace(self, hint=torch.cat([self.hint, self.hint]))
-
     def residuals(self, z: Tensor, t: Tensor, text: Context) -> Residuals:
-        """Those of the model, for a hint that is encoded or not; without the strength."""
+        """Those of the model for z and t of B rows and a text of R·B; without the strength. The hint may be encoded."""
         text = text if self.context is None else self.context
         if self.encoded is None:
             return self.model(z, t, text, self.hint)
@@ -101,7 +96,8 @@ def _sum(a: Residuals | None, b: Residuals | None) -> Residuals | None:
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     if a is None or b is None:
         return b if a is None else a
-    return a + b
+    rows = max(len(a), len(b))
+    return repeated(a, rows) + repeated(b, rows)
 
 
 def batch_timesteps(step: Step, z: Tensor) -> Tensor:
@@ -113,9 +109,10 @@ def batch_timesteps(step: Step, z: Tensor) -> Tensor:
 class GuidedUNet:
     """U-Net, controls and guidance as one function `(z, step) -> prediction` for the sampler.
 
-    With guidance, the unconditional and the conditional half run as one batch; at scale 1 there is only the
-    conditional one. In guess mode the unconditional half gets no control, otherwise both halves get the same. A pooled
-    control is applied to the conditional half only, at full strength (official release 1.1: gradio_shuffle.py).
+    With guidance, the networks get the latents once and both texts, the unconditional ones first; at scale 1 there is
+    only the conditional one. In guess mode the unconditional half gets no control, otherwise both halves get the same.
+    A pooled control is applied to the conditional half only, at full strength (official release 1.1:
+    gradio_shuffle.py).
     """
 
     unet: UNet
@@ -157,15 +154,13 @@ class GuidedUNet:
         if self.scale == 1:
             control = control_residuals(active, z, t, text, guess=self.guess)
             return self.unet(self._input(z), t, text, control)
-        z_pair, t_pair = torch.cat([z, z]), torch.cat([t, t])
-        two_sided = [c.twice() for c in active if not self._is_conditional_only(c)]
+        two_sided = [c for c in active if not self._is_conditional_only(c)]
         cond_only = control_residuals(
             [c for c in active if self._is_conditional_only(c)], z, t, self.cond, guess=self.guess
         )
         padded = cond_only and [r if r is None else torch.cat([torch.zeros_like(r), r]) for r in cond_only]
-        control = _sum(control_residuals(two_sided, z_pair, t_pair, text), padded)
-        x = self._input(z)
-        uncond, cond = self.unet(torch.cat([x, x]), t_pair, text, control).chunk(2)
+        control = _sum(control_residuals(two_sided, z, t, text), padded)
+        uncond, cond = self.unet(self._input(z), t, text, control).chunk(2)
         return classifier_free_guidance(uncond, cond, self.scale, self.schedule.guidance_rescale)
 
     def _input(self, z: Tensor) -> Tensor:

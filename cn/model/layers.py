@@ -26,20 +26,20 @@ _kernels: dict[torch.device, Any] = {}
 """Those that work."""
 
 
-def begin_kernels(device: torch.device) -> None:
+def begin_kernels(device: torch.device, dtype: torch.dtype) -> None:
     """Let a thread load the kernels of a GPU, and start it, for a later `use_kernels`."""
     if device not in _loading:
         pool = ThreadPoolExecutor(1)
-        _loading[device] = pool.submit(_load, device)
+        _loading[device] = pool.submit(_load, device, dtype)
         pool.shutdown(wait=False)
 
 
-def use_kernels(networks: Iterable[nn.Module], device: torch.device) -> str | None:
-    """Prepare networks in half precision on a GPU; if that is not possible, the reason why, and nothing changes.
+def use_kernels(networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype) -> str | None:
+    """Prepare networks in half precision (`dtype`) on a GPU. Returns the reason if that is not possible, else None.
 
     Their weights are laid out channels last, as what they compute will be.
     """
-    begin_kernels(device)
+    begin_kernels(device, dtype)
     try:
         kernels = _loading[device].result()
     except ImportError as error:
@@ -53,12 +53,22 @@ def use_kernels(networks: Iterable[nn.Module], device: torch.device) -> str | No
     return None
 
 
-def _load(device: torch.device) -> Any:
-    """The kernels; one of them is compiled and run, which raises what Triton raises where it does not work."""
+def _load(device: torch.device, dtype: torch.dtype) -> Any:
+    """The kernels. Each is run once, which compiles it, and raises what Triton raises where that is not possible."""
     norm = importlib.import_module("cn.model.kernels.norm")
     rows = importlib.import_module("cn.model.kernels.rows")
-    probe = torch.ones(1, 8, 2, 2, dtype=torch.half, device=device).contiguous(memory_format=torch.channels_last)
-    rows.add(probe, probe, probe.new_ones(8))
+    map_, large = (
+        torch.ones(1, 64, side, side, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+        for side in (8, 16)
+    )
+    tokens, each = torch.ones(1, 64, 320, dtype=dtype, device=device), torch.ones(320, dtype=dtype, device=device)
+    for x in (map_, large):
+        norm.group_norm(x, 32, each[:64], each[:64], 1e-5, added=each[:64], shift=each[:64][None], silu=True)
+    rows.add_layer_norm(tokens, tokens, each, each, 1e-5)
+    rows.geglu(tokens)
+    rows.add(map_, map_, each[:64])
+    rows.join(map_, map_, map_)
+    rows.enlarge(map_, 2)
     return SimpleNamespace(
         group_norm=norm.group_norm,
         layer_norm=rows.layer_norm,
@@ -113,14 +123,20 @@ def add(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return a + b if bias is None else a + b + bias[:, None, None]
 
 
+def repeated(x: Tensor, rows: int) -> Tensor:
+    """(B, …) → (rows, …): all rows again, where there are to be more."""
+    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.ndim - 1))
+
+
 def join(x: Tensor, skip: Tensor, added: Tensor | None) -> Tensor:
-    """(B, C1, H, W) and a skip connection (B, C2, H, W) with what is added to it → (B, C1 + C2, H, W)."""
+    """(B, C1, H, W), and a skip connection with what is added to it, (B, C2, H, W) or of fewer rows, which are repeated
+    → (B, C1 + C2, H, W)."""
     if added is None:
-        return torch.cat([x, skip], dim=1)
+        return torch.cat([x, repeated(skip, len(x))], dim=1)
     kernels = _kernels_for(x, skip)
-    if kernels is not None and added.shape == skip.shape and all(map(_is_channels_last, (skip, added))):
+    if kernels is not None and added.shape[1:] == skip.shape[1:] and all(map(_is_channels_last, (skip, added))):
         return kernels.join(x, skip, added)
-    return torch.cat([x, skip + added], dim=1)
+    return torch.cat([x, repeated(skip, len(x)) + repeated(added, len(x))], dim=1)
 
 
 def enlarge(x: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cn.model.attention import Context, SpatialTransformer
 from cn.model.blocks import Downsample, ResBlock, TimeEmbedding, Upsample
 from cn.model.config import UNetConfig
-from cn.model.layers import join, normalize
+from cn.model.layers import join, normalize, repeated
 
 Control = Sequence[Tensor | None]
 """Residuals for the 12 skip connections, in encoder order, then for the middle block; None adds nothing.
@@ -58,7 +58,8 @@ class MiddleBlock(nn.Module):
         self.res_2 = ResBlock(width, width, time_dim, groups=config.groups)
 
     def forward(self, x: Tensor, emb: Tensor, text: Context) -> Tensor:
-        return self.res_2(self.attention(self.res_1(x, emb), text), emb)
+        x = self.attention(self.res_1(x, emb), text)
+        return self.res_2(x, repeated(emb, len(x)))
 
 
 class Encoder(nn.Module):
@@ -85,19 +86,22 @@ class Encoder(nn.Module):
     def forward(
         self, z: Tensor, t: Tensor, text: Context, hint: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Latents (B, 4, H, W), timesteps (B,), text (B, 77, C) → the 12 features, the middle's, the time embedding.
+        """Latents (B, 4, H, W), timesteps (B,), text (R·B, 77, C) → the 12 features, the middle's, the time embedding.
 
-        `hint` (B, C0, H, W) is the encoded condition of a ControlNet, added after the input convolution.
+        `hint` (B, C0, H, W) is the encoded condition of a ControlNet, added after the input convolution. With R texts
+        for each of the latents (guidance has two), all that comes before the first cross-attention is the same for
+        them and is computed once: these features have B rows, the others R·B.
         """
         emb = self.time_embedding(t)
         features: list[Tensor] = []
         x = z
         for block in self.blocks:
-            x = block(x, emb, text) if isinstance(block, Block) else block(x)
+            x = block(x, repeated(emb, len(x)), text) if isinstance(block, Block) else block(x)
             if hint is not None and not features:
-                x = x + hint
+                x = repeated(x, len(hint)) + hint
             features.append(x)
-        return features, self.middle(x, emb, text), emb
+        middle = self.middle(x, repeated(emb, len(x)), text)
+        return features, middle, repeated(emb, len(middle))
 
 
 class Decoder(nn.Module):
@@ -126,7 +130,10 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, emb: Tensor, text: Context, skips: Sequence[Tensor], added: Sequence[Tensor | None]
     ) -> Tensor:
-        """The middle block's output, the 12 skips and what is added to them, first to last → (B, 4, H, W)."""
+        """The middle block's output, the 12 skips and what is added to them, first to last → (B, 4, H, W).
+
+        Skips and what is added may have fewer rows, which are repeated.
+        """
         remaining = list(zip(skips, added, strict=True))
         for block in self.blocks:
             x = join(x, *remaining.pop())
@@ -145,10 +152,10 @@ class UNet(nn.Module):
         self.decoder = Decoder(config, self.encoder.widths)
 
     def forward(self, z: Tensor, t: Tensor, text: Context, control: Control | None = None) -> Tensor:
-        """(B, 4, H, W), (B,), (B, 77, C) and 13 residuals → (B, 4, H, W).
+        """(B, 4, H, W), (B,), (R·B, 77, C) and 13 residuals → (R·B, 4, H, W): R predictions for each of the latents.
 
-        The residuals are added to the skips and the middle block's output. The encoder itself does not depend on the
-        condition, so while it is locked, autograd keeps no graph of it (§3.2).
+        The residuals have B rows or R·B, and are added to the skips and the middle block's output. The encoder itself
+        does not depend on the condition, so while it is locked, autograd keeps no graph of it (§3.2).
         """
         count = self.config.connections
         at_input = control[count] if control is not None and len(control) == count + 1 else None

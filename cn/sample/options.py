@@ -53,11 +53,11 @@ VAE = Option(
     "A VAE in place of the base's own: a file, a diffusers folder, or another base.", panel=SAMPLING, metavar="FILE"
 )
 COMPILE = Option(
-    "Compile the networks: minutes at the start, then faster. --no-compile: run them as they are, without CUDA "
-    "graphs too.",
+    "Compile the networks by torch: one to two minutes at the start. --no-compile: run them as they are, without "
+    "kernels of our own and CUDA graphs too.",
     panel=COMPUTE_PANEL,
     flags=("--compile/--no-compile",),
-    default="on a GPU a CUDA graph, and compiled too where the job is long enough",
+    default="on a GPU our kernels, in CUDA graphs",
 )
 """`--lora`, `--vae` and `--compile` of every command that samples."""
 

@@ -88,7 +88,7 @@ class SamplingPipeline:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
             if where.type == "cuda" and dtype in HALF:
-                begin_kernels(where)
+                begin_kernels(where, dtype)
             base = open_sampling_base(request, where, dtype)
         if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
             raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)

@@ -21,16 +21,11 @@ MAX_IMAGES = 32
 """Images in a batch that is chosen here, however small they are: so many are lost by a kill."""
 MAX_CAPTURED = 4
 """Such images in a batch that is captured at most: the kernels of larger ones take longer than to launch them, and a
-graph takes memory (H200: 14 instead of 31 to 49 ms a step for one image, 69 instead of 71 for 8)."""
+graph takes memory (H200: 10 instead of 38 to 66 ms a step for one image, 49 instead of 50 for 8)."""
 MIN_CAPTURED_STEPS = 10
 """Steps of a job from which on they are captured, which takes as long as a few of them."""
 BYTES_PER_VALUE = 13
 """Of memory in half precision for each pixel and channel of the U-Net's first layer, to sample and decode an image."""
-SAVED_SECONDS = 0.0035
-"""What compiling saves at each step for each such image, beyond what a graph saves (H200, fp16: 10.4 instead of 14 ms
-for one, 48 instead of 69 for 8). Slower GPUs save more, so that a job that pays there pays on them too."""
-COMPILE_SECONDS = 100
-"""To compile a U-Net and a control of this size, mostly on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +84,16 @@ class Ways:
 
 
 def choose_ways(job: JobSize, batch: int, options: SpeedOptions, device: torch.device) -> Ways:
-    """What suits a job of this size, in batches of `batch` images."""
+    """What suits a job of this size, in batches of `batch` images.
+
+    Networks are compiled only if that is asked for: beside our kernels it saves 4 % for one image on an H200, and
+    nothing for 8, so that its two minutes do not come back.
+    """
     if options.compile is False:
         return Ways()
-    cuda = device.type == "cuda"
-    pays = cuda and job.images * job.steps * job.work * SAVED_SECONDS > COMPILE_SECONDS
     batches = -(-job.images // batch)
-    captured = cuda and batch * job.work <= MAX_CAPTURED and batches * job.steps >= MIN_CAPTURED_STEPS
-    return Ways(captured, bool(options.compile) or pays)
+    captured = batch * job.work <= MAX_CAPTURED and batches * job.steps >= MIN_CAPTURED_STEPS
+    return Ways(device.type == "cuda" and captured, bool(options.compile))
 
 
 def make_engine(
@@ -105,9 +102,9 @@ def make_engine(
     """What computes the networks of one job, in the way that suits it."""
     ways = choose_ways(job, batch, options, device)
     if device.type == "cuda" and job.base.dtype in HALF and options.compile is not False:
-        reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device)
+        reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device, job.base.dtype)
         if reason is not None:
-            warn(f"our kernels cannot be compiled here ({reason}): sampling takes longer")
+            warn(f"GPU kernels cannot be compiled here ({reason}): sampling takes about 1.6 times as long")
     return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
 
 

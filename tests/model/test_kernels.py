@@ -17,7 +17,7 @@ interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process th
 @pytest.mark.skipif(INTERPRETED, reason="it starts this process")
 def test_interpreted() -> None:
     """All other tests of this file."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
     run = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout
@@ -98,6 +98,10 @@ def test_elementwise() -> None:
     )
     torch.testing.assert_close(add(a, a, bias), a + a + bias[:, None, None])
     torch.testing.assert_close(join(a, b, c), torch.cat([a, b + c], dim=1))
+    twice = torch.cat([a, a]).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        join(twice, b, torch.cat([b, c])), torch.cat([twice, torch.cat([b, b]) + torch.cat([b, c])], 1)
+    )
     for stride in (2, 4):
         assert enlarge(b, stride).equal(F.interpolate(b, scale_factor=stride, mode="nearest"))
     for made in (add(a, a, bias), join(a, b, c), enlarge(b, 2)):
@@ -109,7 +113,7 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The layers use kernels on the CPU in float32 too; the maps that they were asked for."""
     from cn.model import layers
 
-    kernels, asked = layers._load(torch.device("cpu")), []
+    kernels, asked = layers._load(torch.device("cpu"), torch.float32), []
 
     def of(x: Tensor) -> object:
         asked.append(x)
@@ -137,7 +141,7 @@ def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -
     )
     control = ControlNet.from_unet(unet).gaussian_zero_convolutions()
     vae = AutoencoderKL(VAEConfig(channels=(16, 32), groups=8, res_blocks=1))
-    z, t, text = torch.randn(1, 4, 6, 10), torch.tensor([700.0]), torch.randn(1, 77, 24)
+    z, t, text = torch.randn(1, 4, 6, 10), torch.tensor([700.0]), torch.randn(2, 77, 24)
     encoded = control.encode(torch.rand(1, 3, 48, 80), (6, 10))
 
     def predict() -> list[Tensor]:
@@ -151,3 +155,21 @@ def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -
     for found, want in zip(predict(), wanted, strict=True):
         torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
     assert len(with_kernels) > 100
+
+
+@pytest.mark.skipif(INTERPRETED, reason="about what is there without Triton")
+def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks stay as they are, and the reason is returned."""
+    from cn.model import layers
+
+    conv = torch.nn.Conv2d(8, 8, 3)
+    for error in (ImportError("No module named 'triton'"), RuntimeError("Failed to find C compiler.\nSet CC.")):
+
+        def fail(device: torch.device, dtype: torch.dtype, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(layers, "_loading", {})
+        monkeypatch.setattr(layers, "_load", fail)
+        reason = layers.use_kernels([conv], torch.device("cpu"), torch.half)
+        assert reason == str(error).splitlines()[0]
+        assert conv.weight.is_contiguous()

@@ -7,6 +7,8 @@ from torch import Tensor
 
 BLOCK = 1024
 """Numbers that a program computes."""
+GATES = 256
+"""Of them in one token, for GEGLU: a divisor of the inner widths of Stable Diffusion."""
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -34,7 +36,9 @@ def geglu(x: Tensor) -> Tensor:
     """(…, 2·n), contiguous → (…, n): the first half times GELU (exact) of the second one."""
     half = x.shape[-1] // 2
     result = x.new_empty(*x.shape[:-1], half)
-    _geglu[(result.numel() // half, triton.cdiv(half, BLOCK))](x, result, half, BLOCK=BLOCK)
+    tokens = result.numel() // half
+    grid = triton.cdiv(tokens, BLOCK // GATES), triton.cdiv(half, GATES)
+    _geglu[grid](x, result, tokens, half, ROWS=BLOCK // GATES, COLUMNS=GATES)
     return result
 
 
@@ -46,11 +50,15 @@ def add(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
 
 
 def join(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """(B, C1, H, W) and twice (B, C2, H, W), channels last → (B, C1 + C2, H, W): a, then b + c."""
+    """(B, C1, H, W) and twice (B, C2, H, W), channels last → (B, C1 + C2, H, W): a, then b + c.
+
+    These may have fewer rows, which are repeated.
+    """
     batch, first, height, width = a.shape
     result = _empty(a, first + b.shape[1], height, width)
     grid = batch * height * width, triton.cdiv(result.shape[1], BLOCK)
-    _join[grid](a, b, c, result, first, b.shape[1], BLOCK=BLOCK)
+    cells = b.numel() // b.shape[1], c.numel() // c.shape[1]
+    _join[grid](a, b, c, result, *cells, first, b.shape[1], BLOCK=BLOCK)
     return result
 
 
@@ -89,14 +97,15 @@ def _layer_norm(
     tl.store(result + place, y.to(result.dtype.element_ty), mask=mask)
 
 
-@triton.jit
-def _geglu(x, result, half, BLOCK: tl.constexpr):
-    row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mask = column < half
-    value = tl.load(x + row * 2 * half + column, mask=mask, other=0.0).to(tl.float32)
-    gate = tl.load(x + row * 2 * half + half + column, mask=mask, other=0.0).to(tl.float32)
+@triton.jit(do_not_specialize=["tokens"])
+def _geglu(x, result, tokens, half, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    row, column = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    mask = (row < tokens)[:, None] & (column < half)[None, :]
+    first = row.to(tl.int64)[:, None] * half
+    value = tl.load(x + 2 * first + column[None, :], mask=mask, other=0.0).to(tl.float32)
+    gate = tl.load(x + 2 * first + half + column[None, :], mask=mask, other=0.0).to(tl.float32)
     gelu = 0.5 * gate * (1.0 + tl.erf(gate * 0.7071067811865476))
-    tl.store(result + row * half + column, (value * gelu).to(result.dtype.element_ty), mask=mask)
+    tl.store(result + first + column[None, :], (value * gelu).to(result.dtype.element_ty), mask=mask)
 
 
 @triton.jit(do_not_specialize=["total"])
@@ -109,14 +118,13 @@ def _add(a, b, bias, result, total, channels, BLOCK: tl.constexpr):
     tl.store(result + place, value.to(result.dtype.element_ty), mask=mask)
 
 
-@triton.jit
-def _join(a, b, c, result, first, second, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["cells_b", "cells_c"])
+def _join(a, b, c, result, cells_b, cells_c, first, second, BLOCK: tl.constexpr):
     cell, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    place = cell * second + column - first
     later = (column >= first) & (column < first + second)
     value = tl.load(a + cell * first + column, mask=column < first, other=0.0).to(tl.float32)
-    value += tl.load(b + place, mask=later, other=0.0).to(tl.float32)
-    value += tl.load(c + place, mask=later, other=0.0).to(tl.float32)
+    value += tl.load(b + (cell % cells_b) * second + column - first, mask=later, other=0.0).to(tl.float32)
+    value += tl.load(c + (cell % cells_c) * second + column - first, mask=later, other=0.0).to(tl.float32)
     to = result + cell * (first + second) + column
     tl.store(to, value.to(result.dtype.element_ty), mask=column < first + second)
 
