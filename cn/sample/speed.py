@@ -100,12 +100,17 @@ def make_engine(
     job: JobSize, batch: int, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]
 ) -> SamplingEngine:
     """What computes the networks of one job, in the way that suits it."""
+    prepare(job, options, device, warn)
     ways = choose_ways(job, batch, options, device)
+    return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
+
+
+def prepare(job: JobSize, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]) -> None:
+    """Let the networks of a job in half precision on a GPU use our kernels, if they can."""
     if device.type == "cuda" and job.base.dtype in HALF and options.compile is not False:
         reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device, job.base.dtype)
         if reason is not None:
             warn(f"GPU kernels cannot be compiled here ({reason}): sampling takes about 1.6 times as long")
-    return SamplingEngine(Graphs(warn) if ways.captured else None, ways.compiled, warn=warn)
 
 
 def free_gpu_bytes(device: torch.device) -> float:

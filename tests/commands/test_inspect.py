@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from cn.checkpoints.read.inspection import inspect
 from cn.files import sha256
+from cn.weights import bundled
 from tests.helpers.cli import cn
 from tests.helpers.layouts import assert_same, convert, native_base, native_control, tensors
 
@@ -44,6 +45,11 @@ def test_a_base(files):
     assert report.dtypes == {"F32": len(tensors(files / "sd2.safetensors"))}
     assert report.warnings == ()
     assert report.family == "Stable Diffusion 2 with other channels"
+
+
+def test_the_family_of_bundled_weights():
+    for name in ("base", "canny"):
+        assert inspect(bundled.FOLDER / f"{name}.safetensors").family == "cn's base 'scenes'"
 
 
 def test_a_folder(files):

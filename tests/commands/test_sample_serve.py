@@ -77,6 +77,17 @@ def test_controls_are_loaded_once(worker, sampling_folder, monkeypatch):
     assert not np.array_equal(images.read("0.png"), images.read("1.png"))
 
 
+def test_networks_are_prepared_for_the_gpu_once(worker, sampling_folder, monkeypatch):
+    """The base with the first line, a control with the first one that asks for it."""
+    prepared = []
+    monkeypatch.setattr(serve, "prepare", lambda job, *rest: prepared.append(len(job.controls)))
+    worker.warn = lambda message: None
+    line = {"cond": str(sampling_folder / "canny.png"), "control": str(sampling_folder / "run")}
+    found = answers(worker, {}, {"seed": 1}, line, line | {"seed": 2}, {"seed": 3})
+    assert all("images" in one for one in found)
+    assert prepared == [0, 1]
+
+
 def test_each_line_is_computed_in_the_way_that_suits_it(worker, monkeypatch):
     """Here lines of one image are captured and larger ones are not; what was captured stays between lines."""
     asked = []

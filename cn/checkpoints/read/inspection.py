@@ -166,8 +166,11 @@ def _family(model: ModelConfig | None, unet: UNetConfig) -> str:
     name = "Stable Diffusion 2" if unet.linear_projection else "Stable Diffusion 1"
     if unet.channels == PRESETS["sd15"].unet.channels:
         return name
+    names = [preset for preset, config in PRESETS.items() if config.unet == unet]
     if model is not None and model.name in PRESETS:
-        return f"cn's base {model.name!r}"
+        names = [model.name]
+    if names:
+        return f"cn's base {names[0]!r}"
     return f"{name} with other channels"
 
 
