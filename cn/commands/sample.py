@@ -241,6 +241,8 @@ def sample(
     if recursive or limit is not None:
         found = "--recursive is about a folder" if recursive else "--limit is about a folder, list or dataset"
         raise UsageError(f"{found} of conditions: give one with {'--cond' if recursive else '--cond or --data'}")
+    if json and out == "-":
+        raise UsageError("--json and --out - both write to standard output: give --out a file or a folder")
     from cn.sample import run
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
@@ -286,5 +288,4 @@ def sample(
     show = sampling.preview_view(speed, json=json, quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in run.sample(job, on_step=advance, warn=console.warn, show=show):
-            if written.path != "-":
-                console.emit(written, json=json)
+            sampling.report(written, auto=prompt_mode == "auto", json=json, quiet=quiet)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cn.sample.previews import Show
     from cn.sample.prompts import PromptMode
     from cn.sample.request import Condition, SampleRequest
+    from cn.sample.run import Written
     from cn.sample.start_image import GivenImage
 
 
@@ -218,4 +219,12 @@ def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
     show = preview_view(job.speed, json=json, quiet=quiet)
     with console.progress(len(left.numbers) * request.total_steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in job.run(left, on_step=advance, warn=console.warn, show=show):
-            console.emit(written, json=json)
+            report(written, auto=request.auto, json=json, quiet=quiet)
+
+
+def report(written: "Written", *, auto: bool, json: bool, quiet: bool) -> None:
+    """One image or sheet that was written; with `auto` its prompt too, which nobody knew before."""
+    if written.path != "-":
+        console.emit(written, json=json)
+    if auto and written.prompt is not None:
+        console.status(f"{written.path}: {written.prompt}", quiet=quiet or json)

@@ -193,9 +193,16 @@ def _how(pipeline: "SamplingPipeline") -> str:
 
 
 def _seeds(requests: Sequence[SampleRequest]) -> str:
-    first = min(request.seed for request in requests)
-    last = max(request.seed + request.count - 1 for request in requests)
-    return f"seed {first}" if first == last else f"seeds {first} to {last}"
+    """Neighbors as a range: "seeds 0 to 3, 7"."""
+    runs: list[list[int]] = []
+    for first, count in sorted({(request.seed, request.count) for request in requests}):
+        last = first + count - 1
+        if runs and first <= runs[-1][1] + 1:
+            runs[-1][1] = max(runs[-1][1], last)
+        else:
+            runs.append([first, last])
+    shown = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:MAX_LINES]]
+    return f"seed{'s' * (runs != [[runs[0][0]] * 2])} {', '.join(shown)}" + (", …" if len(runs) > MAX_LINES else "")
 
 
 def _controls(request: SampleRequest) -> Iterator[str]:

@@ -109,8 +109,9 @@ def _record(line: str | bytes, where: str) -> dict[str, Any]:
         text = line if isinstance(line, str) else line.decode()
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text", path=where) from None
+    if not text.lstrip("\ufeff \t").startswith("{"):
+        raise InputError('must be a JSON object, such as {"prompt": "a red house", "out": "house.png"}', path=where)
     with about(where):
         record = parse_json(text)
-    if not isinstance(record, dict):
-        raise InputError("must be a JSON object", path=where)
+    assert isinstance(record, dict)
     return record

@@ -57,6 +57,16 @@ def test_the_prompt_is_the_caption_of_the_default_result(run):
     assert "prompt   automatic: captions of the results of the default prompt, by ./coca" in err
 
 
+def test_the_prompt_is_shown_to_people(sample, captioner, tmp_path):
+    (tmp_path / "coca").symlink_to(captioner)
+    words = auto(*CONTROLLED, "--seed", "3")
+    code, out, err = sample(*words, "--out", "auto.png", quick=False)
+    assert (code, out) == (0, "auto.png\n")
+    prompt = json.loads(sample(*words, "--out", "2.png", "--json", quick=False)[1])["prompt"]
+    assert f"auto.png: {prompt}\n" in err
+    assert "auto.png" not in sample(*words, "--out", "auto.png", "--overwrite", "--quiet", quick=False)[2]
+
+
 def test_it_is_repeated_without_a_captioner(run, captioner, monkeypatch):
     run(*auto("--out", "auto.png"))
     recipe = png_metadata.from_file("auto.png")

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cn import app, images
+from cn.errors import UsageError
 from cn.sample import pipeline as core
 from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers.cli import cn_process, start_cn
@@ -189,3 +190,11 @@ def test_a_stop_keeps_the_finished_images(tiny_base_file, tmp_path, number, code
 def test_an_absent_device(sample, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert sample("--device", "cuda", "-q") == (2, "", "cn: --device cuda: this machine has no cuda device\n")
+
+
+def test_records_and_an_image_on_standard_output(tmp_path):
+    """Both would be mixed there: a script must not lose one of them unawares."""
+    done = cn_process("sample", "--prompt", "x", "--json", "--out", "-", cwd=tmp_path)
+    assert done.returncode == UsageError.exit_code
+    assert not done.stdout
+    assert b"--json and --out -" in done.stderr

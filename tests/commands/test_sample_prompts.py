@@ -35,7 +35,10 @@ def test_a_file_of_prompts_with_options(sample):
     assert code == 0
     made = ["canny-prompt1-seed4", "canny-prompt1-seed5", "canny-prompt2-seed0", "openpose-prompt3-seed0"]
     assert out.splitlines() == [f"out/{name}.png" for name in [*made, "canny-seed4-grid"]]
-    for words in ("4 of 64×64, 2 steps of ddim, guidance 3\n", "128×128, 2 steps of ddim, guidance 9, seeds 0 to 5\n"):
+    for words in (
+        "4 of 64×64, 2 steps of ddim, guidance 3\n",
+        "128×128, 2 steps of ddim, guidance 9, seeds 0, 4 to 5\n",
+    ):
         assert words in err
     again = ["--from", "out/openpose-prompt3-seed0.png", "--out", "out/again.png"]
     assert sample(*again, base=None, quick=False)[0] == 0

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from cn import images
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.options import parse_size
+from cn.sample import run
 from cn.sample.fit import fit
 from cn.sample.options import MAX_SEED
 from cn.sample.output_paths import choose_paths
@@ -263,3 +264,20 @@ def test_a_folder_that_may_not_be_written_and_the_condition_itself(tmp_path, mon
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(CnError, match="not writable"):
         choose_paths([request], str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([(0, 1)], "seed 0"),
+        ([(3, 1), (3, 1)], "seed 3"),
+        ([(5, 3)], "seeds 5 to 7"),
+        ([(7, 2), (0, 2), (1, 3)], "seeds 0 to 3, 7 to 8"),
+        ([(0, 1), (5, 1)], "seeds 0, 5"),
+        ([(0, 2), (2, 1)], "seeds 0 to 2"),
+        ([(10 * i, 1) for i in range(20)], "seeds " + ", ".join(str(10 * i) for i in range(12)) + ", …"),
+    ],
+)
+def test_seeds_in_the_plan(given, text):
+    requests = [SampleRequest(prompts=("x",), seed=seed, count=count) for seed, count in given]
+    assert run._seeds(requests) == text
