@@ -50,7 +50,7 @@ class Graphs:
         capture: Capture | None = None,
         free: Callable[[], float] | None = None,
     ):
-        self._warn, self._given, self._free = warn, capture, free or free_share
+        self._warn, self._given, self._free = warn, capture, free or self._free_share
         self._capture = capture or CudaCapture()
         self._graphs: dict[Key, _Graph] = {}
         self.failed = False
@@ -76,7 +76,9 @@ class Graphs:
         """Capture a function of tensors, then constants; False where that is not possible."""
         inputs, own = (tuple(tensor.clone() for tensor in given) for given in (tensors, constants))
         try:
-            replay = self._capture(lambda: function(*inputs, *own))
+            # Streams and graphs are those of the current GPU, which need not be that of the tensors.
+            with torch.cuda.device_of(tensors[0]):
+                replay = self._capture(lambda: function(*inputs, *own))
         except RuntimeError as error:
             # Of the driver, while it captures, or for want of memory, which the function may have enough of by itself.
             self.failed = True
@@ -102,7 +104,8 @@ class Graphs:
             if given is not before:
                 mine.copy_(given, non_blocking=True)
         graph.given = constants
-        return graph.replay()
+        with torch.cuda.device_of(tensors[0]):
+            return graph.replay()
 
     def clear(self) -> None:
         """Forget all graphs, and give back their memory."""
@@ -114,6 +117,12 @@ class Graphs:
         """Called before images are sampled: on a small GPU the graphs give way, and are captured again later."""
         if self._graphs and self._free() < MIN_FREE:
             self.clear()
+
+    def _free_share(self) -> float:
+        """The part of the memory of the graphs' GPU that nothing holds."""
+        graph = next(iter(self._graphs.values()))
+        free, total = torch.cuda.mem_get_info(graph.inputs[0].device)
+        return free / total
 
     def give_way(self, function: Callable[[], R]) -> R:
         """What a function returns that may be called again; where memory runs out for it, graphs are given up."""
@@ -157,12 +166,6 @@ class CudaCapture:
             return result
 
         return replay
-
-
-def free_share() -> float:
-    """The part of the current GPU's memory that nothing holds."""
-    free, total = torch.cuda.mem_get_info()
-    return free / total
 
 
 def _key(name: str, tensors: tuple[Tensor, ...], variant: Hashable) -> Key:

@@ -8,7 +8,7 @@ rounding only.
 
 import importlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -57,27 +57,31 @@ def _load(device: torch.device, dtype: torch.dtype) -> Any:
     """The kernels. Each is run once, which compiles it, and raises what Triton raises where that is not possible."""
     norm = importlib.import_module("cn.model.kernels.norm")
     rows = importlib.import_module("cn.model.kernels.rows")
-    map_, large = (
+    found = (norm.group_norm, rows.layer_norm, rows.add_layer_norm, rows.geglu, rows.add, rows.join, rows.enlarge)
+    kernels = SimpleNamespace(**{kernel.__name__: _on_its_device(kernel) for kernel in found})
+    small, large = (
         torch.ones(1, 64, side, side, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
         for side in (8, 16)
     )
     tokens, each = torch.ones(1, 64, 320, dtype=dtype, device=device), torch.ones(320, dtype=dtype, device=device)
-    for x in (map_, large):
-        norm.group_norm(x, 32, each[:64], each[:64], 1e-5, added=each[:64], shift=each[:64][None], silu=True)
-    rows.add_layer_norm(tokens, tokens, each, each, 1e-5)
-    rows.geglu(tokens)
-    rows.add(map_, map_, each[:64])
-    rows.join(map_, map_, map_)
-    rows.enlarge(map_, 2)
-    return SimpleNamespace(
-        group_norm=norm.group_norm,
-        layer_norm=rows.layer_norm,
-        add_layer_norm=rows.add_layer_norm,
-        geglu=rows.geglu,
-        add=rows.add,
-        join=rows.join,
-        enlarge=rows.enlarge,
-    )
+    for x in (small, large):
+        kernels.group_norm(x, 32, each[:64], each[:64], 1e-5, added=each[:64], shift=each[:64][None], silu=True)
+    kernels.add_layer_norm(tokens, tokens, each, each, 1e-5)
+    kernels.geglu(tokens)
+    kernels.add(small, small, each[:64])
+    kernels.join(small, small, small)
+    kernels.enlarge(small, 2)
+    return kernels
+
+
+def _on_its_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Triton launches on the current GPU, which need not be that of the tensors."""
+
+    def launched(x: Tensor, *rest: Any, **options: Any) -> Any:
+        with torch.cuda.device_of(x):
+            return kernel(x, *rest, **options)
+
+    return launched
 
 
 def _triton_error() -> type[Exception]:

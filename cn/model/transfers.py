@@ -31,7 +31,7 @@ class Download:
             return cls(tensor.cpu())
         copy = tensor.to("cpu", non_blocking=True)  # Into pinned memory.
         arrived = torch.cuda.Event()
-        arrived.record()
+        arrived.record(torch.cuda.current_stream(tensor.device))
         return cls(copy, arrived)
 
     def wait(self) -> Tensor:
