@@ -19,8 +19,8 @@ from cn.temporaries import temporary_file
 from cn.units import bytes_text
 
 _HASHED_AT_ONCE = 8 << 20
-_begun: dict[tuple[str, tuple[int, ...]], Future[str]] = {}
-"""Hashes that threads compute, by path and `stamp`."""
+_begun: dict[str, tuple[tuple[int, ...], Future[str]]] = {}
+"""Hashes that threads compute, by path, with the `stamp` of the file that they began with."""
 
 
 def reason(error: OSError) -> str:
@@ -44,17 +44,19 @@ def begin_sha256(path: str | os.PathLike[str]) -> None:
     def compute() -> None:
         try:
             future.set_result(_sha256(path))
-        except InputError as error:
+        except BaseException as error:
             future.set_exception(error)
 
-    _begun[os.fspath(path), stamp(path)] = future
-    threading.Thread(target=compute, daemon=True).start()
+    # Where no thread can be started, the hash is computed when it is asked for.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=compute, daemon=True).start()
+        _begun[os.fspath(path)] = stamp(path), future
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, hexadecimal. InputError when it cannot be read."""
-    begun = _begun.pop((os.fspath(path), stamp(path)), None)
-    return _sha256(path) if begun is None else begun.result()
+    begun, future = _begun.pop(os.fspath(path), ((), None))
+    return _sha256(path) if future is None or begun != stamp(path) else future.result()
 
 
 def _sha256(path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import threading
 
 import pytest
 
@@ -48,15 +49,47 @@ def test_a_link_is_followed(tmp_path):
     assert (tmp_path / "folder" / "real").read_bytes() == b"new"
 
 
-def test_a_hash_that_a_thread_computes(tmp_path):
+def test_a_hash_that_a_thread_computes(tmp_path, monkeypatch):
     """It is that of the file as it was then; a file that changed meanwhile is hashed again."""
+    computing, original = [], files._sha256
+
+    def computed(path):
+        computing.append(threading.current_thread())
+        return original(path)
+
+    monkeypatch.setattr(files, "_sha256", computed)
     path = tmp_path / "weights"
     path.write_bytes(b"first")
     files.begin_sha256(path)
     assert files.sha256(path) == hashlib.sha256(b"first").hexdigest()
+    (thread,) = computing
+    assert thread is not threading.main_thread()
     files.begin_sha256(path)
     path.write_bytes(b"second, longer")
     assert files.sha256(path) == hashlib.sha256(b"second, longer").hexdigest()
-    files.begin_sha256(tmp_path / "missing")
-    with pytest.raises(InputError):
-        files.sha256(tmp_path / "missing")
+    assert str(path) not in files._begun
+
+
+@pytest.mark.parametrize("error", [InputError("gone"), MemoryError()])
+def test_a_hash_that_a_thread_cannot_compute(tmp_path, monkeypatch, error):
+    """Whatever it is, it is raised where the hash is asked for; nobody waits for ever."""
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(files, "_sha256", fail)
+    files.begin_sha256(tmp_path)
+    with pytest.raises(type(error)):
+        files.sha256(tmp_path)
+
+
+def test_where_no_thread_can_be_started(tmp_path, monkeypatch):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "weights"
+    path.write_bytes(b"first")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        files.begin_sha256(path)
+    assert files.sha256(path) == hashlib.sha256(b"first").hexdigest()

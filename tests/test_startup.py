@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from cn import app, startup
-from cn.sample import run
-from cn.sample.options import SampleOptions
+from cn.errors import WeightsError
+from cn.sample import pipeline, run
+from cn.sample.options import SampleOptions, SpeedOptions
 from cn.sample.pipeline import SamplingPipeline
 from cn.sample.request import SampleRequest
 
@@ -95,3 +97,37 @@ def test_threads_hardly_spin_unless_told_otherwise(given, policy, spins):
     code = "import os, cn; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT', ''))"
     run = subprocess.run([sys.executable, "-c", code], env=env | given, capture_output=True, text=True, check=True)
     assert run.stdout == f"{policy} {spins}\n"
+
+
+def test_what_is_begun_while_torch_is_imported(monkeypatch, tmp_path):
+    """The hashes of the base and its control, before networks are opened, and what their speed needs of a GPU."""
+    begun = []
+
+    class Opened(Exception):
+        pass
+
+    def opened(*args, **options):
+        begun.append(options["speed"])
+        raise Opened
+
+    monkeypatch.setattr("cn.sample.weights.begin_sha256", lambda path: begun.append(path.name))
+    monkeypatch.setattr(run, "open_pipelines", opened)
+    speed = SpeedOptions(batch_size=3)
+    with pytest.raises(Opened):
+        run.prepare([SampleRequest(prompts=("x",))] * 2, out=str(tmp_path), number=True, speed=speed)
+    assert begun == ["base.safetensors", speed]
+
+
+@pytest.mark.parametrize(("speed", "begins"), [(SpeedOptions(), True), (SpeedOptions(compile=False), False)])
+def test_kernels_are_begun_while_the_base_is_read(monkeypatch, speed, begins):
+    begun = []
+
+    def read(*args):
+        raise WeightsError("read")
+
+    monkeypatch.setattr(pipeline, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(pipeline, "begin_kernels", lambda *asked: begun.append(asked))
+    monkeypatch.setattr(pipeline, "open_sampling_base", read)
+    with pytest.raises(WeightsError):
+        SamplingPipeline.open(SampleRequest(prompts=("x",)), speed=speed)
+    assert begun == [(torch.device("cuda"), torch.float16)] * begins

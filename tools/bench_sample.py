@@ -87,15 +87,16 @@ def wanted(control: ControlNet, count: int) -> list[Wanted]:
 
 def ours(table: Table, given: argparse.Namespace, *, compiled: bool | None = None) -> None:
     """As `cn sample` does by itself, and with --no-compile."""
-    base, control = networks()
     for batch in BATCHES:
+        # Anew: the first way leaves the layout of the weights as it is.
+        base, control = networks()
         job = JobSize(base, (control,), (SIDE, SIDE), batch, STEPS)
-        ways = {"cn": None, "cn --no-compile": False} if compiled is None else {"cn --compile": True}
+        ways = {"cn --no-compile": False, "cn": None} if compiled is None else {"cn --compile": True}
         for name, compile in ways.items():
             engine = make_engine(job, batch, SpeedOptions(compile=compile), DEVICE, print)
             items = wanted(control, batch)
             table.add(
-                name, batch, lambda i=items, e=engine, b=batch: list(sample_batches(base, i, e, b, lambda n: None))
+                name, batch, lambda o=base, i=items, e=engine, b=batch: list(sample_batches(o, i, e, b, lambda n: None))
             )
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from cn.data.score import edge_f1
 from torch import Tensor
 
 from cn.data.examples import Example
 from cn.data.scenes import SceneDataset
 from cn.data.seeds import EVAL_SEED
 from cn.detect.lines.canny import canny
+from cn.eval.measures.edges import edge_f1
 from cn.model.base import Base
 from cn.model.samplers.step import draw_noise
 
@@ -54,7 +54,7 @@ def inputs(base: Base, z: Tensor, t: Tensor, text: Tensor) -> tuple[list[Tensor]
 
 
 def predict(base: Base, features: list[Tensor], emb: Tensor, text: Tensor) -> Tensor:
-    return base.unet.decoder(features[-1], emb, text, features[:-1])
+    return base.unet.decoder(features[-1], emb, text, features[:-1], [None] * (len(features) - 1))
 
 
 def noised(base: Base, scene: Scene, t: int, seed: int) -> tuple[Tensor, Tensor]:

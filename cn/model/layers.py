@@ -8,8 +8,9 @@ rounding only.
 
 import importlib
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,37 +21,60 @@ from torch import Tensor, nn
 
 HALF = torch.float16, torch.bfloat16
 
-_loading: dict[torch.device, Future[Any]] = {}
-"""The kernels for each GPU, once a thread has loaded them."""
+_loading: dict[tuple[torch.device, torch.dtype], Future[Any]] = {}
+"""The kernels, once a thread has loaded them."""
 _kernels: dict[torch.device, Any] = {}
-"""Those that work."""
+"""Those that are used now."""
+_told: set[str] = set()
+"""Why they cannot be, where that has been said."""
 
 
 def begin_kernels(device: torch.device, dtype: torch.dtype) -> None:
-    """Let a thread load the kernels of a GPU, and start it, for a later `use_kernels`."""
-    if device not in _loading:
-        pool = ThreadPoolExecutor(1)
-        _loading[device] = pool.submit(_load, device, dtype)
-        pool.shutdown(wait=False)
+    """Let a thread load the kernels of a GPU, and start it, for a later `use_kernels`; the process need not wait."""
+    if (device, dtype) in _loading:
+        return
+    future: Future[Any] = Future()
+
+    def load() -> None:
+        try:
+            future.set_result(_load(device, dtype))
+        except BaseException as error:
+            future.set_exception(error)
+
+    _loading[device, dtype] = future
+    try:
+        threading.Thread(target=load, daemon=True).start()
+    except RuntimeError:
+        # No thread can be started.
+        load()
 
 
 def use_kernels(networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype) -> str | None:
-    """Prepare networks in half precision (`dtype`) on a GPU. Returns the reason if that is not possible, else None.
+    """Prepare networks in half precision (`dtype`) on a GPU. Where that is not possible, the reason, once.
 
     Their weights are laid out channels last, as what they compute will be.
     """
     begin_kernels(device, dtype)
     try:
-        kernels = _loading[device].result()
-    except ImportError as error:
-        return str(error)
-    except (RuntimeError, OSError, subprocess.SubprocessError, _triton_error()) as error:
-        return str(error).splitlines()[0]
+        kernels = _loading[device, dtype].result()
+    # Whatever Triton raises, it can be done without; what is raised is told.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, subprocess.CalledProcessError):
+            reason = "gcc, or Python.h of python3-dev, is missing"
+        new = reason not in _told
+        _told.add(reason)
+        return reason if new else None
     for network in networks:
         network.to(memory_format=torch.channels_last)
         for parameter in network.parameters():
             _kernels[parameter.device] = kernels
     return None
+
+
+def without_kernels() -> None:
+    """Compute in torch from now on, until `use_kernels` is called again."""
+    _kernels.clear()
 
 
 def _load(device: torch.device, dtype: torch.dtype) -> Any:
@@ -84,16 +108,11 @@ def _on_its_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return launched
 
 
-def _triton_error() -> type[Exception]:
-    return importlib.import_module("triton.errors").TritonError
-
-
 def normalize(
     norm: nn.GroupNorm, x: Tensor, *, bias: Tensor | None = None, shift: Tensor | None = None, silu: bool = False
 ) -> Tensor:
     """The group normalization of x (B, C, H, W) + bias (C,) + shift (B, C), and SiLU of that."""
     if (kernels := _kernels_for(x, norm.weight)) is not None:
-        assert norm.weight is not None
         return kernels.group_norm(
             x, norm.num_groups, norm.weight, norm.bias, norm.eps, added=bias, shift=shift, silu=silu
         )
@@ -128,8 +147,13 @@ def add(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def repeated(x: Tensor, rows: int) -> Tensor:
-    """(B, …) → (rows, …): all rows again, where there are to be more."""
-    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.ndim - 1))
+    """(B, …) → (rows, …): all rows again, where there are to be more. ValueError where they do not add up."""
+    if len(x) >= rows:
+        return x
+    if rows % len(x):
+        raise ValueError(f"{len(x)} rows cannot become {rows}")
+    # Unlike `repeat`, it keeps channels last.
+    return torch.cat([x] * (rows // len(x)))
 
 
 def join(x: Tensor, skip: Tensor, added: Tensor | None) -> Tensor:
@@ -138,9 +162,15 @@ def join(x: Tensor, skip: Tensor, added: Tensor | None) -> Tensor:
     if added is None:
         return torch.cat([x, repeated(skip, len(x))], dim=1)
     kernels = _kernels_for(x, skip)
-    if kernels is not None and added.shape[1:] == skip.shape[1:] and all(map(_is_channels_last, (skip, added))):
+    if kernels is not None and _fits(x, skip) and _fits(skip, added) and added.shape[1:] == skip.shape[1:]:
         return kernels.join(x, skip, added)
     return torch.cat([x, repeated(skip, len(x)) + repeated(added, len(x))], dim=1)
+
+
+def _fits(x: Tensor, other: Tensor) -> bool:
+    """Whether a kernel may take both: of one size and type, channels last, of rows that add up."""
+    rows = max(len(x), len(other)) % min(len(x), len(other)) == 0
+    return rows and other.dtype == x.dtype and other.shape[2:] == x.shape[2:] and _is_channels_last(other)
 
 
 def enlarge(x: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:

@@ -165,5 +165,5 @@ class UNet(nn.Module):
             if len(control) not in (count, count + 1):
                 raise ValueError(f"{len(control)} control residuals for {count} connections")
             *added, for_middle = control[:count]
-            x = x if for_middle is None else x + for_middle
+            x = x if for_middle is None else x + repeated(for_middle, len(x))
         return self.decoder(x, emb, text, skips, added)

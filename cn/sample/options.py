@@ -54,10 +54,10 @@ VAE = Option(
 )
 COMPILE = Option(
     "Compile the networks by torch: one to two minutes at the start. --no-compile: run them as they are, without "
-    "kernels of our own and CUDA graphs too.",
+    "our kernels and CUDA graphs.",
     panel=COMPUTE_PANEL,
     flags=("--compile/--no-compile",),
-    default="on a GPU our kernels, in CUDA graphs",
+    default="our kernels on a GPU in half precision, small batches as CUDA graphs",
 )
 """`--lora`, `--vae` and `--compile` of every command that samples."""
 

@@ -20,7 +20,7 @@ from cn.model.base import Base
 from cn.model.chunks import chunk_count
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
-from cn.model.layers import HALF, begin_kernels
+from cn.model.layers import begin_kernels
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.base_files import open_sampling_base
@@ -30,7 +30,7 @@ from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article
 from cn.sample.sizes import working_size
-from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine
+from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine, prepare, takes_kernels
 from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled
 
@@ -79,15 +79,16 @@ class SamplingPipeline:
         device: str = "auto",
         base: Base | None = None,
         controls: Mapping[str, Control] = MappingProxyType({}),
+        speed: SpeedOptions = AUTO,
     ) -> "SamplingPipeline":
         """Load what the request needs, except `base` and `controls` (by the request's names), which are loaded already.
 
-        WeightsError when weights are missing or do not fit each other.
+        What `speed` needs of a GPU is begun meanwhile. WeightsError when weights are missing or do not fit each other.
         """
         if base is None:
             where = choose_device(device)
             dtype = sampling_dtype(request.precision, where)
-            if where.type == "cuda" and dtype in HALF:
+            if takes_kernels(where, dtype, speed):
                 begin_kernels(where, dtype)
             base = open_sampling_base(request, where, dtype)
         if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
@@ -220,7 +221,11 @@ def samples_of(
     """
     base, job = pipelines[0].base, size_of(pipelines)
     size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
-    engine = engine or make_engine(job, size, speed, base.device, warn)
+    if engine is None:
+        engine = make_engine(job, size, speed, base.device, warn)
+    else:
+        # It may be of an earlier call, with other controls.
+        prepare(job, speed, base.device, warn)
     owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
     with _report_out_of_memory(job.size, base.device):
         sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step, previews)

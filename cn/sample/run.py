@@ -113,7 +113,7 @@ def prepare(
     writer = open_writer(requests, captioner, device)
     requests = with_maps(requests) if detect else requests
     with without_collection():
-        return Job(open_pipelines(requests, device), paths, speed, writer)
+        return Job(open_pipelines(requests, device, speed=speed), paths, speed, writer)
 
 
 def with_maps(requests: Sequence[SampleRequest]) -> list[SampleRequest]:
@@ -132,10 +132,11 @@ def open_pipelines(
     *,
     base: "Base | None" = None,
     controls: "Mapping[str, Control]" = MappingProxyType({}),
+    speed: SpeedOptions = AUTO,
 ) -> "tuple[SamplingPipeline, ...]":
     """A pipeline for each request; they share networks, and conditions and images to start from of the same size.
 
-    `base` and `controls` are as in `SamplingPipeline.open`.
+    `base`, `controls` and `speed` are as in `SamplingPipeline.open`.
     """
     from cn.sample.pipeline import SamplingPipeline
 
@@ -144,7 +145,7 @@ def open_pipelines(
     hints: dict[object, tuple[np.ndarray, ...]] = {}
     starts: dict[object, GivenImage | None] = {}
     for request in requests:
-        one = SamplingPipeline.open(request, device=device, base=base, controls=loaded)
+        one = SamplingPipeline.open(request, device=device, base=base, controls=loaded, speed=speed)
         base = one.base
         loaded |= {c.control: control for c, control in zip(one.request.conditions, one.controls, strict=True)}
         used = (one.size, one.request.fit, *((id(c.image), c.kind, c.control) for c in request.conditions))

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from torch import nn
-
 from cn.checkpoints.read.load import Control
 from cn.errors import CnError, InputError, UsageError, about
 from cn.json_text import parse_json
@@ -23,7 +21,7 @@ from cn.sample.output_paths import choose_paths
 from cn.sample.pipeline import SamplingPipeline, size_of
 from cn.sample.request import SampleRequest
 from cn.sample.run import Job, sample
-from cn.sample.speed import batch_size, choose_ways, free_gpu_bytes, prepare
+from cn.sample.speed import batch_size, choose_ways, free_gpu_bytes
 
 _OWN = ("id", "out", "overwrite")
 """What a line says besides a request."""
@@ -51,11 +49,10 @@ class Worker:
         """
         self._writer = open_writer([request], captioner, device)
         self.request, self.out, self.speed, self.warn = request, out, speed, warn
-        self._first = SamplingPipeline.open(request, device=device)
+        self._first = SamplingPipeline.open(request, device=device, speed=speed)
         self._controls: dict[str, Control] = {}
         self._keep(self._first)
         self._engine = SamplingEngine(Graphs(warn), warn=warn)
-        self._prepared: set[nn.Module] = set()
 
     def answers(self, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
         """An answer for each line that is not blank, as soon as its images are written; an error ends nothing."""
@@ -92,9 +89,6 @@ class Worker:
         line = size_of([pipeline])
         device = line.base.device
         batch = batch_size(line, self.speed, lambda: free_gpu_bytes(device))
-        if not self._prepared >= {line.base.unet, *line.controls}:
-            prepare(line, self.speed, device, self.warn)
-            self._prepared |= {line.base.unet, *line.controls}
         several = replace(line, images=max(line.images, _LIKELY_LINES * batch))
         ways = choose_ways(several, batch, self.speed, device)
         return self._engine.computing(captured=ways.captured, compiled=ways.compiled)

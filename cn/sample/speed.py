@@ -10,7 +10,7 @@ from cn.model.attention import cross_attentions
 from cn.model.base import Base
 from cn.model.engine import SamplingEngine
 from cn.model.graphs import Graphs
-from cn.model.layers import HALF, use_kernels
+from cn.model.layers import HALF, use_kernels, without_kernels
 from cn.sample.options import SpeedOptions
 
 SD_WORK = 4096 * 1.22e9
@@ -106,11 +106,18 @@ def make_engine(
 
 
 def prepare(job: JobSize, options: SpeedOptions, device: torch.device, warn: Callable[[str], None]) -> None:
-    """Let the networks of a job in half precision on a GPU use our kernels, if they can."""
-    if device.type == "cuda" and job.base.dtype in HALF and options.compile is not False:
+    """Let the networks of a job use our kernels, if they can; or not, if that is asked for."""
+    if options.compile is False:
+        without_kernels()
+    if takes_kernels(device, job.base.dtype, options):
         reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device, job.base.dtype)
         if reason is not None:
-            warn(f"GPU kernels cannot be compiled here ({reason}): sampling takes about 1.6 times as long")
+            warn(f"GPU kernels cannot be compiled here ({reason}): sampling takes 1.5 to 1.8 times as long")
+
+
+def takes_kernels(device: torch.device, dtype: torch.dtype, options: SpeedOptions) -> bool:
+    """Whether our kernels are for such networks: on a GPU, in half precision."""
+    return device.type == "cuda" and dtype in HALF and options.compile is not False
 
 
 def free_gpu_bytes(device: torch.device) -> float:

@@ -77,15 +77,15 @@ def test_controls_are_loaded_once(worker, sampling_folder, monkeypatch):
     assert not np.array_equal(images.read("0.png"), images.read("1.png"))
 
 
-def test_networks_are_prepared_for_the_gpu_once(worker, sampling_folder, monkeypatch):
-    """The base with the first line, a control with the first one that asks for it."""
+def test_networks_are_prepared_for_the_gpu(worker, sampling_folder, monkeypatch):
+    """Those of each line, whose control may be a new one."""
     prepared = []
-    monkeypatch.setattr(serve, "prepare", lambda job, *rest: prepared.append(len(job.controls)))
+    monkeypatch.setattr(pipelines, "prepare", lambda job, *rest: prepared.append(len(job.controls)))
     worker.warn = lambda message: None
     line = {"cond": str(sampling_folder / "canny.png"), "control": str(sampling_folder / "run")}
-    found = answers(worker, {}, {"seed": 1}, line, line | {"seed": 2}, {"seed": 3})
+    found = answers(worker, {}, line, {"seed": 3})
     assert all("images" in one for one in found)
-    assert prepared == [0, 1]
+    assert prepared == [0, 1, 0]
 
 
 def test_each_line_is_computed_in_the_way_that_suits_it(worker, monkeypatch):

@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -109,23 +113,34 @@ def test_elementwise() -> None:
 
 
 @pytest.fixture
-def with_kernels(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """The layers use kernels on the CPU in float32 too; the maps that they were asked for."""
+def used(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The layers use kernels on the CPU in float32 too; how often each was, and how often none could be ("")."""
     from cn.model import layers
 
-    kernels, asked = layers._load(torch.device("cpu"), torch.float32), []
+    counts: Counter[str] = Counter()
+    kernels, of = layers._load(torch.device("cpu"), torch.float32), layers._kernels_for
 
-    def of(x: Tensor) -> object:
-        asked.append(x)
-        return kernels
+    def counted(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return kernel(*args, **options)
 
-    monkeypatch.setattr(layers, "_kernels_of", of)
-    return asked
+        return run
+
+    def looked_up(x: Tensor, weight: Tensor | None) -> object:
+        found = of(x, weight)
+        counts[""] += found is None
+        return found
+
+    counting = SimpleNamespace(**{name: counted(name, kernel) for name, kernel in vars(kernels).items()})
+    monkeypatch.setattr(layers, "_kernels_of", lambda x: counting)
+    monkeypatch.setattr(layers, "_kernels_for", looked_up)
+    return counts
 
 
 @interpreted
 @torch.no_grad()
-def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks(used: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A U-Net with a control, and an autoencoder: the same with kernels, for sizes that halve to odd ones too."""
     from cn.model import layers
     from cn.model.config import UNetConfig, VAEConfig
@@ -145,16 +160,19 @@ def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -
     encoded = control.encode(torch.rand(1, 3, 48, 80), (6, 10))
 
     def predict() -> list[Tensor]:
-        return [unet(z, t, text, control.residuals(z, t, text, encoded)), vae.decode(z), vae.encode(z[:, :3]).mean]
+        controlled = unet(z, t, text, control.residuals(z, t, text, encoded))
+        return [controlled, unet(z, t, text), vae.decode(z), vae.encode(z[:, :3]).mean]
 
     with monkeypatch.context() as plain:
         plain.setattr(layers, "_kernels_of", lambda x: None)
         wanted = predict()
+    used.clear()
     for network in (unet, control, vae):
         network.to(memory_format=torch.channels_last)
     for found, want in zip(predict(), wanted, strict=True):
         torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
-    assert len(with_kernels) > 100
+    assert used.pop("", 0) == 0, "where a kernel could not be used"
+    assert set(used) == {"group_norm", "layer_norm", "add_layer_norm", "geglu", "add", "join", "enlarge"}
 
 
 @pytest.mark.skipif(INTERPRETED, reason="about what is there without Triton")
@@ -163,7 +181,13 @@ def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     from cn.model import layers
 
     conv = torch.nn.Conv2d(8, 8, 3)
-    for error in (ImportError("No module named 'triton'"), RuntimeError("Failed to find C compiler.\nSet CC.")):
+    compiler = subprocess.CalledProcessError(1, ["gcc"])
+    for error, words in (
+        (ImportError("No module named 'triton'"), "No module named 'triton'"),
+        (RuntimeError("Failed to find C compiler.\nSet CC."), "Failed to find C compiler."),
+        (AssertionError(), "AssertionError"),
+        (compiler, "Python.h"),
+    ):
 
         def fail(device: torch.device, dtype: torch.dtype, error: Exception = error) -> None:
             raise error
@@ -171,5 +195,72 @@ def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(layers, "_loading", {})
         monkeypatch.setattr(layers, "_load", fail)
         reason = layers.use_kernels([conv], torch.device("cpu"), torch.half)
-        assert reason == str(error).splitlines()[0]
+        assert reason is not None
+        assert words in reason
+        assert layers.use_kernels([conv], torch.device("cpu"), torch.half) is None, "it is told once"
         assert conv.weight.is_contiguous()
+        assert not layers._kernels
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> object:
+    """What stands for the kernels of the CPU."""
+    from cn.model import layers
+
+    kernels = object()
+    monkeypatch.setattr(layers, "_loading", {})
+    monkeypatch.setattr(layers, "_kernels", {})
+    monkeypatch.setattr(layers, "_load", lambda device, dtype: kernels)
+    return kernels
+
+
+@pytest.mark.skipif(INTERPRETED, reason="about which networks use them")
+def test_networks_are_prepared(loaded: object) -> None:
+    from cn.model import layers
+
+    conv = torch.nn.Conv2d(8, 8, 3)
+    assert layers.use_kernels([conv], torch.device("cpu"), torch.half) is None
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert layers._kernels == {torch.device("cpu"): loaded}
+    layers.without_kernels()
+    assert not layers._kernels
+
+
+@pytest.mark.skipif(INTERPRETED, reason="about which maps they take")
+def test_maps_that_kernels_take(loaded: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In half precision on a prepared GPU, without gradients, autocast and torch.compile; channels last."""
+    from cn.model import layers
+
+    layers._kernels[torch.device("cuda", 0)] = loaded
+    half = SimpleNamespace(is_cuda=True, dtype=torch.half, device=torch.device("cuda", 0))
+    with torch.no_grad():
+        assert layers._kernels_of(half) is loaded  # type: ignore[arg-type]
+        other = {"is_cuda": False}, {"dtype": torch.float32}, {"device": torch.device("cuda", 1)}
+        for change in other:
+            assert layers._kernels_of(SimpleNamespace(**vars(half) | change)) is None  # type: ignore[arg-type]
+        for module, name in ((torch.compiler, "is_compiling"), (torch, "is_autocast_enabled")):
+            with monkeypatch.context() as patched:
+                patched.setattr(module, name, lambda *device: True)
+                assert layers._kernels_of(half) is None  # type: ignore[arg-type]
+        map_, weight = channels_last(1, 8, 3, 3), torch.ones(8)
+        monkeypatch.setattr(layers, "_kernels_of", lambda x: loaded)
+        assert layers._kernels_for(map_, weight) is loaded
+        assert layers._kernels_for(map_.contiguous(), weight) is None
+        assert layers._kernels_for(map_, weight.half()) is None
+    monkeypatch.undo()
+    assert layers._kernels_of(half) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(INTERPRETED, reason="about torch")
+def test_rows_are_repeated() -> None:
+    from cn.model.layers import join, repeated
+
+    x, skip = channels_last(4, 8, 3, 3), channels_last(2, 8, 3, 3)
+    assert repeated(skip, 4).equal(torch.cat([skip, skip]))
+    assert repeated(skip, 4).is_contiguous(memory_format=torch.channels_last)
+    assert repeated(skip[:1], 1) is not None
+    assert repeated(x, 2) is x, "what has more rows is broadcast"
+    with pytest.raises(ValueError, match="2 rows cannot become 3"):
+        repeated(skip, 3)
+    with pytest.raises(RuntimeError):
+        join(x, channels_last(2, 8, 2, 2), channels_last(4, 8, 2, 2))

@@ -31,12 +31,13 @@ GIB = 2.0**30
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch):
     """What GPU kernels were prepared for."""
-    asked: list[tuple[object, ...]] = []
+    asked: list[object] = []
 
     def use(networks, device, dtype):
         asked.append((tuple(networks), device, dtype))
 
     monkeypatch.setattr(speed, "use_kernels", use)
+    monkeypatch.setattr(speed, "without_kernels", lambda: asked.append("none"))
     return asked
 
 
@@ -92,8 +93,9 @@ def test_kernels_are_for_gpus_in_half_precision(kernels):
     precise.base.dtype = torch.float32  # type: ignore[misc]
     ways(precise)
     ways(job(), device=CPU)
-    ways(job(), options=SpeedOptions(compile=False))
     assert not kernels
+    ways(job(), options=SpeedOptions(compile=False))
+    assert kernels == ["none"], "those of an earlier job are not used any more"
 
 
 def test_where_kernels_cannot_be_compiled(monkeypatch):
