@@ -40,22 +40,24 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
 def begin_sha256(path: str | os.PathLike[str]) -> None:
     """Let a thread compute what `sha256` will be asked for, while something else is done; the process need not wait."""
     future: Future[str] = Future()
+    # The current folder may be another one when the thread comes to it.
+    name = os.path.abspath(path)
 
     def compute() -> None:
         try:
-            future.set_result(_sha256(path))
+            future.set_result(_sha256(name))
         except BaseException as error:
             future.set_exception(error)
 
     # Where no thread can be started, the hash is computed when it is asked for.
     with contextlib.suppress(RuntimeError):
         threading.Thread(target=compute, daemon=True).start()
-        _begun[os.fspath(path)] = stamp(path), future
+        _begun[name] = stamp(path), future
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, hexadecimal. InputError when it cannot be read."""
-    begun, future = _begun.pop(os.fspath(path), ((), None))
+    begun, future = _begun.pop(os.path.abspath(path), ((), None))
     return _sha256(path) if future is None or begun != stamp(path) else future.result()
 
 
