@@ -131,3 +131,17 @@ def test_lora_in_every_form_of_python():
     assert lora_words("a:2") == ("a:2",)
     assert lora_words([Path("a"), "b:0.5"]) == ("a", "b:0.5")
     assert lora_words({"a": 1, "b": -0.5}) == ("a:1", "b:-0.5")
+
+
+def test_the_next_images_are_free_of_it(sample, lora):
+    """In one process, in turn with others: nothing of it remains (stable-diffusion.cpp #410, sdnext #4558)."""
+    assert sample("--out", "out/none.png")[0] == 0
+    assert sample("--lora", "style.safetensors:0.5", "--out", "out/half.png")[0] == 0
+    values = "style.safetensors,,style.safetensors:0.5,style.safetensors:0"
+    code, out, err = sample("--sweep", f"lora={values}", "--out", "out/grid")
+    assert code == 0, err
+    strong, none, half, zero = (images.read(path) for path in out.splitlines()[:4])
+    assert np.array_equal(none, images.read("out/none.png"))
+    assert np.array_equal(half, images.read("out/half.png"))
+    assert np.array_equal(zero, none)
+    assert not np.array_equal(strong, half)
