@@ -2,13 +2,13 @@
 
 torch normalizes channels-last maps on a GPU by copying them to another layout and back, and adds biases, activations
 and sums in passes of their own: half of the time of a U-Net in half precision. The kernels take one pass (two for large
-maps). They are used for networks that `use_kernels` has prepared, where no gradients are needed; the results differ by
-rounding only.
+maps). They are used on GPUs that `use_kernels` has prepared, where no gradients are needed, and that
+`use_training_kernels` has, where they are; the results differ by rounding only.
 """
 
 import importlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,8 @@ _loading: dict[torch.device, Future[Any]] = {}
 """The kernels for each GPU, once a thread has loaded them."""
 _kernels: dict[torch.device, Any] = {}
 """Those that work."""
+_training: dict[torch.device, Any] = {}
+"""Those that work and that torch differentiates."""
 
 
 def begin_kernels(device: torch.device, dtype: torch.dtype) -> None:
@@ -40,8 +42,20 @@ def use_kernels(networks: Iterable[nn.Module], device: torch.device, dtype: torc
     Their weights are laid out channels last, as what they compute will be.
     """
     begin_kernels(device, dtype)
+    return _prepare(networks, _kernels, _loading[device].result)
+
+
+def use_training_kernels(networks: Iterable[nn.Module], device: torch.device, dtype: torch.dtype) -> str | None:
+    """The same where gradients are needed, for networks that are in half precision, or run under its autocast.
+
+    Call it before an optimizer, an average or another copy of the weights is made, which then has their layout.
+    """
+    return _prepare(networks, _training, lambda: _load_training(device, dtype))
+
+
+def _prepare(networks: Iterable[nn.Module], working: dict[torch.device, Any], load: Callable[[], Any]) -> str | None:
     try:
-        kernels = _loading[device].result()
+        kernels = load()
     except ImportError as error:
         return str(error)
     except (RuntimeError, OSError, subprocess.SubprocessError, _triton_error()) as error:
@@ -49,7 +63,7 @@ def use_kernels(networks: Iterable[nn.Module], device: torch.device, dtype: torc
     for network in networks:
         network.to(memory_format=torch.channels_last)
         for parameter in network.parameters():
-            _kernels[parameter.device] = kernels
+            working[parameter.device] = kernels
     return None
 
 
@@ -78,6 +92,21 @@ def _load(device: torch.device, dtype: torch.dtype) -> Any:
         join=rows.join,
         enlarge=rows.enlarge,
     )
+
+
+def _load_training(device: torch.device, dtype: torch.dtype) -> Any:
+    """The kernels that torch differentiates, after a forward and a backward pass of each."""
+    kernels = importlib.import_module("cn.model.kernels.gradients")
+    each = torch.ones(64, dtype=dtype, device=device, requires_grad=True)
+    for side in (8, 16):
+        x = torch.ones(1, 64, side, side, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+        y = kernels.group_norm(x, 32, each, each, 1e-5, added=each, shift=each[None], silu=True)
+        joined = kernels.join(kernels.add(y, y, each), x, x)
+        kernels.enlarge(joined, 2).sum().backward()
+    tokens = each.expand(1, 8, 64).contiguous()
+    total, normal = kernels.add_layer_norm(kernels.layer_norm(tokens, each, each, 1e-5), tokens, each, each, 1e-5)
+    kernels.geglu(total + normal).sum().backward()
+    return kernels
 
 
 def _triton_error() -> type[Exception]:
@@ -118,7 +147,8 @@ def pointwise(conv: nn.Module, x: Tensor) -> Tensor:
 
 def add(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """(B, C, H, W) twice, + bias (C,)."""
-    if bias is not None and (kernels := _kernels_for(a, bias)) is not None and b.shape == a.shape:
+    same = a.shape == b.shape and a.dtype == b.dtype
+    if same and bias is not None and (kernels := _kernels_for(a, bias)) is not None:
         return kernels.add(a, b.contiguous(memory_format=torch.channels_last), bias)
     return a + b if bias is None else a + b + bias[:, None, None]
 
@@ -131,12 +161,13 @@ def repeated(x: Tensor, rows: int) -> Tensor:
 def join(x: Tensor, skip: Tensor, added: Tensor | None) -> Tensor:
     """(B, C1, H, W), and a skip connection with what is added to it, (B, C2, H, W) or of fewer rows, which are repeated
     → (B, C1 + C2, H, W)."""
-    if added is None:
-        return torch.cat([x, repeated(skip, len(x))], dim=1)
     kernels = _kernels_for(x, skip)
-    if kernels is not None and added.shape[1:] == skip.shape[1:] and all(map(_is_channels_last, (skip, added))):
+    given = [skip] if added is None else [skip, added]
+    alike = all(y.dtype == x.dtype and y.shape[1:] == skip.shape[1:] and _is_channels_last(y) for y in given)
+    if alike and kernels is not None:
         return kernels.join(x, skip, added)
-    return torch.cat([x, repeated(skip, len(x)) + repeated(added, len(x))], dim=1)
+    skip = repeated(skip, len(x))
+    return torch.cat([x, skip if added is None else skip + repeated(added, len(x))], dim=1)
 
 
 def enlarge(x: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:
@@ -153,14 +184,14 @@ def enlarge(x: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tens
 
 def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """(B, N, C) → the same."""
-    if x.dtype == norm.weight.dtype and x.is_contiguous() and (kernels := _kernels_of(x)) is not None:
+    if _fit(x, norm.weight) and x.is_contiguous() and (kernels := _kernels_of(x)) is not None:
         return kernels.layer_norm(x, norm.weight, norm.bias, norm.eps)
     return norm(x)
 
 
 def add_layer_norm(norm: nn.LayerNorm, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """(B, N, C) twice → their sum, and its layer normalization."""
-    same = a.dtype == b.dtype == norm.weight.dtype
+    same = a.dtype == b.dtype and _fit(a, norm.weight)
     if same and a.is_contiguous() and b.is_contiguous() and (kernels := _kernels_of(a)) is not None:
         return kernels.add_layer_norm(a, b, norm.weight, norm.bias, norm.eps)
     total = a + b
@@ -177,9 +208,14 @@ def geglu(x: Tensor) -> Tensor:
 
 def _kernels_for(x: Tensor, weight: Tensor | None) -> Any | None:
     """The kernels, where they compute this map with this weight."""
-    if weight is None or weight.dtype != x.dtype or not _is_channels_last(x):
+    if weight is None or not _fit(x, weight) or not _is_channels_last(x):
         return None
     return _kernels_of(x)
+
+
+def _fit(x: Tensor, weight: Tensor) -> bool:
+    """Whether a weight is in the precision of x, or in fp32 as that of a network which is trained under autocast."""
+    return weight.dtype == x.dtype or (weight.dtype == torch.float32 and torch.is_autocast_enabled(x.device.type))
 
 
 def _is_channels_last(x: Tensor) -> bool:
@@ -187,6 +223,8 @@ def _is_channels_last(x: Tensor) -> bool:
 
 
 def _kernels_of(x: Tensor) -> Any | None:
-    if not x.is_cuda or x.dtype not in HALF or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not x.is_cuda or x.dtype not in HALF or torch.compiler.is_compiling():
         return None
+    if torch.is_grad_enabled():
+        return _training.get(x.device)
     return None if torch.is_autocast_enabled("cuda") else _kernels.get(x.device)

@@ -1,26 +1,19 @@
 """The kernels for GPUs against torch: interpreted on the CPU, in a process of their own that Triton has to be told."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.helpers.interpreted import interpreted, run_interpreted, starts_process
+
 pytest.importorskip("triton")
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process that test_interpreted starts")
 
 
-@pytest.mark.skipif(INTERPRETED, reason="it starts this process")
+@starts_process
 def test_interpreted() -> None:
     """All other tests of this file."""
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    run = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
+    run_interpreted(__file__)
 
 
 def channels_last(*shape: int) -> Tensor:
@@ -157,7 +150,7 @@ def test_networks(with_kernels: list[Tensor], monkeypatch: pytest.MonkeyPatch) -
     assert len(with_kernels) > 100
 
 
-@pytest.mark.skipif(INTERPRETED, reason="about what is there without Triton")
+@starts_process
 def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks stay as they are, and the reason is returned."""
     from cn.model import layers
