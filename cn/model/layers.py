@@ -97,15 +97,16 @@ def _load(device: torch.device, dtype: torch.dtype) -> Any:
 def _load_training(device: torch.device, dtype: torch.dtype) -> Any:
     """The kernels that torch differentiates, after a forward and a backward pass of each."""
     kernels = importlib.import_module("cn.model.kernels.gradients")
-    each = torch.ones(64, dtype=dtype, device=device, requires_grad=True)
-    for side in (8, 16):
-        x = torch.ones(1, 64, side, side, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
-        y = kernels.group_norm(x, 32, each, each, 1e-5, added=each, shift=each[None], silu=True)
-        joined = kernels.join(kernels.add(y, y, each), x, x)
-        kernels.enlarge(joined, 2).sum().backward()
-    tokens = each.expand(1, 8, 64).contiguous()
-    total, normal = kernels.add_layer_norm(kernels.layer_norm(tokens, each, each, 1e-5), tokens, each, each, 1e-5)
-    kernels.geglu(total + normal).sum().backward()
+    for weights in (dtype, torch.float32):
+        each = torch.ones(64, dtype=weights, device=device, requires_grad=True)
+        for side in (8, 16):
+            ones = torch.ones(1, 64, side, side, dtype=dtype, device=device, requires_grad=True)
+            x = ones.contiguous(memory_format=torch.channels_last)
+            y = kernels.group_norm(x, 32, each, each, 1e-5, added=each, shift=x[:, :, 0, 0], silu=True)
+            kernels.enlarge(kernels.join(kernels.add(y, x, each), x, x), 2).sum().backward()
+        tokens = torch.ones(1, 8, 64, dtype=dtype, device=device, requires_grad=True)
+        total, normal = kernels.add_layer_norm(kernels.layer_norm(tokens, each, each, 1e-5), tokens, each, each, 1e-5)
+        kernels.geglu(total + normal).sum().backward()
     return kernels
 
 
