@@ -130,6 +130,14 @@ def normalize(
     return F.silu(norm(x)) if silu else norm(x)
 
 
+def fork_normalize(norm: nn.GroupNorm, x: Tensor, *, silu: bool = False) -> tuple[Tensor, Tensor]:
+    """x (B, C, H, W) again, for what is added to it later, and `normalize` of it: kernels add up both gradients."""
+    kernels = _kernels_for(x, norm.weight) if torch.is_grad_enabled() else None
+    if kernels is None:
+        return x, normalize(norm, x, silu=silu)
+    return kernels.fork_group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps, silu=silu)
+
+
 def convolve(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """The convolution of x, and its bias where what follows has to add it."""
     if _kernels_for(x, conv.weight) is None or conv.bias is None:

@@ -27,7 +27,14 @@ def group_norm(
     silu: bool = False,
 ) -> Tensor:
     """(B, C, H, W), channels last → the same of x + added[C] + shift[B, C], normalized, and through SiLU."""
-    return _GroupNorm.apply(x, weight, bias, added, shift, groups, eps, silu)
+    return _GroupNorm.apply(x, weight, bias, added, shift, groups, eps, silu)[1]
+
+
+def fork_group_norm(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, *, silu: bool = False
+) -> tuple[Tensor, Tensor]:
+    """x again, for another use, and `group_norm` of it: the gradients of both are added up within one pass."""
+    return _GroupNorm.apply(x, weight, bias, None, None, groups, eps, silu)
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -84,17 +91,23 @@ class _GroupNorm(Function):
         groups: int,
         eps: float,
         silu: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         result, statistics = norm_training.forward(x, groups, weight, bias, eps, added, shift, silu)
         ctx.save_for_backward(x, weight, bias, added, shift, statistics)
         ctx.groups, ctx.silu = groups, silu
-        return result
+        ctx.set_materialize_grads(False)
+        return x, result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, more: Tensor | None, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return more, *[None] * 7
         x, weight, bias, added, shift, statistics = ctx.saved_tensors
-        of_x, sums = norm_training.backward(x, _map(grad), ctx.groups, statistics, weight, bias, added, shift, ctx.silu)
+        more = None if more is None else _map(more)
+        of_x, sums = norm_training.backward(
+            x, _map(grad), ctx.groups, statistics, weight, bias, added, shift, ctx.silu, more
+        )
         of_added, of_bias, of_weight = sums.sum(dim=1)
         return (
             of_x,

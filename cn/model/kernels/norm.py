@@ -17,7 +17,9 @@ MOMENTS = 1024
 """Channels of parts whose moments are joined at once."""
 
 # Triton compiles a kernel again for each value of an argument that it specializes.
-sizes = triton.jit(do_not_specialize=["cells", "groups", "per_group", "parts", "has_added", "has_shift", "silu"])
+sizes = triton.jit(
+    do_not_specialize=["cells", "groups", "per_group", "parts", "has_added", "has_shift", "has_more", "silu"]
+)
 
 
 def group_norm(

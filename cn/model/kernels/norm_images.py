@@ -93,7 +93,7 @@ def image_forward(
 @sizes
 def image_backward(
     x, grad, group_mean, group_scale, weight, bias, added, shift, has_added, has_shift, silu,
-    result, of_shift, of_bias, of_weight, cells, channels, groups, per_group,
+    more, has_more, result, of_shift, of_bias, of_weight, cells, channels, groups, per_group,
     ROWS: tl.constexpr, TOGETHER: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Some groups of one image."""
@@ -129,4 +129,5 @@ def image_backward(
         normal = normalized(x, place, mask, before, mean, scale)
         slope = slope_of(grad, place, mask, normal, by, to, silu)
         of_x = scale[None, :] * (by[None, :] * slope - slope_mean[None, :] - normal * product_mean[None, :])
+        of_x += tl.load(more + place, mask=mask & (has_more != 0), other=0.0).to(tl.float32)
         tl.store(result + place, of_x.to(result.dtype.element_ty), mask=mask)

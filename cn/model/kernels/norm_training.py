@@ -72,18 +72,20 @@ def backward(
     added: Tensor | None,
     shift: Tensor | None,
     silu: bool,
+    more: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The gradient of x, like it, from that of the result, `grad`, channels last; and (3, B, C) float32: for each image
-    and channel the sums that are the gradients of the shift, of the bias and of the weight."""
+    """The gradient of x, like it, and (3, B, C) float32: for each image and channel the sums that are the gradients of
+    shift, bias and weight. `grad` is the result's, channels last; `more`, that of another use of x, is added to x's.
+    """
     batch, channels, height, width = x.shape
     cells, per_group = height * width, channels // groups
     result, together = torch.empty_like(x), whole_groups(channels, groups)
     sums = x.new_empty(3, batch, channels, dtype=torch.float32)
     given = (x, grad, *statistics, weight, bias, *before_of(x, added, shift), silu)
-    chunks = triton.cdiv(channels, together)
+    chunks, further = triton.cdiv(channels, together), (grad if more is None else more, more is not None)
     if in_images(cells, batch, channels, together):
         image_backward[batch, chunks](
-            *given, result, *sums, cells, channels, groups, per_group, **_tile(together)
+            *given, *further, result, *sums, cells, channels, groups, per_group, **_tile(together)
         )  # fmt: skip
         return result, sums
     parts = triton.cdiv(cells, ROWS)
@@ -93,7 +95,7 @@ def backward(
     size = cells, channels, groups, per_group, parts
     _part_sums[grid](*given, *partial, *size, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=WARPS)
     _join_sums[batch, chunks](*partial, statistics[1], weight, *sums, *means, *size, **_tile(together))
-    _part_gradient[grid](*given, *means, result, *size, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=WARPS)
+    _part_gradient[grid](*given, *means, *further, result, *size, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=WARPS)
     return result, sums
 
 
@@ -178,7 +180,7 @@ def _join_sums(
 @sizes
 def _part_gradient(
     x, grad, group_mean, group_scale, weight, bias, added, shift, has_added, has_shift, silu,
-    slope_means, product_means, result, cells, channels, groups, per_group, parts,
+    slope_means, product_means, more, has_more, result, cells, channels, groups, per_group, parts,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The gradient of a part of the cells."""
@@ -197,4 +199,5 @@ def _part_gradient(
     normal = normalized(x, place, mask, before, mean, scale)
     slope = slope_of(grad, place, mask, normal, by, to, silu)
     of_x = scale[None, :] * (by[None, :] * slope - slope_mean[None, :] - normal * product_mean[None, :])
+    of_x += tl.load(more + place, mask=mask & (has_more != 0), other=0.0).to(tl.float32)
     tl.store(result + place, of_x.to(result.dtype.element_ty), mask=mask)
