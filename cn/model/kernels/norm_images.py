@@ -1,6 +1,7 @@
 """Kernels that normalize whole groups of an image, forwards and backwards, and what all kernels for training share.
 
-What is computed: see `norm_training`.
+What is computed: see `norm_training`. A map is read twice, the second time backwards: what was read last is still in
+the cache then, even where all maps that are being read together are larger.
 """
 
 import triton
@@ -82,8 +83,9 @@ def image_forward(
     tl.store(group_scale + group, scale, mask=leads)
     by = tl.load(weight + column, mask=there, other=0.0).to(tl.float32)
     to = tl.load(bias + column, mask=there, other=0.0).to(tl.float32)
-    for start in range(0, cells, ROWS):
-        cell = start + tl.arange(0, ROWS)
+    last = (cells - 1) // ROWS * ROWS
+    for back in range(0, cells, ROWS):
+        cell = last - back + tl.arange(0, ROWS)
         mask = (cell < cells)[:, None] & there[None, :]
         place = first + cell.to(tl.int64)[:, None] * channels + column[None, :]
         y = normalized(x, place, mask, before, mean, scale) * by[None, :] + to[None, :]
@@ -122,8 +124,9 @@ def image_backward(
     tl.store(of_shift + at, scale * (by * slopes - slope_mean * cells - product_mean * normals), mask=there)
     tl.store(of_bias + at, slopes, mask=there)
     tl.store(of_weight + at, products, mask=there)
-    for start in range(0, cells, ROWS):
-        cell = start + tl.arange(0, ROWS)
+    last = (cells - 1) // ROWS * ROWS
+    for back in range(0, cells, ROWS):
+        cell = last - back + tl.arange(0, ROWS)
         mask = (cell < cells)[:, None] & there[None, :]
         place = first + cell.to(tl.int64)[:, None] * channels + column[None, :]
         normal = normalized(x, place, mask, before, mean, scale)

@@ -4,8 +4,8 @@ With u = x + added + shift, n = (u - mean) / deviation, y = n · w + bias, and t
 (w·g - ⟨w·g⟩ - n·⟨w·g·n⟩) / deviation, where ⟨⟩ is the mean over a group (Ioffe and Szegedy 2015, for groups). All other
 gradients are sums over cells. Of the forward pass only x and the moments are kept: n and y are computed again.
 
-Many images: a program holds some whole groups of an image, and reads their map twice, the second time from the cache.
-Few images: parts of a map, as in `norm`. No sums are atomic, so that the gradients have the same bits each time.
+Many images: a program normalizes some whole groups of an image, whose map it reads twice, the second time largely from
+the cache. Few images: parts of a map, as in `norm`. No sums are atomic, so that gradients have the same bits each time.
 """
 
 import math
