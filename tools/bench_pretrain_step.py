@@ -59,6 +59,7 @@ WAYS = {
     "contiguous-graph": Way(channels_last=False, graph=True),
     "channels_last-graph": Way(graph=True),
     "compile": Way(compiled=True),
+    "compile-graph": Way(compiled=True, graph=True),
     # Kernels last: they stay on.
     "kernels": Way(kernels=True),
     "kernels-graph": Way(kernels=True, graph=True),

@@ -30,7 +30,7 @@ def compile_launch(kernel: Any, args: tuple[Any, ...], options: dict[str, Any]) 
         elif isinstance(value, Tensor):
             signature[name], attributes[number,] = TYPES[value.dtype], DIVISIBLE
         else:
-            signature[name] = {bool: "i1", int: "i32", float: "fp32"}[type(value)]
+            signature[name] = {bool: "u1", int: "i32", float: "fp32"}[type(value)]
             if type(value) is int and value % 16 == 0 and name not in kernel.do_not_specialize:
                 attributes[number,] = DIVISIBLE
     source = ASTSource(kernel, signature, constants, attributes)

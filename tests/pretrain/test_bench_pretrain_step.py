@@ -19,7 +19,7 @@ def test_it_measures_what_a_cpu_can_and_names_what_takes_the_time():
     measured = re.findall(r"^ +tiny +2 (\S+) +([\d.]+) +([\d,]+) +0\.0$", run.stdout, re.MULTILINE)
     assert [name for name, _, _ in measured] == ["contiguous", "channels_last"]
     assert all(float(ms) > 0 and int(rate.replace(",", "")) > 0 for _, ms, rate in measured)
-    assert len(re.findall("on a GPU only", run.stdout)) == 6
+    assert len(re.findall("on a GPU only", run.stdout)) == 7
     rows = re.findall(r"^ +([\d.]+) +[\d.]+% +\d+  (\S+)$", run.stdout, re.MULTILINE)
     assert len(rows) == 10
     assert [float(ms) for ms, _ in rows] == sorted((float(ms) for ms, _ in rows), reverse=True)
