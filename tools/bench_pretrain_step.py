@@ -9,7 +9,6 @@ A step is forward, backward and fused AdamW: in bf16 on a GPU, in fp32 on a CPU,
 
 import argparse
 import gc
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -92,7 +91,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10, help="steps that are measured, after three")
     parser.add_argument(
         "--profile", nargs="*", choices=WAYS, default=["channels_last", "kernels"],
-        help="ways whose most expensive kernels are shown, for the first network and batch (none: --profile alone)",
+        help="ways whose most expensive kernels are shown, for the first network and the middle batch",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -140,17 +139,15 @@ def _session_step(loss: Loss, data: tuple[Tensor, ...]) -> Step:
 
 
 def seconds_of(step: Step, steps: int, device: torch.device) -> float:
-    """The median time of a step."""
+    """The mean time of a step, without waiting for the device in between."""
     for _ in range(3):
         step()
-    times = []
+    _wait(device)
+    start = time.perf_counter()
     for _ in range(steps):
-        _wait(device)
-        start = time.perf_counter()
         step()
-        _wait(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    _wait(device)
+    return (time.perf_counter() - start) / steps
 
 
 def expensive(step: Step, device: torch.device) -> list[tuple[str, int, float]]:
@@ -189,7 +186,7 @@ def measure(net: str, batch: int, name: str, args: argparse.Namespace) -> None:
         return
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0
     print(f"{row} {1000 * seconds:>9.1f} {batch / seconds:>10,.0f} {memory:>7.1f}", flush=True)
-    if name in args.profile and (net, batch) == (args.nets[0], args.batches[0]):
+    if name in args.profile and (net, batch) == (args.nets[0], args.batches[len(args.batches) // 2]):
         rows = expensive(step, device)
         total = sum(ms for _, _, ms in rows)
         print(f"\n{'ms':>8} {'share':>6} {'number':>7}  of {total:.1f} ms: {net}, batch {batch}, {name}")

@@ -37,9 +37,12 @@ def test_where_kernels_are_prepared(
     task = begin(tmp_path / "run", tiny_base_file, pair_set)
     base = SimpleNamespace(unet=task.networks.base.unet)
     networks = SimpleNamespace(device=torch.device(device), base=base, control=task.networks.control)
-    prepare_kernels(networks, replace(task.config, **given), pytest.fail, local=local)
+    warnings = []
+    prepare_kernels(networks, replace(task.config, **given), warnings.append, local=local)
     expected = ((task.networks.base.unet, task.networks.control), "cuda", torch.bfloat16)
     assert asked == [expected] * prepared
+    assert len(warnings) == (given["kernels"] and not prepared)
+    assert all("changes nothing here" in message for message in warnings)
 
 
 def test_their_want_is_a_warning(tmp_path, tiny_base_file, pair_set, monkeypatch: pytest.MonkeyPatch):
