@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from cn.model.layers import add_layer_norm, geglu, layer_norm, normalize, pointwise, repeated
+from cn.model.layers import add_layer_norm, fork_normalize, geglu, layer_norm, pointwise, repeated
 
 
 class KeysValues(NamedTuple):
@@ -118,7 +118,7 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, dim, H, W), (R·B, 77·n, context_dim) → (R·B, dim, H, W)."""
         height = x.shape[-2]
-        h = normalize(self.norm, x)
+        x, h = fork_normalize(self.norm, x)
         if self.linear_projection:
             h = self.proj_in(rearrange(h, "b c h w -> b (h w) c"))
         else:

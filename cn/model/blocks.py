@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cn.model.layers import add, convolve, enlarge, normalize, pointwise
+from cn.model.layers import add, convolve, enlarge, fork_normalize, normalize, pointwise
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -52,7 +52,8 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
         """(B, inputs, H, W), (B, time_dim) → (B, outputs, H, W)."""
         shift = self.time(F.silu(emb)) if self.time is not None and emb is not None else None
-        h, bias = convolve(self.conv_1, normalize(self.norm_1, x, silu=True))
+        x, h = fork_normalize(self.norm_1, x, silu=True)
+        h, bias = convolve(self.conv_1, h)
         h, bias = convolve(self.conv_2, normalize(self.norm_2, h, bias=bias, shift=shift, silu=True))
         return add(pointwise(self.skip, x), h, bias)
 

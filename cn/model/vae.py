@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cn.model.blocks import ResBlock, Upsample
 from cn.model.config import VAEConfig
-from cn.model.layers import normalize, pointwise
+from cn.model.layers import fork_normalize, normalize, pointwise
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VAEAttention(nn.Module):
         self.q, self.k, self.v, self.out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = normalize(self.norm, x)
+        x, h = fork_normalize(self.norm, x)
         q, k, v = (rearrange(pointwise(layer, h), "b c h w -> b 1 (h w) c") for layer in (self.q, self.k, self.v))
         h = F.scaled_dot_product_attention(q, k, v)
         return x + pointwise(self.out, rearrange(h, "b 1 (h w) c -> b c h w", h=x.shape[-2]))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cn.files import open_atomic
+from cn.model.graphs import Graphs
+from cn.pretrain.gpu import Gradient, choose_memory_format, prepare, warn
 
 
 @dataclass
@@ -82,19 +84,18 @@ class StageConfig:
 class MasterWeights:
     """The trained parameters of a module in fp32, their EMA, and the optimizer.
 
-    On a GPU the module itself computes in bf16 (twice as fast as autocast, which keeps every normalization in fp32);
-    on a CPU it computes in fp32, and master weights and module parameters are the same tensors.
+    On a GPU, or where `half` says so, the module itself computes in bf16 (twice as fast as autocast, which keeps every
+    normalization in fp32); on a CPU it computes in fp32, and master weights and module parameters are the same tensors.
     """
 
-    def __init__(self, module: nn.Module, settings: StageConfig):
+    def __init__(self, module: nn.Module, settings: StageConfig, *, half: bool | None = None):
         self.module = module
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.master = list(self.parameters)
-        if self.device.type == "cuda":
-            self.master = [
-                nn.Parameter(p.detach().float().clone(memory_format=torch.contiguous_format)) for p in self.parameters
-            ]
+        if self.device.type == "cuda" if half is None else half:
+            self.master = [nn.Parameter(p.detach().float().clone()) for p in self.parameters]
+            self.gradients = [torch.zeros_like(p) for p in self.master]
             module.to(torch.bfloat16)
         self.ema_decay = settings.ema_decay
         self.ema = [p.detach().clone() for p in self.master]
@@ -106,9 +107,7 @@ class MasterWeights:
     def update(self, learning_rate: float, step: int) -> None:
         """One optimizer step from the module's gradients, which are cleared; then the EMA is updated."""
         if self.master[0] is not self.parameters[0]:
-            for master, p in zip(self.master, self.parameters, strict=True):
-                master.grad = None if p.grad is None else p.grad.float().contiguous()
-                p.grad = None
+            self._take_gradients()
         nn.utils.clip_grad_norm_(self.master, 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -119,10 +118,20 @@ class MasterWeights:
         weight = 1 - min(self.ema_decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.ema, [p.detach() for p in self.master], weight)
 
+    def _take_gradients(self) -> None:
+        """In fp32, all at once: they are hundreds."""
+        taken = [(p, master, own) for p, master, own in zip(self.parameters, self.master, self.gradients, strict=True)]
+        for p, master, own in taken:
+            master.grad = None if p.grad is None else own
+        used = [(own, p.grad) for p, _, own in taken if p.grad is not None]
+        torch._foreach_copy_([own for own, _ in used], [grad for _, grad in used])
+        for p in self.parameters:
+            p.grad = None
+
     @torch.no_grad()
     def finish(self) -> None:
-        """Leave the EMA in the module, in fp32."""
-        self.module.float()
+        """Leave the EMA in the module, in fp32, and in torch's default layout."""
+        self.module.float().to(memory_format=torch.contiguous_format)
         self._publish(self.ema)
 
     def _publish(self, tensors: Sequence[Tensor]) -> None:
@@ -145,8 +154,13 @@ class MasterWeights:
         for p, saved in zip(self.master, state["master"], strict=True):
             p.copy_(saved)
         self._publish(self.master)
-        self.ema = [t.clone() for t in state["ema"]]
+        self.ema = [torch.empty_like(p.detach()).copy_(t) for p, t in zip(self.master, state["ema"], strict=True)]
         self.optimizer.load_state_dict(state["optimizer"])
+        # The fused optimizer takes moments in the layout of the weights, which may not be that of an earlier session.
+        for weight in self.master:
+            moments = self.optimizer.state[weight]
+            for name in moments.keys() & {"exp_avg", "exp_avg_sq"}:
+                moments[name] = torch.empty_like(weight.detach()).copy_(moments[name])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"].cpu(), self.device)
         else:
@@ -172,24 +186,26 @@ def train_session(
     EMA, optimizer, step, time and random state. Leaves the EMA of the weights in the module.
     """
     torch.manual_seed(settings.seed)
+    with_kernels = prepare(module, next(module.parameters()).device)
     weights = MasterWeights(module, settings)
+    on_gpu = weights.device.type == "cuda"
     if state_path.exists():
         state = torch.load(state_path, map_location=weights.device, weights_only=True)
         budget.step, budget.seconds = state["step"], state["seconds"]
         weights.restore(state["weights"])
-    if weights.device.type == "cuda":
+    if on_gpu and not with_kernels:
         choose_memory_format(module, draw(1))
+    gradient = Gradient(module, weights.parameters, Graphs(warn) if on_gpu else None)
     total, since = torch.zeros((), device=weights.device), budget.step
     budget.start()
     while budget.fraction < 1 and not budget.session_over:
-        loss = module(*draw(budget.step))
-        loss.backward()
+        loss = gradient(*draw(budget.step))
         learning_rate = budget.learning_rate(
             settings.learning_rate, warmup=settings.warmup, decay_from=settings.decay_from
         )
         weights.update(learning_rate, budget.step)
         budget.tick()
-        total += loss.detach()
+        total += loss
         if budget.step in (1, 20, 100) or budget.step % 500 == 0:
             done = f"{name} step {budget.step} ({100 * budget.fraction:.0f} %), {budget.seconds:.1f} s"
             print(f"{done}, loss {float(total) / (budget.step - since):.4f}", flush=True)
@@ -197,23 +213,3 @@ def train_session(
     with open_atomic(state_path) as file:
         torch.save({"weights": weights.state(), "step": budget.step, "seconds": budget.seconds}, file)
     weights.finish()
-
-
-def choose_memory_format(module: nn.Module, batch: tuple[Tensor, ...]) -> None:
-    """Convert the convolution weights to the faster of the two memory formats, as measured on `batch`."""
-    torch.backends.cudnn.benchmark = True
-    times = {}
-    for memory_format in (torch.channels_last, torch.contiguous_format):
-        module.to(memory_format=memory_format)
-        for repeat in range(8):
-            if repeat == 4:
-                torch.cuda.synchronize()
-                start = time.monotonic()
-            module(*batch).backward()
-            module.zero_grad(set_to_none=True)
-        torch.cuda.synchronize()
-        times[memory_format] = time.monotonic() - start
-    best = min(times, key=lambda memory_format: times[memory_format])
-    module.to(memory_format=best)
-    fast, slow = (1000 * seconds / 4 for seconds in sorted(times.values()))
-    print(f"{best}: {fast:.1f} ms per pass, the other {slow:.1f} ms", flush=True)

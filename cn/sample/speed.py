@@ -28,6 +28,10 @@ BYTES_PER_VALUE = 13
 """Of memory in half precision for each pixel and channel of the U-Net's first layer, to sample and decode an image."""
 
 
+_told: set[str] = set()
+"""Why kernels cannot be used, where that has been said."""
+
+
 @dataclass(frozen=True)
 class JobSize:
     """What a job samples: so many images of (height, width), in so many steps each, with these controls."""
@@ -111,7 +115,8 @@ def prepare(job: JobSize, options: SpeedOptions, device: torch.device, warn: Cal
         without_kernels()
     if takes_kernels(device, job.base.dtype, options):
         reason = use_kernels((job.base.unet, job.base.vae, *job.controls), device, job.base.dtype)
-        if reason is not None:
+        if reason is not None and reason not in _told:
+            _told.add(reason)
             warn(f"GPU kernels cannot be compiled here ({reason}): sampling takes 1.5 to 1.8 times as long")
 
 

@@ -81,6 +81,7 @@ CHANGEABLE = (
     "wandb",
     "cache",
     "compile",
+    "kernels",
     "shard_base",
 )
 """What can change in a resumed run, besides its regime; everything else stays as it was."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cn.train.networks import TrainingNetworks
 
@@ -34,15 +34,18 @@ def load_optimizer_tensors(
     moments: dict[str, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        moments.setdefault(name, {})[part] = _from_file(tensor)
+        moments.setdefault(name, {})[part] = _from_file(tensor, networks.trainable.get(name))
     numbered = {i: moments[name] for i, name in enumerate(networks.trainable) if name in moments}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": numbered, "param_groups": groups})
 
 
-def _from_file(tensor: Tensor) -> Tensor | int:
+def _from_file(tensor: Tensor, parameter: nn.Parameter | None) -> Tensor | int:
     """A tensor of an optimizer's state; a step count that is a whole number becomes one again."""
     if tensor.ndim == 0 and tensor.dtype == torch.int64:
         return int(tensor)
+    if parameter is not None and tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
+        # Channels last: fused optimizers take moments in the layout of their parameters.
+        return torch.empty_like(parameter.detach()).copy_(tensor)
     # Copied, because the tensors in a mapped file are not aligned: `load.fill` says what that changes.
     return tensor.clone()

@@ -23,6 +23,7 @@ ROWS: dict[str, tuple[str, str, Words]] = {
     "min_snr": ("loss weights", "learning rate", lambda c: f"min-SNR with γ = {c.min_snr:g}"),
     "noise_offset": ("noise offset", "learning rate", lambda c: f"{c.noise_offset:g} for each channel"),
     "ema": ("EMA", "learning rate", lambda c: f"the run writes a moving average of the weights, decay {c.ema:g}"),
+    "kernels": ("kernels", "computing", lambda c: "for GPUs, where the step is in half precision and not compiled"),
     "deterministic": ("deterministic", "computing", lambda c: "yes: slower, and a resumed run has the same bits"),
     "shard_base": ("base", "computing", lambda c: "distributed over the GPUs"),
     "preview_cond": ("previews", "saves", lambda c: f"of your {len(c.preview_cond)} conditions"),

@@ -22,6 +22,7 @@ from cn.train.fast.choice import PLAIN as AS_WRITTEN
 from cn.train.fast.choice import Way, choose_way, may_capture
 from cn.train.fast.choose import choose_encode, choose_engine
 from cn.train.fast.engines import Engine, Plain
+from cn.train.fast.kernels import prepare_kernels
 from cn.train.fast.update import Numbers, clip_gradient, gradient_norm, update
 from cn.train.feed import Encode
 from cn.train.latent_batches import LatentBatch
@@ -81,6 +82,7 @@ class Trainer:
         warn: Callable[[str], None] = lambda message: None,
     ):
         self.networks, self.config, self.step, self.world = networks, config, step, world
+        prepare_kernels(networks, config, warn, local=self.local)
         self.parallel = self._make_parallel()
         self.optimizer = make_optimizer(networks, config)
         self.scaler = torch.amp.GradScaler(networks.device.type, enabled=networks.precision == "fp16")

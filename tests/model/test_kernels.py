@@ -1,8 +1,6 @@
 """The kernels for GPUs against torch: interpreted on the CPU, in a process of their own that Triton has to be told."""
 
-import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -13,18 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.helpers.interpreted import interpreted, run_interpreted, starts_process
+
 pytest.importorskip("triton")
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process that test_interpreted starts")
 
 
-@pytest.mark.skipif(INTERPRETED, reason="it starts this process")
+@starts_process
 def test_interpreted() -> None:
     """All other tests of this file."""
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", __file__]
-    run = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
+    run_interpreted(__file__)
 
 
 def channels_last(*shape: int) -> Tensor:
@@ -175,7 +170,7 @@ def test_networks(used: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(used) == {"group_norm", "layer_norm", "add_layer_norm", "geglu", "add", "join", "enlarge"}
 
 
-@pytest.mark.skipif(INTERPRETED, reason="about what is there without Triton")
+@starts_process
 def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks stay as they are, and the reason is returned."""
     from cn.model import layers
@@ -197,7 +192,6 @@ def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         reason = layers.use_kernels([conv], torch.device("cpu"), torch.half)
         assert reason is not None
         assert words in reason
-        assert layers.use_kernels([conv], torch.device("cpu"), torch.half) is None, "it is told once"
         assert conv.weight.is_contiguous()
         assert not layers._kernels
 
@@ -208,13 +202,14 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> object:
     from cn.model import layers
 
     kernels = object()
-    monkeypatch.setattr(layers, "_loading", {})
-    monkeypatch.setattr(layers, "_kernels", {})
-    monkeypatch.setattr(layers, "_load", lambda device, dtype: kernels)
+    for name in ("_loading", "_kernels", "_training"):
+        monkeypatch.setattr(layers, name, {})
+    for name in ("_load", "_load_training"):
+        monkeypatch.setattr(layers, name, lambda device, dtype: kernels)
     return kernels
 
 
-@pytest.mark.skipif(INTERPRETED, reason="about which networks use them")
+@starts_process
 def test_networks_are_prepared(loaded: object) -> None:
     from cn.model import layers
 
@@ -226,7 +221,7 @@ def test_networks_are_prepared(loaded: object) -> None:
     assert not layers._kernels
 
 
-@pytest.mark.skipif(INTERPRETED, reason="about which maps they take")
+@starts_process
 def test_maps_that_kernels_take(loaded: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """In half precision on a prepared GPU, without gradients, autocast and torch.compile; channels last."""
     from cn.model import layers
@@ -251,7 +246,7 @@ def test_maps_that_kernels_take(loaded: object, monkeypatch: pytest.MonkeyPatch)
     assert layers._kernels_of(half) is None  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(INTERPRETED, reason="about torch")
+@starts_process
 def test_rows_are_repeated() -> None:
     from cn.model.layers import join, repeated
 

@@ -1,13 +1,17 @@
 """Training sessions of pretraining: budgets, learning rates, resumption, EMA."""
 
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cn.pretrain import session
+from cn.model.graphs import Graphs
+from cn.pretrain import gpu, session
+from cn.pretrain.gpu import Gradient
 from cn.pretrain.session import Budget, MasterWeights, StageConfig, train_session
+from tests.helpers.graphs import Capture
 
 
 def test_budget_of_steps():
@@ -117,3 +121,94 @@ def test_the_ema_follows_and_is_left_in_the_module():
     weights.finish()
     assert torch.allclose(module.layer.weight.detach().double(), expected, rtol=1e-5)
     assert module.layer.weight.grad is None
+
+
+class Convolution(nn.Module):
+    """With weights whose layout matters."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(4, 6, 3)
+        self.unused = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.to(self.layer.weight.dtype)).float().square().mean()
+
+
+def test_weights_in_half_precision_follow_their_masters():
+    """The gradient is that of the rounded weights; masters, moments and EMA take the layout of the weights, also when
+    a session goes on whose weights had another one; an unused weight stays."""
+    module = Convolution()
+    module.layer.to(memory_format=torch.channels_last)
+    weights = MasterWeights(module, SETTINGS, half=True)
+    start, x = weights.master[1].detach().clone(), torch.randn(2, 4, 8, 8)
+    assert module.layer.weight.dtype == torch.bfloat16
+    for step in range(2):
+        module(x).backward()
+        gradient = module.layer.weight.grad.float()
+        weights.update(1e-3, step)
+        assert all(p.grad is None for p in module.parameters())
+    assert (weights.gradients[1] / gradient).std() < 1e-2  # The same, clipped.
+    assert not torch.equal(weights.master[1], start)
+    assert torch.equal(module.layer.weight, weights.master[1].bfloat16())
+    assert torch.equal(module.unused, torch.ones(2))
+
+    again = MasterWeights(Convolution(), SETTINGS, half=True)
+    again.restore(deepcopy(weights.state()))
+    for ours, theirs in zip((again, weights), (weights, again), strict=True):
+        moments = ours.optimizer.state[ours.master[1]]
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == ours.master[1].stride()
+        assert ours.ema[1].stride() == ours.master[1].stride() != theirs.master[1].stride()
+    for ours in (again, weights):
+        ours.module(x).backward()
+        ours.update(1e-3, 2)
+        ours.finish()
+        assert ours.module.layer.weight.is_contiguous()
+    torch.testing.assert_close(again.module.layer.weight, weights.module.layer.weight, rtol=1e-4, atol=1e-6)
+
+
+def test_a_captured_gradient_is_the_plain_one():
+    plain, captured, capture = Convolution(), Convolution(), Capture()
+    ways = [
+        Gradient(plain, list(plain.parameters()), None),
+        Gradient(captured, list(captured.parameters()), Graphs(pytest.fail, capture)),
+    ]
+    for size in (8, 8, 6, 8):
+        x = torch.randn(2, 4, size, size)
+        one, other = [float(way(x)) for way in ways]
+        assert one == other
+        assert torch.equal(plain.layer.weight.grad, captured.layer.weight.grad)
+        assert plain.unused.grad is None
+        assert captured.unused.grad is None
+    assert (capture.captured, capture.replayed) == (2, 4)
+
+
+def test_where_nothing_can_be_captured_it_says_so_and_goes_on():
+    def fail(run: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    module, warnings = Convolution(), []
+    gradient = Gradient(module, list(module.parameters()), Graphs(warnings.append, fail))
+    x = torch.randn(2, 4, 8, 8)
+    assert gradient(x) == gradient(x) == module(x)
+    assert module.layer.weight.grad is not None
+    assert len(warnings) == 1
+    assert "training step cannot be captured" in warnings[0]
+
+
+def test_kernels_are_prepared_on_a_gpu_only_and_their_want_is_told_once(monkeypatch, capsys):
+    asked = []
+
+    def use(networks: list[nn.Module], device: torch.device, dtype: torch.dtype) -> str | None:
+        asked.append((device.type, dtype))
+        return "No module named 'triton'" if len(asked) < 3 else None
+
+    monkeypatch.setattr(gpu, "use_training_kernels", use)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    assert not gpu.prepare(Line(), torch.device("cpu"))
+    assert asked == []
+    found = [gpu.prepare(Line(), torch.device("cuda")) for _ in range(3)]
+    assert found == [False, False, True]
+    assert asked == [("cuda", torch.bfloat16)] * 3
+    assert capsys.readouterr().err.count("No module named 'triton'") == 1

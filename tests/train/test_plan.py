@@ -27,6 +27,7 @@ GIVEN = {
     "min_snr": (5.0, "γ = 5"),
     "noise_offset": (0.05, "0.05"),
     "ema": (0.999, "decay 0.999"),
+    "kernels": (True, "half precision"),
     "deterministic": (True, "same bits"),
     "shard_base": (True, "distributed"),
     "preview_cond": (("a.png", "b.png"), "your 2 conditions"),

@@ -9,6 +9,8 @@ BLOCK = 1024
 """Numbers that a program computes."""
 GATES = 256
 """Of them in one token, for GEGLU: a divisor of the inner widths of Stable Diffusion."""
+ROWS, COLUMNS = 64, 64
+"""The part of a map, cells × channels, that a program computes."""
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -45,34 +47,45 @@ def geglu(x: Tensor) -> Tensor:
 def add(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
     """(B, C, H, W) twice, channels last, + bias[C]."""
     result = torch.empty_like(a)
-    _add[(triton.cdiv(a.numel(), BLOCK),)](a, b, bias, result, a.numel(), a.shape[1], BLOCK=BLOCK)
+    channels = a.shape[1]
+    cells = a.numel() // channels
+    _add[map_grid(cells, channels)](a, b, bias, result, cells, channels, ROWS=ROWS, COLUMNS=COLUMNS)
     return result
 
 
-def join(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """(B, C1, H, W) and twice (B, C2, H, W), channels last → (B, C1 + C2, H, W): a, then b + c.
+def join(a: Tensor, b: Tensor, added: Tensor | None) -> Tensor:
+    """(B, C1, H, W) and once or twice (B, C2, H, W), channels last → (B, C1 + C2, H, W): a, then b + added.
 
     These may have fewer rows, which are repeated.
     """
-    batch, first, height, width = a.shape
-    result = _empty(a, first + b.shape[1], height, width)
-    grid = batch * height * width, triton.cdiv(result.shape[1], BLOCK)
-    cells = b.numel() // b.shape[1], c.numel() // c.shape[1]
-    _join[grid](a, b, c, result, *cells, first, b.shape[1], BLOCK=BLOCK)
+    first, second = a.shape[1], b.shape[1]
+    result = empty_map(a, first + second, *a.shape[-2:])
+    more = b if added is None else added
+    cells = a.numel() // first, b.numel() // second, more.numel() // second
+    _join[map_grid(cells[0], first + second)](
+        a, b, more, result, *cells, first, second, added is not None, ROWS=ROWS, COLUMNS=COLUMNS
+    )
     return result
 
 
 def enlarge(x: Tensor, stride: int) -> Tensor:
     """(B, C, H, W), channels last → (B, C, stride·H, stride·W): each cell repeated."""
     batch, channels, height, width = x.shape
-    result = _empty(x, channels, stride * height, stride * width)
-    _enlarge[(batch * stride * height * stride * width, triton.cdiv(channels, BLOCK))](
-        x, result, stride * height, stride * width, stride, channels, BLOCK=BLOCK
+    result = empty_map(x, channels, stride * height, stride * width)
+    cells = batch * stride * height * stride * width
+    _enlarge[map_grid(cells, channels)](
+        x, result, cells, stride * height, stride * width, stride, channels, ROWS=ROWS, COLUMNS=COLUMNS
     )
     return result
 
 
-def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+def map_grid(cells: int, channels: int) -> tuple[int, int]:
+    """Programs of ROWS × COLUMNS that make a map."""
+    return triton.cdiv(cells, ROWS), triton.cdiv(channels, COLUMNS)
+
+
+def empty_map(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+    """(B, C, H, W), channels last, of the dtype and batch of another map."""
     shape = like.shape[0], channels, height, width
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
@@ -108,32 +121,44 @@ def _geglu(x, result, tokens, half, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     tl.store(result + first + column[None, :], (value * gelu).to(result.dtype.element_ty), mask=mask)
 
 
-@triton.jit(do_not_specialize=["total"])
-def _add(a, b, bias, result, total, channels, BLOCK: tl.constexpr):
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = place < total
+@triton.jit
+def map_part(cells, channels, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Cells and channels of a program, and which of both are there."""
+    cell = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    return cell, column, (cell < cells)[:, None] & (column < channels)[None, :]
+
+
+@triton.jit(do_not_specialize=["cells"])
+def _add(a, b, bias, result, cells, channels, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    cell, column, mask = map_part(cells, channels, ROWS, COLUMNS)
+    place = cell.to(tl.int64)[:, None] * channels + column[None, :]
     value = tl.load(a + place, mask=mask, other=0.0).to(tl.float32)
     value += tl.load(b + place, mask=mask, other=0.0).to(tl.float32)
-    value += tl.load(bias + place % channels, mask=mask, other=0.0).to(tl.float32)
+    value += tl.load(bias + column, mask=column < channels, other=0.0).to(tl.float32)[None, :]
     tl.store(result + place, value.to(result.dtype.element_ty), mask=mask)
 
 
-@triton.jit(do_not_specialize=["cells_b", "cells_c"])
-def _join(a, b, c, result, cells_b, cells_c, first, second, BLOCK: tl.constexpr):
-    cell, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    later = (column >= first) & (column < first + second)
-    value = tl.load(a + cell * first + column, mask=column < first, other=0.0).to(tl.float32)
-    value += tl.load(b + (cell % cells_b) * second + column - first, mask=later, other=0.0).to(tl.float32)
-    value += tl.load(c + (cell % cells_c) * second + column - first, mask=later, other=0.0).to(tl.float32)
-    to = result + cell * (first + second) + column
-    tl.store(to, value.to(result.dtype.element_ty), mask=column < first + second)
+@triton.jit(do_not_specialize=["cells", "cells_b", "cells_more", "has_more"])
+def _join(
+    a, b, more, result, cells, cells_b, cells_more, first, second, has_more,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    cell, column, mask = map_part(cells, first + second, ROWS, COLUMNS)
+    in_a, later = (column < first)[None, :], (column - first)[None, :]
+    place = cell.to(tl.int64)[:, None]
+    value = tl.load(a + place * first + column[None, :], mask=mask & in_a, other=0.0).to(tl.float32)
+    from_b = (cell % cells_b).to(tl.int64)[:, None] * second + later
+    value += tl.load(b + from_b, mask=mask & ~in_a, other=0.0).to(tl.float32)
+    from_more = (cell % cells_more).to(tl.int64)[:, None] * second + later
+    value += tl.load(more + from_more, mask=mask & ~in_a & (has_more != 0), other=0.0).to(tl.float32)
+    tl.store(result + place * (first + second) + column[None, :], value.to(result.dtype.element_ty), mask=mask)
 
 
-@triton.jit(do_not_specialize=["height", "width", "stride"])
-def _enlarge(x, result, height, width, stride, channels, BLOCK: tl.constexpr):
-    cell, column = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+@triton.jit(do_not_specialize=["cells", "height", "width", "stride"])
+def _enlarge(x, result, cells, height, width, stride, channels, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    cell, column, mask = map_part(cells, channels, ROWS, COLUMNS)
     row, image = cell // width, cell // (width * height)
     source = (image * (height // stride) + row % height // stride) * (width // stride) + cell % width // stride
-    mask = column < channels
-    value = tl.load(x + source.to(tl.int64) * channels + column, mask=mask, other=0.0)
-    tl.store(result + cell.to(tl.int64) * channels + column, value, mask=mask)
+    value = tl.load(x + source.to(tl.int64)[:, None] * channels + column[None, :], mask=mask, other=0.0)
+    tl.store(result + cell.to(tl.int64)[:, None] * channels + column[None, :], value, mask=mask)

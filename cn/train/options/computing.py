@@ -38,6 +38,14 @@ class ComputingOptions:
             default="on a GPU a CUDA graph, and compiled too where the run is long enough",
         ),
     ] = None
+    kernels: Annotated[
+        bool,
+        Option(
+            "Kernels for steps in half precision on one GPU, which keep fewer activations. New: off by default.",
+            panel=PANEL,
+            flags=("--kernels",),
+        ),
+    ] = False
     deterministic: Annotated[
         bool,
         Option(
