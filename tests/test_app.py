@@ -89,6 +89,8 @@ def test_debug_shows_the_traceback_of_an_expected_failure_too(failing, capsys):
                                    ["detect", "canny", "nothing.png", "x.png", "--debug"]])  # fmt: skip
 def test_debug_works_before_and_after_the_command(monkeypatch, capsys, tmp_path, words):
     monkeypatch.chdir(tmp_path)
+    # What other tests have left running must not end the process of the tests.
+    monkeypatch.setattr(app.os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as stop:
         app.main(words)
     assert stop.value.code == 3

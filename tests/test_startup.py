@@ -62,6 +62,8 @@ def test_nothing_is_searched_at_the_end():
 def test_commands_end_so(monkeypatch, capsys):
     told = []
     monkeypatch.setattr(startup, "end_without_collection", lambda: told.append(True))
+    # What other tests have left running must not end the process of the tests.
+    monkeypatch.setattr(app.os, "_exit", sys.exit)
     with pytest.raises(SystemExit):
         app.main(["--version"])
     assert told == [True]
