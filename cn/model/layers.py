@@ -87,6 +87,11 @@ def without_kernels() -> None:
     _kernels.clear()
 
 
+def without_training_kernels() -> None:
+    """The same for `use_training_kernels`."""
+    _training.clear()
+
+
 def _load(device: torch.device, dtype: torch.dtype) -> Any:
     """The kernels. Each is run once, which compiles it, and raises what Triton raises where that is not possible."""
     norm = importlib.import_module("cn.model.kernels.norm")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cn.model.layers import use_training_kernels
+from cn.model.layers import use_training_kernels, without_training_kernels
 from cn.precision import dtype_of
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks
@@ -17,6 +17,8 @@ def prepare_kernels(
     Without `local` (`World.is_local`) weights may be distributed tensors, which kernels do not read. `warn` is told
     where the run goes on without them.
     """
+    # Those of an earlier run in this process.
+    without_training_kernels()
     if not config.kernels:
         return
     if networks.device.type != "cuda" or config.precision == "fp32" or not local:
