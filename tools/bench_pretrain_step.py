@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from cn.model.config import PRESETS, UNetConfig
 from cn.model.graphs import CudaCapture, Graphs
-from cn.model.layers import use_training_kernels
+from cn.model.kernel_choice import use_training_kernels
 from cn.model.unet import UNet
 from cn.pretrain.gpu import Gradient, warn
 from cn.pretrain.session import MasterWeights, StageConfig

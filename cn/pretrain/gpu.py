@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cn.model.graphs import Graphs
-from cn.model.layers import use_training_kernels
+from cn.model.kernel_choice import use_training_kernels
 
 NAME = "training step"
 

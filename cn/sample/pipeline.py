@@ -20,7 +20,7 @@ from cn.model.base import Base
 from cn.model.chunks import chunk_count
 from cn.model.engine import SamplingEngine
 from cn.model.generate import Request, Sampling, chunks_of
-from cn.model.layers import begin_kernels
+from cn.model.kernel_choice import begin_kernels
 from cn.precision import precision_of
 from cn.sample import png_metadata
 from cn.sample.base_files import open_sampling_base

@@ -10,7 +10,7 @@ from cn.model.attention import cross_attentions
 from cn.model.base import Base
 from cn.model.engine import SamplingEngine
 from cn.model.graphs import Graphs
-from cn.model.layers import HALF, use_kernels, without_kernels
+from cn.model.kernel_choice import HALF, use_kernels, without_kernels
 from cn.sample.options import SpeedOptions
 
 SD_WORK = 4096 * 1.22e9
@@ -19,7 +19,7 @@ LARGE_BATCH = 8
 """Such images in a batch that keep a large GPU busy: more are no faster."""
 MAX_IMAGES = 32
 """Images in a batch that is chosen here, however small they are: so many are lost by a kill."""
-MAX_CAPTURED = 4
+MAX_CAPTURED = 8
 """Such images in a batch that is captured at most: the kernels of larger ones take longer than to launch them, and a
 graph takes memory (H200: 10 instead of 38 to 66 ms a step for one image, 49 instead of 50 for 8)."""
 MIN_CAPTURED_STEPS = 10

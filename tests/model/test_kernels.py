@@ -110,10 +110,10 @@ def test_elementwise() -> None:
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """The layers use kernels on the CPU in float32 too; how often each was, and how often none could be ("")."""
-    from cn.model import layers
+    from cn.model import kernel_choice
 
     counts: Counter[str] = Counter()
-    kernels, of = layers._load(torch.device("cpu"), torch.float32), layers._kernels_for
+    kernels, of = kernel_choice._load(torch.device("cpu"), torch.float32), kernel_choice.kernels_for
 
     def counted(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **options: Any) -> Any:
@@ -128,8 +128,8 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return found
 
     counting = SimpleNamespace(**{name: counted(name, kernel) for name, kernel in vars(kernels).items()})
-    monkeypatch.setattr(layers, "_kernels_of", lambda x: counting)
-    monkeypatch.setattr(layers, "_kernels_for", looked_up)
+    monkeypatch.setattr(kernel_choice, "kernels_of", lambda x: counting)
+    monkeypatch.setattr(kernel_choice, "kernels_for", looked_up)
     return counts
 
 
@@ -137,7 +137,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @torch.no_grad()
 def test_networks(used: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A U-Net with a control, and an autoencoder: the same with kernels, for sizes that halve to odd ones too."""
-    from cn.model import layers
+    from cn.model import kernel_choice
     from cn.model.config import UNetConfig, VAEConfig
     from cn.model.controlnet import ControlNet
     from cn.model.unet import UNet
@@ -159,7 +159,7 @@ def test_networks(used: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return [controlled, unet(z, t, text), vae.decode(z), vae.encode(z[:, :3]).mean]
 
     with monkeypatch.context() as plain:
-        plain.setattr(layers, "_kernels_of", lambda x: None)
+        plain.setattr(kernel_choice, "kernels_of", lambda x: None)
         wanted = predict()
     used.clear()
     for network in (unet, control, vae):
@@ -173,7 +173,7 @@ def test_networks(used: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
 @starts_process
 def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks stay as they are, and the reason is returned."""
-    from cn.model import layers
+    from cn.model import kernel_choice
 
     conv = torch.nn.Conv2d(8, 8, 3)
     compiler = subprocess.CalledProcessError(1, ["gcc"])
@@ -187,63 +187,63 @@ def test_without_triton_or_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(device: torch.device, dtype: torch.dtype, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(layers, "_loading", {})
-        monkeypatch.setattr(layers, "_load", fail)
-        reason = layers.use_kernels([conv], torch.device("cpu"), torch.half)
+        monkeypatch.setattr(kernel_choice, "_loading", {})
+        monkeypatch.setattr(kernel_choice, "_load", fail)
+        reason = kernel_choice.use_kernels([conv], torch.device("cpu"), torch.half)
         assert reason is not None
         assert words in reason
         assert conv.weight.is_contiguous()
-        assert not layers._kernels
+        assert not kernel_choice._kernels
 
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> object:
     """What stands for the kernels of the CPU."""
-    from cn.model import layers
+    from cn.model import kernel_choice
 
     kernels = object()
     for name in ("_loading", "_kernels", "_training"):
-        monkeypatch.setattr(layers, name, {})
+        monkeypatch.setattr(kernel_choice, name, {})
     for name in ("_load", "_load_training"):
-        monkeypatch.setattr(layers, name, lambda device, dtype: kernels)
+        monkeypatch.setattr(kernel_choice, name, lambda device, dtype: kernels)
     return kernels
 
 
 @starts_process
 def test_networks_are_prepared(loaded: object) -> None:
-    from cn.model import layers
+    from cn.model import kernel_choice
 
     conv = torch.nn.Conv2d(8, 8, 3)
-    assert layers.use_kernels([conv], torch.device("cpu"), torch.half) is None
+    assert kernel_choice.use_kernels([conv], torch.device("cpu"), torch.half) is None
     assert conv.weight.is_contiguous(memory_format=torch.channels_last)
-    assert layers._kernels == {torch.device("cpu"): loaded}
-    layers.without_kernels()
-    assert not layers._kernels
+    assert kernel_choice._kernels == {torch.device("cpu"): loaded}
+    kernel_choice.without_kernels()
+    assert not kernel_choice._kernels
 
 
 @starts_process
 def test_maps_that_kernels_take(loaded: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """In half precision on a prepared GPU, without gradients, autocast and torch.compile; channels last."""
-    from cn.model import layers
+    from cn.model import kernel_choice
 
-    layers._kernels[torch.device("cuda", 0)] = loaded
+    kernel_choice._kernels[torch.device("cuda", 0)] = loaded
     half = SimpleNamespace(is_cuda=True, dtype=torch.half, device=torch.device("cuda", 0))
     with torch.no_grad():
-        assert layers._kernels_of(half) is loaded  # type: ignore[arg-type]
+        assert kernel_choice.kernels_of(half) is loaded  # type: ignore[arg-type]
         other = {"is_cuda": False}, {"dtype": torch.float32}, {"device": torch.device("cuda", 1)}
         for change in other:
-            assert layers._kernels_of(SimpleNamespace(**vars(half) | change)) is None  # type: ignore[arg-type]
+            assert kernel_choice.kernels_of(SimpleNamespace(**vars(half) | change)) is None  # type: ignore[arg-type]
         for module, name in ((torch.compiler, "is_compiling"), (torch, "is_autocast_enabled")):
             with monkeypatch.context() as patched:
                 patched.setattr(module, name, lambda *device: True)
-                assert layers._kernels_of(half) is None  # type: ignore[arg-type]
+                assert kernel_choice.kernels_of(half) is None  # type: ignore[arg-type]
         map_, weight = channels_last(1, 8, 3, 3), torch.ones(8)
-        monkeypatch.setattr(layers, "_kernels_of", lambda x: loaded)
-        assert layers._kernels_for(map_, weight) is loaded
-        assert layers._kernels_for(map_.contiguous(), weight) is None
-        assert layers._kernels_for(map_, weight.half()) is None
+        monkeypatch.setattr(kernel_choice, "kernels_of", lambda x: loaded)
+        assert kernel_choice.kernels_for(map_, weight) is loaded
+        assert kernel_choice.kernels_for(map_.contiguous(), weight) is None
+        assert kernel_choice.kernels_for(map_, weight.half()) is None
     monkeypatch.undo()
-    assert layers._kernels_of(half) is None  # type: ignore[arg-type]
+    assert kernel_choice.kernels_of(half) is None  # type: ignore[arg-type]
 
 
 @starts_process

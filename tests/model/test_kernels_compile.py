@@ -68,9 +68,9 @@ LOADED = {
 @pytest.mark.parametrize("load", LOADED)
 def test_loading_compiles_every_kernel(load: str, compiled: dict[tuple[str, ...], Any]) -> None:
     """In half precision, with weights in the same, and for training in fp32 too."""
-    from cn.model import layers
+    from cn.model import kernel_choice
 
-    getattr(layers, load)(torch.device("cpu"), torch.bfloat16)
+    getattr(kernel_choice, load)(torch.device("cpu"), torch.bfloat16)
     assert {name for name, *_ in compiled} == LOADED[load]
     assert all("sm_90" in kernel.asm["ptx"] for kernel in compiled.values())
     weights = {dtypes[4] for name, *dtypes in compiled if name == "image_forward"}

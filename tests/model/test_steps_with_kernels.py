@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cn.model import layers
+from cn.model import kernel_choice
 from cn.model.config import ScheduleConfig, UNetConfig
 from cn.model.controlnet import ControlNet
 from cn.model.schedule import Schedule
@@ -64,13 +64,13 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[torch.dtype], lis
     """From the call on, layers use kernels on the CPU in this precision; the maps that they were asked for."""
 
     def begin(dtype: torch.dtype) -> list[Tensor]:
-        kernels, asked = layers._load_training(torch.device("cpu"), dtype), list[Tensor]()
+        kernels, asked = kernel_choice._load_training(torch.device("cpu"), dtype), list[Tensor]()
 
         def of(x: Tensor) -> object:
             asked.append(x)
             return kernels if x.dtype == dtype else None
 
-        monkeypatch.setattr(layers, "_kernels_of", of)
+        monkeypatch.setattr(kernel_choice, "kernels_of", of)
         return asked
 
     return begin
@@ -129,7 +129,8 @@ def test_a_training_step_under_autocast(
         found = step_of(unet, control, (8, 4), dtype)
     assert copied == []
     assert len(asked) > 60
-    assert {x.dtype for x in asked} == {dtype}
+    # Autocast takes the condition itself, in color, in fp32.
+    assert {x.dtype for x in asked if x.shape[1] != 3} == {dtype}
 
     def error(of: dict[str, Tensor]) -> float:
         ours, right = (torch.cat([x.flatten() for x in gradients.values()]) for gradients in (of, exact))
@@ -143,26 +144,26 @@ def test_a_training_step_under_autocast(
 def test_where_kernels_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a prepared GPU, in half precision; those with gradients where they are needed, those without elsewhere."""
     gpu = torch.device("cuda", 0)
-    monkeypatch.setattr(layers, "_kernels", {gpu: "plain"})
-    monkeypatch.setattr(layers, "_training", {gpu: "training"})
+    monkeypatch.setattr(kernel_choice, "_kernels", {gpu: "plain"})
+    monkeypatch.setattr(kernel_choice, "_training", {gpu: "training"})
     with FakeTensorMode():
         half, single = (torch.empty(2, 8, 4, 4, dtype=dtype, device=gpu) for dtype in (torch.float16, torch.float32))
-        assert layers._kernels_of(half) == "training"
-        assert layers._kernels_of(single) is None
-        assert layers._kernels_of(half.cpu()) is None
+        assert kernel_choice.kernels_of(half) == "training"
+        assert kernel_choice.kernels_of(single) is None
+        assert kernel_choice.kernels_of(half.cpu()) is None
         with torch.no_grad():
-            assert layers._kernels_of(half) == "plain"
+            assert kernel_choice.kernels_of(half) == "plain"
         with monkeypatch.context() as autocast:
             autocast.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
-            assert layers._kernels_of(half) == "training"
-            assert layers._fit(half, single)
+            assert kernel_choice.kernels_of(half) == "training"
+            assert kernel_choice.fit(half, single)
             with torch.no_grad():
-                assert layers._kernels_of(half) is None
-        assert not layers._fit(half, single)
-        assert layers._kernels_for(half, half) is None
-        assert layers._kernels_for(half.to(memory_format=torch.channels_last), half) == "training"
+                assert kernel_choice.kernels_of(half) is None
+        assert not kernel_choice.fit(half, single)
+        assert kernel_choice.kernels_for(half, half) is None
+        assert kernel_choice.kernels_for(half.to(memory_format=torch.channels_last), half) == "training"
         monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-        assert layers._kernels_of(half) is None
+        assert kernel_choice.kernels_of(half) is None
 
 
 @starts_process
@@ -173,11 +174,11 @@ def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("No module named 'triton'")
 
     conv = torch.nn.Conv2d(8, 8, 3)
-    monkeypatch.setattr(layers, "_load_training", fail)
-    assert layers.use_training_kernels([conv], torch.device("cpu"), torch.half) == "No module named 'triton'"
+    monkeypatch.setattr(kernel_choice, "_load_training", fail)
+    assert kernel_choice.use_training_kernels([conv], torch.device("cpu"), torch.half) == "No module named 'triton'"
     assert conv.weight.is_contiguous()
-    monkeypatch.setattr(layers, "_training", {})
-    monkeypatch.setattr(layers, "_load_training", lambda device, dtype: "kernels")
-    assert layers.use_training_kernels([conv], torch.device("cpu"), torch.half) is None
+    monkeypatch.setattr(kernel_choice, "_training", {})
+    monkeypatch.setattr(kernel_choice, "_load_training", lambda device, dtype: "kernels")
+    assert kernel_choice.use_training_kernels([conv], torch.device("cpu"), torch.half) is None
     assert conv.weight.is_contiguous(memory_format=torch.channels_last)
-    assert layers._training == {torch.device("cpu"): "kernels"}
+    assert kernel_choice._training == {torch.device("cpu"): "kernels"}

@@ -235,3 +235,23 @@ def test_a_gradient_in_another_layout_and_one_that_is_not_needed() -> None:
         return F.interpolate(torch.cat([y, y], dim=1), scale_factor=2.0, mode="nearest").flatten(1)[:, ::3]
 
     compare(found, wanted, x)
+
+
+@interpreted
+def test_gradients_of_biases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tokens and of maps, in several steps of a program."""
+    from cn.model.kernels import gradients, rows_training
+
+    monkeypatch.setattr(rows_training, "PROGRAMS", 2)
+    torch.manual_seed(0)
+    mix = torch.randn(70)
+    for x, each in ((torch.randn(5, 90, 70), mix), (channels_last(2, 70, 19, 17), mix[:, None, None])):
+
+        def added(x: Tensor, bias: Tensor, each: Tensor = each) -> Tensor:
+            return (x + bias.reshape(each.shape)) * each.to(x.dtype)
+
+        def found(x: Tensor, bias: Tensor, each: Tensor = each) -> Tensor:
+            y = x + bias.detach().reshape(each.shape)
+            return gradients.with_bias_gradient(y, bias) * each
+
+        compare(found, added, x, torch.randn(70))

@@ -65,6 +65,11 @@ def join(a: Tensor, b: Tensor, added: Tensor | None) -> Tensor:
     return _Join.apply(a, *(None if x is None else _repeated(x, len(a)) for x in (b, added)))
 
 
+def with_bias_gradient(y: Tensor, bias: Tensor) -> Tensor:
+    """y (…, C) or (B, C, H, W), channels last, to which bias[C] was added without a gradient: now it has one."""
+    return _BiasGradient.apply(y, bias)
+
+
 def _repeated(x: Tensor, rows: int) -> Tensor:
     return x if len(x) == rows else _map(x.repeat(rows // len(x), 1, 1, 1))
 
@@ -179,6 +184,19 @@ class _Add(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         of_bias = rows_training.channel_sums(_map(grad)).to(ctx.dtype) if ctx.needs_input_grad[2] else None
         return grad, grad, of_bias
+
+
+class _BiasGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, bias: Tensor) -> Tensor:
+        ctx.dtype = bias.dtype
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        grad = _map(grad) if grad.dim() == 4 else grad.contiguous()
+        return grad, rows_training.channel_sums(grad).to(ctx.dtype)
 
 
 class _Join(Function):

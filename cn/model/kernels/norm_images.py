@@ -60,24 +60,24 @@ def image_forward(
     there = (inner < TOGETHER) & (column < channels)
     first = image.to(tl.int64) * cells * channels
     before = before_each(added, shift, has_added, has_shift, image, column, channels, there)
-    means, squares = tl.zeros((COLUMNS,), tl.float32), tl.zeros((COLUMNS,), tl.float32)
+    # The first cell of each channel is subtracted, so that squares stay small. Sums are joined once, at the end.
+    one = tl.load(x + first + column, mask=there, other=0.0).to(tl.float32)
+    sums, squares = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS, COLUMNS), tl.float32)
     for start in range(0, cells, ROWS):
         cell = start + tl.arange(0, ROWS)
         mask = (cell < cells)[:, None] & there[None, :]
         place = first + cell.to(tl.int64)[:, None] * channels + column[None, :]
-        values = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
-        count = tl.minimum(cells - start, ROWS).to(tl.float32)
-        share = count / (count + start)
-        mean = tl.sum(values, axis=0) / count
-        apart = tl.where(mask, values - mean[None, :], 0.0)
-        step = mean - means
-        squares += tl.sum(apart * apart, axis=0) + step * step * share * start
-        means += step * share
-    means += before
+        apart = tl.load(x + place, mask=mask, other=0.0).to(tl.float32) - one[None, :]
+        apart = tl.where(mask, apart, 0.0)
+        sums += apart
+        squares += apart * apart
+    means = tl.sum(sums, axis=0) / cells
+    each = tl.sum(squares, axis=0) - means * means * cells
+    means += one + before
     mean = of_group(tl.where(there, means, 0.0), inner, per_group) / per_group
     step = means - mean
-    squares = of_group(tl.where(there, squares + step * step * cells, 0.0), inner, per_group)
-    scale = 1.0 / tl.sqrt(squares / (per_group * cells) + eps)
+    total = of_group(tl.where(there, each + step * step * cells, 0.0), inner, per_group)
+    scale = 1.0 / tl.sqrt(tl.maximum(total, 0.0) / (per_group * cells) + eps)
     group, leads = image * groups + column // per_group, there & (inner % per_group == 0)
     tl.store(group_mean + group, mean, mask=leads)
     tl.store(group_scale + group, scale, mask=leads)
@@ -107,17 +107,18 @@ def image_backward(
         group_mean, group_scale, weight, bias, added, shift, has_added, has_shift,
         image, column, there, channels, groups, per_group,
     )  # fmt: skip
-    slopes, products = tl.zeros((COLUMNS,), tl.float32), tl.zeros((COLUMNS,), tl.float32)
-    normals = tl.zeros((COLUMNS,), tl.float32)
+    of_slope, of_product = tl.zeros((ROWS, COLUMNS), tl.float32), tl.zeros((ROWS, COLUMNS), tl.float32)
+    of_normal = tl.zeros((ROWS, COLUMNS), tl.float32)
     for start in range(0, cells, ROWS):
         cell = start + tl.arange(0, ROWS)
         mask = (cell < cells)[:, None] & there[None, :]
         place = first + cell.to(tl.int64)[:, None] * channels + column[None, :]
         normal = normalized(x, place, mask, before, mean, scale)
         slope = slope_of(grad, place, mask, normal, by, to, silu)
-        slopes += tl.sum(slope, axis=0)
-        products += tl.sum(slope * normal, axis=0)
-        normals += tl.sum(normal, axis=0)
+        of_slope += slope
+        of_product += slope * normal
+        of_normal += normal
+    slopes, products, normals = tl.sum(of_slope, axis=0), tl.sum(of_product, axis=0), tl.sum(of_normal, axis=0)
     slope_mean = of_group(by * slopes, inner, per_group) / (per_group * cells)
     product_mean = of_group(by * products, inner, per_group) / (per_group * cells)
     at = image * channels + column

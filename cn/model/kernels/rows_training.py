@@ -56,8 +56,8 @@ def geglu_gradient(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def channel_sums(x: Tensor) -> Tensor:
-    """(B, C, H, W), channels last → (C,) float32: the sums over images and cells."""
-    channels = x.shape[1]
+    """(B, C, H, W), channels last, or (…, C), contiguous → (C,) float32: the sums over images and cells or tokens."""
+    channels = x.shape[1] if x.dim() == 4 else x.shape[-1]
     cells = x.numel() // channels
     tiles = triton.cdiv(cells, ROWS)
     programs = min(PROGRAMS, tiles)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cn.model.layers import use_training_kernels, without_training_kernels
+from cn.model.kernel_choice import use_training_kernels, without_training_kernels
 from cn.precision import dtype_of
 from cn.train.config import TrainConfig
 from cn.train.networks import TrainingNetworks

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cn.model import layers
+from cn.model import kernel_choice
 from cn.train.fast import kernels
 from cn.train.fast.kernels import prepare_kernels
 from cn.train.optimizer_state import load_optimizer_tensors, optimizer_tensors
@@ -81,6 +81,6 @@ def test_moments_return_in_the_layout_of_the_weights():
 
 
 def test_a_run_without_them_uses_none_of_an_earlier_run(monkeypatch):
-    monkeypatch.setattr(layers, "_training", {torch.device("cuda", 0): object()})
+    monkeypatch.setattr(kernel_choice, "_training", {torch.device("cuda", 0): object()})
     prepare_kernels(SimpleNamespace(), SimpleNamespace(kernels=False), pytest.fail, local=True)  # type: ignore[arg-type]
-    assert not layers._training
+    assert not kernel_choice._training
