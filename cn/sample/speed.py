@@ -19,9 +19,9 @@ LARGE_BATCH = 8
 """Such images in a batch that keep a large GPU busy: more are no faster."""
 MAX_IMAGES = 32
 """Images in a batch that is chosen here, however small they are: so many are lost by a kill."""
-MAX_CAPTURED = 8
-"""Such images in a batch that is captured at most: the kernels of larger ones take longer than to launch them, and a
-graph takes memory (H200: 10 instead of 38 to 66 ms a step for one image, 49 instead of 50 for 8)."""
+MAX_CAPTURED = 10
+"""Such images in a batch that is captured at most. For one, an H200 takes 9 instead of 34 ms a step; for 8 hardly less
+than without (46), but the CPU is free to save images meanwhile. A graph of more takes memory that they may need."""
 MIN_CAPTURED_STEPS = 10
 """Steps of a job from which on they are captured, which takes as long as a few of them."""
 BYTES_PER_VALUE = 13

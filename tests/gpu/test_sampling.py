@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not GPUS, reason="needs a GPU")
 
 
 @pytest.mark.parametrize("options", [AUTO, SpeedOptions(compile=False)], ids=["kernels and graphs", "as written"])
-@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1), (torch.float16, 3), (torch.bfloat16, 16)])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1), (torch.float16, 3), (torch.bfloat16, 24)])
 @pytest.mark.parametrize("index", range(GPUS or 1))
 def test_images_are_those_of_the_cpu(index, dtype, most, options):
     """`most` of 255 apart. Each GPU, the first one as the current device and another one."""

@@ -75,10 +75,11 @@ def test_what_a_gpu_computes():
     assert ways(job()) == ways(job(4), 4) == captured
     assert ways(job(steps=speed.MIN_CAPTURED_STEPS - 1)) == plain
     assert ways(job(3, steps=4)) == captured, "12 steps in all"
-    assert ways(job(8), 8) == plain, "the GPU is busy"
+    assert ways(job(8), 8) == captured, "the CPU saves images meanwhile"
+    assert ways(job(16), 16) == plain, "the GPU is busy, and a graph takes memory"
     assert ways(job(100_000)) == captured, "compiled only if that is asked for"
     assert ways(job(), options=SpeedOptions(compile=True)) == both
-    assert ways(job(8), 8, options=SpeedOptions(compile=True)) == compiled
+    assert ways(job(16), 16, options=SpeedOptions(compile=True)) == compiled
     assert ways(job(), options=SpeedOptions(compile=False)) == plain
     assert ways(job(), device=CPU) == plain
     assert ways(job(), device=CPU, options=SpeedOptions(compile=True)) == compiled

@@ -25,9 +25,9 @@ from cn.model.kernels.norm_images import (
     slope_of,
 )
 
-MAX_TOGETHER = 128
+MAX_TOGETHER = 80
 """Channels of some groups that a program takes at most; a single group may have more, and is slower."""
-TILE = 4096
+TILE = 2048
 """Numbers of a map that a program holds at once."""
 ALIGNED = 16
 """Channels that are read at once where the first of them is a multiple of this."""
