@@ -3,9 +3,9 @@
     python tools/bench_sample.py [--out DIR] [--only SECTION ...] [--theirs FOLDER]
 
 One control, 512×512, 20 DDIM steps, guidance 9, half precision, Stable Diffusion 1.5's size with random weights; the
-text is encoded and images arrive on the CPU as uint8. Sections: theirs, theirs-compiled, ours, compiled, saving (with
-PNG files, the share of the time in which the GPU works), first (`cn sample` from its start, with its parts). Without a
-GPU, tiny networks show that it works.
+text is encoded and images arrive on the CPU as uint8. Sections: theirs, theirs-compiled, ours, compiled, saving (64
+images as PNG files, and the share of the time that is sampling), first (`cn sample` from its start, with its parts).
+Without a GPU, tiny networks show that it works.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bench_train_steps import make_base
 
 from cn import images
+from cn.checkpoints.read.load import Control
 from cn.checkpoints.write.native import save_base, save_control
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
 from cn.model.generate import Request, Sampling
 from cn.sample.batches import ControlSetting, Settings, Wanted, sample_batches
 from cn.sample.options import SpeedOptions
+from cn.sample.output_paths import OutputPaths
+from cn.sample.pipeline import SamplingPipeline, engine_of
+from cn.sample.request import Condition, SampleRequest
+from cn.sample.run import Job, sample
 from cn.sample.speed import JobSize, make_engine
 
 CUDA = torch.cuda.is_available()
@@ -158,21 +164,31 @@ def theirs_compiled(table: Table, given: argparse.Namespace) -> None:
 
 
 def saving(table: Table, given: argparse.Namespace) -> None:
-    """64 images in batches, with and without writing them as PNG."""
+    """64 images in batches: the networks alone, and as `cn sample` writes them; the least of some rounds each."""
     base, control = networks()
     count, batch = (64, BATCHES[-1]) if CUDA else (4, 2)
-    engine = make_engine(JobSize(base, (control,), (SIDE, SIDE), batch, STEPS), batch, SpeedOptions(), DEVICE, print)
-    items, seconds = wanted(control, count), {}
-    with tempfile.TemporaryDirectory() as folder:
-        for saved in (False, False, True):
+    hint = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    condition = Condition(image=hint, name="hint", control="control")
+    request = SampleRequest(prompts=(PROMPT,), conditions=(condition,), count=count, size=(SIDE, SIDE), steps=STEPS)
+    one = SamplingPipeline.open(request, base=base, controls={"control": Control(control, "canny")})
+    speed = SpeedOptions(batch_size=batch)
+    engine, seconds = engine_of([one], speed, print, count), dict[bool, list[float]]()
+    with tempfile.TemporaryDirectory() as name:
+        paths = OutputPaths(tuple(str(Path(name) / f"{number}.png") for number in range(count)), None)
+        for files in (False, True) * (ROUNDS + 1):
             start = time.perf_counter()
-            for number, image in enumerate(sample_batches(base, items, engine, batch, lambda n: None)):
-                if saved:
-                    images.write(Path(folder) / f"{number}.png", image)
-            seconds[saved] = time.perf_counter() - start
-    without, with_files = seconds[False], seconds[True]
+            if files:
+                deque(sample(Job((one,), paths, speed), engine=engine), maxlen=0)
+            else:
+                deque(sample_batches(base, one.wanted(), engine, batch, lambda n: None), maxlen=0)
+            seconds.setdefault(files, []).append(time.perf_counter() - start)
+    # The first round of each compiles and captures.
+    without, with_files = (min(seconds[files][1:]) for files in (False, True))
     share = f"{without / with_files:.1%} of the time is sampling"
-    table.write(f"{count} images, batch {batch}: {with_files:.1f} s with PNG files, {without:.1f} s without: {share}")
+    rounds = ", ".join(f"{value:.2f}" for value in seconds[True][1:])
+    table.write(
+        f"{count} images, batch {batch}: {with_files:.2f} s with PNG files ({rounds}), {without:.2f} s without: {share}"
+    )
 
 
 def first(table: Table, given: argparse.Namespace) -> None:

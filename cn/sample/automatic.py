@@ -8,7 +8,7 @@ reproduce it takes no captioner.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from cn.caption import weights
@@ -68,7 +68,7 @@ def open_writer(
     return PromptWriter(by, open_captioner(engine, files.path, device))
 
 
-def samples_of(
+def batches_of(
     pipelines: "Sequence[SamplingPipeline]",
     writer: PromptWriter | None,
     on_step: Callable[[int], object] = lambda count: None,
@@ -77,8 +77,8 @@ def samples_of(
     warn: Callable[[str], None] = lambda message: None,
     engine: "SamplingEngine | None" = None,
     previews: "Previews | None" = None,
-) -> "Iterator[Sample]":
-    """`cn.sample.pipeline.samples_of`, where requests may have automatic prompts, which `writer` writes.
+) -> "Iterator[list[Sample]]":
+    """`cn.sample.pipeline.batches_of`, where requests may have automatic prompts, which `writer` writes.
 
     An image for which it finds no words stays as it is with the default prompt, with a warning. `previews` show images
     with their own prompts.
@@ -87,7 +87,7 @@ def samples_of(
     from cn.sample.speed import batch_size, free_gpu_bytes
 
     if writer is None or not any(one.request.auto for one in pipelines):
-        yield from pipeline.samples_of(pipelines, on_step, speed=speed, warn=warn, engine=engine, previews=previews)
+        yield from pipeline.batches_of(pipelines, on_step, speed=speed, warn=warn, engine=engine, previews=previews)
         return
     job = pipeline.size_of(pipelines)
     engine = engine or pipeline.engine_of(pipelines, speed, warn, images=job.images)
@@ -96,12 +96,13 @@ def samples_of(
     each, done = (single for one in pipelines for single in _divided(one)), 0
     while group := list(islice(each, size)):
         drafts = [one for one in group if one.request.auto]
-        first = list(pipeline.samples_of(drafts, on_step, speed=speed, warn=warn, engine=engine)) if drafts else []
+        sampled = pipeline.batches_of(drafts, on_step, speed=speed, warn=warn, engine=engine) if drafts else ()
+        first = list(chain.from_iterable(sampled))
         captions = _captions(writer, first, warn)
         again = iter([_captioned(one, caption, writer.by) for one, caption in zip(drafts, captions, strict=True)])
         final = [next(again) if one.request.auto else one for one in group]
         later = None if previews is None else previews.later(done)
-        yield from pipeline.samples_of(final, on_step, speed=speed, warn=warn, engine=engine, previews=later)
+        yield from pipeline.batches_of(final, on_step, speed=speed, warn=warn, engine=engine, previews=later)
         done += sum(one.request.total for one in group)
 
 

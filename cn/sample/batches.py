@@ -74,10 +74,10 @@ def sample_batches(
     size: int,
     advance: Advance,
     previews: Previewing | None = None,
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the images (h, w, 3), in order, `size` of the same settings at a time.
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Yield the images (h, w, 3), in order, in batches: at most `size` of the same settings.
 
-    A GPU gets the next batch before the images of the last one are yielded, so that it computes while they are saved.
+    A GPU gets the next batch before the last one is yielded, so that it computes while images are saved.
     Where memory runs out, half as many are tried from there on. Raises the RuntimeError where one image alone is too
     many. `wanted` is read a batch ahead.
     `previews` gets the estimates of each batch, and the number of its first image.
@@ -94,7 +94,7 @@ def sample_batches(
         except RuntimeError as error:
             if not is_memory_error(error):
                 raise
-            yield from last
+            yield from _arrived(last)
             last = Launched()
             if len(batch) == 1:
                 raise
@@ -105,12 +105,18 @@ def sample_batches(
         for _ in batch:
             waiting.popleft()
         first += len(batch)
-        yield from last
+        yield from _arrived(last)
         last = launched
         if base.device.type != "cuda":
-            yield from last
+            yield from _arrived(last)
             last = Launched()
-    yield from last
+    yield from _arrived(last)
+
+
+def _arrived(launched: Launched) -> Iterator[list[NDArray[np.uint8]]]:
+    """Its images, if it has any, as soon as they are there."""
+    if images := list(launched):
+        yield images
 
 
 def _watch(previews: Previewing | None, first: int) -> Watch | None:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import tee
+from itertools import chain, islice, tee
 from types import MappingProxyType
 
 import numpy as np
@@ -170,8 +170,8 @@ class SamplingPipeline:
         speed: SpeedOptions = AUTO,
         warn: Callable[[str], None] = lambda message: None,
     ) -> Iterator[Sample]:
-        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `samples_of`."""
-        return samples_of([self], on_step, speed=speed, warn=warn)
+        """Yield the images: for each prompt, seeds `seed`, `seed` + 1, … See `batches_of`."""
+        return chain.from_iterable(batches_of([self], on_step, speed=speed, warn=warn))
 
     @property
     def chunks(self) -> int:
@@ -204,7 +204,7 @@ class SamplingPipeline:
         return Sample(image, prompt, seed, self.text(prompt, seed))
 
 
-def samples_of(
+def batches_of(
     pipelines: Sequence[SamplingPipeline],
     on_step: Callable[[int], object] = lambda count: None,
     *,
@@ -212,8 +212,8 @@ def samples_of(
     warn: Callable[[str], None] = lambda message: None,
     engine: SamplingEngine | None = None,
     previews: Previewing | None = None,
-) -> Iterator[Sample]:
-    """Yield the images of pipelines with the same base, in order.
+) -> Iterator[list[Sample]]:
+    """Yield the images of pipelines with the same base, in order, in batches.
 
     Neighbours of the same settings are sampled at once. An image depends on their number by rounding only; on a CPU
     they are sampled one at a time. `on_step` is told of steps: how many images have taken one more. `engine` is one of
@@ -229,8 +229,9 @@ def samples_of(
     owned, again = tee((pipeline, wanted) for pipeline in pipelines for wanted in pipeline.wanted())
     with _report_out_of_memory(job.size, base.device):
         sampled = sample_batches(base, (wanted for _, wanted in again), engine, size, on_step, previews)
-        for image, (pipeline, wanted) in zip(sampled, owned, strict=True):
-            yield pipeline.finished(image, wanted.request.prompt, wanted.request.seed)
+        for arrived in sampled:
+            theirs = zip(arrived, islice(owned, len(arrived)), strict=True)
+            yield [one.finished(image, wanted.request.prompt, wanted.request.seed) for image, (one, wanted) in theirs]
 
 
 def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) -> JobSize:

@@ -17,7 +17,8 @@ import numpy as np
 from cn import images
 from cn.errors import InputError, PartialError, UsageError
 from cn.options import check_device
-from cn.sample.automatic import PromptWriter, open_writer, samples_of
+from cn.parallel import available_cpus, map_threads
+from cn.sample.automatic import PromptWriter, batches_of, open_writer
 from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
@@ -243,38 +244,58 @@ def sample(
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
-    `cn.sample.pipeline.samples_of`, and `show` shows previews, where there are to be any.
+    `cn.sample.pipeline.batches_of`, and `show` shows previews, where there are to be any.
     """
     from cn.sample.previews import Previews
 
     finished: list[Sample] = []
     with contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews:
-        samples = samples_of(
+        batches = batches_of(
             job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
         )
-        for number, (path, made) in enumerate(zip(job.paths.images, samples, strict=True)):
-            with _saying_what_is_left(job.paths.images, number):
-                made.save(path)
-            previews.finished(path)
-            if job.paths.sheet is not None:
-                finished.append(made)
-            yield Written(path, made.prompt, made.seed)
+        paths, written = iter(job.paths.images), list[str]()
+        for batch in batches:
+            pairs = [(next(paths), made) for made in batch]
+            for path, made in _saved(pairs, len(job.paths.images), written):
+                previews.finished(path)
+                if job.paths.sheet is not None:
+                    finished.append(made)
+                yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
-        with _saying_what_is_left(job.paths.images, len(finished)):
+        with _saying_what_is_left(written, len(job.paths.images)):
             images.write(job.paths.sheet, sheet(job.pipelines, finished))
         yield Written(str(job.paths.sheet))
 
 
+def _saved(
+    batch: "Sequence[tuple[str, Sample]]", images_of_job: int, written: list[str]
+) -> "Iterator[tuple[str, Sample]]":
+    """Write the images of a batch at once, so that a GPU, which has the next batch by now, waits for none of them.
+
+    Each is written that can be, and added to `written`; then the first error is raised.
+    """
+    errors = list[Exception]()
+    for done in map_threads(lambda one: one[1].save(one[0]), batch, min(len(batch), available_cpus())):
+        if done.error is not None:
+            errors.append(done.error)
+            continue
+        written.append(done.item[0])
+        yield done.item
+    with _saying_what_is_left(written, images_of_job):
+        for error in errors:
+            raise error
+
+
 @contextlib.contextmanager
-def _saying_what_is_left(paths: Sequence[str], done: int) -> Iterator[None]:
-    """PartialError for an image that cannot be written, where some of the `done` images before it are still there."""
+def _saying_what_is_left(written: Sequence[str], images_of_job: int) -> Iterator[None]:
+    """PartialError for an image that cannot be written, where some of those that were `written` are still there."""
     try:
         yield
     except InputError as error:
-        left = sum(os.path.exists(path) for path in paths[:done])
+        left = sum(map(os.path.exists, written))
         if left:
-            what = f"{error.what}; {left} of {len(paths)} images are written"
+            what = f"{error.what}; {left} of {images_of_job} images are written"
             raise PartialError(what, path=error.path) from error
-        if done:
+        if written:
             error.what += "; the images written before are no longer there"
         raise

@@ -143,10 +143,10 @@ def test_the_progress_counts_both_times(run, monkeypatch):
         return original(total, *words, **more)
 
     monkeypatch.setattr(console, "progress", progress)
-    sampled = pipelines.samples_of
+    sampled = pipelines.batches_of
     monkeypatch.setattr(
         pipelines,
-        "samples_of",
+        "batches_of",
         lambda given, on_step, **more: sampled(given, lambda n: (steps.append(n), on_step(n)), **more),
     )
     run(*auto("--count", "2", "--out", "out"))
@@ -200,7 +200,7 @@ def test_the_bundled_base_has_a_captioner_of_its_own(run, monkeypatch):
 def test_batches_are_captioned_and_written_one_after_the_other(run, monkeypatch):
     """Few images are lost by an interrupt, and one engine serves all."""
     batches, engines = [], []
-    captions, sampled = automatic._captions, pipelines.samples_of
+    captions, sampled = automatic._captions, pipelines.batches_of
 
     def counted(writer, samples, warn):
         batches.append(len(samples))
@@ -211,7 +211,7 @@ def test_batches_are_captioned_and_written_one_after_the_other(run, monkeypatch)
         return sampled(*given, engine=engine, **more)
 
     monkeypatch.setattr(automatic, "_captions", counted)
-    monkeypatch.setattr(pipelines, "samples_of", watched)
+    monkeypatch.setattr(pipelines, "batches_of", watched)
     assert run(*auto("--count", "3", "--batch-size", "2", "--out", "out"))[0] == 0
     assert batches == [2, 1]
     assert len(engines) == 4

@@ -118,7 +118,9 @@ def test_an_image_that_cannot_be_written_leaves_the_earlier_ones(sample, monkeyp
     assert images.is_complete_png("kept/base-seed0.png")
 
 
-def test_a_full_disk_keeps_the_earlier_images(sample, monkeypatch):
+@pytest.mark.parametrize(("batch_size", "kept"), [(1, ["base-seed0.png"]), (3, ["base-seed0.png", "base-seed2.png"])])
+def test_a_full_disk_keeps_the_other_images(sample, monkeypatch, batch_size, kept):
+    """The earlier ones, and of a batch those that could still be written."""
     original = os.replace
 
     def replace(source, target):
@@ -127,10 +129,11 @@ def test_a_full_disk_keeps_the_earlier_images(sample, monkeypatch):
         original(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    code, out, err = sample("--count", "3", "--out", "out", "--quiet")
-    assert (code, out) == (5, "out/base-seed0.png\n")
-    assert err == ("cn: out/base-seed1.png: cannot be written: No space left on device; 1 of 3 images are written\n")
-    assert [p.name for p in Path("out").iterdir()] == ["base-seed0.png"], "and no temporary file"
+    code, out, err = sample("--count", "3", "--out", "out", "--quiet", "--batch-size", str(batch_size))
+    assert (code, out.split()) == (5, [f"out/{name}" for name in kept])
+    left = f"{len(kept)} of 3 images are written"
+    assert err == f"cn: out/base-seed1.png: cannot be written: No space left on device; {left}\n"
+    assert sorted(p.name for p in Path("out").iterdir()) == kept, "and no temporary file"
 
 
 def test_pipes(sampling_folder, tiny_base_file, tmp_path):

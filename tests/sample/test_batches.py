@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ class Memory:
 
 def sampled(size: int, wanted: list[Wanted] = WANTED) -> tuple[list[np.ndarray], list[int]]:
     steps = list[int]()
-    return list(sample_batches(BASE, wanted, SamplingEngine(), size, steps.append)), steps
+    return list(chain.from_iterable(sample_batches(BASE, wanted, SamplingEngine(), size, steps.append))), steps
 
 
 ALONE, _ = sampled(1)
@@ -97,10 +98,10 @@ def test_previews_know_their_images_where_memory_runs_out(monkeypatch):
             self.seen.append((first, len(latents)))
 
     previews = Previews()
-    plain = [image.tobytes() for image in sample_batches(BASE, WANTED, SamplingEngine(), 2, lambda count: None)]
+    plain = [image.tobytes() for image in sampled(2)[0]]
     monkeypatch.setattr(batches, "launch", Memory(2))
     made = list(sample_batches(BASE, WANTED, SamplingEngine(), 3, lambda count: None, previews))
-    assert [image.tobytes() for image in made] == plain
+    assert [image.tobytes() for batch in made for image in batch] == plain
     assert previews.seen[:1] == [(0, 2)]
     numbers = {first + k for first, count in previews.seen for k in range(count)}
     assert numbers == set(range(len(WANTED)))
@@ -112,7 +113,7 @@ def test_what_cannot_be_helped_is_raised(monkeypatch, error):
     memory = Memory(64)
     monkeypatch.setattr(batches, "launch", memory)
     source = sample_batches(BASE, WANTED, SamplingEngine(), 1, lambda count: None)
-    assert np.array_equal(next(source), ALONE[0])
+    assert np.array_equal(next(source), ALONE[:1])
     memory.most, memory.error = 0, error
     with pytest.raises(type(error), match=str(error)):
         next(source)
