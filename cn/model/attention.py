@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from cn.model.layers import add_layer_norm, fork_normalize, geglu, layer_norm, linear, pointwise, repeated
+from cn.model.layers import add_layer_norm, affine, fork_normalize, geglu, layer_norm, pointwise, repeated
 
 
 class KeysValues(NamedTuple):
@@ -36,7 +36,7 @@ class Attention(nn.Module):
         """(B, N, dim) attends to (B, M, context_dim), or to itself → (B, N, dim)."""
         q = self._split(self.q(x))
         k, v = context[self] if isinstance(context, Mapping) else self.keys_values(x if context is None else context)
-        return linear(self.out, rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
+        return affine(self.out, rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
 
     def _split(self, x: Tensor) -> Tensor:
         return rearrange(x, "b n (h d) -> b h n d", h=self.heads)
@@ -68,7 +68,7 @@ class FeedForward(nn.Module):
         self.outer = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(self.outer, geglu(linear(self.inner, x)))
+        return affine(self.outer, geglu(affine(self.inner, x)))
 
 
 class TransformerBlock(nn.Module):
@@ -120,12 +120,12 @@ class SpatialTransformer(nn.Module):
         height = x.shape[-2]
         x, h = fork_normalize(self.norm, x)
         if self.linear_projection:
-            h = linear(self.proj_in, rearrange(h, "b c h w -> b (h w) c"))
+            h = affine(self.proj_in, rearrange(h, "b c h w -> b (h w) c"))
         else:
             h = rearrange(pointwise(self.proj_in, h), "b c h w -> b (h w) c")
         for block in self.blocks:
             h = block(h, context)
         x = repeated(x, len(h))
         if self.linear_projection:
-            return rearrange(linear(self.proj_out, h), "b (h w) c -> b c h w", h=height) + x
+            return rearrange(affine(self.proj_out, h), "b (h w) c -> b c h w", h=height) + x
         return pointwise(self.proj_out, rearrange(h, "b (h w) c -> b c h w", h=height)) + x

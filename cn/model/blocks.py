@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cn.model.layers import add, convolve, enlarge, fork_normalize, linear, normalize, pointwise
+from cn.model.layers import add, affine, convolve, enlarge, fork_normalize, normalize, pointwise
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -66,7 +66,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=stride, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(self.conv, x)
+        return affine(self.conv, x)
 
 
 class Upsample(nn.Module):
@@ -82,7 +82,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(B, C, H, W) → (B, C, *size), by default stride × (H, W)."""
-        return linear(self.conv, enlarge(x, self.stride, size))
+        return affine(self.conv, enlarge(x, self.stride, size))
 
 
 def zero_convolution(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:

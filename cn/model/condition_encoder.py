@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cn.model.blocks import zero_convolution
-from cn.model.layers import linear
+from cn.model.layers import affine
 
 
 class PaperConditionEncoder(nn.Module):
@@ -36,7 +36,7 @@ class PaperConditionEncoder(nn.Module):
     def forward(self, hint: Tensor) -> Tensor:
         """(B, 3, 8H, 8W) in [0, 1] → (B, outputs, H, W)."""
         for layer, stride in zip(self.layers, self.strides, strict=True):
-            hint = F.relu(linear(layer, hint if stride == 2 else F.pad(hint, (1, 2, 1, 2))))
+            hint = F.relu(affine(layer, hint if stride == 2 else F.pad(hint, (1, 2, 1, 2))))
         return self.zero(hint)
 
 
@@ -58,7 +58,7 @@ class ReleasedConditionEncoder(nn.Module):
     def forward(self, hint: Tensor) -> Tensor:
         """(B, 3, 8H, 8W) in [0, 1] → (B, outputs, H, W)."""
         for layer in self.layers:
-            hint = F.silu(linear(layer, hint))
+            hint = F.silu(affine(layer, hint))
         return self.zero(hint)
 
 

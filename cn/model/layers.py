@@ -45,7 +45,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor | None]:
     return F.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups), conv.bias
 
 
-def linear(layer: nn.Module, x: Tensor) -> Tensor:
+def affine(layer: nn.Module, x: Tensor) -> Tensor:
     """What a fully connected layer or a convolution computes.
 
     Kernels sum the gradient of its bias: torch's sums of half-precision numbers take a tenth of a training step.

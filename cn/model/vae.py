@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cn.model.blocks import ResBlock, Upsample
 from cn.model.config import VAEConfig
-from cn.model.layers import fork_normalize, linear, normalize, pointwise
+from cn.model.layers import affine, fork_normalize, normalize, pointwise
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class HalvingConv(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(self.conv, F.pad(x, (0, 1, 0, 1)))
+        return affine(self.conv, F.pad(x, (0, 1, 0, 1)))
 
 
 class VAEEncoder(nn.Module):
