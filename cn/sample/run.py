@@ -6,7 +6,6 @@ for written in sample(job): ...
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cn import images
-from cn.errors import InputError, PartialError, UsageError
+from cn.errors import UsageError
 from cn.options import check_device
-from cn.parallel import available_cpus, map_threads
 from cn.sample.automatic import PromptWriter, batches_of, open_writer
 from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
+from cn.sample.saving import save_all, saying_what_is_left
 from cn.sample.sheet import sheet
 from cn.sample.weights import begin_hashes, check_files
 from cn.startup import without_collection
@@ -256,46 +255,12 @@ def sample(
         paths, written = iter(job.paths.images), list[str]()
         for batch in batches:
             pairs = [(next(paths), made) for made in batch]
-            for path, made in _saved(pairs, len(job.paths.images), written):
+            for path, made in save_all(pairs, len(job.paths.images), written):
                 previews.finished(path)
                 if job.paths.sheet is not None:
                     finished.append(made)
                 yield Written(path, made.prompt, made.seed)
     if job.paths.sheet is not None:
-        with _saying_what_is_left(written, len(job.paths.images)):
+        with saying_what_is_left(written, len(job.paths.images)):
             images.write(job.paths.sheet, sheet(job.pipelines, finished))
         yield Written(str(job.paths.sheet))
-
-
-def _saved(
-    batch: "Sequence[tuple[str, Sample]]", images_of_job: int, written: list[str]
-) -> "Iterator[tuple[str, Sample]]":
-    """Write the images of a batch at once, so that a GPU, which has the next batch by now, waits for none of them.
-
-    Each is written that can be, and added to `written`; then the first error is raised.
-    """
-    errors = list[Exception]()
-    for done in map_threads(lambda one: one[1].save(one[0]), batch, min(len(batch), available_cpus())):
-        if done.error is not None:
-            errors.append(done.error)
-            continue
-        written.append(done.item[0])
-        yield done.item
-    with _saying_what_is_left(written, images_of_job):
-        for error in errors:
-            raise error
-
-
-@contextlib.contextmanager
-def _saying_what_is_left(written: Sequence[str], images_of_job: int) -> Iterator[None]:
-    """PartialError for an image that cannot be written, where some of those that were `written` are still there."""
-    try:
-        yield
-    except InputError as error:
-        left = sum(map(os.path.exists, written))
-        if left:
-            what = f"{error.what}; {left} of {images_of_job} images are written"
-            raise PartialError(what, path=error.path) from error
-        if written:
-            error.what += "; the images written before are no longer there"
-        raise
