@@ -21,7 +21,7 @@ from cn.sample.lora_choice import Lora
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
-from cn.sample.saving import save_all, saying_what_is_left
+from cn.sample.saving import Saving
 from cn.sample.sheet import sheet
 from cn.sample.weights import begin_hashes, check_files
 from cn.startup import without_collection
@@ -248,19 +248,33 @@ def sample(
     from cn.sample.previews import Previews
 
     finished: list[Sample] = []
-    with contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews:
-        batches = batches_of(
-            job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
-        )
-        paths, written = iter(job.paths.images), list[str]()
-        for batch in batches:
-            pairs = [(next(paths), made) for made in batch]
-            for path, made in save_all(pairs, len(job.paths.images), written):
+    with (
+        contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews,
+        Saving(len(job.paths.images)) as saving,
+    ):
+
+        def saved() -> Iterator[Written]:
+            for path, made in saving.finish():
                 previews.finished(path)
                 if job.paths.sheet is not None:
                     finished.append(made)
                 yield Written(path, made.prompt, made.seed)
-    if job.paths.sheet is not None:
-        with saying_what_is_left(written, len(job.paths.images)):
-            images.write(job.paths.sheet, sheet(job.pipelines, finished))
-        yield Written(str(job.paths.sheet))
+
+        batches = batches_of(
+            job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
+        )
+        on_gpu, paths = job.pipelines[0].base.device.type == "cuda", iter(job.paths.images)
+        try:
+            for batch in batches:
+                yield from saved()
+                saving.begin([(next(paths), made) for made in batch])
+                if not on_gpu:  # A GPU is given the next batch first: its files are written meanwhile.
+                    yield from saved()
+        except Exception:
+            yield from saved()
+            raise
+        yield from saved()
+        if job.paths.sheet is not None:
+            with saving.saying_what_is_left():
+                images.write(job.paths.sheet, sheet(job.pipelines, finished))
+            yield Written(str(job.paths.sheet))
