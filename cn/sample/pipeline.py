@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import chain, islice, tee
 from types import MappingProxyType
 
@@ -37,12 +38,17 @@ from cn.weights import bundled
 
 @dataclass(frozen=True)
 class Sample:
-    """One image, uint8 (h, w, 3), its prompt and seed, and the texts of its metadata."""
+    """One image, uint8 (h, w, 3), its prompt and seed, and what makes its metadata."""
 
     image: np.ndarray
     prompt: str
     seed: int
-    text: dict[str, str]
+    describe: Callable[[], dict[str, str]]
+
+    @cached_property
+    def text(self) -> dict[str, str]:
+        """The texts of its metadata. Made when they are needed, in the thread that writes the file."""
+        return self.describe()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as an image; a PNG, JPEG or WebP carries all that `cn sample --from` needs to reproduce it."""
@@ -161,7 +167,13 @@ class SamplingPipeline:
 
     def text(self, prompt: str, seed: int) -> dict[str, str]:
         """The metadata of one image."""
-        return png_metadata.to_text(self.request, self.hints, prompt, seed, self.hashes, self.start_image)
+        return png_metadata.to_text(
+            self.request, self.hints, prompt, seed, self.hashes, self.start_image, self._encoder
+        )
+
+    @cached_property
+    def _encoder(self) -> png_metadata.Encoder:
+        return png_metadata.Encoder()
 
     def samples(
         self,
@@ -201,7 +213,7 @@ class SamplingPipeline:
         given = self.start_image
         if given is not None and given.mask is not None:
             image = put_together(image, given.image, given.mask, self.request.mask_feather)
-        return Sample(image, prompt, seed, self.text(prompt, seed))
+        return Sample(image, prompt, seed, partial(self.text, prompt, seed))
 
 
 def batches_of(

@@ -37,6 +37,20 @@ _STORED = [name for name in options.declared(SampleOptions) if name != "count"]
 _STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
 
 
+class Encoder:
+    """Images as PNG in base 64, a mask as 0 and 255; each once, though many samples have it. They outlive this."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def __call__(self, image: np.ndarray) -> str:
+        """uint8 (h, w, 3) or bool (h, w)."""
+        if id(image) not in self._known:
+            pixels = image.astype(np.uint8) * 255 if image.dtype == bool else image
+            self._known[id(image)] = base64.b64encode(images.encode(pixels)).decode()
+        return self._known[id(image)]
+
+
 def to_text(
     request: SampleRequest,
     hints: Sequence[np.ndarray],
@@ -44,27 +58,29 @@ def to_text(
     seed: int,
     hashes: Mapping[str, str],
     start_image: GivenImage | None = None,
+    encode: Encoder | None = None,
 ) -> dict[str, str]:
     """The PNG text of one image of a request whose `size` is known.
 
     `hints` are the conditions at that size, uint8 (h, w, 3), and so is `start_image`; `hashes` the SHA-256 of the base
-    ("base") and of the controls (by their names).
+    ("base") and of the controls (by their names). `encode` may have encoded them for other images of the request.
     """
+    encode = encode or Encoder()
     record: dict[str, Any] = {name: getattr(request, name) for name in _STORED}
     record |= {"cn": __version__, "prompt": prompt, "seed": seed, "sha256": dict(hashes)}
     record["conditions"] = [
         {name: getattr(condition, name) for name in _STORED_OF_CONDITION}
         # The image to start from stands in the metadata once.
-        | ({"masked": True} if condition.masked else {"png": _encoded(hint), "source": condition.source})
+        | ({"masked": True} if condition.masked else {"png": encode(hint), "source": condition.source})
         for condition, hint in zip(request.conditions, hints, strict=True)
     ]
     if request.captioned_by is not None:
         record |= {"prompt_mode": "auto", "captioner": asdict(request.captioned_by)}
     if start_image is not None:
         given = request.start_image or start_image
-        record["image"] = {"name": start_image.name, "png": _encoded(start_image.image), "source": given.source}
+        record["image"] = {"name": start_image.name, "png": encode(start_image.image), "source": given.source}
         if start_image.mask is not None:
-            record["mask"] = {"name": start_image.mask_name, "png": _encoded(start_image.mask.astype(np.uint8) * 255)}
+            record["mask"] = {"name": start_image.mask_name, "png": encode(start_image.mask)}
     return {
         TEXT_KEY: json.dumps(record, ensure_ascii=True, sort_keys=True),
         parameters.KEY: parameters.to_parameters(request, prompt, seed, hashes),
@@ -192,10 +208,6 @@ def _condition(record: Any, start: GivenImage | None) -> Condition:
 def _source(record: Mapping[str, Any]) -> str:
     """ "" in an image of an earlier version."""
     return _get(record, "source", str) if "source" in record else ""
-
-
-def _encoded(image: np.ndarray) -> str:
-    return base64.b64encode(images.encode(image)).decode()
 
 
 def _decoded(record: Any) -> np.ndarray:

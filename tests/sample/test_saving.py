@@ -1,11 +1,15 @@
 """Images that are written in threads: in order, all that can be, and none half-written when the block ends."""
 
+import base64
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cn import images
 from cn.errors import InputError, PartialError
+from cn.sample import png_metadata
 from cn.sample.saving import Saving
 
 
@@ -54,3 +58,15 @@ def test_nothing_was_written(tmp_path):
         saving.begin([(str(tmp_path / "a"), Image())])
         with pytest.raises(InputError, match=r"is a folder$"):
             list(saving.finish())
+
+
+def test_images_in_the_metadata_are_encoded_once(monkeypatch):
+    encoded, encode = list[np.ndarray](), images.encode
+    monkeypatch.setattr(png_metadata.images, "encode", lambda image: encoded.append(image) or encode(image))
+    hint, mask = np.zeros((8, 16, 3), np.uint8), np.eye(8, 16, dtype=bool)
+    once = png_metadata.Encoder()
+    texts = [(once(hint), once(mask)) for _ in range(3)]
+    assert len(encoded) == 2
+    assert texts[0] == texts[1] == texts[2]
+    back = images.decode(base64.b64decode(texts[0][1]), "mask")
+    assert (back[..., 0] == 255 * mask).all()
