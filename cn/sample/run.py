@@ -242,6 +242,7 @@ def sample(
 ) -> Iterator[Written]:
     """Sample and write each image as soon as it is finished, then the sheet if there is to be one.
 
+    What a GPU has sampled is yielded when the batch after it is finished too: its files are written meanwhile.
     `on_step` is told how many images have taken one more step; `warn` of what makes sampling slower. `engine` is as in
     `cn.sample.pipeline.batches_of`, and `show` shows previews, where there are to be any.
     """
