@@ -54,6 +54,11 @@ class Job:
         return sum(pipeline.request.total_steps for pipeline in self.pipelines)
 
     @property
+    def samples_ahead(self) -> bool:
+        """Whether the next batch is sampled while files are written: a GPU would wait for them, a CPU does both."""
+        return self.pipelines[0].base.device.type == "cuda"
+
+    @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every weights file in use."""
         return {name: value for pipeline in self.pipelines for name, value in pipeline.hashes.items()}
@@ -264,14 +269,14 @@ def sample(
         batches = batches_of(
             job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
         )
-        on_gpu, paths = job.pipelines[0].base.device.type == "cuda", iter(job.paths.images)
+        paths = iter(job.paths.images)
         try:
             for batch in batches:
                 yield from saved()
                 saving.begin([(next(paths), made) for made in batch])
-                if not on_gpu:  # A GPU is given the next batch first: its files are written meanwhile.
+                if not job.samples_ahead:
                     yield from saved()
-        except Exception:
+        except (Exception, KeyboardInterrupt):  # What is written is named first.
             yield from saved()
             raise
         yield from saved()

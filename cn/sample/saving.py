@@ -33,11 +33,13 @@ class Saving:
         self._begun += [(pair, self._pool.submit(pair[1].save, pair[0])) for pair in batch]
 
     def finish(self) -> "Iterator[Pair]":
-        """Those that were begun, in order, as soon as they are written."""
-        begun, self._begun = self._begun, []
+        """Those that were begun, in order, as soon as they are written; after an interrupt, those that are left."""
         errors = list[BaseException]()
-        for pair, future in begun:
-            if (error := future.exception()) is not None:
+        while self._begun:
+            pair, future = self._begun[0]
+            error = future.exception()
+            del self._begun[0]
+            if error is not None:
                 errors.append(error)
                 continue
             self.written.append(pair[0])

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from cn import app, images
 from cn.errors import UsageError
 from cn.sample import pipeline as core
 from cn.sample.png_metadata import TEXT_KEY
+from cn.sample.run import Job
 from tests.helpers.cli import cn_process, start_cn
 from tests.helpers.sampling import CONTROLLED, QUICK
 
@@ -134,6 +136,65 @@ def test_a_full_disk_keeps_the_other_images(sample, monkeypatch, batch_size, kep
     left = f"{len(kept)} of 3 images are written"
     assert err == f"cn: out/base-seed1.png: cannot be written: No space left on device; {left}\n"
     assert sorted(p.name for p in Path("out").iterdir()) == kept, "and no temporary file"
+
+
+@pytest.fixture(params=[False, True], ids=["", "ahead"])
+def ahead(request, monkeypatch):
+    """As on a CPU, and as on a GPU, which has the next batch while files are written."""
+    monkeypatch.setattr(Job, "samples_ahead", request.param)
+    return request.param
+
+
+def test_a_batch_ahead_changes_no_byte(sample, monkeypatch):
+    made = dict[bool, list[tuple[str, bytes]]]()
+    for ahead in (False, True):
+        monkeypatch.setattr(Job, "samples_ahead", ahead)
+        code, out, _ = sample("--count", "5", "--batch-size", "2", "--out", f"out-{ahead}", "--quiet")
+        assert code == 0
+        made[ahead] = [(Path(line).name, Path(line).read_bytes()) for line in out.split()]
+    assert len(made[False]) == 5
+    assert made[True] == made[False], "the same files, named in the same order"
+
+
+@pytest.mark.parametrize(("seed", "kept"), [(1, [0]), (3, [0, 1, 2]), (4, [0, 1, 2, 3])])
+def test_a_full_disk_with_a_batch_ahead(sample, monkeypatch, ahead, seed, kept):
+    original = os.replace
+
+    def replace(source, target):
+        if str(target).endswith(f"seed{seed}.png"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    code, out, err = sample("--count", "5", "--batch-size", "2", "--out", "out", "--quiet")
+    assert (code, out.split()) == (5, [f"out/base-seed{n}.png" for n in kept])
+    assert f"{len(kept)} of 5 images are written" in err
+
+
+@pytest.mark.parametrize("while_writing", [False, True])
+def test_an_interrupt_names_all_that_is_written(sample, monkeypatch, ahead, while_writing):
+    """While the third batch is sampled, or while the files of the second are waited for."""
+    original, waited, result = core.sample_batches, list[object](), Future.exception
+
+    def generate(*args, **kwargs):
+        for number, image in enumerate(original(*args, **kwargs)):
+            if number == 2 and not while_writing:
+                raise KeyboardInterrupt
+            yield image
+
+    def exception(future, timeout=None):
+        waited.append(future)
+        if len(waited) == 3 and while_writing:
+            raise KeyboardInterrupt
+        return result(future, timeout)
+
+    monkeypatch.setattr(core, "sample_batches", generate)
+    monkeypatch.setattr(Future, "exception", exception)
+    code, out, err = sample("--count", "6", "--batch-size", "2", "--out", "out", "--quiet")
+    assert code == 130
+    assert "what was finished is kept" in err
+    assert out.split() == [f"out/base-seed{n}.png" for n in range(4)]
+    assert sorted(path.name for path in Path("out").iterdir()) == [Path(line).name for line in out.split()]
 
 
 def test_pipes(sampling_folder, tiny_base_file, tmp_path):
