@@ -13,7 +13,7 @@ from cn.startup import without_collection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cn.sample.folder import FolderJob
+    from cn.sample.folder import FolderJob, Left
     from cn.sample.previews import Show
     from cn.sample.prompts import PromptMode
     from cn.sample.request import Condition, SampleRequest
@@ -204,22 +204,33 @@ def folder_job(
 def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
     """Sample many conditions."""
     left, request = job.left(), job.request
-    done = left.total - len(left.numbers)
-    rows = {
-        "conditions": f"{left.total}" + (f", of which {done} are sampled already" if done else ""),
-        "control": ", ".join(job.each.get("control", ())) or "that of each map's kind",
-        "base": request.base,
-        "prompt": "of each condition, where it has one" if job.own_prompts else request.prompts[0] or "(none)",
-        "images": f"{request.total} each, {request.steps} steps of {request.sampler}, guidance {request.scale:g}",
-        "out": str(job.out),
-    }
-    console.plan("Sampling", rows, quiet=quiet)
+    console.plan("Sampling", _plan_of_many(job, left), quiet=quiet)
     for warning in job.conditions.warnings:
         console.warn(warning)
     show = preview_view(job.speed, json=json, quiet=quiet)
-    with console.progress(len(left.numbers) * request.total_steps, "sampling", unit="step", quiet=quiet) as advance:
+    steps = left.images * (request.total_steps // request.total)
+    with console.progress(steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in job.run(left, on_step=advance, warn=console.warn, show=show):
             report(written, auto=request.auto, json=json, quiet=quiet)
+
+
+def _plan_of_many(job: "FolderJob", left: "Left") -> dict[str, str]:
+    """What is known before conditions are read and networks are loaded."""
+    request, images = job.request, left.total * job.request.total
+    done = f", of which {images - left.images} are there already" if left.images < images else ""
+    last = request.seed + request.count - 1
+    size = "that of each condition" if request.resolution is None else f"a short side of {request.resolution}"
+    return {
+        "conditions": f"{left.total}",
+        "control": ", ".join(job.each.get("control", ())) or "that of each map's kind",
+        "base": request.base,
+        "prompt": "of each condition, where it has one" if job.own_prompts else request.prompts[0] or "(none)",
+        "images": f"{images}{done}; {request.total} for each condition",
+        "sampling": f"{request.steps} steps of {request.sampler}, guidance {request.scale:g}",
+        "size": size if request.size is None else f"{request.size[1]}×{request.size[0]}",
+        "seeds": f"{request.seed}" if request.count == 1 else f"{request.seed} to {last}",
+        "out": str(job.out),
+    }
 
 
 def report(written: "Written", *, auto: bool, json: bool, quiet: bool) -> None:

@@ -1,7 +1,7 @@
 """`cn sample --cond FOLDER` and `--data SET`: an image for each of many conditions, in a folder with the same names.
 
-Like `cn detect`: what is there already is skipped, so that a stopped job goes on; what cannot be read is named, and the
-rest is sampled. Few conditions are in memory at a time.
+What is there already is skipped, so that a stopped job goes on, and an image of another recipe is an error. Conditions
+that cannot be read are named, and the rest is sampled. Few conditions are in memory at a time.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cn.errors import CnError, InputError, PartialError, UsageError
 from cn.files import make_folder
 from cn.options import check_device, declared
+from cn.sample import recipes
 from cn.sample.automatic import PromptWriter, open_writer
 from cn.sample.many import Many
 from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
@@ -43,11 +44,24 @@ def output_folder(out: str | None, many: str) -> Path:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """An image of a condition: the number of its prompt and its seed."""
+
+    path: Path
+    prompt: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Left:
-    """What is left to do: how many conditions there are, and the number of each that is left, with its images."""
+    """What is left to do: how many conditions there are, and the number of each that is left, with those images."""
 
     total: int
-    numbers: list[tuple[int, list[Path]]]
+    numbers: list[tuple[int, list[Wanted]]]
+
+    @property
+    def images(self) -> int:
+        return sum(len(images) for _, images in self.numbers)
 
 
 @dataclass
@@ -79,26 +93,49 @@ class FolderJob:
     failed: list[str] = field(default_factory=list)
     """What could not be sampled, and why."""
 
-    def paths(self, result: str) -> list[Path]:
-        """Of the images of a condition, whose result has this path without suffix."""
+    def images(self, result: str) -> list[Wanted]:
+        """Of a condition, whose result has this path without suffix; all prompts, for each all seeds."""
         r, name = self.request, Path(result).name
-        prefixes = [f"{name}-prompt{k}" for k in range(1, len(r.prompts) + 1)] if len(r.prompts) > 1 else [name]
-        names = (
-            [f"{prefix}-seed{r.seed + i}" for prefix in prefixes for i in range(r.count)] if r.count > 1 else prefixes
-        )
-        return [self.out / Path(result).parent / f"{each}.png" for each in names]
+        found = []
+        for k in range(len(r.prompts)):
+            prefix = f"{name}-prompt{k + 1}" if len(r.prompts) > 1 else name
+            for seed in range(r.seed, r.seed + r.count):
+                file = f"{prefix}-seed{seed}.png" if r.count > 1 else f"{prefix}.png"
+                found.append(Wanted(self.out / Path(result).parent / file, k, seed))
+        return found
 
     def results(self) -> list[str]:
         """Of each condition that is to be sampled the path of its result, without suffix."""
         return list(islice(self.conditions.results(), self.limit))
 
     def left(self) -> "Left":
-        """The conditions that have images to be sampled."""
-        every = [(number, self.paths(result)) for number, result in enumerate(self.results())]
-        return Left(
-            len(every),
-            [one for one in every if self.overwrite or not all(path.exists() for path in one[1])],
-        )
+        """What is to be sampled. InputError where an image is there that has another recipe."""
+        total, numbers = 0, []
+        for number, result in enumerate(self.results()):
+            images = [one for one in self.images(result) if self.overwrite or not self._is_there(one)]
+            total += 1
+            if images:
+                numbers.append((number, images))
+        return Left(total, numbers)
+
+    def _is_there(self, wanted: Wanted) -> bool:
+        """InputError where an image of another recipe is. Conditions and their own prompts are not compared."""
+        if not wanted.path.exists():
+            return False
+        there = recipes.read(wanted.path, pixels=False).request
+        prompt = self.request.prompts[wanted.prompt]
+        own_prompt = self.own_prompts or self.request.auto
+        if not own_prompt and there.prompts != (prompt,):
+            recipes.refuse(wanted.path, "prompt")
+        request = replace(self.request, seed=wanted.seed)
+        ignored = {"guess", *(("base",) if self.own_base else ())}
+        different = recipes.different_option(there, request, ignored)
+        if there.guess != self.guess:
+            different = "guess"
+        controls = {f.name: f.default for f in declared(ConditionOptions).values() if f.name != "control"}
+        controls |= {name: values[0] for name, values in self.each.items() if values}
+        recipes.refuse(wanted.path, different or recipes.different_control(there, controls))
+        return True
 
     def run(
         self,
@@ -124,8 +161,8 @@ class FolderJob:
         controls: dict[str, Control] = {}
         engine = None
         for first in range(0, len(left.numbers), AT_ONCE):
-            ready: list[tuple[SamplingPipeline, list[Path]]] = []
-            for number, paths in left.numbers[first : first + AT_ONCE]:
+            ready: list[tuple[SamplingPipeline, list[Wanted]]] = []
+            for number, wanted in left.numbers[first : first + AT_ONCE]:
                 try:
                     one = self._open(number, opened.base if opened is not None else None, controls)
                 except CnError as error:
@@ -135,12 +172,12 @@ class FolderJob:
                 controls |= dict(zip((c.control for c in one.request.conditions), one.controls, strict=True))
                 for warning in one.warnings():
                     warn(warning)
-                ready.append((one, paths))
+                ready += _only(one, wanted)
             if not ready:
                 continue
             pipelines = tuple(one for one, _ in ready)
-            engine = engine or engine_of(pipelines, self.speed, warn, images=len(left.numbers) * self.request.total)
-            images = tuple(str(path) for _, paths in ready for path in paths)
+            engine = engine or engine_of(pipelines, self.speed, warn, images=left.images)
+            images = tuple(str(one.path) for _, wanted in ready for one in wanted)
             for folder in {os.path.dirname(path) for path in images}:
                 make_folder(folder)
             job = Job(pipelines, OutputPaths(images, None), self.speed, writer)
@@ -202,3 +239,12 @@ class FolderJob:
         if self.detect is not None:
             request = replace(request, conditions=with_detected(request.conditions))
         return SamplingPipeline.open(request, device=self.device, base=base, controls=controls)
+
+
+def _only(pipeline: "SamplingPipeline", wanted: list[Wanted]) -> "list[tuple[SamplingPipeline, list[Wanted]]]":
+    """The pipeline of a condition with its images; where some of these are there already, one for each of the rest."""
+    request = pipeline.request
+    if len(wanted) == request.total:
+        return [(pipeline, wanted)]
+    single = [replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1) for one in wanted]
+    return [(replace(pipeline, request=alone), [one]) for alone, one in zip(single, wanted, strict=True)]

@@ -11,7 +11,7 @@ of an earlier version does not name has its default. The text `parameters` besid
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,6 +35,10 @@ _OLD_TEXT_KEY = "cn.recipe"
 _STORED = [name for name in options.declared(SampleOptions) if name != "count"]
 """`count` is not stored: each image has its own metadata, and does not depend on how many were sampled."""
 _STORED_OF_CONDITION = ["name", "kind", *options.declared(ConditionOptions)]
+
+
+Decoder = Callable[[Any], np.ndarray]
+"""What makes an image (h, w, 3) of its part of the metadata."""
 
 
 class Encoder:
@@ -123,8 +127,8 @@ class Recipe:
     """Why the image will not be the same."""
 
 
-def from_file(path: str) -> Recipe:
-    """The recipe of an image ("-" is standard input).
+def from_file(path: str, *, pixels: bool = True) -> Recipe:
+    """The recipe of an image ("-" is standard input); without `pixels` the images in it are empty, which is faster.
 
     Raises InputError for a file without metadata, or with damaged metadata.
     """
@@ -139,7 +143,7 @@ def from_file(path: str) -> Recipe:
         if found is None:
             return _foreign(data, text)
     try:
-        return Recipe(*_parse(json.loads(found)))
+        return Recipe(*_parse(json.loads(found), pixels))
     except (TypeError, ValueError, RecursionError, CnError) as error:
         raise InputError(f"its sampling metadata is damaged: {error}", path=name) from error
 
@@ -157,10 +161,11 @@ def _foreign(data: bytes, text: Mapping[str, str]) -> Recipe:
     return Recipe(request, {}, (warning,))
 
 
-def _parse(record: Any) -> tuple[SampleRequest, Mapping[str, str]]:
+def _parse(record: Any, pixels: bool) -> tuple[SampleRequest, Mapping[str, str]]:
     """Raises TypeError, ValueError or what SampleRequest raises when something in it is not as `to_text` wrote it."""
-    start = _start_image(record)
-    conditions = tuple(_condition(entry, start) for entry in _get(record, "conditions", list))
+    decoded = _decoded if pixels else _empty
+    start = _start_image(record, decoded)
+    conditions = tuple(_condition(entry, start, decoded) for entry in _get(record, "conditions", list))
     prompt, hashes = _get(record, "prompt", str), _get(record, "sha256", dict)
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
@@ -182,24 +187,24 @@ def _captioned_by(record: Mapping[str, Any]) -> CaptionedBy | None:
     return CaptionedBy(_get(captioner, "name", str), _get(captioner, "sha256", str))
 
 
-def _start_image(record: Mapping[str, Any]) -> GivenImage | None:
+def _start_image(record: Mapping[str, Any], decoded: Decoder) -> GivenImage | None:
     if "image" not in record:
         return None
     image = _get(record, "image", dict)
-    found = GivenImage(_decoded(image), _get(image, "name", str), stored_source=_source(image))
+    found = GivenImage(decoded(image), _get(image, "name", str), stored_source=_source(image))
     if "mask" not in record:
         return found
     mask = _get(record, "mask", dict)
-    return replace(found, mask=to_mask(_decoded(mask)), mask_name=_get(mask, "name", str))
+    return replace(found, mask=to_mask(decoded(mask)), mask_name=_get(mask, "name", str))
 
 
-def _condition(record: Any, start: GivenImage | None) -> Condition:
+def _condition(record: Any, start: GivenImage | None, decoded: Decoder) -> Condition:
     if isinstance(record, dict) and record.get("masked") is True:
         if start is None or start.mask is None:
             raise ValueError("the mask of a condition is missing")
         image, masked = start.image, True
     else:
-        image, masked = _decoded(record), False
+        image, masked = decoded(record), False
     found = {name: value for name, value in dict(record).items() if name in _STORED_OF_CONDITION}
     origin = Origin(check=False, source=_source(record))
     return options.from_values(Condition, found | {"image": image, "masked": masked, "origin": origin})
@@ -213,8 +218,13 @@ def _source(record: Mapping[str, Any]) -> str:
 def _decoded(record: Any) -> np.ndarray:
     """(h, w, 3), or (0, 0, 3) where there was no room for it."""
     if isinstance(record, dict) and record.get("png", "") is None:
-        return np.zeros((0, 0, 3), np.uint8)
+        return _empty(record)
     return images.decode(base64.b64decode(_get(record, "png", str), validate=True), "an image in it")
+
+
+def _empty(record: Any) -> np.ndarray:
+    """What stands for an image that was left out."""
+    return np.zeros((0, 0, 3), np.uint8)
 
 
 def _get(record: object, name: str, kind: type) -> Any:

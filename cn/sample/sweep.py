@@ -5,18 +5,16 @@ conditions make a grid each. No torch.
 """
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cn.errors import CnError, InputError, UsageError
-from cn.sample import png_metadata
+from cn.errors import CnError, UsageError
+from cn.sample import png_metadata, recipes
 from cn.sample.axis import LORA_WEIGHT, Axis, Value, weighted
 from cn.sample.lines import applied
-from cn.sample.options import SampleOptions
 from cn.sample.output_paths import DEFAULT_FOLDER
 from cn.sample.request import SampleRequest
 from cn.sample.weights import with_own_base
@@ -26,8 +24,6 @@ SHEET = "sweep.png"
 TEXT_KEY = png_metadata.SHEET_KEY
 MAX_CELLS = 2000
 """Of one grid: each has at least a few hundred pixels of the sheet."""
-_RESOLVED = ("size", "resolution", "precision", "prediction")
-"""What is chosen as networks are loaded, where it is not given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +49,8 @@ class Cell:
         """
         if not self.path.exists():
             return None
-        try:
-            recipe = png_metadata.from_file(os.fspath(self.path))
-        except InputError as error:
-            raise InputError(
-                f"{error.what}; give another --out, or --overwrite to replace it", path=self.path
-            ) from None
-        if other := _difference(recipe.request, self.request):
-            raise InputError(
-                f"was sampled with another {other}; give another --out, or --overwrite to replace it", path=self.path
-            )
+        recipe = recipes.read(self.path)
+        recipes.refuse(self.path, recipes.difference(recipe.request, self.request))
         return recipe.hashes
 
 
@@ -238,25 +226,3 @@ def _batch_key(r: SampleRequest) -> tuple[Any, ...]:
     controls = tuple((c.control, c.strength, c.start, c.end, c.masked) for c in r.conditions)
     own = (r.size, r.resolution, r.steps, r.scale, r.eta, r.guess, r.sampler, r.sigmas, r.denoise, r.fit)
     return (*own, controls)
-
-
-def _difference(there: SampleRequest, wanted: SampleRequest) -> str | None:
-    """The option that differs between an image that is there and the one that is wanted; None where it is the same."""
-    if there.prompts != wanted.prompts:
-        return "prompt"
-    for name in SampleOptions.__dataclass_fields__:
-        given = getattr(wanted, name)
-        if name == "count" or (name in _RESOLVED and (given in (None, "auto") or name == "resolution")):
-            continue
-        if getattr(there, name) != given:
-            return name.replace("_", " ")
-    # Images by what they show: the same name may stand for another one, and another name for the same.
-    started = [None if s is None else (s.source, s.mask is None) for s in (there.start_image, wanted.start_image)]
-    if started[0] != started[1]:
-        return "start image or mask"
-    of_conditions = [
-        # An inpainting control sees the image to start from.
-        [(c.masked or c.source, c.kind, c.control, c.strength, c.start, c.end) for c in r.conditions]
-        for r in (there, wanted)
-    ]
-    return None if of_conditions[0] == of_conditions[1] else "condition or control"

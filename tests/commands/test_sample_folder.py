@@ -66,6 +66,58 @@ def test_counts_and_prompts_have_names(run):
     assert out == [f"made/a-prompt{k}-seed{i}.png" for k in (1, 2) for i in (0, 1)]
 
 
+def test_of_a_condition_that_is_partly_done_the_rest_is_sampled(run):
+    words = ("--out", "made", "--count", "3", "--prompt", "x", "--prompt", "y")
+    code, every, _ = run(*words, source="maps/a*.png")
+    before = {name: Path(name).read_bytes() for name in every}
+    stamps = {name: Path(name).stat().st_mtime_ns for name in every}
+    missing = ["made/a-prompt1-seed1.png", "made/a-prompt2-seed2.png"]
+    for name in missing:
+        Path(name).unlink()
+    code, out, _ = run(*words, source="maps/a*.png")
+    assert (code, out) == (0, missing)
+    assert {name: Path(name).read_bytes() for name in every} == before
+    assert all(Path(name).stat().st_mtime_ns == stamps[name] for name in every if name not in missing)
+
+
+@pytest.mark.parametrize(
+    ("words", "different"),
+    [
+        (["--prompt", "y"], "prompt"),
+        (["--prompt", "x", "--steps", "2"], "steps"),
+        (["--prompt", "x", "--seed", "1"], "seed"),
+        (["--prompt", "x", "--strength", "0.5"], "strength"),
+        (["--prompt", "x", "--control-end", "0.5"], "control-end"),
+        (["--prompt", "x", "--guess"], "guess"),
+        (["--prompt", "x", "--size", "128x64", "--fit", "pad"], "size"),
+    ],
+)
+def test_images_of_another_recipe_are_not_passed_off_as_done(run, words, different):
+    assert run("--out", "made", "--prompt", "x", source="maps/a*.png")[0] == 0
+    before = Path("made/a.png").read_bytes()
+    code, out, err = run("--out", "made", *words)
+    assert (code, out) == (3, [])
+    advice = "give another --out, or --overwrite to replace it"
+    assert err == f"cn: made/a.png: was sampled with another {different}; {advice}\n"
+    assert Path("made/a.png").read_bytes() == before
+    assert not Path("made/b.png").exists()
+    assert run("--out", "made", *words, "--overwrite")[0] == 0
+
+
+def test_a_file_that_is_no_sample_is_not_passed_off_as_one(run, conditions):
+    Path("made").mkdir()
+    shutil.copy(conditions / "a.png", "made/a.png")
+    code, out, err = run("--out", "made")
+    assert (code, out) == (3, [])
+    assert "made/a.png: is a condition map (canny), not a sampled image; use it with --cond; give another --out" in err
+
+
+def test_more_seeds_of_the_same_recipe_go_on(run):
+    code, out, _ = run("--out", "made", "--count", "2", "--prompt", "x", source="maps/a*.png")
+    assert (code, out) == (0, ["made/a-seed0.png", "made/a-seed1.png"])
+    assert run("--out", "made", "--count", "3", "--prompt", "x", source="maps/a*.png")[1] == ["made/a-seed2.png"]
+
+
 @pytest.mark.parametrize("at_once", [1, 64])
 def test_a_broken_condition_is_named_and_the_rest_is_sampled(run, conditions, monkeypatch, at_once):
     monkeypatch.setattr(folder, "AT_ONCE", at_once)

@@ -120,7 +120,7 @@ def test_what_is_there_is_read_once(sweep, monkeypatch):
         Path(f"grids/a/strength=1_sampler={name}.png").unlink()
     read, listed = [], []
     from_file, results = png_metadata.from_file, folder.FolderJob.results
-    monkeypatch.setattr(png_metadata, "from_file", lambda path: read.append(path) or from_file(path))
+    monkeypatch.setattr(png_metadata, "from_file", lambda path, **how: read.append(path) or from_file(path, **how))
     monkeypatch.setattr(folder.FolderJob, "results", lambda job: listed.append(job) or results(job))
     assert sweep(*words, "--out", "grids", controlled=False)[0] == 0
     assert (len(read), len({*read}), len(listed)) == (6, 6, 1)
