@@ -162,6 +162,23 @@ def test_signals_reach_the_command_as_exceptions_so_that_it_can_save(tmp_path, n
     assert errors.count("\n") == 1
 
 
+def test_an_interrupt_while_modules_are_loaded_shows_no_traceback():
+    program = """
+import sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "cn.app":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Finder())
+from cn.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "cn: interrupted\n")
+
+
 def test_python_m_cn_is_the_command_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "cn", "--version"],

@@ -155,7 +155,7 @@ def sample(
             "--out",
             "-o",
             metavar="PATH",
-            help="A folder, or a file for one image (- is stdout). Default: the folder samples/.",
+            help="A folder, or a file for one image (- is stdout). Default: the folder samples/, numbering on.",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,

@@ -52,7 +52,7 @@ def prompt_warnings(prompts: Iterable[str], syntax: PromptSyntax) -> list[str]:
     for prompt in dict.fromkeys(prompts):
         if syntax == "a1111":
             if names := unsupported(prompt):
-                found.append(f"{_short(prompt)!r}: {', '.join(names)} is not supported, and read as text")
+                found.append(f"{_short(prompt)!r}: not supported, and read as text: {', '.join(names)}")
             continue
         if (tokens := token_count(prompt)) > MAX_TOKENS:
             found.append(

@@ -58,7 +58,7 @@ def test_maps_without_weights_are_those_of_the_functions_and_say_so(tmp_path):
     expected = {
         "hough": lines.draw_lines(lines.lsd_lines(photograph), (96, 130)),
         "hed": soft,
-        "scribble": scribble.released_scribble(soft),
+        "scribble": scribble.released_scribble(soft, min(soft.shape) / 512),
         "random scribble": augmented_scribble(soft, random),
         "drawing": scribble.scribble_from_drawing(photograph),
         "lineart": lineart.standard_lineart(photograph),

@@ -84,7 +84,7 @@ def test_sample_detects_what_needs_no_weights(tmp_path, monkeypatch):
     expected = {
         "hough": lines.draw_lines(lines.lsd_lines(house()), (96, 130)),
         "hed": soft,
-        "scribble": scribble.released_scribble(soft),
+        "scribble": scribble.released_scribble(soft, min(soft.shape) / 512),
         "lineart": lineart.standard_lineart(house()),
     }
     for kind, made in expected.items():

@@ -81,7 +81,7 @@ def test_nothing_is_piped_in(monkeypatch):
         (
             "[cat:dog:3] AND rain",
             "a1111",
-            ["'[cat:dog:3] AND rain': prompt editing, AND is not supported, and read as text"],
+            ["'[cat:dog:3] AND rain': not supported, and read as text: prompt editing, AND"],
         ),
     ],
 )

@@ -25,6 +25,9 @@ THRESHOLD, SIGMA = 127.0, 3.0
 STROKE_SIGMA = 3.0
 """Of the released annotator: the sigma, in pixels, of the blur that gives strokes their width."""
 
+RELEASED_SIDE = 512
+"""The short side, in pixels, of the images that these are for."""
+
 INK = 127
 """The released annotator treats pixels below this level in any channel as ink."""
 
@@ -41,9 +44,12 @@ def suppress_non_maxima(
     return np.where(_ridges(blurred) & (blurred > threshold), 255, 0).astype(np.uint8)
 
 
-def released_scribble(soft: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The scribble of a HED map (h, w) with the fixed settings of the release (gradio_fake_scribble2image.py)."""
-    return thicken(suppress_non_maxima(soft), STROKE_SIGMA)
+def released_scribble(soft: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.uint8]:
+    """The scribble of a HED map (h, w) with the fixed settings of the release (gradio_fake_scribble2image.py).
+
+    `scale` times its sigmas: below 1 for edges that are thinner than those of the release.
+    """
+    return thicken(suppress_non_maxima(soft, sigma=SIGMA * scale), STROKE_SIGMA * scale)
 
 
 def scribble_from_drawing(image: NDArray[np.uint8], ink: int = INK) -> NDArray[np.uint8]:
@@ -97,12 +103,16 @@ class ScribbleDetector(ScribbleSettings, Detector):
     def detect(self, images: Images, keys: Sequence[str]) -> list[Detection]:
         edges = self.soft.maps(images)
         if not self.random:
-            return [line_detection(released_scribble(soft), "strokes") for soft in edges]
+            return [line_detection(released_scribble(soft, self._scale(soft)), "strokes") for soft in edges]
         augmentations = [random_augmentation(self.seed, key) for key in keys]
         return [
             line_detection(augmented_scribble(soft, augmentation), "strokes")
             for soft, augmentation in zip(edges, augmentations, strict=True)
         ]
+
+    def _scale(self, soft: NDArray[np.uint8]) -> float:
+        """Without the network, edges of a small image are thinner: the released blur would leave dots of them."""
+        return 1.0 if self.network is not None else min(1.0, min(soft.shape) / RELEASED_SIDE)
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ class Verdict:
         return f"{self.last.measure} {self.last.mean:.3g}, without control {self.first.mean:.3g}"
 
     def text(self) -> str:
-        """What came out: "converged at step 120, where the score changed most (p = 0.001): edge F1 0.41, …"."""
+        """What came out: "converged at step 120, where the score changed most (p = 0.001); at step 300 edge F1 0.41, …"."""
         chance = f"p {p_text(self.change.p_value)}"
         if self.converged_at is not None:
-            return f"converged at step {self.converged_at:,}, where the score changed most ({chance}): {self.figures}"
+            now = f"at step {self.last.step:,} {self.figures}"
+            return f"converged at step {self.converged_at:,}, where the score changed most ({chance}); {now}"
         if not self.enough:
             return f"{self.figures}; {len(self.last.agreement)} images are too few to tell that from chance"
         return f"not converged yet: the score is that of no control ({self.figures}; {chance})"

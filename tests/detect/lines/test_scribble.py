@@ -2,11 +2,18 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cn import images
-from cn.detect.lines.scribble import DrawingDetector, released_scribble, scribble_from_drawing, suppress_non_maxima
+from cn.detect.lines.scribble import (
+    DrawingDetector,
+    ScribbleDetector,
+    released_scribble,
+    scribble_from_drawing,
+    suppress_non_maxima,
+)
 from tests.golden.make_detectors_edges import FILE
-from tests.helpers.detect_cases import soft_lines
+from tests.helpers.detect_cases import house, soft_lines
 
 
 def golden(name):
@@ -31,6 +38,19 @@ def test_a_soft_edge_becomes_one_stroke():
     runs = np.flatnonzero(np.diff(scribble[:, 100].astype(int)))
     assert len(runs) == 8, "four strokes"
     assert 8 <= runs[1] - runs[0] <= 20
+
+
+@pytest.mark.parametrize("side", [128, 256, 384])
+def test_without_a_network_a_small_image_gives_the_strokes_of_a_large_one(side):
+    large = house(0, 512, 512)
+    small = np.asarray(Image.fromarray(large).resize((side, side), Image.Resampling.LANCZOS))
+    detector = ScribbleDetector.create(None)
+    wanted, found = (
+        np.asarray(Image.fromarray(detector.detect([image], ["a"])[0].map).resize((128, 128))) > 127
+        for image in (large, small)
+    )
+    assert wanted.mean() > 0.05
+    assert (wanted & found).sum() / (wanted | found).sum() > 0.7
 
 
 def drawing(paper, ink):
