@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """The console script. An interrupt while modules are loaded, before `cn.app` sees to it, ends without a traceback."""
+    """The console script. An interrupt while modules are loaded, before `cn.app` sees to it, gives no traceback."""
     try:
         from cn.app import main as run
     except KeyboardInterrupt:

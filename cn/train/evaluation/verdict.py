@@ -38,7 +38,7 @@ class Verdict:
         return f"{self.last.measure} {self.last.mean:.3g}, without control {self.first.mean:.3g}"
 
     def text(self) -> str:
-        """What came out: "converged at step 120, where the score changed most (p = 0.001); at step 300 edge F1 0.41, …"."""
+        """What came out: "converged at step 120, where the score changed most (p = 0.001); at step 300 edge F1 …"."""
         chance = f"p {p_text(self.change.p_value)}"
         if self.converged_at is not None:
             now = f"at step {self.last.step:,} {self.figures}"
