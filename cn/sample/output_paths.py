@@ -9,6 +9,7 @@ from cn import conditions, images
 from cn.errors import InputError, UsageError
 from cn.files import make_folder
 from cn.images.exif_text import FORMATS
+from cn.sample import recipes
 from cn.sample.request import SampleRequest
 
 DEFAULT_FOLDER = Path("samples")
@@ -16,10 +17,15 @@ DEFAULT_FOLDER = Path("samples")
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """One path per image, in the order of the samples ("-" is standard output), and the sheet's."""
+    """One path per image, in the order of the samples ("-" is standard output), and the sheet's.
+
+    `requests` are those of the images: all, or what is left of a job of which `there` images are there already.
+    """
 
     images: tuple[str, ...]
     sheet: Path | None
+    requests: tuple[SampleRequest, ...] = ()
+    there: int = 0
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
@@ -39,8 +45,8 @@ def choose_paths(
     """The paths for `--out`: a folder, a file for one image, "-", or None for the folder samples/.
 
     With `number`, as always without `out`, a number is appended to all names where one of them exists already; else an
-    existing file is an InputError unless `overwrite`. InputError also for a folder that is not writable, UsageError for
-    several images in one file.
+    existing file is an InputError unless `overwrite`, or unless some of the images are there, of the same recipes: then
+    the rest is left. InputError also for a folder that is not writable, UsageError for several images in one file.
     """
     if number and overwrite:
         raise UsageError("--number keeps existing files, and --overwrite replaces them: give one of them")
@@ -48,7 +54,7 @@ def choose_paths(
     if out == "-":
         if total > 1 or grid:
             raise UsageError("--out - takes one image: no --grid, --count 1 and one --prompt")
-        return OutputPaths(("-",), None)
+        return OutputPaths(("-",), None, tuple(requests))
     if out is None:
         paths, number = _names(requests, DEFAULT_FOLDER, grid), number or not overwrite
     elif is_folder(out):
@@ -59,8 +65,13 @@ def choose_paths(
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
     paths = _numbered(paths) if number else paths
+    wanted = list(requests)
+    # The sheet is made of all images.
+    if not overwrite and not grid and 0 < sum(path.exists() for path in paths) < total:
+        wanted, paths = recipes.left(requests, paths)
     _check(paths, requests, overwrite)
-    return OutputPaths(tuple(str(path) for path in paths[:total]), paths[total] if grid else None)
+    images = tuple(str(path) for path in paths[:total])
+    return OutputPaths(images, paths[total] if grid else None, tuple(wanted), total - len(images))
 
 
 def is_folder(out: str) -> bool:

@@ -1,7 +1,8 @@
-"""Whether an image that is there was sampled as a job would sample it now. No torch."""
+"""Whether images that are there were sampled as a job would sample them now, and what is left of it. No torch."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def different_option(there: SampleRequest, wanted: SampleRequest, ignored: Colle
         if name in ("count", *ignored) or (name in _RESOLVED and (given in (None, "auto") or name == "resolution")):
             continue
         if getattr(there, name) != given:
-            return name.replace("_", " ")
+            return "number of steps" if name == "steps" else name.replace("_", " ")
     return None
 
 
@@ -65,3 +66,27 @@ def different_control(there: SampleRequest, wanted: Mapping[str, Any]) -> str | 
     found = (name for c in there.conditions for name, value in wanted.items() if getattr(c, name) != value)
     name = next(found, None)
     return name and declared(ConditionOptions)[name].label.removeprefix("--")
+
+
+def single(request: SampleRequest) -> list[SampleRequest]:
+    """A request for each of its images, prompt by prompt."""
+    seeds = range(request.seed, request.seed + request.count)
+    return [replace(request, prompts=(prompt,), seed=seed, count=1) for prompt in request.prompts for seed in seeds]
+
+
+def left(requests: Sequence[SampleRequest], paths: Sequence[Path]) -> tuple[list[SampleRequest], list[Path]]:
+    """What is left of a job that was stopped: the requests and paths of the images that are not there.
+
+    InputError where an image is there that has another recipe; automatic prompts are always others.
+    """
+    requests_left, paths_left, images = list[SampleRequest](), list[Path](), iter(paths)
+    for request in requests:
+        pairs = [(one, path) for one, path in zip(single(request), images, strict=False)]
+        missing = [pair for pair in pairs if not pair[1].exists()]
+        for one, path in pairs:
+            if path.exists():
+                refuse(path, difference(read(path).request, one))
+        # A request of which nothing is there stays whole: its images make the same batches.
+        requests_left += [request] if len(missing) == len(pairs) else [one for one, _ in missing]
+        paths_left += [path for _, path in missing]
+    return requests_left, paths_left

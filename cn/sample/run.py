@@ -114,6 +114,7 @@ def prepare(
     paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
     if speed.preview_every is not None and paths.images == ("-",):
         raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    requests = paths.requests
     begin_hashes(requests)
     writer = open_writer(requests, captioner, device)
     requests = with_maps(requests) if detect else requests
@@ -174,7 +175,7 @@ def plan(job: Job) -> dict[str, str | None]:
         "mode": "guess" if any(request.guess for request in requests) else None,
         "prompt": lines(prompts),
         "negative": lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}",
+        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}{_there(job.paths)}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
@@ -196,6 +197,10 @@ def _how(pipeline: "SamplingPipeline") -> str:
     eta = f", eta {request.eta:g}" if request.eta else ""
     sampler = request.sampler + ("" if request.sigmas == "default" else f" with {request.sigmas} sigmas")
     return f"{width}×{height}, {request.steps} steps of {sampler}, guidance {request.scale:g}{eta}"
+
+
+def _there(paths: OutputPaths) -> str:
+    return f"; {paths.there} more are there already" if paths.there else ""
 
 
 def _seeds(requests: Sequence[SampleRequest]) -> str:

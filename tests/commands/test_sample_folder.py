@@ -84,7 +84,7 @@ def test_of_a_condition_that_is_partly_done_the_rest_is_sampled(run):
     ("words", "different"),
     [
         (["--prompt", "y"], "prompt"),
-        (["--prompt", "x", "--steps", "2"], "steps"),
+        (["--prompt", "x", "--steps", "2"], "number of steps"),
         (["--prompt", "x", "--seed", "1"], "seed"),
         (["--prompt", "x", "--strength", "0.5"], "strength"),
         (["--prompt", "x", "--control-end", "0.5"], "control-end"),

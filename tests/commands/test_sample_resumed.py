@@ -1,0 +1,92 @@
+"""`cn sample` of several images into a folder where some of them are: a stopped job goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.sampling import CONTROLLED, write_condition
+
+MANY = ["--prompt", "y", "--count", "3", "--out", "out"]
+"""With another prompt than that of the fixture."""
+NAMES = [f"canny-prompt{k}-seed{i}.png" for k in (1, 2) for i in range(3)]
+ADVICE = "give another --out, or --overwrite to replace it"
+
+
+def contents():
+    return {path.name: path.read_bytes() for path in Path("out").iterdir()}
+
+
+@pytest.mark.parametrize("missing", [NAMES[1:], NAMES[3:], [NAMES[0], NAMES[5]], NAMES[:3]])
+def test_the_rest_is_sampled_with_the_same_bytes(sample, missing):
+    assert sample(*CONTROLLED, *MANY)[0] == 0
+    before = contents()
+    assert sorted(before) == NAMES
+    for name in missing:
+        Path("out", name).unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    code, out, err = sample(*CONTROLLED, *MANY)
+    assert (code, out.split()) == (0, [f"out/{name}" for name in missing])
+    assert f"{len(missing)} of " in err
+    assert f"{6 - len(missing)} more are there already" in err
+    assert contents() == before
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_job_that_is_complete_is_refused_as_every_file_that_would_be_replaced(sample):
+    assert sample(*CONTROLLED, *MANY)[0] == 0
+    code, out, err = sample(*CONTROLLED, *MANY, "-q")
+    assert (code, out) == (3, "")
+    assert "canny-prompt1-seed0.png: exists already; give another --out, --number to keep it, or --overwrite" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "different"),
+    [
+        (["--steps", "3"], "number of steps"),
+        (["--scale", "3"], "scale"),
+        (["--strength", "0.5"], "condition or control"),
+        (["--cond", "other.png"], "condition or control"),
+    ],
+)
+def test_other_recipes_do_not_go_on_with_a_job(sample, words, different):
+    assert sample(*CONTROLLED, *MANY)[0] == 0
+    Path("out", NAMES[4]).unlink()
+    before = contents()
+    write_condition(Path("other.png"), seed=1)
+    given = [*CONTROLLED, *MANY]
+    if words[0] == "--cond":
+        given[given.index("--cond") + 1] = words[1]
+    else:
+        given += words
+    code, out, err = sample(*given, "-q")
+    assert (code, out) == (3, "")
+    assert err == f"cn: out/{NAMES[0]}: was sampled with another {different}; {ADVICE}\n"
+    assert contents() == before
+
+
+def test_a_file_of_somebody_else_is_not_taken_for_a_result(sample):
+    Path("out").mkdir()
+    Path("out", NAMES[2]).write_bytes(Path("plain.png").read_bytes())
+    code, out, err = sample(*CONTROLLED, *MANY, "-q")
+    assert (code, out) == (3, "")
+    assert ADVICE in err
+
+
+def test_the_sheet_needs_all_images(sample):
+    assert sample(*CONTROLLED, *MANY)[0] == 0
+    Path("out", NAMES[4]).unlink()
+    code, _, err = sample(*CONTROLLED, *MANY, "--grid", "-q")
+    assert (code, "exists already" in err) == (3, True)
+    assert sample(*CONTROLLED, *MANY, "--grid", "--overwrite", "-q")[0] == 0
+    assert len(contents()) == 7
+
+
+def test_lines_of_a_file_go_on_too(sample):
+    Path("lines.txt").write_text("one\ntwo\n# no\nthree\n")
+    words = ["--prompts", "lines.txt", "--steps", "2", "--out", "out", "-q"]
+    code, every, _ = sample(*words, quick=False)
+    assert code == 0
+    before = contents()
+    Path(every.split()[1]).unlink()
+    assert sample(*words, quick=False)[:2] == (0, f"{every.split()[1]}\n")
+    assert contents() == before
