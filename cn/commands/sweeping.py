@@ -117,7 +117,7 @@ def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
 
 
 def _plan(job: "SweepJob", cells: "Sequence[Cell]", grids: int) -> dict[str, str | None]:
-    from cn.sample.run import lines
+    from cn.sample.plan import lines
 
     request = cells[0].request
     axes = [f"{a.option}: " + ", ".join(v.text or "(none)" for v in a.values) for a in job.sweep.axes]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cn.caption import weights
@@ -38,17 +39,21 @@ class PromptWriter:
     captioner: "Captioner"
 
 
-def open_writer(
-    requests: Iterable[SampleRequest], captioner: str | None = None, device: str = "auto"
-) -> PromptWriter | None:
-    """The captioner of the automatic prompts of these requests; None where there are none.
+@dataclass(frozen=True)
+class ChosenCaptioner:
+    """A captioner whose weights are there: what images say of it, and how `open_captioner` calls it."""
+
+    by: CaptionedBy
+    engine: str | None
+    path: Path | None = None
+
+
+def captioner_of(automatic: Sequence[SampleRequest], captioner: str | None = None) -> ChosenCaptioner:
+    """The captioner of requests with automatic prompts.
 
     `captioner` is `SCENES` (default for the bundled base), one of `ENGINES` (default for others: the first), or a file
-    or folder of weights. Raises WeightsError, with what to do, where they are missing or do not fit.
+    or folder of weights. Raises WeightsError, with what to do, where they are missing.
     """
-    automatic = [request for request in requests if request.auto]
-    if not automatic:
-        return None
     if captioner is not None and captioner not in (SCENES, *ENGINES) and not os.path.exists(captioner):
         known = ", ".join([SCENES, *ENGINES])
         raise WeightsError(
@@ -56,16 +61,27 @@ def open_writer(
         )
     name = captioner or (SCENES if all(request.base == BASE_NAME for request in automatic) else ENGINES[0])
     if name == SCENES:
-        from cn.caption.create import open_captioner
-
-        return PromptWriter(CaptionedBy(name, sha256(weights.SCENE_READER)), open_captioner(name, device=device))
+        return ChosenCaptioner(CaptionedBy(name, sha256(weights.SCENE_READER)), name)
     engine, given = (name, None) if name in ENGINES else (None, name)
+    path = weights.find(engine, given, flag="--captioner").path
+    return ChosenCaptioner(CaptionedBy(name, sha256(path)), engine, path)
+
+
+def open_writer(
+    requests: Iterable[SampleRequest], captioner: str | None = None, device: str = "auto"
+) -> PromptWriter | None:
+    """The captioner of the automatic prompts of these requests; None where there are none.
+
+    `captioner` is as in `captioner_of`. Raises WeightsError, with what to do, for weights that are missing or do not
+    fit.
+    """
+    if not (automatic := [request for request in requests if request.auto]):
+        return None
     # First: torch and the networks take seconds.
-    files = weights.find(engine, given, flag="--captioner")
+    chosen = captioner_of(automatic, captioner)
     from cn.caption.create import open_captioner
 
-    by = CaptionedBy(name, sha256(files.path))
-    return PromptWriter(by, open_captioner(engine, files.path, device))
+    return PromptWriter(chosen.by, open_captioner(chosen.engine, chosen.path, device))
 
 
 def batches_of(

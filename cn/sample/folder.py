@@ -16,6 +16,7 @@ from cn.files import make_folder
 from cn.options import check_device, declared
 from cn.sample import recipes
 from cn.sample.automatic import PromptWriter, open_writer
+from cn.sample.chosen import Chosen
 from cn.sample.many import Many
 from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
@@ -109,32 +110,30 @@ class FolderJob:
         return list(islice(self.conditions.results(), self.limit))
 
     def left(self) -> "Left":
-        """What is to be sampled. InputError where an image is there that has another recipe."""
-        total, numbers = 0, []
+        """What is to be sampled. InputError where an image is there that has another recipe.
+
+        A condition that cannot be read, and so not be compared, is left, whatever is there: `run` names it.
+        """
+        total, numbers, chosen = 0, [], Chosen(self.device, self.captioner)
         for number, result in enumerate(self.results()):
-            images = [one for one in self.images(result) if self.overwrite or not self._is_there(one)]
+            images = self.images(result)
+            there = [] if self.overwrite else [one for one in images if one.path.exists()]
+            compared = not there or self._compare(number, there, chosen)
             total += 1
-            if images:
-                numbers.append((number, images))
+            if len(there) < len(images) or not compared:
+                numbers.append((number, [one for one in images if one not in there]))
         return Left(total, numbers)
 
-    def _is_there(self, wanted: Wanted) -> bool:
-        """InputError where an image of another recipe is. Conditions and their own prompts are not compared."""
-        if not wanted.path.exists():
+    def _compare(self, number: int, there: "list[Wanted]", chosen: Chosen) -> bool:
+        """Whether a condition can be compared with that of its images; InputError where one has another recipe."""
+        recipes_there = [recipes.read(one.path) for one in there]
+        try:
+            request = self.request_for(number)
+        except CnError:
             return False
-        there = recipes.read(wanted.path, pixels=False).request
-        prompt = self.request.prompts[wanted.prompt]
-        own_prompt = self.own_prompts or self.request.auto
-        if not own_prompt and there.prompts != (prompt,):
-            recipes.refuse(wanted.path, "prompt")
-        request = replace(self.request, seed=wanted.seed)
-        ignored = {"guess", *(("base",) if self.own_base else ())}
-        different = recipes.different_option(there, request, ignored)
-        if there.guess != self.guess:
-            different = "guess"
-        controls = {f.name: f.default for f in declared(ConditionOptions).values() if f.name != "control"}
-        controls |= {name: values[0] for name, values in self.each.items() if values}
-        recipes.refuse(wanted.path, different or recipes.different_control(there, controls))
+        for one, recipe in zip(there, recipes_there, strict=True):
+            alone = replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1)
+            chosen.refuse(one.path, recipe, alone)
         return True
 
     def run(

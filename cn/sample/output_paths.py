@@ -1,8 +1,8 @@
 """Where the images go: every path is chosen and checked before anything slow begins."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cn import conditions, images
@@ -10,6 +10,8 @@ from cn.errors import InputError, UsageError
 from cn.files import make_folder
 from cn.images.exif_text import FORMATS
 from cn.sample import recipes
+from cn.sample.chosen import Chosen
+from cn.sample.png_metadata import Recipe
 from cn.sample.request import SampleRequest
 
 DEFAULT_FOLDER = Path("samples")
@@ -17,15 +19,17 @@ DEFAULT_FOLDER = Path("samples")
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """One path per image, in the order of the samples ("-" is standard output), and the sheet's.
+    """One path per image that is to be sampled, in order ("-" is standard output), and the sheet's.
 
-    `requests` are those of the images: all, or what is left of a job of which `there` images are there already.
+    `requests` are those that networks are opened for, and `every` the paths of all of their images; `there` are the
+    images of the job that are there already, with their recipes.
     """
 
     images: tuple[str, ...]
     sheet: Path | None
     requests: tuple[SampleRequest, ...] = ()
-    there: int = 0
+    every: tuple[str, ...] = ()
+    there: Mapping[str, Recipe] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
         """What a user should know before sampling starts."""
@@ -41,12 +45,14 @@ def choose_paths(
     grid: bool = False,
     overwrite: bool = False,
     number: bool = False,
+    chosen: Chosen | None = None,
 ) -> OutputPaths:
     """The paths for `--out`: a folder, a file for one image, "-", or None for the folder samples/.
 
     With `number`, as always without `out`, a number is appended to all names where one of them exists already; else an
-    existing file is an InputError unless `overwrite`, or unless some of the images are there, of the same recipes: then
-    the rest is left. InputError also for a folder that is not writable, UsageError for several images in one file.
+    existing file is an InputError unless `overwrite`, or unless some of the images are there, which `chosen` does not
+    refuse: then the rest is left. InputError also for a folder that is not writable, UsageError for several images in
+    one file.
     """
     if number and overwrite:
         raise UsageError("--number keeps existing files, and --overwrite replaces them: give one of them")
@@ -54,7 +60,7 @@ def choose_paths(
     if out == "-":
         if total > 1 or grid:
             raise UsageError("--out - takes one image: no --grid, --count 1 and one --prompt")
-        return OutputPaths(("-",), None, tuple(requests))
+        return OutputPaths(("-",), None, tuple(requests), ("-",))
     if out is None:
         paths, number = _names(requests, DEFAULT_FOLDER, grid), number or not overwrite
     elif is_folder(out):
@@ -65,13 +71,32 @@ def choose_paths(
             raise UsageError(f"--out {out} is one file for {total} images: give a folder")
         paths = [Path(out), Path(out).with_name(f"{Path(out).stem}-grid.png")][: 1 + grid]
     paths = _numbered(paths) if number else paths
-    wanted = list(requests)
-    # The sheet is made of all images.
-    if not overwrite and not grid and 0 < sum(path.exists() for path in paths) < total:
-        wanted, paths = recipes.left(requests, paths)
-    _check(paths, requests, overwrite)
-    images = tuple(str(path) for path in paths[:total])
-    return OutputPaths(images, paths[total] if grid else None, tuple(wanted), total - len(images))
+    images, sheets = paths[:total], paths[total:]
+    there = [] if overwrite else [path for path in images if path.exists()]
+    if not there or len(there) == len(paths):
+        _check(paths, requests, overwrite)
+        every = tuple(map(str, images))
+        return OutputPaths(every, sheets[0] if grid else None, tuple(requests), every)
+    return _rest(requests, images, sheets, chosen or Chosen())
+
+
+def _rest(requests: Sequence[SampleRequest], images: Sequence[Path], sheets: list[Path], chosen: Chosen) -> OutputPaths:
+    """What is left of a job of which some images are there. OtherRecipeError where one has another recipe."""
+    paths, there, opened, every = iter(images), dict[str, Recipe](), list[SampleRequest](), list[Path]()
+    for request in requests:
+        wanted = {path: one for one, path in zip(recipes.single(request), paths, strict=False)}
+        found = {path: recipes.read(path) for path in wanted if path.exists()}
+        for path, recipe in found.items():
+            chosen.refuse(path, recipe, wanted[path])
+        there |= {str(path): recipe for path, recipe in found.items()}
+        # A sheet shows the conditions of all.
+        if sheets or len(found) < len(wanted):
+            opened.append(request)
+            every += wanted
+    left = [path for path in images if str(path) not in there]
+    _check([*left, *sheets], requests, overwrite=False)
+    sheet = next(iter(sheets), None)
+    return OutputPaths(tuple(map(str, left)), sheet, tuple(opened), tuple(map(str, every)), there)
 
 
 def is_folder(out: str) -> bool:

@@ -30,7 +30,8 @@ from cn.sample.fit import fit
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article
-from cn.sample.sizes import working_size
+from cn.sample.sizes import multiple_of, working_size
+from cn.sample.sizes import size_of as chosen_size
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine, prepare, takes_kernels
 from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled
@@ -104,17 +105,13 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
-        resolution = request.resolution
-        # An image that is kept outside of a mask is not to be scaled for the sake of round numbers.
-        multiple = base.config.vae.factor if request.start_image is not None else base.config.size_multiple
+        resolution, multiple = request.resolution, multiple_of(request, base.config)
 
-        def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
-            shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, multiple, resolution)
+        def own_size(image: np.ndarray) -> tuple[int, int]:
+            shape = (image.shape[0], image.shape[1])
+            return working_size(shape, None, base.config.image_size, multiple, resolution)
 
-        start = request.start_image
-        size_giver = start.image if start else request.conditions[0].image if request.conditions else None
-        size = own_size(size_giver, request.size)
+        start, size = request.start_image, chosen_size(request, base.config)
         hints = tuple(
             fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name, request.fit)
             for c in request.conditions

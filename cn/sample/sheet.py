@@ -1,24 +1,43 @@
 """The sheet of `cn sample --grid`: all conditions and images with their prompts and seeds."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from cn import images
 
 if TYPE_CHECKING:
-    from cn.sample.pipeline import Sample, SamplingPipeline
+    from cn.sample.pipeline import SamplingPipeline
 
 
-def sheet(pipelines: "Sequence[SamplingPipeline]", samples: "Sequence[Sample]") -> np.ndarray:
+class Pictured(Protocol):
+    """An image of the sheet, uint8 (h, w, 3), and its prompt: a sample, or one that was there before."""
+
+    @property
+    def image(self) -> np.ndarray: ...
+
+    @property
+    def prompt(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An image that was there before."""
+
+    image: np.ndarray
+    prompt: str
+
+
+def sheet(pipelines: "Sequence[SamplingPipeline]", samples: Sequence[Pictured]) -> np.ndarray:
     """A row per prompt: the conditions, then its images; short rows have empty cells. Returns uint8 (h, w, 3)."""
     requests = [pipeline.request for pipeline in pipelines]
     conditions, count = max(len(r.conditions) for r in requests), max(r.count for r in requests)
     cells: list[np.ndarray | None] = []
     left = iter(samples)
-    rows: list[list[Sample]] = []
+    rows: list[list[Pictured]] = []
     for pipeline in pipelines:
         for _ in pipeline.request.prompts:
             rows.append(list(islice(left, pipeline.request.count)))

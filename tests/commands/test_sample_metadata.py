@@ -107,7 +107,7 @@ def test_a_second_run_into_the_same_folder(sample):
     code, _, err = sample("--count", "2", "--out", "out")
     assert (code, "give another --out, --number to keep it" in err) == (3, True)
     code, _, err = sample("--count", "2", "--seed", "1", "--steps", "1", "--out", "out")
-    assert (code, "was sampled with another number of steps; give another --out" in err) == (3, True)
+    assert (code, "was sampled with another number of steps, 2 and not 1; give another --out" in err) == (3, True)
     for number in (2, 3):
         _, out, _ = sample("--count", "2", "--seed", "1", "--out", "out", "--number")
         # Where one name is taken, all get the number, so that a run is seen as one.

@@ -42,10 +42,12 @@ def test_a_job_that_is_complete_is_refused_as_every_file_that_would_be_replaced(
 @pytest.mark.parametrize(
     ("words", "different"),
     [
-        (["--steps", "3"], "number of steps"),
-        (["--scale", "3"], "scale"),
-        (["--strength", "0.5"], "condition or control"),
-        (["--cond", "other.png"], "condition or control"),
+        (["--steps", "3"], "another number of steps, 2 and not 3"),
+        (["--scale", "3"], "another scale, 9 and not 3"),
+        (["--negative", "a cat"], "another negative, '' and not 'a cat'"),
+        (["--guess"], "another guess, off and not on"),
+        (["--strength", "0.5"], "another strength, 1 and not 0.5"),
+        (["--cond", "other.png"], "another condition image"),
     ],
 )
 def test_other_recipes_do_not_go_on_with_a_job(sample, words, different):
@@ -60,7 +62,7 @@ def test_other_recipes_do_not_go_on_with_a_job(sample, words, different):
         given += words
     code, out, err = sample(*given, "-q")
     assert (code, out) == (3, "")
-    assert err == f"cn: out/{NAMES[0]}: was sampled with another {different}; {ADVICE}\n"
+    assert err == f"cn: out/{NAMES[0]}: was sampled with {different}; {ADVICE}\n"
     assert contents() == before
 
 
@@ -72,13 +74,32 @@ def test_a_file_of_somebody_else_is_not_taken_for_a_result(sample):
     assert ADVICE in err
 
 
-def test_the_sheet_needs_all_images(sample):
-    assert sample(*CONTROLLED, *MANY)[0] == 0
+def test_the_sheet_is_made_of_what_is_there_and_of_the_rest(sample, monkeypatch):
+    """A line that is complete has its row and its condition, too."""
+    Path("lines.txt").write_text('one\n{"prompt": "two", "count": 2, "cond": "openpose.png", "control": "run"}\n')
+    words = [*CONTROLLED, "--prompts", "lines.txt", "--steps", "2", "--grid", "--out", "out"]
+    code, every, _ = sample(*words, "-q", quick=False)
+    first, *_, last, sheet = every.split()
+    assert (code, len(contents())) == (0, 4)
+    before = contents()
+    for missing in (sheet, last), (sheet, first), (sheet,):
+        for name in missing:
+            Path(name).unlink()
+        code, out, err = sample(*words, quick=False)
+        assert (code, out.split()) == (0, sorted(missing, key=every.index))
+        assert ("all 3 are there already" in err) == (missing == (sheet,))
+        assert contents() == before
+
+
+def test_a_sheet_that_is_there_is_not_replaced(sample):
+    assert sample(*CONTROLLED, *MANY, "--grid")[0] == 0
+    before = contents()
     Path("out", NAMES[4]).unlink()
-    code, _, err = sample(*CONTROLLED, *MANY, "--grid", "-q")
-    assert (code, "exists already" in err) == (3, True)
+    code, out, err = sample(*CONTROLLED, *MANY, "--grid", "-q")
+    assert (code, out) == (3, "")
+    assert "out/canny-seed0-grid.png: exists already; give another --out" in err
     assert sample(*CONTROLLED, *MANY, "--grid", "--overwrite", "-q")[0] == 0
-    assert len(contents()) == 7
+    assert contents() == before
 
 
 def test_lines_of_a_file_go_on_too(sample):
