@@ -132,6 +132,36 @@ def test_a_folder_of_conditions_and_lines_without_a_prompt(run):
     assert (code, "all lines of lines have prompts of their own" in err) == (2, True)
 
 
+def test_a_stopped_job_keeps_its_captions(run):
+    words = auto(*CONTROLLED, "--count", "3", "--grid", "--out", "out")
+    assert run(*words)[0] == 0
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    missing = [Path("out/canny-seed1.png"), Path("out/canny-seed0-grid.png")]
+    for path in missing:
+        path.unlink()
+    code, records, err = run(*words)
+    assert (code, [record["path"] for record in records]) == (0, [str(path) for path in missing]), err
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+@pytest.mark.parametrize("job", [[*CONTROLLED, "--count", "2"], ["--cond", "maps", "--control", "run"]])
+def test_captions_are_not_mixed_with_others(run, captioner, job):
+    Path("maps").mkdir()
+    for name in ("a", "b"):
+        Path(f"maps/{name}.png").write_bytes(Path("canny.png").read_bytes())
+    words, other = [*job, "--out", "out"], coca_folder(Path("other"), seed=1)
+    assert run(*auto(*words))[0] == 0
+    first, last = sorted(Path("out").iterdir())
+    last.unlink()
+    code, _, err = run(*auto(*words), "--captioner", f"./{other}")
+    assert (code, f"{first}: was sampled with another captioner, ./coca and not ./other; " in err) == (3, True), err
+    assert run(*ONE_STEP, *words, "--prompt", "x", "--overwrite")[0] == 0
+    last.unlink()
+    code, _, err = run(*auto(*words))
+    assert (code, f"{first}: was sampled with another prompt, x and not automatic; " in err) == (3, True), err
+    assert not last.exists()
+
+
 def test_the_progress_counts_both_times(run, monkeypatch):
     from cn import console
 
