@@ -124,14 +124,14 @@ class FolderJob:
                 numbers.append((number, [one for one in images if one not in there]))
         return Left(total, numbers)
 
-    def _compare(self, number: int, there: "list[Wanted]", chosen: Chosen) -> bool:
+    def _compare(self, number: int, there: list[Wanted], chosen: Chosen) -> bool:
         """Whether a condition can be compared with that of its images; InputError where one has another recipe."""
-        recipes_there = [recipes.read(one.path) for one in there]
+        found = [recipes.read(one.path) for one in there]
         try:
             request = self.request_for(number)
         except CnError:
             return False
-        for one, recipe in zip(there, recipes_there, strict=True):
+        for one, recipe in zip(there, found, strict=True):
             alone = replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1)
             chosen.refuse(one.path, recipe, alone)
         return True
