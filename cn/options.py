@@ -20,6 +20,7 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cn.errors import InputError, UsageError
@@ -114,8 +115,14 @@ class Field:
         return tuple(word for word in literals(self.type) if word != "")
 
 
-def declared(cls: Any) -> dict[str, Field]:
+def declared(cls: Any) -> Mapping[str, Field]:
     """The fields of a dataclass by name, in order."""
+    return _declared(cls)
+
+
+@cache
+def _declared(cls: Any) -> Mapping[str, Field]:
+    # Once for each class: resolving the types takes long, and thousands of requests are checked.
     hints = get_type_hints(cls, include_extras=True)
     found = {}
     for field in dataclasses.fields(cls):
@@ -131,7 +138,7 @@ def declared(cls: Any) -> dict[str, Field]:
             next((mark for mark in marks if isinstance(mark, Option)), None),
             next((mark for mark in marks if isinstance(mark, Switch)), None),
         )
-    return found
+    return types.MappingProxyType(found)
 
 
 def literals(kind: Any) -> tuple[Any, ...]:

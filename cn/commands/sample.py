@@ -281,7 +281,7 @@ def sample(
         captioner=captioner,
         speed=speed,
     )
-    if hashes and set(hashes.values()) != set(job.hashes.values()):
+    if hashes and job.pipelines and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)

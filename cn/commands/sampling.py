@@ -203,7 +203,11 @@ def folder_job(
 
 def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
     """Sample many conditions."""
-    left, request = job.left(), job.request
+    listed, request = job.listed(), job.request
+    there = sum(len(one.there) for one in listed)
+    # Reading many conditions takes a while.
+    with console.progress(there, "comparing", unit="image", quiet=quiet or not there) as advance:
+        left = job.left(listed, advance)
     console.plan("Sampling", _plan_of_many(job, left), quiet=quiet)
     for warning in job.conditions.warnings:
         console.warn(warning)

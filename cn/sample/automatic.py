@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cn.caption import weights
 from cn.caption.settings import ENGINES, SCENES
 from cn.errors import WeightsError
-from cn.files import sha256
+from cn.files import begin_sha256, sha256
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import CaptionedBy
 from cn.sample.request import SampleRequest
@@ -61,10 +61,16 @@ def captioner_of(automatic: Sequence[SampleRequest], captioner: str | None = Non
         )
     name = captioner or (SCENES if all(request.base == BASE_NAME for request in automatic) else ENGINES[0])
     if name == SCENES:
-        return ChosenCaptioner(CaptionedBy(name, sha256(weights.SCENE_READER)), name)
+        return ChosenCaptioner(CaptionedBy(name, _sha256_once(weights.SCENE_READER)), name)
     engine, given = (name, None) if name in ENGINES else (None, name)
     path = weights.find(engine, given, flag="--captioner").path
-    return ChosenCaptioner(CaptionedBy(name, sha256(path)), engine, path)
+    return ChosenCaptioner(CaptionedBy(name, _sha256_once(path)), engine, path)
+
+
+def _sha256_once(path: Path) -> str:
+    # Of a job that is run again, it is asked for before and after its images are compared.
+    begin_sha256(path)
+    return sha256(path)
 
 
 def open_writer(
@@ -105,7 +111,7 @@ def batches_of(
     if writer is None or not any(one.request.auto for one in pipelines):
         yield from pipeline.batches_of(pipelines, on_step, speed=speed, warn=warn, engine=engine, previews=previews)
         return
-    job = pipeline.size_of(pipelines)
+    job = pipeline.job_size(pipelines)
     engine = engine or pipeline.engine_of(pipelines, speed, warn, images=job.images)
     # No more than are sampled at once, so that each is written as soon as it can be.
     size = batch_size(job, speed, lambda: free_gpu_bytes(job.base.device))
@@ -124,13 +130,11 @@ def batches_of(
 
 def _divided(pipeline: "SamplingPipeline") -> "Iterator[SamplingPipeline]":
     """A pipeline for each image, where they are to be captioned."""
-    request = pipeline.request
-    if not request.auto:
+    if not pipeline.request.auto:
         yield pipeline
         return
-    for prompt in request.prompts:
-        for number in range(request.count):
-            yield replace(pipeline, request=replace(request, prompts=(prompt,), seed=request.seed + number, count=1))
+    for one in pipeline.request.singles():
+        yield replace(pipeline, request=one)
 
 
 def _captions(writer: PromptWriter, samples: "Sequence[Sample]", warn: Callable[[str], None]) -> Iterator[str | None]:
@@ -146,10 +150,13 @@ def _captions(writer: PromptWriter, samples: "Sequence[Sample]", warn: Callable[
 
 
 def _captioned(pipeline: "SamplingPipeline", caption: str | None, by: CaptionedBy) -> "SamplingPipeline":
-    """The same image with its caption as the prompt; without one, with the prompt that it has."""
-    request = replace(pipeline.request, auto=False)
+    """The same image with its caption as the prompt; without one, with the prompt that it has.
+
+    Both say who was asked: that is how a job which is run again knows its own images.
+    """
+    request = replace(pipeline.request, auto=False, captioned_by=by)
     if caption is not None:
-        request = replace(request, prompts=(_quoted(caption, request),), captioned_by=by)
+        request = replace(request, prompts=(_quoted(caption, request),))
     return replace(pipeline, request=request)
 
 

@@ -16,7 +16,7 @@ from cn.files import make_folder
 from cn.options import check_device, declared
 from cn.sample import recipes
 from cn.sample.automatic import PromptWriter, open_writer
-from cn.sample.chosen import Chosen
+from cn.sample.comparison import Comparison
 from cn.sample.many import Many
 from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
@@ -51,6 +51,18 @@ class Wanted:
     path: Path
     prompt: int
     seed: int
+
+    def request(self, of: SampleRequest) -> SampleRequest:
+        """Of the request of its condition that for this image alone."""
+        return of.alone(of.prompts[self.prompt], self.seed)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The images of a condition, and those of them that are there and are to stay."""
+
+    images: list[Wanted]
+    there: list[Wanted]
 
 
 @dataclass(frozen=True)
@@ -109,22 +121,26 @@ class FolderJob:
         """Of each condition that is to be sampled the path of its result, without suffix."""
         return list(islice(self.conditions.results(), self.limit))
 
-    def left(self) -> "Left":
+    def listed(self) -> list[Listed]:
+        """What is there of each condition; nothing is read."""
+        found = map(self.images, self.results())
+        return [Listed(one, [] if self.overwrite else [w for w in one if w.path.exists()]) for one in found]
+
+    def left(self, listed: Sequence[Listed], on_image: Callable[[int], object] = lambda count: None) -> Left:
         """What is to be sampled. InputError where an image is there that has another recipe.
 
-        A condition that cannot be read, and so not be compared, is left, whatever is there: `run` names it.
+        `on_image` is told how many more have been compared. A condition that cannot be read, and so not be compared, is
+        left, whatever is there: `run` names it.
         """
-        total, numbers, chosen = 0, [], Chosen(self.device, self.captioner)
-        for number, result in enumerate(self.results()):
-            images = self.images(result)
-            there = [] if self.overwrite else [one for one in images if one.path.exists()]
-            compared = not there or self._compare(number, there, chosen)
-            total += 1
-            if len(there) < len(images) or not compared:
-                numbers.append((number, [one for one in images if one not in there]))
-        return Left(total, numbers)
+        numbers, comparison = [], Comparison(self.device, self.captioner)
+        for number, one in enumerate(listed):
+            compared = not one.there or self._compare(number, one.there, comparison)
+            on_image(len(one.there))
+            if len(one.there) < len(one.images) or not compared:
+                numbers.append((number, [wanted for wanted in one.images if wanted not in one.there]))
+        return Left(len(listed), numbers)
 
-    def _compare(self, number: int, there: list[Wanted], chosen: Chosen) -> bool:
+    def _compare(self, number: int, there: list[Wanted], comparison: Comparison) -> bool:
         """Whether a condition can be compared with that of its images; InputError where one has another recipe."""
         found = [recipes.read(one.path) for one in there]
         try:
@@ -132,8 +148,7 @@ class FolderJob:
         except CnError:
             return False
         for one, recipe in zip(there, found, strict=True):
-            alone = replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1)
-            chosen.refuse(one.path, recipe, alone)
+            comparison.refuse(one.path, recipe, one.request(request))
         return True
 
     def run(
@@ -245,5 +260,4 @@ def _only(pipeline: "SamplingPipeline", wanted: list[Wanted]) -> "list[tuple[Sam
     request = pipeline.request
     if len(wanted) == request.total:
         return [(pipeline, wanted)]
-    single = [replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1) for one in wanted]
-    return [(replace(pipeline, request=alone), [one]) for alone, one in zip(single, wanted, strict=True)]
+    return [(replace(pipeline, request=one.request(request)), [one]) for one in wanted]

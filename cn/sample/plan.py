@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cn.sample.lora_choice import Lora
-from cn.sample.output_paths import OutputPaths
 from cn.sample.request import SampleRequest
 from cn.sample.run import Job
 
@@ -17,7 +16,10 @@ MAX_LINES = 12
 
 def plan(job: Job) -> dict[str, str | None]:
     """What will be sampled, as name → value rows."""
-    pipelines = job.left or job.pipelines
+    if not job.pipelines:
+        sheet = job.paths.sheet
+        return {"images": _all_there(len(job.paths.there)), "sheet": None if sheet is None else str(sheet)}
+    pipelines = job.left
     requests = [pipeline.request for pipeline in pipelines]
     how = [_how(pipeline) for pipeline in pipelines]
     prompts = [_shown_prompt(prompt, job) for request in requests for prompt in _prompts(request)]
@@ -31,9 +33,7 @@ def plan(job: Job) -> dict[str, str | None]:
         "mode": "guess" if any(request.guess for request in requests) else None,
         "prompt": lines(prompts),
         "negative": lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}{_there(job.paths)}"
-        if job.left
-        else f"all {len(job.paths.there)} are there already",
+        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}{_there(len(job.paths.there))}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
@@ -57,8 +57,12 @@ def _how(pipeline: "SamplingPipeline") -> str:
     return f"{width}×{height}, {request.steps} steps of {sampler}, guidance {request.scale:g}{eta}"
 
 
-def _there(paths: OutputPaths) -> str:
-    return f"; {len(paths.there)} more are there already" if paths.there else ""
+def _there(count: int) -> str:
+    return f"; {count} more {'is' if count == 1 else 'are'} there already" if count else ""
+
+
+def _all_there(count: int) -> str:
+    return "the only one is there already" if count == 1 else f"all {count} are there already"
 
 
 def _seeds(requests: Sequence[SampleRequest]) -> str:

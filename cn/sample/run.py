@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,13 @@ import numpy as np
 from cn import images
 from cn.errors import UsageError
 from cn.options import check_device
-from cn.sample import recipes
 from cn.sample.automatic import PromptWriter, batches_of, open_writer
-from cn.sample.chosen import Chosen
+from cn.sample.comparison import Comparison
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.saving import Saving
-from cn.sample.sheet import Kept, Pictured, sheet
+from cn.sample.sheet import Kept, Pictured, Row, kept_rows, sheet
 from cn.sample.weights import begin_hashes, check_files
 from cn.startup import without_collection
 
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """Pipelines that are ready to sample, one for each request, with the same networks; and where their images go."""
+    """Pipelines that are ready to sample, one for each request, with the same networks; and where their images go.
+
+    There are none where all images are there already: at most a sheet of them is left to be written.
+    """
 
     pipelines: "tuple[SamplingPipeline, ...]"
     paths: OutputPaths
@@ -54,7 +57,8 @@ class Job:
         found: list[SamplingPipeline] = []
         paths = iter(self.paths.every)
         for pipeline in self.pipelines:
-            pairs = list(zip(recipes.single(pipeline.request), paths, strict=False))
+            singles = pipeline.request.singles()
+            pairs = list(zip(singles, islice(paths, len(singles)), strict=True))
             alone = [one for one, path in pairs if path not in self.paths.there]
             # One of which nothing is there stays whole: its images make the same batches.
             whole = len(alone) == len(pairs)
@@ -86,7 +90,9 @@ class Job:
 
     def _left_out(self) -> list[str]:
         """Of a JPEG, which holds little metadata; a file that is named is the only one of its job."""
-        path, pipeline = next(iter(self.paths.images), "-"), self.pipelines[0]
+        if not self.pipelines:
+            return []
+        path, pipeline = next(iter(self.paths.images)), self.pipelines[0]
         words = [*(["--cond"] if pipeline.hints else []), *(["--image"] if pipeline.start_image is not None else [])]
         if path == "-" or images.format_of(path) != "JPEG" or not words or pipeline.fits_jpeg():
             return []
@@ -118,16 +124,19 @@ def prepare(
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
     All requests have the same base, prediction and precision; with `detect`, the same photographs. `captioner`
-    writes automatic prompts. Nothing heavy is imported before all is checked that can be. Raises what `check_files`,
-    `choose_paths`, `open_writer` and `SamplingPipeline.open` raise.
+    writes automatic prompts. Nothing heavy is imported before all is checked that can be, and no network is loaded
+    where all images are there. Raises what `check_files`, `choose_paths`, `open_writer` and `SamplingPipeline.open`
+    raise.
     """
     check_device(device)
     for request in requests:
         check_files(request)
-    chosen = Chosen(device, captioner)
-    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number, chosen=chosen)
+    comparison = Comparison(device, captioner)
+    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number, comparison=comparison)
     if speed.preview_every is not None and paths.images == ("-",):
         raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    if not paths.images:
+        return Job((), paths, speed)
     requests = paths.requests
     begin_hashes(requests)
     writer = open_writer(requests, captioner, device)
@@ -190,6 +199,9 @@ def sample(
     """
     from cn.sample.previews import Previews
 
+    if not job.pipelines:
+        yield from _sheet(job, {})
+        return
     finished: dict[str, Pictured] = {}
     with (
         contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews,
@@ -204,11 +216,7 @@ def sample(
                 yield Written(path, made.prompt, made.seed)
 
         shown = previews.or_none()
-        batches = (
-            batches_of(job.left, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=shown)
-            if job.left
-            else ()
-        )
+        batches = batches_of(job.left, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=shown)
         paths = iter(job.paths.images)
         try:
             for batch in batches:
@@ -220,9 +228,16 @@ def sample(
             yield from saved()
             raise
         yield from saved()
-        if job.paths.sheet is not None:
-            for path, recipe in job.paths.there.items():
-                finished[path] = Kept(images.read(path), recipe.request.prompts[0])
-            with saving.saying_what_is_left():
-                images.write(job.paths.sheet, sheet(job.pipelines, [finished[path] for path in job.paths.every]))
-            yield Written(str(job.paths.sheet))
+        with saving.saying_what_is_left():
+            yield from _sheet(job, finished)
+
+
+def _sheet(job: Job, made: Mapping[str, Pictured]) -> Iterator[Written]:
+    """Write the sheet, where there is to be one, of the images that were made and of those that were there."""
+    paths = job.paths
+    if paths.sheet is None:
+        return
+    rows: Sequence[Row] = job.pipelines or kept_rows(paths.requests, paths.every)
+    shown = [made[path] if path in made else Kept.read(path, paths.there[path]) for path in paths.every]
+    images.write(paths.sheet, sheet(rows, shown))
+    yield Written(str(paths.sheet))

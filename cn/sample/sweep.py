@@ -116,12 +116,7 @@ class Sweep:
                 for i in range(base.count):
                     parts = [prefix, f"prompt{number}" * (prompts > 1), f"seed{base.seed + i}" * (base.count > 1)]
                     name = "-".join(filter(None, parts))
-                    requests = [
-                        replace(
-                            one, prompts=(one.prompts[0 if len(one.prompts) == 1 else k],), count=1, seed=one.seed + i
-                        )
-                        for one in made
-                    ]
+                    requests = [one.alone(one.prompts[0 if len(one.prompts) == 1 else k], one.seed + i) for one in made]
                     found.append(self._grid(requests, folder, name, sheet, prefix))
         return found
 

@@ -17,7 +17,7 @@ from cn.errors import CnError, InputError, UsageError
 from cn.files import make_folder
 from cn.options import check_device
 from cn.sample import run
-from cn.sample.chosen import Chosen
+from cn.sample.comparison import Comparison
 from cn.sample.folder import FolderJob
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, inputs_of
@@ -88,7 +88,8 @@ class SweepJob:
         """The grids, checked: weights and paths are there, every value is allowed, nothing else is in the way.
 
         Of a folder only those of the first condition that can be sampled, which stand for the others. Raises what
-        `Sweep.grids`, `check_files` and `Chosen.refuse` raise; where no condition can be sampled, for the first one.
+        `Sweep.grids`, `check_files` and `Comparison.refuse` raise; where no condition can be sampled, for the first
+        one.
         """
         check_device(self.device)
         if self.conditions is None:
@@ -137,7 +138,9 @@ class SweepJob:
             for group in by_batch(left):
                 yield from self._sampled(group, on_step, warn, show)
             for grid in grids:
-                if grid.of not in self._failed:
+                if grid.of in self._failed:
+                    continue
+                with self._failing(grid.of, warn):
                     write_sheet(grid, self.sweep)
                     yield SweepWritten(path=str(grid.sheet), sweep={})
         if self.conditions is not None:
@@ -164,8 +167,8 @@ class SweepJob:
         return self._checked(self.sweep.grids([request], self.folder, None, prefix=self.results[number]))
 
     @cached_property
-    def _chosen(self) -> Chosen:
-        return Chosen(self.device)
+    def _comparison(self) -> Comparison:
+        return Comparison(self.device)
 
     def _is_there(self, cell: Cell) -> bool:
         """Whether it is sampled already. InputError where something else is in its place."""
@@ -180,7 +183,7 @@ class SweepJob:
                     check_files(r)
                     seen.add(files)
                 if self._is_there(cell) and cell.there is not None:
-                    self._chosen.refuse(cell.path, cell.there, cell.request)
+                    self._comparison.refuse(cell.path, cell.there, cell.request)
                 _check_inputs(cell, grid)
             check_sheet(grid, self.sweep, self.overwrite)
         return grids

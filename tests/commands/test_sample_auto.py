@@ -162,6 +162,21 @@ def test_captions_are_not_mixed_with_others(run, captioner, job):
     assert not last.exists()
 
 
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [([*CONTROLLED, "--count", "2"], ["--count", "3"]), (["--cond", "maps", "--control", "run"], [])],
+)
+def test_images_of_the_default_prompt_are_no_automatic_ones(run, job, more):
+    Path("maps").mkdir()
+    Path("maps/a.png").write_bytes(Path("canny.png").read_bytes())
+    assert run(*job, *ONE_STEP, "--out", "out")[0] == 0
+    before = sorted(Path("out").iterdir())
+    code, records, err = run(*auto(*job, *more, "--out", "out"))
+    assert (code, records, sorted(Path("out").iterdir())) == (3, [], before)
+    assert f"{before[0]}: was sampled with another prompt, '{DEFAULT_PROMPT[:10]}" in err
+    assert " and not automatic; " in err
+
+
 def test_the_progress_counts_both_times(run, monkeypatch):
     from cn import console
 
@@ -188,7 +203,12 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
     code, (record,), err = run(*auto("--out", "a.png"))
     assert (code, record["prompt"]) == (0, DEFAULT_PROMPT)
     assert "warning: an image of seed 0 keeps the default prompt: the network wrote no words" in err
-    assert "captioner" not in images.read_info("a.png")[png_metadata.TEXT_KEY]
+    assert png_metadata.from_file("a.png").request.captioned_by is not None, "it was asked"
+    words = [*CONTROLLED, "--count", "2", "--out", "out"]
+    assert run(*auto(*words))[0] == 0
+    Path("out/canny-seed1.png").unlink()
+    code, records, _ = run(*auto(*words))
+    assert (code, [record["path"] for record in records]) == (0, ["out/canny-seed1.png"]), "the default one stays"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +288,7 @@ def test_many_conditions_have_the_captioner_of_their_controls_base(run, monkeypa
     Path("many/1.png").write_bytes(Path("canny.png").read_bytes())
     found = ManyFiles.find("many", Path("out"))
     job = FolderJob(SampleRequest(("x",), auto=True), found, each={"control": ["run"]}, out=Path("out"), own_base=True)
-    job._writer(job.left())
+    job._writer(job.left(job.listed()))
     assert asked == ["theirs"]
 
 

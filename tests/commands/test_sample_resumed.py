@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cn.sample import pipeline as pipelines
 from tests.helpers.sampling import CONTROLLED, write_condition
 
 MANY = ["--prompt", "y", "--count", "3", "--out", "out"]
@@ -27,16 +28,33 @@ def test_the_rest_is_sampled_with_the_same_bytes(sample, missing):
     code, out, err = sample(*CONTROLLED, *MANY)
     assert (code, out.split()) == (0, [f"out/{name}" for name in missing])
     assert f"{len(missing)} of " in err
-    assert f"{6 - len(missing)} more are there already" in err
+    there = 6 - len(missing)
+    assert f"; {there} more {'is' if there == 1 else 'are'} there already\n" in err
     assert contents() == before
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
-def test_a_job_that_is_complete_is_refused_as_every_file_that_would_be_replaced(sample):
-    assert sample(*CONTROLLED, *MANY)[0] == 0
-    code, out, err = sample(*CONTROLLED, *MANY, "-q")
-    assert (code, out) == (3, "")
-    assert "canny-prompt1-seed0.png: exists already; give another --out, --number to keep it, or --overwrite" in err
+@pytest.mark.parametrize("words", [[], ["--grid"], ["--json"]])
+def test_a_job_that_is_complete_has_nothing_left(sample, monkeypatch, words):
+    assert sample(*CONTROLLED, *MANY, *words)[0] == 0
+    before = contents()
+    monkeypatch.setattr(pipelines, "open_sampling_base", lambda *args: pytest.fail("networks are loaded"))
+    code, out, err = sample(*CONTROLLED, *MANY, *words)
+    assert (code, out, err) == (0, "", "Sampling\n  images  all 6 are there already\n")
+    assert contents() == before
+    code, out, err = sample(*CONTROLLED, *MANY, *words, "--steps", "3", "-q")
+    assert (code, "another number of steps, 2 and not 3" in err) == (3, True)
+
+
+def test_a_single_image_that_is_there_exists_already(sample):
+    words = [*CONTROLLED, "--out", "one.png", "-q"]
+    assert sample(*words)[0] == 0
+    assert sample(*words)[::2] == (
+        3,
+        "cn: one.png: exists already; give another --out, --number to keep it, or --overwrite to replace it\n",
+    )
+    assert sample(*words, "--grid")[:2] == (0, "one-grid.png\n"), "its sheet was not there"
+    assert sample(*words, "--grid")[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -75,7 +93,7 @@ def test_a_file_of_somebody_else_is_not_taken_for_a_result(sample):
 
 
 def test_the_sheet_is_made_of_what_is_there_and_of_the_rest(sample, monkeypatch):
-    """A line that is complete has its row and its condition, too."""
+    """A line that is complete has its row and its condition, too; where none is left, nothing is loaded."""
     Path("lines.txt").write_text('one\n{"prompt": "two", "count": 2, "cond": "openpose.png", "control": "run"}\n')
     words = [*CONTROLLED, "--prompts", "lines.txt", "--steps", "2", "--grid", "--out", "out"]
     code, every, _ = sample(*words, "-q", quick=False)
@@ -85,6 +103,8 @@ def test_the_sheet_is_made_of_what_is_there_and_of_the_rest(sample, monkeypatch)
     for missing in (sheet, last), (sheet, first), (sheet,):
         for name in missing:
             Path(name).unlink()
+        if missing == (sheet,):
+            monkeypatch.setattr(pipelines, "open_sampling_base", lambda *args: pytest.fail("networks are loaded"))
         code, out, err = sample(*words, quick=False)
         assert (code, out.split()) == (0, sorted(missing, key=every.index))
         assert ("all 3 are there already" in err) == (missing == (sheet,))
@@ -97,8 +117,9 @@ def test_a_sheet_that_is_there_is_not_replaced(sample):
     Path("out", NAMES[4]).unlink()
     code, out, err = sample(*CONTROLLED, *MANY, "--grid", "-q")
     assert (code, out) == (3, "")
-    assert "out/canny-seed0-grid.png: exists already; give another --out" in err
-    assert sample(*CONTROLLED, *MANY, "--grid", "--overwrite", "-q")[0] == 0
+    assert "out/canny-seed0-grid.png: exists already, and cannot show what is to be sampled: remove it, the" in err
+    Path("out/canny-seed0-grid.png").unlink()
+    assert sample(*CONTROLLED, *MANY, "--grid", "-q")[0] == 0
     assert contents() == before
 
 

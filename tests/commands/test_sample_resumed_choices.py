@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from cn import images
 from cn.checkpoints.keymaps import ldm
 from cn.model.vae import AutoencoderKL
 from cn.sample import pipeline as pipelines
-from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers import loras
 from tests.helpers.model_helpers import TINY, fill, tiny_base
 from tests.helpers.sampling import CONTROLLED, write_condition
@@ -93,7 +91,8 @@ def test_a_job_that_is_run_again_is_completed(run, job):
     [
         (["--resolution", "64"], ["--resolution", "128"], "another size, 64×64 and not 128×128"),
         (["--size", "128x128"], [], "another size, 128×128 and not 64×64"),
-        (["--precision", "bf16"], [], "another precision, bf16 and not fp32"),
+        (["--precision", "bf16"], [], "another precision, bf16 and not fp32 (--precision bf16 goes on with it)"),
+        (["--precision", "bf16"], ["--precision", "fp32"], "another precision, bf16 and not fp32"),
     ],
 )
 def test_what_was_chosen_otherwise_is_not_mixed(run, never_loaded, job, first, second, difference):
@@ -185,17 +184,3 @@ def test_a_caption_that_has_changed(run):
     text = Path("set/prompt.json").read_text()
     Path("set/prompt.json").write_text(text.replace("house 0", "a barn"))
     refused(run, "data", [], "another prompt, 'house 0' and not 'a barn'")
-
-
-@pytest.mark.parametrize("size", ["64x64", "128x128"])
-def test_images_of_an_earlier_version_are_compared_by_the_condition_in_them(run, size):
-    """They do not say which condition they were given, but hold it at the size of the result."""
-    assert run("folder", "--size", size) == (0, "")
-    first = interrupt()
-    text = images.read_info(first)
-    record = json.loads(text[TEXT_KEY])
-    for condition in record["conditions"]:
-        del condition["source"]
-    images.write(first, images.read(first), text | {TEXT_KEY: json.dumps(record)})
-    code, err = run("folder", "--size", size)
-    assert (code, "another condition image" in err) == ((0, False) if size == "64x64" else (3, True)), err
