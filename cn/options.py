@@ -120,9 +120,8 @@ def declared(cls: Any) -> Mapping[str, Field]:
     return _declared(cls)
 
 
-@cache
+@cache  # Resolving types takes long, and thousands of requests are checked.
 def _declared(cls: Any) -> Mapping[str, Field]:
-    # Once for each class: resolving the types takes long, and thousands of requests are checked.
     hints = get_type_hints(cls, include_extras=True)
     found = {}
     for field in dataclasses.fields(cls):
@@ -130,14 +129,10 @@ def _declared(cls: Any) -> Mapping[str, Field]:
         if get_origin(kind) is Annotated:
             kind, *marks = get_args(kind)
         bare = _without_none(kind)
-        found[field.name] = Field(
-            field.name,
-            bare,
-            bare is not kind,
-            field.default if field.default_factory is dataclasses.MISSING else field.default_factory(),
-            next((mark for mark in marks if isinstance(mark, Option)), None),
-            next((mark for mark in marks if isinstance(mark, Switch)), None),
-        )
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        option = next((mark for mark in marks if isinstance(mark, Option)), None)
+        switch = next((mark for mark in marks if isinstance(mark, Switch)), None)
+        found[field.name] = Field(field.name, bare, bare is not kind, default, option, switch)
     return types.MappingProxyType(found)
 
 

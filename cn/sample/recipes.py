@@ -56,7 +56,7 @@ def _check_whole(data: bytes, name: str) -> None:
     if not data.startswith(png_chunks.SIGNATURE):
         images.decode(data, name)
     elif not png_chunks.is_whole(data):
-        raise InputError("this image is broken or cut off")
+        raise InputError("is broken or cut off: remove it and start again")
 
 
 def _states_sources(request: SampleRequest) -> bool:

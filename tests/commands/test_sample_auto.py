@@ -208,7 +208,7 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
     assert run(*auto(*words))[0] == 0
     Path("out/canny-seed1.png").unlink()
     code, records, _ = run(*auto(*words))
-    assert (code, [record["path"] for record in records]) == (0, ["out/canny-seed1.png"]), "the default one stays"
+    assert (code, [record["path"] for record in records]) == (0, ["out/canny-seed1.png"])
 
 
 @pytest.mark.parametrize(

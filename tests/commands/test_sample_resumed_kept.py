@@ -75,7 +75,7 @@ def test_a_broken_image_is_not_taken_for_finished(run, monkeypatch, job, breaks)
     monkeypatch.setattr(pipelines, "open_sampling_base", lambda *args: pytest.fail("networks are loaded"))
     code, err = run(job)
     assert code == 3
-    assert err == (f"cn: {first}: this image is broken or cut off; give another --out, or --overwrite to replace it\n")
+    assert err == f"cn: {first}: is broken or cut off: remove it and start again; {ADVICE}\n"
     assert made() == before
 
 
