@@ -220,8 +220,10 @@ def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
 
 def _plan_of_many(job: "FolderJob", left: "Left") -> dict[str, str]:
     """What is known before conditions are read and networks are loaded."""
+    from cn.sample.plan import of_which_there
+
     request, images = job.request, left.total * job.request.total
-    done = f", of which {images - left.images} are there already" if left.images < images else ""
+    done = of_which_there(images - left.images)
     last = request.seed + request.count - 1
     size = "that of each condition" if request.resolution is None else f"a short side of {request.resolution}"
     return {

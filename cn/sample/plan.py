@@ -33,7 +33,7 @@ def plan(job: Job) -> dict[str, str | None]:
         "mode": "guess" if any(request.guess for request in requests) else None,
         "prompt": lines(prompts),
         "negative": lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}{_there(len(job.paths.there))}",
+        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}{_more_there(len(job.paths.there))}",
         "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
     }
 
@@ -57,8 +57,13 @@ def _how(pipeline: "SamplingPipeline") -> str:
     return f"{width}×{height}, {request.steps} steps of {sampler}, guidance {request.scale:g}{eta}"
 
 
-def _there(count: int) -> str:
+def _more_there(count: int) -> str:
     return f"; {count} more {'is' if count == 1 else 'are'} there already" if count else ""
+
+
+def of_which_there(count: int) -> str:
+    """What a plan says beside a number of images, of which so many are there; "" for none."""
+    return f", of which {count} {'is' if count == 1 else 'are'} there already" if count else ""
 
 
 def _all_there(count: int) -> str:
