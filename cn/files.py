@@ -20,7 +20,7 @@ from cn.units import bytes_text
 
 _HASHED_AT_ONCE = 8 << 20
 _begun: dict[str, tuple[tuple[int, ...], Future[str]]] = {}
-"""Hashes that threads compute, by path, with the `stamp` of the file that they began with."""
+"""Hashes that threads compute or have computed, by path, with the `stamp` of the file that they began with."""
 
 
 def reason(error: OSError) -> str:
@@ -38,10 +38,15 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, ...]:
 
 
 def begin_sha256(path: str | os.PathLike[str]) -> None:
-    """Let a thread compute what `sha256` will be asked for, while something else is done; the process need not wait."""
+    """Let a thread compute what `sha256` will be asked for, while something else is done; the process need not wait.
+
+    It is asked for any number of times: until the file changes, the hash is that.
+    """
     future: Future[str] = Future()
     # The current folder may be another one when the thread comes to it.
     name = os.path.abspath(path)
+    if _begun.get(name, ((),))[0] == stamp(path) != ():
+        return
 
     def compute() -> None:
         try:
@@ -57,8 +62,16 @@ def begin_sha256(path: str | os.PathLike[str]) -> None:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, hexadecimal. InputError when it cannot be read."""
-    begun, future = _begun.pop(os.path.abspath(path), ((), None))
-    return _sha256(path) if future is None or begun != stamp(path) else future.result()
+    name = os.path.abspath(path)
+    begun, future = _begun.get(name, ((), None))
+    try:
+        if future is not None and begun == stamp(path):
+            return future.result()
+    except BaseException:
+        _begun.pop(name, None)
+        raise
+    _begun.pop(name, None)
+    return _sha256(path)
 
 
 def _sha256(path: str | os.PathLike[str]) -> str:

@@ -20,6 +20,7 @@ import tomllib
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cn.errors import InputError, UsageError
@@ -114,8 +115,13 @@ class Field:
         return tuple(word for word in literals(self.type) if word != "")
 
 
-def declared(cls: Any) -> dict[str, Field]:
+def declared(cls: Any) -> Mapping[str, Field]:
     """The fields of a dataclass by name, in order."""
+    return _declared(cls)
+
+
+@cache  # Resolving types takes long, and thousands of requests are checked.
+def _declared(cls: Any) -> Mapping[str, Field]:
     hints = get_type_hints(cls, include_extras=True)
     found = {}
     for field in dataclasses.fields(cls):
@@ -123,15 +129,11 @@ def declared(cls: Any) -> dict[str, Field]:
         if get_origin(kind) is Annotated:
             kind, *marks = get_args(kind)
         bare = _without_none(kind)
-        found[field.name] = Field(
-            field.name,
-            bare,
-            bare is not kind,
-            field.default if field.default_factory is dataclasses.MISSING else field.default_factory(),
-            next((mark for mark in marks if isinstance(mark, Option)), None),
-            next((mark for mark in marks if isinstance(mark, Switch)), None),
-        )
-    return found
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        option = next((mark for mark in marks if isinstance(mark, Option)), None)
+        switch = next((mark for mark in marks if isinstance(mark, Switch)), None)
+        found[field.name] = Field(field.name, bare, bare is not kind, default, option, switch)
+    return types.MappingProxyType(found)
 
 
 def literals(kind: Any) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ def test_a_link_is_followed(tmp_path):
 
 
 def test_a_hash_that_a_thread_computes(tmp_path, monkeypatch):
-    """It is that of the file as it was then; a file that changed meanwhile is hashed again."""
+    """It is that of the file as it was then, computed once; a file that changed meanwhile is hashed again."""
     computing, original = [], files._sha256
 
     def computed(path):
@@ -62,9 +62,10 @@ def test_a_hash_that_a_thread_computes(tmp_path, monkeypatch):
     path.write_bytes(b"first")
     files.begin_sha256(path)
     assert files.sha256(path) == hashlib.sha256(b"first").hexdigest()
+    files.begin_sha256(path)
+    assert files.sha256(path) == hashlib.sha256(b"first").hexdigest()
     (thread,) = computing
     assert thread is not threading.main_thread()
-    files.begin_sha256(path)
     path.write_bytes(b"second, longer")
     assert files.sha256(path) == hashlib.sha256(b"second, longer").hexdigest()
     assert str(path) not in files._begun
@@ -81,6 +82,7 @@ def test_a_hash_that_a_thread_cannot_compute(tmp_path, monkeypatch, error):
     files.begin_sha256(tmp_path)
     with pytest.raises(type(error)):
         files.sha256(tmp_path)
+    assert str(tmp_path) not in files._begun, "the next time it is tried again"
 
 
 def test_where_no_thread_can_be_started(tmp_path, monkeypatch):

@@ -244,6 +244,7 @@ def sample(
     if json and out == "-":
         raise UsageError("--json and --out - both write to standard output: give --out a file or a folder")
     from cn.sample import run
+    from cn.sample.plan import plan
     from cn.sample.request import Inpainting, make_conditions
     from cn.sample.start_image import read_start
 
@@ -280,11 +281,11 @@ def sample(
         captioner=captioner,
         speed=speed,
     )
-    if hashes and set(hashes.values()) != set(job.hashes.values()):
+    if hashes and job.pipelines and set(hashes.values()) != set(job.hashes.values()):
         console.warn(f"{from_} was sampled with other weights: the image will differ")
     for warning in job.warnings():
         console.warn(warning)
-    console.plan("Sampling", run.plan(job), quiet=quiet)
+    console.plan("Sampling", plan(job), quiet=quiet)
     show = sampling.preview_view(speed, json=json, quiet=quiet)
     with console.progress(job.total_steps, "sampling", unit="step", quiet=quiet) as advance:
         for written in run.sample(job, on_step=advance, warn=console.warn, show=show):

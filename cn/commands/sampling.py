@@ -203,7 +203,11 @@ def folder_job(
 
 def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
     """Sample many conditions."""
-    left, request = job.left(), job.request
+    listed, request = job.listed(), job.request
+    there = sum(len(one.there) for one in listed)
+    # Reading many conditions takes a while.
+    with console.progress(there, "comparing", unit="image", quiet=quiet or not there) as advance:
+        left = job.left(listed, advance)
     console.plan("Sampling", _plan_of_many(job, left), quiet=quiet)
     for warning in job.conditions.warnings:
         console.warn(warning)
@@ -216,8 +220,10 @@ def many(job: "FolderJob", *, json: bool, quiet: bool) -> None:
 
 def _plan_of_many(job: "FolderJob", left: "Left") -> dict[str, str]:
     """What is known before conditions are read and networks are loaded."""
+    from cn.sample.plan import of_which_there
+
     request, images = job.request, left.total * job.request.total
-    done = f", of which {images - left.images} are there already" if left.images < images else ""
+    done = of_which_there(images - left.images)
     last = request.seed + request.count - 1
     size = "that of each condition" if request.resolution is None else f"a short side of {request.resolution}"
     return {

@@ -117,13 +117,13 @@ def run(job: "SweepJob", *, json: bool, quiet: bool) -> None:
 
 
 def _plan(job: "SweepJob", cells: "Sequence[Cell]", grids: int) -> dict[str, str | None]:
-    from cn.sample.run import lines
+    from cn.sample.plan import lines, of_which_there
 
     request = cells[0].request
     axes = [f"{a.option}: " + ", ".join(v.text or "(none)" for v in a.values) for a in job.sweep.axes]
     images = f"{grids * len(job.sweep.cells)}"
-    if job.conditions is None and not job.overwrite and (found := sum(cell.path.exists() for cell in cells)):
-        images += f", of which {found} are there"
+    if job.conditions is None and not job.overwrite:
+        images += of_which_there(sum(cell.path.exists() for cell in cells))
     controls = dict.fromkeys(condition.control for condition in request.conditions)
     prompts = dict.fromkeys(" ".join(cell.request.prompts[0].split()) or "(none)" for cell in cells)
     return {

@@ -33,6 +33,20 @@ def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         file.seek(following)
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a PNG has all its chunks up to IEND, each with the checksum that it states (5.3); nothing is decoded."""
+    start, view = len(SIGNATURE), memoryview(data)
+    while len(head := data[start : start + 8]) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        end = start + 8 + length
+        if data[end : end + 4] != zlib.crc32(view[start + 4 : end]).to_bytes(4, "big"):
+            return False
+        if kind == b"IEND":
+            return True
+        start = end + 4
+    return False
+
+
 def count_frames(file: BinaryIO) -> int:
     """The number of frames of an animated PNG (11.3.6) that are really there; 1 without animation.
 

@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cn.caption import weights
 from cn.caption.settings import ENGINES, SCENES
 from cn.errors import WeightsError
-from cn.files import sha256
+from cn.files import begin_sha256, sha256
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.prompts import CaptionedBy
 from cn.sample.request import SampleRequest
@@ -38,17 +39,21 @@ class PromptWriter:
     captioner: "Captioner"
 
 
-def open_writer(
-    requests: Iterable[SampleRequest], captioner: str | None = None, device: str = "auto"
-) -> PromptWriter | None:
-    """The captioner of the automatic prompts of these requests; None where there are none.
+@dataclass(frozen=True)
+class ChosenCaptioner:
+    """A captioner whose weights are there: what images say of it, and how `open_captioner` calls it."""
+
+    by: CaptionedBy
+    engine: str | None
+    path: Path | None = None
+
+
+def captioner_of(automatic: Sequence[SampleRequest], captioner: str | None = None) -> ChosenCaptioner:
+    """The captioner of requests with automatic prompts.
 
     `captioner` is `SCENES` (default for the bundled base), one of `ENGINES` (default for others: the first), or a file
-    or folder of weights. Raises WeightsError, with what to do, where they are missing or do not fit.
+    or folder of weights. Raises WeightsError, with what to do, where they are missing.
     """
-    automatic = [request for request in requests if request.auto]
-    if not automatic:
-        return None
     if captioner is not None and captioner not in (SCENES, *ENGINES) and not os.path.exists(captioner):
         known = ", ".join([SCENES, *ENGINES])
         raise WeightsError(
@@ -56,16 +61,33 @@ def open_writer(
         )
     name = captioner or (SCENES if all(request.base == BASE_NAME for request in automatic) else ENGINES[0])
     if name == SCENES:
-        from cn.caption.create import open_captioner
-
-        return PromptWriter(CaptionedBy(name, sha256(weights.SCENE_READER)), open_captioner(name, device=device))
+        return ChosenCaptioner(CaptionedBy(name, _sha256_once(weights.SCENE_READER)), name)
     engine, given = (name, None) if name in ENGINES else (None, name)
+    path = weights.find(engine, given, flag="--captioner").path
+    return ChosenCaptioner(CaptionedBy(name, _sha256_once(path)), engine, path)
+
+
+def _sha256_once(path: Path) -> str:
+    # Of a job that is run again, it is asked for before and after its images are compared.
+    begin_sha256(path)
+    return sha256(path)
+
+
+def open_writer(
+    requests: Iterable[SampleRequest], captioner: str | None = None, device: str = "auto"
+) -> PromptWriter | None:
+    """The captioner of the automatic prompts of these requests; None where there are none.
+
+    `captioner` is as in `captioner_of`. Raises WeightsError, with what to do, for weights that are missing or do not
+    fit.
+    """
+    if not (automatic := [request for request in requests if request.auto]):
+        return None
     # First: torch and the networks take seconds.
-    files = weights.find(engine, given, flag="--captioner")
+    chosen = captioner_of(automatic, captioner)
     from cn.caption.create import open_captioner
 
-    by = CaptionedBy(name, sha256(files.path))
-    return PromptWriter(by, open_captioner(engine, files.path, device))
+    return PromptWriter(chosen.by, open_captioner(chosen.engine, chosen.path, device))
 
 
 def batches_of(
@@ -89,7 +111,7 @@ def batches_of(
     if writer is None or not any(one.request.auto for one in pipelines):
         yield from pipeline.batches_of(pipelines, on_step, speed=speed, warn=warn, engine=engine, previews=previews)
         return
-    job = pipeline.size_of(pipelines)
+    job = pipeline.job_size(pipelines)
     engine = engine or pipeline.engine_of(pipelines, speed, warn, images=job.images)
     # No more than are sampled at once, so that each is written as soon as it can be.
     size = batch_size(job, speed, lambda: free_gpu_bytes(job.base.device))
@@ -108,13 +130,11 @@ def batches_of(
 
 def _divided(pipeline: "SamplingPipeline") -> "Iterator[SamplingPipeline]":
     """A pipeline for each image, where they are to be captioned."""
-    request = pipeline.request
-    if not request.auto:
+    if not pipeline.request.auto:
         yield pipeline
         return
-    for prompt in request.prompts:
-        for number in range(request.count):
-            yield replace(pipeline, request=replace(request, prompts=(prompt,), seed=request.seed + number, count=1))
+    for one in pipeline.request.singles():
+        yield replace(pipeline, request=one)
 
 
 def _captions(writer: PromptWriter, samples: "Sequence[Sample]", warn: Callable[[str], None]) -> Iterator[str | None]:
@@ -130,10 +150,13 @@ def _captions(writer: PromptWriter, samples: "Sequence[Sample]", warn: Callable[
 
 
 def _captioned(pipeline: "SamplingPipeline", caption: str | None, by: CaptionedBy) -> "SamplingPipeline":
-    """The same image with its caption as the prompt; without one, with the prompt that it has."""
-    request = replace(pipeline.request, auto=False)
+    """The same image with its caption as the prompt; without one, with the prompt that it has.
+
+    Both say who was asked: that is how a job which is run again knows its own images.
+    """
+    request = replace(pipeline.request, auto=False, captioned_by=by)
     if caption is not None:
-        request = replace(request, prompts=(_quoted(caption, request),), captioned_by=by)
+        request = replace(request, prompts=(_quoted(caption, request),))
     return replace(pipeline, request=request)
 
 

@@ -16,6 +16,7 @@ from cn.files import make_folder
 from cn.options import check_device, declared
 from cn.sample import recipes
 from cn.sample.automatic import PromptWriter, open_writer
+from cn.sample.comparison import Comparison
 from cn.sample.many import Many
 from cn.sample.options import AUTO, ConditionOptions, SpeedOptions
 from cn.sample.output_paths import DEFAULT_FOLDER, OutputPaths
@@ -50,6 +51,18 @@ class Wanted:
     path: Path
     prompt: int
     seed: int
+
+    def request(self, of: SampleRequest) -> SampleRequest:
+        """Of the request of its condition that for this image alone."""
+        return of.alone(of.prompts[self.prompt], self.seed)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The images of a condition, and those of them that are there and are to stay."""
+
+    images: list[Wanted]
+    there: list[Wanted]
 
 
 @dataclass(frozen=True)
@@ -108,33 +121,34 @@ class FolderJob:
         """Of each condition that is to be sampled the path of its result, without suffix."""
         return list(islice(self.conditions.results(), self.limit))
 
-    def left(self) -> "Left":
-        """What is to be sampled. InputError where an image is there that has another recipe."""
-        total, numbers = 0, []
-        for number, result in enumerate(self.results()):
-            images = [one for one in self.images(result) if self.overwrite or not self._is_there(one)]
-            total += 1
-            if images:
-                numbers.append((number, images))
-        return Left(total, numbers)
+    def listed(self) -> list[Listed]:
+        """What is there of each condition; nothing is read."""
+        found = map(self.images, self.results())
+        return [Listed(one, [] if self.overwrite else [w for w in one if w.path.exists()]) for one in found]
 
-    def _is_there(self, wanted: Wanted) -> bool:
-        """InputError where an image of another recipe is. Conditions and their own prompts are not compared."""
-        if not wanted.path.exists():
+    def left(self, listed: Sequence[Listed], on_image: Callable[[int], object] = lambda count: None) -> Left:
+        """What is to be sampled. InputError where an image is there that has another recipe.
+
+        `on_image` is told how many more have been compared. A condition that cannot be read, and so not be compared, is
+        left, whatever is there: `run` names it.
+        """
+        numbers, comparison = [], Comparison(self.device, self.captioner)
+        for number, one in enumerate(listed):
+            compared = not one.there or self._compare(number, one.there, comparison)
+            on_image(len(one.there))
+            if len(one.there) < len(one.images) or not compared:
+                numbers.append((number, [wanted for wanted in one.images if wanted not in one.there]))
+        return Left(len(listed), numbers)
+
+    def _compare(self, number: int, there: list[Wanted], comparison: Comparison) -> bool:
+        """Whether a condition can be compared with that of its images; InputError where one has another recipe."""
+        found = [recipes.read(one.path) for one in there]
+        try:
+            request = self.request_for(number)
+        except CnError:
             return False
-        there = recipes.read(wanted.path, pixels=False).request
-        prompt = self.request.prompts[wanted.prompt]
-        own_prompt = self.own_prompts or self.request.auto
-        if not own_prompt and there.prompts != (prompt,):
-            recipes.refuse(wanted.path, "prompt")
-        request = replace(self.request, seed=wanted.seed)
-        ignored = {"guess", *(("base",) if self.own_base else ())}
-        different = recipes.different_option(there, request, ignored)
-        if there.guess != self.guess:
-            different = "guess"
-        controls = {f.name: f.default for f in declared(ConditionOptions).values() if f.name != "control"}
-        controls |= {name: values[0] for name, values in self.each.items() if values}
-        recipes.refuse(wanted.path, different or recipes.different_control(there, controls))
+        for one, recipe in zip(there, found, strict=True):
+            comparison.refuse(one.path, recipe, one.request(request))
         return True
 
     def run(
@@ -246,5 +260,4 @@ def _only(pipeline: "SamplingPipeline", wanted: list[Wanted]) -> "list[tuple[Sam
     request = pipeline.request
     if len(wanted) == request.total:
         return [(pipeline, wanted)]
-    single = [replace(request, prompts=(request.prompts[one.prompt],), seed=one.seed, count=1) for one in wanted]
-    return [(replace(pipeline, request=alone), [one]) for alone, one in zip(single, wanted, strict=True)]
+    return [(replace(pipeline, request=one.request(request)), [one]) for one in wanted]

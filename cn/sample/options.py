@@ -24,6 +24,8 @@ DENOISE, DENOISE_MASKED = 0.8, 1.0
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 100_000
 MAX_FEATHER = 1000
+BASE_KEY = "base"
+"""What metadata calls the hash of the base."""
 VAE_NAME = "vae"
 """What metadata calls the hash of a VAE in place of the base's own."""
 MIN_SIDE, SIDE_MULTIPLE = 64, 8

@@ -17,6 +17,7 @@ from typing import Any
 
 from cn import __version__
 from cn.errors import InputError, UsageError
+from cn.sample.options import BASE_KEY
 from cn.sample.request import Condition, SampleRequest
 
 KEY = "parameters"
@@ -44,7 +45,7 @@ def to_parameters(request: SampleRequest, prompt: str, seed: int, hashes: Mappin
         "CFG scale": request.scale,
         "Seed": seed,
         "Size": f"{width}x{height}",
-        "Model hash": hashes["base"][:10] or None,
+        "Model hash": hashes[BASE_KEY][:10] or None,
         "Model": Path(request.base).stem,
         # The noise is the CPU's, whatever computes: that program's setting "Random number generator source".
         "RNG": "CPU",

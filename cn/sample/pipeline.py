@@ -27,10 +27,10 @@ from cn.sample import png_metadata
 from cn.sample.base_files import open_sampling_base
 from cn.sample.batches import ControlSetting, Previewing, Settings, Wanted, sample_batches
 from cn.sample.fit import fit
-from cn.sample.options import AUTO, SpeedOptions
+from cn.sample.options import AUTO, BASE_KEY, SpeedOptions
 from cn.sample.prompts import prompt_warnings
 from cn.sample.request import SampleRequest, changed, with_article
-from cn.sample.sizes import working_size
+from cn.sample.sizes import own_size, size_of
 from cn.sample.speed import JobSize, batch_size, free_gpu_bytes, make_engine, prepare, takes_kernels
 from cn.sample.start_image import GivenImage, put_together
 from cn.weights import bundled
@@ -104,32 +104,23 @@ class SamplingPipeline:
         for name, control in loaded.items():
             check_fits(control, base, name)
 
-        resolution = request.resolution
-        # An image that is kept outside of a mask is not to be scaled for the sake of round numbers.
-        multiple = base.config.vae.factor if request.start_image is not None else base.config.size_multiple
-
-        def own_size(image: np.ndarray | None, requested_size: tuple[int, int] | None = None) -> tuple[int, int]:
-            shape = (image.shape[0], image.shape[1]) if image is not None else None
-            return working_size(shape, requested_size, base.config.image_size, multiple, resolution)
-
-        start = request.start_image
-        size_giver = start.image if start else request.conditions[0].image if request.conditions else None
-        size = own_size(size_giver, request.size)
+        start, size = request.start_image, size_of(request, base.config)
+        own = partial(own_size, request=request, config=base.config)
         hints = tuple(
-            fit(c.image, c.kind or loaded[c.control].kind, size, own_size(c.image), c.name, request.fit)
+            fit(c.image, c.kind or loaded[c.control].kind, size, own(c.image), c.name, request.fit)
             for c in request.conditions
         )
+        start = start and start.at(size, own(start.image))
         precision = precision_of(base.dtype)
         request = changed(request, {"size": size})
         request = replace(request, precision=precision, prediction=base.config.schedule.prediction)
-        start = start and start.at(size, own_size(start.image))
         return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints, start)
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every weights file in use."""
         names = [c.control for c in self.request.conditions]
-        found = {"base": self.base.sha256, **self.base.added}
+        found = {BASE_KEY: self.base.sha256, **self.base.added}
         return found | {n: c.sha256 for n, c in zip(names, self.controls, strict=True)}
 
     def warnings(self) -> list[str]:
@@ -231,7 +222,7 @@ def batches_of(
     they are sampled one at a time. `on_step` is told of steps: how many images have taken one more. `engine` is one of
     an earlier call, with what it has compiled and captured; `previews` is as in `sample_batches`.
     """
-    base, job = pipelines[0].base, size_of(pipelines)
+    base, job = pipelines[0].base, job_size(pipelines)
     size = batch_size(job, speed, lambda: free_gpu_bytes(base.device))
     if engine is None:
         engine = make_engine(job, size, speed, base.device, warn)
@@ -246,7 +237,7 @@ def batches_of(
             yield [one.finished(image, wanted.request.prompt, wanted.request.seed) for image, (one, wanted) in theirs]
 
 
-def size_of(pipelines: Sequence[SamplingPipeline], images: int | None = None) -> JobSize:
+def job_size(pipelines: Sequence[SamplingPipeline], images: int | None = None) -> JobSize:
     """What pipelines sample; `images` where these are only the first of more."""
     total = sum(pipeline.request.total for pipeline in pipelines)
     steps = sum(pipeline.request.total_steps for pipeline in pipelines)
@@ -260,7 +251,7 @@ def engine_of(
     pipelines: Sequence[SamplingPipeline], speed: SpeedOptions, warn: Callable[[str], None], images: int
 ) -> SamplingEngine:
     """The engine for `images` in all, of which these pipelines are the first."""
-    job = size_of(pipelines, images)
+    job = job_size(pipelines, images)
     return make_engine(
         job, batch_size(job, speed, lambda: free_gpu_bytes(job.base.device)), speed, job.base.device, warn
     )

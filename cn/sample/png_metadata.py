@@ -132,8 +132,11 @@ def from_file(path: str, *, pixels: bool = True) -> Recipe:
 
     Raises InputError for a file without metadata, or with damaged metadata.
     """
-    name = reader.display_name(path)
-    data = reader.read_bytes(path)
+    return from_bytes(reader.read_bytes(path), reader.display_name(path), pixels=pixels)
+
+
+def from_bytes(data: bytes, name: str, *, pixels: bool = True) -> Recipe:
+    """`from_file` for the bytes of an image that messages call `name`."""
     with about(name):
         is_png = data.startswith(png_text.SIGNATURE)
         text = png_text.read_text(io.BytesIO(data)) if is_png else exif_text.read_exif(data)
@@ -167,6 +170,7 @@ def _parse(record: Any, pixels: bool) -> tuple[SampleRequest, Mapping[str, str]]
     start = _start_image(record, decoded)
     conditions = tuple(_condition(entry, start, decoded) for entry in _get(record, "conditions", list))
     prompt, hashes = _get(record, "prompt", str), _get(record, "sha256", dict)
+    hashes = {name: _get(hashes, name, str) for name in hashes}
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
     found = {name: value for name, value in dict(record).items() if name in _STORED}

@@ -15,7 +15,7 @@ PromptMode = Literal["user", "none", "default", "auto"]
 
 @dataclass(frozen=True)
 class CaptionedBy:
-    """The captioner that wrote a prompt: its name, or the path of its weights, and their SHA-256."""
+    """The captioner that was asked for a prompt: its name, or the path of its weights, and their SHA-256."""
 
     name: str
     sha256: str

@@ -67,7 +67,7 @@ class SampleRequest(SampleOptions):
     auto: bool = False
     """Whether the prompts are only the first ones: captions of their results take their place (mode auto)."""
     captioned_by: CaptionedBy | None = None
-    """Who wrote the prompts, where they are captions."""
+    """Who wrote the prompts, where they are captions, or was asked and found no words."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,6 +81,15 @@ class SampleRequest(SampleOptions):
     def total(self) -> int:
         """The number of images."""
         return len(self.prompts) * self.count
+
+    def alone(self, prompt: str, seed: int) -> "SampleRequest":
+        """The request of one of its images."""
+        return replace(self, prompts=(prompt,), seed=seed, count=1)
+
+    def singles(self) -> "list[SampleRequest]":
+        """A request for each of its images, prompt by prompt."""
+        seeds = range(self.seed, self.seed + self.count)
+        return [self.alone(prompt, seed) for prompt in self.prompts for seed in seeds]
 
     @property
     def total_steps(self) -> int:

@@ -1,13 +1,14 @@
 """Sampling from beginning to end: requests, their output paths, their images as files.
 
 job = prepare([request], out="samples")        # networks are loaded, nothing is written yet
-rows = plan(job)
 for written in sample(job): ...
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,12 @@ from cn import images
 from cn.errors import UsageError
 from cn.options import check_device
 from cn.sample.automatic import PromptWriter, batches_of, open_writer
-from cn.sample.lora_choice import Lora
+from cn.sample.comparison import Comparison
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, choose_paths
 from cn.sample.request import SampleRequest, with_detected
 from cn.sample.saving import Saving
-from cn.sample.sheet import sheet
+from cn.sample.sheet import Kept, Pictured, Row, kept_rows, sheet
 from cn.sample.weights import begin_hashes, check_files
 from cn.startup import without_collection
 
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
     from cn.checkpoints.read.load import Control
     from cn.model.base import Base
     from cn.model.engine import SamplingEngine
-    from cn.sample.pipeline import Sample, SamplingPipeline
+    from cn.sample.pipeline import SamplingPipeline
     from cn.sample.previews import Show
     from cn.sample.start_image import GivenImage
-
-MAX_LINES = 12
-"""Of prompts, controls or settings that the plan lists."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Pipelines that are ready to sample, one for each request, with the same networks; and where their images go."""
+    """Pipelines that are ready to sample, one for each request, with the same networks; and where their images go.
+
+    There are none where all images are there already: at most a sheet of them is left to be written.
+    """
 
     pipelines: "tuple[SamplingPipeline, ...]"
     paths: OutputPaths
@@ -48,10 +49,26 @@ class Job:
     writer: PromptWriter | None = None
     """Of automatic prompts."""
 
+    @cached_property
+    def left(self) -> "tuple[SamplingPipeline, ...]":
+        """Those that are sampled: where some of the images are there, of the others."""
+        if not self.paths.there:
+            return self.pipelines
+        found: list[SamplingPipeline] = []
+        paths = iter(self.paths.every)
+        for pipeline in self.pipelines:
+            singles = pipeline.request.singles()
+            pairs = list(zip(singles, islice(paths, len(singles)), strict=True))
+            alone = [one for one, path in pairs if path not in self.paths.there]
+            # One of which nothing is there stays whole: its images make the same batches.
+            whole = len(alone) == len(pairs)
+            found += [pipeline] if whole else [replace(pipeline, request=one) for one in alone]
+        return tuple(found)
+
     @property
     def total_steps(self) -> int:
-        """Denoising steps of all images."""
-        return sum(pipeline.request.total_steps for pipeline in self.pipelines)
+        """Denoising steps of the images that are sampled."""
+        return sum(pipeline.request.total_steps for pipeline in self.left)
 
     @property
     def samples_ahead(self) -> bool:
@@ -73,7 +90,9 @@ class Job:
 
     def _left_out(self) -> list[str]:
         """Of a JPEG, which holds little metadata; a file that is named is the only one of its job."""
-        (path, *_), pipeline = self.paths.images, self.pipelines[0]
+        if not self.pipelines:
+            return []
+        path, pipeline = next(iter(self.paths.images)), self.pipelines[0]
         words = [*(["--cond"] if pipeline.hints else []), *(["--image"] if pipeline.start_image is not None else [])]
         if path == "-" or images.format_of(path) != "JPEG" or not words or pipeline.fits_jpeg():
             return []
@@ -105,15 +124,20 @@ def prepare(
     """Check weights and output paths, then load the networks, and detect the conditions where they are photographs.
 
     All requests have the same base, prediction and precision; with `detect`, the same photographs. `captioner`
-    writes automatic prompts. Nothing heavy is imported before all is checked that can be. Raises what `check_files`,
-    `choose_paths`, `open_writer` and `SamplingPipeline.open` raise.
+    writes automatic prompts. Nothing heavy is imported before all is checked that can be, and no network is loaded
+    where all images are there. Raises what `check_files`, `choose_paths`, `open_writer` and `SamplingPipeline.open`
+    raise.
     """
     check_device(device)
     for request in requests:
         check_files(request)
-    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number)
+    comparison = Comparison(device, captioner)
+    paths = choose_paths(requests, out, grid=grid, overwrite=overwrite, number=number, comparison=comparison)
     if speed.preview_every is not None and paths.images == ("-",):
         raise UsageError("--preview-every writes a file beside the output: give a file or a folder with --out")
+    if not paths.images:
+        return Job((), paths, speed)
+    requests = paths.requests
     begin_hashes(requests)
     writer = open_writer(requests, captioner, device)
     requests = with_maps(requests) if detect else requests
@@ -159,84 +183,6 @@ def open_pipelines(
     return tuple(opened)
 
 
-def plan(job: Job) -> dict[str, str | None]:
-    """What will be sampled, as name → value rows."""
-    requests = [pipeline.request for pipeline in job.pipelines]
-    how = [_how(pipeline) for pipeline in job.pipelines]
-    prompts = [_shown_prompt(prompt, job) for request in requests for prompt in _prompts(request)]
-    return {
-        "base": requests[0].base,
-        "vae": requests[0].vae,
-        "lora": lines(f"{lora.path}, weight {lora.weight:g}" for lora in map(Lora.parse, requests[0].lora)),
-        "control": lines(text for request in requests for text in _controls(request)),
-        "image": lines(text for pipeline in job.pipelines for text in _start(pipeline)),
-        "mask": lines(text for pipeline in job.pipelines for text in _mask(pipeline)),
-        "mode": "guess" if any(request.guess for request in requests) else None,
-        "prompt": lines(prompts),
-        "negative": lines(request.negative for request in requests if request.negative),
-        "images": f"{len(job.paths.images)} of {lines(how)}, {_seeds(requests)}",
-        "device": f"{job.pipelines[0].base.device}, {requests[0].precision}",
-    }
-
-
-def _prompts(request: SampleRequest) -> Sequence[str | None]:
-    """None for an automatic one, which is not known yet."""
-    return (None,) if request.auto else request.prompts
-
-
-def _shown_prompt(prompt: str | None, job: Job) -> str:
-    if prompt is None:
-        assert job.writer is not None
-        return f"automatic: captions of the results of the default prompt, by {job.writer.by.name}"
-    return " ".join(prompt.split()) or "(none)"
-
-
-def _how(pipeline: "SamplingPipeline") -> str:
-    request, (height, width) = pipeline.request, pipeline.size
-    eta = f", eta {request.eta:g}" if request.eta else ""
-    sampler = request.sampler + ("" if request.sigmas == "default" else f" with {request.sigmas} sigmas")
-    return f"{width}×{height}, {request.steps} steps of {sampler}, guidance {request.scale:g}{eta}"
-
-
-def _seeds(requests: Sequence[SampleRequest]) -> str:
-    """Neighbors as a range: "seeds 0 to 3, 7"."""
-    runs: list[list[int]] = []
-    for first, count in sorted({(request.seed, request.count) for request in requests}):
-        last = first + count - 1
-        if runs and first <= runs[-1][1] + 1:
-            runs[-1][1] = max(runs[-1][1], last)
-        else:
-            runs.append([first, last])
-    shown = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:MAX_LINES]]
-    return f"seed{'s' * (runs != [[runs[0][0]] * 2])} {', '.join(shown)}" + (", …" if len(runs) > MAX_LINES else "")
-
-
-def _controls(request: SampleRequest) -> Iterator[str]:
-    for c in request.conditions:
-        window = "" if (c.start, c.end) == (0, 1) else f", from {c.start:g} to {c.end:g} of the steps"
-        yield f"{c.control}, strength {c.strength:g}{window}, follows {c.name}"
-
-
-def _start(pipeline: "SamplingPipeline") -> Iterator[str]:
-    request, start = pipeline.request, pipeline.start_image
-    if start is not None:
-        yield f"{start.name}, denoise {request.share:g}: {request.steps_made} of {request.steps} steps"
-
-
-def _mask(pipeline: "SamplingPipeline") -> Iterator[str]:
-    request, start = pipeline.request, pipeline.start_image
-    if start is not None and start.mask is not None:
-        feather = f", feathered over {request.mask_feather} pixels" if request.mask_feather else ""
-        yield f"{start.mask_name}, {start.mask.mean():.0%} is redrawn{feather}"
-
-
-def lines(texts: Iterable[str]) -> str | None:
-    """Each different text on a line of its own, as many as a screen shows well; None for no text."""
-    found = list(dict.fromkeys(texts))
-    left = [f"… and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []
-    return "\n".join([*found[:MAX_LINES], *left]) or None
-
-
 def sample(
     job: Job,
     *,
@@ -253,7 +199,10 @@ def sample(
     """
     from cn.sample.previews import Previews
 
-    finished: list[Sample] = []
+    if not job.pipelines:
+        yield from _sheet(job, {})
+        return
+    finished: dict[str, Pictured] = {}
     with (
         contextlib.closing(Previews.of(job.speed, job.paths.images, job.pipelines[0].base.vae, show)) as previews,
         Saving(len(job.paths.images)) as saving,
@@ -263,12 +212,11 @@ def sample(
             for path, made in saving.finish():
                 previews.finished(path)
                 if job.paths.sheet is not None:
-                    finished.append(made)
+                    finished[path] = made
                 yield Written(path, made.prompt, made.seed)
 
-        batches = batches_of(
-            job.pipelines, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=previews.or_none()
-        )
+        shown = previews.or_none()
+        batches = batches_of(job.left, job.writer, on_step, speed=job.speed, warn=warn, engine=engine, previews=shown)
         paths = iter(job.paths.images)
         try:
             for batch in batches:
@@ -280,7 +228,16 @@ def sample(
             yield from saved()
             raise
         yield from saved()
-        if job.paths.sheet is not None:
-            with saving.saying_what_is_left():
-                images.write(job.paths.sheet, sheet(job.pipelines, finished))
-            yield Written(str(job.paths.sheet))
+        with saving.saying_what_is_left():
+            yield from _sheet(job, finished)
+
+
+def _sheet(job: Job, made: Mapping[str, Pictured]) -> Iterator[Written]:
+    """Write the sheet, where there is to be one, of the images that were made and of those that were there."""
+    paths = job.paths
+    if paths.sheet is None:
+        return
+    rows: Sequence[Row] = job.pipelines or kept_rows(paths.requests, paths.every)
+    shown = [made[path] if path in made else Kept.read(path, paths.there[path]) for path in paths.every]
+    images.write(paths.sheet, sheet(rows, shown))
+    yield Written(str(paths.sheet))

@@ -18,7 +18,7 @@ from cn.sample.automatic import open_writer
 from cn.sample.lines import request_of
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import choose_paths
-from cn.sample.pipeline import SamplingPipeline, size_of
+from cn.sample.pipeline import SamplingPipeline, job_size
 from cn.sample.request import SampleRequest
 from cn.sample.run import Job, sample
 from cn.sample.speed import batch_size, choose_ways, free_gpu_bytes
@@ -86,7 +86,7 @@ class Worker:
 
     def _engine_of(self, pipeline: SamplingPipeline) -> SamplingEngine:
         """The way that suits a line does not depend on the lines before it, and so its images do not either."""
-        line = size_of([pipeline])
+        line = job_size([pipeline])
         device = line.base.device
         batch = batch_size(line, self.speed, lambda: free_gpu_bytes(device))
         several = replace(line, images=max(line.images, _LIKELY_LINES * batch))

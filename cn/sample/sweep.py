@@ -16,6 +16,7 @@ from cn.sample import png_metadata, recipes
 from cn.sample.axis import LORA_WEIGHT, Axis, Value, weighted
 from cn.sample.lines import applied
 from cn.sample.output_paths import DEFAULT_FOLDER
+from cn.sample.png_metadata import Recipe
 from cn.sample.request import SampleRequest
 from cn.sample.weights import with_own_base
 from cn.text import shown
@@ -37,21 +38,13 @@ class Cell:
     of: str = ""
     """Its condition, of several: the path of its results without suffix."""
 
-    def is_there(self, overwrite: bool) -> bool:
-        """Whether it is sampled already. InputError where something else is in its place."""
-        return not overwrite and self.hashes is not None
-
     @cached_property
-    def hashes(self) -> Mapping[str, str] | None:
-        """Of the weights that it is sampled with already; None: it is not. Raises what `is_there` raises.
+    def there(self) -> Recipe | None:
+        """Of the image that is in its place; None: there is none. InputError where something else is.
 
         Read once, so that images which are sampled meanwhile do not count.
         """
-        if not self.path.exists():
-            return None
-        recipe = recipes.read(self.path)
-        recipes.refuse(self.path, recipes.difference(recipe.request, self.request))
-        return recipe.hashes
+        return recipes.read(self.path) if self.path.exists() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +116,7 @@ class Sweep:
                 for i in range(base.count):
                     parts = [prefix, f"prompt{number}" * (prompts > 1), f"seed{base.seed + i}" * (base.count > 1)]
                     name = "-".join(filter(None, parts))
-                    requests = [
-                        replace(
-                            one, prompts=(one.prompts[0 if len(one.prompts) == 1 else k],), count=1, seed=one.seed + i
-                        )
-                        for one in made
-                    ]
+                    requests = [one.alone(one.prompts[0 if len(one.prompts) == 1 else k], one.seed + i) for one in made]
                     found.append(self._grid(requests, folder, name, sheet, prefix))
         return found
 

@@ -17,9 +17,11 @@ from cn.errors import CnError, InputError, UsageError
 from cn.files import make_folder
 from cn.options import check_device
 from cn.sample import run
+from cn.sample.comparison import Comparison
 from cn.sample.folder import FolderJob
 from cn.sample.options import AUTO, SpeedOptions
 from cn.sample.output_paths import OutputPaths, inputs_of
+from cn.sample.recipes import OtherRecipeError
 from cn.sample.request import SampleRequest
 from cn.sample.run import Job, Written
 from cn.sample.sweep import Cell, Grid, Sweep, by_batch
@@ -83,10 +85,11 @@ class SweepJob:
         return self.conditions.results() if self.conditions is not None else [""]
 
     def check(self) -> list[Grid]:
-        """The grids, checked: weights and paths are there, every value is allowed, nothing foreign is in the way.
+        """The grids, checked: weights and paths are there, every value is allowed, nothing else is in the way.
 
         Of a folder only those of the first condition that can be sampled, which stand for the others. Raises what
-        `Sweep.grids`, `check_files` and `Cell.is_there` raise; where no condition can be sampled, for the first one.
+        `Sweep.grids`, `check_files` and `Comparison.refuse` raise; where no condition can be sampled, for the first
+        one.
         """
         check_device(self.device)
         if self.conditions is None:
@@ -101,8 +104,10 @@ class SweepJob:
                 failed.append(error)
                 continue
             try:
-                # What is wrong with options or weights is so for the other conditions too.
+                # What is wrong with options or weights is so for the other conditions too, and so are other recipes.
                 self._known[number] = self._grids(number, request)
+            except OtherRecipeError:
+                raise
             except InputError as error:
                 failed.append(error)
                 continue
@@ -127,14 +132,15 @@ class SweepJob:
                 with self._failing(result, warn):
                     grids += self._grids(number)
             cells = [cell for grid in grids for cell in grid.cells]
-            there = [cell for cell in cells if cell.is_there(self.overwrite)]
-            for cell in there:
+            for cell in filter(self._is_there, cells):
                 on_step(cell.request.steps_made)
-            left = self._mapped([cell for cell in cells if not cell.is_there(self.overwrite)], warn)
+            left = self._mapped([cell for cell in cells if not self._is_there(cell)], warn)
             for group in by_batch(left):
-                yield from self._sampled(group, there, on_step, warn, show)
+                yield from self._sampled(group, on_step, warn, show)
             for grid in grids:
-                if grid.of not in self._failed:
+                if grid.of in self._failed:
+                    continue
+                with self._failing(grid.of, warn):
                     write_sheet(grid, self.sweep)
                     yield SweepWritten(path=str(grid.sheet), sweep={})
         if self.conditions is not None:
@@ -160,6 +166,14 @@ class SweepJob:
         request = request or self.conditions.request_for(number)
         return self._checked(self.sweep.grids([request], self.folder, None, prefix=self.results[number]))
 
+    @cached_property
+    def _comparison(self) -> Comparison:
+        return Comparison(self.device)
+
+    def _is_there(self, cell: Cell) -> bool:
+        """Whether it is sampled already. InputError where something else is in its place."""
+        return not self.overwrite and cell.there is not None
+
     def _checked(self, grids: list[Grid]) -> list[Grid]:
         seen = set()
         for grid in grids:
@@ -168,7 +182,8 @@ class SweepJob:
                 if (files := (r.base, r.lora, r.vae, *(c.control for c in r.conditions))) not in seen:
                     check_files(r)
                     seen.add(files)
-                cell.is_there(self.overwrite)
+                if self._is_there(cell) and cell.there is not None:
+                    self._comparison.refuse(cell.path, cell.there, cell.request)
                 _check_inputs(cell, grid)
             check_sheet(grid, self.sweep, self.overwrite)
         return grids
@@ -187,7 +202,6 @@ class SweepJob:
     def _sampled(
         self,
         cells: list[Cell],
-        there: Sequence[Cell],
         on_step: Callable[[int], object],
         warn: Callable[[str], None],
         show: "Show | None",
@@ -199,7 +213,7 @@ class SweepJob:
             make_folder(cell.path.parent)
         pipelines = tuple(opened.values())
         job = Job(pipelines, OutputPaths(tuple(str(cell.path) for cell in opened), None), self.speed)
-        for warning in [*job.warnings(), *_changed_weights(pipelines, there)]:
+        for warning in job.warnings():
             if warning not in self._warned:
                 warn(warning)
                 self._warned.add(warning)
@@ -249,13 +263,3 @@ def _check_inputs(cell: Cell, grid: Grid) -> None:
     for path in (cell.path, grid.sheet):
         if path.exists() and any(os.path.exists(n) and path.samefile(n) for n in inputs_of(cell.request)):
             raise UsageError("the image would replace its own condition or start; give another --out", path=path)
-
-
-def _changed_weights(pipelines: "Sequence[SamplingPipeline]", there: Sequence[Cell]) -> Iterator[str]:
-    """What is there already, but of weights that have changed since."""
-    now = {name: value for pipeline in pipelines for name, value in pipeline.hashes.items()}
-    networks = {(pipeline.request.base, pipeline.request.lora, pipeline.request.vae) for pipeline in pipelines}
-    for cell in there:
-        used = (cell.request.base, cell.request.lora, cell.request.vae) in networks
-        if used and any(now.get(name, value) != value for name, value in (cell.hashes or {}).items()):
-            yield f"{cell.path} was sampled with other weights than those that are there now: --overwrite it"

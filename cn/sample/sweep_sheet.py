@@ -15,6 +15,7 @@ from cn.errors import InputError
 from cn.files import make_folder
 from cn.json_text import parse_json
 from cn.sample.png_metadata import SHEET_KEY
+from cn.sample.recipes import OtherRecipeError
 from cn.sample.sweep import Grid, Sweep
 
 MAX_PIXELS = 64_000_000
@@ -25,7 +26,10 @@ _AXES = ("columns", "rows")
 
 
 def check_sheet(grid: Grid, sweep: Sweep, overwrite: bool) -> None:
-    """InputError where something else than a sheet of these options has its name; their values may be others."""
+    """OtherRecipeError where something else than a sheet of these options has its name; their values may be others.
+
+    InputError for a name that is not that of a PNG.
+    """
     if images.format_of(grid.sheet) != "PNG":
         raise InputError("the sheet of a sweep is a PNG: give a folder, or a name with .png", path=grid.sheet)
     if overwrite or not grid.sheet.exists():
@@ -35,7 +39,7 @@ def check_sheet(grid: Grid, sweep: Sweep, overwrite: bool) -> None:
     except InputError:
         there = None
     if _identity(there) != _identity(_record(grid, sweep)):
-        raise InputError(
+        raise OtherRecipeError(
             f"exists already, and is no sheet of {' and '.join(sweep.options)} for {grid.title!r}; give another --out, "
             "or --overwrite to replace it",
             path=grid.sheet,

@@ -2,16 +2,40 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from cn.errors import UsageError, WeightsError
 from cn.files import begin_sha256, sha256
 from cn.sample.lora_choice import Lora
-from cn.sample.options import VAE_NAME
+from cn.sample.options import BASE_KEY, VAE_NAME
 from cn.sample.request import SampleRequest
 from cn.text import shown
 from cn.weights import bundled
 from cn.weights.bundled import BASE_NAME
+
+
+@dataclass(frozen=True)
+class UsedFile:
+    """A file or folder of weights, as a request names it."""
+
+    role: Literal["base", "vae", "lora", "control"]
+    name: str
+    key: str
+    """What the metadata of an image call its hash."""
+    factor: float = 1.0
+    """The weight of a LoRA."""
+
+
+def used_files(request: SampleRequest) -> list[UsedFile]:
+    """The base, the VAE if one is given, each LoRA, and the control of each condition."""
+    loras = map(Lora.parse, request.lora)
+    return [
+        UsedFile("base", request.base, BASE_KEY),
+        *([] if request.vae is None else [UsedFile("vae", request.vae, VAE_NAME)]),
+        *(UsedFile("lora", lora.path, lora.name, lora.weight) for lora in loras),
+        *(UsedFile("control", c.control, c.control) for c in request.conditions),
+    ]
 
 
 def check_files(request: SampleRequest) -> None:

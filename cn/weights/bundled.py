@@ -112,18 +112,23 @@ def _names(folder: Path, role: Role) -> list[str]:
 
 
 def describe(path: str | os.PathLike[str]) -> Weights:
-    """The description in the header of a weights file; InputError when it is not one, or is cut off."""
-    archive = open_archive(Path(path))
+    """The description in the header of a weights file, read once; InputError when it is not one, or is cut off."""
+    return _describe(Path(path), stamp(path))
+
+
+@cache
+def _describe(path: Path, stamp: tuple[int, ...]) -> Weights:
+    archive = open_archive(path)
     metadata = decode(archive)
     role = metadata.get("role")
     return Weights(
-        name=Path(path).stem,
-        path=Path(path),
+        name=path.stem,
+        path=path,
         role=role if role in ("base", "control") else "unknown",
         kind=metadata.get("kind"),
         base_sha256=metadata.get("base_sha256") or None,
         parameters=sum(entry.elements for entry in archive.entries.values()),
-        size=Path(path).stat().st_size,
+        size=path.stat().st_size,
         # Headers written by version 0.1 have the second spelling.
         license=metadata.get("license") or metadata.get("licence"),
         metadata=metadata,

@@ -132,6 +132,51 @@ def test_a_folder_of_conditions_and_lines_without_a_prompt(run):
     assert (code, "all lines of lines have prompts of their own" in err) == (2, True)
 
 
+def test_a_stopped_job_keeps_its_captions(run):
+    words = auto(*CONTROLLED, "--count", "3", "--grid", "--out", "out")
+    assert run(*words)[0] == 0
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    missing = [Path("out/canny-seed1.png"), Path("out/canny-seed0-grid.png")]
+    for path in missing:
+        path.unlink()
+    code, records, err = run(*words)
+    assert (code, [record["path"] for record in records]) == (0, [str(path) for path in missing]), err
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+@pytest.mark.parametrize("job", [[*CONTROLLED, "--count", "2"], ["--cond", "maps", "--control", "run"]])
+def test_captions_are_not_mixed_with_others(run, captioner, job):
+    Path("maps").mkdir()
+    for name in ("a", "b"):
+        Path(f"maps/{name}.png").write_bytes(Path("canny.png").read_bytes())
+    words, other = [*job, "--out", "out"], coca_folder(Path("other"), seed=1)
+    assert run(*auto(*words))[0] == 0
+    first, last = sorted(Path("out").iterdir())
+    last.unlink()
+    code, _, err = run(*auto(*words), "--captioner", f"./{other}")
+    assert (code, f"{first}: was sampled with another captioner, ./coca and not ./other; " in err) == (3, True), err
+    assert run(*ONE_STEP, *words, "--prompt", "x", "--overwrite")[0] == 0
+    last.unlink()
+    code, _, err = run(*auto(*words))
+    assert (code, f"{first}: was sampled with another prompt, x and not automatic; " in err) == (3, True), err
+    assert not last.exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [([*CONTROLLED, "--count", "2"], ["--count", "3"]), (["--cond", "maps", "--control", "run"], [])],
+)
+def test_images_of_the_default_prompt_are_no_automatic_ones(run, job, more):
+    Path("maps").mkdir()
+    Path("maps/a.png").write_bytes(Path("canny.png").read_bytes())
+    assert run(*job, *ONE_STEP, "--out", "out")[0] == 0
+    before = sorted(Path("out").iterdir())
+    code, records, err = run(*auto(*job, *more, "--out", "out"))
+    assert (code, records, sorted(Path("out").iterdir())) == (3, [], before)
+    assert f"{before[0]}: was sampled with another prompt, '{DEFAULT_PROMPT[:10]}" in err
+    assert " and not automatic; " in err
+
+
 def test_the_progress_counts_both_times(run, monkeypatch):
     from cn import console
 
@@ -158,7 +203,12 @@ def test_without_words_the_default_prompt_stays(run, monkeypatch):
     code, (record,), err = run(*auto("--out", "a.png"))
     assert (code, record["prompt"]) == (0, DEFAULT_PROMPT)
     assert "warning: an image of seed 0 keeps the default prompt: the network wrote no words" in err
-    assert "captioner" not in images.read_info("a.png")[png_metadata.TEXT_KEY]
+    assert png_metadata.from_file("a.png").request.captioned_by is not None, "it was asked"
+    words = [*CONTROLLED, "--count", "2", "--out", "out"]
+    assert run(*auto(*words))[0] == 0
+    Path("out/canny-seed1.png").unlink()
+    code, records, _ = run(*auto(*words))
+    assert (code, [record["path"] for record in records]) == (0, ["out/canny-seed1.png"])
 
 
 @pytest.mark.parametrize(
@@ -238,7 +288,7 @@ def test_many_conditions_have_the_captioner_of_their_controls_base(run, monkeypa
     Path("many/1.png").write_bytes(Path("canny.png").read_bytes())
     found = ManyFiles.find("many", Path("out"))
     job = FolderJob(SampleRequest(("x",), auto=True), found, each={"control": ["run"]}, out=Path("out"), own_base=True)
-    job._writer(job.left())
+    job._writer(job.left(job.listed()))
     assert asked == ["theirs"]
 
 

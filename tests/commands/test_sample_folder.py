@@ -83,13 +83,14 @@ def test_of_a_condition_that_is_partly_done_the_rest_is_sampled(run):
 @pytest.mark.parametrize(
     ("words", "different"),
     [
-        (["--prompt", "y"], "prompt"),
-        (["--prompt", "x", "--steps", "2"], "steps"),
-        (["--prompt", "x", "--seed", "1"], "seed"),
-        (["--prompt", "x", "--strength", "0.5"], "strength"),
-        (["--prompt", "x", "--control-end", "0.5"], "control-end"),
-        (["--prompt", "x", "--guess"], "guess"),
-        (["--prompt", "x", "--size", "128x64", "--fit", "pad"], "size"),
+        (["--prompt", "y"], "prompt, x and not y"),
+        (["--prompt", "x", "--steps", "2"], "number of steps, 1 and not 2"),
+        (["--prompt", "x", "--seed", "1"], "seed, 0 and not 1"),
+        (["--prompt", "x", "--strength", "0.5"], "strength, 1 and not 0.5"),
+        (["--prompt", "x", "--control-end", "0.5"], "control-end, 1 and not 0.5"),
+        (["--prompt", "x", "--guess"], "guess, off and not on"),
+        (["--prompt", "x", "--invert"], "condition image"),
+        (["--prompt", "x", "--size", "128x64", "--fit", "pad"], "size, 64×64 and not 128×64"),
     ],
 )
 def test_images_of_another_recipe_are_not_passed_off_as_done(run, words, different):

@@ -101,11 +101,14 @@ def test_a_seed_that_is_drawn(sample):
 
 
 def test_a_second_run_into_the_same_folder(sample):
-    """Refused, or numbered on; what is there stays."""
+    """Complete, refused, or numbered on; what is there stays."""
     assert sample("--count", "2", "--out", "out")[0] == 0
     before = [path.read_bytes() for path in sorted(Path("out").iterdir())]
-    code, _, err = sample("--count", "2", "--seed", "1", "--out", "out")
+    assert sample("--count", "2", "--out", "out")[:2] == (0, "")
+    code, _, err = sample("--out", "out")
     assert (code, "give another --out, --number to keep it" in err) == (3, True)
+    code, _, err = sample("--count", "2", "--seed", "1", "--steps", "1", "--out", "out")
+    assert (code, "was sampled with another number of steps, 2 and not 1; give another --out" in err) == (3, True)
     for number in (2, 3):
         _, out, _ = sample("--count", "2", "--seed", "1", "--out", "out", "--number")
         # Where one name is taken, all get the number, so that a run is seen as one.

@@ -111,7 +111,7 @@ def test_photographs_of_a_finished_sweep_are_not_detected_again(sweep, monkeypat
 
 
 def test_what_is_there_is_read_once(sweep, monkeypatch):
-    from cn.sample import folder, png_metadata
+    from cn.sample import folder, recipes
 
     write_maps("maps", a="canny", b="canny")
     words = ["--cond", "maps", "--control", "run", "--sweep", "strength=0.5,1", "--sweep", "sampler=ddim,euler"]
@@ -119,8 +119,8 @@ def test_what_is_there_is_read_once(sweep, monkeypatch):
     for name in ("ddim", "euler"):
         Path(f"grids/a/strength=1_sampler={name}.png").unlink()
     read, listed = [], []
-    from_file, results = png_metadata.from_file, folder.FolderJob.results
-    monkeypatch.setattr(png_metadata, "from_file", lambda path, **how: read.append(path) or from_file(path, **how))
+    read_recipe, results = recipes.read, folder.FolderJob.results
+    monkeypatch.setattr(recipes, "read", lambda path: read.append(path) or read_recipe(path))
     monkeypatch.setattr(folder.FolderJob, "results", lambda job: listed.append(job) or results(job))
     assert sweep(*words, "--out", "grids", controlled=False)[0] == 0
     assert (len(read), len({*read}), len(listed)) == (6, 6, 1)

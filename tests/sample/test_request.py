@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from cn import images
 from cn.errors import CnError, InputError, UsageError, WeightsError
 from cn.options import parse_size
-from cn.sample import run
+from cn.sample import plan
 from cn.sample.fit import fit
 from cn.sample.options import MAX_SEED
 from cn.sample.output_paths import choose_paths
@@ -280,4 +280,4 @@ def test_a_folder_that_may_not_be_written_and_the_condition_itself(tmp_path, mon
 )
 def test_seeds_in_the_plan(given, text):
     requests = [SampleRequest(prompts=("x",), seed=seed, count=count) for seed, count in given]
-    assert run._seeds(requests) == text
+    assert plan._seeds(requests) == text

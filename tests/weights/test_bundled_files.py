@@ -109,3 +109,14 @@ def test_broken_and_foreign_files(folder, tmp_path):
     save_file({"w": np.ones((2, 3), np.float32)}, foreign)
     described = bundled.describe(foreign)
     assert (described.role, described.kind, described.parameters) == ("unknown", None, 6)
+
+
+def test_a_header_is_read_again_only_where_the_file_has_changed(folder, monkeypatch):
+    """A job of many conditions asks for that of its control with each of them."""
+    read, path = [], folder / "canny.safetensors"
+    original = bundled.open_archive
+    monkeypatch.setattr(bundled, "open_archive", lambda path: read.append(path) or original(path))
+    assert bundled.describe(path).parameters == bundled.describe(path).parameters == 7
+    assert read == [path]
+    save_file({"w": np.ones(9, np.float32)}, path)
+    assert bundled.describe(path).parameters == 9

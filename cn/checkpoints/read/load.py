@@ -46,9 +46,7 @@ def open_base(
     Raises InputError if a file is damaged, WeightsError if it is not a base or its tensors do not match, and for an
     inpainting base, which takes a mask too, unless the caller has one (`inpainting`).
     """
-    checkpoint = recognize(Path(path))
-    if not checkpoint.has_base:
-        raise WeightsError(f"a base was expected, but this is {checkpoint.what}", path=path)
+    checkpoint = describe_base(path)
     base = empty_base(checkpoint.config(prediction))
     if base.config.unet.has_mask and not inpainting:
         raise WeightsError(
@@ -62,6 +60,14 @@ def open_base(
             fill(base.networks[part], checkpoint, part, device, dtype)
         source = str(checkpoint.metadata.get("source_sha256", ""))
         return replace(base, sha256=hashed.result(), source_sha256=source).lock()
+
+
+def describe_base(path: Path) -> Checkpoint:
+    """A base as its headers describe it; no tensor is read. Raises what `open_base` raises for what is none."""
+    checkpoint = recognize(Path(path))
+    if not checkpoint.has_base:
+        raise WeightsError(f"a base was expected, but this is {checkpoint.what}", path=path)
+    return checkpoint
 
 
 def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
