@@ -90,8 +90,9 @@ def progress_bar(total: int | None, description: str, unit: str, initial: int) -
 
 @contextlib.contextmanager
 def _drawn(progress: Progress) -> Iterator[None]:
-    """Draws a bar during the block. A terminal that was closed meanwhile is no error: the work goes on, or is saved."""
-    progress.start()
+    """Draws a bar during the block. A terminal that is closed meanwhile is no error: the work goes on, or is saved."""
+    with contextlib.suppress(OSError):
+        progress.start()
     try:
         yield
     finally:
@@ -128,8 +129,9 @@ def plan(title: str, rows: Mapping[str, str]) -> None:
     for name, value in rows.items():
         table.add_row(Text(f"  {name}"), Text(value))
     console = Console(stderr=True, highlight=False)
-    console.print(Text(title, style="bold"))
-    console.print(table)
+    with contextlib.suppress(OSError):  # As with a bar.
+        console.print(Text(title, style="bold"))
+        console.print(table)
 
 
 @functools.cache

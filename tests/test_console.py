@@ -1,5 +1,7 @@
 """Output and its streams: stdout and stderr, colors, progress, closed and full streams."""
 
+import errno
+import io
 import json
 import os
 import pty
@@ -108,6 +110,36 @@ def test_progress_on_a_terminal_shows_rate_and_fields():
     assert "4/4" in text
     assert "it/s" in text
     assert text.count("a line between") == 4
+
+
+class ClosingTerminal(io.StringIO):
+    """A terminal that is closed after some writes."""
+
+    def __init__(self, writes: int):
+        super().__init__()
+        self.left = writes
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_terminal_may_be_closed_at_any_time(monkeypatch, writes):
+    terminal = ClosingTerminal(writes)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.progress(2, "steps") as advance:
+        advance(1)
+        console.status("a line between")
+        advance(1)
+    console.plan("Plan", {"base": "a base"})
+    assert terminal.left < 0
 
 
 def test_a_terminal_that_was_closed_is_no_error():
