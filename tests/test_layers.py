@@ -47,6 +47,7 @@ MAY_IMPORT = {
     | SHARED_MODULES,
     "sample": {"sample", "caption", "data", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "pretrain": {"pretrain", "train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    | {"caption", "archives"}
     | SHARED_MODULES,
     "api": {
         "detect",
