@@ -14,7 +14,7 @@ from cn.scenes.choose_scene import LIGHT_NAMES
 
 PERSON, TABLE = "person", "close-up table"
 """Things besides `kinds.KINDS`; the second is the table that small things stand on."""
-PERSON_PARTS = ("top", "legs", "hat", "prop", "seat")
+PERSON_PARTS = ("top", "legs", "hat", "accessory", "prop", "seat")
 OPTIONAL_PARTS = (("box", "ribbon"),)
 """(thing, part) that some things of a kind have, besides those of `kinds.KINDS`."""
 SIZE, CELL = 128, 4
@@ -34,7 +34,7 @@ PARTS: tuple[tuple[str, str], ...] = (
 COLORS = kinds.ALL
 GROUNDS = tuple(words.GROUND)
 LIGHTS = LIGHT_NAMES
-WEATHERS = ("clear", "cloudy", "fog", "rain", "snowfall")
+WEATHERS = tuple(words.WEATHER)
 MAX_PEOPLE = 5
 
 
@@ -56,7 +56,9 @@ def caption_of(seen: Sequence[Seen], ground: str, light: str, weather: str = WEA
     if table is not None:
         where = f"on {article(' '.join([*table.colors.values(), 'table']))}"
     parts = (listed, where) if listed else (words.PLACE[ground][0],)
-    return " ".join((*parts, words.LIGHT[light][0]))
+    # Indoors and under clouds nothing is said of the sun or of stars.
+    lights = words.LIGHT if weather == "clear" and ground != "room" else words.LIGHT_PLAIN
+    return " ".join((*parts, *(word for word in (words.WEATHER[weather][0],) if word), lights[light][0]))
 
 
 def _person(seen: Seen) -> str:

@@ -24,7 +24,7 @@ from cn.pretrain.evaluation.report import Clock, Figures, number, with_interval,
 from cn.pretrain.evaluation.sampling import Model, Sampler, psnr
 from cn.pretrain.evaluation.workers import Workers
 from cn.pretrain.judges import DENSE, READER, open_dense, open_reader
-from cn.scenes import caption
+from cn.scenes.captions import full_caption
 
 TOGETHER = ("openpose", "depth")
 """The two controls that are also used at once."""
@@ -136,7 +136,7 @@ class Evaluation:
 
     def _attribution(self, name: str, asked: list[Question], rendered: "list[Future[Images]]") -> Figures:
         samples = [
-            self.sampler.sample([caption(question.scenes[version]) for question in asked])
+            self.sampler.sample([full_caption(question.scenes[version]) for question in asked])
             for version in range(VERSIONS)
         ]
         sheets.write_versions(self.work, name, [question.words for question in asked], samples)

@@ -41,9 +41,16 @@ DENSE_STRIDE = 4
 CELL_LABELS = ("cells_parts", "cells_colors", "cells_owners", "whole")
 DENSE_LABELS = ("dense_depth", "dense_normals", "dense_ade20k", "dense_coco", "dense_keypoints")
 
-PERSON_COLORS = {"top": "top", "legs": "legs", "hat": "hat_color", "prop": "prop_color", "seat": "seat_color"}
+PERSON_COLORS = {
+    "top": "top",
+    "legs": "legs",
+    "hat": "hat_color",
+    "accessory": "accessory_color",
+    "prop": "prop_color",
+    "seat": "seat_color",
+}
 """Part of a person → the field of `Person` that has its color."""
-MARKS = ("purple", "teal", "pink", "blue", "red")
+MARKS = ("purple", "teal", "pink", "blue", "red", "orange")
 """Colors that the parts of a thing are given for a moment, to see which solids take them."""
 NUMBER_OF_PART = {name: number for number, name in enumerate(PARTS)}
 
@@ -108,11 +115,11 @@ def _answer(scene: Scene, solid: Solid, marks: list[dict[str, str]]) -> tuple[in
 
 def whole_of(scene: Scene) -> NDArray[np.uint8]:
     """uint8 (4,): ground, light, weather and number of people (at most MAX_PEOPLE)."""
-    floating = scene.ground == "water" and all(item.kind == "boat" for item in scene.items)
-    ground = "raft" if scene.ground == "water" and not floating else scene.ground
+    # Without a raft everything floats.
+    on_raft = scene.ground == "water" and any(item.position[1] > 0 for item in scene.items)
+    ground = "raft" if on_raft else scene.ground
     people = sum(item.person is not None for item in scene.items)
-    weather = getattr(scene, "weather", WEATHERS[0])
-    answers = (GROUNDS.index(ground), LIGHTS.index(scene.light), WEATHERS.index(weather), min(people, MAX_PEOPLE))
+    answers = (GROUNDS.index(ground), LIGHTS.index(scene.light), WEATHERS.index(scene.weather), min(people, MAX_PEOPLE))
     return np.array(answers, np.uint8)
 
 

@@ -6,8 +6,7 @@ than the other three: 0.25 is chance. The prompts name everything, and all versi
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import count as numbers
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -19,11 +18,15 @@ from torch import Tensor
 from cn.caption.scene_labels import COLORS, GROUNDS, LIGHTS, PERSON, WEATHERS
 from cn.caption.scene_reader import Reading, SceneReader, prepare
 from cn.pretrain.evaluation.held_out import Images
-from cn.pretrain.labels import NUMBER_OF_PART, parts_of, recolored
-from cn.scenes import Scene, describe, kinds
+from cn.pretrain.labels import NUMBER_OF_PART, parts_of
+from cn.scenes import Scene, describe, kinds, versions
+from cn.scenes.captions import full_caption
 
 ATTRIBUTES = ("color", "light", "ground", "weather")
+ANSWERS = {"light": LIGHTS, "ground": GROUNDS, "weather": WEATHERS}
 VERSIONS = 4
+SEARCHED = 50
+"""Scenes that are looked at for each that is wanted."""
 FIRST = 100_000
 """Number of the first scene: none of those on which fidelity is measured."""
 
@@ -39,56 +42,52 @@ class Question:
 
 
 def questions(attribute: str, seed: int, count: int) -> list[Question]:
-    """The first `count` scenes that have four versions."""
-    return list(islice(_questions(attribute, seed), count))
+    """The first `count` scenes that have four versions with different prompts; fewer, if there are hardly any."""
+    return list(islice(_questions(attribute, seed, SEARCHED * count), count))
 
 
-def _questions(attribute: str, seed: int) -> Iterator[Question]:
-    for number in numbers(FIRST):
-        scene = describe(seed, number)
-        rng = np.random.default_rng([seed, number])
+def _questions(attribute: str, seed: int, searched: int) -> Iterator[Question]:
+    for number in range(FIRST, FIRST + searched):
+        scene, rng = describe(seed, number), np.random.default_rng([seed, number])
         question = _in_colors(scene, rng) if attribute == "color" else _in_surroundings(scene, attribute, rng)
-        if question is not None:
+        if question is not None and len({full_caption(version) for version in question.scenes}) == VERSIONS:
             yield question
 
 
 def _in_colors(scene: Scene, rng: np.random.Generator) -> Question | None:
     """Another color of one part of a thing that is the only one of its kind."""
-    kinds_here = Counter(item.kind for item in scene.items)
+    alike = Counter(item.kind for item in scene.items)
     used = {color for item in scene.items for color in parts_of(item).values()}
     for place in rng.permutation(len(scene.items)):
         item = scene.items[place]
-        choices = {PERSON: (("top", kinds.ALL),)}.get(item.kind) or kinds.KINDS[item.kind].parts
+        choices = (("top", kinds.ALL),) if item.kind == PERSON else kinds.KINDS[item.kind].parts
         for part, colors in choices:
-            own = parts_of(item).get(part)
-            free = sorted(set(colors) - used)
-            if own is None or kinds_here[item.kind] > 1 or len(free) < VERSIONS - 1:
-                continue
-            words = (own, *(str(word) for word in rng.choice(free, VERSIONS - 1, replace=False)))
-            items = [[*scene.items[:place], recolored(item, {part: word}), *scene.items[place + 1 :]] for word in words]
-            return Question(tuple(replace(scene, items=tuple(one)) for one in items), words, (item.kind, part))
+            own, free = parts_of(item)[part], sorted(set(colors) - used)
+            if alike[item.kind] == 1 and own in COLORS and len(free) >= VERSIONS - 1:
+                words = _words(own, free, rng)
+                scenes = tuple(versions.recolored(scene, item, part, word) for word in words)
+                return Question(scenes, words, (item.kind, part))
     return None
 
 
 def _in_surroundings(scene: Scene, attribute: str, rng: np.random.Generator) -> Question | None:
     """Another light, ground or weather, where there may be four."""
-    own = str(getattr(scene, attribute))
-    others = sorted(_possible(scene, attribute) - {own})
-    if len(others) < VERSIONS - 1 or own not in _possible(scene, attribute):
+    others = {}
+    for word in ANSWERS[attribute]:
+        # What stands by the water stands on a raft, or floats: which of the two is no matter of one word.
+        if word not in ("water", "raft", getattr(scene, attribute)):
+            changes: dict[str, Any] = {attribute: word}
+            others[word] = versions.changed(scene, **changes)
+    possible = sorted(word for word, version in others.items() if version is not None)
+    if len(possible) < VERSIONS - 1 or getattr(scene, attribute) == "water":
         return None
-    words = (own, *(str(word) for word in rng.choice(others, VERSIONS - 1, replace=False)))
-    changes: list[dict[str, Any]] = [{attribute: word} for word in words]
-    return Question(tuple(replace(scene, **change) for change in changes), words)
+    words = _words(getattr(scene, attribute), possible, rng)
+    scenes = (scene, *(version for word in words[1:] if (version := others[word]) is not None))
+    return Question(scenes, words)
 
 
-def _possible(scene: Scene, attribute: str) -> set[str]:
-    if attribute == "light":
-        return set(LIGHTS)
-    if attribute == "weather":
-        return set(WEATHERS)
-    # Things stand on other heights over water.
-    allowed = [set(kinds.KINDS[item.kind].grounds) for item in scene.items if item.person is None]
-    return set(GROUNDS).intersection(*allowed) - {"water", "raft"}
+def _words(own: str, others: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
+    return (own, *(str(word) for word in rng.choice(others, VERSIONS - 1, replace=False)))
 
 
 def likelihoods(reading: Reading, attribute: str, asked: Sequence[Question]) -> NDArray[np.float64]:
@@ -98,7 +97,7 @@ def likelihoods(reading: Reading, attribute: str, asked: Sequence[Question]) -> 
         names: Sequence[str] = COLORS
     else:
         logits = getattr(reading, attribute).float().log_softmax(-1)
-        names = {"light": LIGHTS, "ground": GROUNDS, "weather": WEATHERS}[attribute]
+        names = ANSWERS[attribute]
     columns = torch.tensor([[names.index(word) for word in question.words] for question in asked])
     return logits.cpu().gather(1, columns).double().numpy()
 

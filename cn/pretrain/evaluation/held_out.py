@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from cn.data.maps import condition_map
 from cn.pretrain.evaluation.workers import Workers, parts
 from cn.pretrain.labels import Arrays, labels
-from cn.scenes import Scene, caption, describe, render
+from cn.scenes import Scene, describe, render
+from cn.scenes.captions import full_caption
 
 PART = 8
 """Scenes that a process renders at a time."""
@@ -18,7 +19,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Scenes with their captions; `rgb` (N, h, w, 3), maps by kind (N, h, w, 3), labels by name (N, …)."""
+    """Scenes, captions that name everything, `rgb` (N, h, w, 3), maps by kind (N, h, w, 3), labels by name (N, …)."""
 
     scenes: list[Scene]
     captions: list[str]
@@ -63,7 +64,7 @@ def render_held_out(workers: Workers, seed: int, count: int, size: int, kinds: S
     jobs = [(seed, part.start, part.stop - part.start, size, kinds) for part in parts(count, PART)]
     started = workers.start(render_part, jobs)
     scenes = [describe(seed, number) for number in range(count)]
-    captions = [caption(scene) for scene in scenes]
+    captions = [full_caption(scene) for scene in scenes]
     done = [future.result() for future in started]
     return HeldOut(
         scenes,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cn.detect.lines.canny import canny
 from cn.detect.lines.hough import draw_lines, lsd_lines
 from cn.detect.lines.lineart import standard_lineart
-from cn.detect.lines.scribble import released_scribble
+from cn.detect.lines.scribble import released_scribble, scale_of
 from cn.detect.lines.soft_edge_gradient import gradient_soft_edge
 from cn.eval.measures.edges import EdgeF1, LineF1, LineRecall
 
@@ -20,7 +20,7 @@ def _hough(image: Image) -> Image:
 
 
 def _scribble(image: Image) -> Image:
-    return released_scribble(gradient_soft_edge(image))
+    return released_scribble(gradient_soft_edge(image), scale_of(image.shape))
 
 
 DETECTORS: Mapping[str, Callable[[Image], Image]] = {
