@@ -68,8 +68,8 @@ class Evaluation:
         clock, settings = Clock(), self.sampler.settings
         held_out = render_held_out(self.workers, EVAL_SEED, count, self.size, tuple(self.controls))
         clock.lap("render")
-        asked = {name: questions(name, EVAL_SEED, versions) for name in ATTRIBUTES}
-        rendered = {name: self._render(asked[name]) for name in ATTRIBUTES}
+        asked = {name: found for name in ATTRIBUTES if (found := questions(name, EVAL_SEED, versions))}
+        rendered = {name: self._render(some) for name, some in asked.items()}
         others = {"reconstructions": self.sampler.reconstruct(held_out.rgb)}
         others["prompt_alone"] = alone = self.sampler.sample(held_out.captions)
         sheets.write_uncurated(self.work, alone)
@@ -81,7 +81,7 @@ class Evaluation:
         together = self._together(held_out, others)
         clock.lap("samples with two controls")
         attribution = {}
-        for name in ATTRIBUTES:
+        for name in asked:
             attribution[name] = self._attribution(name, asked[name], rendered[name])
             clock.lap(f"versions of {name}")
         found: Figures = {

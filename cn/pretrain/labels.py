@@ -50,8 +50,8 @@ PERSON_COLORS = {
     "seat": "seat_color",
 }
 """Part of a person → the field of `Person` that has its color."""
-MARKS = ("purple", "teal", "pink", "blue", "red", "orange")
-"""Colors that the parts of a thing are given for a moment, to see which solids take them."""
+MARKS = ("hill_a", "hill_b", "mountain", "mountain_warm", "snow_hill", "dune")
+"""Colors that the parts of a thing are given for a moment, to see which solids take them: those of no detail."""
 NUMBER_OF_PART = {name: number for number, name in enumerate(PARTS)}
 
 

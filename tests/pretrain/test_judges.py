@@ -71,9 +71,8 @@ def test_every_colored_part_of_a_thing_is_labelled_with_its_color(kind):
     assert {(kind, part) for part in parts} <= seen
 
 
-def test_no_detail_of_another_color_is_taken_for_a_part():
-    """What takes a mark's color in the marked copy has the part's own color, or a material, in the scene itself."""
-    named = [LINEAR[color] for color in COLORS]
+def test_nothing_but_colored_parts_takes_the_color_of_a_mark():
+    """A solid that has a mark's color in the marked copy has none of the marks' colors in the scene itself."""
     for scene in (*SCENES, *map(scene_of, kinds.KINDS)):
         marks = [dict(zip(labels.parts_of(item), labels.MARKS, strict=False)) for item in scene.items]
         items = [labels.recolored(item, mark) for item, mark in zip(scene.items, marks, strict=True)]
@@ -81,10 +80,7 @@ def test_no_detail_of_another_color_is_taken_for_a_part():
         for own, marked in zip(build_scene_model(scene).solids, build_scene_model(copy).solids, strict=True):
             assert np.array_equal(own.matrix, marked.matrix)
             if own.owner >= 0:
-                colors = labels.parts_of(scene.items[own.owner])
-                part = next((p for p, m in marks[own.owner].items() if np.array_equal(LINEAR[m], marked.color)), None)
-                if part is not None and any(np.array_equal(own.color, color) for color in named):
-                    assert np.array_equal(own.color, LINEAR[colors[part]]), (scene.items[own.owner].kind, part)
+                assert not any(np.array_equal(own.color, LINEAR[mark]) for mark in labels.MARKS)
 
 
 def test_labels_say_what_the_scene_is():
@@ -195,7 +191,7 @@ def test_keypoints_are_found_where_their_maps_have_them():
 def test_judges_are_trained_saved_and_opened(folder, tmp_path):
     """A few steps from the same start make both losses smaller; files keep the weights in half precision."""
     reader = train_reader(
-        folder, COUNT, CPU, tmp_path / "reader.pt", Budget(steps=2), ReaderConfig(batch_size=2, warmup=1)
+        folder, COUNT, CPU, tmp_path / "reader.pt", Budget(steps=1), ReaderConfig(batch_size=2, warmup=1)
     )
     save_judge(tmp_path / "r.safetensors", reader)
     opened = open_reader(tmp_path / "r.safetensors", CPU)
@@ -205,7 +201,7 @@ def test_judges_are_trained_saved_and_opened(folder, tmp_path):
     torch.manual_seed(0)
     batch = draw(LabelledImages.open(folder, labels.DENSE_LABELS, COUNT, CPU), COUNT)
     probe = train_dense(
-        folder, COUNT, CPU, tmp_path / "dense.pt", Budget(steps=6), DenseConfig(batch_size=4, warmup=1, ema_decay=0.0)
+        folder, COUNT, CPU, tmp_path / "dense.pt", Budget(steps=3), DenseConfig(batch_size=2, warmup=1, ema_decay=0.0)
     )
     torch.manual_seed(DenseConfig.seed)
     with torch.no_grad():
