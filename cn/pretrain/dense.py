@@ -145,7 +145,7 @@ def draw(data: LabelledImages, size: int) -> tuple[Tensor, ...]:
     return degraded(images), *surfaces, ade20k.long(), coco.long(), heat_maps(keypoints, *sides)
 
 
-def train_dense(
+def fit_dense(
     folder: Path,
     count: int,
     device: torch.device,

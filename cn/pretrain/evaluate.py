@@ -38,7 +38,7 @@ BATCH = {"cuda": 128, "cpu": 2}
 def evaluate(
     work: Path, held_out: int, device: torch.device, workers: int, *, steps: int = 20, versions: int = ATTRIBUTION
 ) -> Figures:
-    """Evaluate the base, its controls and both judges in `work` on the first `held_out` scenes (at least 2).
+    """Evaluate the base, its controls and both judges in `work` on the first `held_out` scenes (at least 4).
 
     Writes `report.json` and sheets (JPEG) into `work`, and prints how long each part took. `steps` are those of
     sampling, `versions` the number of scenes whose versions are compared, for each attribute.

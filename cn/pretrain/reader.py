@@ -86,7 +86,7 @@ def draw(data: LabelledImages, size: int, *, mirrored: bool) -> tuple[Tensor, ..
     return images, parts.long(), colors.long(), *across_of(owners), true["whole"].long()
 
 
-def train_reader(
+def fit_reader(
     folder: Path,
     count: int,
     device: torch.device,

@@ -162,7 +162,7 @@ def test_what_is_not_defined_is_null_in_the_report():
 
 
 def test_everything_is_evaluated_in_small(tmp_path, capsys):
-    """Random weights, two steps, three scenes; in the process itself."""
+    """Random weights, two steps, four scenes; in the process itself."""
     base = tiny_base(TINY_V)
     save_base(tmp_path / "base.safetensors", base, half=False)
     torch.manual_seed(0)
@@ -172,7 +172,7 @@ def test_everything_is_evaluated_in_small(tmp_path, capsys):
     save_judge(tmp_path / READER, SceneReader())
     save_judge(tmp_path / DENSE, DenseProbe())
     (tmp_path / "stage-denoiser.json").write_text('[{"steps": 2}]')
-    evaluate(tmp_path, 3, CPU, 0, steps=2, versions=1)
+    evaluate(tmp_path, 4, CPU, 0, steps=2, versions=1)
     report = json.loads((tmp_path / "report.json").read_text())
     figures = report["figures"]
     assert report["stages"] == {"denoiser": [{"steps": 2}]}
@@ -181,7 +181,7 @@ def test_everything_is_evaluated_in_small(tmp_path, capsys):
     assert {"score", "samples", "mismatched", "reconstructions", "prompt_alone"} <= set(figures["controls"]["canny"])
     assert set(figures["attribution"]) == set(ATTRIBUTES)
     assert all(0 <= one["right"]["value"] <= 1 for one in figures["attribution"].values())
-    assert figures["scenes"] == 3
+    assert figures["scenes"] == 4
     assert figures["frechet_distance"]["samples"] > 0
     assert set(figures["two_controls"]) == {"openpose is followed", "depth is followed", "images"}
     sheets = {path.name for path in tmp_path.glob("*.jpg")}

@@ -9,17 +9,19 @@ import torch
 
 from cn.caption.scene_captioner import _boundaries, _gaps, _instances, readings
 from cn.caption.scene_labels import COLORS, GROUNDS, LIGHTS, MAX_PEOPLE, PARTS, PERSON, TABLE, WEATHERS
-from cn.caption.scene_reader import Reading, SceneReader
+from cn.caption.scene_reader import Reading
+from cn.checkpoints.write.native import save_base
 from cn.pretrain import labels
-from cn.pretrain.dense import DenseConfig, DenseLoss, DenseProbe, draw, focal_loss, heat_maps, peaks, train_dense
-from cn.pretrain.judges import open_dense, open_reader, save_judge
+from cn.pretrain.dense import DenseConfig, DenseLoss, DenseProbe, draw, focal_loss, heat_maps, peaks
+from cn.pretrain.judges import DENSE, READER, open_dense, open_reader, train_dense, train_reader
 from cn.pretrain.labelled import LabelledImages, compressed, degraded
-from cn.pretrain.reader import ReaderConfig, across_of, train_reader
+from cn.pretrain.reader import ReaderConfig, across_of
 from cn.pretrain.session import Budget
 from cn.scenes import describe, kinds, render
 from cn.scenes.colors import LINEAR
 from cn.scenes.scene import Item
 from cn.scenes.scene_model import build_scene_model
+from tests.helpers.model_helpers import TINY_V, tiny_base
 
 CPU = torch.device("cpu")
 SCENES = [describe(5, number) for number in range(16)]
@@ -189,23 +191,20 @@ def test_keypoints_are_found_where_their_maps_have_them():
 
 
 def test_judges_are_trained_saved_and_opened(folder, tmp_path):
-    """A few steps from the same start make both losses smaller; files keep the weights in half precision."""
-    reader = train_reader(
-        folder, COUNT, CPU, tmp_path / "reader.pt", Budget(steps=1), ReaderConfig(batch_size=2, warmup=1)
-    )
-    save_judge(tmp_path / "r.safetensors", reader)
-    opened = open_reader(tmp_path / "r.safetensors", CPU)
-    x = torch.randn(1, 3, 128, 128)
-    assert torch.allclose(opened(x).parts, reader(x).parts, atol=0.05)
-    assert sum(p.numel() for p in SceneReader().parameters()) < 1_000_000
+    """A few steps from the same start make the loss smaller; files keep the weights in half precision."""
+    (tmp_path / "pool").symlink_to(folder)
+    train_reader(tmp_path, COUNT, CPU, Budget(steps=1), ReaderConfig(batch_size=2, warmup=1))
+    opened = open_reader(tmp_path / READER, CPU)
+    assert opened(torch.randn(1, 3, 128, 128)).parts.shape == (1, 32, 32, len(PARTS))
+    assert (tmp_path / READER).stat().st_size < 2_000_000
+    save_base(tmp_path / "autoencoder.safetensors", tiny_base(TINY_V), half=False)
+    settings = DenseConfig(batch_size=2, warmup=1, ema_decay=0.0, reconstructions=2)
+    train_dense(tmp_path, COUNT, CPU, Budget(steps=3), settings)
+    probe = open_dense(tmp_path / DENSE, CPU)
     torch.manual_seed(0)
     batch = draw(LabelledImages.open(folder, labels.DENSE_LABELS, COUNT, CPU), COUNT)
-    probe = train_dense(
-        folder, COUNT, CPU, tmp_path / "dense.pt", Budget(steps=3), DenseConfig(batch_size=2, warmup=1, ema_decay=0.0)
-    )
-    torch.manual_seed(DenseConfig.seed)
+    torch.manual_seed(settings.seed)
     with torch.no_grad():
         before, after = float(DenseLoss(DenseProbe())(*batch)), float(DenseLoss(probe)(*batch))
     assert after < before
-    save_judge(tmp_path / "d.safetensors", probe)
-    assert open_dense(tmp_path / "d.safetensors", CPU)(batch[0]).depth.shape == (COUNT, 1, 16, 16)
+    assert probe(batch[0]).depth.shape == (COUNT, 1, 16, 16)
