@@ -80,7 +80,7 @@ def test_nothing_but_colored_parts_takes_the_color_of_a_mark():
         items = [labels.recolored(item, mark) for item, mark in zip(scene.items, marks, strict=True)]
         copy = replace(scene, items=tuple(items))
         for own, marked in zip(build_scene_model(scene).solids, build_scene_model(copy).solids, strict=True):
-            assert np.array_equal(own.matrix, marked.matrix)
+            assert (own.kind, own.owner, own.class_id) == (marked.kind, marked.owner, marked.class_id)
             if own.owner >= 0:
                 assert not any(np.array_equal(own.color, LINEAR[mark]) for mark in labels.MARKS)
 
