@@ -78,9 +78,7 @@ def check_request(
     kind = wanted or (stated_kind(pairs) if pairs is not None else None)
     if kind is None:
         raise UsageError("--cond KIND is needed: neither the controls nor the data state the condition")
-    if pairs is None:
-        kind = conditions.scene_kind(kind)
-    elif (stated := stated_kind(pairs)) not in (None, kind):
+    if pairs is not None and (stated := stated_kind(pairs)) not in (None, kind):
         raise UsageError(f"{options.data} holds {stated} maps, but the condition is {kind}")
     base = options.base or _common_base(candidates) or bundled.BASE_NAME
     bundled.find(base, role="base")

@@ -252,4 +252,4 @@ def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str
     name = cond or stated_kinds(pairs) or (init.kind if init is not None else None)
     if name is None:
         raise UsageError(KIND_REQUIRED)
-    return conditions.get(name).kind if pairs else conditions.scene_kind(name)
+    return conditions.get(name).kind
