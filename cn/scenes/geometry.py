@@ -88,9 +88,16 @@ class Camera:
         )
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Origins and directions (n, 3) in float32 for pixel coordinates `x`, `y` (n,)."""
-        basis = np.stack([np.ones_like(x), x, y], axis=-1).astype(np.float32)
-        return basis @ self.origin.astype(np.float32), basis @ self.direction.astype(np.float32)
+        """Origins and directions in float32 for pixel coordinates `x`, `y` (n,): (3, n), or (3, 1) where all are one."""
+        x, y = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+
+        def affine(rows: Array) -> Array:
+            first, per_x, per_y = rows.astype(np.float32)[:, :, None]
+            return (first + per_x * x) + per_y * y
+
+        if self.perspective:
+            return self.origin[0].astype(np.float32)[:, None], affine(self.direction)
+        return affine(self.origin), self.direction[0].astype(np.float32)[:, None]
 
 
 def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> "Camera":

@@ -10,8 +10,8 @@ LEAVES = ("green", "green", "green", "orange", "red", "yellow", "pink")
 TOP_HATS = ("black", "red", "blue", "purple", "green", "brown")
 CATS = ("orange", "black", "white", "grey", "brown")
 DOGS = ("brown", "black", "white", "grey", "orange")
-LAND = ("meadow", "sand", "snow", "tiles")
-ANY = (*LAND, "water")
+LAND = ("meadow", "sand", "snow", "tiles", "street", "forest", "field")
+ANY = (*LAND, "water", "room")
 
 
 @dataclass(frozen=True)

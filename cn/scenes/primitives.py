@@ -84,28 +84,25 @@ HITS = (hit_sphere, hit_box, hit_frustum, hit_round_cone)
 
 
 def normal(kind: int, p: Array, size: Size) -> Array:
-    """Outward normals (n, 3) in object space, not of unit length, at surface points `p` (n, 3)."""
+    """Outward normals (3, n) in object space, not of unit length, at surface points `p` (3, n)."""
     if kind == SPHERE:
         return p
     if kind == BOX:
-        face = np.argmax(np.abs(p), axis=1)
-        out = np.zeros_like(p)
-        rows = np.arange(len(p))
-        out[rows, face] = np.sign(p[rows, face])
-        return out
+        return np.where(np.abs(p) >= np.abs(p).max(0), np.sign(p), 0).astype(p.dtype)
     out = p.copy()
     if kind == FRUSTUM:
         middle, slope = (1 + size[0]) / 2, (size[0] - 1) / 2
-        radius = middle + slope * p[:, 1]
-        out[:, 1] = -slope * radius
-        gap = np.abs(np.sqrt(p[:, 0] ** 2 + p[:, 2] ** 2) - radius)
-        on_cap = (1 - np.abs(p[:, 1])) < gap
-        out[on_cap] = 0
-        out[on_cap, 1] = np.sign(p[on_cap, 1])
+        radius = middle + slope * p[1]
+        out[1] = -slope * radius
+        gap = np.abs(np.sqrt(p[0] * p[0] + p[2] * p[2]) - radius)
+        on_cap = (1 - np.abs(p[1])) < gap
+        out[0] *= ~on_cap
+        out[2] *= ~on_cap
+        np.copyto(out[1], np.sign(p[1]), where=on_cap)
         return out
     length, r0, r1 = size
     rr = r0 - r1
-    out[:, 1] -= length * np.clip((length * p[:, 1] - r0 * rr) / (length * length - rr * rr), 0, 1)
+    out[1] -= length * np.clip((length * p[1] - r0 * rr) / (length * length - rr * rr), 0, 1)
     return out
 
 
