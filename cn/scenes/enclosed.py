@@ -30,9 +30,8 @@ def street(build: Builder, scene: Scene, rng: Rng, scale: float) -> None:
         if rng.random() < 0.6:
             rise = rng.uniform(0.5, 1.0)
             gable = np.array([(wide / 2, -wide / 2, 0), (rise / 2, rise / 2, 0), (0, 0, 2.1)])
-            build.box(
-                (x + wide, 2 * high, z - 2), (1, 1, 1), ("roof", "roof_dark")[len(last) % 2], "building", columns=gable
-            )
+            roof = "roof" if rng.random() < 0.7 else "roof_dark"
+            build.box((x + wide, 2 * high, z - 2), (1, 1, 1), roof, "building", columns=gable)
         else:
             build.box((x + wide, 2 * high, z - 2), (wide + 0.15, 0.15, 2.15), "kerb", "building")
         x += 2 * wide
@@ -80,9 +79,8 @@ def _tall_tree(build: Builder, x: float, z: float, thick: float, pine: bool, rng
     if pine:
         for k in range(4):
             low = first + 1.15 * k
-            build.frustum(
-                (x, low, z), (x + lean / 3, low + 1.9, z), 1.35 - 0.22 * k, 0.05, "pine", "tree", pattern=FADE
-            )
+            tip = (x + lean / 3, low + 1.9, z)
+            build.frustum((x, low, z), tip, 1.35 - 0.22 * k, 0.05, "pine", "tree", pattern=FADE)
         return
     color = ("leaf", "leaf_dark", "moss")[int(rng.integers(3))]
     build.ellipsoid((x + lean, first + 1.7, z), (1.3, 1.15, 1.2), color, "tree", pattern=FOLIAGE)

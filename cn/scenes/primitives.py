@@ -108,14 +108,10 @@ def normal(kind: int, p: Array, size: Size) -> Array:
 
 def corners(kind: int, size: Size) -> Array:
     """The 8 corners (8, 3) of a box around the solid, in object space."""
-    low, high = np.full(3, -1.0), np.full(3, 1.0)
+    wide, low, high = 1.0, -1.0, 1.0
     if kind == FRUSTUM:
-        high[[0, 2]] = max(1.0, size[0])
-        low[[0, 2]] = -high[0]
+        wide = max(1.0, size[0])
     elif kind == ROUND_CONE:
         length, r0, r1 = size
-        wide = max(r0, r1)
-        low = np.array([-wide, min(-r0, length - r1), -wide])
-        high = np.array([wide, max(r0, length + r1), wide])
-    picks = np.array([[(i >> k) & 1 for k in range(3)] for i in range(8)])
-    return np.where(picks == 1, high, low)
+        wide, low, high = max(r0, r1), min(-r0, length - r1), max(r0, length + r1)
+    return np.array([(x, y, z) for z in (-wide, wide) for y in (low, high) for x in (-wide, wide)])

@@ -66,9 +66,8 @@ def _waves(color: Array, p: Array) -> Array:
 def _view(p: Array, dark: bool) -> Array:
     """Sky over green hills, or a blue night."""
     height = p[1] * np.float32(0.5) + np.float32(0.5)
-    low, high = (
-        (_color(0.05, 0.08, 0.20), _color(0.02, 0.03, 0.10)) if dark else (_color(1.5, 1.7, 1.8), _color(0.6, 1.0, 1.6))
-    )
+    low = _color(0.05, 0.08, 0.20) if dark else _color(1.5, 1.7, 1.8)
+    high = _color(0.02, 0.03, 0.10) if dark else _color(0.6, 1.0, 1.6)
     sky = low + (high - low) * height
     hill = np.float32(0.30) + np.float32(0.08) * np.sin(p[0] * np.float32(2.6) + np.float32(0.7))
     green = _color(0.02, 0.05, 0.07) if dark else _color(0.30, 0.55, 0.20)

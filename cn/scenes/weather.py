@@ -29,8 +29,8 @@ class Weather:
 WEATHERS: dict[str, Weather] = {
     "clear": Weather(0.0, 1.0, 1.0, 0.0, 3),
     "cloudy": Weather(0.9, 0.34, 1.14, 0.0, 6),
-    "fog": Weather(1.0, 0.22, 1.18, 2.6, 7),
-    "rain": Weather(1.0, 0.20, 1.02, 9.0, 7),
+    "fog": Weather(1.0, 0.24, 1.18, 3.2, 7),
+    "rain": Weather(1.0, 0.22, 1.12, 9.0, 7),
     "snowfall": Weather(0.95, 0.26, 1.12, 6.0, 7),
 }
 _USUAL = {"clear": 0.50, "cloudy": 0.20, "fog": 0.13, "rain": 0.17}
