@@ -31,7 +31,7 @@ GROUNDS: dict[str, Ground] = {
     "tiles": Ground(
         "floor",
         (("#ece0cc", "#cfa98a"), ("#e6e9ec", "#9fb4c4"), ("#efe3d6", "#c98d7c"), ("#e9ecdf", "#a3bd9a")),
-        0.75,
+        0.6,
     ),
     "water": Ground("water", (("#3fa3c4", "#2b82b0"),)),
     "street": Ground("road", (("#7d8087", "#63666d"), ("#86858a", "#6b6a70")), 0.9),

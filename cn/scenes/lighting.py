@@ -152,7 +152,8 @@ class ShadowMap:
 def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float, size: int, blur: int) -> ShadowMap:
     """The shadow map of everything within `radius` meters of `center` (3,)."""
     camera = parallel(towards, center, (radius, radius), size)
-    depth, _ = trace(camera, project_solids(camera, solids, size, size), solids, size, size, shadow_casters_only=True)
+    casters = [solid for solid in solids if solid.shadow]
+    depth, _ = trace(camera, project_solids(camera, casters, size, size), casters, size, size)
     fall = camera.direction[0, 1]
     ground = tuple(-camera.origin[:, 1] / fall)
     grid = np.arange(size) + 0.5

@@ -81,13 +81,11 @@ def trace(
     height: int,
     width: int,
     *,
-    shadow_casters_only: bool = False,
     beyond_ground: bool = False,
 ) -> tuple[Array, Array]:
     """Depth (h, w) float32 and ids (h, w) uint16 at pixel centers.
 
-    `shadow_casters_only` skips solids that throw no shadow. `beyond_ground` looks through the ground from below and
-    sees only what rises above it.
+    `beyond_ground` looks through the ground from below and sees only what rises above it.
     """
     xs = (np.arange(width, dtype=np.float32) + 0.5)[None, :]
     ys = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
@@ -98,7 +96,7 @@ def trace(
         depth.fill(np.inf)
         ids.fill(SKY)
     for which, (x0, y0, x1, y1) in enumerate(projected.rectangles.tolist()):
-        if x0 >= x1 or y0 >= y1 or (shadow_casters_only and not solids[which].shadow):
+        if x0 >= x1 or y0 >= y1:
             continue
         t = cast(projected, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
         here = depth[y0:y1, x0:x1]
@@ -106,8 +104,7 @@ def trace(
         if floor is not None:
             nearer &= t > floor[y0:y1, x0:x1]
         np.copyto(here, t, where=nearer)
-        if not shadow_casters_only:
-            np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
+        np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
     return depth, ids
 
 

@@ -60,13 +60,14 @@ class Shader:
             direction = samples.direction[:, first:last]
             color[:, first:last] = shade_sky(self.light, self.model.sky, direction, pixel)
         for first, last in [*_blocks(sky, ground), *_blocks(ground, len(samples.depth))]:
-            vectors = (a[:, first:last] for a in (samples.points, samples.normals, samples.direction))
-            part = _Part(*vectors, samples.depth[first:last])
+            at = slice(first, last)
+            part = _Part(samples.points[:, at], samples.normals[:, at], samples.direction[:, at], samples.depth[at])
             if first < ground:
-                color[:, first:last] = self._ground(part)
+                color[:, at] = self._ground(part)
             else:
-                at = slice(first - ground, last - ground)
-                color[:, first:last] = self._solids(part, solid_color[:, at], glow[at])
+                color[:, at] = self._solids(
+                    part, solid_color[:, first - ground : last - ground], glow[first - ground : last - ground]
+                )
         return samples.unsorted(color)
 
     def _ground(self, part: _Part) -> Array:

@@ -155,7 +155,7 @@ GROUND: dict[str, tuple[str, ...]] = {
     "water": ("on water", "on the water", "on a lake", "on calm water", "at sea"),
     "street": ("on the street", "on a street", "on the road", "in a street", "in town", "on the asphalt"),
     "forest": ("in the forest", "in the woods", "in a forest", "on the forest floor", "in the wood"),
-    "field": ("on a field in autumn", "on a brown field", "on a ploughed field", "on fallen leaves", "in autumn"),
+    "field": ("on a field in autumn", "on a bare field", "on a ploughed field", "on fallen leaves", "in autumn"),
     "room": ("in a room", "indoors", "on a wooden floor", "in a room with a window", "inside a house"),
 }
 PLACE: dict[str, tuple[str, ...]] = {
@@ -167,7 +167,7 @@ PLACE: dict[str, tuple[str, ...]] = {
     "water": ("a lake", "calm water", "the sea"),
     "street": ("a street", "a road in town", "a city street"),
     "forest": ("a forest", "the woods"),
-    "field": ("a field in autumn", "a brown field", "an autumn landscape"),
+    "field": ("a field in autumn", "a bare field", "an autumn landscape"),
     "room": ("a room", "a room with a wooden floor"),
 }
 BACKDROP: dict[str, tuple[str, ...]] = {
@@ -185,7 +185,7 @@ BACKDROP: dict[str, tuple[str, ...]] = {
 """What `backdrop.backdrop` names."""
 WEATHER: dict[str, tuple[str, ...]] = {
     "clear": ("",),
-    "cloudy": ("under a cloudy sky", "under grey clouds", "on a cloudy day", "on a grey day", "on an overcast day"),
+    "cloudy": ("under a cloudy sky", "under heavy clouds", "on a cloudy day", "on a dull day", "on an overcast day"),
     "fog": ("in fog", "in the fog", "in thick fog", "in mist", "on a foggy day", "on a misty day"),
     "rain": ("in the rain", "in the rain", "in pouring rain", "on a rainy day", "while it rains"),
     "snowfall": ("in falling snow", "while it snows", "in a snowfall", "as snow falls", "with snow falling"),

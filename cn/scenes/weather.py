@@ -77,20 +77,23 @@ def light_of(scene: Scene) -> Light:
     if weather.sight and weather.sight < 4:  # one sees the same fog in all directions
         haze = mix(sky[0], sky[1], 0.4)
         sky = [haze, haze, mix(haze, sky[1], 0.7)]
-    ambient = np.array(light.ambient) * weather.ambient
-    ambient += (ambient.mean() - ambient) * 0.6 * weather.grey
-    sun = np.array(light.sun) * weather.sun
-    sun += (sun.mean() - sun) * 0.6 * weather.grey
     return replace(
         light,
-        sun=tuple(sun.tolist()),
+        sun=_greyer(light.sun, weather.sun, weather.grey),
         elevation=max(light.elevation, 58),
-        ambient=tuple(ambient.tolist()),
+        ambient=_greyer(light.ambient, weather.ambient, weather.grey),
         horizon=sky[0],
         middle=sky[1],
         zenith=sky[2],
         haze=haze,
     )
+
+
+def _greyer(color: Vec, factor: float, grey: float) -> Vec:
+    """A linear color `factor` times as bright and, for `grey` 1, with little of its hue left."""
+    mean = sum(color) / 3
+    red, green, blue = (factor * (c + (mean - c) * 0.6 * grey) for c in color)
+    return (red, green, blue)
 
 
 def mix(first: str, second: str, share: float) -> str:
