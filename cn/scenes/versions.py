@@ -46,7 +46,8 @@ def recolored(scene: Scene, item: Item, part: str, color: str) -> Scene:
     if part in dict(item.colors):
         new = replace(item, colors=tuple((name, color if name == part else old) for name, old in item.colors))
     elif item.person is not None and getattr(item.person, part, None) in NAMED:
-        new = replace(item, person=replace(item.person, **{part: color})  # type: ignore[arg-type])
+        person = replace(item.person, **{part: color})  # type: ignore[arg-type]
+        new = replace(item, person=person)
     else:
         raise ValueError(f"the {item.kind} has no color of its {part!r}")
     return replace(scene, items=tuple(new if other is item else other for other in scene.items))
