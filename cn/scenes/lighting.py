@@ -118,12 +118,12 @@ class ShadowMap:
     ground: tuple[float, float, float]
     """Depth of the ground plane: constant, change per texel in x and in y."""
 
-    def lit(self, points: Array) -> Array:
-        """Fraction of the light (n,) that reaches world `points` (3, n), 0 to 1; 1 outside the map."""
+    def lit(self, points: Array, facing: Array) -> Array:
+        """Fraction of the light (n,) that reaches world `points` (3, n), 0 to 1; 1 outside the map or not `facing`."""
         x, y, depth = self._project(points)
         size = self.occluder.shape[0]
         out = np.ones_like(x)
-        rows = np.flatnonzero((x > 1) & (x < size - 1) & (y > 1) & (y < size - 1))
+        rows = np.flatnonzero(facing & (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1))
         x, y, depth = x.take(rows) - np.float32(0.5), y.take(rows) - np.float32(0.5), depth.take(rows)
         i, j = x.astype(np.int32), y.astype(np.int32)
         fx, fy = x - i, y - j

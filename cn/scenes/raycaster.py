@@ -24,6 +24,8 @@ class ProjectedSolids:
     directions: list[list[list[float]]]
     inverses: Array
     """World vectors → object space, float32 (solids, 3, 3)."""
+    centers: Array
+    """Where the object spaces begin, float32 (solids, 3, 1)."""
     rectangles: Array
     """(solids, 4): x0, y0, x1, y1 in whole pixels, clipped to the image."""
 
@@ -47,7 +49,13 @@ def project_solids(camera: Camera, solids: list[Solid], height: int, width: int)
         low_x[whole], low_y[whole], high_x[whole], high_y[whole] = 0, 0, width, height
         high_x[depth.max(1) < 0.02] = -1
     box = np.stack([low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1)
-    return ProjectedSolids(origins.tolist(), directions.tolist(), inverse.astype(np.float32), box.astype(np.int32))
+    return ProjectedSolids(
+        origins.tolist(),
+        directions.tolist(),
+        inverse.astype(np.float32),
+        matrices[:, :, 3:].astype(np.float32),
+        box.astype(np.int32),
+    )
 
 
 def along(affine: list[list[float]], x: Array, y: Array, moving: bool) -> tuple[Component, ...]:
@@ -136,20 +144,20 @@ def resample(
     depth = ground_depth(camera, x, y)
     found = np.where(np.isfinite(depth), np.uint16(GROUND), np.uint16(SKY))
     padded = np.pad(ids, 1, mode="edge")
-    around = np.stack([padded[row + i, column + j] for i in range(3) for j in range(3)], axis=1)
-    around.sort(axis=1)
-    fresh = np.ones(around.shape, bool)
-    fresh[:, 1:] = around[:, 1:] != around[:, :-1]
-    fresh &= around >= FIRST
-    pixel = np.nonzero(fresh)[0]
-    seen = around[fresh]
+    flat, wide = padded.ravel(), padded.shape[1]
+    middle = (row + 1) * wide + column + 1
+    center = flat.take(middle)
+    last, pixels, solids_seen = center, [np.flatnonzero(center >= FIRST)], [center[center >= FIRST]]
+    for step in (-wide - 1, -wide, -wide + 1, 1, wide + 1, wide, wide - 1, -1):  # once around the pixel
+        around = flat.take(middle + step)
+        fresh = np.flatnonzero((around != center) & (around != last) & (around >= FIRST))
+        pixels.append(fresh)
+        solids_seen.append(around.take(fresh))
+        last = around
+    seen, pixel = np.concatenate(solids_seen), np.concatenate(pixels)
     order = np.argsort(seen, kind="stable")
-    seen, pixel = seen[order], pixel[order]
-    cuts = np.flatnonzero(np.diff(seen)) + 1
-    starts = np.concatenate([[0], cuts, [len(seen)]])
-    for begin, end in pairwise(starts.tolist()):
-        if begin == end:
-            continue
+    seen, pixel = seen.take(order), pixel.take(order)
+    for begin, end in _runs(seen):
         which, columns = int(seen[begin]), pixel[begin:end]
         t = cast(projected, camera, solids, which - FIRST, x[:, columns], y[:, columns])
         here = depth[:, columns]
@@ -157,6 +165,12 @@ def resample(
         depth[:, columns] = np.where(nearer, t, here)
         found[:, columns] = np.where(nearer, np.uint16(which), found[:, columns])
     return x, y, depth, found
+
+
+def _runs(ids: Array) -> list[tuple[int, int]]:
+    """Where the runs of equal values begin and end (exclusive) in sorted `ids` (n,)."""
+    cuts = (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
+    return list(pairwise([0, *cuts, len(ids)])) if len(ids) else []
 
 
 @dataclass(frozen=True)
@@ -192,9 +206,7 @@ def surface(
     """The surfaces at flat arrays (n,) of pixel coordinates, depths and ids."""
     order = np.argsort(ids, kind="stable")
     ids, x, y, depth = (a.take(order) for a in (ids, x, y, depth))
-    cuts = (np.flatnonzero(np.diff(ids)) + 1).tolist()
-    starts = [0, *cuts, len(ids)] if len(ids) else [0]
-    runs = [(int(ids[begin]), begin, end) for begin, end in pairwise(starts)]
+    runs = [(int(ids[begin]), begin, end) for begin, end in _runs(ids)]
     origin, direction = camera.rays(x, y)
     first = runs[0][2] if runs and runs[0][0] == SKY else 0
     points = origin + np.concatenate([np.zeros(first, np.float32), depth[first:]]) * direction
@@ -204,8 +216,7 @@ def surface(
             normals[1, begin:end] = 1
         elif ident != SKY:
             solid, inverse = solids[ident - FIRST], projected.inverses[ident - FIRST]
-            shift = solid.matrix[:, 3:].astype(np.float32)
-            p = inverse @ (points[:, begin:end] - shift)
+            p = inverse @ (points[:, begin:end] - projected.centers[ident - FIRST])
             n = inverse.T @ normal(solid.kind, p, solid.size)
             n /= np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]) + np.float32(1e-12)
             normals[:, begin:end], local[:, begin:end] = n, p

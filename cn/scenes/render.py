@@ -16,7 +16,7 @@ from cn.scenes.weather import WEATHERS, light_of, particles
 
 SUBSAMPLES = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])
 """Offsets of the four samples of an edge pixel from its center: no two in one row or column."""
-SHADOW_SIZE = 256
+SHADOW_SIZE = 192
 
 
 @dataclass(frozen=True)

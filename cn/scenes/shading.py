@@ -130,7 +130,7 @@ class Shader:
         slope = light_direction(self.light, self.scene).astype(np.float32) @ normals
         slope += np.float32(0.12)
         np.clip(slope * np.float32(1 / 1.12), 0, 1, out=slope)
-        return slope * self.shadows.lit(part.points + part.normals * np.float32(0.012 * self.model.scale))
+        return slope * self.shadows.lit(part.points + part.normals * np.float32(0.012 * self.model.scale), slope > 0)
 
     def _haze(self, part: _Part, shown: Array) -> None:
         """Fade `shown` (3, n) with the distance, in place."""

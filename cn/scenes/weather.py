@@ -27,11 +27,11 @@ class Weather:
 
 
 WEATHERS: dict[str, Weather] = {
-    "clear": Weather(0.0, 1.0, 1.0, 0.0, 3),
-    "cloudy": Weather(0.9, 0.34, 1.14, 0.0, 6),
-    "fog": Weather(1.0, 0.24, 1.18, 3.2, 7),
-    "rain": Weather(1.0, 0.22, 1.12, 9.0, 7),
-    "snowfall": Weather(0.95, 0.26, 1.12, 6.0, 7),
+    "clear": Weather(0.0, 1.0, 1.0, 0.0, 2),
+    "cloudy": Weather(0.9, 0.34, 1.14, 0.0, 4),
+    "fog": Weather(1.0, 0.24, 1.18, 3.2, 5),
+    "rain": Weather(1.0, 0.22, 1.12, 9.0, 5),
+    "snowfall": Weather(0.95, 0.26, 1.12, 6.0, 5),
 }
 _USUAL = {"clear": 0.50, "cloudy": 0.20, "fog": 0.13, "rain": 0.17}
 _SHARES: dict[str, dict[str, float]] = {

@@ -127,10 +127,12 @@ def test_shadows_fall_where_the_light_is_stopped_and_nowhere_else():
     with np.errstate(invalid="ignore"):  # a miss is NaN
         shadows = shadow_map(np.array([0.0, 1.0, 0.0]) + 1e-3, build.solids, np.zeros(3), 2.0, 128, 2)
     ground = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [1.2, 0.0, 0.0], [-1.0, 0.0, 1.0]], np.float32)
-    lit = shadows.lit(ground.T)
+    lit = shadows.lit(ground.T, np.ones(4, bool))
     assert (lit[:2] < 0.02).all()
     assert (lit[2:] > 0.98).all()
-    assert shadows.lit(np.array([[0.0], [1.51], [0.0]], np.float32))[0] > 0.9
-    rim = shadows.lit(np.stack([np.linspace(0.3, 0.7, 60), np.zeros(60), np.zeros(60)]).astype(np.float32))
+    assert shadows.lit(np.array([[0.0], [1.51], [0.0]], np.float32), np.ones(1, bool))[0] > 0.9
+    rim = shadows.lit(
+        np.stack([np.linspace(0.3, 0.7, 60), np.zeros(60), np.zeros(60)]).astype(np.float32), np.ones(60, bool)
+    )
     assert (np.diff(rim) > -0.02).all()
     assert ((rim > 0.1) & (rim < 0.9)).sum() > 5  # soft
