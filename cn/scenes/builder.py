@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cn.scenes.classes import CLASSES
+from cn.scenes.classes import CLASSES, COCO
 from cn.scenes.colors import LINEAR
 from cn.scenes.geometry import Array, Vec, frame_along, turn
 from cn.scenes.primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
@@ -28,6 +28,9 @@ class Solid:
     color: Array
     """Linear RGB (3,)."""
     class_id: int
+    """ADE20K id, 1 to 150."""
+    coco_id: int
+    """COCO-Stuff index, 0 to 170, or `classes.NONE`."""
     glow: float
     """0: lit by the light only; 1: emits its own color."""
     pattern: int
@@ -61,8 +64,8 @@ class Builder:
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
         matrix[:, 3] = self.world(center)
-        solid = Solid(kind, size, matrix, LINEAR[color], CLASSES[label], glow, pattern, self.owner, self.shadow)
-        self.solids.append(solid)
+        classes = CLASSES[label], COCO[label]
+        self.solids.append(Solid(kind, size, matrix, LINEAR[color], *classes, glow, pattern, self.owner, self.shadow))
 
     def ellipsoid(
         self,

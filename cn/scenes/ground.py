@@ -25,7 +25,7 @@ class Ground:
 GROUNDS: dict[str, Ground] = {
     "meadow": Ground("grass", "#7cc04a", "#5fa843"),
     "sand": Ground("sand", "#f3d18c", "#e3b468"),
-    "snow": Ground("earth", "#eaf3ff", "#bdd7f5"),
+    "snow": Ground("snow", "#eaf3ff", "#bdd7f5"),
     "tiles": Ground("floor", "#e9dcc6", "#c9a88a"),
     "water": Ground("water", "#3fa3c4", "#2b82b0"),
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.classes import CLASSES
+from cn.scenes.classes import LABELS
 from cn.scenes.geometry import Array, Camera, look_at
 from cn.scenes.ground import GROUNDS
 from cn.scenes.lighting import LIGHTS, shadow_map
@@ -30,6 +30,8 @@ class View:
     """float32 (h, w, 3), unit length, x right, y up, z towards the viewer; zeros on the sky."""
     classes: Array
     """uint8 (h, w), ADE20K ids 1 to 150."""
+    coco: Array
+    """uint8 (h, w), COCO-Stuff indices 0 to 170, 255 for none."""
     keypoints: Array
     """float32 (people, 18, 3): x, y in pixels and 1 visible, 0.5 hidden by something, 0 outside the image."""
 
@@ -69,12 +71,14 @@ def _render(scene: Scene, height: int, width: int) -> View:
         color = shader.shade(raycaster.surface(camera, solids, fx, fy, fdepth, fids), fdepth, fids)
         rgb[mask] = color.reshape(len(SUBSAMPLES), -1, 3).mean(0)
 
-    table = np.array([CLASSES["sky"], CLASSES[GROUNDS[scene.ground].label], *(s.class_id for s in solids)], np.uint8)
+    backdrop = [LABELS["sky"], LABELS[GROUNDS[scene.ground].label]]
+    classes = np.array(backdrop + [(s.class_id, s.coco_id) for s in solids], np.uint8)
     return View(
         np.round(rgb * 255).astype(np.uint8),
         depth,
         normals @ camera.axes.T.astype(np.float32),
-        table[ids],
+        classes[ids, 0],
+        classes[ids, 1],
         _keypoints(model, camera, depth, ids),
     )
 

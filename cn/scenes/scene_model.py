@@ -126,7 +126,7 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
         build.ellipsoid(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_color, "ball")
     elif person.pose == "balloon":
         hand = local[_LEFT_WRIST] if person.mirrored else local[_RIGHT_WRIST]
-        build.capsule(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "ball")
+        build.capsule(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "balloon")
         balloon_body(build, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_color)
     reach = np.full(len(joints), _BODY_REACH)
     reach[_HEAD_KEYPOINTS] = _HEAD_REACH

@@ -5,9 +5,10 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
+from cn.detect.segmentation.palettes import ADE20K, COCO_STUFF
 from cn.scenes import Scene, View, describe, render
 from cn.scenes.choose_scene import GROUND_NAMES, LIGHT_NAMES
-from cn.scenes.classes import CLASSES
+from cn.scenes.classes import CLASSES, COCO, LABELS, NONE
 from cn.scenes.geometry import look_at
 from cn.scenes.kinds import KINDS, POSE_WEIGHTS
 
@@ -37,7 +38,7 @@ def test_same_image_whatever_was_drawn_before():
     first = render(scene, 64)
     render(describe(5, 4), 64)
     again = render(describe(5, 3), 64)
-    for name in ("rgb", "depth", "normals", "classes", "keypoints"):
+    for name in ("rgb", "depth", "normals", "classes", "coco", "keypoints"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
 
 
@@ -58,7 +59,8 @@ def test_any_size(size: int | tuple[int, int]):
     assert view.rgb.dtype == np.uint8
     assert view.depth.shape == view.classes.shape == (height, width)
     assert view.depth.dtype == view.normals.dtype == view.keypoints.dtype == np.float32
-    assert view.classes.dtype == np.uint8
+    assert view.classes.dtype == view.coco.dtype == np.uint8
+    assert view.coco.shape == (height, width)
     assert view.normals.shape == (height, width, 3)
     assert view.keypoints.shape == (sum(i.person is not None for i in scene.items), 18, 3)
 
@@ -91,8 +93,26 @@ def test_normals_face_the_camera(views: list[tuple[Scene, View]]):
 def test_classes_come_from_the_table(views: list[tuple[Scene, View]]):
     for _, view in views:
         assert set(np.unique(view.classes).tolist()) <= set(CLASSES.values())
+        assert set(np.unique(view.coco).tolist()) <= set(COCO.values())
+
+
+def test_both_maps_come_from_one_label(views: list[tuple[Scene, View]]):
+    pairs = set(LABELS.values())
+    for _, view in views:
+        both = np.stack([view.classes, view.coco], axis=-1).reshape(-1, 2)
+        assert {(int(a), int(c)) for a, c in np.unique(both, axis=0)} <= pairs
+
+
+def test_label_words_name_classes_of_the_palettes():
+    ade, coco = [name for name, _ in ADE20K.entries], [name for name, _ in COCO_STUFF.entries]
     assert all(1 <= c <= 150 for c in CLASSES.values())
-    assert len(set(CLASSES.values())) == len(CLASSES)
+    assert all(0 <= c <= 170 or c == NONE for c in COCO.values())
+    same = [word for word in LABELS if word in ade]
+    assert len(same) > 40
+    assert all(ade[CLASSES[word] - 1] == word for word in same)
+    same = [word for word in LABELS if word in coco and word != "table"]  # ours is a dining table
+    assert len(same) > 40
+    assert all(coco[COCO[word]] == word for word in same)
 
 
 def test_the_ground_is_where_the_camera_height_puts_it(views: list[tuple[Scene, View]]):

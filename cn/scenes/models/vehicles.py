@@ -44,11 +44,11 @@ def boat(build: Builder, colors: PartColors, rng: Rng) -> None:
 def rocket(build: Builder, colors: PartColors, rng: Rng) -> None:
     """A toy rocket on three fins."""
     c, fins = colors["body"], colors["fins"]
-    build.capsule((0, 0.60, 0), (0, 1.25, 0), 0.34, 0.30, c, "plaything")
-    build.frustum((0, 1.36, 0), (0, 2.02, 0), 0.29, 0.01, fins, "plaything")
-    build.frustum((0, 0.14, 0), (0, 0.36, 0), 0.24, 0.20, "metal", "plaything")
-    build.ellipsoid((0, 1.12, 0.29), (0.15, 0.15, 0.05), "cream", "plaything")
-    build.ellipsoid((0, 1.12, 0.32), (0.11, 0.11, 0.04), "glass", "plaything", glow=0.5)
+    build.capsule((0, 0.60, 0), (0, 1.25, 0), 0.34, 0.30, c, "rocket")
+    build.frustum((0, 1.36, 0), (0, 2.02, 0), 0.29, 0.01, fins, "rocket")
+    build.frustum((0, 0.14, 0), (0, 0.36, 0), 0.24, 0.20, "metal", "rocket")
+    build.ellipsoid((0, 1.12, 0.29), (0.15, 0.15, 0.05), "cream", "rocket")
+    build.ellipsoid((0, 1.12, 0.32), (0.11, 0.11, 0.04), "glass", "rocket", glow=0.5)
     for a in (0.55, 2.65, 4.7):
         out = np.array((np.sin(a), 0, np.cos(a)))
         build.capsule(
@@ -57,7 +57,7 @@ def rocket(build: Builder, colors: PartColors, rng: Rng) -> None:
             0.10,
             0.10,
             fins,
-            "plaything",
+            "rocket",
             flat=0.45,
             facing=(float(np.cos(a)), 0.0, float(-np.sin(a))),
         )
