@@ -17,7 +17,7 @@ def item_width(item: Item) -> float:
 
 def raft(build: Builder, scene: Scene) -> None:
     """A raft under everything in the lake that does not float."""
-    standing = [i for i in scene.items if i.kind != "boat"]
+    standing = [i for i in scene.items if i.kind not in kinds.FLOATING]
     if not standing:
         return
     reach = [(item_width(i), i.position) for i in standing]
