@@ -53,20 +53,20 @@ class _Palette:
         return color
 
 
-def _thing(rng: Rng, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
+def _thing(rng: Rng, ground: str, kind: str, palette: _Palette, scale: float = 1.0) -> Draft:
     """A thing in colors of its own, turned and sized at random."""
     spec = kinds.KINDS[kind]
     colors = {part: palette.take(choices) for part, choices in spec.parts}
     if kind == "box" and rng.random() < 0.5:
         colors["ribbon"] = palette.take(("white", "yellow", "red", "pink", "blue", "green"))
     heading = float(rng.uniform(*spec.turns))
-    if kind in ("car", "dog") and rng.random() < 0.5:
-        heading = -heading
     turned = abs(np.sin(heading)) * spec.half_depth + abs(np.cos(heading)) * spec.half_width
-    if kind in ("car", "dog"):
+    if spec.long:
         turned = spec.half_width
+        heading *= 1 if rng.random() < 0.5 else -1
     grow = scale * float(rng.uniform(0.92, 1.1))
-    return Draft(kind, colors, heading, grow, turned * grow, spec.height * grow, floats=kind == "boat")
+    floats = ground == "water" and kind in kinds.FLOATING
+    return Draft(kind, colors, heading, grow, turned * grow, spec.height * grow, floats=floats)
 
 
 def _pick(rng: Rng, ground: str, weights: dict[str, float], taken: list[str]) -> str:
@@ -80,14 +80,15 @@ def _small(rng: Rng, ground: str, palette: _Palette, counts: tuple[float, ...], 
     """One to three small things."""
     weights = {n: s.small for n, s in kinds.KINDS.items()}
     if scale < 1:
-        weights |= {"rock": 0, "balloon": 0, "dog": 0}
+        weights |= dict.fromkeys(kinds.NOT_ON_TABLES, 0.0)
     if rng.random() < 0.15:  # a set of one shape in several colors
-        kind = _pick(rng, ground, weights | {"book": 0, "rock": 0}, [])
-        return [_thing(rng, kind, palette, scale) for _ in range(int(rng.integers(2, 4)))]
+        plain = {n: w for n, w in weights.items() if len(kinds.KINDS[n].parts) == 1 and n != "book"}
+        kind = _pick(rng, ground, plain, [])
+        return [_thing(rng, ground, kind, palette, scale) for _ in range(int(rng.integers(2, 4)))]
     names: list[str] = []
     for _ in range(1 + int(rng.choice(len(counts), p=counts))):
         names.append(_pick(rng, ground, weights, names))
-    return [_thing(rng, n, palette, scale) for n in names]
+    return [_thing(rng, ground, n, palette, scale) for n in names]
 
 
 def _big(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
@@ -96,7 +97,7 @@ def _big(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
     names: list[str] = []
     for _ in range(1 + int(rng.choice(3, p=(0.38, 0.42, 0.20)))):
         names.append(_pick(rng, ground, weights, names))
-    return [_thing(rng, n, palette) for n in names]
+    return [_thing(rng, ground, n, palette) for n in names]
 
 
 def _with_people(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
@@ -107,7 +108,7 @@ def _with_people(rng: Rng, ground: str, palette: _Palette) -> list[Draft]:
     names: list[str] = []
     for _ in range(others):
         names.append(_pick(rng, ground, {n: s.big for n, s in kinds.KINDS.items()}, names))
-    return drafts + [_thing(rng, n, palette) for n in names]
+    return drafts + [_thing(rng, ground, n, palette) for n in names]
 
 
 def _someone(rng: Rng, palette: _Palette) -> Draft:

@@ -14,7 +14,7 @@ from cn.scenes.surroundings import hidden, item_width, open_spot
 
 def raft(build: Builder, scene: Scene) -> None:
     """A raft under everything in the lake that does not float."""
-    standing = [i for i in scene.items if i.kind != "boat"]
+    standing = [i for i in scene.items if i.kind not in kinds.FLOATING]
     if not standing:
         return
     reach = [(item_width(i), i.position) for i in standing]

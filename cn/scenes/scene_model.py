@@ -140,14 +140,8 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
 
 def _add_lamps(item: Item, lamps: list[tuple[float, float, float, float]]) -> None:
     """Append the lamps of an item that shines after dark."""
-    x, y, z = item.position
-    s = item.scale
-    ahead = turn(item.heading) @ (0, 0, s)
-    if item.kind == "street lamp":
-        lamps.append((x, y + 2.1 * s, z, 3.4 * s))
-    elif item.kind == "lamp":
-        lamps.append((x, y + 0.45 * s, z, 2.4 * s))
-    elif item.kind in ("house", "tower"):
-        lamps.append((x + 1.5 * ahead[0], y + 0.7 * s, z + 1.5 * ahead[2], 1.8 * s))
-    elif item.kind == "car":
-        lamps.append((x + 1.7 * ahead[0], y + 0.4 * s, z + 1.7 * ahead[2], 1.3 * s))
+    if item.kind in kinds.LAMPS:
+        x, y, z = item.position
+        height, before, reach = kinds.LAMPS[item.kind]
+        ahead = turn(item.heading) @ (0, 0, before * item.scale)
+        lamps.append((x + ahead[0], y + height * item.scale, z + ahead[2], reach * item.scale))

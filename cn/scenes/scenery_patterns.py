@@ -5,8 +5,8 @@ import numpy as np
 from cn.scenes.geometry import Array
 from cn.scenes.texture import fractal
 
-FACADE, TOWERS, WAVES, WINDOW_VIEW, PICTURE, FOLDS, FOLIAGE, THICKET = range(100, 108)
-"""Their numbers; those of things begin at 0, in `builder`."""
+FACADE, TOWERS, WAVES, WINDOW_VIEW, PICTURE, FOLDS, FOLIAGE, THICKET = range(200, 208)
+"""Their numbers; those of things and cloth are smaller, in `builder`."""
 FIRST_OF_SCENERY = FACADE
 
 

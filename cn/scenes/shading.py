@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.builder import BANDS, FADE, PLANKS, SNOWCAP
+from cn.scenes.builder import BANDS, BRICKS, FADE, GORES, PATCHES, PLANKS, SNOWCAP, STRIPES
 from cn.scenes.geometry import Array, Camera, unit
 from cn.scenes.ground import GROUNDS, albedo, puddles, ripples
 from cn.scenes.lighting import Light, ShadowMap, rgb
@@ -220,6 +220,22 @@ def _apply_pattern(pattern: int, color: Array, p: Array, normals: Array) -> Arra
         return color * (1 - np.float32(0.30) * np.clip((board - 0.86) * 9, 0, 1))[:, None]
     if pattern == FADE:
         return color * (np.float32(0.86) + np.float32(0.22) * np.clip(p[:, 1], -1, 1))[:, None]
+    if pattern == BRICKS:  # 8 rows of 24 bricks around the vertical
+        row = (p[:, 1] + 1) * np.float32(4)
+        brick = np.arctan2(p[:, 0], p[:, 2]) * np.float32(12 / np.pi) + np.float32(0.5) * (np.floor(row) % 2)
+        joint = (np.abs(row % 1 - 0.5) > 0.43) | (np.abs(brick % 1 - 0.5) > 0.45)
+        return np.where(joint[:, None], color * np.float32(0.6) + np.float32(0.22), color)
+    if pattern == GORES:  # 16 sectors around the vertical, every second one white
+        white = np.sin(np.arctan2(p[:, 0], p[:, 2]) * 8) > 0
+        return np.where(white[:, None], np.array((0.92, 0.90, 0.84), np.float32), color)
+    if pattern == STRIPES:  # 7 across the vertical, every second one white
+        white = np.sin(p[:, 1] * np.float32(3.5 * np.pi)) > 0
+        return np.where(white[:, None], np.array((0.92, 0.90, 0.84), np.float32), color)
+    if pattern == PATCHES:  # brownish patches with pale seams between them
+        around = np.arctan2(p[:, 0], p[:, 2])
+        patch = np.sin(3 * around + 1.5 * np.sin(5 * p[:, 1])) + np.sin(7 * p[:, 1] + 1.2 * np.sin(2 * around))
+        brown = np.abs(patch) > np.float32(0.55)
+        return np.where(brown[:, None], color * np.array((0.40, 0.26, 0.18), np.float32), color)
     return color
 
 

@@ -63,6 +63,6 @@ def _raised(scene: Scene, lift: float) -> Scene:
     items = []
     for item in scene.items:
         x, y, z = item.position
-        items.append(item if item.kind == "boat" else replace(item, position=(x, y + lift, z)))
+        items.append(item if item.kind in kinds.FLOATING else replace(item, position=(x, y + lift, z)))
     (ex, ey, ez), (tx, ty, tz) = scene.eye, scene.target
     return replace(scene, items=tuple(items), eye=(ex, ey + lift, ez), target=(tx, ty + lift, tz))
