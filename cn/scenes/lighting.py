@@ -114,6 +114,8 @@ class ShadowMap:
 
     camera: Camera
     occluder: Array
+    shaded: Array
+    """Whether anything blocks the light at one of the four texels from here to the right and down, bool."""
     sharpness: float
     ground: tuple[float, float, float]
     """Depth of the ground plane: constant, change per texel in x and in y."""
@@ -124,10 +126,13 @@ class ShadowMap:
         size = self.occluder.shape[0]
         out = np.ones_like(x)
         rows = np.flatnonzero(facing & (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1))
-        x, y, depth = x.take(rows) - np.float32(0.5), y.take(rows) - np.float32(0.5), depth.take(rows)
+        x, y = x.take(rows) - np.float32(0.5), y.take(rows) - np.float32(0.5)
         i, j = x.astype(np.int32), y.astype(np.int32)
-        fx, fy = x - i, y - j
-        base, share = j * np.int32(size) + i, np.zeros_like(x)
+        base = j * np.int32(size) + i
+        near = np.flatnonzero(self.shaded.ravel().take(base))
+        rows, base, depth = rows.take(near), base.take(near), depth.take(rows.take(near))
+        fx, fy = (x - i).take(near), (y - j).take(near)
+        share = np.zeros_like(fx)
         flat, sharp = self.occluder.ravel(), np.float32(self.sharpness)
         left, above = 1 - fx, 1 - fy
         for step, weight in ((0, left * above), (1, fx * above), (size, left * fy), (size + 1, fx * fy)):
@@ -168,7 +173,10 @@ def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float
         for _ in range(2):
             power = _box(_box(power, blur, 0), blur, 1)
         occluder[window] = np.log(power) / sharpness
-    return ShadowMap(camera, occluder, sharpness, ground)
+    shaded = occluder < -1e-4 / sharpness
+    shaded[:, :-1] |= shaded[:, 1:]
+    shaded[:-1] |= shaded[1:]
+    return ShadowMap(camera, occluder, shaded, sharpness, ground)
 
 
 def _box(values: Array, radius: int, axis: int) -> Array:

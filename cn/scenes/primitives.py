@@ -106,8 +106,13 @@ def normal(kind: int, p: Array, size: Size) -> Array:
     return out
 
 
+_CUBE = np.array([(x, y, z) for z in (-1.0, 1.0) for y in (-1.0, 1.0) for x in (-1.0, 1.0)])
+
+
 def corners(kind: int, size: Size) -> Array:
     """The 8 corners (8, 3) of a box around the solid, in object space."""
+    if kind in (SPHERE, BOX):
+        return _CUBE
     wide, low, high = 1.0, -1.0, 1.0
     if kind == FRUSTUM:
         wide = max(1.0, size[0])

@@ -55,7 +55,7 @@ def _render(scene: Scene, height: int, width: int) -> View:
     depth, ids = raycaster.trace(camera, projected, solids, height, width)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5)
     samples = raycaster.surface(camera, projected, solids, x.ravel(), y.ravel(), depth.ravel(), ids.ravel())
-    normals = samples.unsorted(samples.normals).reshape(3, height, width)
+    normals = samples.unsorted(camera.axes.astype(np.float32) @ samples.normals).reshape(3, height, width)
 
     light = light_of(scene)
     blur = WEATHERS[scene.weather].blur
@@ -69,8 +69,9 @@ def _render(scene: Scene, height: int, width: int) -> View:
     if mask.any():
         fine = raycaster.resample(camera, projected, solids, ids, mask, SUBSAMPLES)
         color = shader.shade(raycaster.surface(camera, projected, solids, *(a.ravel() for a in fine)))
-        rgb[:, mask] = color.reshape(3, len(SUBSAMPLES), -1).mean(1)
-    shown = np.round(rgb * 255).astype(np.uint8).transpose(1, 2, 0).copy()
+        rgb.reshape(3, -1)[:, np.flatnonzero(mask)] = color.reshape(3, len(SUBSAMPLES), -1).mean(1)
+    rgb *= 255
+    shown = np.rint(rgb, out=rgb).astype(np.uint8).transpose(1, 2, 0).copy()
     particles(scene, shown)
 
     backdrop = [LABELS["sky"], LABELS[GROUNDS[scene.ground].label]]
@@ -78,7 +79,7 @@ def _render(scene: Scene, height: int, width: int) -> View:
     return View(
         shown,
         depth,
-        np.tensordot(normals, camera.axes.astype(np.float32), (0, 1)),
+        normals.transpose(1, 2, 0).copy(),
         classes[ids, 0],
         classes[ids, 1],
         _keypoints(model, camera, depth, ids),
