@@ -17,28 +17,34 @@ POSING = "posing"
 CHILDREN = ("boy", "girl")
 
 
-def someone(rng: Rng, palette: Palette, upper: bool = False) -> Draft:
-    """A person with clothes, pose and the way they face; `upper`: a pose for a half figure."""
+PORTRAIT_POSES = ("standing", "standing", "hips", "thinking", "saluting", "crossed")
+
+
+def someone(rng: Rng, palette: Palette, framing: str = "whole") -> Draft:
+    """A person with clothes, pose and the way they face; `framing` is that of the scene."""
     person = dress(
         rng, palette, str(rng.choice(kinds.WHO)), str(rng.choice(tuple(ROLES))) if rng.random() < 0.2 else ""
     )
-    names = tuple(n for n, p in POSES.items() if p.upper or not upper)
+    names = tuple(n for n, p in POSES.items() if p.upper or framing == "whole")
+    names = PORTRAIT_POSES if framing == "portrait" else names
     share = np.array([POSES[n].weight for n in names])
     favorite = ROLES[person.role].prop if person.role else ""
     draw = rng.random()
     if favorite in names and draw < 0.4:
         person = take_pose(rng, person, favorite, palette)
-    elif draw < 0.75 or upper:
+    elif draw < 0.75 or framing != "whole":
         person = take_pose(rng, person, str(rng.choice(names, p=share / share.sum())), palette)
     else:
         person = random_pose(rng, person)
     view = POSES[person.pose].view if person.pose in POSES else "any"
     heading = facing(rng, view)
+    if framing != "whole":
+        heading *= 0.4 if abs(heading) < 2 else 0.1
     if person.prop and view == "front" and abs(heading) > 2:
         heading -= np.pi * np.sign(heading)  # what is held must be seen
     scale = size_of(rng, person)
     half_width, height = room(person)
-    return Draft("person", {}, float(heading), scale, half_width * scale, height * scale, person)
+    return Draft("person", {}, float(heading), scale, half_width * scale, height * scale, person, framing=framing)
 
 
 def size_of(rng: Rng, person: Person) -> float:

@@ -90,9 +90,7 @@ def _with_people(rng: Rng, ground: str, palette: Palette) -> tuple[str, list[Dra
         counts = (0.62, 0.38, 0.0)
     elif draw < 0.56:
         framing = "portrait" if rng.random() < 0.55 else "half"
-        people = [someone(rng, palette, upper=True)]
-        people[0].framing = framing
-        people[0].heading *= 0.4 if abs(people[0].heading) < 2 else 0.1
+        people = [someone(rng, palette, framing)]
         counts = (0.55, 0.45, 0.0)
     else:
         people = [someone(rng, palette) for _ in range(1 if rng.random() < 0.85 else 2)]

@@ -7,7 +7,15 @@ from cn.scenes.geometry import Rng, Vec, turn
 from cn.scenes.models.skeleton import skeleton
 from cn.scenes.scene import Draft, Item, Scene
 
-HATS_ABOVE = {"toque": 0.16, "pointed": 0.32, "party": 0.22, "crown": 0.10, "top hat": 0.16, "space helmet": 0.06}
+HATS_ABOVE = {
+    "toque": 0.16,
+    "pointed": 0.32,
+    "party": 0.22,
+    "crown": 0.10,
+    "top hat": 0.16,
+    "space helmet": 0.06,
+    "helmet": 0.04,
+}
 """How far hats reach above the hair, meters."""
 
 
@@ -91,7 +99,7 @@ def _close(rng: Rng, item: Item, framing: str, half_view: float) -> tuple[Vec, V
     bones = skeleton(item.person)
     base = np.array(item.position)
     head = base + turn(item.heading) @ bones.head_center * item.scale
-    crown, chest = 0.27 + HATS_ABOVE.get(item.person.hat, 0.0), 0.40 if framing == "portrait" else 0.86
+    crown, chest = 0.30 + HATS_ABOVE.get(item.person.hat, 0.0), 0.48 if framing == "portrait" else 0.88
     low, high = head[1] - chest * item.scale, head[1] + crown * item.scale
     if framing == "half":
         high = max(high, base[1] + float(bones.joints[[4, 7], 1].max() + 0.12) * item.scale)

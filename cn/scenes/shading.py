@@ -189,7 +189,7 @@ def _cloth(pattern: int, color: Array, p: Array) -> Array:
         v = along / np.float32(0.075) - row - np.float32(0.5)
         marked = u * u + v * v < 0.075
     else:
-        marked = (along / np.float32(0.10) % 1 < 0.5) != (around / np.float32(0.10) % 1 < 0.5)
+        marked = (along / np.float32(0.13) % 1 < 0.5) != (around / np.float32(0.1257) % 1 < 0.5)
     bright = color @ np.array((0.21, 0.72, 0.07), np.float32) > 0.5
     other = np.where(bright[:, None], np.array((0.03, 0.04, 0.13), np.float32), np.array((0.9, 0.86, 0.78), np.float32))
     share = np.float32(0.5 if pattern == CHECKS else 0.92)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cn.scenes.builder import Builder
-from cn.scenes.geometry import Array
+from cn.scenes.geometry import Array, tilt, turn
 from cn.scenes.models.skeleton import HEAD_RADIUS, Person, Skeleton
 
 At = Callable[[float, float, float], Array]
@@ -52,7 +52,8 @@ def _face(build: Builder, person: Person, head: Array, at: At) -> None:
         build.capsule(
             at(side * 0.036, 0.080 + lift, 0.160), at(side * 0.102, 0.082 + lift, 0.138), 0.0105, 0.008, brow, "person"
         )
-        build.ellipsoid(at(side * 0.108, -0.048, 0.140), (0.034, 0.024, 0.012), cheek, "person", rotation=head)
+        on_skin = head @ turn(side * 0.62) @ tilt(0.25)
+        build.ellipsoid(at(side * 0.105, -0.048, 0.136), (0.032, 0.023, 0.009), cheek, "person", rotation=on_skin)
     if person.glasses:
         build.capsule(at(-0.02, 0.034, 0.174), at(0.02, 0.034, 0.174), 0.007, 0.007, person.glasses, "person")
     if person.role == "clown":
@@ -82,7 +83,9 @@ def _mouth(build: Builder, person: Person, head: Array, at: At) -> None:
         build.capsule(at(-0.033, -0.084, 0.161), at(0.033, -0.084, 0.161), 0.0095, 0.0095, "mouth", "person")
     else:
         for side in (-1, 1):
-            build.capsule(at(0, -0.092, 0.159), at(side * 0.050, -0.070, 0.158), 0.012, 0.008, "mouth", "person")
+            corner = at(side * 0.029, -0.085, 0.160)
+            build.capsule(at(0, -0.091, 0.160), corner, 0.0095, 0.009, "mouth", "person")
+            build.capsule(corner, at(side * 0.052, -0.068, 0.156), 0.009, 0.007, "mouth", "person")
 
 
 def _hair(build: Builder, person: Person, head: Array, at: At) -> None:
@@ -99,7 +102,7 @@ def _hair(build: Builder, person: Person, head: Array, at: At) -> None:
         for side in (-1, 1):
             build.capsule(at(side * 0.165, 0.04, 0.03), at(side * 0.155, -0.10, 0.02), 0.05, 0.055, color, "person")
         build.ellipsoid(at(0, -0.05, -0.08), (0.18, 0.13, 0.11), color, "person", rotation=head)
-    elif style == "bun":
+    elif style == "bun" and person.hat in ("none", "bow", "crown"):
         build.ellipsoid(at(0, 0.225, -0.09), 0.085, color, "person")
     elif style == "ponytail":
         build.ellipsoid(at(0, 0.10, -0.20), 0.06, color, "person")
@@ -109,12 +112,12 @@ def _hair(build: Builder, person: Person, head: Array, at: At) -> None:
             build.capsule(at(side * 0.19, 0.05, -0.03), at(side * 0.27, -0.16, -0.02), 0.055, 0.035, color, "person")
     elif style in ("curly", "afro"):
         swell = 0.075 if style == "curly" else 0.10
-        for x, y, z in _CURLS:
+        for x, y, z in _CURLS if person.hat in ("none", "bow", "crown") else _CURLS[3:10]:
             build.ellipsoid(at(x * 0.17, 0.05 + y * 0.15, -0.03 + z * 0.15), swell, color, "person")
     elif style == "spiky" and person.hat == "none":
         for x, z in ((-0.09, 0.05), (0.0, 0.08), (0.09, 0.05), (-0.05, -0.06), (0.06, -0.06)):
-            build.frustum(at(x, 0.16, z), at(x * 1.5, 0.27, z * 1.2), 0.06, 0.006, color, "person")
-    if style in ("short", "bun", "ponytail") and person.hat == "none":  # a parting
+            build.frustum(at(x * 0.7, 0.11, z * 0.7), at(x * 1.5, 0.28, z * 1.2), 0.085, 0.006, color, "person")
+    if style in ("short", "bun", "ponytail", "pigtails") and person.hat in ("none", "bow"):  # a parting
         build.ellipsoid(at(0.03, 0.158, 0.055), (0.12, 0.06, 0.10), color, "person", rotation=head)
 
 
@@ -133,23 +136,23 @@ def _hat(build: Builder, person: Person, head: Array, at: At) -> None:
         build.frustum(at(0, y, -0.01), at(0, y + 0.028, -0.01), radius, radius * 0.96, color, "person")
 
     if hat == "beanie":
-        build.ellipsoid(at(0, 0.100, -0.013), (R * 1.08, 0.136, R * 1.06), color, "person", rotation=head)
-        build.ellipsoid(at(0, 0.255, -0.013), 0.056, "cream", "person")
+        build.ellipsoid(at(0, 0.100, -0.018), (R * 1.09, 0.152, R * 1.07), color, "person", rotation=head)
+        build.ellipsoid(at(0, 0.265, -0.013), 0.056, "cream", "person")
     elif hat in ("brim", "straw"):
         disc(0.30)
         build.frustum(base, base + up * 0.180, 0.188, 0.152, color, "person")
         if hat == "straw":
             build.frustum(base + up * 0.03, base + up * 0.07, 0.190, 0.184, "trunk", "person")
     elif hat in ("cap", "peaked"):
-        build.ellipsoid(at(0, 0.085, -0.02), (R * 1.07, 0.135, R * 1.06), color, "person", rotation=head)
+        build.ellipsoid(at(0, 0.095, -0.035), (R * 1.08, 0.158, R * 1.06), color, "person", rotation=head)
         visor = color if hat == "cap" else "dark"
         build.ellipsoid(at(0, 0.098, 0.175), (0.125, 0.016, 0.115), visor, "person", rotation=head)
         if hat == "peaked":
             build.ellipsoid(at(0, 0.20, 0.0), (0.225, 0.045, 0.215), color, "person", rotation=head)
             build.ellipsoid(at(0, 0.155, 0.178), (0.036, 0.036, 0.014), "gold", "person", rotation=head)
     elif hat == "helmet":
-        build.ellipsoid(at(0, 0.085, -0.02), (R * 1.15, 0.16, R * 1.14), color, "person", rotation=head)
-        build.ellipsoid(at(0, 0.09, 0.0), (0.255, 0.022, 0.275), color, "person", rotation=head)
+        build.ellipsoid(at(0, 0.115, -0.045), (R * 1.14, 0.145, R * 1.12), color, "person", rotation=head)
+        build.ellipsoid(at(0, 0.112, 0.0), (0.255, 0.022, 0.275), color, "person", rotation=head)
         build.capsule(at(0, 0.22, 0.13), at(0, 0.22, -0.17), 0.028, 0.028, color, "person")
         build.ellipsoid(at(0, 0.165, 0.165), (0.045, 0.05, 0.018), "gold", "person", rotation=head)
     elif hat == "knight helmet":

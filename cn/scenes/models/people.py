@@ -63,9 +63,12 @@ def _trunk(build: Builder, person: Person, bones: Skeleton) -> None:
     right, left = (neck + torso @ (side * 0.120, -0.070, 0) for side in (-1, 1))
     build.capsule(right, left, 0.096, 0.096, top, "person", flat=0.95, facing=facing)
     build.capsule(neck - torso @ (0, 0.03, 0), neck + torso @ (0, 0.08, 0.005), 0.062, 0.058, person.skin, "person")
+    build.ellipsoid(neck - torso @ (0, 0.045, 0), (0.125, 0.068, 0.088), top, "person", rotation=torso)
     if person.garment not in LONG_SKIRTS:
-        hem, waist = pelvis - bones.body @ (0, 0.085, 0), pelvis + torso @ (0, 0.05, 0)
-        build.frustum(hem, waist, 0.152, 0.150, top, "person", flat=0.84, facing=facing, pattern=cloth(person, True))
+        below = 0.0 if person.garment in ("shirt", "shorts") else 0.07
+        hem, waist = pelvis - bones.body @ (0, below + 0.01, 0), pelvis + torso @ (0, 0.09, 0)
+        build.ellipsoid(pelvis, (0.153, 0.120, 0.128), person.legs, "person", rotation=bones.body)
+        build.frustum(hem, waist, 0.160, 0.150, top, "person", flat=0.86, facing=facing, pattern=cloth(person, True))
     if person.garment in ("coat", "jacket") and person.accessory not in ("apron", "scarf"):
         light = "dark" if top in ("white", "yellow", "pink", "grey") else "cream"
         for height in (0.05, 0.16, 0.27):
@@ -91,7 +94,7 @@ def _skirt(build: Builder, person: Person, bones: Skeleton) -> None:
         return
     legs = (joints[9] + joints[12]) / 2 - pelvis
     if person.garment == "robe":
-        legs = ((joints[10] + joints[13]) / 2 - pelvis) * 1.0
+        legs = (joints[10] + joints[13]) / 2 - pelvis
     hem = pelvis + unit(legs) * drop
     facing = tuple(torso[:, 2])
     spread = wide + 0.25 * max(0.0, float(np.linalg.norm(joints[9] - joints[12])) - 0.25)

@@ -59,7 +59,7 @@ def _flying_ball(build: Builder, person: Person, bones: Skeleton) -> None:
 
 def _book(build: Builder, person: Person, bones: Skeleton) -> None:
     """Two open covers with pages, tilted towards the face."""
-    middle = _between(bones) + bones.torso @ (0, 0.09, 0.02)
+    middle = _between(bones) + bones.torso @ (0, 0.055, 0.03)
     back = unit(bones.torso @ (0, -0.35, 1.0))
     for side in (-1, 1):
         frame = frame_along(bones.torso[:, 1] + 0.35 * bones.torso[:, 2], back + side * 0.25 * bones.torso[:, 0])

@@ -99,8 +99,8 @@ STILL: dict[str, Pose] = {
         ((0.5, -0.9, 0.0), (0.9, 0.45, 0.4)), ((0.5, -0.9, 0.0), (0.9, 0.45, 0.4)), PLANT, WIDE, upper=True
     ),
     "reading": Pose(
-        hand_at(0.07, -0.10, 0.29),
-        hand_at(0.07, -0.10, 0.29),
+        hand_at(0.07, -0.15, 0.29),
+        hand_at(0.07, -0.15, 0.29),
         PLANT,
         PLANT,
         prop="book",
@@ -121,9 +121,7 @@ STILL: dict[str, Pose] = {
         weight=1.1,
         width=0.6,
     ),
-    "umbrella": Pose(
-        hand_at(0.17, -0.12, 0.25), REST, PLANT, PLANT, prop="umbrella", loose=0.3, upper=True, weight=1.1, width=0.6
-    ),
+    "umbrella": Pose(hand_at(0.17, -0.12, 0.25), REST, PLANT, PLANT, prop="umbrella", loose=0.3, weight=1.1, width=0.6),
     "holding": Pose(HOLD, HOLD, WIDE, WIDE, prop="ball", loose=0.4, weight=1.1, width=0.4),
     "balloon": Pose(((0.75, -0.65, 0.35), (0.35, 0.9, 0.3)), REST, PLANT, PLANT, prop="balloon", weight=0.9),
     "bouquet": Pose(
