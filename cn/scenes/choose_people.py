@@ -215,7 +215,7 @@ def _is_free(person: Person) -> bool:
 
 
 def room(person: Person) -> tuple[float, float]:
-    """Half width and height that a grown-up takes in this pose, meters: those of the skeleton, and some for the rest."""
+    """Half width and height that a grown-up takes in this pose, meters, from the skeleton."""
     joints = skeleton(person).joints
     reach = float(np.abs(joints[:, [0, 2]]).max())
     wide = POSES[person.pose].width if person.pose in POSES else 0.36

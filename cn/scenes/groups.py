@@ -77,8 +77,9 @@ def _meet(a: Member, arm_a: int, b: Member, arm_b: int, up: float, ahead: float 
     return _to_hand(a, arm_a, place), _to_hand(b, arm_b, place)
 
 
-def _face(a: Member, b: Member, distance: float, open_to_viewer: float = 0.30) -> tuple[Member, Member]:
+def _face(pair: list[Member], distance: float, open_to_viewer: float = 0.30) -> tuple[Member, Member]:
     """Two people who face each other, both turned a little to the viewer; `distance` in meters for grown-ups."""
+    a, b = pair
     half = distance * (a.scale + b.scale) / 4
     return (
         replace(a, offset=(-half, 0.0, 0.0), heading=SIDE - open_to_viewer),
@@ -96,17 +97,17 @@ def _row(members: list[Member], gap: float, wave: float = 0.05) -> list[Member]:
 
 
 def _shake(rng: Rng, palette: Palette) -> list[Member]:
-    a, b = _face(*_people(rng, palette, 2), 0.82)
+    a, b = _face(_people(rng, palette, 2), 0.82)
     return list(_meet(a, RIGHT, b, RIGHT, -0.24 * min(a.scale, b.scale), 0.05))
 
 
 def _high_five(rng: Rng, palette: Palette) -> list[Member]:
-    a, b = _face(*_people(rng, palette, 2), 0.86)
+    a, b = _face(_people(rng, palette, 2), 0.86)
     return list(_meet(a, RIGHT, b, LEFT, 0.24 * min(a.scale, b.scale), 0.05))
 
 
 def _talk(rng: Rng, palette: Palette) -> list[Member]:
-    a, b = _face(*_people(rng, palette, 2), float(rng.uniform(0.85, 1.1)), 0.45)
+    a, b = _face(_people(rng, palette, 2), float(rng.uniform(0.85, 1.1)), 0.45)
     speaker, pose = (
         replace(a, person=replace(a.person, mouth="open")),
         str(rng.choice(("shrugging", "standing", "hips"))),
@@ -117,7 +118,7 @@ def _talk(rng: Rng, palette: Palette) -> list[Member]:
 
 
 def _dance(rng: Rng, palette: Palette) -> list[Member]:
-    a, b = _face(*_people(rng, palette, 2, pose=str(rng.choice(("standing", "walking")))), 0.78, 0.15)
+    a, b = _face(_people(rng, palette, 2, pose=str(rng.choice(("standing", "walking")))), 0.78, 0.15)
     a, b = _meet(a, RIGHT, b, LEFT, -0.05, 0.12)
     return list(_meet(a, LEFT, b, RIGHT, 0.10, -0.12))
 
@@ -126,9 +127,9 @@ def _hug(rng: Rng, palette: Palette) -> list[Member]:
     """Side by side, the arm of one around the shoulders of the other, whose arm is around the first one's waist."""
     a, b = _row(sorted(_people(rng, palette, 2), key=lambda m: -m.scale), 0.47, 0.0)
     a, b = replace(a, heading=0.12), replace(b, heading=-0.12)
-    far = _shoulder(b, LEFT) + (-0.03, 0.06 * b.scale, -0.06)
+    far = np.add(_shoulder(b, LEFT), (-0.03, 0.06 * b.scale, -0.06))
     a = _to_hand(a, LEFT, far, (0.3, -0.3, -1.0))
-    waist = np.array(a.offset) + (-0.02, 0.95 * a.scale, -0.17)
+    waist = np.add(a.offset, (-0.02, 0.95 * a.scale, -0.17))
     return [a, _to_hand(b, RIGHT, waist, (0.3, -0.3, -1.0))]
 
 
@@ -164,7 +165,7 @@ def _family(rng: Rng, palette: Palette) -> list[Member]:
 
 def _ball(rng: Rng, palette: Palette) -> list[Member]:
     """One throws, the other is about to catch."""
-    a, b = _face(*_people(rng, palette, 2), float(rng.uniform(1.6, 2.0)), 0.25)
+    a, b = _face(_people(rng, palette, 2), float(rng.uniform(1.6, 2.0)), 0.25)
     thrower = take_pose(rng, a.person, "throwing", palette)
     thrower = replace(thrower, prop="flying ball")
     b = replace(b, person=take_pose(rng, b.person, "pushing", palette))
@@ -235,7 +236,7 @@ def _circle(rng: Rng, palette: Palette) -> list[Member]:
 def _kneel(rng: Rng, palette: Palette) -> list[Member]:
     """One kneels and offers flowers."""
     a, b = _people(rng, palette, 2, ("man", "woman") if rng.random() < 0.7 else ("woman", "man"))
-    a, b = _face(a, b, 1.0)
+    a, b = _face([a, b], 1.0)
     kneeling = replace(
         take_pose(rng, a.person, "kneeling", palette), prop="flower", prop_color=palette.take(kinds.BRIGHT)
     )
@@ -245,7 +246,7 @@ def _kneel(rng: Rng, palette: Palette) -> list[Member]:
 
 
 def _duel(rng: Rng, palette: Palette) -> list[Member]:
-    a, b = _face(*_people(rng, palette, 2), 2.0, 0.2)
+    a, b = _face(_people(rng, palette, 2), 2.0, 0.2)
     return [replace(m, person=take_pose(rng, m.person, "fencing", palette)) for m in (a, b)]
 
 

@@ -88,7 +88,7 @@ def _umbrella(build: Builder, person: Person, bones: Skeleton) -> None:
     """A stick with a roof above the head."""
     hand, _ = _hand(person, bones)
     lean = -0.20 if hand[0] > 0 else 0.20
-    top = hand + (lean, 1.02, -0.04)
+    top = np.add(hand, (lean, 1.02, -0.04))
     build.capsule(hand - (0, 0.10, 0), top, 0.014, 0.014, "wood_dark", "plaything")
     build.frustum(top - (0, 0.24, 0), top - (0, 0.09, 0), 0.56, 0.34, person.prop_color, "plaything")
     build.frustum(top - (0, 0.09, 0), top, 0.34, 0.02, person.prop_color, "plaything")
@@ -104,7 +104,7 @@ def _flower(build: Builder, person: Person, bones: Skeleton) -> None:
 
 
 def _box(build: Builder, person: Person, bones: Skeleton) -> None:
-    top = bones.head_center + (0, 0.36, 0)
+    top = np.add(bones.head_center, (0, 0.36, 0))
     build.box(top, (0.27, 0.15, 0.20), person.prop_color, "box")
 
 
