@@ -220,6 +220,8 @@ def room(person: Person) -> tuple[float, float]:
     reach = float(np.abs(joints[:, [0, 2]]).max())
     wide = POSES[person.pose].width if person.pose in POSES else 0.36
     half = max(0.34, min(reach + 0.10, max(wide, reach)))
+    if person.pose in ("lying", "sleeping"):
+        half = reach + 0.28
     if person.seat == "bench":
         half = 0.75
     if person.prop in ("umbrella", "sword"):

@@ -37,7 +37,8 @@ def compose(
     unit_size = max(d.height for d in order)
     _set_back(rng, order, table is not None)
     gaps = [float(rng.uniform(0.06, 0.18)) * min(unit_size, 1.6) for _ in order]
-    fill = float(rng.uniform(0.55, 0.72) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
+    tallest = (0.60, 0.78) if any(d.person for d in order) else (0.55, 0.72)
+    fill = float(rng.uniform(*tallest) if unit_size > 1.3 * (order[0].scale) else rng.uniform(0.40, 0.55))
     bulge = 0.3 * max((d.half_width for d in order if not d.person), default=0.0)  # what extends towards the camera
     spots, left, total, top, distance = _frame(order, gaps, half_view, fill, bulge, base, table is not None)
     shift = left / 2 + float(rng.uniform(-0.04, 0.04)) * total

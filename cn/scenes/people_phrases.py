@@ -8,7 +8,7 @@ from cn.scenes.models.skeleton import Person
 from cn.scenes.phrases import Phrases, article, join, listed
 from cn.scenes.scene import Item
 
-_NO_TROUSERS = ("dress", "robe")
+_NO_TROUSERS = ("dress", "robe", "skirt", "shorts")
 
 
 class PeoplePhrases(Phrases):
@@ -71,12 +71,14 @@ class PeoplePhrases(Phrases):
             parts.append(f"{article(person.legs)} skirt")
         elif person.garment == "shorts" and low:
             parts.append(f"{person.legs} shorts")
+        elif person.role == "farmer" and low:
+            parts.append(f"{person.legs} {self.pick(('dungarees', 'overalls'))}")
         extra = self.rng.random()
         if person.hat != "none" and (extra < 0.5 or not person.hat_color):
             parts.append(self._hat(person))
         elif person.accessory and extra < 0.8:
             parts.append(f"{article(person.accessory_color)} {person.accessory}")
-        elif person.garment not in (*_NO_TROUSERS, "skirt", "shorts") and low and extra < 0.75:
+        elif person.garment not in _NO_TROUSERS and not person.role and low and extra < 0.75:
             parts.append(f"{person.legs} {self.pick(words.TROUSERS)}")
         elif person.shoes != "dark" and self.scene.framing == "whole" and extra > 0.93:
             parts.append(f"{person.shoes} shoes")

@@ -117,6 +117,7 @@ def _pirate(build: Builder, person: Person, at: At, ring: Ring) -> None:
 
 def _ballerina(build: Builder, person: Person, at: At, ring: Ring) -> None:
     """A tutu."""
+    build.ellipsoid(at(0, -0.01, 0), (0.150, 0.125, 0.125), person.top, "person")
     build.frustum(at(0, -0.05, 0), at(0, 0.0, 0), 0.40, 0.30, person.top, "person")
     build.frustum(at(0, 0.0, 0), at(0, 0.05, 0), 0.34, 0.15, person.top, "person")
 

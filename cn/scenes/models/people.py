@@ -19,7 +19,7 @@ def build_person(build: Builder, person: Person) -> Array:
     bones = skeleton(person)
     _legs(build, person, bones)
     _trunk(build, person, bones)
-    if person.garment in LONG_SKIRTS:
+    if person.garment in LONG_SKIRTS and person.role != "ballerina":
         _skirt(build, person, bones)
     _arms(build, person, bones)
     build_outfit(build, person, bones)
