@@ -224,6 +224,8 @@ def room(person: Person) -> tuple[float, float]:
         half = reach + 0.28
     if person.seat == "bench":
         half = 0.75
+    if person.prop == "football":
+        half = reach + 0.42
     if person.prop in ("umbrella", "sword"):
         half = max(half, 0.75)
     top = float(joints[[0, 14, 15, 16, 17, 4, 7, 10, 13], 1].max()) + 0.10

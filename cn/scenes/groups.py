@@ -154,13 +154,13 @@ def _hold_hands(rng: Rng, palette: Palette) -> list[Member]:
 def _parent(rng: Rng, palette: Palette) -> list[Member]:
     who = (str(rng.choice(("man", "woman"))), str(rng.choice(CHILDREN)))
     pair = _people(rng, palette, 2, who)
-    return _chain_hands(_row(pair if rng.random() < 0.5 else pair[::-1], 0.55, 0.0))
+    return _chain_hands(_row(pair if rng.random() < 0.5 else pair[::-1], 0.62, 0.0))
 
 
 def _family(rng: Rng, palette: Palette) -> list[Member]:
     children = [str(rng.choice(CHILDREN)) for _ in range(int(rng.integers(1, 3)))]
     order = ("man", *children, "woman")
-    return _chain_hands(_row(_people(rng, palette, len(order), order), 0.58, 0.0))
+    return _chain_hands(_row(_people(rng, palette, len(order), order), 0.64, 0.0))
 
 
 def _ball(rng: Rng, palette: Palette) -> list[Member]:
@@ -192,7 +192,7 @@ def _line_up(rng: Rng, palette: Palette) -> list[Member]:
 
 
 def _choir(rng: Rng, palette: Palette) -> list[Member]:
-    """Three to five who sing in clothes of one color."""
+    """Three to five who sing side by side."""
     members = _row(_people(rng, palette, int(rng.choice((3, 4, 5)))), 0.56)
     return [replace(m, person=replace(m.person, mouth="open", head_turn=0.0, head_nod=-0.12)) for m in members]
 
@@ -221,7 +221,7 @@ def _circle(rng: Rng, palette: Palette) -> list[Member]:
     """Four or five hand in hand, those in the front seen from behind."""
     members = _people(rng, palette, int(rng.choice((4, 5))), ("man", "woman") if rng.random() < 0.5 else CHILDREN)
     count, start = len(members), float(rng.uniform(0, 2 * np.pi))
-    radius = 0.37 / np.sin(np.pi / count) * members[0].scale
+    radius = 0.45 / np.sin(np.pi / count) * members[0].scale
     placed = []
     for i, m in enumerate(members):
         angle = start + 2 * np.pi * i / count

@@ -15,6 +15,9 @@ HATS_ABOVE = {
     "top hat": 0.16,
     "space helmet": 0.06,
     "helmet": 0.04,
+    "brim": 0.06,
+    "straw": 0.06,
+    "beanie": 0.05,
 }
 """How far hats reach above the hair, meters."""
 

@@ -127,9 +127,9 @@ GROUP: dict[str, tuple[str, ...]] = {
     "jumping together": ("jumping", "jumping together", "jumping for joy"),
     "in a row": ("standing in a row", "in a row", "standing side by side"),
     "choir": ("singing", "singing together", "singing in a row"),
-    "team": ("standing together", "posing together", "cheering as a team"),
+    "team": ("standing together", "posing together", "standing side by side"),
     "queue": ("standing in a queue", "waiting in line", "queuing"),
-    "circle": ("holding hands in a circle", "dancing in a circle", "standing in a circle"),
+    "circle": ("holding hands in a circle", "standing hand in hand in a circle", "standing in a circle"),
     "proposing": ("together, one kneeling with {bare} flowers", "meeting, one giving {bare} flowers to the other"),
     "fencing": ("fencing", "fighting with swords", "fighting a duel"),
 }

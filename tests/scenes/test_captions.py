@@ -74,7 +74,7 @@ def test_people_are_counted_and_do_together_what_is_told(captioned: list[tuple[S
                 counted += 1
         for name in ("shaking hands", "holding hands"):
             if name in text:
-                assert name in GROUP[scene.group] or name == "holding hands" and scene.group == "circle", text
+                assert name in GROUP[scene.group] or (name == "holding hands" and scene.group == "circle"), text
     assert counted > 30
 
 

@@ -31,8 +31,10 @@ def build_outfit(build: Builder, person: Person, bones: Skeleton) -> None:
         build.frustum(at(0, CHEST - 0.01, 0.0), at(0, CHEST + 0.075, 0.005), 0.125, 0.108, color, "person")
         build.capsule(at(0.06, CHEST - 0.02, 0.11), at(0.09, 0.17, 0.145), 0.045, 0.052, color, "person", flat=0.6)
     elif person.accessory == "apron":
-        build.ellipsoid(at(0, 0.03, 0.062), (0.142, 0.30, 0.102), color, "person", rotation=bones.torso)
-        ring(0.10, 0.160, color, 0.014)
+        for (y0, y1), (r0, r1) in (((-0.24, 0.12), (0.175, 0.150)), ((0.11, 0.33), (0.115, 0.098))):
+            foot, top = at(0, y0, 0.056), at(0, y1, 0.056)
+            build.frustum(foot, top, r0, r1, color, "person", flat=0.104 / r0, facing=facing)
+        ring(0.11, 0.158, color, 0.014)
     elif person.accessory == "cape":
         drop = float(np.clip(bones.pelvis[1] - 0.18, 0.05, 0.62))
         foot, top = at(0, -drop, -0.20), at(0, CHEST + 0.01, -0.055)
