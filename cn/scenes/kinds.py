@@ -222,26 +222,16 @@ LAMPS: dict[str, tuple[float, float, float]] = {
 SEATS = ("chair", "bench", "box")
 WHO = ("man", "woman", "boy", "girl")
 GARMENTS = {
-    "man": ("coat", "jacket", "jumper", "shirt"),
-    "woman": ("coat", "dress", "jumper", "jacket", "dress"),
-    "boy": ("coat", "jacket", "jumper", "shirt"),
-    "girl": ("coat", "dress", "dress", "jumper"),
+    "man": ("coat", "jacket", "jumper", "shirt", "shirt", "shorts"),
+    "woman": ("coat", "dress", "jumper", "jacket", "dress", "skirt", "shirt", "skirt"),
+    "boy": ("coat", "jacket", "jumper", "shirt", "shorts", "shorts"),
+    "girl": ("coat", "dress", "dress", "jumper", "skirt", "shorts"),
 }
-POSE_WEIGHTS = {
-    "standing": 1.5,
-    "hips": 0.8,
-    "waving": 1.4,
-    "walking": 1.6,
-    "running": 1.4,
-    "dancing": 1.1,
-    "twirling": 0.8,
-    "jumping": 0.7,
-    "leaping": 0.6,
-    "cheering": 1.3,
-    "pointing": 1.1,
-    "sitting": 1.6,
-    "holding": 1.1,
-    "balloon": 0.9,
+HAIR_STYLES = {
+    "man": ("short", "short", "short", "bald", "curly", "spiky", "long"),
+    "woman": ("long", "long", "bob", "bun", "ponytail", "afro", "short"),
+    "boy": ("short", "short", "curly", "spiky"),
+    "girl": ("long", "long", "pigtails", "ponytail", "bob", "curly"),
 }
 TROUSERS = ("blue", "black", "grey", "brown", "white", "green", "purple")
 HAIR = ("hair_black", "hair_brown", "hair_blond", "hair_ginger", "hair_grey")

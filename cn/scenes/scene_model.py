@@ -11,14 +11,14 @@ from cn.scenes.enclosed import forest, room, street
 from cn.scenes.geometry import Array, turn
 from cn.scenes.landscape import country, raft
 from cn.scenes.models.catalog import MODELS
-from cn.scenes.models.people import SEAT_HEIGHT, build_person
-from cn.scenes.models.small_objects import balloon_body
+from cn.scenes.models.people import build_person
+from cn.scenes.models.props import build_prop
+from cn.scenes.models.skeleton import SEAT_HEIGHT
 from cn.scenes.scene import Item, Scene
 from cn.scenes.sky import Sky, make_sky
 
 _PERSON_HEIGHT = 2.0
 """The assumed height of every person of scale 1, meters."""
-_RIGHT_WRIST, _LEFT_WRIST = 4, 7
 _HEAD_KEYPOINTS = [0, 14, 15, 16, 17]
 """Nose, eyes and ears; all numbers are those of OpenPose's 18 keypoints."""
 _SURROUNDINGS = {"street": street, "forest": forest, "room": room}
@@ -125,14 +125,7 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
             )
         else:
             MODELS[person.seat](build, colors, rng)
-    local = (joints - build.position) @ np.linalg.inv(build.basis).T
-    if person.pose == "holding":
-        middle = (local[_RIGHT_WRIST] + local[_LEFT_WRIST]) / 2
-        build.ellipsoid(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_color, "ball")
-    elif person.pose == "balloon":
-        hand = local[_LEFT_WRIST] if person.mirrored else local[_RIGHT_WRIST]
-        build.capsule(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "balloon")
-        balloon_body(build, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_color)
+    build_prop(build, person)
     reach = np.full(len(joints), _BODY_REACH)
     reach[_HEAD_KEYPOINTS] = _HEAD_REACH
     return PosedPerson(owner, joints, reach * item.scale)

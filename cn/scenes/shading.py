@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.builder import BANDS, BRICKS, FADE, GORES, PATCHES, PLANKS, SNOWCAP, STRIPES
+from cn.scenes.builder import BANDS, BRICKS, CLOTH_STRIPES, FADE, GORES, PATCHES, PLANKS, SNOWCAP, STRIPES
+from cn.scenes.cloth import cloth
 from cn.scenes.geometry import Array, Camera, unit
 from cn.scenes.ground import GROUNDS, albedo, puddles, ripples
 from cn.scenes.lighting import Light, ShadowMap, rgb
@@ -236,6 +237,8 @@ def _apply_pattern(pattern: int, color: Array, p: Array, normals: Array) -> Arra
         patch = np.sin(3 * around + 1.5 * np.sin(5 * p[:, 1])) + np.sin(7 * p[:, 1] + 1.2 * np.sin(2 * around))
         brown = np.abs(patch) > np.float32(0.55)
         return np.where(brown[:, None], color * np.array((0.40, 0.26, 0.18), np.float32), color)
+    if pattern >= CLOTH_STRIPES:
+        return cloth(pattern, color, p)
     return color
 
 

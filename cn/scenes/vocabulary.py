@@ -1,8 +1,7 @@
 """The words of the captions: synonyms for people, clothes, poses, grounds and lights, as data.
 
-In ACTION and FINITE, {c} is a color with its article ("a red"), {seat} and {side} are words. The words of things are in
-`thing_words`. The bundled text encoder was trained on exactly these words, so their spelling ("grey", "chequered") must
-stay.
+What people do is in `people_words`, the words of things are in `thing_words`. The bundled text encoder was trained on
+exactly these words, so their spelling ("grey", "chequered") must stay.
 """
 
 WHO: dict[str, tuple[str, ...]] = {
@@ -10,12 +9,6 @@ WHO: dict[str, tuple[str, ...]] = {
     "woman": ("woman", "woman", "woman", "woman", "person", "figure", "lady"),
     "boy": ("boy", "boy", "boy", "boy", "child", "little boy", "kid"),
     "girl": ("girl", "girl", "girl", "girl", "child", "little girl", "kid"),
-}
-ROLES: dict[str, tuple[str, ...]] = {
-    "dancing": ("dancer",),
-    "twirling": ("dancer", "ballet dancer"),
-    "walking": ("walker",),
-    "running": ("runner", "jogger"),
 }
 PRONOUN = {
     "man": "him",
@@ -34,49 +27,35 @@ GARMENT: dict[str, tuple[str, ...]] = {
     "jumper": ("jumper", "sweater", "pullover"),
     "dress": ("dress", "dress", "long dress"),
     "shirt": ("shirt", "T-shirt", "top"),
+    "robe": ("robe", "long robe"),
 }
-HAT = {"beanie": ("hat", "woolly hat", "beanie"), "brim": ("hat", "sun hat")}
+HAT: dict[str, tuple[str, ...]] = {
+    "beanie": ("hat", "woolly hat", "beanie"),
+    "brim": ("hat", "sun hat"),
+    "cap": ("cap", "cap", "baseball cap"),
+    "peaked": ("cap", "peaked cap"),
+    "top hat": ("top hat", "hat"),
+    "party": ("party hat", "pointed hat"),
+    "bow": ("bow", "hair bow"),
+    "crown": ("crown", "golden crown"),
+    "straw": ("straw hat",),
+    "toque": ("chef's hat",),
+    "pointed": ("pointed hat", "pointed hat", "hat"),
+    "helmet": ("helmet",),
+    "knight helmet": ("helmet",),
+    "space helmet": ("helmet", "space helmet"),
+    "pirate": ("pirate hat", "hat"),
+}
 HAIR = {
     "hair_black": "black hair",
     "hair_brown": "brown hair",
     "hair_blond": "blond hair",
     "hair_ginger": "red hair",
     "hair_grey": "grey hair",
+    "wig": "red hair",
 }
 TROUSERS = ("trousers", "trousers", "pants")
 
-ACTION: dict[str, tuple[str, ...]] = {
-    "standing": ("standing", "standing", "standing still", ""),
-    "hips": ("with hands on hips", "standing with hands on hips", "standing, both hands on the hips,"),
-    "waving": ("waving", "waving", "waving hello", "waving a hand"),
-    "walking": ("walking", "walking", "strolling", "taking a walk"),
-    "running": ("running", "running", "jogging", "running fast"),
-    "dancing": ("dancing", "dancing", "dancing happily"),
-    "twirling": ("dancing", "twirling", "dancing with arms overhead", "doing a ballet pose"),
-    "jumping": ("jumping", "jumping for joy", "jumping in the air"),
-    "leaping": ("doing a star jump", "jumping with arms and legs spread", "leaping"),
-    "cheering": ("cheering", "with both arms raised", "raising both arms", "with arms up"),
-    "pointing": ("pointing", "pointing {side}", "pointing {side}"),
-    "sitting": ("sitting on {c} {seat}", "seated on {c} {seat}", "sitting on {c} {seat}"),
-    "holding": ("holding {c} ball", "with {c} ball in both hands", "carrying {c} ball"),
-    "balloon": ("holding {c} balloon", "with {c} balloon", "holding {c} balloon on a string"),
-}
-FINITE: dict[str, tuple[str, ...]] = {
-    "standing": ("stands",),
-    "hips": ("stands with hands on hips",),
-    "waving": ("waves", "waves hello"),
-    "walking": ("walks", "strolls"),
-    "running": ("runs", "jogs"),
-    "dancing": ("dances",),
-    "twirling": ("dances", "twirls"),
-    "jumping": ("jumps", "jumps for joy"),
-    "leaping": ("does a star jump", "leaps"),
-    "cheering": ("cheers", "raises both arms"),
-    "pointing": ("points {side}",),
-    "sitting": ("sits on {c} {seat}",),
-    "holding": ("holds {c} ball", "carries {c} ball"),
-    "balloon": ("holds {c} balloon",),
-}
 SEAT = {"chair": ("chair",), "bench": ("bench", "park bench"), "box": ("box", "cube")}
 
 GROUND: dict[str, tuple[str, ...]] = {
