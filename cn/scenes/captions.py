@@ -72,7 +72,7 @@ class _Writer(PeoplePhrases):
     def complete(self) -> str:
         """Everything there is."""
         lead = self._opening() if self.scene.framing != "whole" else ""
-        return join(lead, self._all(*self._order()), self._ground(), self._conditions())
+        return join(lead, self._all(*self._order()), self._ground(), self._conditions(both=True))
 
     def brief(self) -> str:
         """The main thing without colors, sometimes with its place or the light: "a dog on a beach"."""
@@ -132,11 +132,11 @@ class _Writer(PeoplePhrases):
         """ "a picture of", "a portrait of"."""
         return self.pick({"portrait": PORTRAITS, "half": HALVES}.get(self.scene.framing, PICTURES))
 
-    def _conditions(self) -> str:
-        """The light and the weather, seldom only one of them."""
+    def _conditions(self, both: bool = False) -> str:
+        """The light and the weather; unless `both`, seldom only one of them."""
         light = self.pick((words.LIGHT if self._sees_clear_sky() else words.LIGHT_PLAIN)[self.scene.light])
         weather = self.pick(words.WEATHER[self.scene.weather])
-        draw = self.rng.random()
+        draw = 1.0 if both else self.rng.random()
         if not weather or draw < 0.12:
             return light
         return weather if draw < 0.24 else join(light, weather)

@@ -129,10 +129,10 @@ def test_the_ground_is_where_the_camera_height_puts_it(views: list[tuple[Scene, 
         flat = (view.classes == CLASSES[GROUNDS[scene.ground].label]) & (view.normals @ up > 0.9999)
         flat &= view.depth < 40
         i, j = np.nonzero(flat)
-        assert len(i) > 200
+        assert len(i) > 200 or scene.framing != "whole"
         _, direction = camera.rays((j + 0.5).astype(np.float32), (i + 0.5).astype(np.float32))
         drop = scene.eye[1] + view.depth[i, j] * direction[1]
-        assert (np.abs(drop) < 1e-3 * (1 + view.depth[i, j])).mean() > 0.99
+        assert (np.abs(drop) < 1e-3 * (1 + view.depth[i, j])).sum() >= 0.99 * len(i)
 
 
 def test_normals_agree_with_the_slope_of_depth():
