@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from cn.scenes import thing_words
 from cn.scenes import vocabulary as words
 from cn.scenes.scene import Item, Scene
 
@@ -88,7 +87,7 @@ class _Writer:
     def _one_kind(self) -> bool:
         """Whether to speak of a set of equal things in several colors."""
         kinds = {i.kind for i in self.scene.items}
-        plain = all(len(i.colors) == 1 and i.kind not in thing_words.OF_A_PART for i in self.scene.items)
+        plain = all(len(i.colors) == 1 and i.kind not in words.OF_A_PART for i in self.scene.items)
         return len(kinds) == 1 and plain and self.chance(0.7)
 
     def _set_of_one_kind(self) -> str:
@@ -100,7 +99,7 @@ class _Writer:
         name = kind if self.chance(0.5) or len({*colors}) < len(colors) else ""
         if name:
             return _list([article(f"{c} {kind}") for c in colors])
-        return f"{number} {thing_words.PLURAL.get(kind, kind + 's')}, {_list(colors)}"
+        return f"{number} {words.PLURAL.get(kind, kind + 's')}, {_list(colors)}"
 
     def _group(self, first: Item, others: list[Item]) -> str:
         """All things in one phrase, with a relation when there are two."""
@@ -189,7 +188,7 @@ class _Writer:
         kind = "gift" if "ribbon" in colors else item.kind
         if kind == "tree" and colors["leaves"] == "pink" and self.chance(0.4):
             return "a pink blossom tree"
-        phrase = self.pick(thing_words.THINGS[kind])
+        phrase = self.pick(words.THINGS[kind])
         lead, *rest = phrase.split(" with ", 1) if " with " in phrase else phrase.split(" in ", 1)
         joint = " with " if " with " in phrase else " in "
         bare = colors | {f"{part}_bare": c for part, c in colors.items()}

@@ -5,6 +5,10 @@ In ACTION and FINITE, {c} is a color with its article ("a red"), {seat} and {sid
 stay.
 """
 
+from cn.scenes.thing_words import OF_A_PART as OF_A_PART
+from cn.scenes.thing_words import PLURAL as PLURAL
+from cn.scenes.thing_words import THINGS as THINGS
+
 WHO: dict[str, tuple[str, ...]] = {
     "man": ("man", "man", "man", "man", "person", "figure", "gentleman"),
     "woman": ("woman", "woman", "woman", "woman", "person", "figure", "lady"),
