@@ -1,5 +1,7 @@
 """Choose a scene: its ground and light, its people and things, their colors and poses."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cn.scenes import kinds
@@ -8,8 +10,9 @@ from cn.scenes.layout import compose
 from cn.scenes.models.people import Person
 from cn.scenes.models.poses import POSES
 from cn.scenes.scene import Draft, Item, Scene
+from cn.scenes.weather import weathers_of
 
-GROUND_NAMES = ("meadow", "sand", "snow", "tiles", "water")
+GROUND_NAMES = ("meadow", "sand", "snow", "tiles", "water", "street", "forest", "field", "room")
 LIGHT_NAMES = ("morning", "noon", "dusk", "night")
 
 
@@ -30,7 +33,9 @@ def describe(seed: int, index: int) -> Scene:
         drafts = _with_people(rng, ground, palette)
     else:
         drafts = _big(rng, ground, palette)
-    return compose(rng, seed, index, ground, light, drafts, table)
+    scene = compose(rng, seed, index, ground, light, drafts, table)
+    shares = weathers_of(ground)
+    return replace(scene, weather=str(rng.choice(tuple(shares), p=tuple(shares.values()))))
 
 
 class _Palette:

@@ -45,6 +45,8 @@ class Scene:
     """Half the width of the group, meters."""
     mountains: bool
     """Whether there are mountains beyond the hills."""
+    weather: str = "clear"
+    """"clear", "cloudy", "fog", "rain" or "snowfall"; always "clear" in a room."""
 
 
 @dataclass

@@ -7,19 +7,22 @@ import numpy as np
 from cn.scenes import kinds
 from cn.scenes.builder import Builder, Solid
 from cn.scenes.classes import CLASSES
+from cn.scenes.enclosed import forest, room, street
 from cn.scenes.geometry import Array, turn
-from cn.scenes.landscape import landscape, make_sky, raft
-from cn.scenes.lighting import Sky
+from cn.scenes.landscape import country, raft
 from cn.scenes.models.catalog import MODELS
 from cn.scenes.models.people import SEAT_HEIGHT, build_person
 from cn.scenes.models.small_objects import balloon_body
 from cn.scenes.scene import Item, Scene
+from cn.scenes.sky import Sky, make_sky
 
 _PERSON_HEIGHT = 2.0
 """The assumed height of every person of scale 1, meters."""
 _RIGHT_WRIST, _LEFT_WRIST = 4, 7
 _HEAD_KEYPOINTS = [0, 14, 15, 16, 17]
 """Nose, eyes and ears; all numbers are those of OpenPose's 18 keypoints."""
+_SURROUNDINGS = {"street": street, "forest": forest, "room": room}
+"""What builds the surroundings of a ground; that of the others is `country`."""
 _BODY_REACH, _HEAD_REACH = 0.21, 0.07
 """How far a keypoint may lie behind the visible surface of a person of scale 1, meters."""
 
@@ -83,7 +86,9 @@ def build_scene_model(scene: Scene) -> SceneModel:
     main = len(build.solids)
     if scene.ground == "water":
         raft(build, scene)
-    landscape(build, scene, rng, scale)
+    build.place((0.0, 0.0, 0.0), scale=scale)
+    build.shadow = False
+    _SURROUNDINGS.get(scene.ground, country)(build, scene, rng, scale)
     is_person = np.zeros(len(build.solids) + 2, bool)
     is_person[2 : main + 2] = [s.class_id == CLASSES["person"] for s in build.solids[:main]]
     tall = max(_height(item) + item.position[1] for item in scene.items)
