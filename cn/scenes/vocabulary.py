@@ -4,6 +4,10 @@ What people do is in `people_words`, the words of things are in `thing_words`. T
 exactly these words, so their spelling ("grey", "chequered") must stay.
 """
 
+from cn.scenes.thing_words import OF_A_PART as OF_A_PART
+from cn.scenes.thing_words import PLURAL as PLURAL
+from cn.scenes.thing_words import THINGS as THINGS
+
 WHO: dict[str, tuple[str, ...]] = {
     "man": ("man", "man", "man", "man", "person", "figure", "gentleman"),
     "woman": ("woman", "woman", "woman", "woman", "person", "figure", "lady"),

@@ -117,6 +117,7 @@ def test_left_and_right_are_true(captioned: list[tuple[Scene, str]]):
         if found and len(scene.items) == 2 and not all(i.person for i in scene.items):
             first, second = scene.items
             synonyms = {"fir": "fir|pine", "cat": "cat|kitten", "dog": "dog|puppy", "rock": "rock|boulder"}
+            synonyms |= {kind: kind for kind in ("robot", "drum", "guitar", "lantern", "cake", "candle", "bottle")}
             if (
                 first.person
                 or second.person

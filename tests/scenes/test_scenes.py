@@ -194,7 +194,7 @@ def test_who_faces_away_shows_no_face():
 
 
 def test_every_kind_ground_light_and_pose_turns_up():
-    scenes = [describe(0, i) for i in range(1500)]
+    scenes = [describe(0, i) for i in range(2500)]
     assert {s.ground for s in scenes} == set(GROUND_NAMES)
     assert {s.light for s in scenes} == set(LIGHT_NAMES)
     assert {s.weather for s in scenes} == set(WEATHERS)

@@ -27,8 +27,9 @@ def house(build: Builder, colors: PartColors, rng: Rng) -> None:
         for z in (-0.35, 0.35):
             build.box((0, y, z), (wide + 0.02, 0.19, 0.16), "window", "window", glow=0.9)
     x = 0.48 if rng.random() < 0.5 else -0.48
-    build.box((x, high + 0.60, -0.2), (0.13, 0.32, 0.13), "stone_warm", "house", pattern=BRICKS)
-    build.box((x, high + 0.92, -0.2), (0.16, 0.04, 0.16), "stone", "house")
+    top = high + 0.78 * rise + 0.18
+    build.box((x, top - 0.30, -0.2), (0.13, 0.30, 0.13), "stone_warm", "house", pattern=BRICKS)
+    build.box((x, top, -0.2), (0.16, 0.04, 0.16), "stone", "house")
 
 
 def _gable(

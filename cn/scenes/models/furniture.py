@@ -81,7 +81,7 @@ def bed(build: Builder, colors: PartColors, rng: Rng) -> None:
     build.box((0, 0.22, 0), (1.05, 0.08, 0.52), "wood", "bed")
     build.box((0, 0.36, 0), (1.02, 0.10, 0.50), "snow", "bed")
     build.box((0.27, 0.365, 0), (0.76, 0.10, 0.535), c, "blanket")
-    build.capsule((-0.34, 0.47, 0), (0.88, 0.47, 0), 0.50, 0.50, c, "blanket", flat=0.16, facing=(0, 1, 0))
+    build.ellipsoid((0.27, 0.46, 0), (0.77, 0.09, 0.53), c, "blanket")
     build.box((-0.46, 0.385, 0), (0.11, 0.095, 0.54), "paper" if c != "white" else "grey", "bed")
     build.ellipsoid((-0.78, 0.55, 0.0), (0.22, 0.13, 0.40), "paper", "pillow")
     for x, high in ((-1.06, 1.0), (1.06, 0.66)):

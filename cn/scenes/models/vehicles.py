@@ -35,9 +35,9 @@ def _beetle(build: Builder, body: str) -> None:
     """Two domes and four round wings."""
     build.ellipsoid((0, 0.42, 0), (0.47, 0.34, 1.12), body, "car")
     build.ellipsoid((0, 0.70, -0.12), (0.42, 0.46, 0.70), body, "car")
-    build.ellipsoid((0, 0.80, -0.10), (0.44, 0.27, 0.56), "glass", "car")
-    build.ellipsoid((0, 0.82, -0.10), (0.36, 0.30, 0.64), "glass", "car")
-    build.box((0, 0.80, -0.10), (0.45, 0.30, 0.04), body, "car")
+    build.ellipsoid((0, 0.86, -0.12), (0.425, 0.18, 0.48), "glass", "car")
+    build.ellipsoid((0, 0.86, -0.12), (0.27, 0.18, 0.70), "glass", "car")
+    build.ellipsoid((0, 0.86, -0.12), (0.435, 0.24, 0.05), body, "car")
     build.box((0, 0.28, 0), (0.50, 0.05, 0.60), "hub", "car")
     for side in (-1, 1):
         for z in (-0.64, 0.66):
