@@ -14,7 +14,7 @@ PartColors = dict[str, str]
 """Part of a thing → its color name."""
 
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
-BRICKS, GORES, STRIPES, PATCHES = range(5, 9)
+BRICKS, GORES, RINGS, PATCHES = range(5, 9)
 """Surface patterns; `shading` draws them. Their sizes are those of the unit solids: not for capsules."""
 CLOTH_STRIPES, CLOTH_DOTS, CLOTH_CHECKS = range(100, 103)
 """Patterns of cloth, in meters on capsules and ellipsoids."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.builder import BANDS, BRICKS, CLOTH_STRIPES, FADE, GORES, PATCHES, PLANKS, SNOWCAP, STRIPES
+from cn.scenes.builder import BANDS, BRICKS, CLOTH_STRIPES, FADE, GORES, PATCHES, PLANKS, RINGS, SNOWCAP
 from cn.scenes.cloth import cloth
 from cn.scenes.geometry import Array, Camera, unit
 from cn.scenes.ground import GROUNDS, albedo, puddles, ripples
@@ -229,7 +229,7 @@ def _apply_pattern(pattern: int, color: Array, p: Array, normals: Array) -> Arra
     if pattern == GORES:  # 16 sectors around the vertical, every second one white
         white = np.sin(np.arctan2(p[:, 0], p[:, 2]) * 8) > 0
         return np.where(white[:, None], np.array((0.92, 0.90, 0.84), np.float32), color)
-    if pattern == STRIPES:  # 7 across the vertical, every second one white
+    if pattern == RINGS:  # 7 across the vertical, every second one white
         white = np.sin(p[:, 1] * np.float32(3.5 * np.pi)) > 0
         return np.where(white[:, None], np.array((0.92, 0.90, 0.84), np.float32), color)
     if pattern == PATCHES:  # brownish patches with pale seams between them

@@ -1,6 +1,6 @@
 """Animals on four legs. Each model stands on y = 0 around the origin and its nose points to +z; lengths in meters."""
 
-from cn.scenes.builder import PATCHES, PLAIN, STRIPES, Builder, PartColors
+from cn.scenes.builder import PATCHES, PLAIN, RINGS, Builder, PartColors
 from cn.scenes.geometry import Array, Rng, roll, tilt
 
 
@@ -87,7 +87,7 @@ def horse(build: Builder, colors: PartColors, rng: Rng) -> None:
 
 def zebra(build: Builder, colors: PartColors, rng: Rng) -> None:
     """A striped zebra."""
-    _equine(build, "fur_black", "fur_black", "coal", "zebra", STRIPES)
+    _equine(build, "fur_black", "fur_black", "coal", "zebra", RINGS)
 
 
 def _equine(build: Builder, c: str, mane: str, hoof: str, label: str, pattern: int) -> None:
