@@ -14,7 +14,7 @@ PartColors = dict[str, str]
 """Part of a thing → its color name."""
 
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
-STRIPES, DOTS, CHECKS = range(100, 103)
+CLOTH_STRIPES, CLOTH_DOTS, CLOTH_CHECKS = range(100, 103)
 """Surface patterns; `shading` draws them. Those of cloth are in meters on capsules and ellipsoids."""
 UNIT_CLOTH = 10
 """Added to a pattern of cloth on a frustum, whose object space is not in meters."""

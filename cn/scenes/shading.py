@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.builder import BANDS, CHECKS, DOTS, FADE, PLANKS, SNOWCAP, STRIPES, UNIT_CLOTH
+from cn.scenes.builder import BANDS, CLOTH_CHECKS, CLOTH_DOTS, CLOTH_STRIPES, FADE, PLANKS, SNOWCAP, UNIT_CLOTH
 from cn.scenes.geometry import Array, Camera, unit
 from cn.scenes.ground import albedo, ripples
 from cn.scenes.lighting import Light, ShadowMap, rgb, shade_sky
@@ -169,7 +169,7 @@ def _apply_pattern(pattern: int, color: Array, p: Array, normals: Array) -> Arra
         return color * (1 - np.float32(0.30) * np.clip((board - 0.86) * 9, 0, 1))[:, None]
     if pattern == FADE:
         return color * (np.float32(0.86) + np.float32(0.22) * np.clip(p[:, 1], -1, 1))[:, None]
-    if pattern >= STRIPES:
+    if pattern >= CLOTH_STRIPES:
         return _cloth(pattern, color, p)
     return color
 
@@ -177,13 +177,13 @@ def _apply_pattern(pattern: int, color: Array, p: Array, normals: Array) -> Arra
 def _cloth(pattern: int, color: Array, p: Array) -> Array:
     """Stripes, dots or checks around the axis y of a limb, in cream on dark colors and in navy on light ones."""
     meters = np.float32(1)
-    if pattern >= STRIPES + UNIT_CLOTH:
+    if pattern >= CLOTH_STRIPES + UNIT_CLOTH:
         pattern, meters = pattern - UNIT_CLOTH, np.float32(0.2)
     along = p[:, 1] * meters
     around = np.arctan2(p[:, 0], p[:, 2]) * np.float32(0.16)
-    if pattern == STRIPES:
+    if pattern == CLOTH_STRIPES:
         marked = along / np.float32(0.085) % 1 < 0.42
-    elif pattern == DOTS:
+    elif pattern == CLOTH_DOTS:
         row = np.floor(along / np.float32(0.075))
         u = (around / np.float32(0.084) + row * np.float32(0.5)) % 1 - np.float32(0.5)
         v = along / np.float32(0.075) - row - np.float32(0.5)
@@ -192,7 +192,7 @@ def _cloth(pattern: int, color: Array, p: Array) -> Array:
         marked = (along / np.float32(0.13) % 1 < 0.5) != (around / np.float32(0.1257) % 1 < 0.5)
     bright = color @ np.array((0.21, 0.72, 0.07), np.float32) > 0.5
     other = np.where(bright[:, None], np.array((0.03, 0.04, 0.13), np.float32), np.array((0.9, 0.86, 0.78), np.float32))
-    share = np.float32(0.5 if pattern == CHECKS else 0.92)
+    share = np.float32(0.5 if pattern == CLOTH_CHECKS else 0.92)
     return np.where(marked[:, None], color + (other - color) * share, color)
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from cn.scenes.builder import CHECKS, DOTS, PLAIN, STRIPES, UNIT_CLOTH, Builder
+from cn.scenes.builder import CLOTH_CHECKS, CLOTH_DOTS, CLOTH_STRIPES, PLAIN, UNIT_CLOTH, Builder
 from cn.scenes.geometry import Array, unit
 from cn.scenes.models.faces import build_head
 from cn.scenes.models.outfits import build_outfit
 from cn.scenes.models.skeleton import CHEST, Person, Skeleton, skeleton
 
-PATTERNS = {"plain": PLAIN, "stripes": STRIPES, "dots": DOTS, "checks": CHECKS}
+PATTERNS = {"plain": PLAIN, "stripes": CLOTH_STRIPES, "dots": CLOTH_DOTS, "checks": CLOTH_CHECKS}
 SHORT_SLEEVES = ("dress", "shirt", "skirt", "shorts")
 LONG_SKIRTS = {"coat": (0.30, 0.225), "dress": (0.44, 0.31), "robe": (0.62, 0.30), "skirt": (0.34, 0.27)}
 """Garment → how far its skirt reaches below the pelvis and the radius of its hem, meters."""
