@@ -38,6 +38,8 @@ def someone(rng: Rng, palette: Palette, framing: str = "whole") -> Draft:
         person = random_pose(rng, person)
     view = POSES[person.pose].view if person.pose in POSES else "any"
     heading = facing(rng, view)
+    if person.prop == "football" and abs(heading) < 0.5:
+        heading += 0.6 * np.sign(heading)  # a ball ahead would leave the image
     if framing != "whole":
         heading *= 0.4 if abs(heading) < 2 else 0.1
     if person.prop and view == "front" and abs(heading) > 2:
@@ -70,13 +72,15 @@ def dress(rng: Rng, palette: Palette, who: str, role: str = "") -> Person:
     styles = kinds.HAIR_STYLES[who]
     if hat in ("space helmet", "knight helmet", "toque", "helmet"):
         styles = tuple(s for s in styles if s in ("short", "bald", "bob", "long")) or ("short",)
+    cloth = str(rng.choice(legs)) if legs else top
+    shoes = tuple(c for c in ("dark", "dark", "black", "brown", "white", "red", "blue") if c not in (top, cloth))
     return Person(
         who=who,
         pose="standing",
         bones=_bones(POSES["standing"].right_arm, POSES["standing"].left_arm, *(((0.1, -1.0, 0.0),) * 2,) * 2),
         garment=garment,
         top=top,
-        legs=str(rng.choice(legs)) if legs else top,
+        legs=cloth,
         hair=part.hair if part and part.hair else str(rng.choice(kinds.HAIR[:4] if who in CHILDREN else kinds.HAIR)),
         hair_style="curly" if role == "clown" else str(rng.choice(styles)),
         skin=skin,
@@ -88,7 +92,7 @@ def dress(rng: Rng, palette: Palette, who: str, role: str = "") -> Person:
         pattern=part.pattern if part else str(rng.choice(patterns, p=shares)),
         accessory=accessory,
         accessory_color=accessory_color,
-        shoes=part.shoes if part else str(rng.choice(("dark", "dark", "black", "brown", "white", "red", "blue"))),
+        shoes=part.shoes if part else str(rng.choice(shoes)),
         mouth=str(rng.choice(("smile", "open", "neutral"), p=(0.55, 0.2, 0.25))),
         beard=str(rng.choice(beards)) if who == "man" else "",
         glasses=str(rng.choice(("dark", "red", "blue"))) if rng.random() < (0.15 if not part else 0.05) else "",
@@ -142,6 +146,8 @@ def take_pose(rng: Rng, person: Person, name: str, palette: Palette, prop: bool 
     rows += rng.normal(0, 1, rows.shape) * spread * pose.loose
     seat = str(rng.choice(kinds.SEATS, p=(0.4, 0.35, 0.25))) if name == "sitting" else ""
     held = pose.prop if prop else ""
+    if name in ("handstand", "cartwheel", "lying", "sleeping") and not person.role:
+        person = replace(person, hat="none", hat_color="")  # it would be in the ground
     return replace(
         person,
         pose=name,
@@ -163,8 +169,9 @@ def random_pose(rng: Rng, person: Person) -> Person:
     """`person` with joint angles drawn from what a body can do, standing on a foot or both."""
     for _ in range(8):
         arms = [_random_arm(rng) for _ in range(2)]
-        stance = _random_leg(rng, True)
-        other = _random_leg(rng, rng.random() < 0.55)
+        squat = float(rng.uniform(0.5, 1.5)) if rng.random() < 0.25 else 0.0
+        stance = _random_leg(rng, True, squat)
+        other = _random_leg(rng, rng.random() < 0.5, squat)
         legs = [stance, other] if rng.random() < 0.5 else [other, stance]
         lean = float(rng.normal(0.06, 0.16))
         posed = replace(person, pose=POSING, bones=_bones(*arms, *legs), lean=lean)
@@ -185,10 +192,13 @@ def _random_arm(rng: Rng) -> tuple[Vec, Vec]:
     return _vec(upper), _vec(lower)
 
 
-def _random_leg(rng: Rng, standing: bool) -> tuple[Vec, Vec]:
-    """A thigh and a shin; a leg that is not `standing` may be raised far, and the knee only bends backwards."""
-    bend = float(rng.uniform(0, 0.7 if standing else 1.5)) * float(rng.random())
-    swing = bend * float(rng.uniform(0.4, 0.8)) if standing else float(rng.uniform(-0.5, 1.5))
+def _random_leg(rng: Rng, standing: bool, squat: float = 0.0) -> tuple[Vec, Vec]:
+    """A thigh and a shin; a leg that is not `standing` may be raised far, and the knee only bends backwards.
+
+    `squat` (radians) raises the thigh of a standing leg, with the knee bent as far.
+    """
+    bend = squat + float(rng.uniform(0, 0.7 if standing else 1.7)) * float(rng.random())
+    swing = bend * float(rng.uniform(0.5, 0.8)) if standing else float(rng.uniform(-0.6, 1.7))
     spread = float(rng.uniform(0, 0.32 if standing else 0.8))
     thigh = np.array((np.sin(spread), -np.cos(spread) * np.cos(swing), np.cos(spread) * np.sin(swing)))
     shin = np.array(
