@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "detect": {"detect", "archives", "weights", "devices"} | SHARED_MODULES,
     "weights": {"weights", "archives"} | SHARED_MODULES,
     "archives": {"archives"} | SHARED_MODULES,
-    "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
+    "checkpoints": {"checkpoints", "archives", "model", "weights", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "scenes", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
     "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "caption"}

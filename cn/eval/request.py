@@ -65,9 +65,10 @@ def check_request(
     if not controls:
         raise UsageError("which control? Give bundled names, files or training runs, or none for the base alone")
     candidates, kinds = [], dict[str, str | None]()
+    given = bundled.find(options.base or bundled.BASE_NAME, role="base") if names else None
     for name in names:
         path = bundled.find(name, role="control")
-        spec = recognize(path).control
+        spec = recognize(path, base=given).control
         if spec is None:
             raise WeightsError("a control was expected, but this is another file", path=path)
         kinds[name] = conditions.get(spec.kind).kind if spec.kind else None

@@ -14,7 +14,12 @@ PartColors = dict[str, str]
 """Part of a thing → its color name."""
 
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
-"""Surface patterns; `shading` draws them."""
+BRICKS, GORES, RINGS, PATCHES = range(5, 9)
+"""Surface patterns; `shading` draws them. Their sizes are those of the unit solids: not for capsules."""
+CLOTH_STRIPES, CLOTH_DOTS, CLOTH_CHECKS = range(100, 103)
+"""Patterns of cloth, in meters on capsules and ellipsoids."""
+UNIT_CLOTH = 10
+"""Added to a pattern of cloth on a frustum, whose object space is not in meters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,10 @@ class Builder:
         flat: float = 1.0,
         facing: Vec = (0.0, 0.0, 1.0),
         glow: float = 0.0,
+        pattern: int = PLAIN,
     ) -> None:
         """A rounded bar between two points; `flat` squeezes it along `facing`."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         length = max(float(np.linalg.norm(b - a)), abs(r0 - r1) * 1.02 + 1e-4)
         columns = frame_along(b - a, facing) @ np.diag([1.0, 1.0, flat])
-        self._add(ROUND_CONE, (length, r0, r1), columns, a, color, label, glow, PLAIN)
+        self._add(ROUND_CONE, (length, r0, r1), columns, a, color, label, glow, pattern)

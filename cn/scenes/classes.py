@@ -114,6 +114,7 @@ LABELS: dict[str, tuple[int, int]] = {
     "giraffe": (127, 23),  # animal, giraffe
     "horse": (127, 17),  # animal, horse
     "sheep": (127, 18),  # animal, sheep
+    "zebra": (127, 22),  # animal, zebra
     "bicycle": (128, 1),  # bicycle, bicycle
     "blanket": (132, 81),  # blanket, blanket
     "sculpture": (133, 150),  # sculpture, stone

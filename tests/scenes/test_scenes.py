@@ -10,7 +10,12 @@ from cn.scenes import Scene, View, describe, render
 from cn.scenes.choose_scene import GROUND_NAMES, LIGHT_NAMES
 from cn.scenes.classes import CLASSES, COCO, LABELS, NONE
 from cn.scenes.geometry import look_at
-from cn.scenes.kinds import KINDS, POSE_WEIGHTS
+from cn.scenes.ground import GROUNDS
+from cn.scenes.groups import GROUPS
+from cn.scenes.kinds import KINDS
+from cn.scenes.models.poses import POSES
+from cn.scenes.roles import ROLES
+from cn.scenes.weather import WEATHERS, weathers_of
 
 SIZE = 128
 SKY, PERSON = CLASSES["sky"], CLASSES["person"]
@@ -72,9 +77,10 @@ def test_no_image_without_pixels(size: int | tuple[int, int]):
 
 
 def test_sky_is_infinitely_far_and_faces_nowhere(views: list[tuple[Scene, View]]):
-    for _, view in views:
+    for scene, view in views:
         sky = view.classes == SKY
-        assert 0 < sky.mean() < 0.9
+        assert sky.mean() < 0.9
+        assert sky.any() or scene.ground in ("room", "street", "forest")
         np.testing.assert_array_equal(np.isinf(view.depth), sky)
         assert not view.normals[sky].any()
         np.testing.assert_allclose(np.linalg.norm(view.normals[~sky], axis=1), 1, atol=1e-4)
@@ -86,8 +92,8 @@ def test_normals_face_the_camera(views: list[tuple[Scene, View]]):
         camera = camera_of(scene, SIZE, SIZE)
         i, j = np.nonzero(view.classes != SKY)
         _, direction = camera.rays((j + 0.5).astype(np.float32), (i + 0.5).astype(np.float32))
-        seen = direction @ camera.axes.T
-        assert (np.einsum("nc,nc->n", seen, view.normals[i, j]) < 1e-2).mean() > 0.9995
+        seen = camera.axes @ direction
+        assert (np.einsum("cn,nc->n", seen, view.normals[i, j]) < 1e-2).mean() > 0.9995
 
 
 def test_classes_come_from_the_table(views: list[tuple[Scene, View]]):
@@ -117,17 +123,16 @@ def test_label_words_name_classes_of_the_palettes():
 
 def test_the_ground_is_where_the_camera_height_puts_it(views: list[tuple[Scene, View]]):
     """Where the ground is seen, depth times the ray is a drop by exactly the height of the eye."""
-    grounds = {"meadow": "grass", "sand": "sand", "snow": "earth", "tiles": "floor", "water": "water"}
     for scene, view in views:
         camera = camera_of(scene, SIZE, SIZE)
         up = camera.axes[:, 1].astype(np.float32)
-        flat = (view.classes == CLASSES[grounds[scene.ground]]) & (view.normals @ up > 0.9999)
+        flat = (view.classes == CLASSES[GROUNDS[scene.ground].label]) & (view.normals @ up > 0.9999)
         flat &= view.depth < 40
         i, j = np.nonzero(flat)
-        assert len(i) > 200
+        assert len(i) > 200 or scene.framing != "whole"
         _, direction = camera.rays((j + 0.5).astype(np.float32), (i + 0.5).astype(np.float32))
-        drop = scene.eye[1] + view.depth[i, j] * direction[:, 1]
-        assert (np.abs(drop) < 1e-3 * (1 + view.depth[i, j])).mean() > 0.99
+        drop = scene.eye[1] + view.depth[i, j] * direction[1]
+        assert (np.abs(drop) < 1e-3 * (1 + view.depth[i, j])).sum() >= 0.99 * len(i)
 
 
 def test_normals_agree_with_the_slope_of_depth():
@@ -175,23 +180,31 @@ def test_who_faces_away_shows_no_face():
     for i in range(300):
         scene = describe(2, i)
         people = [item for item in scene.items if item.person]
-        for row, item in enumerate(people):
-            points = render(scene, 96).keypoints[row] if abs(item.heading) > 2.7 or abs(item.heading) < 0.1 else None
-            if points is None:
-                continue
-            if abs(item.heading) > 2.7:
-                assert (points[[0, 14, 15], 2] < 1).all()
-            else:  # the person's right is on the left of the image
-                assert points[2, 0] < points[5, 0]
-                assert points[8, 0] < points[11, 0]
+        if len(people) != 1 or people[0].person.pose not in ("standing", "waving", "hips", "crossed"):
+            continue
+        turned = abs(people[0].heading)
+        points = render(scene, 96).keypoints[0] if turned > 2.7 or turned < 0.1 else None
+        if points is None:
+            continue
+        if turned > 2.7:
+            assert (points[[0, 14, 15], 2] < 1).all()
+        else:  # the person's right is on the left of the image
+            assert points[2, 0] < points[5, 0]
+            assert points[8, 0] < points[11, 0]
 
 
 def test_every_kind_ground_light_and_pose_turns_up():
-    scenes = [describe(0, i) for i in range(1500)]
+    scenes = [describe(0, i) for i in range(2500)]
     assert {s.ground for s in scenes} == set(GROUND_NAMES)
     assert {s.light for s in scenes} == set(LIGHT_NAMES)
+    assert {s.weather for s in scenes} == set(WEATHERS)
+    assert all(s.weather in weathers_of(s.ground) for s in scenes)
+    assert 0.45 < np.mean([s.weather == "clear" for s in scenes]) < 0.65
     assert {i.kind for s in scenes for i in s.items} == {*KINDS, "person"}
-    assert {i.person.pose for s in scenes for i in s.items if i.person} == set(POSE_WEIGHTS)
+    people = [i.person for s in scenes for i in s.items if i.person]
+    assert {p.pose for p in people} == {*POSES, "posing", "catching"}
+    assert {p.role for p in people} == {*ROLES, ""}
+    assert {s.group for s in scenes} == {*GROUPS, ""}
     assert 0.4 < np.mean([any(i.person for i in s.items) for s in scenes]) < 0.6
 
 
@@ -200,9 +213,10 @@ def test_the_main_things_are_in_the_image(views: list[tuple[Scene, View]]):
         camera = camera_of(scene, SIZE, SIZE)
         for item in scene.items:
             x, y, depth = camera.project(np.array(item.position))
-            assert 0 < x < SIZE
-            assert 0 < y < 1.05 * SIZE
             assert depth > 0
+            if scene.framing == "whole":
+                assert 0 < x < SIZE
+                assert 0 < y < 1.05 * SIZE
 
 
 def test_images_are_antialiased():

@@ -121,7 +121,7 @@ def _occlusions(near: Floats, classes: NDArray[np.uint8]) -> Floats:
     """Between columns: steps of inverse depth, which is linear on planes, and other classes."""
     step = np.abs(np.diff(near, axis=1))
     larger = np.maximum(near[:, 1:], near[:, :-1])
-    relative = _beyond_neighbors(step) / np.maximum(larger, 1e-6)
+    relative = np.asarray(_beyond_neighbors(step) / np.maximum(larger, 1e-6), np.float32)
     other = classes[:, 1:] != classes[:, :-1]
     return np.where(other, np.float32(1), _ramp(relative, JUMP))
 

@@ -1,5 +1,6 @@
 """Soft edges of a view (`hed`): exact boundaries and clear edges of the image, as wide and as graded as HED's."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from cn.data.scene_maps.boundaries import Boundaries
 from cn.detect.lines.hed import three_levels
+
+SIDE = 256
+"""The short side, in pixels, that widths are for; edges of larger images are wider in proportion."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ def soft_edges(boundaries: Boundaries, drawn: SoftEdges = SoftEdges()) -> NDArra
     seen = np.minimum(drawn.faint + (1 - drawn.faint) * 2 * boundaries.contrast, 1)
     strength = np.maximum(boundaries.occlusions, drawn.creases * boundaries.creases) * seen
     np.maximum(strength, drawn.details * boundaries.details, out=strength)
-    soft = cv2.GaussianBlur(strength, (0, 0), drawn.sigma)
+    sigma = drawn.sigma * max(1.0, min(strength.shape) / SIDE)
+    soft = cv2.GaussianBlur(strength, (0, 0), sigma)
     # The blur lowers a line of two pixels to this share of its strength.
-    kept = float(cv2.getGaussianKernel(15, drawn.sigma).ravel()[6:8].sum())
+    kept = (1 + math.exp(-0.5 / sigma**2)) / (sigma * math.sqrt(2 * math.pi))
     edges = np.asarray((soft * (255 * drawn.gain / kept)).clip(0, 255), np.uint8)
     return three_levels(edges) if drawn.safe else edges

@@ -26,7 +26,7 @@ NEAR = 2.0
 ON_BOUNDARY, SAME = 0.8, 0.6
 """Share of a line's points that are on a boundary if it is an edge of a surface, and on another one if it is that."""
 
-MAX_BOW = 0.5
+MAX_BOW = 0.45
 """How far, in pixels, the middle of an edge may be from the line between its ends: more is an arc."""
 
 REACH, STRENGTH_SIGMA = 2, 0.8
@@ -91,11 +91,13 @@ def straight_lines(view: "View", boundaries: Boundaries, drawn: StraightLines = 
 
 def shaded_labels(view: "View") -> NDArray[np.uint8]:
     """An image (h, w) of gray levels in which surfaces differ by their direction, class and distance."""
-    shade = 90 * (view.normals @ LIGHT)
+    shade = 80 * (view.normals @ LIGHT)
     # Neighboring numbers of classes get different levels.
-    levels = (np.arange(256) * 97 % 64 * 1.5).astype(np.float32)
+    levels = (np.arange(256) * 97 % 80).astype(np.float32)
     distance = np.log2(np.where(np.isfinite(view.depth), view.depth, np.float32(1000)).clip(0.1, 1000))
-    sharp = (40 + shade + levels[view.classes] + 10 * distance).clip(0, 255).astype(np.uint8)
+    # Folded into the range, so that what is far still differs.
+    folded = 255 - np.abs(255 - (shade + levels[view.classes] + 25 * distance) % 510)
+    sharp = folded.astype(np.uint8)
     # Labels have steps at slanted edges, which LSD takes for short lines.
     return np.asarray(cv2.GaussianBlur(sharp, (0, 0), STRENGTH_SIGMA), np.uint8)
 
