@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from cn.model.config import VAEConfig
 from cn.model.vae import AutoencoderKL
+from cn.pretrain.budget import Budget
+from cn.pretrain.master_weights import StageConfig
 from cn.pretrain.pool import Pool, as_input, batch_indices
-from cn.pretrain.session import Budget, StageConfig, train_session
+from cn.pretrain.session import train_session
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig(StageConfig):
     """Settings of the stage, with the weights of the loss terms; `kl` is per latent value."""
 
-    batch_size: int = 16
+    batch_size: int = 32
     warmup: int = 200
     seed: int = 1
     kl: float = 2e-4

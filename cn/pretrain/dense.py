@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from cn.caption.scene_reader import Block
 from cn.model.vae import AutoencoderKL
+from cn.pretrain.budget import Budget
 from cn.pretrain.labelled import LabelledImages, degraded
 from cn.pretrain.labels import DENSE_LABELS, DENSE_STRIDE, NONE
-from cn.pretrain.session import Budget, StageConfig, train_session
+from cn.pretrain.master_weights import StageConfig
+from cn.pretrain.session import train_session
 
 WIDTHS = (32, 64, 96, 128, 160)
 OUTPUTS = {"depth": 1, "normals": 3, "ade20k": 150, "coco": 171, "keypoints": 18}

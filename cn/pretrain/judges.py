@@ -15,9 +15,9 @@ from cn.caption.scene_reader import SceneReader
 from cn.caption.weights import load
 from cn.checkpoints.read.load import open_base
 from cn.model.vae import AutoencoderKL
+from cn.pretrain.budget import Budget
 from cn.pretrain.dense import DenseConfig, DenseProbe, fit_dense
 from cn.pretrain.reader import ReaderConfig, fit_reader
-from cn.pretrain.session import Budget
 
 READER, DENSE = "reader.safetensors", "dense.safetensors"
 """Names of the files in the work folder."""

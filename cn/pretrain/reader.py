@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from cn.caption.scene_labels import PARTS
 from cn.caption.scene_reader import ANSWERS, SceneReader, shrink
 from cn.model.vae import AutoencoderKL
+from cn.pretrain.budget import Budget
 from cn.pretrain.labelled import LabelledImages, degraded
 from cn.pretrain.labels import CELL_LABELS, NONE
-from cn.pretrain.session import Budget, StageConfig, train_session
+from cn.pretrain.master_weights import StageConfig
+from cn.pretrain.session import train_session
 
 MAX_OWNERS = 16
 
