@@ -79,10 +79,12 @@ def test_nothing_but_colored_parts_takes_the_color_of_a_mark():
         marks = [dict(zip(labels.parts_of(item), labels.MARKS, strict=False)) for item in scene.items]
         items = [labels.recolored(item, mark) for item, mark in zip(scene.items, marks, strict=True)]
         copy = replace(scene, items=tuple(items))
-        for own, marked in zip(build_scene_model(scene).solids, build_scene_model(copy).solids, strict=True):
-            assert (own.kind, own.owner, own.class_id) == (marked.kind, marked.owner, marked.class_id)
-            if own.owner >= 0:
-                assert not any(np.array_equal(own.color, LINEAR[mark]) for mark in labels.MARKS)
+        own, marked = build_scene_model(scene).solids, build_scene_model(copy).solids
+        # Other colors are no other random numbers: what surrounds the things is the same.
+        around, same = ([solid.matrix for solid in solids if solid.owner < 0] for solids in (own, marked))
+        assert np.array_equal(around, same)
+        colors = [solid.color for solid in own if solid.owner >= 0]
+        assert not any(np.array_equal(color, LINEAR[mark]) for color in colors for mark in labels.MARKS)
 
 
 def test_labels_say_what_the_scene_is():
