@@ -68,8 +68,8 @@ class Evaluation:
         clock, settings = Clock(), self.sampler.settings
         held_out = render_held_out(self.workers, EVAL_SEED, count, self.size, tuple(self.controls))
         clock.lap("render")
-        asked = {name: found for name in ATTRIBUTES if (found := questions(name, EVAL_SEED, versions))}
-        rendered = {name: self._render(some) for name, some in asked.items()}
+        asked = {name: some for name in ATTRIBUTES if (some := questions(name, EVAL_SEED, versions))}
+        rendered = {name: self._render(several) for name, several in asked.items()}
         others = {"reconstructions": self.sampler.reconstruct(held_out.rgb)}
         others["prompt_alone"] = alone = self.sampler.sample(held_out.captions)
         sheets.write_uncurated(self.work, alone)
