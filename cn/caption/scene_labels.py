@@ -7,7 +7,7 @@ base knows the words of `cn.scenes.vocabulary` only, which no captioner of photo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cn.scenes import kinds
+from cn.scenes import kinds, thing_words
 from cn.scenes import vocabulary as words
 from cn.scenes.captions import article
 from cn.scenes.choose_scene import LIGHT_NAMES
@@ -76,7 +76,7 @@ def _person(seen: Seen) -> str:
 def _thing(seen: Seen) -> str:
     """ "a yellow house with a blue roof"; a part whose color is not known is left out."""
     kind = "gift" if "ribbon" in seen.colors else seen.thing
-    phrase = words.THINGS[kind][0]
+    phrase = thing_words.THINGS[kind][0]
     joint = " with " if " with " in phrase else " in "
     lead, *rest = phrase.split(joint, 1)
     try:

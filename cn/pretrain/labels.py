@@ -80,19 +80,18 @@ def cells_of(scene: Scene) -> Arrays:
     as seen at the centers of cells.
 
     A color is that of the part in the description of the scene, whatever material the model makes of it: a brown dog
-    has brown fur. Which solids belong to which part shows in a copy of the scene in other colors, whose solids are the
-    same ones in the same order.
+    has brown fur. Which solids belong to which part shows in a copy of the scene in other colors, so no model may draw
+    more random numbers for some colors than for others.
     """
     marks = [dict(zip(parts_of(item), MARKS, strict=False)) for item in scene.items]
     items = tuple(recolored(item, mark) for item, mark in zip(scene.items, marks, strict=True))
     table = None if scene.table is None else recolored(scene.table, {"body": MARKS[0]})
-    solids = build_scene_model(scene).solids
-    marked = build_scene_model(replace(scene, items=items, table=table)).solids
+    solids = build_scene_model(replace(scene, items=items, table=table)).solids
     camera = look_at(np.array(scene.eye), np.array(scene.target), scene.fov, CELLS, CELLS)
     with np.errstate(all="ignore"):
         projected = raycaster.project_solids(camera, solids, CELLS, CELLS)
         _, ids = raycaster.trace(camera, projected, solids, CELLS, CELLS)
-    answers = np.array([_nothing(), _nothing(), *(_answer(scene, solid, marks) for solid in marked)], np.uint8)
+    answers = np.array([_nothing(), _nothing(), *(_answer(scene, solid, marks) for solid in solids)], np.uint8)
     found = answers[ids]
     return {name: found[..., k] for k, name in enumerate(CELL_LABELS[:3])}
 

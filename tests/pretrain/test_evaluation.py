@@ -107,6 +107,7 @@ def test_versions_differ_in_one_word_only(attribute):
         assert len({full_caption(scene) for scene in question.scenes}) == VERSIONS
         for word, scene in zip(question.words, question.scenes, strict=True):
             if attribute == "color":
+                assert question.part is not None
                 thing, part = question.part
                 (item,) = (item for item in scene.items if item.kind == thing)
                 assert parts_of(item)[part] == word

@@ -12,7 +12,7 @@ def house(build: Builder, colors: PartColors, rng: Rng) -> None:
     floors = 1 if rng.random() < 0.6 else 2
     sideways = rng.random() < 0.4
     wide, deep, high, rise = (0.95, 0.85, 1.12, 0.74) if floors == 1 else (0.84, 0.75, 1.66, 0.58)
-    pattern = BRICKS if wall in ("red", "brown", "orange", "grey") and rng.random() < 0.5 else PLAIN
+    pattern = BRICKS if rng.random() < 0.5 and wall in ("red", "brown", "orange", "grey") else PLAIN
     build.box((0, high / 2, 0), (wide, high / 2, deep), wall, "house", pattern=pattern)
     build.box((0, 0.05, 0), (wide + 0.02, 0.05, deep + 0.02), "stone", "house")
     _gable(build, (0, high, 0), wide, deep, rise, wall, roof, "house", sideways)
