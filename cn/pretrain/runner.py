@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
+from cn.model.vae import AutoencoderKL
 from cn.pretrain import replicas
 from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
 from cn.pretrain.budget import Budget
@@ -67,6 +69,10 @@ class StageRunner:
         share = -(-images // replicas.count())
         latents = Latents.of(self.work / "pool", share, MODEL.image_size, base.vae, MODEL.text)
         latents.wait(min(share, self.args.wait // replicas.count()))
+        before = 0
+        while before < latents.count:
+            before = latents.count
+            latents.refresh()
         return latents
 
     @property
@@ -113,7 +119,9 @@ class StageRunner:
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
         settings, pool = self.configure(AutoencoderConfig()), self.pool
-        vae = train_autoencoder(MODEL.vae, pool, self.work / "autoencoder.pt", budget, settings)
+        start = next((path for path in self._autoencoders() if path.exists()), None)
+        vae = AutoencoderKL(MODEL.vae) if start is None else open_base(start).vae
+        vae = train_autoencoder(vae.to(self.device), pool, self.work / "autoencoder.pt", budget, settings)
         if replicas.is_first():
             whiten(vae, pool)
             base = Base.create(MODEL, self.device)
@@ -121,11 +129,13 @@ class StageRunner:
             save_base(self.work / "autoencoder.safetensors", base, half=False)
             self.record("autoencoder", budget, settings, replicas.count() * pool.count)
 
+    def _autoencoders(self) -> list[Path]:
+        """Where the VAE that training goes on from may be."""
+        return [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
+
     def denoiser(self, budget: Budget) -> None:
-        """Train U-Net and text encoder."""
-        path = self.work / "base.safetensors"
-        if not path.exists():
-            path = self.work / "autoencoder.safetensors"
+        """Train U-Net and text encoder, from those of a finished base where there is one."""
+        path = next(path for path in reversed(self._autoencoders()) if path.exists())
         base = open_base(path, self.device)
         settings, latents = self.configure(DenoiserConfig()), self.latents(base, self.args.images)
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, settings)
@@ -138,12 +148,7 @@ class StageRunner:
     def _encoded(self) -> Latents:
         """The rendered scenes with condition maps, for all ControlNets that this process trains."""
         base = open_base(self.work / "base.safetensors", self.device)
-        latents = self.latents(base, min(self.args.images, self.args.conditions))
-        before = 0
-        while before < latents.count:
-            before = latents.count
-            latents.refresh()
-        return latents
+        return self.latents(base, min(self.args.images, self.args.conditions))
 
     def control(self, kind: str, budget: Budget) -> None:
         """Train the ControlNet of one kind."""

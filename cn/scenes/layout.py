@@ -50,7 +50,7 @@ def compose(
         x = (spot - shift) * (distance - d.z) / distance
         items += _items(d, (float(x), 0.0 if d.floats else base, float(d.z)))
     has_person = any(d.person for d in order)
-    pitch = np.radians(rng.uniform(5, 11) if has_person else rng.uniform(7, 13))
+    pitch = np.radians(rng.uniform(4, 13) if has_person else rng.uniform(5, 16))
     if together == "circle":
         pitch = np.radians(rng.uniform(17, 24))
     aim = base + top * float(rng.uniform(0.50, 0.58))

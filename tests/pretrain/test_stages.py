@@ -204,7 +204,7 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     monkeypatch.setattr(runner, "SCENE_READER", installed / "reader.safetensors")
     monkeypatch.setattr(bundled, "FOLDER", installed)
     options = ["--work", str(work), "--steps", "2", "--batch-size", "2", "--device", "cpu", "--workers", "1"]
-    options += ["--images", str(SHARD), "--conditions", str(SHARD), "--held-out", "2"]
+    options += ["--images", str(SHARD), "--conditions", str(SHARD), "--held-out", "4"]
     monkeypatch.setattr("sys.argv", ["pretrain", *runner.STAGES, *options])
     command.main()
     report = json.loads((installed / "report.json").read_text())
@@ -213,7 +213,7 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     for (record,) in report["stages"].values():
         assert (record["steps"], record["batch_size"], record["images"], record["complete"]) == (2, 2, SHARD, True)
         assert (record["samples"], record["loss"] > 0) == (4, True)
-    assert report["figures"]["scenes"] == 2
+    assert report["figures"]["scenes"] == 4
     assert set(report["figures"]["controls"]) == set(KINDS)
     assert (installed / "reader.safetensors").read_bytes() == (work / "reader.safetensors").read_bytes()
     base = open_base(installed / "base.safetensors")
