@@ -1,0 +1,121 @@
+"""Which scenes the figures show, chosen by rule and not by eye, and the prompts for each subject."""
+
+from functools import cache
+
+from cn.scenes import caption, describe
+
+SEED = 11
+"""Of the scenes of the gallery: neither training nor evaluation renders these."""
+
+SEARCHED = 20_000
+"""Scenes that are searched for a subject."""
+
+PROMPTS: dict[str, tuple[str, ...]] = {
+    "house": (
+        "a red house with a white roof on snow at night",
+        "a yellow house with a blue roof on sand at sunset",
+        "a green house with a brown roof in a meadow in the morning",
+        "a white house with a red roof by moonlight",
+        "a purple cottage with an orange roof on snow at noon",
+    ),
+    "car": (
+        "a red car on snow at night",
+        "a blue car in a meadow at noon",
+        "a yellow car on a sandy beach at sunset",
+        "a green car in the morning",
+        "a white car on a tiled floor",
+    ),
+    "boat": (
+        "a red boat with a white sail on a lake in the morning",
+        "a blue boat with a yellow sail at night",
+        "a green boat with an orange sail at sunset",
+        "a white boat with a red sail on a sunny day",
+        "a brown boat with a pink sail on calm water at dusk",
+    ),
+    "dog": (
+        "a white dog on grass at noon",
+        "a brown dog on snow at night",
+        "a black dog on a sandy beach at sunset",
+        "a grey dog in a meadow in the morning",
+        "an orange dog on a tiled floor",
+    ),
+    "cat": (
+        "a white cat on grass at noon",
+        "a black cat on snow at dusk",
+        "an orange cat on a sandy beach at sunset",
+        "a grey cat in a meadow in the morning",
+        "a brown cat on a tiled floor at night",
+    ),
+    "tower": (
+        "a white tower with a red roof on snow at night",
+        "a yellow tower with a green roof in a meadow at noon",
+        "a brown castle tower with a blue roof on sand at sunset",
+        "a grey tower with a purple roof in the morning",
+        "a pink tower with a white roof by moonlight",
+    ),
+    "chair": (
+        "a red chair in a meadow at noon",
+        "a white chair on snow at night",
+        "a blue chair on a sandy beach at sunset",
+        "a yellow chair on a tiled floor",
+        "a green chair in the morning",
+    ),
+    "person": (
+        "a woman in a red coat on snow at night",
+        "a man in a blue jacket on a beach at sunset",
+        "a girl in a yellow dress in a meadow at noon",
+        "a boy in a green jumper on a tiled floor",
+        "a man in a purple shirt in the morning",
+    ),
+    "people": (
+        "two people in red coats on snow at night",
+        "a man and a woman on a sandy beach at sunset",
+        "two people in blue jackets in a meadow at noon",
+        "two women in yellow dresses on a tiled floor",
+        "two children in a meadow in the morning",
+    ),
+}
+"""Subject → prompts in the words of the built-in scenes, besides the scene's own caption."""
+
+SUBJECTS: dict[str, str] = {
+    "canny": "house",
+    "hough": "tower",
+    "hed": "dog",
+    "scribble": "car",
+    "openpose": "person",
+    "openpifpaf": "people",
+    "ade20k": "house",
+    "coco": "boat",
+    "depth": "car",
+    "normal": "chair",
+    "lineart": "cat",
+}
+"""Condition → what is in the scene that shows it."""
+
+
+@cache
+def find(subject: str, skip: int = 0, *, most: int = 2) -> int:
+    """The number of the first scene of a subject, after `skip` others. LookupError where there is none.
+
+    It shows one of the subject ("people": two) and nobody else, and no more than `most` main things.
+    """
+    people = {"person": 1, "people": 2}.get(subject, 0)
+    for number in range(SEARCHED):
+        kinds = [item.kind for item in describe(SEED, number).items]
+        shown = people > 0 or kinds.count(subject) == 1
+        if shown and kinds.count("person") == people and len(kinds) <= most:
+            if skip == 0:
+                return number
+            skip -= 1
+    raise LookupError(f"none of {SEARCHED} scenes of seed {SEED} shows {subject}: choose another subject")
+
+
+@cache
+def largest_group() -> int:
+    """The number of the first scene, of the first 2,000, that shows the most people."""
+    return max(range(2000), key=lambda number: sum(item.kind == "person" for item in describe(SEED, number).items))
+
+
+def own_caption(number: int) -> str:
+    """What `cn dataset synth` writes as the prompt of a scene."""
+    return caption(describe(SEED, number))
