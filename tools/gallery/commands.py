@@ -56,6 +56,12 @@ def sample_folder(settings: Settings, pattern: str, names: Sequence[str], prompt
     return Command(line, tuple(f"{out}/{name}" for name in names), len(names))
 
 
+def train(out: str, *words: str) -> Command:
+    """`cn train` into the folder `out`, which goes on where it was stopped."""
+    line = ("cn", "train", *words, "--out", out)
+    return Command(line, (f"{out}/config.toml",), again=("cn", "train", "--resume", out))
+
+
 def draw(what: str, out: str, *words: str) -> Command:
     """An input that is drawn by `tools.gallery.inputs`."""
     return Command(("python", "-m", "tools.gallery.inputs", what, out, *words), (out,))

@@ -36,14 +36,24 @@ class Command:
     """The files that the figure needs of it."""
     samples: int = 0
     """How many images it samples; an automatic prompt takes two."""
+    again: tuple[str, ...] = ()
+    """What continues it after it was stopped, where that is another command line."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An image of the sheet, by the file's path in the figure's work folder, and the text under it."""
+    """An image of the sheet, by the file's path in the figure's work folder (or a pattern), and the text under it."""
 
     path: str
     label: str = ""
+
+
+def sampled(files: Sequence[Sequence[str]], prompts: Sequence[str]) -> list[Cell]:
+    """The cells of samples: for each prompt the files of all its seeds."""
+    cells = []
+    for prompt, row in zip(prompts, files, strict=True):
+        cells += [Cell(path, f"seed {seed}: {prompt}" if len(row) > 1 else prompt) for seed, path in enumerate(row)]
+    return cells
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,13 @@ class Plan:
     """Side of a cell in pixels."""
     listed: tuple[str, ...] = ()
     """Lines that the page shows beside the commands, such as the prompts of many images."""
+    facts: str = ""
+    """A JSON file that a command writes, to be kept in the record."""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the image is a file that a command writes, as it is."""
+        return len(self.cells) == 1
 
     @property
     def samples(self) -> int:
@@ -79,7 +96,7 @@ class Figure:
     name: str
     title: str
     text: str
-    """What it shows."""
+    """What it shows, where the section does not say it."""
     plan: Callable[[Settings], Plan] = field(repr=False)
     kinds: tuple[str, ...] = ()
     """The conditions that it needs, of which the base has a control."""
@@ -90,3 +107,12 @@ class Figure:
     @property
     def file(self) -> str:
         return f"{self.name}{self.suffix}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the page and the figures below it."""
+
+    title: str
+    text: str
+    figures: tuple[Figure, ...]

@@ -1,7 +1,7 @@
 """Input that no renderer of ours made: drawings by hand, stick figures, depth of another renderer."""
 
 from tools.gallery.commands import detect, draw, sample, samples
-from tools.gallery.figure import Cell, Figure, Plan, Settings
+from tools.gallery.figure import Cell, Figure, Plan, Settings, sampled
 from tools.gallery.scenes import PROMPTS
 
 DRAWN = (
@@ -48,8 +48,7 @@ def _plan(settings: Settings, kind: str, rows: list[tuple[str, str, tuple[str, .
         # A drawing is an image to be shown; keypoints and 16-bit distances are not.
         cells += [Cell(f"{name}{suffix}", "drawing")] if kind == "scribble" else []
         cells += [Cell(condition, "condition")]
-        made = samples(name, [kind], len(prompts), count)
-        cells += [Cell(path, prompt) for prompt, row in zip(prompts, made, strict=True) for path in row]
+        cells += sampled(samples(name, [kind], len(prompts), count), prompts)
     return Plan(tuple(commands), tuple(cells), columns=len(cells) // len(rows), cell=192 if kind == "scribble" else 208)
 
 

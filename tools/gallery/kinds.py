@@ -2,7 +2,7 @@
 
 from cn.conditions import KINDS
 from tools.gallery.commands import map_of, rendering_of, sample, sample_folder, samples, scene
-from tools.gallery.figure import Cell, Figure, Plan, Settings
+from tools.gallery.figure import Cell, Figure, Plan, Settings, sampled
 from tools.gallery.scenes import PROMPTS, SUBJECTS, find, own_caption
 
 NAMES = {
@@ -34,19 +34,17 @@ def prompts_of(kind: str) -> Figure:
         number, count = find(subject, shown.index(kind)), settings.count(1)
         prompts = (own_caption(number), *PROMPTS[subject])
         condition = map_of("scene", number)
-        made = samples("samples", [kind], len(prompts), count)
-        sampled = [Cell(path, prompt) for prompt, row in zip(prompts, made, strict=True) for path in row]
+        made = sampled(samples("samples", [kind], len(prompts), count), prompts)
         return Plan(
             commands=(
                 scene("scene", number, kind),
                 sample(settings, "--cond", condition, kinds=[kind], prompts=prompts, count=count),
             ),
-            cells=(Cell(condition, "condition"), Cell(rendering_of("scene", number), "scene (not given)"), *sampled),
+            cells=(Cell(condition, "condition"), Cell(rendering_of("scene", number), "scene (not given)"), *made),
             columns=4,
         )
 
-    text = "The first prompt is the scene's own caption, the others change colors, ground and light."
-    return Figure(f"prompts-{kind}", NAMES[kind], text, plan, kinds=(kind,))
+    return Figure(f"prompts-{kind}", NAMES[kind], "", plan, kinds=(kind,))
 
 
 def conditions_of(position: int) -> Figure:
@@ -75,10 +73,7 @@ def conditions_of(position: int) -> Figure:
             listed=(f"Prompt: {prompt}",),
         )
 
-    text = (
-        "All conditions of one scene, and below each the sample that follows it, with the scene's caption and seed 0."
-    )
-    return Figure(f"conditions-{position + 1}", f"Scene {position + 1}", text, plan, kinds=KINDS, some=True)
+    return Figure(f"conditions-{position + 1}", f"Scene {position + 1}", "", plan, kinds=KINDS, some=True)
 
 
 def _map_cell(entry: tuple[str, str]) -> Cell:
@@ -96,4 +91,5 @@ def _pairs(top: list[Cell], below: list[Cell | None], columns: int) -> list[Cell
     return cells
 
 
-FIGURES = (*(prompts_of(kind) for kind in KINDS), *(conditions_of(position) for position in range(len(SCENES))))
+PROMPTS_OF = tuple(prompts_of(kind) for kind in KINDS)
+CONDITIONS_OF = tuple(conditions_of(position) for position in range(len(SCENES)))

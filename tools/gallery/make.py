@@ -5,6 +5,7 @@ that was stopped goes on with the first command whose files are not all there.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cn import app, images
 from cn.conditions import scene_kinds
-from cn.errors import CnError, InputError
+from cn.errors import CnError, ExitCode, InputError
 from cn.files import make_folder, write_atomic
 from cn.sample import png_metadata
 from cn.weights import bundled
@@ -74,8 +78,8 @@ class Maker:
             run(command, folder)
         path = self.out / figure.file
         make_folder(self.out)
-        write_sheet(path, sheet(plan, folder))
-        record = {
+        write_image(path, image_of(plan, folder))
+        record: Record = {
             "file": figure.file,
             "digest": digest,
             "weights": weights_of(figure, self.settings),
@@ -83,6 +87,8 @@ class Maker:
             "commands": [list(command.words) for command in plan.commands],
             "listed": list(plan.listed),
         }
+        if plan.facts:
+            record["facts"] = json.loads((folder / plan.facts).read_text(encoding="utf-8"))
         write_record(self.out, figure.name, record)
         return path
 
@@ -102,31 +108,39 @@ def _sources(commands: Iterable[Command]) -> list[str]:
 
 
 def run(command: Command, folder: Path) -> None:
-    """Run a command in `folder`, as a reader would, unless all of its files are there. CnError where it fails."""
-    if all((folder / name).exists() for name in command.makes):
+    """Run a command in `folder`, as a reader would, unless it is done. CnError where it fails."""
+    done = folder / f".done-{hashlib.sha256(repr(command).encode()).hexdigest()[:12]}"
+    there = all((folder / name).exists() for name in command.makes)
+    if there and (done.exists() or not command.again):
         return
+    words = command.again if command.again and there else command.words
     errors = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        if command.words[0] == "cn":
-            code = app.run(list(command.words[1:]))
+        if words[0] == "cn":
+            code = app.run(list(words[1:]))
         else:
-            inputs.main(command.words[3:])
-            code = 0
-    if code == 130:
+            inputs.main(words[3:])
+            code = ExitCode.OK
+    if code == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    if code:
-        raise CnError(f"`{' '.join(command.words)}` in {folder} ended with {code}: {errors.getvalue().strip()}")
+    if code != ExitCode.OK:
+        raise CnError(f"`{' '.join(words)}` in {folder} ended with {code}: {errors.getvalue().strip()}")
     lost = [name for name in command.makes if not (folder / name).exists()]
     if lost:
-        raise InputError(f"`{' '.join(command.words)}` did not write {', '.join(lost)}", path=folder)
+        raise InputError(f"`{' '.join(words)}` did not write {', '.join(lost)}", path=folder)
+    if command.again:
+        done.touch()
 
 
-def sheet(plan: Plan, folder: Path) -> Any:
-    """The image of a figure, uint8 (h, w, 3)."""
-    files = {cell.path: images.read(folder / cell.path) for cell in plan.cells if cell is not None}
+def image_of(plan: Plan, folder: Path) -> NDArray[np.uint8]:
+    """The image of a figure, uint8 (h, w, 3), of the files in its work folder."""
+    paths = [_found(cell.path, folder) if cell is not None else None for cell in plan.cells]
+    shown = [images.read(path) if path is not None else None for path in paths]
+    if plan.is_copy and shown[0] is not None:
+        return shown[0]
     labels = [_label(cell, folder) if cell is not None else "" for cell in plan.cells]
     return images.grid(
-        [files[cell.path] if cell is not None else None for cell in plan.cells],
+        shown,
         labels if any(labels) else None,
         columns=plan.columns,
         column_titles=plan.column_titles or None,
@@ -135,13 +149,21 @@ def sheet(plan: Plan, folder: Path) -> Any:
     )
 
 
+def _found(pattern: str, folder: Path) -> Path:
+    """The only file of this pattern. InputError where there is none, or more."""
+    found = [*folder.glob(pattern)]
+    if len(found) != 1:
+        raise InputError(f"{len(found)} files are called {pattern}", path=folder)
+    return found[0]
+
+
 def _label(cell: Cell, folder: Path) -> str:
     if cell.label != AUTOMATIC:
         return cell.label
     return png_metadata.from_file(str(folder / cell.path)).request.prompts[0]
 
 
-def write_sheet(path: Path, image: Any) -> None:
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an image: a JPEG in the best quality in which it has at most `MAX_BYTES`. InputError where none is."""
     if path.suffix != ".jpg":
         images.write(path, image)

@@ -1,47 +1,78 @@
-"""The part of docs/gallery.md that shows the figures: from their titles and from the records beside the images."""
+"""What the pages show of the figures: from their titles and from the records beside the images."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.gallery.figure import Figure
-from tools.gallery.make import Record, read_records, write_atomic
+from cn.files import write_atomic
+from tools.gallery.figure import Figure, Section
+from tools.gallery.make import Record, read_records
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs/gallery.md"
 _REGION = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+_COMMANDS = re.compile(r"(<!-- commands: ([\w-]+) -->\n).*?(<!-- /commands -->)", re.DOTALL)
 _LINE = 118
 NOT_MADE = "Not made yet: `make gallery` samples it."
 
 
-def with_figures(page: str, sections: Mapping[str, Sequence[Figure]], folder: Path, link: str = "gallery") -> str:
+def with_figures(page: str, sections: Sequence[Section], folder: Path, link: str = "gallery") -> str:
     """The text of the page with its figures; `folder` has the images and records, `link` is its path from the page."""
     records = read_records(folder)
     parts: list[str] = []
-    for title, figures in sections.items():
-        parts.append(f"## {title}\n")
-        parts += [_figure(figure, records.get(figure.name), link) for figure in figures]
+    for section in sections:
+        parts.append(f"## {section.title}\n")
+        parts += [f"{section.text}\n"] if section.text else []
+        parts += [_figure(figure, records.get(figure.name), link) for figure in section.figures]
     text = "\n".join(parts)
     return _REGION.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
 
 
-def write_page(sections: Mapping[str, Sequence[Figure]], folder: Path) -> None:
+def write_gallery(sections: Sequence[Section], folder: Path) -> None:
     """Write the figures into docs/gallery.md."""
-    before = PAGE.read_text(encoding="utf-8")
-    after = with_figures(before, sections, folder)
+    _rewrite(PAGE, lambda text: with_figures(text, sections, folder))
+
+
+def with_commands(page: str, folder: Path) -> str:
+    """The text of a page with the commands of the figures that it names, as the records in `folder` have them.
+
+    What stands between `<!-- commands: NAME -->` and `<!-- /commands -->` stays where the figure has no record.
+    """
+    records = read_records(folder)
+
+    def block(found: re.Match[str]) -> str:
+        return f"{found[1]}{console(records[found[2]])}{found[3]}" if found[2] in records else found[0]
+
+    return _COMMANDS.sub(block, page)
+
+
+def write_commands(folder: Path) -> None:
+    """Write the commands of the figures in `folder`, which is docs/, into its pages."""
+    for path in folder.glob("*.md"):
+        _rewrite(path, lambda text: with_commands(text, folder))
+
+
+def _rewrite(path: Path, change: Callable[[str], str]) -> None:
+    before = path.read_text(encoding="utf-8")
+    after = change(before)
     if after != before:
-        write_atomic(PAGE, after.encode())
+        write_atomic(path, after.encode())
+
+
+def console(record: Record) -> str:
+    """The commands of a figure as a block of the page."""
+    commands = "\n".join(f"$ {shell(words)}" for words in record["commands"])
+    return f"<!-- example -->\n```console\n{commands}\n```\n"
 
 
 def _figure(figure: Figure, record: Record | None, link: str) -> str:
-    head = f"### {figure.title}\n\n{figure.text}\n"
+    head = f"### {figure.title}\n" + (f"\n{figure.text}\n" if figure.text else "")
     if record is None:
         return f"{head}\n{NOT_MADE}\n"
     lines = [head, f"![{figure.title}]({link}/{record['file']})\n"]
     if record["listed"]:
         lines.append(_listed(record["listed"]))
-    commands = "\n".join(f"$ {shell(words)}" for words in record["commands"])
-    lines.append(f"<!-- example -->\n```console\n{commands}\n```\n")
+    lines.append(console(record))
     return "\n".join(lines)
 
 

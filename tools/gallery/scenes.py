@@ -94,16 +94,14 @@ SUBJECTS: dict[str, str] = {
 
 
 @cache
-def find(subject: str, skip: int = 0, *, most: int = 2) -> int:
-    """The number of the first scene of a subject, after `skip` others. LookupError where there is none.
+def find(subject: str, skip: int = 0) -> int:
+    """The number of the first scene whose only main thing is the subject ("people": two), after `skip` others.
 
-    It shows one of the subject ("people": two) and nobody else, and no more than `most` main things.
+    LookupError where there is none.
     """
-    people = {"person": 1, "people": 2}.get(subject, 0)
+    wanted = ["person", "person"] if subject == "people" else [subject]
     for number in range(SEARCHED):
-        kinds = [item.kind for item in describe(SEED, number).items]
-        shown = people > 0 or kinds.count(subject) == 1
-        if shown and kinds.count("person") == people and len(kinds) <= most:
+        if [item.kind for item in describe(SEED, number).items] == wanted:
             if skip == 0:
                 return number
             skip -= 1

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tools.gallery.commands import detect, draw, map_of, rendering_of, sample, sample_folder, samples, scene
-from tools.gallery.figure import AUTOMATIC, Cell, Figure, Plan, Settings
+from tools.gallery.figure import AUTOMATIC, Cell, Figure, Plan, Settings, sampled
 from tools.gallery.scenes import PROMPTS, SUBJECTS, find, largest_group, own_caption
 
 POSES = 8
@@ -48,8 +48,7 @@ def groups(settings: Settings) -> Plan:
             sample(settings, "--cond", condition, kinds=["openpose"], prompts=prompts, count=count, out=out),
         ]
         cells += [Cell(condition, "condition"), Cell(rendering_of(folder, number), "scene (not given)")]
-        made = samples(out, ["openpose"], len(prompts), count)
-        cells += [Cell(path, prompt) for prompt, row in zip(prompts, made, strict=True) for path in row]
+        cells += sampled(samples(out, ["openpose"], len(prompts), count), prompts)
     return Plan(tuple(commands), tuple(cells), columns=len(cells) // 3, cell=192)
 
 
@@ -78,9 +77,9 @@ def masked(settings: Settings) -> Plan:
         ),
         cells=(
             *(Cell(image, "image"), Cell("tree-mask.png", "mask"), Cell("scribble.png", "condition")),
-            *(Cell(path, f"{added} (seed {seed})") for seed, path in enumerate(trees)),
+            *sampled([trees], [added]),
             *(Cell(portrait, "image"), Cell("person-mask.png", "mask"), Cell(edges, "condition")),
-            *(Cell(path, f"{clothes} (seed {seed})") for seed, path in enumerate(coats)),
+            *sampled([coats], [clothes]),
         ),
         columns=3 + count,
         cell=192,
