@@ -12,8 +12,8 @@ OUT = page.ROOT / "docs"
 
 
 def write_pages() -> None:
-    """Write the commands of the figures and all tables into the pages."""
-    page.write_commands(OUT)
+    """Write the images and commands of the figures, and all tables, into the pages."""
+    page.write_parts(FIGURES, OUT)
     doc_tables.main()
 
 

@@ -1,6 +1,6 @@
 """The images of README.md and docs/ that the bundled base makes, besides those of the gallery."""
 
-from cn.conditions import KINDS, scene_kinds
+from cn.conditions import scene_kinds
 from tools.gallery.commands import detect, map_of, rendering_of, sample, samples, scene, train
 from tools.gallery.figure import Cell, Command, Figure, Plan, Settings
 from tools.gallery.scenes import PROMPTS, find, own_caption
@@ -72,7 +72,7 @@ def readme_samples(settings: Settings) -> Plan:
 
 def scene_maps(settings: Settings) -> Plan:
     """Built-in scenes and all maps that they give."""
-    kinds = settings.usable(scene_kinds())
+    kinds = scene_kinds()
     commands, cells = list[Command](), list[Cell | None]()
     for subject in SCENE_SUBJECTS:
         number = find(subject, HOUSE)
@@ -106,14 +106,15 @@ def evaluation(settings: Settings) -> Plan:
     line = ("cn", "eval", "canny", "--data", "pairs", "--count", count, "--out", "eval")
     steps = ("--steps", str(settings.steps)) if settings.steps else ()
     titles = ("condition", "original", "reconstruction", "canny", "no control")
-    cells: list[Cell | None] = []
+    cells, pairs = list[Cell | None](), list[str]()
     for number in range(PAIRS):
         name = f"{number:06d}.png"
-        cells += [Cell(f"pairs/source/{name}"), Cell(f"pairs/target/{name}")]
+        pairs += [f"pairs/source/{name}", f"pairs/target/{name}"]
+        cells += map(Cell, pairs[-2:])
         cells += [Cell(f"eval/samples/{title.replace(' ', '?')}-????????/{name}") for title in titles[2:]]
     return Plan(
         commands=(
-            Command(data, ("pairs/prompt.json",)),
+            Command(data, tuple(pairs)),
             Command((*line, *steps), ("eval/report.json",), samples=2 * PAIRS),
         ),
         cells=tuple(cells),
@@ -128,11 +129,11 @@ FIGURES: dict[str, Figure] = {
     for figure in (
         Figure("house", "The image of the quick start", "", house, suffix=".png"),
         Figure("samples", "Samples", "", readme_samples, kinds=tuple(kind for kind, _ in SHOWN)),
-        Figure("conditions-scenes", "Built-in scenes", "", scene_maps, kinds=KINDS, some=True),
+        Figure("conditions-scenes", "Built-in scenes", "", scene_maps),
         Figure("eval-report", "Pairs of an evaluation", "", evaluation, kinds=("canny",)),
         Figure("quick-start", "The quick start", "", quick_start, kinds=("canny",)),
-        Figure("curves", "Curves of a default run", "", default_training, suffix=".png"),
-        Figure("curves-small-scale", "Curves of a small-scale run", "", small_training, suffix=".png"),
+        Figure("default-run", "Loss and edge F1 of a default run", "", default_training, suffix=".png"),
+        Figure("small-scale-run", "Loss and edge F1 of a small-scale run", "", small_training, suffix=".png"),
     )
 }
 """In the order in which they are made: those that train come last."""

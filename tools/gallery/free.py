@@ -11,7 +11,13 @@ DRAWN = (
 )
 FIGURES_DRAWN = (
     ("cheering", ("a woman in a red coat cheering on snow", "a boy in a blue shirt in a meadow at noon")),
-    ("couple", ("a man and a woman on a sandy beach at sunset", "two people in red coats on snow at night")),
+    (
+        "couple",
+        (
+            "a man and a woman on a sandy beach at sunset",
+            "a man in a red coat and a woman in a blue dress on snow at night",
+        ),
+    ),
     ("three", ("three people in a meadow in the morning", "three children on snow at noon")),
 )
 RENDERED = (

@@ -1,7 +1,7 @@
 """What the pages show of the figures: from their titles and from the records beside the images."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cn.files import write_atomic
@@ -11,7 +11,7 @@ from tools.gallery.make import Record, read_records
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs/gallery.md"
 _REGION = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
-_COMMANDS = re.compile(r"(<!-- commands: ([\w-]+) -->\n).*?(<!-- /commands -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- (image|commands): ([\w-]+) -->\n)(.*?)(<!-- /\2 -->)", re.DOTALL)
 _LINE = 118
 NOT_MADE = "Not made yet: `make gallery` samples it."
 
@@ -33,23 +33,28 @@ def write_gallery(sections: Sequence[Section], folder: Path) -> None:
     _rewrite(PAGE, lambda text: with_figures(text, sections, folder))
 
 
-def with_commands(page: str, folder: Path) -> str:
-    """The text of a page with the commands of the figures that it names, as the records in `folder` have them.
+def with_parts(page: str, figures: Mapping[str, Figure], folder: Path) -> str:
+    """The text of a page with the images and commands that it names, as the records in `folder` have them.
 
-    What stands between `<!-- commands: NAME -->` and `<!-- /commands -->` stays where the figure has no record.
+    What is between `<!-- commands: NAME -->` and `<!-- /commands -->`, or `image` for `commands`, stays where the
+    figure has no record.
     """
     records = read_records(folder)
 
-    def block(found: re.Match[str]) -> str:
-        return f"{found[1]}{console(records[found[2]])}{found[3]}" if found[2] in records else found[0]
+    def part(found: re.Match[str]) -> str:
+        opening, what, name, _, closing = found.groups()
+        if name not in records:
+            return found[0]
+        image = f"![{figures[name].title}]({figures[name].file})\n"
+        return f"{opening}{image if what == 'image' else console(records[name])}{closing}"
 
-    return _COMMANDS.sub(block, page)
+    return _PART.sub(part, page)
 
 
-def write_commands(folder: Path) -> None:
-    """Write the commands of the figures in `folder`, which is docs/, into its pages."""
+def write_parts(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write the images and commands of the figures in `folder`, which is docs/, into its pages."""
     for path in folder.glob("*.md"):
-        _rewrite(path, lambda text: with_commands(text, folder))
+        _rewrite(path, lambda text: with_parts(text, figures, folder))
 
 
 def _rewrite(path: Path, change: Callable[[str], str]) -> None:

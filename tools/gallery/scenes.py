@@ -30,7 +30,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "a blue boat with a yellow sail at night",
         "a green boat with an orange sail at sunset",
         "a white boat with a red sail on a sunny day",
-        "a brown boat with a pink sail on calm water at dusk",
+        "a brown boat with a pink sail on the water at dusk",
     ),
     "dog": (
         "a white dog on grass at noon",
@@ -68,10 +68,10 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "a man in a purple shirt in the morning",
     ),
     "people": (
-        "two people in red coats on snow at night",
+        "a woman in a red coat and a man in a blue jacket on snow at night",
         "a man and a woman on a sandy beach at sunset",
-        "two people in blue jackets in a meadow at noon",
-        "two women in yellow dresses on a tiled floor",
+        "two people dancing in a meadow at noon",
+        "a girl in a yellow dress and a boy in a green jumper on a tiled floor",
         "two children in a meadow in the morning",
     ),
 }
@@ -101,7 +101,7 @@ def find(subject: str, skip: int = 0) -> int:
     """
     wanted = ["person", "person"] if subject == "people" else [subject]
     for number in range(SEARCHED):
-        if [item.kind for item in describe(SEED, number).items] == wanted:
+        if _things(number) == wanted:
             if skip == 0:
                 return number
             skip -= 1
@@ -111,7 +111,13 @@ def find(subject: str, skip: int = 0) -> int:
 @cache
 def largest_group() -> int:
     """The number of the first scene, of the first 2,000, that shows the most people."""
-    return max(range(2000), key=lambda number: sum(item.kind == "person" for item in describe(SEED, number).items))
+    return max(range(2000), key=lambda number: _things(number).count("person"))
+
+
+@cache
+def _things(number: int) -> list[str]:
+    """The kinds of the main things of a scene."""
+    return [item.kind for item in describe(SEED, number).items]
 
 
 def own_caption(number: int) -> str:
