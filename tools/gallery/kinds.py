@@ -48,7 +48,7 @@ def prompts_of(kind: str) -> Figure:
 
 
 def conditions_of(position: int) -> Figure:
-    """The maps of one scene, and below each a sample with the scene's caption."""
+    """A scene and its maps, and below each a sample with the scene's caption: that below the scene has no control."""
 
     def plan(settings: Settings) -> Plan:
         # Not the scenes that `prompts_of` shows.
@@ -64,9 +64,13 @@ def conditions_of(position: int) -> Figure:
             Cell(rendering_of("scene", number, kinds[0] if several else None), "scene"),
             *map(_map_cell, maps.items()),
         ]
-        below = [None, *(Cell(f"samples/{name}") for name in names)]
+        below = [Cell("alone/base-seed0.png", "no control"), *(Cell(f"samples/{name}") for name in names)]
         return Plan(
-            commands=(scene("scene", number, *kinds), sample_folder(settings, pattern, names, prompt)),
+            commands=(
+                scene("scene", number, *kinds),
+                sample_folder(settings, pattern, names, prompt),
+                sample(settings, prompts=[prompt], out="alone"),
+            ),
             cells=(*_pairs(top, below, columns),),
             columns=columns,
             cell=192,
@@ -81,7 +85,7 @@ def _map_cell(entry: tuple[str, str]) -> Cell:
     return Cell(path, kind)
 
 
-def _pairs(top: list[Cell], below: list[Cell | None], columns: int) -> list[Cell | None]:
+def _pairs(top: list[Cell], below: list[Cell], columns: int) -> list[Cell | None]:
     """Rows of `columns` cells: one of `top`, then those that belong below it, and so on."""
     cells: list[Cell | None] = []
     for start in range(0, len(top), columns):

@@ -20,7 +20,8 @@ SECTIONS = (
     Section("Poses", "", _named("poses", "groups", "stick-figures")),
     Section(
         "All conditions of one scene",
-        "As Figs. 23–25: below each map the sample that follows it, with the scene's caption and seed 0.",
+        "As Figs. 23–25: below each map the sample that follows it, with the scene's caption and seed 0; below the "
+        "scene that of the caption alone.",
         kinds.CONDITIONS_OF,
     ),
     Section("Editing and control", "", _named("masked", "half", "prompt-settings", "two-controls")),
