@@ -18,8 +18,7 @@ def write_pages() -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Make the images that are not there or not of the weights that are here; the tables are always written."""
-    doc_tables.main()
+    """Make the images that are not there or not of the weights that are here; the tables are written anew."""
     return Tool("tools.figures", FIGURES, OUT, page.ROOT / "build/figures", write_pages).run(words)
 
 

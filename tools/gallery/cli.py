@@ -29,20 +29,22 @@ class Tool:
         lacking = {figure.name: missing(figure) for figure in chosen}
         lost = [kind for kind in KINDS if any(kind in kinds for kinds in lacking.values())]
         if lost and not arguments.preview and not arguments.dry_run:
-            _say(f"no scene maps or no bundled controls for {', '.join(lost)}: --preview makes the other figures")
+            _say(f"no bundled controls for {', '.join(lost)}: --preview makes the other figures")
             return ExitCode.WEIGHTS
         usable = tuple(kind for kind in KINDS if kind not in lost) if arguments.preview else None
         maker = Maker(arguments.out, arguments.work, Settings(arguments.seeds, arguments.steps, usable))
         total = 0
         for figure in chosen:
             if lacking[figure.name] and not (arguments.preview and figure.some):
-                _say(f"{figure.name}: left out, no scene maps or no control for {', '.join(lacking[figure.name])}")
+                _say(f"{figure.name}: left out, no control for {', '.join(lacking[figure.name])}")
                 continue
             try:
                 total += self._make(figure, maker, dry_run=arguments.dry_run)
             except CnError as error:
                 _say(str(error))
                 return error.exit_code
+        if not arguments.dry_run:
+            self._write_pages(maker)
         _say(f"{total} samples {'to make' if arguments.dry_run else 'made'}")
         return ExitCode.OK
 
@@ -55,10 +57,13 @@ class Tool:
         _say(f"{figure.name}: {plan.samples} samples")
         if not dry_run:
             print(maker.make(figure), flush=True)
-            # Images elsewhere, of a trial, are not those of the documentation.
-            if maker.out.resolve() == self.out:
-                self.write_pages()
+            self._write_pages(maker)
         return plan.samples
+
+    def _write_pages(self, maker: Maker) -> None:
+        # Images elsewhere, of a trial, are not those of the documentation.
+        if maker.out.resolve() == self.out:
+            self.write_pages()
 
     def _parser(self) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(prog=f"python -m {self.program}")

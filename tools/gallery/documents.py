@@ -1,6 +1,6 @@
 """The images of README.md and docs/ that the bundled base makes, besides those of the gallery."""
 
-from cn.conditions import scene_kinds
+from cn.conditions import KINDS
 from tools.gallery.commands import detect, map_of, rendering_of, sample, samples, scene, train
 from tools.gallery.figure import Cell, Command, Figure, Plan, Settings
 from tools.gallery.scenes import PROMPTS, find, own_caption
@@ -72,7 +72,7 @@ def readme_samples(settings: Settings) -> Plan:
 
 def scene_maps(settings: Settings) -> Plan:
     """Built-in scenes and all maps that they give."""
-    kinds = scene_kinds()
+    kinds = settings.usable(KINDS)
     commands, cells = list[Command](), list[Cell | None]()
     for subject in SCENE_SUBJECTS:
         number = find(subject, HOUSE)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn import app, images
-from cn.conditions import scene_kinds
 from cn.errors import CnError, ExitCode, InputError
 from cn.files import make_folder, write_atomic
 from cn.sample import png_metadata
@@ -47,9 +46,9 @@ def read_records(folder: Path) -> dict[str, Record]:
 
 
 def missing(figure: Figure) -> list[str]:
-    """The conditions that a figure needs, of which the built-in scenes have no map or the base no control."""
+    """The conditions that a figure needs, of which the base has no control."""
     there = {weights.kind for weights in bundled.files() if weights.role == "control"}
-    return [kind for kind in figure.kinds if kind not in there or kind not in scene_kinds()]
+    return [kind for kind in figure.kinds if kind not in there]
 
 
 @dataclass(frozen=True)
