@@ -47,9 +47,11 @@ def _distances(name: str) -> Callable[[Path, list[str]], None]:
 
 
 def _tree_mask(out: Path, _: list[str]) -> None:
-    """What the drawing of the tree covers, and a margin."""
-    ink = strokes.drawing(strokes.DRAWINGS["tree"], SIDE).min(axis=2) < 128
-    images.write(out, _box_around(ink))
+    """What the drawing of the tree encloses, and a margin."""
+    rows, columns = np.nonzero(strokes.drawing(strokes.DRAWINGS["tree"], SIDE).min(axis=2) < 128)
+    hull = cv2.convexHull(np.column_stack([columns, rows]).astype(np.int32))
+    mask = cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, (255,))
+    images.write(out, cv2.dilate(mask, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)).astype(np.uint8))
 
 
 def _mask_of(out: Path, more: list[str]) -> None:

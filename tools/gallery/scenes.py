@@ -94,14 +94,14 @@ SUBJECTS: dict[str, str] = {
 
 
 @cache
-def find(subject: str, skip: int = 0) -> int:
+def find(subject: str, skip: int = 0, ground: str | None = None) -> int:
     """The number of the first scene whose only main thing is the subject ("people": two), after `skip` others.
 
-    LookupError where there is none.
+    With `ground`, of those on it. LookupError where there is none.
     """
     wanted = ["person", "person"] if subject == "people" else [subject]
     for number in range(SEARCHED):
-        if _things(number) == wanted:
+        if _things(number) == wanted and ground in (None, describe(SEED, number).ground):
             if skip == 0:
                 return number
             skip -= 1

@@ -55,10 +55,9 @@ def groups(settings: Settings) -> Plan:
 def masked(settings: Settings) -> Plan:
     """A tree scribbled beside a thing, and other clothes for a person; all else stays as it is."""
     count = settings.count(3)
-    thing, person = find("dog", used("dog")), find("person", used("person"))
+    thing, person = find("dog", ground="meadow"), find("person", used("person"), ground="snow")
     image, edges = rendering_of("scene", thing), map_of("person", person, "canny")
-    added = "a green tree in a meadow"
-    clothes = "a woman in a red coat"
+    added, clothes = f"{own_caption(thing)}, a green tree on the right", "a woman in a yellow coat on snow"
     start = ("--image", image, "--mask", "tree-mask.png", "--cond", "scribble.png")
     portrait = rendering_of("person", person, "canny")
     dressed = ("--image", portrait, "--mask", "person-mask.png", "--cond", edges)
