@@ -8,11 +8,12 @@ import pytest
 
 from cn import images
 from cn.conditions import KINDS
+from cn.data.scenes import render_examples
 from cn.errors import CnError, InputError
 from tests.helpers import doc_pages, doc_shell
 from tools import figures, report_tables
 from tools.gallery import __main__ as gallery
-from tools.gallery import documents, make, page
+from tools.gallery import documents, kinds, make, page, scenes
 from tools.gallery.cli import Tool
 from tools.gallery.commands import scene
 from tools.gallery.figure import Cell, Command, Figure, Plan, Section, Settings
@@ -58,6 +59,17 @@ def test_every_condition_has_a_figure_of_its_own_and_a_place_side_by_side():
     labels = [cell.label for cell in plan.cells if cell is not None and cell.label]
     assert [label for label in labels if label != "no control"] == ["scene", *KINDS]
     assert sum(FIGURES[name].plan(Settings()).samples for name in FIGURES) <= 20 * 60 / 4, "20 minutes at 4 s each"
+
+
+def test_scenes_are_those_that_are_rendered_for_all_conditions(monkeypatch):
+    """Where little of a person shows, `cn dataset synth` takes another scene for poses, with another caption."""
+    for subject in (*kinds.SCENES, *documents.SCENE_SUBJECTS):
+        number = scenes.find(subject)
+        examples = render_examples(("canny", "openpose"), 64, scenes.SEED, number)
+        assert {example.prompt for example in examples.values()} == {scenes.own_caption(number)}
+    monkeypatch.setattr(scenes, "SEARCHED", 20)
+    with pytest.raises(LookupError, match="shows unicorn"):
+        scenes.find("unicorn")
 
 
 def test_automatic_prompts_count_twice():

@@ -11,7 +11,7 @@ SHOWN = (("canny", "house"), ("depth", "car"), ("openpose", "person"))
 README_PROMPTS = ("a yellow house on sand at dusk", "a red house on snow at night")
 """Of its quick start."""
 
-SCENE_SUBJECTS = ("person", "house")
+SCENE_SUBJECTS = ("person", "house+person")
 PAIRS = 4
 HOUSE = 3
 """Which of the houses the quick start shows: the gallery shows those before."""
@@ -75,10 +75,10 @@ def scene_maps(settings: Settings) -> Plan:
     kinds = settings.usable(KINDS)
     commands, cells = list[Command](), list[Cell | None]()
     for subject in SCENE_SUBJECTS:
-        number = find(subject, HOUSE)
-        commands.append(scene(subject, number, *kinds))
-        shown = [Cell(rendering_of(subject, number, kinds[0]), own_caption(number))]
-        shown += [Cell(map_of(subject, number, kind), kind) for kind in kinds]
+        number, folder = find(subject, HOUSE), subject.replace("+", "-")
+        commands.append(scene(folder, number, *kinds))
+        shown = [Cell(rendering_of(folder, number, kinds[0]), own_caption(number))]
+        shown += [Cell(map_of(folder, number, kind), kind) for kind in kinds]
         columns = min(6, len(shown))
         cells += [*shown, *[None] * (-len(shown) % columns)]
     return Plan(tuple(commands), tuple(cells), columns=columns, cell=192)

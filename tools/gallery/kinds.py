@@ -20,8 +20,8 @@ NAMES = {
 }
 """Titles."""
 
-SCENES = ("house", "person", "people")
-"""The subjects of the scenes whose conditions are shown side by side."""
+SCENES = ("house+person", "person", "people")
+"""The subjects of the scenes whose conditions are shown side by side: poses need people."""
 
 
 def prompts_of(kind: str) -> Figure:

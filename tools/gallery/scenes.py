@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from cn.data.scenes import render_examples
 from cn.scenes import caption, describe
 
 SEED = 11
@@ -95,17 +96,26 @@ SUBJECTS: dict[str, str] = {
 
 @cache
 def find(subject: str, skip: int = 0, ground: str | None = None) -> int:
-    """The number of the first scene whose only main thing is the subject ("people": two), after `skip` others.
+    """The number of the first scene whose main things are those of the subject and no others, after `skip` such scenes.
 
-    With `ground`, of those on it. LookupError where there is none.
+    "house+person" is two things, "people" two of "person". With `ground`, of those on it. LookupError where there is
+    none.
     """
-    wanted = ["person", "person"] if subject == "people" else [subject]
+    wanted = sorted(["person", "person"] if subject == "people" else subject.split("+"))
     for number in range(SEARCHED):
-        if _things(number) == wanted and ground in (None, describe(SEED, number).ground):
-            if skip == 0:
-                return number
-            skip -= 1
+        if sorted(_things(number)) != wanted or ground not in (None, describe(SEED, number).ground):
+            continue
+        if "person" in wanted and not _is_rendered_with_poses(number):
+            continue
+        if skip == 0:
+            return number
+        skip -= 1
     raise LookupError(f"none of {SEARCHED} scenes of seed {SEED} shows {subject}: choose another subject")
+
+
+def _is_rendered_with_poses(number: int) -> bool:
+    """Whether `cn dataset synth` renders this scene for pose maps, too: it takes another one where too little shows."""
+    return render_examples(("openpose",), 64, SEED, number)["openpose"].prompt == own_caption(number)
 
 
 @cache
