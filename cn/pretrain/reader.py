@@ -108,7 +108,7 @@ def fit_reader(
     reader = SceneReader().to(device)
     train_session(
         "reader",
-        ReaderLoss(reader, settings),
+        ReaderLoss(reader, settings).to(device),
         lambda step: draw(data, settings.batch_size, mirrored=bool(step % 2)),
         state,
         budget,
