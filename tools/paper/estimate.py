@@ -1,0 +1,40 @@
+"""How long runs are going to take on one GPU, roughly: for planning sessions, never for the report."""
+
+from tools.paper.settings import Settings
+from tools.paper.spec import Arm, Run, batch_of, steps_of
+from tools.paper.workplace import SD_SIZE
+
+START = 14.0
+"""Seconds for networks, graphs and files of a run."""
+STEP, IMAGE = 0.011, 0.0009
+"""Seconds of a step, and of each of its images: the bundled base on an H200 (docs/benchmarks.md: batch 4 takes 0.011,
+batch 32 0.020), times two for a base that is twice as large and trainings that share the GPU."""
+FACTOR = 2.0
+UNET = 1.4
+"""A step that trains the whole U-Net, over one that trains a control."""
+EVALUATION = 1.0
+"""One that `cn train` makes itself, with 32 images of 4 steps."""
+SAMPLED = 5.0
+"""64 images of 20 steps with guidance, their detection and reading."""
+SD_STEP, SD_FILES = 0.2, 45.0
+"""A step at Stable Diffusion's size, and reading and writing its gigabytes."""
+
+
+def seconds(run: Run, settings: Settings) -> float:
+    """Seconds of a run when it is alone on an H200."""
+    arm = run.arm
+    first, total = arm.phases[0], max(map(steps_of, arm.phases))
+    if arm.base == SD_SIZE:
+        return START + SD_FILES + total * SD_STEP
+    whole = UNET if "concat" in first or any("--large-scale" in words for words in arm.phases) else 1.0
+    time = START + total * whole * FACTOR * (STEP + IMAGE * max(0, batch_of(first) - settings.batch) / 3)
+    if "--eval-every" in first:
+        time += EVALUATION * total / int(first[first.index("--eval-every") + 1])
+    images = settings.validation / 64 * settings.sampling_steps / 20
+    return time + images * SAMPLED * sum(settings.states if one.states else 1 for one in arm.evaluations)
+
+
+def minutes(arms: tuple[Arm, ...], settings: Settings, *, besides: set[str]) -> float:
+    """Minutes of the runs of some arms, without those of the arms that are counted already."""
+    runs = [run for arm in arms if arm.name not in besides for run in arm.runs]
+    return sum(seconds(run, settings) for run in runs) / 60

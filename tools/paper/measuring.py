@@ -1,0 +1,130 @@
+"""What is measured of a trained run: scores by `cn eval`, the quality and content of the images that it sampled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cn import images
+from cn.data.pairs import open_pairs
+from cn.eval.detectors import choose
+from cn.eval.pairs import of_dataset
+from cn.eval.report import NONE, RECONSTRUCTION, Report, read_report
+from cn.train.config import TrainConfig
+from cn.train.run_folder import CONTROL
+from tools.paper import quality
+from tools.paper.quality import Looked, Reader
+from tools.paper.spec import Measured, Run
+from tools.paper.training import states
+from tools.paper.workplace import MISTAKEN, SD_SIZE, Workplace
+
+Image = NDArray[np.uint8]
+SHOWN = 2
+"""Pairs of which images are kept for the report."""
+
+
+class Meter:
+    """Measures runs; the network that reads images is loaded once."""
+
+    def __init__(self, place: Workplace):
+        self.place = place
+        self._reader: Reader | None = None
+        self._true: dict[tuple[Path, int], tuple[list[Image], list[Image], Looked]] = {}
+
+    @property
+    def reader(self) -> Reader:
+        if self._reader is None:
+            self._reader = Reader(self.place.device)
+        return self._reader
+
+    def true_images(self, data: Path, kind: str, size: int) -> tuple[list[Image], list[Image], Looked]:
+        """The true images of a data set, their condition maps, and what the network says of the images."""
+        key = (data, size)
+        if key not in self._true:
+            pairs = open_pairs(data, kind)
+            count = self.place.settings.validation
+            examples = list(of_dataset(str(data), pairs, kind, size, count, True))
+            true = [example.target for example in examples]
+            self._true[key] = (true, [example.condition for example in examples], self.reader.look(true))
+        return self._true[key]
+
+    def measure(self, run: Run, folder: Path, measured: Measured) -> tuple[dict[str, Any], dict[str, list[Image]]]:
+        """The numbers of an evaluation, by subject; and of each subject the first images, which the report shows."""
+        out = folder.with_name(f"{folder.name}-{measured.name.replace(' ', '-')}")
+        data = self.place.data_path(measured.data, run.arm.kind)
+        if measured.sampled:
+            return self._sampled(run, folder, measured, data, out)
+        controls = {"": folder / CONTROL}
+        if measured.states:
+            controls = {str(step): path for step, path in states(folder).items()}
+        report = self._evaluated(run, measured, data, controls, out)
+        subjects = dict(zip(controls, report.controls, strict=True))
+        subjects |= {NONE: report.none, RECONSTRUCTION: report.reconstruction}
+        name = next(iter(report.measures))
+        _, conditions, looked = self.true_images(data, run.arm.kind, report.protocol.sampling.size)
+        result: dict[str, Any] = {
+            "measure": name,
+            "better": report.measures[name].better,
+            "protocol_sha256": report.protocol.hash,
+            "subjects": {},
+        }
+        shown = {"condition": conditions[:SHOWN]}
+        for label, subject in subjects.items():
+            found = [images.read(path) for path in sorted((out / subject.folder).glob("*.png"))]
+            scores = subject.scores[name].own
+            result["subjects"][label] = {
+                **_numbers(scores, self.reader.look(found), looked, measured),
+                "mismatched": _mean(subject.scores[name].mismatched),
+            }
+            shown[label] = found[:SHOWN]
+        return result, shown
+
+    def _evaluated(self, run: Run, measured: Measured, data: Path, controls: dict[str, Path], out: Path) -> Report:
+        """`cn eval` of some weights side by side: they share pairs, seeds, zero and one."""
+        settings = self.place.settings
+        words = ["--cond", run.arm.kind, "--data", str(data), "-n", str(settings.validation)]
+        words += ["--base", str(self.place.base_path(run.arm.base))]
+        words += ["--steps", str(settings.sampling_steps), "--batch-size", str(settings.eval_batch)]
+        words += ["--size", str(settings.size)] if settings.size and run.arm.base != SD_SIZE else []
+        self.place.check_time()
+        device = ("--device", self.place.device)
+        self.place.cn("eval", *controls.values(), "--out", out, *words, *device, *measured.words, "-q")
+        return read_report(out)
+
+    def _sampled(
+        self, run: Run, folder: Path, measured: Measured, data: Path, out: Path
+    ) -> tuple[dict[str, Any], dict[str, list[Image]]]:
+        """Images of `cn sample`, scored by the measure that `cn eval` has."""
+        settings, kind = self.place.settings, run.arm.kind
+        words = ["--data", str(data), "--control", str(folder / CONTROL), "--steps", str(settings.sampling_steps)]
+        words += ["--base", str(self.place.base_path(run.arm.base)), "--batch-size", str(settings.eval_batch)]
+        if settings.size:
+            words += ["--size", f"{settings.size}x{settings.size}"]
+        self.place.check_time()
+        self.place.cn("sample", *words, "--out", out, "--device", self.place.device, *measured.words, "-q")
+        found = [images.read(path) for path in sorted(out.glob("*.png"))]
+        true, conditions, looked = self.true_images(data, kind, settings.size or TrainConfig.load(folder).size)
+        measurement = choose(kind, [], device=self.place.device, method=None, weights=None)[0][0]
+        given = true if measurement.against == "image" else conditions
+        scores = measurement.scores(given, found)
+        measure = measurement.measure
+        numbers = _numbers(scores, self.reader.look(found), looked, measured)
+        return {"measure": measure.name, "better": measure.better, "subjects": {"": numbers}}, {"": found[:SHOWN]}
+
+
+def _numbers(scores: NDArray[np.float64], found: Looked, true: Looked, measured: Measured) -> dict[str, Any]:
+    numbers = {
+        "score": _mean(scores),
+        "scores": [None if np.isnan(score) else round(float(score), 4) for score in scores],
+        "distance": round(quality.distance(found, true), 5),
+        "content": _mean(quality.content(found, true)),
+    }
+    return numbers | ({"prompt_wins": _mean(quality.prompt_wins(found, true))} if measured.data == MISTAKEN else {})
+
+
+def _mean(values: NDArray[np.float64] | Sequence[float]) -> float | None:
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    return round(float(values.mean()), 5) if values.size else None

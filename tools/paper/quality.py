@@ -1,0 +1,81 @@
+"""How good images are, and what is in them, by the network that reads the built-in world (`cn.caption`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cn.caption.create import open_captioner
+from cn.caption.settings import SCENES
+from cn.eval.distances import kid
+
+Image = NDArray[np.uint8]
+_AT_ONCE = 16
+_FUNCTION_WORDS = frozenset(["a", "an", "the", "in", "on", "of", "with", "and", "at", "by", "near", "to"])
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the network says of images: features (n, d), and the words of a caption of each."""
+
+    features: NDArray[np.float64]
+    words: list[frozenset[str]]
+
+
+class Reader:
+    """The network on its device."""
+
+    def __init__(self, device: str = "auto"):
+        self.captioner: Any = open_captioner(SCENES, device=device)
+        self._seen: list[NDArray[np.float64]] = []
+        # What is said of the whole image is read off these features.
+        self.captioner.model.places["ground"].register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._seen.append(inputs[0].detach().double().cpu().numpy())
+
+    def look(self, images: Sequence[Image]) -> Looked:
+        """Features and words of images, uint8 (h, w, 3) each."""
+        self._seen.clear()
+        captions: list[str] = []
+        for first in range(0, len(images), _AT_ONCE):
+            captions += self.captioner.caption(images[first : first + _AT_ONCE])
+        words = [frozenset(caption.replace(",", " ").split()) - _FUNCTION_WORDS for caption in captions]
+        return Looked(np.concatenate(self._seen), words)
+
+
+def distance(images: Looked, true: Looked) -> float:
+    """KID on the network's features, each scaled to mean 0 and standard deviation 1 over the true images.
+
+    0 for images that cannot be told from true ones, and slightly below by chance; larger is worse.
+    """
+    mean, spread = true.features.mean(axis=0), true.features.std(axis=0)
+    spread = np.where(spread > 1e-6, spread, 1.0)
+    return float(kid((images.features - mean) / spread, (true.features - mean) / spread).value)
+
+
+def content(images: Looked, true: Looked) -> NDArray[np.float64]:
+    """(n,): the share of the words of each true image that are those of the sampled image too."""
+    pairs = zip(images.words, true.words, strict=True)
+    return np.array([len(found & wanted) / len(wanted) if wanted else np.nan for found, wanted in pairs])
+
+
+def prompt_wins(images: Looked, true: Looked) -> NDArray[np.float64]:
+    """(n,): 1 where image i shows more of what the next true image alone shows than of what true image i alone does.
+
+    The images are sampled with the condition of image i and the prompt of the next (`workplace.MISTAKEN`). 0.5 where
+    both are equal, NaN where the two true images show the same.
+    """
+    wins = []
+    for i, found in enumerate(images.words):
+        condition, prompt = true.words[i], true.words[(i + 1) % len(true.words)]
+        only_condition, only_prompt = condition - prompt, prompt - condition
+        if not only_condition or not only_prompt:
+            wins.append(np.nan)
+            continue
+        of_prompt, of_condition = (len(found & only) / len(only) for only in (only_prompt, only_condition))
+        wins.append(0.5 if of_prompt == of_condition else float(of_prompt > of_condition))
+    return np.array(wins)
