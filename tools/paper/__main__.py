@@ -14,6 +14,8 @@ from tools.paper.experiment import Experiment
 from tools.paper.experiments import experiments
 from tools.paper.journal import Journal, publish, read_published
 from tools.paper.settings import FULL, QUICK, Settings
+from tools.paper.spec import Run
+from tools.paper.statistics import MIN_SEEDS
 from tools.paper.workplace import Workplace
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -114,24 +116,31 @@ def render_page(settings: Settings, folder: Path) -> str:
     return report.render(found, records, images)
 
 
-def _runs(chosen: list[Experiment]):  # type: ignore[no-untyped-def]
+def _runs(chosen: list[Experiment]) -> list[Run]:
     """The runs of some experiments, each once, in their order."""
     return list({run.name: run for one in chosen for run in one.runs}.values())
 
 
 def _show_plan(chosen: list[Experiment], place: Workplace) -> None:
-    """Experiments, runs still to do, and about how many minutes they take one after the other on an H200."""
+    """Experiments and their runs that are still to be done."""
     from tools.paper import schedule
 
-    seen, total = set[str](), 0.0
-    todo = {run.name for run in schedule.to_do(_runs(chosen), place, gpu=True)}
+    print(f"{'':8} {'':22} runs  minutes   of them seeds 0 to {MIN_SEEDS - 1}")
+    seen, todo = set[str](), schedule.to_do(_runs(chosen), place, gpu=True)
     for one in chosen:
-        runs = [run for run in one.runs if run.name in todo and run.name not in seen]
-        seen |= {run.name for run in runs}
-        minutes = sum(estimate.seconds(run, place.settings) for run in runs) / 60
-        total += minutes
-        print(f"{one.name:8} {one.place:22} {len(runs):3} runs, about {minutes:5.1f} minutes")
-    print(f"{'all':8} {'':22} {len(todo):3} runs, about {total:5.1f} minutes, one after the other on an H200")
+        own = {run.name for run in one.runs} - seen
+        seen |= own
+        print(f"{one.name:8} {one.place:22} {_amounts([run for run in todo if run.name in own], place)}")
+    print(f"{'all':8} {'':22} {_amounts(todo, place)}")
+
+
+def _amounts(runs: list[Run], place: Workplace) -> str:
+    """How many runs, and about how many minutes on an H200 one after the other; the same of the first seeds."""
+    found = []
+    for part in (runs, [run for run in runs if run.seed < MIN_SEEDS]):
+        minutes = sum(estimate.seconds(run, place.settings) for run in part) / 60
+        found.append(f"{len(part):4} {minutes:8.1f}")
+    return "   ".join(found)
 
 
 def _has_gpu(device: str) -> bool:

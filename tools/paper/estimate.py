@@ -12,9 +12,9 @@ batch 32 0.020), times two for a base that is twice as large and trainings that 
 FACTOR = 2.0
 UNET = 1.4
 """A step that trains the whole U-Net, over one that trains a control."""
-EVALUATION = 1.0
+EVALUATION = 0.5
 """One that `cn train` makes itself, with 32 images of 4 steps."""
-SAMPLED = 5.0
+SAMPLED = 3.5
 """64 images of 20 steps with guidance, their detection and reading."""
 SD_STEP, SD_FILES = 0.2, 45.0
 """A step at Stable Diffusion's size, and reading and writing its gigabytes."""
@@ -28,10 +28,11 @@ def seconds(run: Run, settings: Settings) -> float:
         return START + SD_FILES + total * SD_STEP
     whole = UNET if "concat" in first or any("--large-scale" in words for words in arm.phases) else 1.0
     time = START + total * whole * FACTOR * (STEP + IMAGE * max(0, batch_of(first) - settings.batch) / 3)
-    if "--eval-every" in first:
-        time += EVALUATION * total / int(first[first.index("--eval-every") + 1])
+    if every := int(first[first.index("--eval-every") + 1]):
+        time += EVALUATION * total / every
     images = settings.validation / 64 * settings.sampling_steps / 20
-    return time + images * SAMPLED * sum(settings.states if one.states else 1 for one in arm.evaluations)
+    looked_at = sum(2 + (settings.states if one.states else 1) for one in arm.evaluations)
+    return time + images * SAMPLED * looked_at
 
 
 def minutes(arms: tuple[Arm, ...], settings: Settings, *, besides: set[str]) -> float:

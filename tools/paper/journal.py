@@ -56,7 +56,7 @@ def read_published(file: Path) -> dict[str, Record]:
 
 def publish(file: Path, records: Iterable[Record]) -> None:
     """Write the records of a report."""
-    lines = [json.dumps(record, separators=(",", ":"), sort_keys=True) + "\n" for record in records]
+    lines = [json.dumps(record, separators=(",", ":")) + "\n" for record in records]
     write_atomic(file, "".join(lines).encode())
 
 

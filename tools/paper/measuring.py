@@ -52,7 +52,7 @@ class Meter:
 
     def measure(self, run: Run, folder: Path, measured: Measured) -> tuple[dict[str, Any], dict[str, list[Image]]]:
         """The numbers of an evaluation, by subject; and of each subject the first images, which the report shows."""
-        out = folder.with_name(f"{folder.name}-{measured.name.replace(' ', '-')}")
+        out = folder.with_name(f"{folder.name}-{measured.file_name}")
         data = self.place.data_path(measured.data, run.arm.kind)
         if measured.sampled:
             return self._sampled(run, folder, measured, data, out)
@@ -60,8 +60,8 @@ class Meter:
         if measured.states:
             controls = {str(step): path for step, path in states(folder).items()}
         report = self._evaluated(run, measured, data, controls, out)
-        subjects = dict(zip(controls, report.controls, strict=True))
-        subjects |= {NONE: report.none, RECONSTRUCTION: report.reconstruction}
+        subjects = {NONE: report.none, **dict(zip(controls, report.controls, strict=True))}
+        subjects[RECONSTRUCTION] = report.reconstruction
         name = next(iter(report.measures))
         _, conditions, looked = self.true_images(data, run.arm.kind, report.protocol.sampling.size)
         result: dict[str, Any] = {
@@ -103,7 +103,8 @@ class Meter:
         if settings.size:
             words += ["--size", f"{settings.size}x{settings.size}"]
         self.place.check_time()
-        self.place.cn("sample", *words, "--out", out, "--device", self.place.device, *measured.words, "-q")
+        # A folder, though its name may end like that of a file.
+        self.place.cn("sample", *words, "--out", f"{out}/", "--device", self.place.device, *measured.words, "-q")
         found = [images.read(path) for path in sorted(out.glob("*.png"))]
         true, conditions, looked = self.true_images(data, kind, settings.size or TrainConfig.load(folder).size)
         measurement = choose(kind, [], device=self.place.device, method=None, weights=None)[0][0]

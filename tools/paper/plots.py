@@ -72,7 +72,7 @@ def _dots(axes: "Axes", arms: Sequence[Arm], results: Results) -> None:
             axes.plot(found.interval, [place, place], color=COLORS[0], linewidth=2)
         axes.plot([found.mean], [place], "|", color=COLORS[0], markersize=14, markeredgewidth=2)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.set_xlabel("normalized score (0: no control, 1: reconstruction)")
 
 

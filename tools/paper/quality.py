@@ -29,10 +29,10 @@ class Reader:
     """The network on its device."""
 
     def __init__(self, device: str = "auto"):
-        self.captioner: Any = open_captioner(SCENES, device=device)
-        self._seen: list[NDArray[np.float64]] = []
+        captioner: Any = open_captioner(SCENES, device=device)
+        self.captioner, self._seen = captioner, list[NDArray[np.float64]]()
         # What is said of the whole image is read off these features.
-        self.captioner.model.places["ground"].register_forward_pre_hook(self._keep)
+        captioner.model.places["ground"].register_forward_pre_hook(self._keep)
 
     def _keep(self, module: object, inputs: tuple[torch.Tensor, ...]) -> None:
         self._seen.append(inputs[0].detach().double().cpu().numpy())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 
 from tools.paper.experiment import Experiment
 from tools.paper.journal import Record
@@ -42,8 +43,8 @@ METHOD = """\
   at least three seeds.
 - **Verdicts**: a statement holds, or does not, where a two-sided t-test rejects its bound at 5 %, with Holm's
   correction over all statements of the experiment; else it is "not clear". Nothing is decided from runs whose score is
-  not above that of no control by more than its interval. A claim holds in part if some of its statements do. "(ours)"
-  marks what the paper does not say.
+  not above that of no control by more than its interval, and by 0.05 at least. A claim holds in part if some of its
+  statements do. "(ours)" marks what the paper does not say.
 """
 
 PENDING = """\
@@ -78,10 +79,10 @@ def _overview(experiments: Sequence[Experiment], decided: Mapping[str, Sequence[
 
 
 def _section(experiment: Experiment, claims: Sequence[Claim], results: Results, images: Sequence[str]) -> str:
-    lines = [f"## {_heading(experiment)}\n", experiment.what, ""]
+    lines = [f"## {_heading(experiment)}\n", fill(experiment.what, 120), ""]
     lines += list(_claims(claims))
     lines += [f"![{experiment.title}: {file.partition('.')[0]}]({file})\n" for file in images]
-    lines += _table(experiment, results)
+    lines += _tables(experiment, results)
     lines += ["Trained with:", "", "```text", *_options(experiment), "```", ""]
     return "\n".join(lines)
 
@@ -103,31 +104,28 @@ def _statement(one: Statement) -> str:
     return f"| {one.text} | {one.quantity.text(one.digits)} | {one.quantity.count} | {p} | {verdict} |"
 
 
-def _table(experiment: Experiment, results: Results) -> list[str]:
-    """A row for each arm and evaluation that has been run."""
+def _tables(experiment: Experiment, results: Results) -> Iterator[str]:
+    """A row for each arm and evaluation that has been run, and one for each arm whose cost was measured."""
     rows = [row for arm in experiment.arms for row in _rows(arm, results)]
-    if not rows:
-        return []
-    head = [
-        "| Arm | Evaluation | Runs | Score | Distance | Content | Converged at step |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    return [*head, *rows, *_costs(experiment, results), ""]
+    yield from _with_head(rows, "Arm", "Evaluation", "Runs", "Score", "Distance", "Content", "Prompt wins", "Converged")
+    yield from _with_head(list(_costs(experiment, results)), "Arm", "Seconds of a step", "GiB", "Runs")
+
+
+def _with_head(rows: Sequence[str], *names: str) -> Sequence[str]:
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *rows, ""] if rows else []
 
 
 def _rows(arm: Arm, results: Results) -> Iterator[str]:
     records = results.of(arm)
     for evaluation in arm.evaluations if records else ():
         name = evaluation.name
-        gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=_zero(evaluation))
-        far, content = (results.numbers(arm, field, name) for field in ("distance", "content"))
-        columns = [estimate(gains).text(), estimate(far).text(4), estimate(content).text(), _converged(records)]
+        zero = "final" if evaluation.sampled else ""
+        gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=zero)
+        far, content, wins = (results.numbers(arm, field, name) for field in ("distance", "content", "prompt_wins"))
+        columns = [estimate(gains).text(), estimate(far).text(4), estimate(content).text(), estimate(wins).text()]
+        columns.append(_converged(records))
         label = "final" if evaluation.states else name
         yield f"| {arm.name} | {label} | {len(records)} | {' | '.join(columns)} |"
-
-
-def _zero(evaluation: object) -> str:
-    return "final" if getattr(evaluation, "sampled", False) else ""
 
 
 def _converged(records: Mapping[int, Record]) -> str:
@@ -136,12 +134,11 @@ def _converged(records: Mapping[int, Record]) -> str:
 
 
 def _costs(experiment: Experiment, results: Results) -> Iterator[str]:
-    """Rows for what is measured alone."""
     for arm in experiment.arms:
         if arm.alone and (records := results.of(arm)):
             time = estimate(results.training(arm, "step_seconds")).text(4)
             memory = {seed: number / 2**30 for seed, number in results.training(arm, "memory").items()}
-            yield f"| {arm.name} | {time} s a step, {estimate(memory).text(2)} GiB | {len(records)} | – | – | – | – |"
+            yield f"| {arm.name} | {time} | {estimate(memory).text(2)} | {len(records)} |"
 
 
 def _options(experiment: Experiment) -> Iterator[str]:

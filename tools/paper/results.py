@@ -87,14 +87,14 @@ class Results:
         """
         found = {}
         for seed, record in self.of(arm).items():
-            own = {name: _subject(record, "trajectory", name).get("distance") for name in (NONE, RECONSTRUCTION)}
-            if None in own.values() or (unit := own[NONE] - own[RECONSTRUCTION]) <= 0:
+            none, best = (_subject(record, "trajectory", name).get("distance") for name in (NONE, RECONSTRUCTION))
+            if none is None or best is None or none <= best:
                 continue
             end = record["train"]["converged_at"] if before_convergence else None
             steps = self.trajectory(arm, "distance").get(seed, {})
             chosen = [d for step, d in steps.items() if end is None or step < end]
             if chosen:
-                found[seed] = (float(np.mean(chosen)) - own[NONE]) / unit
+                found[seed] = (float(np.mean(chosen)) - none) / (none - best)
         return found
 
     def rises(self, arm: Arm) -> Numbers:

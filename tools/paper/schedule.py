@@ -9,16 +9,21 @@ from concurrent.futures.process import BrokenProcessPool
 
 from tools.paper.journal import Journal
 from tools.paper.spec import Run, key_of
+from tools.paper.statistics import MIN_SEEDS
 from tools.paper.work import identity, in_process
-from tools.paper.workplace import CommandError, Workplace
+from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 
 LOST = "its process died (for want of memory, perhaps)"
 
 
 def to_do(runs: Iterable[Run], place: Workplace, *, gpu: bool) -> list[Run]:
-    """The runs without a record of the same options, data and weights; those for a GPU only where there is one."""
+    """The runs without a record of the same options, data and weights; those for a GPU only where there is one.
+
+    First come as many seeds of all as a verdict needs, then those that make the intervals narrower.
+    """
     journal = Journal(place.folder / "records")
     wanted = [run for run in runs if gpu or not run.arm.needs_gpu]
+    wanted.sort(key=lambda run: run.seed >= MIN_SEEDS)
     return [run for run in wanted if not journal.is_done(run.name, key_of(identity(run, place)))]
 
 
@@ -39,10 +44,11 @@ def do(runs: Iterable[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run, 
     """
     runs = list(runs)
     yield from _several([run for run in runs if not run.arm.alone], place, jobs)
-    yield from _several([run for run in runs if run.arm.alone], place, min(jobs, 1))
+    yield from _several([run for run in runs if run.arm.alone], place, min(jobs, 1), fresh=True)
 
 
-def _several(runs: list[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run, str]]:
+def _several(runs: list[Run], place: Workplace, jobs: int, *, fresh: bool = False) -> Iterator[tuple[Run, str]]:
+    """`fresh`: each in a new process, because memory is measured."""
     if not jobs:
         for run in runs:
             if place.seconds_left <= 0:
@@ -50,36 +56,34 @@ def _several(runs: list[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run
             yield run, _prepared(run, place) or in_process(run, place)
         return
     waiting = iter(runs)
-    pool, active = _pool(jobs), dict[Future[str], Run]()
+    pool, active = _pool(jobs, fresh), dict[Future[str], Run]()
     try:
         while True:
-            while len(active) < jobs and place.seconds_left > 0 and (run := next(waiting, None)) is not None:
-                if failure := _prepared(run, place):
-                    yield run, failure
+            while len(active) < jobs and place.seconds_left > 0 and (new := next(waiting, None)) is not None:
+                if failure := _prepared(new, place):
+                    yield new, failure
                 else:
-                    active[pool.submit(in_process, run, place)] = run
+                    active[pool.submit(in_process, new, place)] = new
             if not active:
                 return
             done, _ = wait(active, return_when=FIRST_COMPLETED)
             for future in done:
-                run = active.pop(future)
+                ended = active.pop(future)
                 error = future.exception()
                 if not isinstance(error, BrokenProcessPool):
                     # The other runs are worth doing all the same.
-                    yield run, future.result() if error is None else f"{type(error).__name__}: {error}"
+                    yield ended, future.result() if error is None else f"{type(error).__name__}: {error}"
                     continue
                 # A process that dies takes all of its pool with it.
-                yield from ((one, LOST) for one in (run, *active.values()))
+                yield from ((one, LOST) for one in (ended, *active.values()))
                 pool.shutdown(wait=False)
-                pool, active = _pool(jobs), {}
+                pool, active = _pool(jobs, fresh), {}
                 break
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepared(run: Run, place: Workplace) -> str:
-    from tools.paper.workplace import OutOfTimeError
-
     try:
         prepare(run, place)
     except OutOfTimeError:
@@ -90,12 +94,14 @@ def _prepared(run: Run, place: Workplace) -> str:
     return ""
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread_each)
+def _pool(jobs: int, fresh: bool) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    tasks = 1 if fresh else None
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_few_threads, max_tasks_per_child=tasks)
 
 
-def _one_thread_each() -> None:
-    """Threads of several processes would wait for each other."""
+def _few_threads() -> None:
+    """Threads of several processes wait for each other."""
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 4) if torch.cuda.is_available() else 1)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 4))

@@ -11,12 +11,13 @@ class Settings:
 
     name: str
     seeds: int
-    main_seeds: int
-    """Of the default run, which others are compared with, and of what small differences are expected of."""
+    few_seeds: int
+    """Of what takes longest, and differs least from run to run."""
     steps: int
     batch: int
     states: int
     eval_every: int
+    """Steps between evaluations of a run of `steps` steps; longer ones have as many."""
     eval_images: int
     validation: int
     """Pairs that are evaluated on: those of other scenes, and as many that are trained on."""
@@ -53,16 +54,18 @@ class Settings:
         names = ("eval_images", "validation", "sampling_steps", "eval_batch", "size")
         return {name: getattr(self, name) for name in names}
 
-    def training(self, *more: str, steps: int | None = None, batch: int | None = None) -> Words:
-        """Options of `cn train` for so many steps, with `more` of them."""
+    def training(self, *more: str, steps: int | None = None, batch: int | None = None, evaluated: bool = True) -> Words:
+        """Options of `cn train` for so many steps, with `more` of them; every run is evaluated equally often."""
         count = self.steps if steps is None else steps
-        return ("--steps", str(count), "--batch-size", str(batch or self.batch), *more)
+        every = max(1, count * self.eval_every // self.steps) if evaluated else 0
+        words = ("--steps", str(count), "--batch-size", str(batch or self.batch), "--eval-every", str(every))
+        return (*words, *more)
 
 
 FULL = Settings(
     name="full",
-    seeds=3,
-    main_seeds=6,
+    seeds=6,
+    few_seeds=3,
     steps=600,
     batch=4,
     states=12,
@@ -94,7 +97,7 @@ FULL = Settings(
 QUICK = Settings(
     name="quick",
     seeds=2,
-    main_seeds=2,
+    few_seeds=1,
     steps=4,
     batch=1,
     states=2,

@@ -25,6 +25,11 @@ class Measured:
     states: bool = False
     sampled: bool = False
 
+    @property
+    def file_name(self) -> str:
+        """Its name as a part of names of files."""
+        return "".join(c if c.isalnum() or c in ".-" else "-" for c in self.name)
+
 
 FINAL = Measured("final")
 TRAJECTORY = Measured("trajectory", states=True)

@@ -17,6 +17,8 @@ from cn.train.run_folder import CONTROL, find_state
 from tools.paper.spec import Run, Words, steps_of
 from tools.paper.workplace import SD_SIZE, OutOfTimeError, Workplace
 
+IN_MEMORY = 4500
+"""Scenes of which latents and maps stay in memory: processes that read them ahead are not worth their start."""
 _CURVE_POINTS = 200
 _TIMED_SHARE = 0.5
 """The last steps of a run, which its time is measured by: the first ones include what is done once."""
@@ -30,7 +32,8 @@ def train(run: Run, place: Workplace, folder: Path) -> None:
         if reached is not None and reached >= steps_of(words):
             continue
         place.check_time()
-        common = ("--device", place.device, "--workers", str(place.workers), "-q")
+        workers = place.workers if int(arm.data.rpartition("-")[2]) > IN_MEMORY else 0
+        common: Words = ("--device", place.device, "--workers", str(workers), "-q")
         if place.deadline < float("inf"):
             common += ("--max-hours", f"{max(place.seconds_left, 1) / 3600:.5f}")
         if reached is not None and TrainConfig.load(folder).steps == steps_of(words):
@@ -56,12 +59,10 @@ def _new(run: Run, place: Workplace, words: Words) -> list[str]:
         given += ["--save-every", str(every), "--keep", str(settings.states)]
     else:
         given += ["--save-every", str(steps_of(words))]
-    if arm.alone:
-        return [*given, "--eval-every", "0"]
-    given += ["--eval-data", str(place.data_path("validation", arm.kind))]
-    if "--eval-every" not in words:
-        given += ["--eval-every", str(settings.eval_every)]
-    return [*given, "--eval-images", str(settings.eval_images)]
+    if not arm.alone:
+        given += ["--eval-data", str(place.data_path("validation", arm.kind))]
+        given += ["--eval-images", str(settings.eval_images)]
+    return given
 
 
 def _step(folder: Path) -> int | None:

@@ -19,6 +19,8 @@ IN_PART: Verdict = "holds in part"
 NOT: Verdict = "does not hold here"
 UNCLEAR: Verdict = "not clear"
 NOT_RUN: Verdict = "not run"
+MIN_GAIN = 0.05
+"""Normalized score that a run must have to have learned anything: chance alone exceeds an interval now and then."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ def decide(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def has_learned(gains: BySeed) -> bool:
-    """Whether gains over no control (larger is better) are above zero by more than their interval."""
+    """Whether normalized scores are above that of no control, 0, by more than their interval, and visibly so."""
     found = estimate(gains)
-    return found.count >= MIN_SEEDS and found.interval is not None and found.interval[0] > 0
+    return found.count >= MIN_SEEDS and found.interval is not None and found.interval[0] > 0 and found.mean >= MIN_GAIN
 
 
 def is_better(text: str, a: BySeed, b: BySeed, *, by: float = 0.0) -> Statement:

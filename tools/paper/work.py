@@ -15,10 +15,10 @@ from tools.paper import training
 from tools.paper.journal import Journal, versions
 from tools.paper.measuring import Meter
 from tools.paper.spec import Run, key_of
-from tools.paper.workplace import Workplace
+from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 
-CELL = 128
-"""Pixels of an image in a sheet of the report."""
+CELL, STATES = 128, 7
+"""Pixels of an image in a sheet of the report, and the most states that it shows."""
 
 
 def identity(run: Run, place: Workplace) -> dict[str, Any]:
@@ -49,12 +49,15 @@ def carry_out(run: Run, place: Workplace, meter: Meter | None = None) -> None:
     record |= {"seconds": round(time.monotonic() - start, 1), "date": datetime.now(UTC).date().isoformat()}
     record["versions"] = versions(place.device)
     if run.seed == 0:
-        for name, columns in shown.items():
-            _write_sheet(place, f"{run.arm.name}-{name.replace(' ', '-')}", columns)
+        for measured in run.arm.evaluations:
+            columns = shown[measured.name]
+            if measured.states:
+                columns = around(columns, record["train"]["converged_at"])
+            write_sheet(place, f"{run.arm.name}-{measured.file_name}", columns)
     journal.write(run.name, record)
     training.remove_states(folder)
     for measured in run.arm.evaluations:
-        shutil.rmtree(folder.with_name(f"{folder.name}-{measured.name.replace(' ', '-')}"), ignore_errors=True)
+        shutil.rmtree(folder.with_name(f"{folder.name}-{measured.file_name}"), ignore_errors=True)
     if run.arm.base or run.arm.alone:
         # Gigabytes that nobody asks for again.
         shutil.rmtree(folder)
@@ -63,9 +66,19 @@ def carry_out(run: Run, place: Workplace, meter: Meter | None = None) -> None:
         torch.cuda.empty_cache()
 
 
-def _write_sheet(place: Workplace, name: str, columns: dict[str, list[Any]]) -> None:
+def around(columns: dict[str, list[Any]], step: int | None) -> dict[str, list[Any]]:
+    """The columns of the `STATES` saved states around a step (or of the last ones), and all that are of no state."""
+    steps = sorted(int(label) for label in columns if label.isdigit())
+    center = next((k for k, one in enumerate(steps) if step is not None and one >= step), len(steps))
+    first = max(0, min(center - STATES // 2, len(steps) - STATES))
+    left_out = {str(one) for one in (*steps[:first], *steps[first + STATES :])}
+    return {label: column for label, column in columns.items() if label not in left_out}
+
+
+def write_sheet(place: Workplace, name: str, columns: dict[str, list[Any]]) -> None:
     """The same pairs in each column, a pair a row."""
     titles = [label or "control" for label in columns]
+    titles = [f"step {title}" if title.isdigit() else title for title in titles]
     rows = [column[k] for k in range(len(next(iter(columns.values())))) for column in columns.values()]
     sheet = grid(rows, column_titles=titles, cell=CELL)
     write(make_folder(place.folder / "records") / f"{name}.jpg", sheet)
@@ -76,8 +89,6 @@ _METERS: dict[Workplace, Meter] = {}
 
 def in_process(run: Run, place: Workplace) -> str:
     """`carry_out` in a process of several runs; "" where it is done, else why not."""
-    from tools.paper.workplace import CommandError, OutOfTimeError
-
     meter = _METERS.setdefault(place, Meter(place))
     try:
         carry_out(run, place, meter)

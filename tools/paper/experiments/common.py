@@ -11,13 +11,13 @@ def scenes(settings: Settings, kind: str = "canny") -> str:
 
 def default(settings: Settings) -> Arm:
     """`cn train --cond canny` as it is, looked at along the way: what others are compared with."""
-    words = settings.training("--eval-every", str(settings.eval_every))
+    words = settings.training()
     evaluations = (TRAJECTORY, NO_PROMPT)
-    return Arm("default", (words,), settings.main_seeds, data=scenes(settings), evaluations=evaluations)
+    return Arm("default", (words,), settings.seeds, data=scenes(settings), evaluations=evaluations)
 
 
-def variant(settings: Settings, name: str, *options: str, seeds: int | None = None, along: bool = True) -> Arm:
+def variant(settings: Settings, name: str, *options: str, along: bool = True) -> Arm:
     """The default run with other options, looked at `along` the way or after the last step only."""
-    words: Words = settings.training("--eval-every", str(settings.eval_every), *options)
+    words: Words = settings.training(*options)
     evaluations = (TRAJECTORY if along else FINAL,)
-    return Arm(name, (words,), seeds or settings.seeds, data=scenes(settings), evaluations=evaluations)
+    return Arm(name, (words,), settings.seeds, data=scenes(settings), evaluations=evaluations)

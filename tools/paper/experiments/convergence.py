@@ -18,8 +18,7 @@ def sudden(settings: Settings) -> Experiment:
     """Fig. 21."""
     arms = [default(settings)]
     for batch, steps in settings.batches:
-        every = max(1, steps // max(1, settings.steps // settings.eval_every))
-        words = settings.training("--eval-every", str(every), "--no-compile", steps=steps, batch=batch)
+        words = settings.training("--no-compile", steps=steps, batch=batch)
         arms.append(Arm(f"batch-{batch}", (words,), settings.seeds, data=scenes(settings), evaluations=(TRAJECTORY,)))
 
     def asked(results: Results) -> list[Claim]:
@@ -67,7 +66,7 @@ def sudden(settings: Settings) -> Experiment:
 def ablation(settings: Settings) -> Experiment:
     """Fig. 20, and what §3.1 says of zero convolutions."""
     zero = default(settings)
-    gaussian = variant(settings, "gaussian", "--zero-init", "gaussian", seeds=settings.main_seeds)
+    gaussian = variant(settings, "gaussian", "--zero-init", "gaussian")
     concat = variant(settings, "concat", "--baseline", "concat")
     slow = variant(settings, "concat-slow", "--baseline", "concat", "--lr", "1e-4")
 

@@ -5,7 +5,7 @@ from tools.paper.experiments.common import default, scenes
 from tools.paper.results import Results
 from tools.paper.settings import Settings
 from tools.paper.spec import Arm
-from tools.paper.verdicts import Claim, is_better, is_less, is_not_worse, ratio_is
+from tools.paper.verdicts import Claim, Statement, is_better, is_less, is_not_worse, ratio_is
 from tools.paper.workplace import SD_SIZE
 
 SPEED, TIME, MEMORY = 1.6, 1.34, 1.23
@@ -18,10 +18,9 @@ LOW_RATE = "1e-4"
 
 def small(settings: Settings) -> Experiment:
     """Small-scale training."""
-    all_links, every = default(settings), ("--eval-every", str(settings.eval_every))
-    half = settings.steps // 2
-    middle = Arm("middle", (settings.training(*every, "--small-scale"),), settings.seeds, data=scenes(settings))
-    begun = settings.training(*every, "--small-scale", steps=half)
+    all_links, half = default(settings), settings.steps // 2
+    middle = Arm("middle", (settings.training("--small-scale"),), settings.seeds, data=scenes(settings))
+    begun = settings.training("--small-scale", steps=half)
     again = Arm(
         "reconnect",
         (begun, ("--steps", str(settings.steps), "--reconnect")),
@@ -38,11 +37,12 @@ def small(settings: Settings) -> Experiment:
             ratio_is(
                 f"{_SIZES[name]}: time of a step of the default over that of the middle only, above "
                 f"{ABOUT * SPEED:.2f}",
-                *(results.training(arm, "step_seconds") for arm in pair),
+                results.training(every, "step_seconds"),
+                results.training(few, "step_seconds"),
                 ABOUT * SPEED,
                 above=True,
             )
-            for name, pair in costs.items()
+            for name, (every, few) in costs.items()
         )
         return [
             Claim("Connecting the middle block only speeds training up by about 1.6.", faster),
@@ -76,7 +76,7 @@ def small(settings: Settings) -> Experiment:
 
 def large(settings: Settings) -> Experiment:
     """Large-scale training."""
-    first = settings.training("--eval-every", str(settings.eval_every))
+    first = settings.training()
     last = str(settings.steps + settings.steps // 2)
     then = {"locked": (), "decoder": ("--large-scale", "--unlock", "decoder"), "all": ("--large-scale",)}
     arms = {
@@ -138,12 +138,14 @@ _REGIMES = {"control": (), "middle": ("--small-scale",), "finetuning": ("--basel
 
 def cost_arm(settings: Settings, size: str, regime: str) -> Arm:
     """A short training that is measured alone; fine-tuning is that of the U-Net with a few more input channels."""
-    words = settings.training(*_REGIMES[regime], "--no-compile", steps=settings.cost_steps, batch=settings.cost_batch)
+    words = settings.training(
+        *_REGIMES[regime], "--no-compile", steps=settings.cost_steps, batch=settings.cost_batch, evaluated=False
+    )
     base = "" if size == "bundled" else size
     return Arm(
         f"cost-{size}-{regime}",
         (words,),
-        settings.seeds,
+        settings.few_seeds,
         data=f"canny-{max(8, settings.cost_batch)}",
         base=base,
         evaluations=(),
@@ -157,7 +159,7 @@ def cost(settings: Settings) -> Experiment:
     arms = {size: {regime: cost_arm(settings, size, regime) for regime in _REGIMES} for size in _SIZES}
 
     def asked(results: Results) -> list[Claim]:
-        def ratios(field: str, what: str, most: float):  # type: ignore[no-untyped-def]
+        def ratios(field: str, what: str, most: float) -> tuple[Statement, ...]:
             return tuple(
                 ratio_is(
                     f"{_SIZES[size]}: {what} of a ControlNet step over that of fine-tuning, at most {most:g}",

@@ -15,7 +15,7 @@ def _fight(strength: float, scale: float) -> str:
 
 def limits(settings: Settings) -> Experiment:
     """Fig. 28."""
-    words = settings.training("--eval-every", str(settings.eval_every))
+    words = settings.training()
     fights = [(strength, scale) for strength in settings.strengths for scale in settings.guidances]
     evaluations = tuple(
         Measured(_fight(strength, scale), ("--strength", f"{strength:g}", "--scale", f"{scale:g}"), MISTAKEN)
@@ -68,13 +68,13 @@ def limits(settings: Settings) -> Experiment:
         (arm,),
         asked,
         (),
-        (f"limits-{_fight(1.0, strong).replace(' ', '-')}",),
+        tuple(f"limits-{one.file_name}" for one in evaluations if one.name == _fight(1.0, strong)),
     )
 
 
 def window(settings: Settings) -> Experiment:
     """Fig. 27."""
-    words = settings.training("--eval-every", str(settings.eval_every))
+    words = settings.training()
     evaluations = tuple(Measured(f"end {end:g}", ("--control-end", f"{end:g}"), sampled=True) for end in settings.ends)
     strengths = tuple(
         Measured(f"strength {strength:g}", ("--strength", f"{strength:g}")) for strength in settings.strengths
@@ -100,7 +100,7 @@ def window(settings: Settings) -> Experiment:
         (arm,),
         asked,
         (),
-        tuple(f"window-{one.name.replace(' ', '-')}" for one in evaluations),
+        tuple(f"window-{one.file_name}" for one in evaluations),
     )
 
 
