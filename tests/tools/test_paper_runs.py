@@ -10,7 +10,7 @@ from tests.helpers.doc_shell import unknown_options
 from tools.paper import __main__ as program
 from tools.paper import report, schedule, work
 from tools.paper.experiments import experiments
-from tools.paper.journal import Journal, publish, read_published
+from tools.paper.journal import Journal, comparable, publish, read_published
 from tools.paper.plots import draw
 from tools.paper.results import Results
 from tools.paper.settings import FULL, QUICK
@@ -258,8 +258,14 @@ def test_the_command_line(tmp_path, capsys, tiny_base_file):
 
 def test_an_arm_that_is_measured_otherwise_is_another_run():
     arm = Arm("a", (("--steps", "1"),), 3)
-    one = Run(arm, 0).identity("", {})
-    assert one == Run(replace(arm, seeds=6), 0).identity("", {})
-    assert one != Run(arm, 1).identity("", {})
-    assert one != Run(replace(arm, evaluations=(FINAL, replace(FINAL, name="other"))), 0).identity("", {})
-    assert one != Run(arm, 0).identity("another base", {})
+    one = Run(arm, 0).identity({})
+    assert one == Run(replace(arm, seeds=6), 0).identity({})
+    assert one != Run(arm, 1).identity({})
+    assert one != Run(replace(arm, evaluations=(FINAL, replace(FINAL, name="other"))), 0).identity({})
+    assert one != Run(arm, 0).identity({"base_sha256": "another"})
+
+
+def test_records_of_different_bases_are_not_mixed():
+    records = {name: {"options": {"common": {"base": base}}} for name, base in (("a", 1), ("b", 2), ("c", 2))}
+    assert list(comparable(records)) == ["b", "c"]
+    assert comparable({}) == {}

@@ -12,7 +12,7 @@ from cn.weights import bundled
 from tools.paper import estimate, report
 from tools.paper.experiment import Experiment
 from tools.paper.experiments import experiments
-from tools.paper.journal import Journal, publish, read_published
+from tools.paper.journal import Journal, comparable, publish, read_published
 from tools.paper.settings import FULL, QUICK, Settings
 from tools.paper.spec import Run
 from tools.paper.statistics import MIN_SEEDS
@@ -87,7 +87,10 @@ def write_report(settings: Settings, work: Path, out: Path) -> None:
 
     found, journal = experiments(settings), Journal(work / "records")
     names = {run.name for run in _runs(found)}
-    records = {name: record for name, record in journal.all().items() if name in names}
+    there = {name: record for name, record in journal.all().items() if name in names}
+    records = comparable(there)
+    if len(records) < len(there):
+        print(f"{len(there) - len(records)} records of another base are left out", file=sys.stderr)
     make_folder(out)
     if records:
         publish(out / RESULTS, records.values())

@@ -46,6 +46,15 @@ class Journal:
         return {name: record for name, record in found.items() if record is not None}
 
 
+def comparable(records: Mapping[str, Record]) -> dict[str, Record]:
+    """The largest part of the records that is of the same base, scenes and evaluations."""
+    groups: dict[str, dict[str, Record]] = {}
+    for name, record in records.items():
+        common = json.dumps(record["options"]["common"], sort_keys=True)
+        groups.setdefault(common, {})[name] = record
+    return max(groups.values(), key=len, default={})
+
+
 def read_published(file: Path) -> dict[str, Record]:
     """The records of a report, a line each; none where there is no such file."""
     if not file.exists():

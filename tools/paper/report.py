@@ -16,8 +16,7 @@ INTRODUCTION = """\
 # The paper, checked
 
 Each claim of the paper that can be tested on the bundled base, what was run for it, and what came out. Everything is
-trained by `cn train` and evaluated by `cn eval`; this page is rendered from the raw numbers, which are in
-[paper-results.jsonl](paper-results.jsonl): options, seeds, hashes of weights, and the scores of each image.
+trained by `cn train` and evaluated by `cn eval`; this page is rendered from the raw numbers.
 
 <!-- example -->
 ```console
@@ -93,7 +92,7 @@ def _claims(claims: Sequence[Claim]) -> Iterator[str]:
         if claim.verdict == NOT_RUN:
             yield from ("", *(f"- {statement.text}" for statement in claim.statements), "")
             continue
-        yield from ("", "| Statement | Measured | Runs | p (Holm) | |", "|---|---|---|---|---|")
+        yield from ("", "| Statement | Measured | Runs | p (Holm) | Verdict |", "|---|---|---|---|---|")
         yield from (_statement(statement) for statement in claim.statements)
         yield ""
 
@@ -154,9 +153,14 @@ def _made_with(records: Mapping[str, Record]) -> str:
     dates = sorted({record["date"] for record in records.values()})
     hours = sum(record["seconds"] for record in records.values()) / 3600
     return "\n".join(
-        ["## Made with\n", f"{len(records)} runs, {hours:.1f} hours in all, {dates[0]} to {dates[-1]}:", ""]
-        + [f"- {line}" for line in seen]
-        + [""]
+        [
+            "## Made with\n",
+            f"{len(records)} runs, {hours:.1f} hours in all, {dates[0]} to {dates[-1]}; their options, seeds, hashes,",
+            "and the scores of each image are in [paper-results.jsonl](paper-results.jsonl).",
+            "",
+            *(f"- {line}" for line in seen),
+            "",
+        ]
     )
 
 

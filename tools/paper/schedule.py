@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from tools.paper.journal import Journal
 from tools.paper.spec import Run, key_of
 from tools.paper.statistics import MIN_SEEDS
-from tools.paper.work import identity, in_process
+from tools.paper.work import in_process
 from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 
 LOST = "its process died (for want of memory, perhaps)"
@@ -24,7 +24,7 @@ def to_do(runs: Iterable[Run], place: Workplace, *, gpu: bool) -> list[Run]:
     journal = Journal(place.folder / "records")
     wanted = [run for run in runs if gpu or not run.arm.needs_gpu]
     wanted.sort(key=lambda run: run.seed >= MIN_SEEDS)
-    return [run for run in wanted if not journal.is_done(run.name, key_of(identity(run, place)))]
+    return [run for run in wanted if not journal.is_done(run.name, key_of(run.identity(place.common)))]
 
 
 def prepare(run: Run, place: Workplace) -> None:

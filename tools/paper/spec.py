@@ -73,10 +73,10 @@ class Run:
     def name(self) -> str:
         return f"{self.arm.name}-{self.seed}"
 
-    def identity(self, base_sha256: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides its numbers, as plain values. `settings` are what evaluations and data have in common."""
+    def identity(self, common: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides its numbers, as plain values; `common` is what all runs depend on."""
         arm = {name: value for name, value in asdict(self.arm).items() if name not in ("seeds", "alone", "needs_gpu")}
-        return {"format": FORMAT, "seed": self.seed, "base_sha256": base_sha256, **arm, "settings": dict(settings)}
+        return {"format": FORMAT, "seed": self.seed, **arm, "common": dict(common)}
 
 
 def key_of(identity: Mapping[str, Any]) -> str:

@@ -34,8 +34,9 @@ def train(run: Run, place: Workplace, folder: Path) -> None:
         place.check_time()
         workers = place.workers if int(arm.data.rpartition("-")[2]) > IN_MEMORY else 0
         common: Words = ("--device", place.device, "--workers", str(workers), "-q")
-        if place.deadline < float("inf"):
-            common += ("--max-hours", f"{max(place.seconds_left, 1) / 3600:.5f}")
+        # Always given, because a run keeps the limit of the session before.
+        hours = max(place.seconds_left, 1) / 3600 if place.deadline < float("inf") else 0
+        common += ("--max-hours", f"{hours:.5f}")
         if reached is not None and TrainConfig.load(folder).steps == steps_of(words):
             # This phase was stopped: all of its options are those of the run by now.
             place.cn("train", "--resume", folder, *common)

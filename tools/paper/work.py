@@ -21,17 +21,13 @@ CELL, STATES = 128, 7
 """Pixels of an image in a sheet of the report, and the most states that it shows."""
 
 
-def identity(run: Run, place: Workplace) -> dict[str, Any]:
-    return run.identity(place.base_sha256, place.settings.shared())
-
-
 def carry_out(run: Run, place: Workplace, meter: Meter | None = None) -> None:
     """Train and evaluate a run and write its record; what an earlier session did of it is not done again.
 
     Raises OutOfTimeError when the session is over before, and CommandError where cn fails.
     """
     meter = meter or Meter(place)
-    journal, described = Journal(place.folder / "records"), identity(run, place)
+    journal, described = Journal(place.folder / "records"), run.identity(place.common)
     key, start = key_of(described), time.monotonic()
     folder = make_folder(place.folder / "runs" / f"{run.name}-{key[:8]}")
     cuda = torch.cuda.is_available()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cn import app
-from cn.files import make_folder, sha256, write_atomic
+from cn import app, scenes
+from cn.files import make_folder, sha256, sha256_of_all, write_atomic
 from cn.weights import bundled
 from tools.paper.settings import Settings
 
@@ -45,12 +45,23 @@ class Workplace:
     def base_sha256(self) -> str:
         return sha256(self.base_path(""))
 
+    @cached_property
+    def scenes_sha256(self) -> str:
+        """Of the code that renders: other scenes are other data."""
+        return sha256_of_all(sorted(Path(scenes.__file__).parent.rglob("*.py")))
+
+    @cached_property
+    def common(self) -> dict[str, str | int]:
+        """What the numbers of all runs depend on."""
+        return {"base_sha256": self.base_sha256, "scenes_sha256": self.scenes_sha256, **self.settings.shared()}
+
     def base_path(self, name: str) -> Path:
         """The file of the base of this name; `make_base` has made it."""
         return bundled.find(self.base, role="base") if not name else self.folder / "bases" / f"{name}.safetensors"
 
     def data_path(self, name: str, kind: str) -> Path:
-        return self.folder / "data" / (name if name.startswith(kind) else f"{name}-{kind}")
+        folder = self.folder / "data" / f"{self.settings.name}-{self.scenes_sha256[:8]}"
+        return folder / (name if name.startswith(kind) else f"{name}-{kind}")
 
     @property
     def seconds_left(self) -> float:
