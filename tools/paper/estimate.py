@@ -1,15 +1,16 @@
 """How long runs are going to take on one GPU, roughly: for planning sessions, never for the report."""
 
 from tools.paper.settings import Settings
-from tools.paper.spec import Arm, Run, batch_of, steps_of
+from tools.paper.spec import Run, batch_of, steps_of
 from tools.paper.workplace import SD_SIZE
 
 START = 14.0
 """Seconds for networks, graphs and files of a run."""
-STEP, IMAGE = 0.011, 0.0009
-"""Seconds of a step, and of each of its images: the bundled base on an H200 (docs/benchmarks.md: batch 4 takes 0.011,
-batch 32 0.020), times two for a base that is twice as large and trainings that share the GPU."""
+STEP, IMAGE = 0.011, 0.00032
+"""Seconds of a step of batch 4, and of each further image: a base of 9 million parameters on an H200
+(docs/benchmarks.md)."""
 FACTOR = 2.0
+"""For a base that is twice as large, and for waits."""
 UNET = 1.4
 """A step that trains the whole U-Net, over one that trains a control."""
 EVALUATION = 0.5
@@ -27,15 +28,9 @@ def seconds(run: Run, settings: Settings) -> float:
     if arm.base == SD_SIZE:
         return START + SD_FILES + total * SD_STEP
     whole = UNET if "concat" in first or any("--large-scale" in words for words in arm.phases) else 1.0
-    time = START + total * whole * FACTOR * (STEP + IMAGE * max(0, batch_of(first) - settings.batch) / 3)
+    time = START + total * whole * FACTOR * (STEP + IMAGE * max(0, batch_of(first) - 4))
     if every := int(first[first.index("--eval-every") + 1]):
         time += EVALUATION * total / every
     images = settings.validation / 64 * settings.sampling_steps / 20
-    looked_at = sum(2 + (settings.states if one.states else 1) for one in arm.evaluations)
+    looked_at = sum(settings.states if one.states else 1 for one in arm.evaluations)
     return time + images * SAMPLED * looked_at
-
-
-def minutes(arms: tuple[Arm, ...], settings: Settings, *, besides: set[str]) -> float:
-    """Minutes of the runs of some arms, without those of the arms that are counted already."""
-    runs = [run for arm in arms if arm.name not in besides for run in arm.runs]
-    return sum(seconds(run, settings) for run in runs) / 60

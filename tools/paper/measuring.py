@@ -1,6 +1,9 @@
 """What is measured of a trained run: scores by `cn eval`, the quality and content of the images that it sampled."""
 
+import os
+import shutil
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from tools.paper.training import states
 from tools.paper.workplace import MISTAKEN, SD_SIZE, Workplace
 
 Image = NDArray[np.uint8]
+EVALUATIONS = "evaluations"
+"""The folder of sampled images; each process has one of its own in it."""
 SHOWN = 2
 """Pairs of which images are kept for the report."""
 
@@ -52,14 +57,13 @@ class Meter:
 
     def measure(self, run: Run, folder: Path, measured: Measured) -> tuple[dict[str, Any], dict[str, list[Image]]]:
         """The numbers of an evaluation, by subject; and of each subject the first images, which the report shows."""
-        out = folder.with_name(f"{folder.name}-{measured.file_name}")
         data = self.place.data_path(measured.data, run.arm.kind)
         if measured.sampled:
-            return self._sampled(run, folder, measured, data, out)
+            return self._sampled(run, folder, measured, data)
         controls = {"": folder / CONTROL}
         if measured.states:
             controls = {str(step): path for step, path in states(folder).items()}
-        report = self._evaluated(run, measured, data, controls, out)
+        report = self._evaluated(run, measured, data, controls)
         subjects = {NONE: report.none, **dict(zip(controls, report.controls, strict=True))}
         subjects[RECONSTRUCTION] = report.reconstruction
         name = next(iter(report.measures))
@@ -72,29 +76,35 @@ class Meter:
         }
         shown = {"condition": conditions[:SHOWN]}
         for label, subject in subjects.items():
-            found = [images.read(path) for path in sorted((out / subject.folder).glob("*.png"))]
+            found = [images.read(path) for path in sorted((Path(report.home) / subject.folder).glob("*.png"))]
             scores = subject.scores[name].own
             result["subjects"][label] = {
                 **_numbers(scores, self.reader.look(found), looked, measured),
                 "mismatched": _mean(subject.scores[name].mismatched),
             }
             shown[label] = found[:SHOWN]
+            if label in controls:
+                shutil.rmtree(Path(report.home) / subject.folder)
         return result, shown
 
-    def _evaluated(self, run: Run, measured: Measured, data: Path, controls: dict[str, Path], out: Path) -> Report:
-        """`cn eval` of some weights side by side: they share pairs, seeds, zero and one."""
+    def _evaluated(self, run: Run, measured: Measured, data: Path, controls: dict[str, Path]) -> Report:
+        """`cn eval` of some weights side by side: they share pairs, seeds, zero and one.
+
+        All runs of this process use the same folder, so that zero and one are sampled once.
+        """
         settings = self.place.settings
         words = ["--cond", run.arm.kind, "--data", str(data), "-n", str(settings.validation)]
         words += ["--base", str(self.place.base_path(run.arm.base))]
         words += ["--steps", str(settings.sampling_steps), "--batch-size", str(settings.eval_batch)]
         words += ["--size", str(settings.size)] if settings.size and run.arm.base != SD_SIZE else []
         self.place.check_time()
-        device = ("--device", self.place.device)
+        device, which = ("--device", self.place.device), sha256(" ".join((*words, *measured.words)).encode())
+        out = self.place.folder / EVALUATIONS / str(os.getpid()) / which.hexdigest()[:16]
         self.place.cn("eval", *controls.values(), "--out", out, *words, *device, *measured.words, "-q")
         return read_report(out)
 
     def _sampled(
-        self, run: Run, folder: Path, measured: Measured, data: Path, out: Path
+        self, run: Run, folder: Path, measured: Measured, data: Path
     ) -> tuple[dict[str, Any], dict[str, list[Image]]]:
         """Images of `cn sample`, scored by the measure that `cn eval` has."""
         settings, kind = self.place.settings, run.arm.kind
@@ -103,9 +113,11 @@ class Meter:
         if settings.size:
             words += ["--size", f"{settings.size}x{settings.size}"]
         self.place.check_time()
+        out = self.place.folder / EVALUATIONS / str(os.getpid()) / f"{folder.name}-{measured.file_name}"
         # A folder, though its name may end like that of a file.
         self.place.cn("sample", *words, "--out", f"{out}/", "--device", self.place.device, *measured.words, "-q")
         found = [images.read(path) for path in sorted(out.glob("*.png"))]
+        shutil.rmtree(out)
         true, conditions, looked = self.true_images(data, kind, settings.size or TrainConfig.load(folder).size)
         measurement = choose(kind, [], device=self.place.device, method=None, weights=None)[0][0]
         given = true if measurement.against == "image" else conditions

@@ -50,10 +50,11 @@ class Reader:
 def distance(images: Looked, true: Looked) -> float:
     """KID on the network's features, each scaled to mean 0 and standard deviation 1 over the true images.
 
-    0 for images that cannot be told from true ones, and slightly below by chance; larger is worse.
+    0 for images that cannot be told from true ones, and slightly below by chance; larger is worse. Features that hardly
+    differ between true images are scaled as the others are, so that a single image with one of them does not decide.
     """
     mean, spread = true.features.mean(axis=0), true.features.std(axis=0)
-    spread = np.where(spread > 1e-6, spread, 1.0)
+    spread = np.maximum(spread, max(float(np.median(spread)), 1e-6))
     return float(kid((images.features - mean) / spread, (true.features - mean) / spread).value)
 
 

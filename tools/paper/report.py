@@ -35,9 +35,10 @@ METHOD = """\
 - **Score**: how well the condition is found again in sampled images (edge F1 for Canny, see [eval.md](eval.md)),
   normalized: 0 as without control, 1 as the reconstruction of the true image by the autoencoder.
 - **Distance**: how far images are from true ones: KID on the features of the network that reads the built-in scenes, 0
-  for images that cannot be told from true ones. **Content**: the share of the words of that network's caption of the
-  true image that are in its caption of the sample. **Excess**: how much farther from true images than those without
-  control, in units of the latter's distance from reconstructions.
+  for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
+- **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
+- **Excess**: how much farther from true images than those without control, in units of the latter's distance from
+  reconstructions.
 - **Intervals** are 95 % over training runs with different seeds (Student's t). Differences are paired where runs share
   at least three seeds.
 - **Verdicts**: a statement holds, or does not, where a two-sided t-test rejects its bound at 5 %, with Holm's

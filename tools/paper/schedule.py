@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from tools.paper.journal import Journal
+from tools.paper.measuring import EVALUATIONS
 from tools.paper.spec import Run, key_of
 from tools.paper.statistics import MIN_SEEDS
 from tools.paper.work import in_process
@@ -43,8 +45,11 @@ def do(runs: Iterable[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run, 
     over no run is started any more.
     """
     runs = list(runs)
-    yield from _several([run for run in runs if not run.arm.alone], place, jobs)
-    yield from _several([run for run in runs if run.arm.alone], place, min(jobs, 1), fresh=True)
+    try:
+        yield from _several([run for run in runs if not run.arm.alone], place, jobs)
+        yield from _several([run for run in runs if run.arm.alone], place, min(jobs, 1), fresh=True)
+    finally:
+        shutil.rmtree(place.folder / EVALUATIONS, ignore_errors=True)
 
 
 def _several(runs: list[Run], place: Workplace, jobs: int, *, fresh: bool = False) -> Iterator[tuple[Run, str]]:
@@ -97,11 +102,13 @@ def _prepared(run: Run, place: Workplace) -> str:
 def _pool(jobs: int, fresh: bool) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
     tasks = 1 if fresh else None
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_few_threads, max_tasks_per_child=tasks)
+    return ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_share_threads, initargs=(jobs,), max_tasks_per_child=tasks
+    )
 
 
-def _few_threads() -> None:
-    """Threads of several processes wait for each other."""
+def _share_threads(jobs: int) -> None:
+    """Threads of several processes would wait for each other."""
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 4))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))

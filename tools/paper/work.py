@@ -52,8 +52,6 @@ def carry_out(run: Run, place: Workplace, meter: Meter | None = None) -> None:
             write_sheet(place, f"{run.arm.name}-{measured.file_name}", columns)
     journal.write(run.name, record)
     training.remove_states(folder)
-    for measured in run.arm.evaluations:
-        shutil.rmtree(folder.with_name(f"{folder.name}-{measured.file_name}"), ignore_errors=True)
     if run.arm.base or run.arm.alone:
         # Gigabytes that nobody asks for again.
         shutil.rmtree(folder)
