@@ -90,6 +90,7 @@ CASES = {
         UNCLEAR,
     ),
     "below the bound, but something is missing": (mean_is("", runs(0.4), 1.0, above=False, missing="a GPU"), UNCLEAR),
+    "run, but the number is missing": (mean_is("", {}, 1.0, above=False, missing="no states"), UNCLEAR),
     "the same number each time": (mean_is("", runs(0.4, 0.0), 1.0, above=False), HOLDS),
 }  # fmt: skip
 

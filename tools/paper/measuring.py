@@ -19,7 +19,7 @@ from cn.train.config import TrainConfig
 from cn.train.run_folder import CONTROL
 from tools.paper import quality
 from tools.paper.quality import Looked, Reader
-from tools.paper.spec import Measured, Run
+from tools.paper.spec import OF_TRAINING, VALIDATION, Measured, Run
 from tools.paper.training import states
 from tools.paper.workplace import MISTAKEN, SD_SIZE, Workplace
 
@@ -55,6 +55,11 @@ class Meter:
             self._true[key] = (true, [example.condition for example in examples], self.reader.look(true))
         return self._true[key]
 
+    def others(self, run: Run, measured: Measured, size: int) -> Looked:
+        """True images of other scenes than those that are evaluated on, whose images would be too near to them."""
+        name = VALIDATION if measured.data == OF_TRAINING else OF_TRAINING
+        return self.true_images(self.place.data_path(name, run.arm.kind), run.arm.kind, size)[2]
+
     def measure(self, run: Run, folder: Path, measured: Measured) -> tuple[dict[str, Any], dict[str, list[Image]]]:
         """The numbers of an evaluation, by subject; and of each subject the first images, which the report shows."""
         data = self.place.data_path(measured.data, run.arm.kind)
@@ -67,7 +72,9 @@ class Meter:
         subjects = {NONE: report.none, **dict(zip(controls, report.controls, strict=True))}
         subjects[RECONSTRUCTION] = report.reconstruction
         name = next(iter(report.measures))
-        _, conditions, looked = self.true_images(data, run.arm.kind, report.protocol.sampling.size)
+        size = report.protocol.sampling.size
+        _, conditions, looked = self.true_images(data, run.arm.kind, size)
+        others = self.others(run, measured, size)
         result: dict[str, Any] = {
             "measure": name,
             "better": report.measures[name].better,
@@ -79,7 +86,7 @@ class Meter:
             found = [images.read(path) for path in sorted((Path(report.home) / subject.folder).glob("*.png"))]
             scores = subject.scores[name].own
             result["subjects"][label] = {
-                **_numbers(scores, self.reader.look(found), looked, measured),
+                **_numbers(scores, self.reader.look(found), looked, others, measured),
                 "mismatched": _mean(subject.scores[name].mismatched),
             }
             shown[label] = found[:SHOWN]
@@ -118,20 +125,24 @@ class Meter:
         self.place.cn("sample", *words, "--out", f"{out}/", "--device", self.place.device, *measured.words, "-q")
         found = [images.read(path) for path in sorted(out.glob("*.png"))]
         shutil.rmtree(out)
-        true, conditions, looked = self.true_images(data, kind, settings.size or TrainConfig.load(folder).size)
+        size = settings.size or TrainConfig.load(folder).size
+        true, conditions, looked = self.true_images(data, kind, size)
         measurement = choose(kind, [], device=self.place.device, method=None, weights=None)[0][0]
         given = true if measurement.against == "image" else conditions
         scores = measurement.scores(given, found)
         measure = measurement.measure
-        numbers = _numbers(scores, self.reader.look(found), looked, measured)
+        numbers = _numbers(scores, self.reader.look(found), looked, self.others(run, measured, size), measured)
         return {"measure": measure.name, "better": measure.better, "subjects": {"": numbers}}, {"": found[:SHOWN]}
 
 
-def _numbers(scores: NDArray[np.float64], found: Looked, true: Looked, measured: Measured) -> dict[str, Any]:
+def _numbers(
+    scores: NDArray[np.float64], found: Looked, true: Looked, others: Looked, measured: Measured
+) -> dict[str, Any]:
+    """`true` are the true images of the same pairs, `others` those of other pairs."""
     numbers = {
         "score": _mean(scores),
         "scores": [None if np.isnan(score) else round(float(score), 4) for score in scores],
-        "distance": round(quality.distance(found, true), 5),
+        "distance": round(quality.distance(found, others), 5),
         "content": _mean(quality.content(found, true)),
     }
     return numbers | ({"prompt_wins": _mean(quality.prompt_wins(found, true))} if measured.data == MISTAKEN else {})

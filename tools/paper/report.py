@@ -25,6 +25,9 @@ $ make paper JOBS=4 MINUTES=25            # four runs at a time, and stop after 
 $ make paper ONLY="fig21 fig20"           # some experiments
 ```
 
+What was done is left out: the records of runs in `build/paper/records` say with which options, data and weights. They
+are small, and may be collected from several machines.
+
 A small latent diffusion model of scenes is not Stable Diffusion: "does not hold here" says no more than that. The
 paper shows most of its claims by images; the bounds that they are tested against here are ours, and are stated.
 """
@@ -34,8 +37,8 @@ METHOD = """\
 
 - **Score**: how well the condition is found again in sampled images (edge F1 for Canny, see [eval.md](eval.md)),
   normalized: 0 as without control, 1 as the reconstruction of the true image by the autoencoder.
-- **Distance**: how far images are from true ones: KID on the features of the network that reads the built-in scenes, 0
-  for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
+- **Distance**: how far images are from true ones of other scenes: KID on the features of the network that reads the
+  built-in scenes, 0 for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
 - **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
 - **Excess**: how much farther from true images than those without control, in units of the latter's distance from
   reconstructions.

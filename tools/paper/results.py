@@ -27,6 +27,10 @@ class Results:
         found = {run.seed: self.records.get(run.name) for run in arm.runs}
         return {seed: record for seed, record in found.items() if record is not None}
 
+    def missing(self, arm: Arm, numbers: Numbers, why: str) -> str:
+        """`why` there are no numbers of an arm that has been run; "" where there are, or it has not been."""
+        return why if self.of(arm) and not numbers else ""
+
     def each(self, arm: Arm, number: Callable[[Record], float | None]) -> Numbers:
         """A number of each record; where there is none, the seed is left out."""
         found = {seed: number(record) for seed, record in self.of(arm).items()}

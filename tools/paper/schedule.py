@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from tools.paper.journal import Journal
 from tools.paper.measuring import EVALUATIONS
-from tools.paper.spec import Run, key_of
+from tools.paper.spec import OF_TRAINING, VALIDATION, Run, key_of
 from tools.paper.statistics import MIN_SEEDS
 from tools.paper.work import in_process
 from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
@@ -31,7 +31,8 @@ def to_do(runs: Iterable[Run], place: Workplace, *, gpu: bool) -> list[Run]:
 
 def prepare(run: Run, place: Workplace) -> None:
     """Make the data and the base of a run, where they are not there."""
-    for name in dict.fromkeys((run.arm.data, "validation", *(one.data for one in run.arm.evaluations))):
+    of_others = (VALIDATION, OF_TRAINING, *(one.data for one in run.arm.evaluations)) if run.arm.evaluations else ()
+    for name in dict.fromkeys((run.arm.data, *of_others)):
         place.check_time()
         place.make_data(name, run.arm.kind)
     if run.arm.base:

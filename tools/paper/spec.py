@@ -12,6 +12,10 @@ Words = tuple[str, ...]
 """Options of a command, as they are typed."""
 
 
+VALIDATION, OF_TRAINING = "validation", "seen"
+"""Data sets that are evaluated on: scenes that nothing is trained on, and some that everything is."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """An evaluation of a run: `cn eval` of its weights, or of those of all its saved states.
@@ -21,7 +25,7 @@ class Measured:
 
     name: str
     words: Words = ()
-    data: str = "validation"
+    data: str = VALIDATION
     states: bool = False
     sampled: bool = False
 
@@ -33,7 +37,7 @@ class Measured:
 
 FINAL = Measured("final")
 TRAJECTORY = Measured("trajectory", states=True)
-SEEN = Measured("seen", data="seen")
+SEEN = Measured("seen", data=OF_TRAINING)
 NO_PROMPT = Measured("no prompt", ("--prompts", "none"))
 
 

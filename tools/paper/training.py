@@ -14,7 +14,7 @@ from cn.train.evaluation.records import read_evaluations
 from cn.train.evaluation.verdict import verdict
 from cn.train.metrics import METRICS
 from cn.train.run_folder import CONTROL, find_state
-from tools.paper.spec import Run, Words, steps_of
+from tools.paper.spec import VALIDATION, Run, Words, steps_of
 from tools.paper.workplace import SD_SIZE, OutOfTimeError, Workplace
 
 IN_MEMORY = 4500
@@ -61,7 +61,7 @@ def _new(run: Run, place: Workplace, words: Words) -> list[str]:
     else:
         given += ["--save-every", str(steps_of(words))]
     if not arm.alone:
-        given += ["--eval-data", str(place.data_path("validation", arm.kind))]
+        given += ["--eval-data", str(place.data_path(VALIDATION, arm.kind))]
         given += ["--eval-images", str(settings.eval_images)]
     return given
 

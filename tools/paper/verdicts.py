@@ -55,7 +55,7 @@ class Statement:
     @property
     def verdict(self) -> Verdict:
         """Its own verdict; `adjusted_p` is set by `decide`."""
-        if self.quantity.count == 0:
+        if self.quantity.count == 0 and not self.missing:
             return NOT_RUN
         if self._why_not() or not self.adjusted_p < 1 - LEVEL:
             return UNCLEAR
@@ -132,11 +132,9 @@ def is_less(text: str, a: BySeed, b: BySeed, *, learned: tuple[BySeed, ...] = ()
     )
 
 
-def ratio_is(
-    text: str, a: BySeed, b: BySeed, bound: float, *, above: bool, learned: tuple[BySeed, ...] = ()
-) -> Statement:
+def ratio_is(text: str, a: BySeed, b: BySeed, bound: float, *, above: bool, missing: str = "") -> Statement:
     """a / b is above (or below) a bound."""
-    return Statement(text, ratio(a, b), bound, above, learned_if_true=learned, learned_if_false=learned)
+    return Statement(text, ratio(a, b), bound, above, missing=missing)
 
 
 def mean_is(

@@ -12,6 +12,7 @@ from cn import app, scenes
 from cn.files import make_folder, sha256, sha256_of_all, write_atomic
 from cn.weights import bundled
 from tools.paper.settings import Settings
+from tools.paper.spec import OF_TRAINING, VALIDATION
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2
 """Scenes that neither the bundled base (seed 0) nor the held-out scenes are of."""
@@ -88,11 +89,11 @@ class Workplace:
             return path
         make_folder(path.parent)
         if name == MISTAKEN:
-            _exchange_prompts(self.make_data("validation", kind), path)
+            _exchange_prompts(self.make_data(VALIDATION, kind), path)
         else:
-            training = name not in ("validation", "seen")
+            training = name not in (VALIDATION, OF_TRAINING)
             count = name.rpartition("-")[2] if training else str(self.settings.validation)
-            seed = VALIDATION_SEED if name == "validation" else TRAIN_SEED
+            seed = VALIDATION_SEED if name == VALIDATION else TRAIN_SEED
             size = ("--size", str(self.settings.size)) if self.settings.size else ()
             random = ("--random-thresholds",) if training and kind == "canny" else ()
             self.cn("dataset", "synth", path, "--cond", kind, "-n", count, "--seed", str(seed), *size, *random, "-q")

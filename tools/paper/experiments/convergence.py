@@ -5,7 +5,7 @@ from tools.paper.experiments.common import default, scenes, variant
 from tools.paper.results import Results
 from tools.paper.settings import Settings
 from tools.paper.spec import TRAJECTORY, Arm
-from tools.paper.verdicts import Claim, is_better, is_less, mean_is
+from tools.paper.verdicts import Claim, Statement, is_better, is_less, mean_is
 
 MAX_EXCESS = 0.5
 """Images count as good as long as they are at most so much farther from true ones, in units of the distance that images
@@ -35,15 +35,9 @@ def sudden(settings: Settings) -> Experiment:
             for size, arm, gains in zip(sizes, arms, learned, strict=True)
         )
         good = tuple(
-            mean_is(
-                f"batch {size}, {when}: excess of the distance from true images below {MAX_EXCESS:g}",
-                results.excess(arm, before_convergence=before),
-                MAX_EXCESS,
-                above=False,
-                learned=(gains,),
-            )
-            for size, arm, gains in zip(sizes, arms, learned, strict=True)
-            for when, before in (("before convergence", True), ("all of the training", False))
+            _stays_good(results, arm, f"batch {size}", before_convergence=before)
+            for size, arm in zip(sizes, arms, strict=True)
+            for before in (True, False)
         )
         return [
             Claim("At a certain step the model suddenly learns to follow the condition.", rises),
@@ -125,3 +119,17 @@ def ablation(settings: Settings) -> Experiment:
 def _first(results: Results, arm: Arm) -> dict[int, float]:
     """The distance of the first saved state."""
     return {seed: found[min(found)] for seed, found in results.trajectory(arm, "distance").items()}
+
+
+def _stays_good(results: Results, arm: Arm, name: str, *, before_convergence: bool) -> Statement:
+    """The excess of an arm, before convergence or over all of the training, is small."""
+    found = results.excess(arm, before_convergence=before_convergence)
+    return mean_is(
+        f"{name}, {'before convergence' if before_convergence else 'all of the training'}: excess of the distance from "
+        f"true images below {MAX_EXCESS:g}",
+        found,
+        MAX_EXCESS,
+        above=False,
+        learned=(results.gains(arm, "trajectory"),),
+        missing=results.missing(arm, found, "no saved state is before convergence"),
+    )
