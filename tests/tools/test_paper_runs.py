@@ -162,7 +162,14 @@ def made_up(run, rng, *, gain):
         {"step": int(s), "with_control": bool(s), "mean": 0.2 + r + noise()} for s, r in zip(steps, rise, strict=True)
     ]
     times = {"step_seconds": 1 + 0.3 * ("control" in arm.name) + noise(), "memory": 2**30 * (1 + abs(noise()))}
-    training = {"steps": 600, "evaluations": made, "better": "higher", "converged_at": 200 if gain else None, **times}
+    training = {
+        "steps": 600,
+        "loss": [[1, 0.3], [600, 0.2]],
+        "evaluations": made,
+        "better": "higher",
+        "converged_at": 200 if gain else None,
+        **times,
+    }
     evaluations = {one.name: evaluation(one) for one in arm.evaluations}
     common = {"key": "0", "versions": {"cn": "0"}, "date": "2026-01-01", "seconds": 60.0}
     return {"arm": arm.name, "seed": run.seed, "train": training, "evaluations": evaluations, **common}
@@ -212,8 +219,8 @@ def test_the_report_is_rendered_from_the_raw_numbers(tmp_path):
         assert f"## {one.title} ({one.place})" in page
         assert f"](#{report._anchor(f'{one.title} ({one.place})')})" in page
     assert page.count("**holds**") > 5
-    assert draw(found[1], Results(records)).startswith(b"\x89PNG")
-    assert draw(found[1], Results({})) is None
+    assert draw(found[0], Results(records)).startswith(b"\x89PNG")
+    assert draw(found[0], Results({})) is None
     changed = {**records, "gaussian-0": {**records["gaussian-0"], "seconds": 3600.0 * 100}}
     publish(tmp_path / program.RESULTS, changed.values())
     assert program.render_page(FULL, tmp_path) != page

@@ -8,7 +8,7 @@ from tools.paper.results import Results
 from tools.paper.spec import Arm, Run
 from tools.paper.verdicts import Claim
 
-Plot = Literal["scores", "distances", "dots"]
+Plot = Literal["scores", "losses", "distances", "dots"]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def draw(experiment: Experiment, results: Results) -> bytes | None:
     figure = Figure(figsize=(WIDTH * count, HEIGHT), dpi=DPI, layout="constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     for axes, plot in zip(panels, experiment.plots, strict=True):
-        {"scores": _scores, "distances": _distances, "dots": _dots}[plot](axes, arms, results)
+        _DRAWN[plot](axes, arms, results)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     buffer = io.BytesIO()
@@ -45,6 +45,16 @@ def _scores(axes: "Axes", arms: Sequence[Arm], results: Results) -> None:
     axes.axhline(0, color="#8a8a8a", linestyle="--", linewidth=1)
     axes.set_xlabel("optimizer steps")
     axes.set_ylabel("score above no control")
+    _legend(axes)
+
+
+def _losses(axes: "Axes", arms: Sequence[Arm], results: Results) -> None:
+    """The smoothed losses."""
+    for arm, color in zip(arms, _colors(len(arms)), strict=True):
+        losses = {seed: dict(record["train"]["loss"]) for seed, record in results.of(arm).items()}
+        _band(axes, losses, arm.name, color)
+    axes.set_xlabel("optimizer steps")
+    axes.set_ylabel("loss, smoothed")
     _legend(axes)
 
 
@@ -100,3 +110,6 @@ def _colors(count: int) -> list[str]:
 def _legend(axes: "Axes") -> None:
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
+
+
+_DRAWN = {"scores": _scores, "losses": _losses, "distances": _distances, "dots": _dots}

@@ -52,7 +52,7 @@ def sudden(settings: Settings) -> Experiment:
         "evaluates itself, and `cn eval` evaluates its saved states.",
         tuple(arms),
         asked,
-        ("scores", "distances"),
+        ("scores", "losses", "distances"),
         tuple(f"{arm.name}-trajectory" for arm in arms),
     )
 
