@@ -63,8 +63,8 @@ def scale(settings: Settings) -> Experiment:
         "Fig. 22, §1, §3.5",
         "Scale of the data",
         f"The same training ({settings.scale_steps:,} steps of batch {settings.scale_batch}) on data sets of different "
-        "sizes, each of which contains the smaller ones (not the paper's 500,000: rendering takes too long). Evaluated on "
-        "scenes that none has seen, and on some that all have.",
+        "sizes, each of which contains the smaller ones (not the paper's 500,000: rendering takes too long). Evaluated "
+        "on scenes that none has seen, and on some that all have.",
         tuple(arms.values()),
         asked,
         ("scores", "dots"),
