@@ -56,7 +56,9 @@ def test_experiments_run_and_are_reported(place, capsys):
     records = Journal(place.folder / "records").all()
     assert {record["arm"] for record in records.values()} == set(TRIED)
     trajectory = records["default-0"]["evaluations"]["trajectory"]["subjects"]
-    assert list(trajectory) == ["no control", "2", "4", "reconstruction"]
+    assert list(trajectory) == ["no control", "0", "2", "4", "reconstruction"]
+    zero, base = ({**trajectory[name], "mismatched": 0} for name in ("0", "no control"))
+    assert zero == base, "zero convolutions change nothing before the first step"
     assert len(trajectory["4"]["scores"]) == TINY.validation
     assert [one["step"] for one in records["reconnect-0"]["train"]["evaluations"]][-1] == TINY.steps
     assert records["large-decoder-0"]["train"]["steps"] == 6

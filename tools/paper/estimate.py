@@ -32,5 +32,5 @@ def seconds(run: Run, settings: Settings) -> float:
     if every := int(first[first.index("--eval-every") + 1]):
         time += EVALUATION * total / every
     images = settings.validation / 64 * settings.sampling_steps / 20
-    looked_at = sum(settings.states if one.states else 1 for one in arm.evaluations)
+    looked_at = sum(settings.states + 1 if one.states else 1 for one in arm.evaluations)
     return time + images * SAMPLED * looked_at

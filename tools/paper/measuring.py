@@ -67,7 +67,7 @@ class Meter:
             return self._sampled(run, folder, measured, data)
         controls = {"": folder / CONTROL}
         if measured.states:
-            controls = {str(step): path for step, path in states(folder).items()}
+            controls = {str(step): path for step, path in states(run, self.place.settings, folder).items()}
         report = self._evaluated(run, measured, data, controls)
         subjects = {NONE: report.none, **dict(zip(controls, report.controls, strict=True))}
         subjects[RECONSTRUCTION] = report.reconstruction

@@ -84,7 +84,7 @@ class Results:
         return found
 
     def excess(self, arm: Arm, *, before_convergence: bool) -> Numbers:
-        """How much worse images become in training, on average over the saved states.
+        """How much worse images become in training, on average over the saved states after the untrained one.
 
         Their distance from true images less that of images without control, in units of the latter's own distance from
         the autoencoder's reconstructions: 0 for images as good as the base's, 1 for twice as far away.
@@ -96,7 +96,7 @@ class Results:
                 continue
             end = record["train"]["converged_at"] if before_convergence else None
             steps = self.trajectory(arm, "distance").get(seed, {})
-            chosen = [d for step, d in steps.items() if end is None or step < end]
+            chosen = [d for step, d in steps.items() if step and (end is None or step < end)]
             if chosen:
                 found[seed] = (float(np.mean(chosen)) - none) / (none - best)
         return found

@@ -14,6 +14,7 @@ from cn.train.evaluation.records import read_evaluations
 from cn.train.evaluation.verdict import verdict
 from cn.train.metrics import METRICS
 from cn.train.run_folder import CONTROL, find_state
+from tools.paper.settings import Settings
 from tools.paper.spec import VALIDATION, Run, Words, steps_of
 from tools.paper.workplace import SD_SIZE, OutOfTimeError, Workplace
 
@@ -56,8 +57,9 @@ def _new(run: Run, place: Workplace, words: Words) -> list[str]:
     if settings.size and arm.base != SD_SIZE:
         given += ["--size", str(settings.size)]
     if any(one.states for one in arm.evaluations):
-        every = max(1, steps_of(words) // settings.states)
-        given += ["--save-every", str(every), "--keep", str(settings.states)]
+        # A state is saved at each best evaluation, too, and the oldest ones would go for them.
+        most = settings.states + 1 + steps_of(words) // max(1, int(words[words.index("--eval-every") + 1]))
+        given += ["--save-every", str(_every(words, settings)), "--keep", str(most)]
     else:
         given += ["--save-every", str(steps_of(words))]
     if not arm.alone:
@@ -74,10 +76,17 @@ def _step(folder: Path) -> int | None:
         return None
 
 
-def states(folder: Path) -> dict[int, Path]:
-    """Step → the weights of each saved state."""
+def _every(words: Words, settings: Settings) -> int:
+    """Steps between the states that are looked at."""
+    return max(1, steps_of(words) // settings.states)
+
+
+def states(run: Run, settings: Settings, folder: Path) -> dict[int, Path]:
+    """Step → the weights of each saved state at even distances, from the untrained ones to the last."""
     found = sorted((folder / "state").glob("step-*"))
-    return {int(state.name.partition("-")[2]): state / CONTROL for state in found}
+    steps = {int(state.name.partition("-")[2]): state / CONTROL for state in found}
+    every, last = _every(run.arm.phases[0], settings), max(steps)
+    return {step: path for step, path in steps.items() if step % every == 0 or step == last}
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def ablation(settings: Settings) -> Experiment:
                 (
                     is_better("score after the same steps", gains["default"], gains["gaussian"]),
                     is_less(
-                        "distance from true images at the first saved state",
+                        "distance from true images before the first step",
                         first["default"],
                         first["gaussian"],
                         learned=(gains["default"],),
@@ -117,7 +117,7 @@ def ablation(settings: Settings) -> Experiment:
 
 
 def _first(results: Results, arm: Arm) -> dict[int, float]:
-    """The distance of the first saved state."""
+    """The distance of the first saved state: that of the untrained weights."""
     return {seed: found[min(found)] for seed, found in results.trajectory(arm, "distance").items()}
 
 
