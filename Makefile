@@ -2,14 +2,16 @@
 #
 # The first target that you run creates the environment it needs (.venv), which takes a few minutes; later ones reuse it.
 # Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, such as the index of PyTorch's smaller CPU builds),
-# PHOTO (a photograph of your own for the demo), ONLY (sections of the benchmark, experiments of the paper), JOBS
-# (processes for the tests, each of which may take 3 GB; runs at a time of the paper), MINUTES (of a session of the
-# paper), UV (the uv program) and EXCEPT (versions to test with instead of the lowest), both for `make lowest`.
+# PHOTO (a photograph of your own for the demo), FIGURES (options of the tools that make figures, such as --dry-run),
+# ONLY (sections of the benchmark, experiments of the paper), JOBS (processes for the tests, each of which may take 3 GB;
+# runs at a time of the paper), MINUTES (of a session of the paper), UV (the uv program) and EXCEPT (versions to test
+# with instead of the lowest), both for `make lowest`.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 PHOTO ?=
 ONLY ?=
+FIGURES ?=
 JOBS ?= 2
 UV ?= uv
 EXCEPT ?=
@@ -23,16 +25,22 @@ LOWEST := build/lowest
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sheet check test lint format dist lowest weights bench paper paper-quick clean
+.PHONY: help demo sheet gallery figures check test lint format dist lowest weights bench paper paper-quick clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/demo.stamp  ## Detect, sample and train on this machine, in minutes (PHOTO=my.jpg for your own photograph)
-	$(RUN) tools/demo.py $(if $(PHOTO),--photo "$(PHOTO)")
+	$(RUN) -m tools.demo $(if $(PHOTO),--photo "$(PHOTO)")
 
 sheet: $(VENV)/demo.stamp  ## A contact sheet of every condition, with the networks whose weights are on this machine
 	$(RUN) tools/sheet.py
+
+gallery: $(VENV)/demo.stamp  ## Sample the figures of docs/gallery.md that are not there or not of today's weights (FIGURES="--preview")
+	$(RUN) -m tools.gallery $(FIGURES)
+
+figures: $(VENV)/test.stamp  ## Make the other images and the tables of the docs, those that need training last (resumable)
+	$(RUN) -m tools.figures $(FIGURES)
 
 check: lint  ## Before each commit: style, types and the fast tests (under 90 s on two cores)
 	$(RUN) -m pytest $(PARALLEL) -m "not slow"

@@ -26,12 +26,10 @@ class ConditionKind:
     geometry: Geometry
     convention: str
     aliases: tuple[str, ...] = ()
-    scenes: bool = False
-    """Whether the built-in scenes give this map exactly."""
 
 
 CONDITIONS: tuple[ConditionKind, ...] = (
-    ConditionKind(kind="canny", geometry="discrete", convention="white lines, one pixel wide, on black", scenes=True),
+    ConditionKind(kind="canny", geometry="discrete", convention="white lines, one pixel wide, on black"),
     ConditionKind(kind="hough", geometry="discrete", convention="white straight lines on black", aliases=("mlsd",)),
     ConditionKind(kind="hed", geometry="smooth", convention="soft white boundaries on black"),
     ConditionKind(kind="scribble", geometry="smooth", convention="thick white strokes on black"),
@@ -40,7 +38,6 @@ CONDITIONS: tuple[ConditionKind, ...] = (
         geometry="discrete",
         convention="colored skeletons with 18 joints on black",
         aliases=("pose",),
-        scenes=True,
     ),
     ConditionKind(kind="openpifpaf", geometry="discrete", convention="colored skeletons with 17 joints on black"),
     ConditionKind(
@@ -48,7 +45,6 @@ CONDITIONS: tuple[ConditionKind, ...] = (
         geometry="discrete",
         convention="150 classes in the ADE20K palette, RGB; what has no class is black",
         aliases=("seg",),
-        scenes=True,
     ),
     ConditionKind(kind="coco", geometry="discrete", convention="171 classes in the COCO-Stuff palette, RGB"),
     ConditionKind(
@@ -56,13 +52,11 @@ CONDITIONS: tuple[ConditionKind, ...] = (
         geometry="smooth",
         convention="inverse depth, stretched to 0–255: near is white, the sky is black",
         aliases=("midas",),
-        scenes=True,
     ),
     ConditionKind(
         kind="normal",
         geometry="smooth",
         convention="camera-space normals, (n + 1) / 2 as RGB: red left, green up, blue towards the viewer",
-        scenes=True,
     ),
     ConditionKind(
         kind="lineart", geometry="smooth", convention="white lines on black (as drawn: dark on white, with --invert)"
@@ -79,22 +73,6 @@ def get(kind: str) -> ConditionKind:
         return _BY_NAME[kind.strip().lower()]
     except KeyError:
         raise UsageError(f"unknown condition {kind!r}: choose one of {', '.join(KINDS)}") from None
-
-
-def scene_kinds() -> tuple[str, ...]:
-    """The kinds for which the built-in scenes have exact maps."""
-    return tuple(condition.kind for condition in CONDITIONS if condition.scenes)
-
-
-def scene_kind(name: str) -> str:
-    """The kind of this name or alias; UsageError if the built-in scenes have no exact maps of it."""
-    condition = get(name)
-    if not condition.scenes:
-        raise UsageError(
-            f"the built-in scenes have no {condition.kind} maps, only {', '.join(scene_kinds())}; "
-            f"use a dataset of your own for {condition.kind}"
-        )
-    return condition.kind
 
 
 @dataclass(frozen=True)

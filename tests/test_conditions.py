@@ -15,10 +15,6 @@ def test_the_kinds_are_the_papers():
     ) == conditions.KINDS
 
 
-def test_scenes_have_five_kinds():
-    assert conditions.scene_kinds() == ("canny", "openpose", "ade20k", "depth", "normal")
-
-
 def test_smooth_and_discrete_maps():
     smooth = {c.kind for c in conditions.CONDITIONS if c.geometry == "smooth"}
     assert smooth == {"hed", "scribble", "depth", "normal", "lineart"}

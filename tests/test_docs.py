@@ -80,7 +80,7 @@ def test_tables_are_those_that_the_code_gives(page):
     from tools import doc_tables
 
     for name, table in doc_pages.tables(page).items():
-        assert table == doc_tables.TABLES[name]().strip(), f"{page.name}: python tools/doc_tables.py writes this table"
+        assert table == doc_tables.TABLES[name]().strip(), f"{page.name}: python -m tools.doc_tables writes this table"
 
 
 def test_the_readme_is_a_front_door():

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "detect": {"detect", "archives", "weights", "devices"} | SHARED_MODULES,
     "weights": {"weights", "archives"} | SHARED_MODULES,
     "archives": {"archives"} | SHARED_MODULES,
-    "checkpoints": {"checkpoints", "archives", "model", "__init__"} | SHARED_MODULES,
+    "checkpoints": {"checkpoints", "archives", "model", "weights", "__init__"} | SHARED_MODULES,
     "caption": {"caption", "scenes", "weights", "devices", "archives"} | SHARED_MODULES,
     "data": {"data", "detect", "scenes"} | SHARED_MODULES,
     "eval": {"eval", "sample", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices", "caption"}
@@ -47,6 +47,7 @@ MAY_IMPORT = {
     | SHARED_MODULES,
     "sample": {"sample", "caption", "data", "detect", "model", "checkpoints", "weights", "devices"} | SHARED_MODULES,
     "pretrain": {"pretrain", "train", "eval", "data", "detect", "scenes", "model", "checkpoints", "weights", "devices"}
+    | {"caption", "archives"}
     | SHARED_MODULES,
     "api": {
         "detect",

@@ -4,13 +4,11 @@ Every command is printed before it runs. The images are left in demo/.
 """
 
 import argparse
-import json
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,36 +16,13 @@ from numpy.typing import NDArray
 
 from cn import images
 from cn.errors import CnError
+from tools.gallery.documents import SHOWN, shown_prompts
+from tools.gallery.scenes import SEED
 
 FOLDER = Path("demo")
 CN = Path(sys.executable).with_name("cn")
 
 
-@dataclass(frozen=True)
-class Show:
-    """One row of the grid of samples: a built-in scene gives the condition, which is sampled with three prompts."""
-
-    kind: str
-    scene: int
-    prompts: tuple[str, str]
-    """Two of our own; the third is the scene's own caption."""
-
-
-SHOWS = (
-    Show(
-        "canny",
-        90,
-        ("a red house with a white roof on grass at night", "a yellow house with a blue roof on sand at dusk"),
-    ),
-    Show("depth", 286, ("a red car on snow at night", "a blue car in a meadow at noon")),
-    Show(
-        "openpose",
-        396,
-        ("a dancer in a red coat on snow at dusk", "a woman in a yellow dress cheering on a beach at noon"),
-    ),
-)
-SCENES_SEED = 2
-SAMPLING_SEED = 7
 TRAINING = ("--cond", "canny", "--scenes", "128", "--steps", "300", "--batch-size", "4", "--lr", "1e-3")
 
 
@@ -95,33 +70,19 @@ def sample() -> tuple[Path, str]:
     headline("2. Images that follow a condition image and a prompt")
     rows: list[list[NDArray[np.uint8]]] = []
     labels: list[str] = []
-    for show in SHOWS:
-        pairs, out = FOLDER / "pairs" / show.kind, FOLDER / "samples" / show.kind
-        cn(
-            "dataset",
-            "synth",
-            pairs,
-            "--count",
-            1,
-            "--cond",
-            show.kind,
-            "--seed",
-            SCENES_SEED,
-            "--start",
-            show.scene,
-            "-q",
-        )
-        pair = json.loads((pairs / "prompt.json").read_text().splitlines()[0])
-        prompts = (pair["prompt"], *show.prompts)
+    for kind, subject in SHOWN:
+        pairs, out = FOLDER / "pairs" / kind, FOLDER / "samples" / kind
+        scene, prompts = shown_prompts(subject)
+        cn("dataset", "synth", pairs, "--count", 1, "--cond", kind, "--seed", SEED, "--start", scene, "-q")
         typed = [word for prompt in prompts for word in ("--prompt", prompt)]
-        condition = pairs / pair["source"]
-        made = cn("sample", "--cond", condition, *typed, "--seed", SAMPLING_SEED, "--out", out)
+        condition = pairs / "source" / f"{scene:06d}.png"
+        made = cn("sample", "--cond", condition, *typed, "--out", out)
         rows.append([images.read(condition), *map(images.read, made)])
         labels += ["", *prompts]
     sheet = FOLDER / "2-samples.png"
     titles = ["condition", "its own caption", "another prompt", "yet another"]
     flat = [image for row in rows for image in row]
-    images.write(sheet, images.grid(flat, labels, row_titles=[show.kind for show in SHOWS], column_titles=titles))
+    images.write(sheet, images.grid(flat, labels, row_titles=[kind for kind, _ in SHOWN], column_titles=titles))
     return sheet, "what ControlNets make of edges, depth and poses, three prompts each"
 
 

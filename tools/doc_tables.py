@@ -1,6 +1,6 @@
-"""The tables of the documentation, from the registry, the catalog and the command line.
+"""The tables of the documentation, from the registry, the catalog, the command line and the report of the weights.
 
-    python tools/doc_tables.py
+    python -m tools.doc_tables
 
 writes them into README.md and docs/, between `<!-- table: NAME -->` and `<!-- /table -->`; `TABLES` has the names.
 """
@@ -15,6 +15,7 @@ import typer
 from cn import app, conditions
 from cn.detect import registry
 from cn.weights import catalog
+from tools import report_tables
 
 ROOT = Path(__file__).parent.parent
 _MARKED = re.compile(r"(<!-- table: (\w+) -->)\n.*?(<!-- /table -->)", re.DOTALL)
@@ -108,6 +109,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "conditions": conditions_table,
     "commands": commands_table,
     "imports": imports_table,
+    "base_files": lambda: _table(*report_tables.files()),
+    "base_training": lambda: _table(*report_tables.training(report_tables.read_report())),
+    "base_prompts": lambda: _table(*report_tables.prompts(report_tables.read_report())),
+    "base_images": lambda: _table(*report_tables.images(report_tables.read_report())),
+    "base_controls": lambda: _table(*report_tables.controls(report_tables.read_report())),
+    "base_two_controls": lambda: _table(*report_tables.two_controls(report_tables.read_report())),
+    "training_runs": lambda: _table(*report_tables.runs()),
 }
 
 

@@ -1,11 +1,9 @@
-"""Contact sheets of the conditions: `make sheet`. By networks whose weights are here, else by methods without weights.
+"""A contact sheet of the conditions: `make sheet`. By networks whose weights are here, else by methods without weights.
 
-One sheet shows what is detected in three photographs that come with scikit-image (NASA's, in the public domain, and
-CC0), the other what the built-in scenes render exactly.
+It shows what is detected in three photographs that come with scikit-image (NASA's, in the public domain, and CC0).
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +19,6 @@ from cn.weights import catalog
 
 CN = Path(sys.executable).with_name("cn")
 PHOTOGRAPHS = ("astronaut", "coffee", "rocket")
-SCENE_SEED, SCENES = 2, (396, 394)
 CELL = 256
 
 
@@ -59,17 +56,12 @@ def choice(kind: str) -> Choice | None:
     return None
 
 
-EXACT = ("canny", "depth", "normal", "openpose", "ade20k")
-"""What the built-in scenes give without a detector (but for Canny's)."""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="folder of the two sheets")
+    parser.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="folder of the sheet")
     out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as folder:
         _write(out / "conditions-photographs.png", *_photographs(Path(folder)))
-        _write(out / "conditions-scenes.png", *_scenes(Path(folder)))
 
 
 Cell = tuple[NDArray[np.uint8], str]
@@ -97,20 +89,6 @@ def _detected(path: Path, kind: str, chosen: Choice) -> Cell:
     out = path.with_name(f"{path.stem}-{kind}.png")
     subprocess.run([CN, "detect", kind, path, out, *chosen.options], check=True, stdout=subprocess.DEVNULL)
     return images.read(out), chosen.label
-
-
-def _scenes(folder: Path) -> tuple[list[list[Cell]], list[str]]:
-    rows: list[list[Cell]] = []
-    for scene in SCENES:
-        row: list[Cell] = []
-        for kind in EXACT:
-            pairs = folder / f"{kind}-{scene}"
-            words = ("dataset", "synth", pairs, "--count", 1, "--cond", kind, "--seed", SCENE_SEED, "--start", scene)
-            subprocess.run([CN, *map(str, words), "-q"], check=True, stdout=subprocess.DEVNULL)
-            record = json.loads((pairs / "prompt.json").read_text().splitlines()[0])
-            row.append((images.read(pairs / record["source"]), ""))
-        rows.append([(images.read(pairs / record["target"]), record["prompt"]), *row])
-    return rows, ["built-in scene", *EXACT]
 
 
 def _write(path: Path, rows: list[list[Cell]], titles: list[str]) -> None:

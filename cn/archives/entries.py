@@ -64,6 +64,8 @@ class Entry:
     """In elements; None: contiguous, in C order."""
     scale: "Entry | None" = None
     """A factor of the numbers: one for all, or one for each index of the first dimension."""
+    plus: "Entry | None" = None
+    """A tensor of the same shape, perhaps in another file, from which the (scaled) numbers are differences."""
 
     @property
     def elements(self) -> int:
@@ -75,8 +77,13 @@ class Entry:
         return self.elements * ITEM_SIZES[self.dtype]
 
     @property
+    def is_computed(self) -> bool:
+        """Whether its values are computed, in float32, from what is stored."""
+        return self.scale is not None or self.plus is not None
+
+    @property
     def is_floating(self) -> bool:
-        return self.dtype.startswith(("F", "BF"))
+        return self.is_computed or self.dtype.startswith(("F", "BF"))
 
 
 def is_valid_shape(shape: Sequence[int], item_size: int) -> bool:
@@ -107,15 +114,17 @@ def load_tensor(entry: Entry) -> "Tensor":
     """The CPU tensor in its stored dtype, memory-mapped: nothing is read until its numbers are used.
 
     Writing into it changes memory only, never the file. All live tensors of one file share one mapping, which is
-    released with the last of them. A tensor with a scale is computed, in float32.
+    released with the last of them. A tensor with a scale, and a difference, is computed, in float32.
     Raises InputError when the file is gone or has become shorter.
     """
     import torch
 
-    if entry.scale is not None:
-        factor = load_tensor(entry.scale).float().flatten()
-        stored = load_tensor(replace(entry, scale=None)).float()
-        return stored * factor.reshape(-1, *(1,) * (len(entry.shape) - 1))
+    if entry.is_computed:
+        values = load_tensor(replace(entry, scale=None, plus=None)).float()
+        if entry.scale is not None:
+            factor = load_tensor(entry.scale).float().flatten()
+            values = values * factor.reshape(-1, *(1,) * (len(entry.shape) - 1))
+        return values if entry.plus is None else load_tensor(entry.plus).float() + values
     dtype = getattr(torch, TORCH_NAMES[entry.dtype])
     if not entry.elements:
         return torch.empty(entry.shape, dtype=dtype)
@@ -134,9 +143,10 @@ def load_tensor(entry: Entry) -> "Tensor":
 
 
 def read_chunks(entry: Entry, size: int = 16 << 20) -> Iterator[memoryview]:
-    """The tensor's little-endian bytes in C order without its scale, at most `size` at a time, to copy and hash.
+    """The tensor's little-endian bytes in C order, at most `size` at a time, to copy and hash.
 
-    Each chunk is valid until the next one is requested: all share one buffer. A contiguous entry needs no torch.
+    They are as stored, without `scale` and `plus`. Each chunk is valid until the next one is requested: all share one
+    buffer. A contiguous entry needs no torch.
     Raises InputError when the file cannot be read or has become shorter.
     """
     if entry.strides is not None:

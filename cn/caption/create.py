@@ -57,7 +57,7 @@ def open_captioner(
     where = choose_device(device)
     compute = Compute(where, sampling_dtype("fp32" if precision == "auto" else precision, where))
     if engine == SCENES and weights is None:
-        from cn.caption.scene_reader import open_scene_captioner
+        from cn.caption.scene_captioner import open_scene_captioner
 
         return open_scene_captioner(settings or CaptionSettings(), compute)
     files = weight_files.find(engine, weights)

@@ -7,14 +7,18 @@ base knows the words of `cn.scenes.vocabulary` only, which no captioner of photo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cn.scenes import kinds
+from cn.scenes import kinds, thing_words
 from cn.scenes import vocabulary as words
 from cn.scenes.captions import article
 from cn.scenes.choose_scene import LIGHT_NAMES
 
 PERSON, TABLE = "person", "close-up table"
 """Things besides `kinds.KINDS`; the second is the table that small things stand on."""
-PERSON_PARTS = ("top", "legs", "hat", "prop", "seat")
+PERSON_PARTS = ("top", "legs", "hat", "accessory", "prop", "seat")
+OPTIONAL_PARTS = (("box", "ribbon"),)
+"""(thing, part) that some things of a kind have, besides those of `kinds.KINDS`."""
+SIZE, CELL = 128, 4
+"""Pixels of a side of the images that are read, and of a cell."""
 REST = ""
 """The part of a thing that has no color of its own."""
 NOTHING = ("", REST)
@@ -22,7 +26,7 @@ NOTHING = ("", REST)
 PARTS: tuple[tuple[str, str], ...] = (
     NOTHING,
     *((kind, part) for kind, spec in kinds.KINDS.items() for part in (REST, *dict(spec.parts))),
-    ("box", "ribbon"),
+    *OPTIONAL_PARTS,
     *((PERSON, part) for part in (REST, *PERSON_PARTS)),
     (TABLE, "body"),
 )
@@ -30,7 +34,8 @@ PARTS: tuple[tuple[str, str], ...] = (
 COLORS = kinds.ALL
 GROUNDS = tuple(words.GROUND)
 LIGHTS = LIGHT_NAMES
-MAX_PEOPLE = 2
+WEATHERS = tuple(words.WEATHER)
+MAX_PEOPLE = 5
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Seen:
     colors: Mapping[str, str]
 
 
-def caption_of(seen: Sequence[Seen], ground: str, light: str) -> str:
+def caption_of(seen: Sequence[Seen], ground: str, light: str, weather: str = WEATHERS[0]) -> str:
     """A caption of things from left to right, with the most usual word of each: people first, as captions here do."""
     table = next((one for one in seen if one.thing == TABLE), None)
     main = sorted((one for one in seen if one.thing != TABLE), key=lambda one: one.thing != PERSON)
@@ -51,7 +56,9 @@ def caption_of(seen: Sequence[Seen], ground: str, light: str) -> str:
     if table is not None:
         where = f"on {article(' '.join([*table.colors.values(), 'table']))}"
     parts = (listed, where) if listed else (words.PLACE[ground][0],)
-    return " ".join((*parts, words.LIGHT[light][0]))
+    # Indoors and under clouds nothing is said of the sun or of stars.
+    lights = words.LIGHT if weather == "clear" and ground != "room" else words.LIGHT_PLAIN
+    return " ".join((*parts, *(word for word in (words.WEATHER[weather][0],) if word), lights[light][0]))
 
 
 def _person(seen: Seen) -> str:
@@ -69,7 +76,7 @@ def _person(seen: Seen) -> str:
 def _thing(seen: Seen) -> str:
     """ "a yellow house with a blue roof"; a part whose color is not known is left out."""
     kind = "gift" if "ribbon" in seen.colors else seen.thing
-    phrase = words.THINGS[kind][0]
+    phrase = thing_words.THINGS[kind][0]
     joint = " with " if " with " in phrase else " in "
     lead, *rest = phrase.split(joint, 1)
     try:

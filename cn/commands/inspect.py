@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from cn.checkpoints.read.inspection import Report
     from cn.checkpoints.read.lora.report import LoraReport
 
-_SHOWN = {"role", "config", "unet", "kind", "links", "condition_encoder", "condition_channels", "control", "format"}
+_SHOWN = frozenset(
+    [
+        "role",
+        "config",
+        "unet",
+        "kind",
+        "links",
+        "condition_encoder",
+        "condition_channels",
+        "control",
+        "format",
+        "bits",
+        "differences",
+    ]
+)
 """Metadata entries that have a row of their own."""
 _LAYOUTS = {"native": "cn's own", "ldm": "original single file (LDM)", "diffusers": "diffusers"}
 
@@ -99,7 +113,7 @@ def _rows(report: "Report") -> list[tuple[str, str | None]]:
     several = f" in {report.files} files" if report.files > 1 else ""
     rows: list[tuple[str, str | None]] = [
         ("what", report.what),
-        ("layout", f"{_LAYOUTS[report.layout]}, {report.format}" if report.layout else report.format),
+        ("layout", f"{_LAYOUTS[report.layout]}, {report.format}{_bits(report)}" if report.layout else report.format),
         ("family", report.family),
         ("predicts", report.prediction),
         ("condition", report.kind or ("not stated" if report.condition_encoder else None)),
@@ -139,6 +153,13 @@ def _encoder(report: "Report") -> str | None:
     words = {"paper": "the paper's, four layers (only cn can run it)", "released": "the released one, eight layers"}
     links = "; linked to the middle block only" if report.links == "middle" else ""
     return words[report.condition_encoder] + links if report.condition_encoder else None
+
+
+def _bits(report: "Report") -> str:
+    """How cn's own files in 8 bits are stored."""
+    if report.layout != "native" or report.metadata.get("bits") != 8:
+        return ""
+    return ", 8 bits" + (", as differences to its base" if report.metadata.get("differences") else "")
 
 
 def _short(value: object, length: int = 90) -> str:

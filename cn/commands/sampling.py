@@ -99,12 +99,13 @@ def again(
     from cn.sample import png_metadata
     from cn.sample.again import again
     from cn.sample.prompts import from_command_line
-    from cn.sample.weights import with_found_files
+    from cn.sample.weights import check_release, with_found_files
 
     recipe = png_metadata.from_file(path)
     for warning in recipe.warnings:
         console.warn(f"{path} {warning}")
     prompts = from_command_line(prompt, mode) if prompt or mode else ()
+    check_release(recipe.request, recipe.hashes, path, {*given, *each})
     with about(path):
         request = again(
             recipe.request,

@@ -35,7 +35,8 @@ def transfer(
     from cn.weights import bundled
 
     target = destination(out, output)
-    found = [recognize(bundled.find(name)) for name in (control, from_base, to_base)]
+    first, second = (recognize(bundled.find(name)) for name in (from_base, to_base))
+    found = [recognize(bundled.find(control), base=first.path), first, second]
     # The difference of weights does not depend on the prediction; it matters only where a base is written.
     moved = move(*(Contents.of(file, prediction=prediction or file.prediction or "eps") for file in found))
     if moved.contents.config is not None:

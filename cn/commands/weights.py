@@ -1,4 +1,4 @@
-"""`cn weights ACTION`: list weights, download the published ones, check them, and show where they are."""
+"""`cn weights ACTION`: list weights, describe them, download the published ones, check them, say where they are."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cn import console
+from cn.commands import weights_show
 from cn.commands.options import Json, Quiet
 from cn.errors import CnError, UsageError, WeightsError
 from cn.units import bytes_text, count_text
@@ -54,6 +55,9 @@ def list_(json: Json = False) -> None:
     else:
         for line in _aligned(rows):
             console.emit(line)
+
+
+app.command()(weights_show.show)
 
 
 @app.command()

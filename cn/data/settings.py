@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cn import options
-from cn.conditions import scene_kind, scene_kinds
+from cn.conditions import KINDS, get
 from cn.errors import UsageError
 from cn.options import COMPUTE_PANEL, Option
 
@@ -18,27 +18,31 @@ DATASET_PANEL = "The dataset"
 class SynthSettings:
     """Scenes `start` … `start + count - 1` of `seed`, with maps of each of the `kinds`; size × size pixels.
 
-    `kinds` may be aliases, which become the kinds themselves, each once. Raises UsageError for values out of range, and
-    for kinds of which the scenes have no maps.
+    `kinds` may be aliases, which become the kinds themselves, each once. Raises UsageError for values out of range and
+    unknown kinds.
     """
 
     count: Annotated[int, Option("How many pairs.", panel=DATASET_PANEL, flags=("--count", "-n"), min=1)]
     kinds: Annotated[
         tuple[str, ...],
         Option(
-            f"Condition: {', '.join(scene_kinds())} (also pose, seg). Given several times, each kind gets its own "
-            "dataset, OUT/KIND, of the same images.",
+            f"Condition: {', '.join(KINDS)}. Given several times, each kind gets its own dataset, OUT/KIND, of the "
+            "same images.",
             panel=DATASET_PANEL,
             flags=("--cond",),
             metavar="KIND",
-            completions=scene_kinds(),
+            completions=KINDS,
         ),
     ]
     size: Annotated[int, Option("Width and height of the images.", panel=DATASET_PANEL, metavar="PIXELS", min=16)] = 256
     start: Annotated[int, Option("First scene's number.", panel=DATASET_PANEL, min=0)] = 0
     random_thresholds: Annotated[
         bool,
-        Option("Random Canny thresholds for each image, as in the paper's training data.", panel=DATASET_PANEL),
+        Option(
+            "Random choices for each image, as in the paper's training data: Canny's thresholds, augmented scribbles, "
+            "other lines of varied width and strength.",
+            panel=DATASET_PANEL,
+        ),
     ] = False
     seed: Annotated[int, Option("The same seed gives the same scenes.", panel=COMPUTE_PANEL, min=0)] = 0
 
@@ -46,4 +50,4 @@ class SynthSettings:
         options.check(self)
         if not self.kinds:
             raise UsageError("--cond KIND is required")
-        object.__setattr__(self, "kinds", tuple(dict.fromkeys(map(scene_kind, self.kinds))))
+        object.__setattr__(self, "kinds", tuple(dict.fromkeys(get(kind).kind for kind in self.kinds)))

@@ -11,6 +11,7 @@ from cn.data.prefetch import map_ordered
 from cn.data.records import RECORDS, Pair, complete_records, format_line
 from cn.data.scenes import render_examples
 from cn.data.settings import SynthSettings
+from cn.detect.checks.lines import KINDS as LINES
 from cn.errors import InputError
 from cn.files import make_folder, write_atomic
 from cn.temporaries import sweep
@@ -37,8 +38,9 @@ class Synthesis:
         name, settings = f"{number:06d}.png", self.settings
         record = {"source": f"source/{name}", "target": f"target/{name}"}
         extra: dict[str, Any] = {"kind": kind, "seed": settings.seed, "scene": number, "size": settings.size}
-        if kind == "canny":
-            extra["thresholds"] = "random" if settings.random_thresholds else "fixed"
+        if kind in LINES:
+            choices = "random" if settings.random_thresholds else "fixed"
+            extra["thresholds" if kind == "canny" else "drawing"] = choices
         return record | extra
 
     def __call__(self, number: int) -> str:

@@ -81,7 +81,8 @@ class Job:
         return _open_base(candidate.base, self.request.options, self.device, self.base.dtype)
 
     def control_of(self, candidate: Candidate) -> Control:
-        return open_control(candidate.path, self.device, self.base.dtype)
+        given = bundled.find(self.request.base, role="base")
+        return open_control(candidate.path, self.device, self.base.dtype, base=given)
 
     def start(self) -> None:
         """Create the folder, with the protocol in it; where an evaluation is overwritten, its images are removed."""
@@ -152,8 +153,9 @@ def _open_base(base: str, options: EvalOptions, device: torch.device, dtype: tor
 
 def _fitting(request: EvalRequest, base: Base) -> Iterator[str]:
     """Check the shapes of all controls before anything is sampled; yields warnings."""
+    given = bundled.find(request.base, role="base")
     for candidate in request.candidates:
-        spec = recognize(candidate.path).control
+        spec = recognize(candidate.path, base=given).control
         if spec is None:
             raise WeightsError("is no longer a control", path=candidate.path)
         if candidate.base is not None and candidate.base != request.base:
@@ -218,7 +220,8 @@ def _tasks(request: EvalRequest, sampling: SamplingProtocol) -> Iterator[Task]:
         base = common
         if candidate.base is not None and candidate.base != request.base:
             base = {"base": sha256_of_all(recognize(bundled.find(candidate.base, role="base")).files)}
-        weights = {"control": sha256_of_all(recognize(candidate.path).files), **base}
+        found = recognize(candidate.path, base=bundled.find(request.base, role="base"))
+        weights = {"control": sha256_of_all(found.files), **base}
         yield Task(candidate.name, kept(candidate.name, weights), candidate, weights)
 
 

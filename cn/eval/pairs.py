@@ -92,7 +92,7 @@ class EvalPairs:
 
 
 def scenes(kind: str, size: int, count: int, with_captions: bool) -> EvalPairs:
-    """The first held-out scenes. UsageError for a kind that scenes have no maps of."""
+    """The first held-out scenes, with maps that have no random choices."""
     source = SceneDataset(kind, size, EVAL_SEED, count=count)
     return EvalPairs("held-out scenes", source.kind, size, source, list(range(count)), with_captions).look()
 

@@ -65,9 +65,10 @@ def check_request(
     if not controls:
         raise UsageError("which control? Give bundled names, files or training runs, or none for the base alone")
     candidates, kinds = [], dict[str, str | None]()
+    given = bundled.find(options.base or bundled.BASE_NAME, role="base") if names else None
     for name in names:
         path = bundled.find(name, role="control")
-        spec = recognize(path).control
+        spec = recognize(path, base=given).control
         if spec is None:
             raise WeightsError("a control was expected, but this is another file", path=path)
         kinds[name] = conditions.get(spec.kind).kind if spec.kind else None
@@ -77,9 +78,7 @@ def check_request(
     kind = wanted or (stated_kind(pairs) if pairs is not None else None)
     if kind is None:
         raise UsageError("--cond KIND is needed: neither the controls nor the data state the condition")
-    if pairs is None:
-        kind = conditions.scene_kind(kind)
-    elif (stated := stated_kind(pairs)) not in (None, kind):
+    if pairs is not None and (stated := stated_kind(pairs)) not in (None, kind):
         raise UsageError(f"{options.data} holds {stated} maps, but the condition is {kind}")
     base = options.base or _common_base(candidates) or bundled.BASE_NAME
     bundled.find(base, role="base")

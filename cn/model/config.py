@@ -268,7 +268,7 @@ PRESETS: dict[str, ModelConfig] = {
     "scenes": ModelConfig(
         name="scenes",
         unet=UNetConfig(
-            channels=(64, 96, 96, 128),
+            channels=(96, 96, 128, 128),
             strides=(2, 2, 1),
             attention_levels=(1, 2),
             heads=None,

@@ -2,6 +2,7 @@
 
 Stages run in the given order, and complete stages are skipped, so the same command resumes an unfinished pretraining.
 To continue from finished weights, copy them into a new work folder: a stage that has no saved state starts from them.
+The autoencoder and the denoiser are trained on several GPUs when torch's launcher starts a process for each.
 """
 
 # argparse, because Typer's features are not needed for a developer's tool.
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 from cn.pretrain.runner import STAGES, StageRunner
+from cn.train.distributed.group import joined
 
 
 def parse() -> argparse.Namespace:
@@ -22,13 +24,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for rendered images, states and weights")
     parser.add_argument("--images", type=int, default=20_000, help="number of scenes to render and train on")
     parser.add_argument("--conditions", type=int, default=20_000, help="number of scenes that get condition maps")
+    parser.add_argument("--pixels", type=int, default=100_000, help="most images that the autoencoder is trained on")
     parser.add_argument("--wait", type=int, default=1_000, help="scenes to wait for before training starts")
+    parser.add_argument("--held-out", type=int, default=512, help="number of scenes that the weights are evaluated on")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of rendering processes")
     parser.add_argument(
         "--session-minutes", type=float, default=math.inf, help="stop after this time; the next session resumes"
     )
     parser.add_argument("--steps", type=int, help="steps of a stage without =MINUTES")
-    parser.add_argument("--batch-size", type=int, help="batch size of the stages")
+    parser.add_argument("--batch-size", type=int, help="batch size of the stages, of each process")
     parser.add_argument("--lr", type=float, help="peak learning rate of the stages")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
     args = parser.parse_args()
@@ -41,10 +45,11 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Run the stages that the command line names."""
     args = parse()
-    runner = StageRunner(args)
-    for word in args.stages:
-        stage, _, minutes = word.partition("=")
-        runner.run(stage, float(minutes) if minutes else None)
+    with joined(torch.device(args.device).type):
+        runner = StageRunner(args)
+        for word in args.stages:
+            stage, _, minutes = word.partition("=")
+            runner.run(stage, float(minutes) if minutes else None)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cn.model.config import VAEConfig
 from cn.model.vae import AutoencoderKL
+from cn.pretrain.budget import Budget
+from cn.pretrain.master_weights import StageConfig
 from cn.pretrain.pool import Pool, as_input, batch_indices
-from cn.pretrain.session import Budget, StageConfig, train_session
+from cn.pretrain.session import train_session
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig(StageConfig):
     """Settings of the stage, with the weights of the loss terms; `kl` is per latent value."""
 
-    batch_size: int = 16
+    batch_size: int = 32
     warmup: int = 200
     seed: int = 1
     kl: float = 2e-4
@@ -51,19 +52,19 @@ class AutoencoderLoss(nn.Module):
 
 
 def train_autoencoder(
-    config: VAEConfig, pool: Pool, state: Path, budget: Budget, settings: AutoencoderConfig
+    vae: AutoencoderKL, pool: Pool, state: Path, budget: Budget, settings: AutoencoderConfig
 ) -> AutoencoderKL:
-    """One training session; `state` is the file that sessions resume from. Returns the EMA of the weights so far."""
+    """One training session; `state` is the file that sessions resume from. Leaves the EMA of the weights in `vae`."""
     device = pool.rgb.device
     torch.manual_seed(settings.seed)
-    vae = AutoencoderKL(config).to(device)
-    side = pool.rgb.shape[-1] // config.factor
+    vae.requires_grad_(True).train()
+    side, channels = pool.rgb.shape[-1] // vae.config.factor, vae.config.latent_channels
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         if step % 100 == 0:
             pool.refresh()
         x = as_input(pool.rgb[batch_indices(pool.count, settings.batch_size, device)])
-        noise = torch.randn((len(x), config.latent_channels, side, side), device=device)
+        noise = torch.randn((len(x), channels, side, side), device=device)
         return x.flip(-1) if step % 2 else x, noise
 
     train_session("autoencoder", AutoencoderLoss(vae, settings), draw, state, budget, settings)

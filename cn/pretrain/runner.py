@@ -6,33 +6,45 @@ import shutil
 import time
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 
+from cn.caption.weights import SCENE_READER
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base, save_control
-from cn.data.seeds import EVAL_SEED, TRAIN_SEED
+from cn.conditions import KINDS
+from cn.data.seeds import TRAIN_SEED
 from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
+from cn.model.vae import AutoencoderKL
+from cn.pretrain import replicas
 from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
-from cn.pretrain.control import ControlConfig, train_control
+from cn.pretrain.budget import Budget
+from cn.pretrain.control import STARTS, ControlConfig, train_control
 from cn.pretrain.denoiser import DenoiserConfig, train_denoiser
-from cn.pretrain.evaluate import HeldOut, evaluate, hardware, write_report
+from cn.pretrain.dense import DenseConfig
+from cn.pretrain.evaluate import ATTRIBUTION, evaluate
+from cn.pretrain.evaluation.report import stages_of
+from cn.pretrain.hardware import hardware
+from cn.pretrain.judges import READER, train_dense, train_reader
 from cn.pretrain.latents import Latents
-from cn.pretrain.pool import KINDS, Pool, render_pool
-from cn.pretrain.session import Budget, StageConfig
+from cn.pretrain.master_weights import StageConfig
+from cn.pretrain.pool import Pool, render_pool
+from cn.pretrain.reader import ReaderConfig
+from cn.pretrain.vocabulary import known_tokens
 from cn.weights import bundled
 
 Config = TypeVar("Config", bound=StageConfig)
 
 MODEL = PRESETS["scenes"]
 LICENSE = "CC0-1.0"
-STAGES = ("render", "autoencoder", "denoiser", *(f"control-{kind}" for kind in KINDS), "evaluate", "install")
-HELD_OUT = 64
-"""The number of scenes that the weights are evaluated on."""
+BITS: Literal[8] = 8
+CONTROLS = tuple(f"control-{kind}" for kind in KINDS)
+STAGES = ("render", "autoencoder", "denoiser", "reader", "dense", *CONTROLS, "evaluate", "install")
 
 
 class StageRunner:
@@ -40,35 +52,33 @@ class StageRunner:
 
     def __init__(self, args: argparse.Namespace):
         self.args, self.work = args, make_folder(args.work)
-        self.device = torch.device(args.device)
+        self.device = replicas.launched_device(torch.device(args.device))
         self.deadline = time.monotonic() + 60 * args.session_minutes
         torch.set_float32_matmul_precision("high")
 
-    @cached_property
+    @property
     def pool(self) -> Pool:
-        """The rendered scenes; waits until there are enough to start."""
-        pool = Pool.open(self.work / "pool", self.args.images, MODEL.image_size, self.device)
-        pool.wait(self.args.wait)
+        """The rendered images of this process; waits until there are enough to start."""
+        share = -(-min(self.args.images, self.args.pixels) // replicas.count())
+        pool = Pool.open(self.work / "pool", share, MODEL.image_size, self.device)
+        pool.wait(self.args.wait // replicas.count())
         return pool
 
-    @cached_property
-    def latents(self) -> Latents:
-        """The scenes encoded by the latest autoencoder."""
-        made = [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
-        vae = open_base(next((path for path in made if path.exists()), made[0]), self.device).vae
-        latents = Latents.of(self.pool, vae, MODEL.text)
-        kept = self.work / "latents.pt"
-        if kept.exists():
-            latents.load(kept)
-        if latents.count < latents.refresh():
-            latents.save(kept)
+    def latents(self, base: Base, images: int) -> Latents:
+        """Memory for the scenes of this process, encoded by the base's autoencoder, some of them now."""
+        share = -(-images // replicas.count())
+        latents = Latents.of(self.work / "pool", share, MODEL.image_size, base.vae, MODEL.text)
+        latents.wait(min(share, self.args.wait // replicas.count()))
+        before = 0
+        while before < latents.count:
+            before = latents.count
+            latents.refresh()
         return latents
 
     @property
     def stages(self) -> dict[str, Any]:
         """The records of the stages trained so far, for the report and for skipping complete ones."""
-        path = self.work / "stages.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return stages_of(self.work)
 
     def configure(self, settings: Config) -> Config:
         """The settings of a stage with the command line's overrides."""
@@ -76,21 +86,30 @@ class StageRunner:
         return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
     def record(self, stage: str, budget: Budget, settings: StageConfig, images: int) -> None:
-        """Record what a stage has been trained for; training finished weights further adds a record."""
+        """Record what a stage has been trained for; training finished weights further adds a record.
+
+        A file for each stage, because stages may run at once, each on a GPU.
+        """
+        batch = settings.batch_size * replicas.count()
         record = {
             "steps": budget.step,
             "minutes": round(budget.seconds / 60, 1),
-            "batch_size": settings.batch_size,
+            "batch_size": batch,
+            "samples": budget.step * batch,
             "learning_rate": settings.learning_rate,
+            "loss": self._loss(stage),
             "images": images,
-            "hardware": hardware(self.device),
+            "hardware": hardware(self.device, replicas.count()),
             "complete": budget.fraction >= 1,
         }
         earlier = self.stages.get(stage, [])
         earlier = earlier[:-1] if earlier and not earlier[-1]["complete"] else earlier
-        write_atomic(
-            self.work / "stages.json", json.dumps(self.stages | {stage: [*earlier, record]}, indent=2).encode()
-        )
+        write_atomic(self.work / f"stage-{stage}.json", json.dumps([*earlier, record], indent=2).encode())
+
+    def _loss(self, stage: str) -> float | None:
+        log = self.work / f"{stage}.jsonl"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return json.loads(lines[-1])["loss"] if lines else None
 
     def done(self, stage: str) -> bool:
         """Whether a stage was completed in this folder (weights copied into it do not count)."""
@@ -99,36 +118,70 @@ class StageRunner:
 
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
-        settings = self.configure(AutoencoderConfig())
-        vae = train_autoencoder(MODEL.vae, self.pool, self.work / "autoencoder.pt", budget, settings)
-        whiten(vae, self.pool)
-        base = Base.create(MODEL, self.device)
-        base.vae.load_state_dict(vae.state_dict())
-        save_base(self.work / "autoencoder.safetensors", base, half=False)
-        self.record("autoencoder", budget, settings, self.pool.count)
+        settings, pool = self.configure(AutoencoderConfig()), self.pool
+        start = next((path for path in self._autoencoders() if path.exists()), None)
+        vae = AutoencoderKL(MODEL.vae) if start is None else open_base(start).vae
+        vae = train_autoencoder(vae.to(self.device), pool, self.work / "autoencoder.pt", budget, settings)
+        if replicas.is_first():
+            whiten(vae, pool)
+            base = Base.create(MODEL, self.device)
+            base.vae.load_state_dict(vae.state_dict())
+            save_base(self.work / "autoencoder.safetensors", base, half=False)
+            self.record("autoencoder", budget, settings, replicas.count() * pool.count)
+
+    def _autoencoders(self) -> list[Path]:
+        """Where the VAE that training goes on from may be."""
+        return [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
 
     def denoiser(self, budget: Budget) -> None:
-        """Train U-Net and text encoder."""
-        path = self.work / "base.safetensors"
-        if not path.exists():
-            path = self.work / "autoencoder.safetensors"
+        """Train U-Net and text encoder, from those of a finished base where there is one."""
+        path = next(path for path in reversed(self._autoencoders()) if path.exists())
         base = open_base(path, self.device)
-        settings, latents = self.configure(DenoiserConfig()), self.latents
+        settings, latents = self.configure(DenoiserConfig()), self.latents(base, self.args.images)
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, settings)
-        save_base(self.work / "base.safetensors", base, tokens=latents.vocabulary, license=LICENSE)
-        latents.save(self.work / "latents.pt")  # includes the scenes rendered during training
-        self.record("denoiser", budget, settings, latents.count)
+        if replicas.is_first():
+            tokens = known_tokens(MODEL.text)
+            save_base(self.work / "base.safetensors", base, bits=BITS, tokens=tokens, license=LICENSE)
+            self.record("denoiser", budget, settings, replicas.count() * latents.count)
+
+    @cached_property
+    def _encoded(self) -> Latents:
+        """The rendered scenes with condition maps, for all ControlNets that this process trains."""
+        base = open_base(self.work / "base.safetensors", self.device)
+        return self.latents(base, min(self.args.images, self.args.conditions))
 
     def control(self, kind: str, budget: Budget) -> None:
         """Train the ControlNet of one kind."""
-        base = open_base(self.work / "base.safetensors", self.device)
-        settings, count = self.configure(ControlConfig()), min(self.args.conditions, self.latents.count)
+        latents, settings = self._encoded, self.configure(ControlConfig())
         path, state = self.work / f"{kind}.safetensors", self.work / f"control-{kind}.pt"
-        start = open_control(path, self.device).model if path.exists() else None
-        assert start is None or isinstance(start, ControlNet)
-        model = train_control(base, kind, self.latents, count, state, budget, settings, start)
-        save_control(path, model, kind=kind, base_sha256=base.sha256, half=True, license=LICENSE)
-        self.record(f"control-{kind}", budget, settings, count)
+        base = open_base(self.work / "base.safetensors", self.device)
+        model = train_control(base, kind, latents, state, budget, settings, self._start(kind))
+        # Training has put the U-Net of its base into half precision.
+        base = open_base(self.work / "base.safetensors", self.device)
+        save_control(path, model, kind=kind, base=base, base_sha256=base.sha256, bits=BITS, license=LICENSE)
+        self.record(f"control-{kind}", budget, settings, latents.count)
+
+    def _start(self, kind: str) -> ControlNet | None:
+        """What training starts from: earlier weights of this kind, or of the kind that the paper takes."""
+        for name in (kind, STARTS.get(kind, kind)):
+            path = self.work / f"{name}.safetensors"
+            if path.exists():
+                model = open_control(path, self.device).model
+                assert isinstance(model, ControlNet)
+                return model
+        return None
+
+    def reader(self, budget: Budget) -> None:
+        """Train the captioner, which also judges samples."""
+        settings, count = self.configure(ReaderConfig()), min(self.args.images, self.args.conditions)
+        train_reader(self.work, count, self.device, budget, settings)
+        self.record("reader", budget, settings, count)
+
+    def dense(self, budget: Budget) -> None:
+        """Train the dense probe, which judges samples."""
+        settings, count = self.configure(DenseConfig()), min(self.args.images, self.args.conditions)
+        train_dense(self.work, count, self.device, budget, settings)
+        self.record("dense", budget, settings, count)
 
     def render(self) -> None:
         """Render the scenes and their condition maps; those already rendered are kept."""
@@ -143,19 +196,15 @@ class StageRunner:
 
     def evaluate(self) -> None:
         """Evaluate the weights on held-out scenes and write the report."""
-        base = open_base(self.work / "base.safetensors", self.device)
-        held_out = HeldOut(EVAL_SEED, HELD_OUT, MODEL.image_size)
-        paths = [self.work / f"{kind}.safetensors" for kind in KINDS]
-        controls = [open_control(path, self.device) for path in paths if path.exists()]
-        batch_size = 32 if self.device.type == "cuda" else 1
-        figures = evaluate(base, controls, held_out, self.work, batch_size=batch_size)
-        write_report(self.work / "report.json", figures, self.stages, self.device)
+        versions = min(ATTRIBUTION, self.args.held_out)
+        evaluate(self.work, self.args.held_out, self.device, self.args.workers, versions=versions)
 
     def install(self) -> None:
-        """Copy the weights and their report into the package."""
+        """Copy the weights, their captioner and their report into the package."""
         for name in ("base", *KINDS):
             shutil.copy(self.work / f"{name}.safetensors", bundled.FOLDER / f"{name}.safetensors")
         shutil.copy(self.work / "report.json", bundled.FOLDER / "report.json")
+        shutil.copy(self.work / READER, SCENE_READER)
 
     def run(self, stage: str, minutes: float | None) -> None:
         """Run one stage, unless it is complete or the session is over."""
@@ -166,11 +215,13 @@ class StageRunner:
             return
         if stage == "evaluate":
             self.evaluate()
-        elif stage == "install":
+            return
+        if stage == "install":
             self.install()
+            return
+        budget = Budget(None if minutes else self.args.steps, minutes, self.deadline)
+        if stage.startswith("control-"):
+            self.control(stage.removeprefix("control-"), budget)
         else:
-            budget = Budget(None if minutes else self.args.steps, minutes, self.deadline)
-            if stage.startswith("control-"):
-                self.control(stage.removeprefix("control-"), budget)
-            else:
-                (self.autoencoder if stage == "autoencoder" else self.denoiser)(budget)
+            getattr(self, stage)(budget)
+        replicas.wait()

@@ -84,7 +84,7 @@ class Comparison:
     def _hash(self, used: UsedFile, base: str, config: ModelConfig) -> str:
         key = (used.role, used.name, base if used.role == "vae" else "")
         if key not in self._hashes:
-            listed = self._base(base).files if used.role == "base" else _files(used, config)
+            listed = self._base(base).files if used.role == "base" else _files(used, base, config)
             for path in listed:
                 # It is asked for again where the networks are loaded.
                 begin_sha256(path)
@@ -97,8 +97,8 @@ class Comparison:
         return self._captioners[request.base]
 
 
-def _files(used: UsedFile, config: ModelConfig) -> Sequence[Path]:
-    """The files of a VAE, LoRA or control for a base of this configuration."""
+def _files(used: UsedFile, base: str, config: ModelConfig) -> Sequence[Path]:
+    """The files of a VAE, LoRA or control for a base, given its configuration too."""
     if used.role == "vae":
         from cn.checkpoints.read.vae_file import open_vae
 
@@ -109,7 +109,7 @@ def _files(used: UsedFile, config: ModelConfig) -> Sequence[Path]:
         return [open_lora(Lora(used.name).find()).path]
     from cn.checkpoints.read.recognize import recognize
 
-    return recognize(bundled.find(used.name, role="control")).files
+    return recognize(bundled.find(used.name, role="control"), base=bundled.find(base, role="base")).files
 
 
 def _different_pixels(

@@ -15,7 +15,7 @@ import torch
 from cn import images
 from cn.checkpoints.read.load import Control, check_fits, open_control
 from cn.devices import choose_device, sampling_dtype
-from cn.errors import InputError, UsageError, about, is_memory_error
+from cn.errors import CnError, InputError, UsageError, about, is_memory_error
 from cn.images import exif_text
 from cn.model.base import Base
 from cn.model.chunks import chunk_count
@@ -100,7 +100,7 @@ class SamplingPipeline:
         if base.config.unet.has_mask and (request.start_image is None or request.start_image.mask is None):
             raise UsageError("this is an inpainting base: give it --image and --mask", path=request.base)
         wanted = dict.fromkeys(c.control for c in request.conditions)
-        loaded = {name: controls.get(name) or _open_control(name, base) for name in wanted}
+        loaded = {name: controls.get(name) or _open_control(name, base, request.base) for name in wanted}
         for name, control in loaded.items():
             check_fits(control, base, name)
 
@@ -257,8 +257,12 @@ def engine_of(
     )
 
 
-def _open_control(name: str, base: Base) -> Control:
-    return open_control(bundled.find(name, role="control"), base.device, base.dtype)
+def _open_control(name: str, base: Base, base_name: str) -> Control:
+    given = None
+    # A base in memory need not be there any more; only controls that are stored as differences to it need its file.
+    with contextlib.suppress(CnError):
+        given = bundled.find(base_name, role="base")
+    return open_control(bundled.find(name, role="control"), base.device, base.dtype, base=given)
 
 
 @contextlib.contextmanager

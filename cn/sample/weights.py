@@ -1,17 +1,17 @@
 """The weights that a request names: which base belongs to its controls, and whether all files are there. No torch."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cn.errors import UsageError, WeightsError
+from cn.errors import CnError, UsageError, WeightsError
 from cn.files import begin_sha256, sha256
 from cn.sample.lora_choice import Lora
 from cn.sample.options import BASE_KEY, VAE_NAME
 from cn.sample.request import SampleRequest
 from cn.text import shown
-from cn.weights import bundled
+from cn.weights import bundled, releases
 from cn.weights.bundled import BASE_NAME
 
 
@@ -107,6 +107,43 @@ def with_found_files(request: SampleRequest, hashes: Mapping[str, str], image: s
     if vae is not None and vae != BASE_NAME:
         vae = _found(vae, hashes.get(VAE_NAME, ""), image, "the VAE of this image", "--vae")
     return replace(request, lora=tuple(loras), vae=vae)
+
+
+def check_release(request: SampleRequest, hashes: Mapping[str, str], image: str, chosen: Container[str]) -> None:
+    """WeightsError where an image was sampled with bundled weights of a past release, which are no longer there.
+
+    `request` is that of the image, `hashes` what it states; files of the roles in `chosen` ("base", "control") were
+    given anew. The error names the release, and what to do for the same image or for one with the present weights.
+    """
+    gone: dict[UsedFile, tuple[releases.Release, str]] = {}
+    for used in used_files(request):
+        known = releases.find(hashes.get(used.key, ""))
+        if known is not None and used.role not in chosen and not _is_there(used, hashes[used.key]):
+            gone[used] = known
+    if not gone:
+        return
+    release = next(iter(gone.values()))[0]
+    files = list(dict.fromkeys(f"{name}.safetensors" for _, name in gone.values()))
+    flags = list(dict.fromkeys(f"--{used.role}" for used in gone))
+    today = " ".join(f"--{used.role} {name}" for used, (_, name) in gone.items())
+    raise WeightsError(
+        f"was sampled with {' and '.join(files)} of the bundled weights of {release.date}, which are no longer "
+        f"included: cn {release.included} came with them; for the same image, give their paths with "
+        f"{' and '.join(flags)}, for one with the present weights {today}",
+        path=image,
+    )
+
+
+def _is_there(used: UsedFile, wanted: str) -> bool:
+    """Whether the file of a request's name exists and has the hash."""
+    try:
+        path = bundled.find(used.name, role="control" if used.role == "control" else "base")
+    except CnError:
+        return False
+    if not path.is_file():
+        return False
+    begin_sha256(path)  # The networks of this file are hashed again when they are loaded.
+    return sha256(path) == wanted
 
 
 def _found(path: str, wanted: str, image: str, what: str, flag: str) -> str:

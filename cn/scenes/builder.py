@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cn.scenes.classes import CLASSES
+from cn.scenes.classes import CLASSES, COCO
 from cn.scenes.colors import LINEAR
 from cn.scenes.geometry import Array, Vec, frame_along, turn
 from cn.scenes.primitives import BOX, FRUSTUM, ROUND_CONE, SPHERE
@@ -14,7 +14,12 @@ PartColors = dict[str, str]
 """Part of a thing → its color name."""
 
 PLAIN, BANDS, SNOWCAP, PLANKS, FADE = range(5)
-"""Surface patterns; `shading` draws them."""
+BRICKS, GORES, RINGS, PATCHES = range(5, 9)
+"""Surface patterns; `shading` draws them. Their sizes are those of the unit solids: not for capsules."""
+CLOTH_STRIPES, CLOTH_DOTS, CLOTH_CHECKS = range(100, 103)
+"""Patterns of cloth, in meters on capsules and ellipsoids."""
+UNIT_CLOTH = 10
+"""Added to a pattern of cloth on a frustum, whose object space is not in meters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,9 @@ class Solid:
     color: Array
     """Linear RGB (3,)."""
     class_id: int
+    """ADE20K id, 1 to 150."""
+    coco_id: int
+    """COCO-Stuff index, 0 to 170, or `classes.NONE`."""
     glow: float
     """0: lit by the light only; 1: emits its own color."""
     pattern: int
@@ -61,8 +69,8 @@ class Builder:
         matrix = np.empty((3, 4))
         matrix[:, :3] = self.basis @ columns
         matrix[:, 3] = self.world(center)
-        solid = Solid(kind, size, matrix, LINEAR[color], CLASSES[label], glow, pattern, self.owner, self.shadow)
-        self.solids.append(solid)
+        classes = CLASSES[label], COCO[label]
+        self.solids.append(Solid(kind, size, matrix, LINEAR[color], *classes, glow, pattern, self.owner, self.shadow))
 
     def ellipsoid(
         self,
@@ -129,9 +137,10 @@ class Builder:
         flat: float = 1.0,
         facing: Vec = (0.0, 0.0, 1.0),
         glow: float = 0.0,
+        pattern: int = PLAIN,
     ) -> None:
         """A rounded bar between two points; `flat` squeezes it along `facing`."""
         a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
         length = max(float(np.linalg.norm(b - a)), abs(r0 - r1) * 1.02 + 1e-4)
         columns = frame_along(b - a, facing) @ np.diag([1.0, 1.0, flat])
-        self._add(ROUND_CONE, (length, r0, r1), columns, a, color, label, glow, PLAIN)
+        self._add(ROUND_CONE, (length, r0, r1), columns, a, color, label, glow, pattern)

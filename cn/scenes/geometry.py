@@ -3,6 +3,7 @@
 World: x right, y up, z towards the viewer, meters, the ground is the plane y = 0.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ Rng = np.random.Generator
 def unit(vector: Array | Vec) -> Array:
     """`vector` (3,) scaled to length 1."""
     v = np.asarray(vector, np.float64)
-    return v / max(float(np.linalg.norm(v)), 1e-12)
+    return v / max(math.hypot(*v.tolist()), 1e-12)
 
 
 def turn(yaw: float) -> Array:
@@ -36,14 +37,21 @@ def roll(angle: float) -> Array:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
+def cross(p: Array | Vec, q: Array | Vec) -> Vec:
+    """The cross product; for single vectors far faster than NumPy's."""
+    (a, b, c), (d, e, f) = (v.tolist() if isinstance(v, np.ndarray) else v for v in (p, q))
+    return (b * f - c * e, c * d - a * f, a * e - b * d)
+
+
 def frame_along(axis: Array, hint: Array | Vec = (0.0, 0.0, 1.0)) -> Array:
     """A rotation (3, 3) whose second column is `axis` and whose third is as near `hint` as it can be."""
     y = unit(axis)
-    x = np.cross(y, np.asarray(hint, np.float64))
-    if np.linalg.norm(x) < 1e-6:
-        x = np.cross(y, np.array([1.0, 0.3, 0.0]))
-    x = unit(x)
-    return np.stack([x, y, np.cross(x, y)], axis=1)
+    x = cross(y, hint)
+    if math.hypot(*x) < 1e-6:
+        x = cross(y, (1.0, 0.3, 0.0))
+    length = max(math.hypot(*x), 1e-12)
+    x = (x[0] / length, x[1] / length, x[2] / length)
+    return np.array((x, y, cross(x, y))).T
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,16 @@ class Camera:
         )
 
     def rays(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Origins and directions (n, 3) in float32 for pixel coordinates `x`, `y` (n,)."""
-        basis = np.stack([np.ones_like(x), x, y], axis=-1).astype(np.float32)
-        return basis @ self.origin.astype(np.float32), basis @ self.direction.astype(np.float32)
+        """Origins and directions, float32, at pixel coordinates `x`, `y` (n,): (3, n), or (3, 1) where all are one."""
+        x, y = x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+
+        def affine(rows: Array) -> Array:
+            first, per_x, per_y = rows.astype(np.float32)[:, :, None]
+            return (first + per_x * x) + per_y * y
+
+        if self.perspective:
+            return self.origin[0].astype(np.float32)[:, None], affine(self.direction)
+        return affine(self.origin), self.direction[0].astype(np.float32)[:, None]
 
 
 def look_at(eye: Array, target: Array, fov: float, height: int, width: int) -> "Camera":

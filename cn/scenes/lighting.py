@@ -1,4 +1,4 @@
-"""The four lights: sun or moon, ambient, sky with clouds and stars, and the soft shadow map."""
+"""The four lights (sun or moon, ambient light, colors of the sky) and the soft shadow map."""
 
 from dataclasses import dataclass
 
@@ -105,65 +105,6 @@ LIGHTS: dict[str, Light] = {
 
 
 @dataclass(frozen=True)
-class Sky:
-    """Sun or moon, clouds and stars, in slope coordinates (x/-z, y/-z) of the world."""
-
-    disc: tuple[float, float] | None
-    clouds: Array
-    """(n, 4): x, y, half width, half height of the ellipsoids that form the clouds."""
-    stars: Array
-    """(n, 3): x, y, radius."""
-
-
-def shade_sky(light: Light, sky: Sky, direction: Array, pixel: float) -> Array:
-    """Sky colors (n, 3) as shown, for world `direction` (n, 3); `pixel` is a pixel's size as a slope."""
-    ahead = np.maximum(-direction[:, 2], np.float32(0.05))
-    u, v = direction[:, 0] / ahead, direction[:, 1] / ahead
-    low, mid, high = rgb(light.horizon), rgb(light.middle), rgb(light.zenith)
-    a = np.clip(v / 0.15, 0, 1)
-    b = np.clip((v - 0.07) / 0.30, 0, 1)
-    a, b = (a * a * (3 - 2 * a))[:, None], (b * b * (3 - 2 * b))[:, None]
-    color = low + (mid - low) * a
-    color += (high - color) * b
-    for x, y, radius in sky.stars.tolist():
-        far = (u - x) ** 2 + (v - y) ** 2
-        near = far < 9 * radius * radius
-        color[near] += np.exp(-far[near] / (radius * radius))[:, None] * np.float32(0.8)
-    if sky.disc is not None:
-        far = np.sqrt((u - sky.disc[0]) ** 2 + (v - sky.disc[1]) ** 2)
-        shine = np.exp(-far / np.float32(0.16)) * np.float32(light.glow)
-        color += (rgb(light.disc) - color) * shine[:, None]
-        inside = np.clip((light.disc_size - far) / pixel + 0.5, 0, 1)[:, None]
-        color += (rgb(light.disc) - color) * inside
-    if len(sky.clouds):
-        _blend_clouds(light, sky.clouds, u, v, color)
-    return np.clip(color, 0, 1)
-
-
-def _blend_clouds(light: Light, clouds: Array, u: Array, v: Array, color: Array) -> None:
-    """Blend soft, flat-bottomed clouds into `color` (n, 3) in place."""
-    top, shade = rgb(light.cloud), rgb(light.cloud_shade)
-    low, high = (clouds[:, 1] - clouds[:, 3]).min() - 0.05, (clouds[:, 1] + clouds[:, 3]).max() + 0.05
-    rows = np.flatnonzero((v > low) & (v < high))
-    if not len(rows):
-        return
-    x, y = u[rows], v[rows]
-    body = np.zeros_like(x)
-    bright, weight = np.zeros_like(x), np.full_like(x, 1e-6)
-    for px, py, wide, tall in clouds.tolist():
-        dx, dy = (x - px) / wide, (y - py) / tall
-        dy = np.where(dy < 0, dy * np.float32(1.7), dy)
-        inside = np.clip(1.12 - dx * dx - dy * dy, 0, 1)
-        body = np.maximum(body, inside)
-        weight += inside
-        bright += inside * np.clip(0.62 + 0.55 * dy, 0, 1)
-    alpha = np.clip(body * 3.2, 0, 1)
-    alpha = (alpha * alpha * (3 - 2 * alpha) * np.float32(0.92))[:, None]
-    tone = shade + (top - shade) * (bright / weight)[:, None]
-    color[rows] += (tone - color[rows]) * alpha
-
-
-@dataclass(frozen=True)
 class ShadowMap:
     """Exponential shadow map: the height above the ground at which light is blocked, blurred for soft edges.
 
@@ -173,35 +114,42 @@ class ShadowMap:
 
     camera: Camera
     occluder: Array
+    shaded: Array
+    """Whether anything blocks the light at one of the four texels from here to the right and down, bool."""
     sharpness: float
     ground: tuple[float, float, float]
     """Depth of the ground plane: constant, change per texel in x and in y."""
 
-    def lit(self, points: Array) -> Array:
-        """Fraction of the light (n,) that reaches world `points` (n, 3), 0 to 1."""
+    def lit(self, points: Array, facing: Array) -> Array:
+        """Fraction of the light (n,) that reaches world `points` (3, n), 0 to 1; 1 outside the map or not `facing`."""
         x, y, depth = self._project(points)
         size = self.occluder.shape[0]
-        inside = (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1)
-        x = np.clip(x - 0.5, 0, size - 1.001).astype(np.float32)
-        y = np.clip(y - 0.5, 0, size - 1.001).astype(np.float32)
+        out = np.ones_like(x)
+        rows = np.flatnonzero(facing & (x > 1) & (x < size - 1) & (y > 1) & (y < size - 1))
+        x, y = x.take(rows) - np.float32(0.5), y.take(rows) - np.float32(0.5)
         i, j = x.astype(np.int32), y.astype(np.int32)
-        fx, fy = x - i, y - j
-        base, share = j * size + i, np.zeros_like(x)
+        base = j * np.int32(size) + i
+        near = np.flatnonzero(self.shaded.ravel().take(base))
+        rows, base, depth = rows.take(near), base.take(near), depth.take(rows.take(near))
+        fx, fy = (x - i).take(near), (y - j).take(near)
+        share = np.zeros_like(fx)
         flat, sharp = self.occluder.ravel(), np.float32(self.sharpness)
-        for step, weight in ((0, (1 - fx) * (1 - fy)), (1, fx * (1 - fy)), (size, (1 - fx) * fy), (size + 1, fx * fy)):
-            gap = sharp * (flat.take(base + step) - depth) + np.float32(0.25)
-            share += weight * np.exp(np.clip(gap, -20, 0))
-        return np.where(inside, share, np.float32(1))
+        left, above = 1 - fx, 1 - fy
+        for step, weight in ((0, left * above), (1, fx * above), (size, left * fy), (size + 1, fx * fy)):
+            gap = sharp * (flat.take(base + np.int32(step)) - depth) + np.float32(0.25)
+            share += weight * np.exp(np.clip(gap, np.float32(-20), np.float32(0), out=gap), out=gap)
+        out[rows] = share
+        return out
 
     def _project(self, points: Array) -> tuple[Array, Array, Array]:
         """Texel x, y and depth less the ground's (n,), float32."""
         camera = self.camera
-        right = (camera.axes[0] * camera.scale[0]).astype(np.float32)
-        down = (-camera.axes[1] * camera.scale[1]).astype(np.float32)
-        ahead = (-camera.axes[2]).astype(np.float32)
-        x = points @ right + np.float32(camera.middle[0] - float(camera.center @ camera.axes[0]) * camera.scale[0])
-        y = points @ down + np.float32(camera.middle[1] + float(camera.center @ camera.axes[1]) * camera.scale[1])
-        depth = points @ ahead + np.float32(camera.center @ camera.axes[2])
+        right, up, back = camera.axes
+        rows = np.stack([right * camera.scale[0], -up * camera.scale[1], -back])
+        x, y, depth = rows.astype(np.float32) @ points
+        x += np.float32(camera.middle[0] - float(camera.center @ right) * camera.scale[0])
+        y += np.float32(camera.middle[1] + float(camera.center @ up) * camera.scale[1])
+        depth += np.float32(camera.center @ back)
         first, per_x, per_y = (np.float32(g) for g in self.ground)
         return x, y, depth - (first + per_x * x + per_y * y)
 
@@ -209,16 +157,26 @@ class ShadowMap:
 def shadow_map(towards: Array, solids: list[Solid], center: Array, radius: float, size: int, blur: int) -> ShadowMap:
     """The shadow map of everything within `radius` meters of `center` (3,)."""
     camera = parallel(towards, center, (radius, radius), size)
-    depth, _ = trace(camera, project_solids(camera, solids, size, size), solids, size, size, shadow_casters_only=True)
+    casters = [solid for solid in solids if solid.shadow]
+    depth, _ = trace(camera, project_solids(camera, casters, size, size), casters, size, size)
     fall = camera.direction[0, 1]
     ground = tuple(-camera.origin[:, 1] / fall)
     grid = np.arange(size) + 0.5
     above = np.minimum(depth - (ground[0] + ground[1] * grid[None, :] + ground[2] * grid[:, None]), 0)
     sharpness = min(320.0 / radius, 600.0 / max(float(-above.min()), 1e-3))
-    power = np.exp(sharpness * above)
-    for _ in range(2):
-        power = _box(_box(power, blur, 0), blur, 1)
-    return ShadowMap(camera, (np.log(power) / sharpness).astype(np.float32), sharpness, ground)
+    occluder = np.zeros((size, size), np.float32)
+    reach = 2 * blur  # of two box filters
+    rows, columns = (np.flatnonzero((above < 0).any(axis)) for axis in (1, 0))
+    if len(rows):
+        window = tuple(slice(max(k[0] - reach, 0), k[-1] + 1 + reach) for k in (rows, columns))
+        power = np.exp(sharpness * above[window])
+        for _ in range(2):
+            power = _box(_box(power, blur, 0), blur, 1)
+        occluder[window] = np.log(power) / sharpness
+    shaded = occluder < -1e-4 / sharpness
+    shaded[:, :-1] |= shaded[:, 1:]
+    shaded[:-1] |= shaded[1:]
+    return ShadowMap(camera, occluder, shaded, sharpness, ground)
 
 
 def _box(values: Array, radius: int, axis: int) -> Array:
@@ -226,7 +184,10 @@ def _box(values: Array, radius: int, axis: int) -> Array:
     pad = [(0, 0), (0, 0)]
     pad[axis] = (radius, radius)
     padded = np.pad(values, pad, mode="edge")
-    out = np.zeros_like(values)
-    for k in range(2 * radius + 1):
-        out += padded[k : k + values.shape[0]] if axis == 0 else padded[:, k : k + values.shape[1]]
-    return out / (2 * radius + 1)
+    length = values.shape[axis]
+    windows = [padded[k : k + length] if axis == 0 else padded[:, k : k + length] for k in range(2 * radius + 1)]
+    out = windows[0] + windows[1]
+    for window in windows[2:]:
+        out += window
+    out *= 1 / (2 * radius + 1)
+    return out

@@ -84,41 +84,39 @@ HITS = (hit_sphere, hit_box, hit_frustum, hit_round_cone)
 
 
 def normal(kind: int, p: Array, size: Size) -> Array:
-    """Outward normals (n, 3) in object space, not of unit length, at surface points `p` (n, 3)."""
+    """Outward normals (3, n) in object space, not of unit length, at surface points `p` (3, n)."""
     if kind == SPHERE:
         return p
     if kind == BOX:
-        face = np.argmax(np.abs(p), axis=1)
-        out = np.zeros_like(p)
-        rows = np.arange(len(p))
-        out[rows, face] = np.sign(p[rows, face])
-        return out
+        return np.where(np.abs(p) >= np.abs(p).max(0), np.sign(p), 0).astype(p.dtype)
     out = p.copy()
     if kind == FRUSTUM:
         middle, slope = (1 + size[0]) / 2, (size[0] - 1) / 2
-        radius = middle + slope * p[:, 1]
-        out[:, 1] = -slope * radius
-        gap = np.abs(np.sqrt(p[:, 0] ** 2 + p[:, 2] ** 2) - radius)
-        on_cap = (1 - np.abs(p[:, 1])) < gap
-        out[on_cap] = 0
-        out[on_cap, 1] = np.sign(p[on_cap, 1])
+        radius = middle + slope * p[1]
+        out[1] = -slope * radius
+        gap = np.abs(np.sqrt(p[0] * p[0] + p[2] * p[2]) - radius)
+        on_cap = (1 - np.abs(p[1])) < gap
+        out[0] *= ~on_cap
+        out[2] *= ~on_cap
+        np.copyto(out[1], np.sign(p[1]), where=on_cap)
         return out
     length, r0, r1 = size
     rr = r0 - r1
-    out[:, 1] -= length * np.clip((length * p[:, 1] - r0 * rr) / (length * length - rr * rr), 0, 1)
+    out[1] -= length * np.clip((length * p[1] - r0 * rr) / (length * length - rr * rr), 0, 1)
     return out
+
+
+_CUBE = np.array([(x, y, z) for z in (-1.0, 1.0) for y in (-1.0, 1.0) for x in (-1.0, 1.0)])
 
 
 def corners(kind: int, size: Size) -> Array:
     """The 8 corners (8, 3) of a box around the solid, in object space."""
-    low, high = np.full(3, -1.0), np.full(3, 1.0)
+    if kind in (SPHERE, BOX):
+        return _CUBE
+    wide, low, high = 1.0, -1.0, 1.0
     if kind == FRUSTUM:
-        high[[0, 2]] = max(1.0, size[0])
-        low[[0, 2]] = -high[0]
+        wide = max(1.0, size[0])
     elif kind == ROUND_CONE:
         length, r0, r1 = size
-        wide = max(r0, r1)
-        low = np.array([-wide, min(-r0, length - r1), -wide])
-        high = np.array([wide, max(r0, length + r1), wide])
-    picks = np.array([[(i >> k) & 1 for k in range(3)] for i in range(8)])
-    return np.where(picks == 1, high, low)
+        wide, low, high = max(r0, r1), min(-r0, length - r1), max(r0, length + r1)
+    return np.array([(x, y, z) for z in (-wide, wide) for y in (low, high) for x in (-wide, wide)])

@@ -22,6 +22,10 @@ class ProjectedSolids:
     origins: list[list[list[float]]]
     """Per solid, per axis: constant, change per x, change per y."""
     directions: list[list[list[float]]]
+    inverses: Array
+    """World vectors → object space, float32 (solids, 3, 3)."""
+    centers: Array
+    """Where the object spaces begin, float32 (solids, 3, 1)."""
     rectangles: Array
     """(solids, 4): x0, y0, x1, y1 in whole pixels, clipped to the image."""
 
@@ -45,7 +49,13 @@ def project_solids(camera: Camera, solids: list[Solid], height: int, width: int)
         low_x[whole], low_y[whole], high_x[whole], high_y[whole] = 0, 0, width, height
         high_x[depth.max(1) < 0.02] = -1
     box = np.stack([low_x.clip(0, width), low_y.clip(0, height), high_x.clip(0, width), high_y.clip(0, height)], axis=1)
-    return ProjectedSolids(origins.tolist(), directions.tolist(), box.astype(np.int32))
+    return ProjectedSolids(
+        origins.tolist(),
+        directions.tolist(),
+        inverse.astype(np.float32),
+        matrices[:, :, 3:].astype(np.float32),
+        box.astype(np.int32),
+    )
 
 
 def along(affine: list[list[float]], x: Array, y: Array, moving: bool) -> tuple[Component, ...]:
@@ -79,13 +89,11 @@ def trace(
     height: int,
     width: int,
     *,
-    shadow_casters_only: bool = False,
     beyond_ground: bool = False,
 ) -> tuple[Array, Array]:
     """Depth (h, w) float32 and ids (h, w) uint16 at pixel centers.
 
-    `shadow_casters_only` skips solids that throw no shadow. `beyond_ground` looks through the ground from below and
-    sees only what rises above it.
+    `beyond_ground` looks through the ground from below and sees only what rises above it.
     """
     xs = (np.arange(width, dtype=np.float32) + 0.5)[None, :]
     ys = (np.arange(height, dtype=np.float32) + 0.5)[:, None]
@@ -96,7 +104,7 @@ def trace(
         depth.fill(np.inf)
         ids.fill(SKY)
     for which, (x0, y0, x1, y1) in enumerate(projected.rectangles.tolist()):
-        if x0 >= x1 or y0 >= y1 or (shadow_casters_only and not solids[which].shadow):
+        if x0 >= x1 or y0 >= y1:
             continue
         t = cast(projected, camera, solids, which, xs[:, x0:x1], ys[y0:y1])
         here = depth[y0:y1, x0:x1]
@@ -104,19 +112,18 @@ def trace(
         if floor is not None:
             nearer &= t > floor[y0:y1, x0:x1]
         np.copyto(here, t, where=nearer)
-        if not shadow_casters_only:
-            np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
+        np.copyto(ids[y0:y1, x0:x1], np.uint16(which + FIRST), where=nearer)
     return depth, ids
 
 
 def edges(ids: Array, normals: Array) -> Array:
-    """Pixels (h, w) bool next to another solid or a crease: those that are supersampled."""
+    """Pixels (h, w) bool next to another solid or a crease (`normals` are (3, h, w)): those that are supersampled."""
     mask = np.zeros(ids.shape, bool)
     for axis in (0, 1):
         a = tuple(slice(None, -1) if k == axis else slice(None) for k in (0, 1))
         b = tuple(slice(1, None) if k == axis else slice(None) for k in (0, 1))
         differs = ids[a] != ids[b]
-        crease = np.einsum("hwc,hwc->hw", normals[a], normals[b]) < 0.75
+        crease = sum(n[a] * n[b] for n in normals) < np.float32(0.75)
         differs |= crease & (ids[a] > GROUND) & (ids[b] > GROUND)
         mask[a] |= differs
         mask[b] |= differs
@@ -137,20 +144,20 @@ def resample(
     depth = ground_depth(camera, x, y)
     found = np.where(np.isfinite(depth), np.uint16(GROUND), np.uint16(SKY))
     padded = np.pad(ids, 1, mode="edge")
-    around = np.stack([padded[row + i, column + j] for i in range(3) for j in range(3)], axis=1)
-    around.sort(axis=1)
-    fresh = np.ones(around.shape, bool)
-    fresh[:, 1:] = around[:, 1:] != around[:, :-1]
-    fresh &= around >= FIRST
-    pixel = np.nonzero(fresh)[0]
-    seen = around[fresh]
+    flat, wide = padded.ravel(), padded.shape[1]
+    middle = (row + 1) * wide + column + 1
+    center = flat.take(middle)
+    last, pixels, solids_seen = center, [np.flatnonzero(center >= FIRST)], [center[center >= FIRST]]
+    for step in (-wide - 1, -wide, -wide + 1, 1, wide + 1, wide, wide - 1, -1):  # once around the pixel
+        around = flat.take(middle + step)
+        fresh = np.flatnonzero((around != center) & (around != last) & (around >= FIRST))
+        pixels.append(fresh)
+        solids_seen.append(around.take(fresh))
+        last = around
+    seen, pixel = np.concatenate(solids_seen), np.concatenate(pixels)
     order = np.argsort(seen, kind="stable")
-    seen, pixel = seen[order], pixel[order]
-    cuts = np.flatnonzero(np.diff(seen)) + 1
-    starts = np.concatenate([[0], cuts, [len(seen)]])
-    for begin, end in pairwise(starts.tolist()):
-        if begin == end:
-            continue
+    seen, pixel = seen.take(order), pixel.take(order)
+    for begin, end in _runs(seen):
         which, columns = int(seen[begin]), pixel[begin:end]
         t = cast(projected, camera, solids, which - FIRST, x[:, columns], y[:, columns])
         here = depth[:, columns]
@@ -160,31 +167,57 @@ def resample(
     return x, y, depth, found
 
 
+def _runs(ids: Array) -> list[tuple[int, int]]:
+    """Where the runs of equal values begin and end (exclusive) in sorted `ids` (n,)."""
+    cuts = (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
+    return list(pairwise([0, *cuts, len(ids)])) if len(ids) else []
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What rays meet, sorted by id, so that all samples of one solid lie in one run. Vectors are (3, n)."""
+
+    order: Array
+    """Position of each sample in the caller's order (n,)."""
+    runs: list[tuple[int, int, int]]
+    """Id, first and last (exclusive) sample of every run."""
+    depth: Array
+    """(n,), infinite on the sky."""
+    points: Array
+    """In the world."""
+    normals: Array
+    """Unit length; zeros on the sky."""
+    local: Array
+    """Points in the object space of the solid."""
+    direction: Array
+    """Of the rays, as long as 1 meter along the camera's axis."""
+
+    def unsorted(self, values: Array) -> Array:
+        """`values` (3, n) of the samples in the caller's order."""
+        out = np.empty_like(values)
+        for row, value in zip(out, values, strict=True):
+            row[self.order] = value
+        return out
+
+
 def surface(
-    camera: Camera, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array
-) -> tuple[Array, Array, Array, Array]:
-    """World points, unit normals, object-space points and ray directions, each (n, 3), for flat arrays (n,)."""
-    origin, direction = camera.rays(x, y)
-    finite = np.where(np.isfinite(depth), depth, np.float32(0))
-    points = origin + finite[:, None] * direction
-    normals = np.zeros_like(points)
-    local = np.zeros_like(points)
+    camera: Camera, projected: ProjectedSolids, solids: list[Solid], x: Array, y: Array, depth: Array, ids: Array
+) -> Samples:
+    """The surfaces at flat arrays (n,) of pixel coordinates, depths and ids."""
     order = np.argsort(ids, kind="stable")
-    sorted_ids = ids[order]
-    cuts = np.flatnonzero(np.diff(sorted_ids)) + 1
-    starts = np.concatenate([[0], cuts, [len(ids)]])
-    for begin, end in pairwise(starts.tolist()):
-        ident = int(sorted_ids[begin]) if begin < end else SKY
-        rows = order[begin:end]
-        if ident == SKY:
-            continue
+    ids, x, y, depth = (a.take(order) for a in (ids, x, y, depth))
+    runs = [(int(ids[begin]), begin, end) for begin, end in _runs(ids)]
+    origin, direction = camera.rays(x, y)
+    first = runs[0][2] if runs and runs[0][0] == SKY else 0
+    points = origin + np.concatenate([np.zeros(first, np.float32), depth[first:]]) * direction
+    normals, local = np.zeros_like(points), np.zeros_like(points)
+    for ident, begin, end in runs:
         if ident == GROUND:
-            normals[:, 1][rows] = 1
-            continue
-        solid = solids[ident - FIRST]
-        inverse = np.linalg.inv(solid.matrix[:, :3])
-        p = (points.take(rows, 0) - solid.matrix[:, 3].astype(np.float32)) @ inverse.T.astype(np.float32)
-        n = normal(solid.kind, p, solid.size) @ inverse.astype(np.float32)
-        n /= np.sqrt(np.einsum("nc,nc->n", n, n))[:, None] + np.float32(1e-12)
-        normals[rows], local[rows] = n, p
-    return points, normals, local, direction
+            normals[1, begin:end] = 1
+        elif ident != SKY:
+            solid, inverse = solids[ident - FIRST], projected.inverses[ident - FIRST]
+            p = inverse @ (points[:, begin:end] - projected.centers[ident - FIRST])
+            n = inverse.T @ normal(solid.kind, p, solid.size)
+            n /= np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]) + np.float32(1e-12)
+            normals[:, begin:end], local[:, begin:end] = n, p
+    return Samples(order, runs, depth, points, normals, local, direction)

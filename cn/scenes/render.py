@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cn.scenes import raycaster
-from cn.scenes.classes import CLASSES
+from cn.scenes.classes import LABELS
 from cn.scenes.geometry import Array, Camera, look_at
 from cn.scenes.ground import GROUNDS
-from cn.scenes.lighting import LIGHTS, shadow_map
+from cn.scenes.lighting import shadow_map
 from cn.scenes.scene import Scene
 from cn.scenes.scene_model import SceneModel, build_scene_model
 from cn.scenes.shading import Shader, light_direction
+from cn.scenes.weather import WEATHERS, light_of, particles
 
 SUBSAMPLES = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])
 """Offsets of the four samples of an edge pixel from its center: no two in one row or column."""
-SHADOW_SIZE, SHADOW_BLUR = 256, 3
+SHADOW_SIZE = 192
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class View:
     """float32 (h, w, 3), unit length, x right, y up, z towards the viewer; zeros on the sky."""
     classes: Array
     """uint8 (h, w), ADE20K ids 1 to 150."""
+    coco: Array
+    """uint8 (h, w), COCO-Stuff indices 0 to 170, 255 for none."""
     keypoints: Array
     """float32 (people, 18, 3): x, y in pixels and 1 visible, 0.5 hidden by something, 0 outside the image."""
 
@@ -51,30 +54,34 @@ def _render(scene: Scene, height: int, width: int) -> View:
     projected = raycaster.project_solids(camera, solids, height, width)
     depth, ids = raycaster.trace(camera, projected, solids, height, width)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5)
-    flat = raycaster.surface(camera, solids, x.ravel(), y.ravel(), depth.ravel(), ids.ravel())
-    normals = flat[1].reshape(height, width, 3)
+    samples = raycaster.surface(camera, projected, solids, x.ravel(), y.ravel(), depth.ravel(), ids.ravel())
+    normals = samples.unsorted(camera.axes.astype(np.float32) @ samples.normals).reshape(3, height, width)
 
-    light = LIGHTS[scene.light]
-    shadows = shadow_map(
-        light_direction(light, scene), solids, np.array(model.center), model.radius, SHADOW_SIZE, SHADOW_BLUR
-    )
+    light = light_of(scene)
+    blur = WEATHERS[scene.weather].blur
+    sun = light_direction(light, scene)
+    shadows = shadow_map(sun, solids, np.array(model.center), model.radius, SHADOW_SIZE, blur)
     shader = Shader(scene, model, camera, light, shadows)
-    if scene.ground == "water":
+    if scene.ground == "water" or (scene.weather == "rain" and GROUNDS[scene.ground].wet):
         shader = replace(shader, mirror=_mirror(shader, ids))
-    rgb = shader.shade(flat, depth.ravel(), ids.ravel()).reshape(height, width, 3)
+    rgb = shader.shade(samples).reshape(3, height, width)
     mask = raycaster.edges(ids, normals)
     if mask.any():
         fine = raycaster.resample(camera, projected, solids, ids, mask, SUBSAMPLES)
-        fx, fy, fdepth, fids = (a.ravel() for a in fine)
-        color = shader.shade(raycaster.surface(camera, solids, fx, fy, fdepth, fids), fdepth, fids)
-        rgb[mask] = color.reshape(len(SUBSAMPLES), -1, 3).mean(0)
+        color = shader.shade(raycaster.surface(camera, projected, solids, *(a.ravel() for a in fine)))
+        rgb.reshape(3, -1)[:, np.flatnonzero(mask)] = color.reshape(3, len(SUBSAMPLES), -1).mean(1)
+    rgb *= 255
+    shown = np.rint(rgb, out=rgb).astype(np.uint8).transpose(1, 2, 0).copy()
+    particles(scene, shown)
 
-    table = np.array([CLASSES["sky"], CLASSES[GROUNDS[scene.ground].label], *(s.class_id for s in solids)], np.uint8)
+    backdrop = [LABELS["sky"], LABELS[GROUNDS[scene.ground].label]]
+    classes = np.array(backdrop + [(s.class_id, s.coco_id) for s in solids], np.uint8)
     return View(
-        np.round(rgb * 255).astype(np.uint8),
+        shown,
         depth,
-        normals @ camera.axes.T.astype(np.float32),
-        table[ids],
+        normals.transpose(1, 2, 0).copy(),
+        classes[ids, 0],
+        classes[ids, 1],
         _keypoints(model, camera, depth, ids),
     )
 
@@ -89,8 +96,8 @@ def _mirror(shader: Shader, ids: Array) -> Array:
     image = np.zeros((height, width, 4), np.float32)
     if len(i):
         x, y = (j + 0.5).astype(np.float32), (i + 0.5).astype(np.float32)
-        flat = raycaster.surface(camera, solids, x, y, depth[i, j], seen[i, j])
-        image[i, j, :3] = shader.shade(flat, depth[i, j], seen[i, j])
+        samples = raycaster.surface(camera, projected, solids, x, y, depth[i, j], seen[i, j])
+        image[i, j, :3] = shader.shade(samples).T
         image[i, j, 3] = 1
     soft = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     soft = soft[:-2] + soft[1:-1] + soft[2:]

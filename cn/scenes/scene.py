@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cn.scenes.geometry import Vec
-from cn.scenes.models.people import Person
+from cn.scenes.models.skeleton import Person
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class Scene:
     """Half the width of the group, meters."""
     mountains: bool
     """Whether there are mountains beyond the hills."""
+    group: str = ""
+    """What all people of the scene do together, a key of `groups.GROUPS`; empty if each is on their own."""
+    weather: str = "clear"
+    """"clear", "cloudy", "fog", "rain" or "snowfall"; always "clear" in a room."""
+    framing: str = "whole"
+    """How much of a single person is shown: whole, half (to the waist) or portrait (head and shoulders)."""
 
 
 @dataclass
@@ -60,3 +66,16 @@ class Draft:
     person: Person | None = None
     z: float = 0.0
     floats: bool = False
+    members: "tuple[Member, ...]" = ()
+    """The people of a group that is placed as one; `person` is then the first of them."""
+    framing: str = "whole"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One person of a group: where they stand in it (meters), heading and scale."""
+
+    person: Person
+    offset: Vec
+    heading: float
+    scale: float

@@ -7,19 +7,22 @@ import numpy as np
 from cn.scenes import kinds
 from cn.scenes.builder import Builder, Solid
 from cn.scenes.classes import CLASSES
+from cn.scenes.enclosed import forest, room, street
 from cn.scenes.geometry import Array, turn
-from cn.scenes.landscape import landscape, make_sky, raft
-from cn.scenes.lighting import Sky
+from cn.scenes.landscape import country, raft
 from cn.scenes.models.catalog import MODELS
-from cn.scenes.models.people import SEAT_HEIGHT, build_person
-from cn.scenes.models.small_objects import balloon_body
+from cn.scenes.models.people import build_person
+from cn.scenes.models.props import build_prop
+from cn.scenes.models.skeleton import SEAT_HEIGHT
 from cn.scenes.scene import Item, Scene
+from cn.scenes.sky import Sky, make_sky
 
 _PERSON_HEIGHT = 2.0
 """The assumed height of every person of scale 1, meters."""
-_RIGHT_WRIST, _LEFT_WRIST = 4, 7
 _HEAD_KEYPOINTS = [0, 14, 15, 16, 17]
 """Nose, eyes and ears; all numbers are those of OpenPose's 18 keypoints."""
+_SURROUNDINGS = {"street": street, "forest": forest, "room": room}
+"""What builds the surroundings of a ground; that of the others is `country`."""
 _BODY_REACH, _HEAD_REACH = 0.21, 0.07
 """How far a keypoint may lie behind the visible surface of a person of scale 1, meters."""
 
@@ -83,7 +86,9 @@ def build_scene_model(scene: Scene) -> SceneModel:
     main = len(build.solids)
     if scene.ground == "water":
         raft(build, scene)
-    landscape(build, scene, rng, scale)
+    build.place((0.0, 0.0, 0.0), scale=scale)
+    build.shadow = False
+    _SURROUNDINGS.get(scene.ground, country)(build, scene, rng, scale)
     is_person = np.zeros(len(build.solids) + 2, bool)
     is_person[2 : main + 2] = [s.class_id == CLASSES["person"] for s in build.solids[:main]]
     tall = max(_height(item) + item.position[1] for item in scene.items)
@@ -120,14 +125,7 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
             )
         else:
             MODELS[person.seat](build, colors, rng)
-    local = (joints - build.position) @ np.linalg.inv(build.basis).T
-    if person.pose == "holding":
-        middle = (local[_RIGHT_WRIST] + local[_LEFT_WRIST]) / 2
-        build.ellipsoid(np.add(middle, (0, 0.10, 0.10)), 0.19, person.prop_color, "ball")
-    elif person.pose == "balloon":
-        hand = local[_LEFT_WRIST] if person.mirrored else local[_RIGHT_WRIST]
-        build.capsule(hand, np.add(hand, (0, 0.50, 0.0)), 0.011, 0.011, "paper", "ball")
-        balloon_body(build, (float(hand[0]), float(hand[1]) + 0.80, float(hand[2])), person.prop_color)
+    build_prop(build, person)
     reach = np.full(len(joints), _BODY_REACH)
     reach[_HEAD_KEYPOINTS] = _HEAD_REACH
     return PosedPerson(owner, joints, reach * item.scale)
@@ -135,14 +133,8 @@ def _person(build: Builder, item: Item, owner: int) -> PosedPerson:
 
 def _add_lamps(item: Item, lamps: list[tuple[float, float, float, float]]) -> None:
     """Append the lamps of an item that shines after dark."""
-    x, y, z = item.position
-    s = item.scale
-    ahead = turn(item.heading) @ (0, 0, s)
-    if item.kind == "street lamp":
-        lamps.append((x, y + 2.1 * s, z, 3.4 * s))
-    elif item.kind == "lamp":
-        lamps.append((x, y + 0.45 * s, z, 2.4 * s))
-    elif item.kind in ("house", "tower"):
-        lamps.append((x + 1.5 * ahead[0], y + 0.7 * s, z + 1.5 * ahead[2], 1.8 * s))
-    elif item.kind == "car":
-        lamps.append((x + 1.7 * ahead[0], y + 0.4 * s, z + 1.7 * ahead[2], 1.3 * s))
+    if item.kind in kinds.LAMPS:
+        x, y, z = item.position
+        height, before, reach = kinds.LAMPS[item.kind]
+        ahead = turn(item.heading) @ (0, 0, before * item.scale)
+        lamps.append((x + ahead[0], y + height * item.scale, z + ahead[2], reach * item.scale))

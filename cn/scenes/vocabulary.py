@@ -1,21 +1,18 @@
-"""The words of the captions: synonyms for people, clothes, poses, things, grounds and lights, as data.
+"""The words of the captions: synonyms for people, clothes, poses, grounds and lights, as data.
 
-In ACTION and FINITE, {c} is a color with its article ("a red"), {seat} and {side} are words. In THINGS, {part} is the
-color of that part, with its article after "with" or "in"; {part_bare} is always without. The bundled text encoder was
-trained on exactly these words, so their spelling ("grey", "chequered") must stay.
+What people do is in `people_words`, the words of things are in `thing_words`. The bundled text encoder was trained on
+exactly these words, so their spelling ("grey", "chequered") must stay.
 """
+
+from cn.scenes.thing_words import OF_A_PART as OF_A_PART
+from cn.scenes.thing_words import PLURAL as PLURAL
+from cn.scenes.thing_words import THINGS as THINGS
 
 WHO: dict[str, tuple[str, ...]] = {
     "man": ("man", "man", "man", "man", "person", "figure", "gentleman"),
     "woman": ("woman", "woman", "woman", "woman", "person", "figure", "lady"),
     "boy": ("boy", "boy", "boy", "boy", "child", "little boy", "kid"),
     "girl": ("girl", "girl", "girl", "girl", "child", "little girl", "kid"),
-}
-ROLES: dict[str, tuple[str, ...]] = {
-    "dancing": ("dancer",),
-    "twirling": ("dancer", "ballet dancer"),
-    "walking": ("walker",),
-    "running": ("runner", "jogger"),
 }
 PRONOUN = {
     "man": "him",
@@ -34,102 +31,36 @@ GARMENT: dict[str, tuple[str, ...]] = {
     "jumper": ("jumper", "sweater", "pullover"),
     "dress": ("dress", "dress", "long dress"),
     "shirt": ("shirt", "T-shirt", "top"),
+    "robe": ("robe", "long robe"),
 }
-HAT = {"beanie": ("hat", "woolly hat", "beanie"), "brim": ("hat", "sun hat")}
+HAT: dict[str, tuple[str, ...]] = {
+    "beanie": ("hat", "woolly hat", "beanie"),
+    "brim": ("hat", "sun hat"),
+    "cap": ("cap", "cap", "baseball cap"),
+    "peaked": ("cap", "peaked cap"),
+    "top hat": ("top hat", "hat"),
+    "party": ("party hat", "pointed hat"),
+    "bow": ("bow", "hair bow"),
+    "crown": ("crown", "golden crown"),
+    "straw": ("straw hat",),
+    "toque": ("chef's hat",),
+    "pointed": ("pointed hat", "pointed hat", "hat"),
+    "helmet": ("helmet",),
+    "knight helmet": ("helmet",),
+    "space helmet": ("helmet", "space helmet"),
+    "pirate": ("pirate hat", "hat"),
+}
 HAIR = {
     "hair_black": "black hair",
     "hair_brown": "brown hair",
     "hair_blond": "blond hair",
     "hair_ginger": "red hair",
     "hair_grey": "grey hair",
+    "wig": "red hair",
 }
 TROUSERS = ("trousers", "trousers", "pants")
 
-ACTION: dict[str, tuple[str, ...]] = {
-    "standing": ("standing", "standing", "standing still", ""),
-    "hips": ("with hands on hips", "standing with hands on hips", "standing, both hands on the hips,"),
-    "waving": ("waving", "waving", "waving hello", "waving a hand"),
-    "walking": ("walking", "walking", "strolling", "taking a walk"),
-    "running": ("running", "running", "jogging", "running fast"),
-    "dancing": ("dancing", "dancing", "dancing happily"),
-    "twirling": ("dancing", "twirling", "dancing with arms overhead", "doing a ballet pose"),
-    "jumping": ("jumping", "jumping for joy", "jumping in the air"),
-    "leaping": ("doing a star jump", "jumping with arms and legs spread", "leaping"),
-    "cheering": ("cheering", "with both arms raised", "raising both arms", "with arms up"),
-    "pointing": ("pointing", "pointing {side}", "pointing {side}"),
-    "sitting": ("sitting on {c} {seat}", "seated on {c} {seat}", "sitting on {c} {seat}"),
-    "holding": ("holding {c} ball", "with {c} ball in both hands", "carrying {c} ball"),
-    "balloon": ("holding {c} balloon", "with {c} balloon", "holding {c} balloon on a string"),
-}
-FINITE: dict[str, tuple[str, ...]] = {
-    "standing": ("stands",),
-    "hips": ("stands with hands on hips",),
-    "waving": ("waves", "waves hello"),
-    "walking": ("walks", "strolls"),
-    "running": ("runs", "jogs"),
-    "dancing": ("dances",),
-    "twirling": ("dances", "twirls"),
-    "jumping": ("jumps", "jumps for joy"),
-    "leaping": ("does a star jump", "leaps"),
-    "cheering": ("cheers", "raises both arms"),
-    "pointing": ("points {side}",),
-    "sitting": ("sits on {c} {seat}",),
-    "holding": ("holds {c} ball", "carries {c} ball"),
-    "balloon": ("holds {c} balloon",),
-}
 SEAT = {"chair": ("chair",), "bench": ("bench", "park bench"), "box": ("box", "cube")}
-
-THINGS: dict[str, tuple[str, ...]] = {
-    "house": (
-        "{walls} house with {roof} roof",
-        "{walls} house with {roof} roof",
-        "small {walls} house with {roof} roof",
-        "{walls} cottage with {roof} roof",
-    ),
-    "tower": ("{walls} tower with {roof} roof", "{walls} castle tower with {roof} roof"),
-    "tree": ("{leaves} tree", "tree with {leaves_bare} leaves", "{leaves} leafy tree"),
-    "fir": ("{leaves} fir tree", "{leaves} fir", "{leaves} pine tree"),
-    "palm": ("palm tree", "palm", "leaning palm tree"),
-    "car": ("{body} car", "{body} car", "little {body} car", "{body} toy car"),
-    "snowman": (
-        "snowman with {scarf} scarf and {hat} hat",
-        "snowman with {scarf} scarf and {hat} hat",
-        "snowman in {hat} hat and {scarf} scarf",
-    ),
-    "table": ("{body} table", "{body} wooden table"),
-    "chair": ("{body} chair", "empty {body} chair"),
-    "bench": ("{body} bench", "{body} park bench"),
-    "street lamp": ("{body} street lamp", "{body} lamp post", "{body} street light"),
-    "lamp": ("{body} lamp", "lamp with {body} shade", "{body} table lamp"),
-    "mug": ("{body} mug", "{body} cup", "{body} mug of cocoa"),
-    "ball": ("{body} ball",),
-    "box": ("{body} box", "{body} cube"),
-    "cone": ("{body} cone",),
-    "gift": (
-        "{body} box with {ribbon} ribbon",
-        "{body} present with {ribbon} ribbon",
-        "{body} gift box with {ribbon} bow",
-    ),
-    "balloon": ("{body} balloon", "{body} balloon on a string"),
-    "mushroom": ("{cap} mushroom", "mushroom with {cap} cap", "{cap} toadstool"),
-    "flower": ("{petals} flower", "big {petals} flower", "flower with {petals_bare} petals"),
-    "rock": ("rock", "grey rock", "boulder"),
-    "boat": (
-        "{hull} boat with {sail} sail",
-        "{hull} sailing boat with {sail} sail",
-        "little {hull} boat with {sail} sail",
-    ),
-    "rocket": (
-        "{body} rocket with {fins_bare} fins",
-        "{body} toy rocket with {fins_bare} fins",
-        "{body} and {fins_bare} rocket",
-    ),
-    "cat": ("{body} cat", "{body} cat", "{body} kitten"),
-    "dog": ("{body} dog", "{body} dog", "{body} puppy"),
-    "book": ("{body} book",),
-    "plant": ("green plant in {pot} pot", "potted plant in {pot} pot", "plant in {pot} flowerpot"),
-}
-PLURAL = {"box": "boxes"}
 
 GROUND: dict[str, tuple[str, ...]] = {
     "meadow": (
@@ -141,7 +72,7 @@ GROUND: dict[str, tuple[str, ...]] = {
         "in a grassy field",
         "on a lawn",
     ),
-    "sand": ("on sand", "on the sand", "on sand", "on a sandy beach", "in the desert", "on sandy ground"),
+    "sand": ("on sand", "on the sand", "on sand", "on a sandy beach", "on sandy ground"),
     "snow": ("on snow", "in the snow", "on snow", "on a snowy field", "in fresh snow", "on snowy ground"),
     "tiles": ("on tiles", "on a tiled floor", "on a chequered floor", "on checkered tiles", "on a checkerboard floor"),
     "raft": (
@@ -153,14 +84,42 @@ GROUND: dict[str, tuple[str, ...]] = {
         "on a pier on the lake",
     ),
     "water": ("on water", "on the water", "on a lake", "on calm water", "at sea"),
+    "street": ("on the street", "on a street", "on the road", "in a street", "in town", "on the asphalt"),
+    "forest": ("in the forest", "in the woods", "in a forest", "on the forest floor", "in the wood"),
+    "field": ("on a field in autumn", "on a bare field", "on a ploughed field", "on fallen leaves", "in autumn"),
+    "room": ("in a room", "indoors", "on a wooden floor", "in a room with a window", "inside a house"),
 }
 PLACE: dict[str, tuple[str, ...]] = {
     "meadow": ("a meadow", "a grassy field", "a green meadow"),
-    "sand": ("a sandy beach", "a sandy place", "a desert"),
+    "sand": ("a sandy beach", "a sandy place"),
     "snow": ("a snowy field", "a snowy landscape", "a snow-covered field"),
     "tiles": ("a tiled floor", "a chequered floor"),
     "raft": ("a wooden jetty", "a raft on a lake"),
     "water": ("a lake", "calm water", "the sea"),
+    "street": ("a street", "a road in town", "a city street"),
+    "forest": ("a forest", "the woods"),
+    "field": ("a field in autumn", "a bare field", "an autumn landscape"),
+    "room": ("a room", "a room with a wooden floor"),
+}
+BACKDROP: dict[str, tuple[str, ...]] = {
+    "mountains": ("mountains in the distance", "mountains behind"),
+    "hills": ("hills in the distance",),
+    "lake": ("a lake in the distance",),
+    "village": ("a village in the distance", "houses in the distance"),
+    "sea": ("the sea in the distance", "the sea behind"),
+    "cliffs": ("cliffs in the distance",),
+    "city": ("a city in the distance",),
+    "houses": ("houses in the background", "a row of houses behind"),
+    "trees": ("trees all around", "trees behind"),
+    "wall": ("a window in the wall behind",),
+}
+"""What `backdrop.backdrop` names."""
+WEATHER: dict[str, tuple[str, ...]] = {
+    "clear": ("",),
+    "cloudy": ("under a cloudy sky", "under heavy clouds", "on a cloudy day", "on a dull day", "on an overcast day"),
+    "fog": ("in fog", "in the fog", "in thick fog", "in mist", "on a foggy day", "on a misty day"),
+    "rain": ("in the rain", "in the rain", "in pouring rain", "on a rainy day", "while it rains"),
+    "snowfall": ("in falling snow", "while it snows", "in a snowfall", "as snow falls", "with snow falling"),
 }
 LIGHT: dict[str, tuple[str, ...]] = {
     "morning": (
@@ -195,4 +154,17 @@ MOOD: dict[str, tuple[str, ...]] = {
     "noon": ("a sunny scene", "a bright daytime scene", "daylight"),
     "dusk": ("a dusk scene", "an evening scene", "a warm sunset scene"),
     "night": ("a night scene", "a quiet night scene", "night"),
+}
+# In a room and under clouds nothing may be said of the sun, the moon, the stars or a clear sky.
+LIGHT_PLAIN: dict[str, tuple[str, ...]] = {
+    "morning": ("in the morning", "in the morning", "early in the morning"),
+    "noon": ("at noon", "by day", "in daylight", "at midday"),
+    "dusk": ("at dusk", "in the evening", "in the evening light"),
+    "night": ("at night", "at night", "after dark"),
+}
+MOOD_PLAIN: dict[str, tuple[str, ...]] = {
+    "morning": ("a morning scene", "a gentle morning scene"),
+    "noon": ("a daytime scene", "a scene by day"),
+    "dusk": ("a dusk scene", "an evening scene"),
+    "night": ("a night scene", "a quiet night scene"),
 }

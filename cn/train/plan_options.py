@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from cn.detect.checks.lines import KINDS as LINES
 from cn.options import declared
 from cn.train.config import TrainConfig
 
@@ -10,7 +11,7 @@ Words = Callable[[TrainConfig], str]
 
 ROWS: dict[str, tuple[str, str, Words]] = {
     # Field: its row, the row that it stands behind, what it says.
-    "random_thresholds": ("thresholds", "data", lambda c: "Canny's 100 and 200, for all scenes"),
+    "random_thresholds": ("maps", "data", lambda c: _fixed(c.cond)),
     "global_batch": ("global batch", "steps", lambda c: f"{c.global_batch:,} images per step over all GPUs"),
     "max_hours": ("time limit", "steps", lambda c: f"saves and stops after {c.max_hours:g} hours"),
     "schedule": ("schedule", "learning rate", lambda c: f"falls towards zero until the last step ({c.schedule})"),
@@ -44,8 +45,13 @@ def _default(name: str) -> Any:
     return declared(TrainConfig)[name].default
 
 
+def _fixed(kind: str) -> str:
+    how = "Canny's thresholds are 100 and 200" if kind == "canny" else "lines are drawn the same way"
+    return f"{how} for all scenes"
+
+
 def _matters(config: TrainConfig, name: str) -> bool:
     """Whether an option does anything in this run."""
     if name == "global_batch":
         return config.global_batch != config.batch_size * config.accumulate
-    return name != "random_thresholds" or (config.cond == "canny" and not config.data)
+    return name != "random_thresholds" or (config.cond in LINES and not config.data)

@@ -116,9 +116,7 @@ def stated_kinds(pairs: Sequence[Pairs]) -> str | None:
 
 
 def check_kind(kind: str, data: Sequence[str], pairs: Sequence[Pairs]) -> None:
-    """UsageError if the scenes have no maps of this kind, or a dataset states another one."""
-    if not pairs:
-        conditions.scene_kind(kind)
+    """UsageError if a dataset states another kind of maps."""
     for path, each in zip(data, pairs, strict=True):
         stated = stated_kind(each)
         if stated not in (None, kind):

@@ -70,9 +70,8 @@ def open_source(
     Raises InputError where most of a dataset is broken, UsageError for another kind of map and for a reserved seed.
     """
     if not config.data:
-        random = config.random_thresholds and config.cond == "canny"
-        seed = check_training_seed(config.seed)
-        scenes = SceneDataset(config.cond, config.size, seed, random_thresholds=random, count=config.scenes or None)
+        seed, random = check_training_seed(config.seed), config.random_thresholds
+        scenes = SceneDataset(config.cond, config.size, seed, random_maps=random, count=config.scenes or None)
         return scenes, Findings()
     pairs = pairs or open_pairs_of(config.data, config.cond)
     check_kind(config.cond, config.data, pairs)

@@ -137,7 +137,7 @@ def _write_weights(folder: Path, networks: TrainingNetworks, config: TrainConfig
         networks.control,
         kind=config.cond,
         base_sha256=base_sha256,
-        base=config.base,
+        base_name=config.base,
         step=step,
         seed=config.seed,
         **meta,

@@ -141,8 +141,10 @@ def begin(
     every, images = given.get("eval_every"), given.get("eval_images")
     expected = {role: given.pop(f"{role}_sha256", "") for role in ("base", "init")}
     base_name = portable_name(given.pop("base", BASE_NAME), role="base")
-    base = open_base(find(base_name, role="base"), device, prediction=given.get("prediction") or None)
-    init = open_control(find(given["init_from"], role="control"), device) if given.get("init_from") else None
+    base_file = find(base_name, role="base")
+    base = open_base(base_file, device, prediction=given.get("prediction") or None)
+    init_file = find(given["init_from"], role="control") if given.get("init_from") else None
+    init = open_control(init_file, device, base=base_file) if init_file is not None else None
     if init is not None:
         given["init_from"] = portable_name(given["init_from"], role="control")
         check_hash(given["init_from"], "--init-from", expected["init"], init.sha256)
@@ -250,4 +252,4 @@ def _kind(cond: str | None, pairs: Sequence[Pairs], init: Control | None) -> str
     name = cond or stated_kinds(pairs) or (init.kind if init is not None else None)
     if name is None:
         raise UsageError(KIND_REQUIRED)
-    return conditions.get(name).kind if pairs else conditions.scene_kind(name)
+    return conditions.get(name).kind

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from cn import conditions
 from cn.archives.archive import open_archive
+from cn.archives.entries import Entry
 from cn.archives.metadata import decode
 from cn.errors import InputError, UsageError, WeightsError
 from cn.files import reason, sha256, stamp
@@ -127,12 +128,18 @@ def _describe(path: Path, stamp: tuple[int, ...]) -> Weights:
         role=role if role in ("base", "control") else "unknown",
         kind=metadata.get("kind"),
         base_sha256=metadata.get("base_sha256") or None,
-        parameters=sum(entry.elements for entry in archive.entries.values()),
+        parameters=_parameters(archive.entries),
         size=path.stat().st_size,
         # Headers written by version 0.1 have the second spelling.
         license=metadata.get("license") or metadata.get("licence"),
         metadata=metadata,
     )
+
+
+def _parameters(entries: Mapping[str, Entry]) -> int:
+    """Without the scales of weights in 8 bits (`cn.checkpoints.read.eight_bit`)."""
+    scales = {f"{name}_scale" for name, entry in entries.items() if entry.dtype == "I8"}
+    return sum(entry.elements for name, entry in entries.items() if name not in scales)
 
 
 def _kind(name: str) -> str | None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from cn.caption import scene_reader
+from cn.caption import scene_captioner
 from cn.caption.create import open_captioner
 from cn.caption.scene_labels import NOTHING, PARTS, PERSON, TABLE, Seen, caption_of
 from cn.caption.weights import SCENE_READER
 from cn.data.seeds import EVAL_SEED
-from cn.scenes import describe, render
+from cn.scenes import describe, render, thing_words
 from cn.scenes import vocabulary as words
 
 HELD_OUT = 24
@@ -63,9 +63,15 @@ def test_captions_are_phrased_as_those_of_scenes(caption):
     assert caption_of(seen, ground, "dusk") == caption
 
 
+def test_weather_and_light_are_said_together():
+    seen = [Seen("ball", {"body": "red"})]
+    assert caption_of(seen, "sand", "night", "fog") == "a red ball on sand in fog at night"
+    assert caption_of(seen, "room", "noon") == f"a red ball {words.GROUND['room'][0]} at noon"
+
+
 def test_all_words_are_known_to_the_bundled_base():
     """Every thing in every color, in the words that captions of scenes use."""
-    known = " ".join(str(table) for table in vars(words).values() if isinstance(table, dict))
+    known = " ".join(str(table) for table in (*vars(words).values(), thing_words.THINGS) if isinstance(table, dict))
     for thing, part in PARTS[1:]:
         text = caption_of([Seen(thing, {part: "red"} if part else {})], "snow", "night")
         for word in set(text.split()) - {"a", "an", "and", "red", "table"}:
@@ -74,7 +80,8 @@ def test_all_words_are_known_to_the_bundled_base():
 
 def test_most_of_what_it_reads_is_right(read):
     right, total = Counter(), Counter()
-    for (seen, ground, light), scene in read:
+    for (seen, ground, light, weather), scene in read:
+        right["weather"] += weather == scene.weather
         right["ground"] += ground in (scene.ground, "raft" if scene.ground == "water" else "")
         right["light"] += light == scene.light
         true = {item.kind for item in scene.items} | ({TABLE} if scene.table else set())
@@ -90,6 +97,7 @@ def test_most_of_what_it_reads_is_right(read):
                 total["colors"] += 1
     assert right["ground"] >= 0.9 * HELD_OUT
     assert right["light"] >= 0.9 * HELD_OUT
+    assert right["weather"] >= 0.8 * HELD_OUT
     assert right["named"] >= 0.6 * total["named"]
     assert right["found"] >= 0.55 * total["found"]
     assert right["colors"] >= 0.7 * total["colors"] > 0
@@ -112,10 +120,10 @@ def test_what_may_be_one_thing_or_another_is_named_once():
     parts[:4, :4] = parts[4:, 4:] = 0
     parts[:4, :4, number["cat", "body"]], parts[:4, :4, number["dog", "body"]] = 0.55, 0.45
     parts[4:, 4:, number["ball", "body"]] = 1
-    found = scene_reader._things(parts)
+    found = scene_captioner._things(parts)
     assert [(thing, int(mass.sum())) for thing, mass in found] == [("ball", 16), ("cat", 16)]
-    assert scene_reader._things(parts * 0 + torch.eye(len(PARTS))[0]) == []
+    assert scene_captioner._things(parts * 0 + torch.eye(len(PARTS))[0]) == []
 
 
 def test_it_is_small():
-    assert SCENE_READER.stat().st_size < 1_000_000
+    assert SCENE_READER.stat().st_size < 2_000_000

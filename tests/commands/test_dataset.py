@@ -33,7 +33,7 @@ def test_a_dataset_holds_the_scenes(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'set'}\n"
     pairs = read_records(tmp_path / "set")
     assert [p.source.name for p in pairs] == ["000004.png", "000005.png", "000006.png"]
-    scenes = SceneDataset("canny", 32, start=4, random_thresholds=True)
+    scenes = SceneDataset("canny", 32, start=4, random_maps=True)
     for i, pair in enumerate(pairs):
         assert np.array_equal(images.read(pair.target), scenes[i].target)
         assert np.array_equal(images.read(pair.source), scenes[i].condition)
@@ -119,7 +119,6 @@ def test_another_dataset_in_the_folder_is_not_mixed_in(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--cond", "hed", "--count", "1"), 2, "no hed maps"),
         (("--cond", "sketch", "--count", "1"), 2, "unknown condition"),
         (("--cond", "canny", "--count", "0"), 2, "--count"),
         (("--cond", "canny"), 2, "--count"),

@@ -51,7 +51,6 @@ def test_the_maps_of_a_dataset_state_the_kind(out, tmp_path, tiny_base_file, pai
         ("--cond depth --precision int8", 2, "'int8' is not one of"),
         ("--cond depth --cond-encoder small", 2, "'small' is not one of 'paper', 'released'"),
         ("--cond sketch --base {base}", 2, "unknown condition"),
-        ("--cond hed --base {base}", 2, "built-in scenes have no hed maps"),
         ("--cond depth --base {base} --size 60", 2, "multiple of 64"),
         ("--cond canny --base {base} --data {data}", 2, "holds depth maps, not canny"),
         ("--cond depth --base {base} --data {data}/none", 3, "no such file or folder"),

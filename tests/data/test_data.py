@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cn import images
-from cn.conditions import scene_kinds
+from cn.conditions import KINDS
 from cn.data.batch import collate
 from cn.data.examples import Example
 from cn.data.folder import FolderDataset
@@ -80,7 +80,7 @@ def test_stated_kind(tmp_path):
     assert FolderDataset.open(write_pairs(tmp_path / "b", 1, kind=None), 64, "depth").stated_kind() is None
 
 
-@pytest.mark.parametrize("kind", scene_kinds())
+@pytest.mark.parametrize("kind", KINDS)
 def test_scene_pairs_are_functions_of_kind_size_seed_and_number(kind):
     pairs = SceneDataset(kind, 64, start=2)
     one, again, shifted = pairs[1], SceneDataset(kind, 64, start=3)[0], pairs[2]
@@ -97,17 +97,17 @@ def test_scene_pairs_are_functions_of_kind_size_seed_and_number(kind):
 
 
 def test_maps_of_all_kinds_come_from_one_rendering():
-    kinds = scene_kinds()
-    together = render_examples(kinds, 64, 0, 5)
-    assert set(together) == set(kinds)
+    together = render_examples(KINDS, 64, 0, 5)
+    assert set(together) == set(KINDS)
     assert all(e.target is together["canny"].target for e in together.values())
     assert np.array_equal(together["canny"].condition[..., 0], canny(together["canny"].target))
     depth = together["depth"].condition
     assert (int(depth.min()), int(depth.max())) == (0, 255)
 
 
-def test_poses_show_somebody():
-    pairs = SceneDataset("openpose", 64)
+@pytest.mark.parametrize("kind", ["openpose", "openpifpaf"])
+def test_poses_show_somebody(kind):
+    pairs = SceneDataset(kind, 64)
     assert sum(all(item.person is None for item in describe(0, i).items) for i in range(12)) >= 2
     assert all(pairs[i].condition.any() for i in range(12))
     empty = next(i for i in range(50) if all(item.person is None for item in describe(0, i).items))
@@ -115,7 +115,7 @@ def test_poses_show_somebody():
 
 
 def test_random_thresholds_differ_by_scene_and_are_written_down():
-    pairs, fixed = SceneDataset("canny", 64, random_thresholds=True), SceneDataset("canny", 64)
+    pairs, fixed = SceneDataset("canny", 64, random_maps=True), SceneDataset("canny", 64)
     infos = [pairs[i].info for i in range(6)]
     assert len({json.dumps(info.params) for info in infos}) > 3
     for i, info in enumerate(infos):
@@ -124,9 +124,16 @@ def test_random_thresholds_differ_by_scene_and_are_written_down():
     assert fixed[0].info == condition_info("canny")
 
 
-def test_kinds_that_scenes_lack_and_the_reserved_seed_are_refused():
-    with pytest.raises(UsageError, match="no hed maps, only canny"):
-        SceneDataset("hed", 64)
+def test_both_kinds_of_poses_show_the_same_scenes():
+    poses = [SceneDataset(kind, 64) for kind in ("openpose", "openpifpaf")]
+    for number in range(8):
+        one, other = (scenes[number] for scenes in poses)
+        assert np.array_equal(one.target, other.target)
+
+
+def test_unknown_kinds_and_the_reserved_seed_are_refused():
+    with pytest.raises(UsageError, match="unknown condition"):
+        SceneDataset("sketch", 64)
     with pytest.raises(UsageError, match="unknown condition"):
         condition_map(render(describe(0, 0), 16), "sketch")
     assert check_training_seed(TRAIN_SEED) == 0

@@ -109,8 +109,9 @@ def test_the_installed_package_is_the_one_from_the_wheel(installed):
 def test_the_bundled_weights_are_listed(installed):
     lines = map(json.loads, installed.run("cn", "weights", "list", "--json").splitlines())
     paths = {line["name"]: Path(line["path"]) for line in lines if line.get("path")}
-    assert {"base", "canny", "depth", "openpose"} <= set(paths)
-    assert all(path.is_relative_to(installed.environment) for path in paths.values() if path.stem in ("base", "canny"))
+    bundled = {path.stem for path in (ROOT / "cn" / "weights").glob("*.safetensors")}
+    assert {"base", "canny"} <= bundled <= set(paths)
+    assert all(path.is_relative_to(installed.environment) for name, path in paths.items() if name in bundled)
 
 
 def test_an_image_is_sampled(installed):

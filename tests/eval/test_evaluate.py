@@ -248,8 +248,8 @@ def test_what_is_refused(weights, canny_set, pair_set, tmp_path):
         check([weights["canny"]], pair_set)
     with pytest.raises(UsageError, match="--cond KIND is needed"):
         check(["none"])
-    with pytest.raises(UsageError, match="built-in scenes have no hough"):
-        check(["none"], cond="hough")
+    with pytest.raises(UsageError, match="unknown condition"):
+        check(["none"], cond="sketch")
     with pytest.raises(WeightsError, match="did you mean canny"):
         check(["cany"])
     with pytest.raises(WeightsError, match="a control was expected"):

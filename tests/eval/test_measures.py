@@ -201,7 +201,7 @@ def test_scene_maps_agree_with_themselves_and_less_with_others():
     views = [render(describe(7, number), 128) for number in (3, 5)]
     from cn.data.maps import condition_map
 
-    for kind in conditions.scene_kinds():
+    for kind in conditions.KINDS:
         comparison = COMPARISONS[kind]
         a, b = (comparison.given(condition_map(view, kind)) for view in views)
         perfect, other = comparison.score(a, a), comparison.score(a, b)

@@ -1,5 +1,8 @@
 """Training sessions of pretraining: budgets, learning rates, resumption, EMA."""
 
+import json
+import os
+import signal
 from copy import deepcopy
 from itertools import pairwise
 
@@ -7,10 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cn.errors import CnError
 from cn.model.graphs import Graphs
+from cn.pretrain import budget as budgets
 from cn.pretrain import gpu, session
+from cn.pretrain.budget import Budget, learning_rate
 from cn.pretrain.gpu import Gradient
-from cn.pretrain.session import Budget, MasterWeights, StageConfig, train_session
+from cn.pretrain.master_weights import MasterWeights, StageConfig
+from cn.pretrain.session import train_session
 from tests.helpers.graphs import Capture
 
 
@@ -27,7 +34,7 @@ def test_budget_of_steps():
 
 def test_budget_of_minutes_counts_all_sessions_but_not_the_time_between(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: now[0])
     budget = Budget(minutes=1, deadline=150.0)
     now[0] = 110.0
     budget.start()
@@ -48,7 +55,7 @@ def test_budget_of_minutes_counts_all_sessions_but_not_the_time_between(monkeypa
 def test_learning_rate_rises_stays_and_falls_to_one_per_cent():
     budget, rates = Budget(steps=100), []
     for _ in range(101):
-        rates.append(budget.learning_rate(2.0, warmup=10, decay_from=0.5))
+        rates.append(learning_rate(2.0, budget.step, budget.fraction, warmup=10, decay_from=0.5))
         budget.tick()
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
     assert rates[9:51] == pytest.approx([2.0] * 42)
@@ -109,6 +116,55 @@ def test_a_complete_stage_takes_no_more_steps(tmp_path):
     assert torch.equal(module.layer.weight, done)
 
 
+def test_a_signal_ends_the_session_after_its_step_and_saves(tmp_path):
+    module, before = Line(), signal.getsignal(signal.SIGTERM)
+
+    def interrupted(step: int) -> tuple[Tensor, Tensor]:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw(step)
+
+    train_session("line", module, interrupted, tmp_path / "s.pt", Budget(steps=9), SETTINGS)
+    assert torch.load(tmp_path / "s.pt", weights_only=True)["step"] == 3
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_states_are_saved_every_few_minutes(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SAVE_SECONDS", -1.0)
+    path = tmp_path / "s.pt"
+
+    def fail_late(step: int) -> tuple[Tensor, Tensor]:
+        if step == 4:
+            raise KeyError(step)
+        return draw(step)
+
+    with pytest.raises(KeyError):
+        train_session("line", Line(), fail_late, path, Budget(steps=9), SETTINGS)
+    assert torch.load(path, weights_only=True)["step"] == 4
+
+
+def test_weights_that_became_infinite_are_not_saved(tmp_path):
+    path = tmp_path / "s.pt"
+
+    def infinite(step: int) -> tuple[Tensor, Tensor]:
+        x, y = draw(step)
+        return x * (float("nan") if step == 2 else 1.0), y
+
+    train_session("line", Line(), draw, path, Budget(steps=2), SETTINGS)
+    with pytest.raises(CnError, match="diverged at step 3"):
+        train_session("line", Line(), infinite, path, Budget(steps=3), SETTINGS)
+    assert torch.load(path, weights_only=True)["step"] == 2
+
+
+def test_losses_are_logged(tmp_path, capsys):
+    train_session("line", Line(), draw, tmp_path / "s.pt", Budget(steps=100), SETTINGS)
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 20, 100]
+    assert all(line["loss"] > 0 for line in lines)
+    assert lines[-1]["rate"] < lines[1]["rate"]
+    assert "line step 100 (100 %)" in capsys.readouterr().out
+
+
 def test_the_ema_follows_and_is_left_in_the_module():
     module = Line()
     weights, expected = MasterWeights(module, SETTINGS), module.layer.weight.detach().double()
@@ -157,7 +213,7 @@ def test_weights_in_half_precision_follow_their_masters():
     again = MasterWeights(Convolution(), SETTINGS, half=True)
     again.restore(deepcopy(weights.state()))
     for ours, theirs in zip((again, weights), (weights, again), strict=True):
-        moments = ours.optimizer.state[ours.master[1]]
+        moments = ours.optimizers[0].state[ours.master[1]]
         assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == ours.master[1].stride()
         assert ours.ema[1].stride() == ours.master[1].stride() != theirs.master[1].stride()
     for ours in (again, weights):

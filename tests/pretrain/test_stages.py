@@ -12,15 +12,20 @@ import torch
 
 from cn.checkpoints.read.load import open_base, open_control
 from cn.checkpoints.write.native import save_base
-from cn.model.generate import Sampling
+from cn.conditions import KINDS
+from cn.data.maps import training_map
 from cn.model.text import tokenize
 from cn.model.vae import AutoencoderKL
 from cn.pretrain import __main__ as command
-from cn.pretrain import evaluate, runner
+from cn.pretrain import pool as pools
+from cn.pretrain import runner
 from cn.pretrain.autoencoder import reconstruction_psnr, whiten
-from cn.pretrain.denoiser import DenoiserConfig, corrupt_prompts
-from cn.pretrain.latents import Latents, unknown_token
-from cn.pretrain.pool import SHARD, Pool, as_input, render_shard
+from cn.pretrain.denoiser import DenoiserConfig, DenoiserLoss, corrupt_prompts
+from cn.pretrain.evaluate import evaluate
+from cn.pretrain.latents import Latents
+from cn.pretrain.pool import CAPTIONS, SHARD, Pool, as_input, load_maps, render_shard
+from cn.pretrain.vocabulary import known_tokens, unknown_token
+from cn.scenes import describe, render
 from cn.weights import bundled
 from tests.helpers.model_helpers import TINY_V, fill, tiny_base
 from tests.helpers.sampling import is_finite
@@ -48,8 +53,8 @@ def vae():
 
 
 def test_a_shard_is_complete_or_rendered_again(pool_folder, tmp_path):
-    names = sorted(p.name for p in pool_folder.iterdir())
-    assert names == ["000000.canny.npy", "000000.depth.npy", "000000.json", "000000.openpose.npy", "000000.rgb.npy"]
+    names = {p.name for p in pool_folder.iterdir()}
+    assert {f"000000.{kind}.png" for kind in KINDS} | {"000000.json", "000000.rgb.npy"} <= names
     shutil.copytree(pool_folder, tmp_path / "p")
     before = (tmp_path / "p/000000.rgb.npy").read_bytes()
     (tmp_path / "p/000000.json").unlink()
@@ -62,19 +67,35 @@ def test_a_shard_is_complete_or_rendered_again(pool_folder, tmp_path):
     assert (tmp_path / "p/000000.rgb.npy").read_bytes() == b"untouched"
 
 
-def test_pool_holds_images_captions_and_maps(pool, pool_folder):
-    images = np.load(pool_folder / "000000.rgb.npy")
-    assert (pool.count, len(pool.captions), len(pool.person)) == (SHARD, SHARD, SHARD)
+def test_a_pool_holds_images_captions_and_maps(pool, pool_folder):
+    images, records = np.load(pool_folder / "000000.rgb.npy"), json.loads((pool_folder / "000000.json").read_text())
+    assert (pool.count, pool.shards, len(records)) == (SHARD, 1, SHARD)
     assert torch.equal(pool.rgb, torch.from_numpy(images).permute(0, 3, 1, 2))
-    assert {kind: tuple(pool.hints(kind, SHARD).shape) for kind in ("canny", "depth", "openpose")} == {
-        "canny": (SHARD, 1, 64, 64),
-        "depth": (SHARD, 1, 64, 64),
-        "openpose": (SHARD, 3, 64, 64),
-    }
-    shown = pool.hints("openpose", SHARD).amax(dim=(1, 2, 3)) > 0
-    assert all(bool(s) for s, person in zip(shown, pool.person, strict=True) if person)
-    assert any(pool.person)
-    assert not all(pool.person)
+    assert all(len(record["captions"]) == CAPTIONS for record in records)
+    # Several captions of a scene, most of them different.
+    assert sum(len(set(record["captions"])) > 1 for record in records) > SHARD / 2
+    scenes = [describe(5, index) for index in range(SHARD)]
+    for kind in KINDS:
+        maps = load_maps(pool_folder, kind, 1, CPU)
+        assert maps.shape[1] == (3 if kind in ("openpose", "openpifpaf", "ade20k", "coco", "normal") else 1)
+        expected = training_map(render(scenes[3], 64), kind, 5, 3)
+        assert torch.equal(maps[3].expand(3, -1, -1), torch.from_numpy(expected).permute(2, 0, 1)), kind
+    shown = load_maps(pool_folder, "openpose", 1, CPU).amax(dim=(1, 2, 3)) > 0
+    people = [record["person"] for record in records]
+    assert all(bool(s) for s, person in zip(shown, people, strict=True) if person)
+    assert any(people)
+    assert not all(people)
+
+
+def test_of_several_processes_each_takes_its_own_shards(pool_folder, tmp_path, monkeypatch):
+    for number in range(3):
+        shutil.copy(pool_folder / "000000.json", tmp_path / f"{number:06d}.json")
+    taken = []
+    for rank in range(2):
+        monkeypatch.setattr(pools.replicas, "count", lambda: 2)
+        monkeypatch.setattr(pools.replicas, "rank", lambda rank=rank: rank)
+        taken.append([number for number, _ in pools.new_shards(tmp_path, 0)])
+    assert taken == [[0, 2], [1]]
 
 
 def test_whitening_moves_the_latents_and_no_image(vae, pool):
@@ -100,43 +121,67 @@ def test_psnr_is_that_of_its_definition(vae, pool):
 
 
 @pytest.fixture
-def latents(pool, vae):
-    latents = Latents.of(pool, vae, TINY_V.text)
+def latents(pool_folder, vae):
+    latents = Latents.of(pool_folder, SHARD, 64, vae, TINY_V.text)
     assert latents.refresh() == SHARD
     return latents
 
 
-def test_latents_are_posteriors_and_token_ids(latents, pool, vae, tmp_path):
+def test_latents_are_posteriors_and_token_ids(latents, pool, vae, pool_folder):
     posterior = vae.encode(as_input(pool.rgb[5:6]))
     assert torch.allclose(latents.mean[5].float(), posterior.mean[0], rtol=2e-3, atol=2e-3)
     assert torch.allclose(latents.std[5].float(), posterior.std[0], rtol=2e-3, atol=2e-3)
-    assert torch.equal(latents.tokens.long(), tokenize(pool.captions, TINY_V.text))
+    records = json.loads((pool_folder / "000000.json").read_text())
+    for k in range(CAPTIONS):
+        texts = [record["captions"][k] for record in records]
+        assert torch.equal(latents.tokens[:, k].long(), tokenize(texts, TINY_V.text))
+    assert latents.person == [record["person"] for record in records]
     torch.manual_seed(0)
     many = latents.draw(torch.full((4000,), 5))
     assert torch.allclose(many.mean(dim=0), latents.mean[5].float(), atol=0.1 * float(latents.std[5].max()))
     assert torch.allclose(many.std(dim=0), latents.std[5].float(), rtol=0.1)
-    latents.save(tmp_path / "latents.pt")
-    again = Latents.of(pool, vae, TINY_V.text)
-    again.load(tmp_path / "latents.pt")
-    assert again.count == SHARD
-    assert all(torch.equal(getattr(again, n), getattr(latents, n)) for n in ("mean", "std", "tokens"))
+    drawn = latents.draw_tokens(torch.full((400,), 5)).unique(dim=0)
+    assert torch.equal(drawn, latents.tokens[5].unique(dim=0))
 
 
-def test_the_unknown_token_is_the_row_that_files_keep_for_all_others(latents, tmp_path):
-    base, vocabulary = tiny_base(TINY_V), latents.vocabulary
+def test_the_unknown_token_is_the_row_that_files_keep_for_all_others(tmp_path):
+    base, vocabulary = tiny_base(TINY_V), known_tokens(TINY_V.text)
     unknown = unknown_token(vocabulary)
     assert unknown not in vocabulary
     assert {0, 49406, 49407} <= set(vocabulary)
     save_base(tmp_path / "b.safetensors", base, half=False, tokens=vocabulary)
     ours = base.text.tower.token_embedding.weight
     rows = open_base(tmp_path / "b.safetensors").text.tower.token_embedding.weight
-    assert torch.equal(rows[vocabulary], ours[vocabulary])
+    assert torch.equal(rows[list(vocabulary)], ours[list(vocabulary)])
     others = sorted(set(range(len(rows))) - set(vocabulary))
     assert torch.equal(rows[others], ours[unknown].expand(len(others), -1))
 
 
+def test_no_caption_has_an_unknown_token(latents):
+    assert set(latents.tokens.unique().tolist()) <= set(known_tokens(TINY_V.text))
+
+
+def test_dropped_skips_leave_the_middle_block_alone():
+    """Where skips are dropped, the encoder's features do not reach the output but through the middle block."""
+    torch.manual_seed(0)
+    base = tiny_base(TINY_V)
+    loss = DenoiserLoss(base)
+    z, t, tokens = torch.randn(2, 4, 8, 8), torch.tensor([300, 700]), tokenize(["a", "b"], TINY_V.text)
+    seen = []
+    monitor = base.unet.decoder.register_forward_pre_hook(lambda module, args: seen.append(args))
+    kept = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
+    loss(z, t, tokens, torch.zeros_like(z), kept)
+    monitor.remove()
+    middle, _, _, skips, _ = seen[0]
+    assert all((skip[1] == 0).all() and (skip[0] != 0).any() for skip in skips)
+    assert (middle[1] != 0).any()
+    plain = loss(z, t, tokens, torch.zeros_like(z), torch.ones(2, 1, 1, 1))
+    expected = base.unet(z, t, base.text(tokens)).square().mean()
+    assert torch.allclose(plain, expected, rtol=1e-5)
+
+
 def test_prompts_are_emptied_and_words_become_unknown(latents):
-    tokens, empty = latents.tokens, latents.empty_prompt
+    tokens, empty = latents.tokens[:, 0], latents.empty_prompt
     special = (tokens == 49406) | (tokens == 49407) | (tokens == 0)
     lost = corrupt_prompts(tokens, empty, 7, DenoiserConfig(unknown=1.0, prompt_drop=0.0))
     assert torch.equal(lost, torch.where(special, tokens, torch.full_like(tokens, 7)))
@@ -155,11 +200,11 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     installed.mkdir()
     shutil.copytree(pool_folder, work / "pool")
     monkeypatch.setattr(runner, "MODEL", TINY_V)
-    monkeypatch.setattr(runner, "HELD_OUT", 2)
-    monkeypatch.setattr(evaluate, "Sampling", partial(Sampling, steps=2))
+    monkeypatch.setattr(runner, "evaluate", partial(evaluate, steps=2))
+    monkeypatch.setattr(runner, "SCENE_READER", installed / "reader.safetensors")
     monkeypatch.setattr(bundled, "FOLDER", installed)
     options = ["--work", str(work), "--steps", "2", "--batch-size", "2", "--device", "cpu", "--workers", "1"]
-    options += ["--images", str(SHARD), "--conditions", str(SHARD)]
+    options += ["--images", str(SHARD), "--conditions", str(SHARD), "--held-out", "4"]
     monkeypatch.setattr("sys.argv", ["pretrain", *runner.STAGES, *options])
     command.main()
     report = json.loads((installed / "report.json").read_text())
@@ -167,11 +212,12 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     assert sorted(report["stages"]) == sorted(trained)
     for (record,) in report["stages"].values():
         assert (record["steps"], record["batch_size"], record["images"], record["complete"]) == (2, 2, SHARD, True)
-    assert set(report["figures"]) == {"psnr_db", "scenes", "prompt alone", "canny", "depth", "openpose"}
-    assert report["figures"]["scenes"] == 2
-    assert (work / "held-out-00.jpg").stat().st_size > 1000
+        assert (record["samples"], record["loss"] > 0) == (4, True)
+    assert report["figures"]["scenes"] == 4
+    assert set(report["figures"]["controls"]) == set(KINDS)
+    assert (installed / "reader.safetensors").read_bytes() == (work / "reader.safetensors").read_bytes()
     base = open_base(installed / "base.safetensors")
-    for kind in ("canny", "depth", "openpose"):
+    for kind in KINDS:
         control = open_control(installed / f"{kind}.safetensors")
         assert (control.kind, control.base_sha256) == (kind, base.sha256)
         assert control.meta["license"] == "CC0-1.0"
@@ -184,7 +230,7 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     (work / "control-canny.pt").unlink()
     monkeypatch.setattr("sys.argv", ["pretrain", "control-canny", *options])
     command.main()
-    assert [r["steps"] for r in json.loads((work / "stages.json").read_text())["control-canny"]] == [2, 2]
+    assert [r["steps"] for r in json.loads((work / "stage-control-canny.json").read_text())] == [2, 2]
     assert (work / "canny.safetensors").read_bytes() != (installed / "canny.safetensors").read_bytes()
 
 

@@ -74,7 +74,7 @@ def test_normals_point_out_and_away_from_the_surface(kind: int, size: Size):
         t = HITS[kind](tuple(start.T), tuple(direction.T), size)
     hit = np.isfinite(t)
     p = start[hit] + t[hit, None] * direction[hit]
-    n = normal(kind, p, size)
+    n = normal(kind, p.T, size).T
     n = n / np.linalg.norm(n, axis=1, keepdims=True)
     assert (np.einsum("nc,nc->n", n, direction[hit]) <= 1e-6).all()
     assert not inside(kind, size, p + 0.02 * n).any()
@@ -107,7 +107,7 @@ def test_depth_is_meters_along_the_axis():
     points = np.random.default_rng(1).uniform(-1.5, 1.5, (50, 3))
     x, y, depth = camera.project(points)
     origin, direction = camera.rays(x.astype(np.float32), y.astype(np.float32))
-    np.testing.assert_allclose(origin + depth[:, None] * direction, points, atol=2e-5)
+    np.testing.assert_allclose((origin + depth * direction).T, points, atol=2e-5)
     ahead = np.array([0.0, -0.5, -6.0]) / np.hypot(0.5, 6.0)
     np.testing.assert_allclose(depth, (points - np.array([0.0, 1.5, 6.0])) @ ahead, atol=1e-9)
 
@@ -127,10 +127,12 @@ def test_shadows_fall_where_the_light_is_stopped_and_nowhere_else():
     with np.errstate(invalid="ignore"):  # a miss is NaN
         shadows = shadow_map(np.array([0.0, 1.0, 0.0]) + 1e-3, build.solids, np.zeros(3), 2.0, 128, 2)
     ground = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [1.2, 0.0, 0.0], [-1.0, 0.0, 1.0]], np.float32)
-    lit = shadows.lit(ground)
+    lit = shadows.lit(ground.T, np.ones(4, bool))
     assert (lit[:2] < 0.02).all()
     assert (lit[2:] > 0.98).all()
-    assert shadows.lit(np.array([[0.0, 1.51, 0.0]], np.float32))[0] > 0.9
-    rim = shadows.lit(np.stack([np.linspace(0.3, 0.7, 60), np.zeros(60), np.zeros(60)], axis=1).astype(np.float32))
+    assert shadows.lit(np.array([[0.0], [1.51], [0.0]], np.float32), np.ones(1, bool))[0] > 0.9
+    rim = shadows.lit(
+        np.stack([np.linspace(0.3, 0.7, 60), np.zeros(60), np.zeros(60)]).astype(np.float32), np.ones(60, bool)
+    )
     assert (np.diff(rim) > -0.02).all()
     assert ((rim > 0.1) & (rim < 0.9)).sum() > 5  # soft

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from cn.caption.scene_captioner import SceneCaptioner
+from cn.caption.scene_reader import SceneReader
 from tests.helpers.doc_shell import unknown_options
 from tools.paper import __main__ as program
-from tools.paper import report, schedule, work
+from tools.paper import quality, report, schedule, work
 from tools.paper.experiments import experiments
 from tools.paper.journal import Journal, comparable, publish, read_published
 from tools.paper.plots import draw
@@ -21,6 +24,17 @@ from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 TINY = replace(QUICK, seeds=1, few_seeds=1, validation=2, strengths=(1.0,), ends=(0.5,), scenes=4, channel_scenes=4)
 TRIED = ("default", "concat", "reconnect", "large-decoder", "limits", "window", "depth-scratch", "cost-bundled-control")
 """Arms that together need all of the code; the others differ from them by options of `cn train` alone."""
+
+
+@pytest.fixture(autouse=True)
+def _made_up_reader(monkeypatch):
+    """The network that reads images has made-up weights, so that these tests do not depend on the bundled ones."""
+
+    def open_scene_captioner(settings, compute):
+        torch.manual_seed(0)
+        return SceneCaptioner(SceneReader(), settings, compute)
+
+    monkeypatch.setattr(quality, "open_scene_captioner", open_scene_captioner)
 
 
 @pytest.fixture

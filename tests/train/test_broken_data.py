@@ -152,7 +152,6 @@ AT_ONCE = [
     (["--data", "empty", "--cond", "depth"], 3, "empty: no images in it; a dataset is a folder with prompt.json"),
     (["--data", "set", "--cond", "canny"], 2, "set holds depth maps, not canny; give --cond depth"),
     (["--data", "broken", "--cond", "depth"], 3, "2 of 2 pairs are broken"),
-    (["--cond", "hed"], 2, "the built-in scenes have no hed maps"),
     (["--cond", "depth", "--base", "nowhere.safetensors"], 4, "nowhere.safetensors: no such weights file"),
     (["--cond", "depth", "--init-from", "nothing"], 4, "no weights are called 'nothing'"),
     (["--cond", "depth", "--seed", "230205543"], 2, "is reserved for held-out scenes"),

@@ -61,6 +61,8 @@ def test_rows_stand_behind_what_they_belong_to(tmp_path, tiny_base_file, pair_se
 def test_thresholds_are_no_matter_of_other_data():
     assert option_rows(replace(CONFIG, random_thresholds=False, data=("x",))) == {}
     assert option_rows(replace(CONFIG, random_thresholds=False, cond="depth")) == {}
+    (words,) = option_rows(replace(CONFIG, random_thresholds=False, cond="scribble")).values()
+    assert words == ("data", "lines are drawn the same way for all scenes")
 
 
 def test_a_small_scale_run_on_a_base_whose_middle_controls_nothing_says_so(tmp_path, tiny_base_file, pair_set):

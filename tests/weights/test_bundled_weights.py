@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from cn import conditions
+from cn.checkpoints.read.inspection import inspect
 from cn.sample.pipeline import SamplingPipeline
 from cn.sample.request import Condition, SampleRequest
 from cn.weights import bundled
 from tests.helpers.sampling import is_finite
 
-KINDS = ("canny", "depth", "openpose")
-PATHS = [bundled.FOLDER / f"{name}.safetensors" for name in ("base", *KINDS)]
+PATHS = sorted(bundled.FOLDER.glob("*.safetensors"))
+KINDS = sorted(path.stem for path in PATHS if path.stem != bundled.BASE_NAME)
 
 pytestmark = pytest.mark.skipif(
-    not all(path.is_file() for path in PATHS), reason="this checkout has no bundled weights (cn/weights/*.safetensors)"
+    not {"base", "canny"} <= {path.stem for path in PATHS},
+    reason="this checkout has no bundled weights (cn/weights/*.safetensors)",
 )
 
 
@@ -21,15 +24,30 @@ def test_headers():
     base, *controls = bundled.files()
     assert (base.name, base.role, base.base_sha256) == ("base", "base", None)
     assert [(c.name, c.role, c.kind) for c in controls] == [(kind, "control", kind) for kind in KINDS]
+    assert set(KINDS) <= set(conditions.KINDS)
     assert {weights.license for weights in (base, *controls)} == {"CC0-1.0"}
     assert {control.base_sha256 for control in controls} == {base.sha256}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_every_number_is_finite_and_half_precision(path):
+def test_every_number_is_finite_and_small(path):
+    """In half precision, or in 8 bits with scales and a part in half precision."""
     tensors = load_file(path)
     assert is_finite(tensors)
-    assert {str(t.dtype) for t in tensors.values() if t.is_floating_point()} == {"torch.float16"}
+    dtypes = {str(t.dtype).removeprefix("torch.") for name, t in tensors.items() if "token_ids" not in name}
+    eight_bits = bundled.describe(path).metadata.get("bits") == 8
+    assert dtypes == ({"int8", "float32", "float16"} if eight_bits else {"float16"})
+
+
+def test_all_together_are_small():
+    sizes = {path.stem: path.stat().st_size for path in PATHS}
+    assert sum(sizes.values()) <= 100e6
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_each_is_usable(path):
+    report = inspect(path)
+    assert (report.usable, report.layout, report.warnings) == (True, "native", ())
 
 
 def sampled(*conditions: Condition) -> np.ndarray:

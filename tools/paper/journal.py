@@ -76,7 +76,7 @@ def versions(device: str) -> dict[str, str]:
 
     from cn import __version__
     from cn.devices import choose_device
-    from cn.pretrain.evaluate import hardware
+    from cn.pretrain.hardware import hardware
 
     found = hardware(choose_device(device))
     torch_version = torch.__version__.partition("+")[0]

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cn.caption.create import open_captioner
-from cn.caption.settings import SCENES
+from cn.caption.captioner import Compute
+from cn.caption.scene_captioner import open_scene_captioner
+from cn.caption.scene_reader import prepare
+from cn.caption.settings import CaptionSettings
+from cn.devices import choose_device
 from cn.eval.distances import kid
 
 Image = NDArray[np.uint8]
@@ -29,22 +31,19 @@ class Reader:
     """The network on its device."""
 
     def __init__(self, device: str = "auto"):
-        captioner: Any = open_captioner(SCENES, device=device)
-        self.captioner, self._seen = captioner, list[NDArray[np.float64]]()
-        # What is said of the whole image is read off these features.
-        captioner.model.places["ground"].register_forward_pre_hook(self._keep)
+        self.captioner = open_scene_captioner(CaptionSettings(), Compute(choose_device(device), torch.float32))
 
-    def _keep(self, module: object, inputs: tuple[torch.Tensor, ...]) -> None:
-        self._seen.append(inputs[0].detach().double().cpu().numpy())
-
+    @torch.inference_mode()
     def look(self, images: Sequence[Image]) -> Looked:
         """Features and words of images, uint8 (h, w, 3) each."""
-        self._seen.clear()
-        captions: list[str] = []
+        features, captions = list[NDArray[np.float64]](), list[str]()
         for first in range(0, len(images), _AT_ONCE):
-            captions += self.captioner.caption(images[first : first + _AT_ONCE])
+            part = images[first : first + _AT_ONCE]
+            _, whole = self.captioner.model.features(prepare(part, self.captioner.compute.device))
+            features.append(whole.double().cpu().numpy())
+            captions += self.captioner.caption(part)
         words = [frozenset(caption.replace(",", " ").split()) - _FUNCTION_WORDS for caption in captions]
-        return Looked(np.concatenate(self._seen), words)
+        return Looked(np.concatenate(features), words)
 
 
 def distance(images: Looked, true: Looked) -> float:

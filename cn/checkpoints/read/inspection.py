@@ -225,10 +225,13 @@ def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"unrecognized tensors: {first_names(checkpoint.unknown, _MAX_NAMES)}"
     if any(entry.dtype in ("F16", "BF16") for name, entry in checkpoint.kept.items() if "alphas" in name):
         yield "its noise schedule is stored in half precision; cn recomputes it"
-    if scaled := sum(entry.scale is not None for part in checkpoint.parts.values() for entry in part.entries.values()):
+    foreign = checkpoint.layout != "native"
+    scaled = sum(entry.scale is not None for part in checkpoint.parts.values() for entry in part.entries.values())
+    if foreign and scaled:
         yield f"{scaled} weights have 8 bits and a scale: cn reads their products, in F32"
     mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
-    if len(set(chain(*mixed.values()))) > 1:
+    # cn's own files in 8 bits have 16 where that matters.
+    if len(set(chain(*mixed.values()))) > 1 and (foreign or not scaled):
         dtypes = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
         yield f"mixed dtypes: {', '.join(dtypes)}"
     if checkpoint.control is not None and _is_untrained(checkpoint):

@@ -70,12 +70,20 @@ def describe_base(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def open_control(path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Control:
+def open_control(
+    path: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    base: Path | None = None,
+) -> Control:
     """Load a control from any layout, in evaluation mode; a base in the same file is ignored.
 
-    Raises InputError if a file is damaged, WeightsError if it is not a control or its tensors do not match.
+    A control that is stored as differences to its base is rebuilt from the base's file: `base` if that is it, the one
+    beside the control, or the bundled one. Raises InputError if a file is damaged, WeightsError if it is not a control,
+    its tensors do not match or its base is not there.
     """
-    checkpoint = recognize(Path(path))
+    checkpoint = recognize(Path(path), base=base)
     spec = checkpoint.control
     if spec is None:
         raise WeightsError(f"a control was expected, but this is {checkpoint.what}", path=path)

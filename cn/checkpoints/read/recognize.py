@@ -12,7 +12,7 @@ from cn.archives.archive import Archive, open_archive
 from cn.archives.metadata import decode
 from cn.checkpoints.checkpoint import Checkpoint, ControlSpec, Part
 from cn.checkpoints.layouts import BASE_PARTS, PartName
-from cn.checkpoints.read import folders, single_file, unrecognized
+from cn.checkpoints.read import eight_bit, folders, single_file, unrecognized
 from cn.checkpoints.read.scaled import with_scales
 from cn.checkpoints.read.shards import reject_shard
 from cn.errors import UsageError, WeightsError, about
@@ -21,11 +21,17 @@ from cn.text import shown
 
 
 def recognize(
-    path: Path, *, archive: Archive | None = None, ema: bool = False, variant: str | None = None
+    path: Path,
+    *,
+    archive: Archive | None = None,
+    ema: bool = False,
+    variant: str | None = None,
+    base: Path | None = None,
 ) -> Checkpoint:
     """Describe a file or folder of weights; `archive` is the file, if it has been opened already.
 
     `ema` selects the averaged U-Net of an original checkpoint, `variant` ("fp16") one set of weights in a folder.
+    `base` is a file to look for in the first place where a control is stored as differences to its base.
 
     Raises InputError for damaged files, WeightsError for what is missing or is neither a base nor a control.
     """
@@ -41,7 +47,7 @@ def recognize(
             reject_shard(path)
         opened = with_scales(archive) if archive else folders.open_folder(path, variant)
         try:
-            checkpoint = _described(opened, ema) if isinstance(opened, Archive) else folders.describe(opened)
+            checkpoint = _described(opened, ema, base) if isinstance(opened, Archive) else folders.describe(opened)
             if checkpoint.model is not None:
                 _check_model(checkpoint.model)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -65,11 +71,11 @@ def _native_folder(path: Path) -> Checkpoint:
     )
 
 
-def _described(archive: Archive, ema: bool) -> Checkpoint:
+def _described(archive: Archive, ema: bool, base: Path | None) -> Checkpoint:
     """The description of a file: cn's own, a diffusers ControlNet, or an original one."""
     header = decode(archive)
     if "role" in header:
-        return _native(archive, header)
+        return _native(replace(archive, entries=eight_bit.joined(archive, header, base)), header)
     names = archive.entries
     if not {"difference", "lora_controlnet"}.isdisjoint(names):
         raise WeightsError(f"is {unrecognized.describe(names, archive.extras)}")

@@ -36,14 +36,16 @@ class Source:
 
     @property
     def dtype(self) -> str:
-        """Of what `read` gives: float32 where numbers are computed from several dtypes or scales."""
-        dtypes = {piece.dtype if piece.scale is None else "F32" for piece in self.pieces}
+        """Of what `read` gives: float32 where numbers are computed from several dtypes, scales or differences."""
+        dtypes = {"F32" if piece.is_computed else piece.dtype for piece in self.pieces}
         return dtypes.pop() if len(dtypes) == 1 else "F32"
 
     @property
     def stored(self) -> tuple[Entry, ...]:
         """The pieces if the file holds their bytes unchanged; otherwise empty."""
-        changed = self.token_ids is not None or self.reversed_channels or any(p.strides or p.scale for p in self.pieces)
+        changed = (
+            self.token_ids is not None or self.reversed_channels or any(p.strides or p.is_computed for p in self.pieces)
+        )
         mixed = len({piece.dtype for piece in self.pieces}) > 1
         return () if changed or mixed else self.pieces
 

@@ -108,7 +108,8 @@ def _native(contents: Contents, half: bool, origin: Mapping[str, Any]) -> Iterat
 
 def _source_metadata(contents: Contents) -> dict[str, Any]:
     """The metadata of the source, without entries that are rewritten."""
-    rewritten = {"role", "config", "control", "exported", "source_sha256", *control_record(ControlSpec(UNetConfig()))}
+    rewritten = {"role", "config", "control", "exported", "source_sha256", "bits", "differences"}
+    rewritten |= set(control_record(ControlSpec(UNetConfig())))
     return {name: value for name, value in contents.metadata.items() if name not in rewritten}
 
 
@@ -175,7 +176,7 @@ def _ldm_rest(contents: Contents, config: ModelConfig) -> dict[str, Item]:
 
 
 def _kept(entry: Entry) -> Item:
-    if entry.scale is None:
+    if not entry.is_computed:
         return copied([entry], entry.shape)
     return computed("F32", entry.shape, partial(load_tensor, entry), entry.path)
 

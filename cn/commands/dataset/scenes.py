@@ -19,7 +19,7 @@ def synth(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render pairs of image and exact condition map from the built-in 3-D scenes, with captions.
+    """Render pairs of image and condition map from the built-in 3-D scenes, with captions.
 
     The same seed gives the same scenes at any size. After an interrupt, the same command continues where it stopped.
     """

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from cn.conditions import ConditionInfo
 from cn.data.lint import depth_checks, pose_checks
+from cn.data.maps import EXACT
 from cn.detect.checks import MapFacts, check_map
 from cn.detect.checks.colors import LABELS, POSES
 from cn.detect.checks.lines import KINDS as LINES
@@ -17,9 +18,6 @@ _LIT, _FAINT = 48, 16
 """The level from which a pixel of a sharp line, and of a soft one, is counted."""
 _NEAR_BLACK = 16
 _FEW_LEVELS = 8
-_EXACT = "built-in scenes (exact)"
-"""The detector of skeletons whose hidden points are drawn, too (`cn.data.maps`)."""
-
 Fault = tuple[str, str]
 """(rule, message)"""
 
@@ -64,7 +62,7 @@ def _own(map: NDArray[np.uint8], kind: str, info: ConditionInfo | None, facts: M
     if kind == "openpose":
         if pose_checks.channels_are_reversed(map):
             return "reversed-channels", "its limbs have the colors of others: red and blue are swapped; swap them back"
-        if (info is None or info.detector != _EXACT) and pose_checks.faces_are_mirrored(map):
+        if (info is None or info.detector != EXACT) and pose_checks.faces_are_mirrored(map):
             return (
                 "mirrored",
                 "its skeletons have left and right on the wrong sides of their faces: the map was mirrored, or "

@@ -43,10 +43,10 @@ def canny(image: NDArray[np.uint8], low: float = LOW, high: float = HIGH) -> NDA
 
     if image.ndim == 2:
         return np.asarray(cv2.Canny(np.ascontiguousarray(image), low, high), np.uint8)
-    return np.asarray(cv2.Canny(*_gradients(image), low, high), np.uint8)
+    return np.asarray(cv2.Canny(*steepest_gradients(image), low, high), np.uint8)
 
 
-def _gradients(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+def steepest_gradients(image: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """dx and dy, int16 (h, w), of the channel with the largest gradient at each pixel (the first one of equals).
 
     cv2.Canny does the same internally, pixel by pixel. Strips that fit the CPU cache halve its time.

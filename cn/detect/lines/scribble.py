@@ -44,6 +44,14 @@ def suppress_non_maxima(
     return np.where(_ridges(blurred) & (blurred > threshold), 255, 0).astype(np.uint8)
 
 
+def scale_of(size: tuple[int, ...]) -> float:
+    """The scale of soft edges that no network made, in an image of (height, width, …): in small ones they are thinner.
+
+    The blur of the release would leave dots of them.
+    """
+    return min(1.0, min(size[:2]) / RELEASED_SIDE)
+
+
 def released_scribble(soft: NDArray[np.uint8], scale: float = 1.0) -> NDArray[np.uint8]:
     """The scribble of a HED map (h, w) with the fixed settings of the release (gradio_fake_scribble2image.py).
 
@@ -111,8 +119,7 @@ class ScribbleDetector(ScribbleSettings, Detector):
         ]
 
     def _scale(self, soft: NDArray[np.uint8]) -> float:
-        """Without the network, edges of a small image are thinner: the released blur would leave dots of them."""
-        return 1.0 if self.network is not None else min(1.0, min(soft.shape) / RELEASED_SIDE)
+        return 1.0 if self.network is not None else scale_of(soft.shape)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ All maps are uint8 (h, w) of 0 and 255: white strokes on black.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,9 @@ MIN_STRONG = 48.0
 MIN_STROKE = 16
 """Number of pixels that make a line a stroke; shorter lines are dots."""
 
+MIN_STROKE_SIGMA = 0.8
+"""Strokes of smaller images have at least this width: about three pixels."""
+
 _JUNCTION = 4
 """More line pixels than this in 3×3 are a junction."""
 
@@ -53,6 +56,13 @@ class Augmentation:
     """For redrawn strokes: their width is about four times this."""
     seed: int
     """Seed for the choice of strokes that are dropped."""
+
+    def scaled(self, factor: float) -> "Augmentation":
+        """The same for edges `factor` times as wide, up to 1. Below 1 strokes stay wide enough to be eroded."""
+        if factor >= 1:
+            return self
+        stroke_sigma = max(self.stroke_sigma * factor, MIN_STROKE_SIGMA)
+        return replace(self, sigma=self.sigma * factor, stroke_sigma=stroke_sigma, steps=1)
 
     def record(self) -> dict[str, Any]:
         """The parameters, for the text of the PNG."""

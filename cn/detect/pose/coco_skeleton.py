@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cn.detect.pose.skeleton import JOINTS as OPENPOSE_JOINTS
 from cn.detect.pose.skeleton import detected
 
 JOINTS: tuple[str, ...] = (
@@ -109,3 +110,9 @@ def to_openpose(people: People) -> NDArray[np.float64]:
     neck = np.concatenate([shoulders[..., :2].mean(axis=1), shoulders[..., 2].min(axis=1)[:, None]], axis=1)
     converted[:, _NECK] = np.where(detected(shoulders).all(axis=1, keepdims=True), neck, 0.0)
     return converted
+
+
+def from_openpose(people: People) -> NDArray[np.float64]:
+    """OpenPose's 18 keypoints (n, 18, 3) as COCO's 17 (n, 17, 3), without the neck: the inverse of `to_openpose`."""
+    bodies = np.asarray(people, np.float64).reshape(-1, len(OPENPOSE_JOINTS), 3)
+    return bodies[:, [OPENPOSE_JOINTS.index(name) for name in JOINTS]]

@@ -49,7 +49,10 @@ def normals_to_map(
     instead of truncated, they become the same colors again.
     """
     n = np.asarray(normals, np.float64)
-    valid = np.isfinite(n).all(axis=-1) & (np.abs(n).max(axis=-1, initial=0) > 0)
+    # Three planes are faster than axes of length 3.
+    x, y, z = (np.abs(n[..., axis]) for axis in range(3))
+    largest = np.maximum(np.maximum(x, y), z)
+    valid = np.isfinite(largest) & (largest > 0)
     towards = np.where(valid[..., None], n, 0) * (-1.0, 1.0, 1.0)
     scaled = np.clip(towards * 127.5 + 127.5, 0, 255)
     colors = (np.rint(scaled) if rounded else scaled).astype(np.uint8)

@@ -11,14 +11,14 @@ from cn.scenes.geometry import Rng, Vec, roll, tilt
 def mug(build: Builder, colors: PartColors, rng: Rng) -> None:
     """A big mug of cocoa with its handle to one side."""
     c = colors["body"]
-    build.frustum((0, 0, 0), (0, 0.46, 0), 0.215, 0.235, c, "pot")
-    build.frustum((0, 0.452, 0), (0, 0.4615, 0), 0.20, 0.20, "wood_dark", "pot")
+    build.frustum((0, 0, 0), (0, 0.46, 0), 0.215, 0.235, c, "cup")
+    build.frustum((0, 0.452, 0), (0, 0.4615, 0), 0.20, 0.20, "wood_dark", "cup")
     side = 1 if rng.random() < 0.5 else -1
     arc = [
         np.array((side * (0.21 + 0.15 * np.sin(a)), 0.235 + 0.135 * np.cos(a), 0.06)) for a in np.linspace(0.1, 3.05, 9)
     ]
     for a, b in pairwise(arc):
-        build.capsule(a, b, 0.035, 0.035, c, "pot")
+        build.capsule(a, b, 0.035, 0.035, c, "cup")
 
 
 def ball(build: Builder, colors: PartColors, rng: Rng) -> None:
@@ -52,15 +52,15 @@ def balloon(build: Builder, colors: PartColors, rng: Rng) -> None:
     """A balloon on a string tied to a pebble."""
     build.ellipsoid((0, 0.05, 0), (0.10, 0.06, 0.09), "stone", "rock")
     lean = rng.uniform(-0.08, 0.08)
-    build.capsule((0, 0.08, 0), (lean, 0.92, 0), 0.010, 0.010, "paper", "ball")
+    build.capsule((0, 0.08, 0), (lean, 0.92, 0), 0.010, 0.010, "paper", "balloon")
     balloon_body(build, (lean, 1.25, 0), colors["body"])
 
 
 def balloon_body(build: Builder, center: Vec, color: str) -> None:
     """The balloon itself, 0.7 m tall around `center`."""
     x, y, z = center
-    build.capsule((x, y - 0.14, z), (x, y + 0.06, z), 0.13, 0.25, color, "ball")
-    build.frustum((x, y - 0.32, z), (x, y - 0.25, z), 0.045, 0.02, color, "ball")
+    build.capsule((x, y - 0.14, z), (x, y + 0.06, z), 0.13, 0.25, color, "balloon")
+    build.frustum((x, y - 0.32, z), (x, y - 0.25, z), 0.045, 0.02, color, "balloon")
 
 
 def book(build: Builder, colors: PartColors, rng: Rng) -> None:
@@ -87,8 +87,8 @@ def potted_plant(build: Builder, colors: PartColors, rng: Rng) -> None:
             0.03,
             0.105,
             "leaf",
-            "plant",
+            "potted plant",
             flat=0.5,
             facing=tuple(out),
         )
-    build.capsule((0, 0.42, 0), (0, 0.98, 0), 0.03, 0.10, "leaf", "plant", flat=0.6)
+    build.capsule((0, 0.42, 0), (0, 0.98, 0), 0.03, 0.10, "leaf", "potted plant", flat=0.6)

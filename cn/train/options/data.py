@@ -21,8 +21,7 @@ class DataOptions:
     cond: Annotated[
         str,
         Option(
-            "The condition to learn: "
-            f"{', '.join(conditions.scene_kinds())} from the built-in scenes, any kind with --data.",
+            f"The condition to learn: {', '.join(conditions.KINDS)}.",
             panel=PANEL,
             metavar="KIND",
             parse=_kind,
@@ -95,7 +94,8 @@ class DataOptions:
     random_thresholds: Annotated[
         bool,
         Option(
-            "Canny thresholds of the built-in scenes: random for each scene, as in the paper, or 100 and 200.",
+            "Lines of the built-in scenes: drawn with random choices for each scene, as in the paper (Canny's "
+            "thresholds, augmented scribbles), or always in the same way (Canny's 100 and 200).",
             panel=PANEL,
             flags=("--random-thresholds/--fixed-thresholds",),
         ),

@@ -302,7 +302,7 @@ def test_strokes_of_several_colors_are_a_scribble():
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_scenes_are_right(number):
-    made = render_examples(conditions.scene_kinds(), 192, 0, number)
+    made = render_examples(conditions.KINDS, 192, 0, number)
     for kind, example in made.items():
         assert rules(example.condition, kind) == []
         assert rules(example.condition, kind, example.info) == []

@@ -124,6 +124,16 @@ def test_random_scribbles_of_an_image_with_edges_have_strokes_and_background():
         assert 0.01 < share < 0.6, number
 
 
+def test_scaled_to_smaller_images_edges_keep_their_strokes():
+    assert PLAIN.scaled(1) == PLAIN
+    assert PLAIN.scaled(2) == PLAIN
+    half = replace(PLAIN, sigma=4, steps=2).scaled(0.5)
+    assert (half.sigma, half.steps, half.stroke_sigma) == (2, 1, 1)
+    for number in range(60):
+        augmentation = random_augmentation(0, str(number)).scaled(0.25)
+        assert augmented_scribble(soft_lines()[::2, ::2], augmentation).any(), number
+
+
 def test_the_record_is_plain_data():
     record = random_augmentation(0, "a").record()
     assert set(record) == set(vars(PLAIN))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cn.detect.pose import coco_skeleton, skeleton
-from cn.detect.pose.coco_skeleton import draw, to_openpose
+from cn.detect.pose.coco_skeleton import draw, from_openpose, to_openpose
 from cn.scenes import describe, render
 from tests.helpers.pifpaf_fields import OPENPOSE, SCENES_SEED, scenes_with
 
@@ -124,7 +124,9 @@ def test_the_neck_is_the_midpoint_of_both_shoulders():
 
 def test_the_skeleton_of_a_scene_survives_the_conversion():
     view = render(describe(SCENES_SEED, scenes_with(1, people=2)[0]), 64)
-    back = to_openpose(view.keypoints[:, list(OPENPOSE)])
+    coco = from_openpose(view.keypoints)
+    assert np.array_equal(coco, view.keypoints[:, list(OPENPOSE)])
+    back = to_openpose(coco)
     rest = [joint for joint in range(18) if joint != 1]
     assert np.array_equal(back[:, rest], view.keypoints[:, rest].astype(np.float64))
     size = np.ptp(view.keypoints[..., 1], axis=1)

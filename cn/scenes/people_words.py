@@ -1,0 +1,153 @@
+"""The words of the captions for what people do, are and wear by their role, as data.
+
+{c} is a color with its article ("a red"), {bare} a color without; {seat} and {side} are words. A phrase
+whose first word ends in "ing" also serves after "is" and "are".
+"""
+
+ACTION: dict[str, tuple[str, ...]] = {
+    "standing": ("standing", "standing", "standing still", ""),
+    "posing": ("posing", "posing", "standing", "moving", "striking a pose", ""),
+    "hips": ("with hands on hips", "standing with hands on hips", "standing, both hands on the hips,"),
+    "waving": ("waving", "waving", "waving hello", "waving a hand"),
+    "walking": ("walking", "walking", "strolling", "taking a walk"),
+    "running": ("running", "running", "jogging", "running fast"),
+    "marching": ("marching", "marching", "walking with big steps"),
+    "dancing": ("dancing", "dancing", "dancing happily"),
+    "twirling": ("dancing", "twirling", "dancing with arms overhead", "doing a ballet pose"),
+    "arabesque": ("doing an arabesque", "balancing on one leg", "dancing ballet"),
+    "jumping": ("jumping", "jumping for joy", "jumping in the air"),
+    "leaping": ("doing a star jump", "jumping with arms and legs spread", "leaping"),
+    "cheering": ("cheering", "with both arms raised", "raising both arms", "with arms up"),
+    "pointing": ("pointing", "pointing {side}", "pointing {side}"),
+    "reaching up": ("reaching up", "reaching up with one arm", "raising one arm", "with one arm up"),
+    "arms out": ("with arms outstretched", "standing with arms spread wide", "spreading both arms"),
+    "sitting": ("sitting on {c} {seat}", "seated on {c} {seat}", "sitting on {c} {seat}"),
+    "sitting on the ground": ("sitting on the ground", "sitting with knees up", "sitting down"),
+    "cross-legged": ("sitting cross-legged", "sitting with crossed legs", "meditating", "sitting on the ground"),
+    "kneeling": ("kneeling", "kneeling on one knee", "kneeling down"),
+    "on both knees": ("kneeling", "kneeling on both knees", "on both knees"),
+    "crouching": ("crouching", "squatting", "crouching down"),
+    "bowing": ("bowing", "taking a bow", "bending forward"),
+    "lying": ("lying on the back", "lying on the ground", "lying down"),
+    "sleeping": ("sleeping", "sleeping on the ground", "lying asleep", "lying on one side"),
+    "kicking": ("kicking {c} ball", "kicking {c} ball", "playing football with {c} ball"),
+    "throwing": ("throwing {c} ball", "throwing {c} ball", "about to throw {c} ball"),
+    "catching": ("catching a ball",),
+    "crossed": ("with arms crossed", "with crossed arms", "standing with folded arms", "crossing both arms"),
+    "thinking": ("thinking", "with a hand on the chin", "thinking, a hand on the chin,"),
+    "saluting": ("saluting", "saluting", "giving a salute"),
+    "praying": ("with folded hands", "praying", "holding both hands together"),
+    "shrugging": ("shrugging", "with open hands", "explaining something"),
+    "flexing": ("flexing both arms", "showing strong arms", "flexing muscles"),
+    "reading": ("reading {c} book", "reading {c} book", "holding {c} book"),
+    "guitar": ("playing {c} guitar", "playing {c} guitar", "with {c} guitar"),
+    "umbrella": ("holding {c} umbrella", "under {c} umbrella", "with {c} umbrella"),
+    "holding": ("holding {c} ball", "with {c} ball in both hands", "carrying {c} ball"),
+    "balloon": ("holding {c} balloon", "with {c} balloon", "holding {c} balloon on a string"),
+    "bouquet": ("holding {bare} flowers", "with a bunch of {bare} flowers", "holding a bouquet of {bare} flowers"),
+    "on head": ("carrying {c} box on the head", "with {c} box on the head", "balancing {c} box on the head"),
+    "carrying": ("carrying {c} box", "holding {c} box", "with {c} box in both hands"),
+    "pushing": ("pushing with both hands", "leaning forward and pushing", "pushing"),
+    "tree": ("doing yoga", "standing on one leg", "in the tree pose", "doing the yoga tree pose"),
+    "warrior": ("doing yoga", "doing a side lunge with arms out", "in the warrior pose"),
+    "lunge": ("doing a lunge", "stretching", "doing a deep step forward"),
+    "handstand": ("doing a handstand", "upside down in a handstand", "standing on both hands"),
+    "cartwheel": ("doing a cartwheel", "turning a cartwheel"),
+    "fencing": ("fencing", "fighting with a sword", "holding a sword", "with a sword"),
+    "martial arts": ("kicking high", "doing karate", "doing martial arts"),
+    "boxing": ("boxing", "with raised fists", "punching"),
+    "singing": ("singing into {c} microphone", "singing with {c} microphone", "holding {c} microphone"),
+    "telescope": ("looking through {c} telescope", "looking through {c} telescope", "with {c} telescope"),
+}
+FINITE: dict[str, tuple[str, ...]] = {
+    "standing": ("stands",),
+    "posing": ("poses",),
+    "hips": ("stands with hands on hips",),
+    "waving": ("waves", "waves hello"),
+    "walking": ("walks", "strolls"),
+    "running": ("runs", "jogs"),
+    "dancing": ("dances",),
+    "jumping": ("jumps", "jumps for joy"),
+    "leaping": ("does a star jump", "leaps"),
+    "cheering": ("cheers", "raises both arms"),
+    "pointing": ("points {side}",),
+    "sitting": ("sits on {c} {seat}",),
+    "crossed": ("stands with arms crossed",),
+    "holding": ("holds {c} ball", "carries {c} ball"),
+    "balloon": ("holds {c} balloon",),
+    "reading": ("reads {c} book",),
+    "guitar": ("plays {c} guitar",),
+}
+"""Verbs of the present; any other pose is told with "is"."""
+
+DOERS: dict[str, tuple[str, ...]] = {
+    "dancing": ("dancer",),
+    "twirling": ("dancer", "ballet dancer"),
+    "arabesque": ("ballet dancer",),
+    "walking": ("walker",),
+    "running": ("runner", "jogger"),
+    "guitar": ("guitar player", "guitarist"),
+    "singing": ("singer",),
+    "fencing": ("fencer",),
+}
+ROLE_WORDS: dict[str, tuple[str, ...]] = {
+    "cook": ("cook", "chef"),
+    "football player": ("football player", "footballer"),
+    "king": ("king",),
+    "queen": ("queen",),
+}
+"""Words of roles that have more than their name."""
+ROLE_DRESS: dict[str, tuple[str, ...]] = {
+    "wizard": ("robe", "long robe"),
+    "witch": ("robe", "long robe"),
+    "king": ("robe",),
+    "queen": ("robe", "gown"),
+    "astronaut": ("space suit",),
+    "police officer": ("uniform",),
+    "clown": ("suit", "clown suit", "costume"),
+    "ballerina": ("tutu", "ballet dress"),
+    "superhero": ("costume", "suit"),
+    "football player": ("shirt", "football shirt"),
+}
+PATTERN = {"plain": "", "stripes": "striped", "dots": "dotted", "checks": "checked"}
+
+GROUP: dict[str, tuple[str, ...]] = {
+    "shaking hands": ("shaking hands", "shaking hands", "greeting each other"),
+    "high five": ("giving each other a high five", "doing a high five"),
+    "talking": ("talking", "talking to each other", "having a conversation"),
+    "dancing together": ("dancing together", "dancing", "dancing hand in hand"),
+    "hugging": ("hugging", "standing arm in arm", "standing side by side with an arm around each other"),
+    "holding hands": ("holding hands", "holding hands", "hand in hand"),
+    "parent and child": ("holding hands", "hand in hand", "standing together"),
+    "family": ("holding hands", "hand in hand", "standing together"),
+    "playing ball": ("playing with {c} ball", "throwing and catching {c} ball", "playing catch with {c} ball"),
+    "walking together": ("walking together", "walking", "taking a walk together"),
+    "running together": ("running together", "running", "jogging together"),
+    "waving together": ("waving", "waving together", "waving hello"),
+    "jumping together": ("jumping", "jumping together", "jumping for joy"),
+    "in a row": ("standing in a row", "in a row", "standing side by side"),
+    "choir": ("singing", "singing together", "singing in a row"),
+    "team": ("standing together", "posing together", "standing side by side"),
+    "queue": ("standing in a queue", "waiting in line", "queuing"),
+    "circle": ("holding hands in a circle", "standing hand in hand in a circle", "standing in a circle"),
+    "proposing": ("together, one kneeling with {bare} flowers", "meeting, one giving {bare} flowers to the other"),
+    "fencing": ("fencing", "fighting with swords", "fighting a duel"),
+}
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+PLURAL = {"man": "men", "woman": "women", "boy": "boys", "girl": "girls"}
+LOOK = {
+    "smile": ("smiling", "with a smile"),
+    "open": ("laughing", "with an open mouth"),
+    "neutral": ("looking serious", ""),
+}
+HAIR_STYLE = {
+    "short": ("short {}",),
+    "long": ("long {}",),
+    "bob": ("{}", "short {}"),
+    "bun": ("{} in a bun",),
+    "ponytail": ("{} in a ponytail", "a ponytail and {}"),
+    "pigtails": ("{} in pigtails", "pigtails and {}"),
+    "curly": ("curly {}",),
+    "afro": ("curly {}",),
+    "spiky": ("spiky {}",),
+}
