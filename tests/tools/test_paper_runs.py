@@ -1,6 +1,7 @@
 """`make paper`: runs on a tiny base, their records, sessions that go on; and the report of made-up records."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +124,22 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place, capsys):
     assert "--lr" in problems["min-snr-0"]
     assert problems["drop-0-0"] == ""
     assert "min-snr-0" in capsys.readouterr().err
+
+
+def dies_at_seed_1(run, place):
+    """In place of a run: its process is gone, as for want of memory."""
+    if run.seed == 1:
+        os._exit(9)
+    return ""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_takes_no_other_run_with_it(place, monkeypatch):
+    monkeypatch.setattr(schedule, "in_process", dies_at_seed_1)
+    monkeypatch.setattr(schedule, "prepare", lambda run, place: None)
+    runs = [Run(arms(TINY)["drop-0"], seed) for seed in range(3)]
+    found = {run.seed: problem for run, problem in schedule.do(runs, place, 1)}
+    assert found == {0: "", 1: schedule.LOST, 2: ""}
 
 
 def test_no_run_is_started_when_the_session_is_over(place):
