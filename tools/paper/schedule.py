@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -95,7 +94,6 @@ def _prepared(run: Run, place: Workplace) -> str:
     except OutOfTimeError:
         return "the session was over before its data was there"
     except CommandError as error:
-        print(f"{run.name}: {error}", file=sys.stderr, flush=True)
         return str(error)
     return ""
 

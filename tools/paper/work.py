@@ -2,13 +2,13 @@
 
 import gc
 import shutil
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
+from cn.errors import CnError
 from cn.files import make_folder
 from cn.images import grid, write
 from tools.paper import training
@@ -88,7 +88,6 @@ def in_process(run: Run, place: Workplace) -> str:
         carry_out(run, place, meter)
     except OutOfTimeError:
         return "the session was over before it was done; the next one goes on with it"
-    except CommandError as error:
-        print(f"{run.name}: {error}", file=sys.stderr, flush=True)
+    except (CommandError, CnError) as error:
         return str(error)
     return ""

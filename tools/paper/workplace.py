@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cn import app, scenes
+from cn.caption.weights import SCENE_READER
 from cn.files import make_folder, sha256, sha256_of_all, write_atomic
 from cn.weights import bundled
 from tools.paper.settings import Settings
@@ -54,7 +55,8 @@ class Workplace:
     @cached_property
     def common(self) -> dict[str, str | int]:
         """What the numbers of all runs depend on."""
-        return {"base_sha256": self.base_sha256, "scenes_sha256": self.scenes_sha256, **self.settings.shared()}
+        weights = {"base_sha256": self.base_sha256, "reader_sha256": sha256(SCENE_READER)}
+        return {**weights, "scenes_sha256": self.scenes_sha256, **self.settings.shared()}
 
     def base_path(self, name: str) -> Path:
         """The file of the base of this name; `make_base` has made it."""
