@@ -3,8 +3,9 @@
 # The first target that you run creates the environment it needs (.venv), which takes a few minutes; later ones reuse it.
 # Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, such as the index of PyTorch's smaller CPU builds),
 # PHOTO (a photograph of your own for the demo), FIGURES (options of the tools that make figures, such as --dry-run),
-# ONLY (sections of the benchmark), JOBS (processes for the tests; each
-# may take 3 GB), UV (the uv program) and EXCEPT (versions to test with instead of the lowest), both for `make lowest`.
+# ONLY (sections of the benchmark, experiments of the paper), JOBS (processes for the tests, each of which may take 3 GB;
+# runs at a time of the paper), MINUTES (of a session of the paper), UV (the uv program) and EXCEPT (versions to test
+# with instead of the lowest), both for `make lowest`.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
@@ -14,6 +15,7 @@ FIGURES ?=
 JOBS ?= 2
 UV ?= uv
 EXCEPT ?=
+MINUTES ?= 0
 WORK ?= build/weights
 STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
 VENV := .venv
@@ -23,10 +25,10 @@ LOWEST := build/lowest
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sheet gallery figures check test lint format dist lowest weights bench clean
+.PHONY: help demo sheet gallery figures check test lint format dist lowest weights bench paper paper-quick clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/demo.stamp  ## Detect, sample and train on this machine, in minutes (PHOTO=my.jpg for your own photograph)
 	$(RUN) -m tools.demo $(if $(PHOTO),--photo "$(PHOTO)")
@@ -72,6 +74,12 @@ weights: $(VENV)/test.stamp  ## Train the bundled weights from scratch (hours on
 
 bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some sections)
 	$(RUN) tools/bench.py $(ONLY)
+
+paper: $(VENV)/test.stamp  ## Repeat the paper's experiments, in sessions (ONLY="fig21 cost" JOBS=4 MINUTES=25): docs/paper.md
+	$(RUN) -m tools.paper --jobs $(JOBS) --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY))
+
+paper-quick: $(VENV)/test.stamp  ## The same, so small that it proves no more than that all of it works (minutes)
+	$(RUN) -m tools.paper --quick --jobs $(JOBS) --device cpu
 
 clean:  ## Remove the environment and everything that these targets create
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,111 @@
+"""`make paper`: verdicts and report of made-up records."""
+
+import json
+
+import numpy as np
+
+from tools.paper import __main__ as program
+from tools.paper import report
+from tools.paper.experiments import experiments
+from tools.paper.journal import comparable, publish, read_published
+from tools.paper.plots import draw
+from tools.paper.results import Results
+from tools.paper.settings import FULL
+from tools.paper.verdicts import HOLDS, IN_PART, NOT, NOT_RUN, UNCLEAR, decide
+
+
+def made_up(run, rng, *, gain):
+    """A record of a run whose normalized scores are about `gain`."""
+    arm, noise = run.arm, lambda: float(rng.normal(0, 0.01))
+    steps = np.arange(0, 31) * 20
+    rise = 0.5 * gain * np.clip((steps - 200) / 60, 0, 1)
+
+    def subject(score):
+        distance = 1 - 0.5 * score + noise()
+        return {"score": score + noise(), "scores": [score], "distance": distance, "content": 0.5, "prompt_wins": 0.2}
+
+    def evaluation(one):
+        names = ["50", "100", "300", "600"] if one.states else [""]
+        ends = {"no control": subject(0.2), "reconstruction": subject(0.8)}
+        return {
+            "measure": "edge F1",
+            "better": "higher",
+            "subjects": ends | {n: subject(0.2 + 0.6 * gain) for n in names},
+        }
+
+    made = [
+        {"step": int(s), "with_control": bool(s), "mean": 0.2 + r + noise()} for s, r in zip(steps, rise, strict=True)
+    ]
+    times = {"step_seconds": 1 + 0.3 * ("control" in arm.name) + noise(), "memory": 2**30 * (1 + abs(noise()))}
+    training = {
+        "steps": 600,
+        "loss": [[1, 0.3], [600, 0.2]],
+        "evaluations": made,
+        "better": "higher",
+        "converged_at": 200 if gain else None,
+        **times,
+    }
+    evaluations = {one.name: evaluation(one) for one in arm.evaluations}
+    common = {"key": "0", "versions": {"cn": "0"}, "date": "2026-01-01", "seconds": 60.0}
+    return {"arm": arm.name, "seed": run.seed, "train": training, "evaluations": evaluations, **common}
+
+
+def records_of(gains, default=0.5):
+    rng = np.random.default_rng(0)
+    runs = {run.name: run for one in experiments(FULL) for run in one.runs}
+    return {name: made_up(run, rng, gain=gains.get(run.arm.name, default)) for name, run in runs.items()}
+
+
+def verdicts(records, name):
+    (one,) = [one for one in experiments(FULL) if one.name == name]
+    return [claim.verdict for claim in decide(one.asked(Results(records)))]
+
+
+def test_verdicts_of_whole_experiments():
+    found = records_of({"concat": 0.2, "concat-slow": 0.2, "gaussian": 0.3, "middle": 0.1, "large-all": 0.7})
+    assert verdicts(found, "fig21") == [HOLDS, HOLDS]
+    assert verdicts(found, "fig20") == [HOLDS, HOLDS, HOLDS]
+    assert verdicts(found, "small") == [NOT, NOT, HOLDS]
+    assert verdicts(found, "large") == [IN_PART, IN_PART, HOLDS]
+    assert verdicts(found, "fig22")[0] == HOLDS
+    assert verdicts(found, "fig28")[0] == HOLDS
+    assert verdicts(found, "fig27") == [NOT]
+    assert verdicts(found, "cost") == [IN_PART, HOLDS]
+    assert set(verdicts(found, "advice")) == {UNCLEAR}
+
+
+def test_there_are_no_verdicts_on_runs_that_have_learned_nothing():
+    found = records_of({}, default=0.0)
+    for one in experiments(FULL):
+        if one.name != "cost":
+            assert set(verdicts(found, one.name)) <= {UNCLEAR, NOT}, one.name
+            assert HOLDS not in verdicts(found, one.name)
+
+
+def test_the_report_is_rendered_from_the_raw_numbers(tmp_path):
+    records = records_of({"gaussian": 0.2})
+    publish(tmp_path / program.RESULTS, records.values())
+    assert read_published(tmp_path / program.RESULTS) == json.loads(json.dumps(records))
+    page = program.render_page(FULL, tmp_path)
+    assert "No results are here yet" not in page
+    assert f"**{NOT_RUN}**" not in page
+    found = experiments(FULL)
+    for one in found:
+        assert f"## {one.title} ({one.place})" in page
+        assert f"](#{report._anchor(f'{one.title} ({one.place})')})" in page
+    assert page.count("**holds**") > 5
+    assert draw(found[0], Results(records)).startswith(b"\x89PNG")
+    assert draw(found[0], Results({})) is None
+    changed = {**records, "gaussian-0": {**records["gaussian-0"], "seconds": 3600.0 * 100}}
+    publish(tmp_path / program.RESULTS, changed.values())
+    assert program.render_page(FULL, tmp_path) != page
+
+
+def test_the_page_in_the_docs_is_that_of_its_raw_numbers():
+    assert (program.DOCS / program.PAGE).read_text(encoding="utf-8") == program.render_page(FULL, program.DOCS)
+
+
+def test_records_of_different_bases_are_not_mixed():
+    records = {name: {"options": {"common": {"base": base}}} for name, base in (("a", 1), ("b", 2), ("c", 2))}
+    assert list(comparable(records)) == ["b", "c"]
+    assert comparable({}) == {}
