@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 _WORDS = (
     ("people", "WHO"),
+    ("roles", "ROLE_WORDS"),
     ("poses", "ACTION"),
+    ("groups", "GROUP"),
     ("grounds", "GROUND"),
     ("light", "LIGHT"),
     ("weather", "WEATHER"),
 )
-"""What the base's prompts can be about, and the table of `cn.scenes.vocabulary` whose keys name it."""
+"""What the base's prompts can be about, and the table of words whose keys name it."""
 
 
 def show(
@@ -67,9 +69,9 @@ def _is_bundled(weights: "Weights") -> bool:
 
 def _words() -> dict[str, list[str]]:
     """What the built-in scenes show, by what it is."""
-    from cn.scenes import kinds, vocabulary
+    from cn.scenes import kinds, people_words, vocabulary
 
-    tables = vars(vocabulary)
+    tables = {**vars(people_words), **vars(vocabulary)}
     words = {label: list(tables.get(table, ())) for label, table in _WORDS}
     words = {"people": words.pop("people"), "things": list(kinds.KINDS), "colors": list(kinds.ALL), **words}
     return {label: found for label, found in words.items() if found}

@@ -9,7 +9,7 @@ from cn.data.seeds import TRAIN_SEED
 from cn.model.config import TextConfig
 from cn.model.text import tokenize
 from cn.pretrain.pool import CAPTIONS
-from cn.scenes import caption, describe, kinds
+from cn.scenes import caption, describe, kinds, people_words
 from cn.scenes import vocabulary as words
 
 SCENES = 2000
@@ -20,7 +20,8 @@ SCENES = 2000
 def known_tokens(config: TextConfig) -> tuple[int, ...]:
     """The ids of all tokens of captions, sorted, those of start, end and padding included."""
     scenes = (describe(TRAIN_SEED, index) for index in range(SCENES))
-    texts = [*_texts(vars(words)), *_texts(vars(kinds)), *(caption(s, v) for s in scenes for v in range(CAPTIONS))]
+    tables = [vars(module) for module in (words, people_words, kinds)]
+    texts = [*_texts(tables), *(caption(s, v) for s in scenes for v in range(CAPTIONS))]
     # A token at the end of a word is another one than the same letters before a comma in a longer text.
     parts = {word for text in texts for word in re.findall(r"[\w'-]+|[^\w\s]", re.sub(r"{\w*}", " ", text))}
     ids: set[int] = set()
