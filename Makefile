@@ -17,7 +17,11 @@ UV ?= uv
 EXCEPT ?=
 MINUTES ?= 0
 WORK ?= build/weights
-STAGES ?= autoencoder=240 denoiser=480 control-canny=60 control-depth=60 control-openpose=60
+STAGES ?= autoencoder=240 denoiser=480
+EACH ?= 60
+GPUS ?= 1
+CONTROLS := canny hough hed scribble openpose openpifpaf ade20k coco depth normal lineart
+POOL = --work $(WORK) --images 40000 --conditions 16000
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOWEST := build/lowest
@@ -70,7 +74,9 @@ lowest:  ## Run the tests with the lowest versions that pyproject.toml allows (n
 	$(LOWEST)/venv/bin/python -m pytest $(PARALLEL)
 
 weights: $(VENV)/test.stamp  ## Train the bundled weights from scratch (hours on a CPU; WORK=folder; run again to continue)
-	$(RUN) -m cn.pretrain render $(STAGES) evaluate install --work $(WORK) --images 40000 --conditions 16000
+	$(RUN) -m cn.pretrain render $(POOL)
+	$(RUN) $(if $(filter-out 1,$(GPUS)),-m torch.distributed.run --standalone --nproc-per-node $(GPUS)) -m cn.pretrain $(STAGES) $(POOL)
+	$(RUN) -m cn.pretrain reader=$(EACH) dense=$(EACH) $(CONTROLS:%=control-%=$(EACH)) evaluate install $(POOL)
 
 bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some sections)
 	$(RUN) tools/bench.py $(ONLY)

@@ -58,7 +58,7 @@ def shown(*words: str) -> dict[str, str]:
     assert (done.returncode, done.stderr) == (0, "")
     title, *lines = done.stdout.splitlines()
     assert all(len(line) <= 120 for line in lines)
-    assert len(lines) < 30
+    assert len(lines) < 40
     rows, label = {"": title}, ""
     for line in lines:
         start = line[2:].split("  ")[0]
