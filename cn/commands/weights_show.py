@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _WORDS = (
     ("people", "WHO"),
-    ("roles", "ROLE_WORDS"),
+    ("roles", "ROLES"),
     ("poses", "ACTION"),
     ("groups", "GROUP"),
     ("grounds", "GROUND"),
@@ -69,9 +69,9 @@ def _is_bundled(weights: "Weights") -> bool:
 
 def _words() -> dict[str, list[str]]:
     """What the built-in scenes show, by what it is."""
-    from cn.scenes import kinds, people_words, vocabulary
+    from cn.scenes import kinds, people_words, roles, vocabulary
 
-    tables = {**vars(people_words), **vars(vocabulary)}
+    tables = {**vars(people_words), **vars(roles), **vars(vocabulary)}
     words = {label: list(tables.get(table, ())) for label, table in _WORDS}
     words = {"people": words.pop("people"), "things": list(kinds.KINDS), "colors": list(kinds.ALL), **words}
     return {label: found for label, found in words.items() if found}

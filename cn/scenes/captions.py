@@ -37,7 +37,7 @@ def full_caption(scene: Scene) -> str:
 def _short_enough(write: Callable[[], str], brief: Callable[[], str]) -> str:
     """What `write` gives, or what `brief` gives when it is always too long."""
     for _ in range(8):
-        text = write()
+        text = write().replace(",,", ",")  # An aside that ends with a comma, before a clause that begins with one.
         if len(text.split()) <= MAX_WORDS:
             return text
     return brief()

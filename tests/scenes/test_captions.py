@@ -132,3 +132,8 @@ def test_left_and_right_are_true(captioned: list[tuple[Scene, str]]):
             assert (subject.position[0] < reference.position[0]) == (found.group(1) == "left"), text
             checked += 1
     assert checked > 0
+
+
+def test_an_aside_before_another_clause_has_one_comma():
+    for index in (384, 1691):
+        assert ",," not in caption(describe(3, index))
