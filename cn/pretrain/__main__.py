@@ -1,7 +1,7 @@
 """Pretrain the bundled weights.
 
 Stages run in the given order, and complete stages are skipped, so the same command resumes an unfinished pretraining.
-To continue from finished weights, copy them into a new work folder: a stage that has no saved state starts from them.
+A stage that has no saved state starts from the weights in the work folder, or from finished ones in another (--start).
 The autoencoder and the denoiser are trained on several GPUs when torch's launcher starts a process for each.
 """
 
@@ -22,6 +22,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m cn.pretrain", description=__doc__)
     parser.add_argument("stages", nargs="+", metavar="STAGE[=MINUTES]", help=", ".join(STAGES))
     parser.add_argument("--work", type=Path, required=True, help="folder for rendered images, states and weights")
+    parser.add_argument("--start", type=Path, help="folder of finished weights to go on from, such as cn/weights")
     parser.add_argument("--images", type=int, default=20_000, help="number of scenes to render and train on")
     parser.add_argument("--conditions", type=int, default=20_000, help="number of scenes that get condition maps")
     parser.add_argument("--pixels", type=int, default=100_000, help="most images that the autoencoder is trained on")

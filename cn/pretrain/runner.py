@@ -20,7 +20,6 @@ from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
-from cn.model.vae import AutoencoderKL
 from cn.pretrain import replicas
 from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
 from cn.pretrain.budget import Budget
@@ -118,24 +117,36 @@ class StageRunner:
 
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
-        settings, pool = self.configure(AutoencoderConfig()), self.pool
-        start = next((path for path in self._autoencoders() if path.exists()), None)
-        vae = AutoencoderKL(MODEL.vae) if start is None else open_base(start).vae
-        vae = train_autoencoder(vae.to(self.device), pool, self.work / "autoencoder.pt", budget, settings)
+        settings, pool, base = self.configure(AutoencoderConfig()), self.pool, self._begun()
+        train_autoencoder(base.vae, pool, self.work / "autoencoder.pt", budget, settings)
         if replicas.is_first():
-            whiten(vae, pool)
-            base = Base.create(MODEL, self.device)
-            base.vae.load_state_dict(vae.state_dict())
+            whiten(base.vae, pool)
             save_base(self.work / "autoencoder.safetensors", base, half=False)
             self.record("autoencoder", budget, settings, replicas.count() * pool.count)
 
+    def _begun(self) -> Base:
+        """The base to go on from, or a new one; of a base of other sizes only the VAE."""
+        base = Base.create(MODEL, self.device)
+        for path in self._autoencoders():
+            if path.exists():
+                earlier = open_base(path, self.device)
+                if earlier.config.unet == MODEL.unet:
+                    return earlier
+                base.vae.load_state_dict(earlier.vae.state_dict())
+                break
+        return base
+
     def _autoencoders(self) -> list[Path]:
-        """Where the VAE that training goes on from may be."""
-        return [self.work / f"{name}.safetensors" for name in ("autoencoder", "base")]
+        """Where there may be a VAE to go on from, the latest first."""
+        return [
+            self.work / "base.safetensors",
+            self.work / "autoencoder.safetensors",
+            *([] if self.args.start is None else [self.args.start / "base.safetensors"]),
+        ]
 
     def denoiser(self, budget: Budget) -> None:
         """Train U-Net and text encoder, from those of a finished base where there is one."""
-        path = next(path for path in reversed(self._autoencoders()) if path.exists())
+        path = next(path for path in self._autoencoders() if path.exists())
         base = open_base(path, self.device)
         settings, latents = self.configure(DenoiserConfig()), self.latents(base, self.args.images)
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, settings)
@@ -162,14 +173,28 @@ class StageRunner:
         self.record(f"control-{kind}", budget, settings, latents.count)
 
     def _start(self, kind: str) -> ControlNet | None:
-        """What training starts from: earlier weights of this kind, or of the kind that the paper takes."""
-        for name in (kind, STARTS.get(kind, kind)):
-            path = self.work / f"{name}.safetensors"
-            if path.exists():
-                model = open_control(path, self.device).model
-                assert isinstance(model, ControlNet)
-                return model
-        return None
+        """What training starts from: weights of this kind, earlier ones for another base, or those of another kind."""
+        if (self.work / f"{kind}.safetensors").exists():
+            return self._control(self.work / f"{kind}.safetensors")
+        if self.args.start is not None and (self.args.start / f"{kind}.safetensors").exists():
+            return self._moved(self.args.start / f"{kind}.safetensors")
+        other = self.work / f"{STARTS.get(kind, kind)}.safetensors"
+        return self._control(other) if other.exists() else None
+
+    def _control(self, path: Path) -> ControlNet:
+        model = open_control(path, self.device).model
+        assert isinstance(model, ControlNet)
+        return model
+
+    @torch.no_grad()
+    def _moved(self, path: Path) -> ControlNet:
+        """A ControlNet of the base beside it, moved to the base of this folder as `cn transfer` does."""
+        control = self._control(path)
+        before, now = (open_base(folder / "base.safetensors", self.device) for folder in (path.parent, self.work))
+        encoders = (network.parameters() for network in (control.encoder, before.unet.encoder, now.unet.encoder))
+        for own, old, new in zip(*encoders, strict=True):
+            own += new - old
+        return control
 
     def reader(self, budget: Budget) -> None:
         """Train the captioner, which also judges samples."""

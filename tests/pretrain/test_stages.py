@@ -234,6 +234,35 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     assert (work / "canny.safetensors").read_bytes() != (installed / "canny.safetensors").read_bytes()
 
 
+def test_finished_weights_are_trained_on_in_another_folder(pool_folder, tmp_path, monkeypatch):
+    """The base goes on from the finished one; a control keeps its difference to the base, which has moved."""
+    monkeypatch.setattr(runner, "MODEL", TINY_V)
+    first, second = tmp_path / "first", tmp_path / "second"
+    common = ["--batch-size", "2", "--device", "cpu", "--images", str(SHARD), "--conditions", str(SHARD)]
+    for folder, stages in (
+        (first, ["autoencoder", "denoiser", "control-canny"]),
+        (second, ["autoencoder", "denoiser"]),
+    ):
+        shutil.copytree(pool_folder, folder / "pool")
+        monkeypatch.setattr(
+            "sys.argv", ["pretrain", *some, "--work", str(folder), "--steps", "2", *common, "--start", str(first)]
+        )
+        command.main()
+    bases = [open_base(folder / "base.safetensors") for folder in (first, second)]
+    one, other = (torch.cat([p.flatten() for p in base.unet.parameters()]) for base in bases)
+    assert 0 < (one - other).norm() < 0.1 * one.norm()  # Two steps away, not another random network.
+    args = command.parse()
+    moved = runner.StageRunner(args)._start("canny")
+    kept = open_control(first / "canny.safetensors").model
+    differences = [
+        [own - theirs for own, theirs in zip(c.encoder.parameters(), b.unet.encoder.parameters(), strict=True)]
+        for c, b in ((kept, bases[0]), (moved, bases[1]))
+    ]
+    for one, other in zip(*differences, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert torch.equal(moved.zero_middle.weight, kept.zero_middle.weight)
+
+
 def test_unknown_stages_are_refused(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("sys.argv", ["pretrain", "denoise", "--work", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
