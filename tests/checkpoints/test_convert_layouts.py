@@ -13,11 +13,13 @@ from cn.checkpoints.checkpoint import ControlSpec
 from cn.checkpoints.read.contents import Contents
 from cn.checkpoints.read.load import empty_base, empty_control, open_control, shapes_of
 from cn.checkpoints.read.recognize import recognize
+from cn.checkpoints.write.native import save_base
 from cn.checkpoints.write.plan import plan
 from cn.errors import UsageError
 from cn.model.config import PRESETS, ModelConfig
 from tests.golden.keys import keys
 from tests.helpers.layouts import CONFIGS, assert_same, control, convert, native_base, native_control, tensors
+from tests.helpers.model_helpers import TINY, tiny_base
 
 FAMILIES = list(CONFIGS)
 
@@ -150,8 +152,9 @@ def test_half_precision_rounds_numbers_and_nothing_else(tmp_path):
 
 
 def test_converting_to_the_same_layout_changes_nothing(tmp_path):
-    """The bundled base keeps its shortened token embedding and its header."""
-    source = Path(__file__).parent.parent.parent / "cn/weights/base.safetensors"
+    """A base keeps its shortened token embedding and its header."""
+    source = tmp_path / "a.safetensors"
+    save_base(source, tiny_base(TINY), half=False, tokens=[0, 320, 49406, 49407], license="CC0-1.0")
     copy = convert(source, tmp_path / "b.safetensors", "native")
     assert_same(tensors(source), tensors(copy))
     with safe_open(copy, "pt") as file:

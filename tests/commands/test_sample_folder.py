@@ -135,7 +135,7 @@ def test_a_broken_condition_is_named_and_the_rest_is_sampled(run, conditions, mo
 def test_networks_are_loaded_once(run, monkeypatch):
     loaded = []
     original = pipelines.open_control
-    monkeypatch.setattr(pipelines, "open_control", lambda *args: loaded.append(args) or original(*args))
+    monkeypatch.setattr(pipelines, "open_control", lambda *args, **o: loaded.append(args) or original(*args, **o))
     monkeypatch.setattr(folder, "AT_ONCE", 1)
     assert run("--out", "made")[0] == 0
     assert len(loaded) == 1

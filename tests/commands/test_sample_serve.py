@@ -68,7 +68,7 @@ def test_images_are_those_of_a_run_of_its_own(worker, tiny_base_file):
 def test_controls_are_loaded_once(worker, sampling_folder, monkeypatch):
     loaded = []
     original = pipelines.open_control
-    monkeypatch.setattr(pipelines, "open_control", lambda *args: loaded.append(args) or original(*args))
+    monkeypatch.setattr(pipelines, "open_control", lambda *args, **o: loaded.append(args) or original(*args, **o))
     worker.warn = lambda message: None
     line = {"cond": str(sampling_folder / "canny.png"), "control": str(sampling_folder / "run")}
     found = answers(worker, *[{**line, "seed": seed, "out": f"{seed}.png"} for seed in range(3)])

@@ -151,7 +151,7 @@ def test_a_grid_for_each_prompt_and_seed(sweep):
 def test_cells_that_can_share_a_batch_do_and_networks_are_loaded_once(sweep, monkeypatch):
     loaded, batched = [], []
     control, launch = pipelines.open_control, batches.launch
-    monkeypatch.setattr(pipelines, "open_control", lambda *args: loaded.append(args) or control(*args))
+    monkeypatch.setattr(pipelines, "open_control", lambda *args, **o: loaded.append(args) or control(*args, **o))
     monkeypatch.setattr(
         batches, "launch", lambda base, requests, *rest: batched.append(len(requests)) or launch(base, requests, *rest)
     )

@@ -253,12 +253,12 @@ def mirrored(shown: View) -> View:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mirrored_map_is_the_map_of_the_mirrored_view(kind):
     """But for the rounding of lines and for LSD, which finds other ends of lines in the mirror."""
-    shown = view(SOMEBODY)
-    found = mirror_map(condition_map(shown, kind), kind, condition_info(kind))
-    wanted = condition_map(mirrored(shown), kind)
+    shown = [view(number) for number in (range(8) if kind == "hough" else [SOMEBODY])]
+    found = np.stack([mirror_map(condition_map(one, kind), kind, condition_info(kind)) for one in shown])
+    wanted = np.stack([condition_map(mirrored(one), kind) for one in shown])
     if kind in ("hough", "openpose", "openpifpaf"):
         drawn, other = found.any(axis=-1), wanted.any(axis=-1)
-        assert (drawn & near(other, 2)).sum() > 0.7 * drawn.sum()
-        assert (other & near(drawn, 2)).sum() > 0.7 * other.sum()
+        for one, of in ((drawn, other), (other, drawn)):
+            assert sum((a & near(b, 2)).sum() for a, b in zip(one, of, strict=True)) > 0.7 * one.sum()
     else:
         assert (np.abs(found.astype(int) - wanted).max(axis=-1) <= 2).mean() > 0.98

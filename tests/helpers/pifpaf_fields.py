@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cn.detect.pose.coco_skeleton import LIMBS
-from cn.scenes import describe, render
-
-SCENES_SEED = 17
+from tests.helpers.people_of_scenes import SIDES, people_of_scenes
 
 OPENPOSE = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 """OpenPose's index for each of COCO's 17 joints."""
@@ -22,20 +20,18 @@ _SIDE, _WIDTH = 4, 3
 _SURE = 0.95
 
 
-@cache
-def scene_people(number: int, size: int = 513, rendered: int = 96) -> NDArray[np.float64]:
-    """(n, 17, 3) in an image of size × size pixels: 1 visible, 0.5 hidden, 0 outside. Cached: never change it."""
-    view = render(describe(SCENES_SEED, number), rendered)
-    people = view.keypoints[:, list(OPENPOSE)].astype(np.float64)
-    people[..., :2] = people[..., :2] * (size / rendered) - 0.5
+def scene_people(number: int, size: int = 513) -> NDArray[np.float64]:
+    """(n, 17, 3) in an image of size × size pixels: 1 visible, 0.5 hidden, 0 outside."""
+    people = people_of_scenes("pifpaf")[number][:, list(OPENPOSE)]
+    people[..., :2] = people[..., :2] * (size / SIDES["pifpaf"]) - 0.5
     return people
 
 
 def scenes_with(count: int, people: int) -> list[int]:
     """The numbers of the first `count` scenes with at least this many people."""
-    shown = ((number, describe(SCENES_SEED, number).items) for number in itertools.count())
-    wanted = (number for number, items in shown if sum(item.person is not None for item in items) >= people)
-    return list(itertools.islice(wanted, count))
+    wanted = [number for number, found in enumerate(people_of_scenes("pifpaf")) if len(found) >= people]
+    assert len(wanted) >= count
+    return wanted[:count]
 
 
 @cache

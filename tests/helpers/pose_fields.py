@@ -1,7 +1,5 @@
 """Ideal maps of a network for people with known keypoints, and networks that return them."""
 
-from functools import cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +7,7 @@ from torch import nn
 
 from cn.detect.nets.openpose import BodyNetwork
 from cn.detect.nets.openpose_light import LightBodyNetwork
-from cn.scenes import describe, render
+from tests.helpers.people_of_scenes import people_of_scenes
 
 # OpenPose's joint pairs as published (from 1), with the maps (from 19) of their part affinities.
 LINKS = [
@@ -56,16 +54,11 @@ def maps_of(people: NDArray, cells: tuple[int, int], cell: float, spread: float 
     return heat.astype(np.float32), (affinities / np.maximum(crossing, 1)).astype(np.float32)
 
 
-@cache
-def _scene(index: int) -> NDArray:
-    return render(describe(11, index), 48).keypoints.astype(np.float64)
-
-
 def somebody(number: int) -> NDArray:
-    """A person (18, 3) of the built-in scenes in a unit square, with all joints; hidden joints count as visible."""
+    """A person (18, 3) of scenes in a unit square, with all joints; hidden joints count as visible."""
     seen = -1
-    for index in range(10_000):
-        for person in _scene(index):
+    for people in people_of_scenes("openpose"):
+        for person in people:
             size = np.ptp(person[:, :2], axis=0).max()
             if (person[:, 2] > 0).all() and size > 16:
                 seen += 1

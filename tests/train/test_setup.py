@@ -83,7 +83,7 @@ def test_every_image_comes_once_an_epoch():
 
 def test_scenes_of_training_are_never_those_of_evaluation(tmp_path, tiny_base_file):
     task = begin(tmp_path / "run", tiny_base_file, "", cond="pose", scenes=9)
-    assert task.source == SceneDataset("openpose", 64, seed=0, start=0, count=9)
+    assert task.source == SceneDataset("openpose", 64, seed=0, start=0, random_maps=True, count=9)
     held_out = SceneDataset("openpose", 64, EVAL_SEED)
     assert Preview.of(task.source, task.config).examples[0].prompt == held_out[2_000_000].prompt
     with pytest.raises(UsageError, match="reserved for held-out"):

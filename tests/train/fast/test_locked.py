@@ -83,8 +83,9 @@ def test_losses_and_gradients_are_those_of_autocast_within_its_rounding(tmp_path
 
     (exact, gradient), (cast, of_cast), (held, of_held) = of("fp32"), of("bf16", held=False), of("bf16")
     assert held != cast
-    assert held == pytest.approx(exact, rel=2e-3)
-    assert cast == pytest.approx(exact, rel=2e-3)
+    # CPUs with bf16 instructions round at other places than those without.
+    assert held == pytest.approx(exact, rel=4e-3)
+    assert cast == pytest.approx(exact, rel=4e-3)
     from_cast, from_held = (float((g - gradient).norm() / gradient.norm()) for g in (of_cast, of_held))
     assert 0 < from_held < 1.2 * from_cast < 0.3
 
