@@ -18,8 +18,8 @@ _OF_BASE = (
     ("psnr_db", "reconstruction", "PSNR {} dB"),
     ("attribution", "as prompted", "{} (share of samples)"),
     ("recall", "recall", "{}"),
-    ("fid", "FID", "{}"),
-    ("frechet_distance", "FID", "{}"),
+    ("fid", "distance", "{}"),
+    ("frechet_distance", "distance", "{}"),
 )
 """Key of the report, label, text."""
 _MAIN = ("value", "right", "score", "fidelity", "control_score")

@@ -80,7 +80,7 @@ def test_a_base(folder: Path) -> None:
     assert rows["reconstruction"] == "PSNR 33.13 dB"
     assert rows["as prompted"] == "color 0.812, light 0.99 (share of samples)"
     assert rows["recall"] == "objects 0.71, colors 0.6"
-    assert rows["FID"] == "samples 12.3, renderings 0.5"
+    assert rows["distance"] == "samples 12.3, renderings 0.5"
     assert (rows["measured on"], rows["made on"]) == ("512 held-out scenes", "2026-11-30")
 
 
