@@ -1,6 +1,5 @@
 """`make paper`: runs on a tiny base, their records, and sessions that go on."""
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from cn.caption.scene_captioner import SceneCaptioner
 from cn.caption.scene_reader import SceneReader
 from tests.helpers.doc_shell import unknown_options
 from tools.paper import __main__ as program
-from tools.paper import quality, schedule, work
+from tools.paper import preparation, quality, schedule, work
 from tools.paper.experiments import experiments
 from tools.paper.journal import Journal, read_published
 from tools.paper.settings import FULL, QUICK
@@ -89,7 +88,7 @@ def test_experiments_run_and_are_reported(place, capsys):
 @pytest.mark.slow
 def test_a_session_goes_on_where_the_last_one_was_stopped(place, said, monkeypatch):
     run, journal = tiny("reconnect"), Journal(place.folder / "records")
-    schedule.prepare(run, place)
+    preparation.prepare(run, place)
     said.clear()
     command = Workplace.cn
 
@@ -121,27 +120,11 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place):
     assert problems["drop-0-0"] == ""
 
 
-def dies_at_seed_1(run, place):
-    """In place of a run: its process is gone, as for want of memory."""
-    if run.seed == 1:
-        os._exit(9)
-    return ""
-
-
-@pytest.mark.slow
-def test_a_process_that_dies_takes_no_other_run_with_it(place, monkeypatch):
-    monkeypatch.setattr(schedule, "in_process", dies_at_seed_1)
-    monkeypatch.setattr(schedule, "prepare", lambda run, place: None)
-    runs = [Run(arms(TINY)["drop-0"], seed) for seed in range(3)]
-    found = {run.seed: problem for run, problem in schedule.do(runs, place, 1)}
-    assert found == {0: "", 1: schedule.LOST, 2: ""}
-
-
 def test_no_run_is_started_when_the_session_is_over(place):
     over = replace(place, deadline=0.0)
     assert list(schedule.do([tiny("default")], over, 0)) == []
     with pytest.raises(OutOfTimeError):
-        schedule.prepare(tiny("default"), over)
+        preparation.prepare(tiny("default"), over)
 
 
 def test_a_command_that_fails_says_why(place):
