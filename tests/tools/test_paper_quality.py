@@ -68,16 +68,16 @@ def test_states_at_even_distances_and_the_last_one_are_looked_at(tmp_path):
     assert list(states(Run(arm, 0), FULL, tmp_path)) == [0, 12, 24, 144, 150]
 
 
-def test_excess_is_measured_in_units_of_the_base_and_until_the_convergence():
+def test_excess_is_measured_in_a_unit_and_until_the_convergence():
     (arm,) = [arm for one in experiments(FULL) for arm in one.arms if arm.name == "batch-256"][:1]
-    distances = {"no control": 0.3, "reconstruction": 0.1, "0": 0.3, "50": 0.4, "100": 0.2, "150": 0.2}
+    distances = {"no control": 0.3, "reconstruction": 0.29, "0": 0.3, "50": 0.4, "100": 0.2, "150": 0.2}
     subjects = {name: {"distance": number} for name, number in distances.items()}
     record = {"train": {"converged_at": 60}, "evaluations": {"trajectory": {"subjects": subjects}}}
     results = Results({"batch-256-0": record})
-    assert results.excess(arm, before_convergence=True)[0] == pytest.approx(0.5)
-    assert results.excess(arm, before_convergence=False)[0] == pytest.approx(-1 / 6)
+    assert results.excess(arm, 0.2, before_convergence=True)[0] == pytest.approx(0.5)
+    assert results.excess(arm, 0.2, before_convergence=False)[0] == pytest.approx(-1 / 6)
     record["train"]["converged_at"] = 10
-    assert results.excess(arm, before_convergence=True) == {}
+    assert results.excess(arm, 0.2, before_convergence=True) == {}
     assert results.missing(arm, {}, "no states") == "no states"
-    subjects["no control"]["distance"] = 0.1
-    assert results.excess(arm, before_convergence=False) == {}
+    subjects["0"]["distance"] = 0.7
+    assert results.first_harm(arm) == {0: pytest.approx(0.4)}

@@ -18,7 +18,7 @@ from tools.paper.verdicts import UNCLEAR
 from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 
 TINY = replace(QUICK, seeds=1, few_seeds=1, validation=2, strengths=(1.0,), ends=(0.5,), scenes=4, channel_scenes=4)
-TRIED = ("default", "concat", "reconnect", "large-decoder", "limits", "window", "depth-scratch", "cost-bundled-control")
+TRIED = ("default", "concat", "reconnect", "large-decoder", "used", "depth-scratch", "cost-bundled-control")
 """Arms that together need all of the code; the others differ from them by options of `cn train` alone."""
 
 
@@ -73,13 +73,13 @@ def test_experiments_run_and_are_reported(place, capsys):
     assert [one["step"] for one in records["reconnect-0"]["train"]["evaluations"]][-1] == TINY.steps
     assert records["large-decoder-0"]["train"]["steps"] == 6
     assert records["cost-bundled-control-0"]["train"]["step_seconds"] > 0
-    assert "prompt_wins" in records["limits-0"]["evaluations"]["strength 1, guidance 9"]["subjects"][""]
+    assert "prompt_wins" in records["used-0"]["evaluations"]["strength 1, guidance 9"]["subjects"][""]
     assert not list((place.folder / "runs").glob("*/state"))
     assert schedule.to_do([run for one in chosen for run in one.runs], place, gpu=False) == []
     program.write_report(TINY, place.folder, place.folder)
     page = (place.folder / program.PAGE).read_text()
     assert f"{UNCLEAR}: 1 of at least 3 runs are there" in page
-    for file in ("paper-fig21.png", "paper-default-trajectory.jpg", "paper-window-end-0.5.jpg"):
+    for file in ("paper-fig21.png", "paper-default-trajectory.jpg", "paper-used-end-0.5.jpg"):
         assert f"]({file})" in page
         assert (place.folder / file).stat().st_size > 1000
     assert len(read_published(place.folder / program.RESULTS)) == len(TRIED)

@@ -40,8 +40,8 @@ METHOD = """\
 - **Distance**: how far images are from true ones of other scenes: KID on the features of the network that reads the
   built-in scenes, 0 for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
 - **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
-- **Excess**: how much farther from true images than those without control, in units of the latter's distance from
-  reconstructions.
+- **Excess**: how much farther from true images than those without control, in units of what untrained Gaussian weights
+  in place of zeros do to images: 0 is as good as the base, 1 as bad as with these.
 - **Intervals** are 95 % over training runs with different seeds (Student's t). Differences are paired where runs share
   at least three seeds.
 - **Verdicts**: a statement holds, or does not, where a two-sided t-test rejects its bound at 5 %, with Holm's
@@ -64,7 +64,9 @@ def render(
     parts = [INTRODUCTION]
     if not records:
         parts.append(PENDING)
-    parts += ["## Claims\n", _overview(experiments, decided), METHOD]
+    elif pending := _pending(experiments, results):
+        parts.append(pending)
+    parts += ["## Claims\n", _overview(experiments, decided, results), METHOD]
     for experiment in experiments:
         parts.append(_section(experiment, decided[experiment.name], results, images.get(experiment.name, ())))
     if records:
@@ -72,17 +74,38 @@ def render(
     return "\n".join(parts)
 
 
-def _overview(experiments: Sequence[Experiment], decided: Mapping[str, Sequence[Claim]]) -> str:
-    lines = ["| Where | Claim | Verdict |", "|---|---|---|"]
+def _pending(experiments: Sequence[Experiment], results: Results) -> str:
+    """What is still to be run; "" where all is done."""
+    runs = {run.name: run for one in experiments for run in one.runs}
+    done = sum(name in results.records for name in runs)
+    if done == len(runs):
+        return ""
+    return f"**A part of the results is here**: pending are {len(runs) - done} of {len(runs)} runs.\n"
+
+
+def _done(experiment: Experiment, results: Results) -> str:
+    """ "12 of 18": runs of an experiment that are done."""
+    runs = {run.name for run in experiment.runs}
+    return f"{len(runs & results.records.keys())} of {len(runs)}"
+
+
+def _overview(experiments: Sequence[Experiment], decided: Mapping[str, Sequence[Claim]], results: Results) -> str:
+    lines = ["| Where | Claim | Runs | Verdict |", "|---|---|---|---|"]
     for experiment in experiments:
         for claim in decided[experiment.name]:
             place = f"[{experiment.place}](#{_anchor(_heading(experiment))})"
-            lines.append(f"| {place} | {claim.text} | **{claim.verdict}** |")
+            lines.append(f"| {place} | {claim.text} | {_done(experiment, results)} | **{claim.summary}** |")
     return "\n".join(lines) + "\n"
 
 
 def _section(experiment: Experiment, claims: Sequence[Claim], results: Results, images: Sequence[str]) -> str:
-    lines = [f"## {_heading(experiment)}\n", fill(experiment.what, 120), ""]
+    lines = [
+        f"## {_heading(experiment)}\n",
+        fill(experiment.what, 120),
+        "",
+        f"Runs that are done: {_done(experiment, results)}.",
+        "",
+    ]
     lines += list(_claims(claims))
     lines += [f"![{experiment.title}: {file.partition('.')[0]}]({file})\n" for file in images]
     lines += _tables(experiment, results)
@@ -92,7 +115,7 @@ def _section(experiment: Experiment, claims: Sequence[Claim], results: Results, 
 
 def _claims(claims: Sequence[Claim]) -> Iterator[str]:
     for claim in claims:
-        yield f"**{claim.text}** *{claim.verdict}*"
+        yield f"**{claim.text}** *{claim.summary}*"
         if claim.verdict == NOT_RUN:
             yield from ("", *(f"- {statement.text}" for statement in claim.statements), "")
             continue
@@ -109,7 +132,7 @@ def _statement(one: Statement) -> str:
 
 def _tables(experiment: Experiment, results: Results) -> Iterator[str]:
     """A row for each arm and evaluation that has been run, and one for each arm whose cost was measured."""
-    rows = [row for arm in experiment.arms for row in _rows(arm, results)]
+    rows = [row for arm in experiment.arms for row in _rows(arm, results, experiment.evaluations)]
     yield from _with_head(rows, "Arm", "Evaluation", "Runs", "Score", "Distance", "Content", "Prompt wins", "Converged")
     yield from _with_head(list(_costs(experiment, results)), "Arm", "Seconds of a step", "GiB", "Runs")
 
@@ -118,9 +141,11 @@ def _with_head(rows: Sequence[str], *names: str) -> Sequence[str]:
     return [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *rows, ""] if rows else []
 
 
-def _rows(arm: Arm, results: Results) -> Iterator[str]:
+def _rows(arm: Arm, results: Results, names: Sequence[str]) -> Iterator[str]:
+    """Of the evaluations of these names; of all where none is given."""
     records = results.of(arm)
-    for evaluation in arm.evaluations if records else ():
+    shown = [one for one in arm.evaluations if not names or one.name in names] if records else []
+    for evaluation in shown:
         name = evaluation.name
         zero = "final" if evaluation.sampled else ""
         gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=zero)

@@ -138,7 +138,7 @@ class Workplace:
             return
         self.check_time()
         size = () if base == SD_SIZE else self._size()
-        words = ("--base", self.base_path(base), *size, "--no-text", "--device", self.device)
+        words = ("--base", str(self.base_path(base)), *size, "--no-text", "--device", self.device)
         self.cn("dataset", "cache", path, *words, "-q")
         write_atomic(done, b"")
 
