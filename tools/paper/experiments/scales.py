@@ -84,7 +84,7 @@ def small(settings: Settings) -> Experiment:
         "§3.4",
         "Small-scale training",
         "The middle block only, and reconnected after half of the steps, against all connections. Times of a step are "
-        "those of the experiment on cost. What the middle only leaves out are the zero convolutions of the other twelve "
+        "those of the experiment on cost. What the middle only leaves out are the zero convolutions of the other "
         "connections: all of the copy is computed and trained all the same, and its gradient comes through all of the "
         "decoder.",
         (all_links, middle, again, *(arm for pair in costs.values() for arm in pair)),
