@@ -37,8 +37,9 @@ METHOD = """\
 
 - **Score**: how well the condition is found again in sampled images (edge F1 for Canny, see [eval.md](eval.md)),
   normalized: 0 as without control, 1 as the reconstruction of the true image by the autoencoder.
-- **Distance**: how far images are from true ones of other scenes: KID on the features of the network that reads the
-  built-in scenes, 0 for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
+- **Distance**: how far images are from true ones of other scenes: KID on features of the network that reads the
+  built-in scenes, the mean of those of what is in an image and those of how it is drawn (its first layer). 0: they
+  cannot be told from true ones.
 - **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
 - **Excess**: how much farther from true images than those without control, in units of what untrained Gaussian weights
   in place of zeros do to images: 0 is as good as the base, 1 as bad as with these.
