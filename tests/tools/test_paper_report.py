@@ -1,16 +1,18 @@
 """`make paper`: verdicts and report of made-up records."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
 from tools.paper import __main__ as program
 from tools.paper import report
 from tools.paper.experiments import experiments
-from tools.paper.journal import comparable, publish, read_published
+from tools.paper.journal import comparable, of_these_options, publish, read_published
 from tools.paper.plots import draw
 from tools.paper.results import Results
 from tools.paper.settings import FULL
+from tools.paper.spec import Run, key_of
 from tools.paper.verdicts import HOLDS, IN_PART, NOT, NOT_RUN, UNCLEAR, decide
 
 
@@ -145,6 +147,17 @@ def test_the_middle_only_is_compared_at_equal_time():
     assert verdict.is_true
     without = {name: record for name, record in records.items() if not name.startswith("cost-")}
     assert small.asked(Results(without))[1].statements[0].missing == "the time of a step was not measured"
+
+
+def test_records_of_other_options_are_left_out():
+    (run, other) = [run for one in experiments(FULL) for run in one.runs if run.name in ("gaussian-0", "concat-0")]
+    common = {"base_sha256": "1"}
+    there = {one.name: {"key": key_of(one.identity(common)), "options": {"common": common}} for one in (run, other)}
+    assert list(of_these_options(there, [run, other])) == [run.name, other.name]
+    there[other.name]["options"] = {"common": {"base_sha256": "2"}}
+    assert list(of_these_options(there, [run, other])) == [run.name]
+    changed = Run(replace(run.arm, phases=((*run.arm.phases[0], "--ema", "0.9"),)), 0)
+    assert of_these_options(there, [changed]) == {}
 
 
 def test_records_of_different_bases_are_not_mixed():

@@ -21,12 +21,13 @@ trained by `cn train` and evaluated by `cn eval`; this page is rendered from the
 <!-- example -->
 ```console
 $ make paper                              # all of it; run it again to go on
-$ make paper JOBS=4 MINUTES=25            # four runs at a time, and stop after 25 minutes
+$ make paper JOBS=12 MINUTES=25           # twelve runs at a time, on all GPUs that there are; stop after 25 minutes
 $ make paper ONLY="fig21 fig20"           # some experiments
 ```
 
 What was done is left out: the records of runs in `build/paper/records` say with which options, data and weights. They
-are small, and may be collected from several machines.
+are small, and may be collected from several machines: copy them into that folder of one. First come three seeds of each
+experiment, so that a part of the runs makes a report, too.
 
 A small latent diffusion model of scenes is not Stable Diffusion: "does not hold here" says no more than that. The
 paper shows most of its claims by images; the bounds that they are tested against here are ours, and are stated.

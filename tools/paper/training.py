@@ -18,8 +18,9 @@ from tools.paper.settings import Settings
 from tools.paper.spec import VALIDATION, Run, Words, steps_of
 from tools.paper.workplace import SD_SIZE, OutOfTimeError, Workplace
 
-IN_MEMORY = 4500
-"""Scenes of which latents and maps stay in memory: processes that read them ahead are not worth their start."""
+IN_MEMORY = 4000
+"""Scenes of which latents (of 8 channels at most) and maps stay in memory (`cn.train.latent_batches.CACHE_BYTES`):
+processes that read them ahead are not worth their start."""
 _CURVE_POINTS = 200
 _TIMED_SHARE = 0.5
 """The last steps of a run, which its time is measured by: the first ones include what is done once."""
