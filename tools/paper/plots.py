@@ -25,7 +25,7 @@ WIDTH, HEIGHT, DPI = 5.2, 3.4, 100
 
 
 def draw(experiment: Experiment, results: Results) -> bytes | None:
-    """A PNG with the plots of an experiment side by side; None where nothing has been measured yet."""
+    """A PNG with the plots of an experiment; None where nothing has been measured yet."""
     from matplotlib.figure import Figure
 
     arms = [arm for arm in experiment.arms if results.of(arm)]
@@ -35,8 +35,10 @@ def draw(experiment: Experiment, results: Results) -> bytes | None:
     count = len(experiment.plots) + len(sweeps)
     if not arms or not count:
         return None
-    figure = Figure(figsize=(WIDTH * count, HEIGHT), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False)[0]
+    columns = count if count <= 3 else 2
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows), dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat[:count]
     for axes, plot in zip(panels, experiment.plots, strict=False):
         _DRAWN[plot](axes, arms, results)
     for axes, lines in zip(panels[len(experiment.plots) :], sweeps.values(), strict=True):

@@ -44,6 +44,10 @@ METHOD = """\
 - **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
 - **Excess**: how much farther from true images than those without control, in units of what untrained Gaussian weights
   in place of zeros do to images: 0 is as good as the base, 1 as bad as with these.
+- **Arm**: one setting, which is trained with several seeds; its options are below each section.
+- **Converged**: the optimizer step from which on images follow the condition, of each run (see [train.md](train.md)).
+- **Measured** is, of two arms, the difference of the first and the second, or their ratio where the statement says
+  "over".
 - **Intervals** are 95 % over training runs with different seeds (Student's t). Differences are paired where runs share
   at least three seeds.
 - **Verdicts**: a statement holds, or does not, where a two-sided t-test rejects its bound at 5 %, with Holm's
@@ -121,7 +125,7 @@ def _claims(claims: Sequence[Claim]) -> Iterator[str]:
         if claim.verdict == NOT_RUN:
             yield from ("", *(f"- {statement.text}" for statement in claim.statements), "")
             continue
-        yield from ("", "| Statement | Measured | Runs | p (Holm) | Verdict |", "|---|---|---|---|---|")
+        yield from ("", "| Statement | Measured | Needed | Runs | p (Holm) | Verdict |", "|---|---|---|---|---|---|")
         yield from (_statement(statement) for statement in claim.statements)
         yield ""
 
@@ -129,7 +133,8 @@ def _claims(claims: Sequence[Claim]) -> Iterator[str]:
 def _statement(one: Statement) -> str:
     p = "–" if math.isnan(one.adjusted_p) else "< 0.001" if one.adjusted_p < 0.001 else f"{one.adjusted_p:.3f}"
     verdict = f"{one.verdict}: {one.reason}" if one.reason else one.verdict
-    return f"| {one.text} | {one.quantity.text(one.digits)} | {one.quantity.count} | {p} | {verdict} |"
+    cells = (one.text, one.quantity.text(one.digits), one.needed, str(one.quantity.count), p, verdict)
+    return f"| {' | '.join(cells)} |"
 
 
 def _tables(experiment: Experiment, results: Results) -> Iterator[str]:
@@ -147,13 +152,16 @@ def _rows(arm: Arm, results: Results, names: Sequence[str]) -> Iterator[str]:
     """Of the evaluations of these names; of all where none is given."""
     records = results.of(arm)
     shown = [one for one in arm.evaluations if not names or one.name in names] if records else []
+    converged = _converged(records)
     for evaluation in shown:
         name = evaluation.name
         zero = "final" if evaluation.sampled else ""
         gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=zero)
         far, content, wins = (results.numbers(arm, field, name) for field in ("distance", "content", "prompt_wins"))
         columns = [estimate(gains).text(), estimate(far).text(4), estimate(content).text(), estimate(wins).text()]
-        columns.append(_converged(records))
+        columns.append(converged)
+        # Once, because it is of the training.
+        converged = ""
         label = "final" if evaluation.states else name
         yield f"| {arm.name} | {label} | {len(records)} | {' | '.join(columns)} |"
 

@@ -62,11 +62,19 @@ class Statement:
         return HOLDS if self.is_true else NOT
 
     @property
+    def needed(self) -> str:
+        """ "> 0.05"."""
+        return f"{'>' if self.above else '<'} {self.bound + 0.0:.{self.digits}g}"
+
+    @property
     def reason(self) -> str:
         """Why it is not clear; "" where it is, or has not been run."""
         if self.verdict != UNCLEAR:
             return ""
-        return self._why_not() or f"the interval may contain {self.bound:.{self.digits}g} (p = {self.adjusted_p:.2g})"
+        return (
+            self._why_not()
+            or f"the interval may contain {self.bound + 0.0:.{self.digits}g} (p = {self.adjusted_p:.2g})"
+        )
 
     def _why_not(self) -> str:
         if self.missing:
