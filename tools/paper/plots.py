@@ -86,7 +86,7 @@ def _distances(axes: "Axes", arms: Sequence[Arm], results: Results) -> None:
 
 def _dots(axes: "Axes", arms: Sequence[Arm], results: Results) -> None:
     """Final scores: each run and the mean with its interval."""
-    rows = [(arm.name, final_gains(arm, results)) for arm in arms]
+    rows = [(arm.name, results.last_gains(arm)) for arm in arms]
     rows = [(name, gains) for name, gains in rows if gains]
     for place, (_, gains) in enumerate(rows):
         found = estimate(gains)
@@ -118,11 +118,6 @@ def swept(line: Sweep, evaluation: str, results: Results) -> dict[int, float]:
         return results.numbers(line.arm, line.field, evaluation)
     sampled = any(one.sampled for one in line.arm.evaluations if one.name == evaluation)
     return results.gains(line.arm, evaluation, zero=FINAL.name if sampled else "")
-
-
-def final_gains(arm: Arm, results: Results) -> dict[int, float]:
-    """The normalized scores after the last step."""
-    return results.gains(arm, "trajectory") or results.gains(arm)
 
 
 def _band(axes: "Axes", curves: Mapping[int, Mapping[Any, float]], label: str, color: str, *, marker: str = "") -> None:

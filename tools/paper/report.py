@@ -6,7 +6,6 @@ from textwrap import fill
 
 from tools.paper.experiment import Experiment
 from tools.paper.journal import Record
-from tools.paper.plots import final_gains
 from tools.paper.results import Results
 from tools.paper.spec import Arm
 from tools.paper.statistics import estimate
@@ -156,7 +155,7 @@ def _rows(arm: Arm, results: Results, names: Sequence[str]) -> Iterator[str]:
     for evaluation in shown:
         name = evaluation.name
         zero = "final" if evaluation.sampled else ""
-        gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=zero)
+        gains = results.last_gains(arm) if evaluation.states else results.gains(arm, name, zero=zero)
         far, content, wins = (results.numbers(arm, field, name) for field in ("distance", "content", "prompt_wins"))
         columns = [estimate(gains).text(), estimate(far).text(4), estimate(content).text(), estimate(wins).text()]
         columns.append(converged)

@@ -43,6 +43,14 @@ class Results:
         """
         return self.each(arm, lambda record: _normalized(record, evaluation, subject, zero or evaluation))
 
+    def last_gains(self, arm: Arm) -> Numbers:
+        """The normalized scores after the last step, whether an arm was looked at along the way or not."""
+        return self.gains(arm, "trajectory") or self.gains(arm)
+
+    def last(self, arm: Arm, field: str) -> Numbers:
+        """`field` after the last step, likewise."""
+        return self.numbers(arm, field, "trajectory") or self.numbers(arm, field)
+
     def numbers(self, arm: Arm, field: str, evaluation: str = "final", subject: str = "") -> Numbers:
         """`field` of a subject: score, distance, content, prompt_wins."""
         return self.each(arm, lambda record: _subject(record, evaluation, subject).get(field))

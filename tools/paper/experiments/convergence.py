@@ -67,12 +67,12 @@ def ablation(settings: Settings) -> Experiment:
     zero = default(settings)
     gaussian = _gaussian(settings)
     concat = variant(settings, "concat", "--baseline", "concat")
-    slow = variant(settings, "concat-slow", "--baseline", "concat", "--lr", "1e-4")
+    slow = variant(settings, "concat-slow", "--baseline", "concat", "--lr", "1e-4", along=False)
 
     def asked(results: Results) -> list[Claim]:
-        gains = {arm.name: results.gains(arm, "trajectory") for arm in (zero, gaussian, concat, slow)}
+        gains = {arm.name: results.last_gains(arm) for arm in (zero, gaussian, concat, slow)}
         first = {arm.name: _first(results, arm) for arm in (zero, gaussian)}
-        last = {arm.name: results.numbers(arm, "distance", "trajectory") for arm in (zero, gaussian, concat, slow)}
+        last = {arm.name: results.last(arm, "distance") for arm in (zero, gaussian, concat, slow)}
         of_concat = (("concat", "same learning rate"), ("concat-slow", "learning rate 1e-4"))
         return [
             Claim(
