@@ -268,6 +268,8 @@ PRESETS: dict[str, ModelConfig] = {
     "scenes": ModelConfig(
         name="scenes",
         unet=UNetConfig(
+            in_channels=8,
+            out_channels=8,
             channels=(96, 96, 128, 128),
             strides=(2, 2, 1),
             attention_levels=(1, 2),
@@ -276,11 +278,11 @@ PRESETS: dict[str, ModelConfig] = {
             context_dim=192,
             linear_projection=True,
         ),
-        vae=VAEConfig(channels=(32, 64, 96, 96), scale=1.0),
+        vae=VAEConfig(channels=(32, 64, 96, 96), latent_channels=8, scale=1.0),
         text=TextConfig(width=192, heads=3, layers=4, run_layers=4, quick_gelu=False, pad_id=0),
         schedule=ScheduleConfig(prediction="v", zero_terminal_snr=True, spacing="trailing", guidance_rescale=0.7),
         image_size=256,
-        train_lr=5e-4,
+        train_lr=1e-3,
         middle_controls=False,
     ),
 }

@@ -27,7 +27,7 @@ from cn.pretrain.control import STARTS, ControlConfig, train_control
 from cn.pretrain.denoiser import DenoiserConfig, train_denoiser
 from cn.pretrain.dense import DenseConfig
 from cn.pretrain.evaluate import ATTRIBUTION, evaluate
-from cn.pretrain.evaluation.report import stages_of
+from cn.pretrain.evaluation.report import is_complete, stages_of
 from cn.pretrain.hardware import hardware
 from cn.pretrain.judges import READER, train_dense, train_reader
 from cn.pretrain.latents import Latents
@@ -109,11 +109,6 @@ class StageRunner:
         log = self.work / f"{stage}.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         return json.loads(lines[-1])["loss"] if lines else None
-
-    def done(self, stage: str) -> bool:
-        """Whether a stage was completed in this folder (weights copied into it do not count)."""
-        records = self.stages.get(stage, [])
-        return bool(records) and records[-1]["complete"] and (self.work / f"{stage}.pt").exists()
 
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
@@ -236,7 +231,7 @@ class StageRunner:
         if stage == "render":
             self.render()
             return
-        if self.done(stage) or time.monotonic() > self.deadline:
+        if is_complete(self.work, stage) or time.monotonic() > self.deadline:
             return
         if stage == "evaluate":
             self.evaluate()
