@@ -4,8 +4,9 @@
 # Variables: PYTHON (3.11 or newer), PIP_FLAGS (options for pip, such as the index of PyTorch's smaller CPU builds),
 # PHOTO (a photograph of your own for the demo), FIGURES (options of the tools that make figures, such as --dry-run),
 # ONLY (sections of the benchmark, experiments of the paper), JOBS (processes for the tests, each of which may take 3 GB;
-# runs at a time of the paper), MINUTES (of a session of the paper), UV (the uv program) and EXCEPT (versions to test
-# with instead of the lowest), both for `make lowest`.
+# runs at a time of the paper), MINUTES (of a session of the paper), GPUS (that train the bundled weights), STAGES and EACH
+# (minutes of the base's stages, and of each ControlNet and judge), WORK (the folder of their training), UV (the uv
+# program) and EXCEPT (versions to test with instead of the lowest), both for `make lowest`.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
@@ -74,9 +75,8 @@ lowest:  ## Run the tests with the lowest versions that pyproject.toml allows (n
 	$(LOWEST)/venv/bin/python -m pytest $(PARALLEL)
 
 weights: $(VENV)/test.stamp  ## Train the bundled weights from scratch (hours on a CPU; WORK=folder; run again to continue)
-	$(RUN) -m cn.pretrain render $(POOL)
-	$(RUN) $(if $(filter-out 1,$(GPUS)),-m torch.distributed.run --standalone --nproc-per-node $(GPUS)) -m cn.pretrain $(STAGES) $(POOL)
-	$(RUN) -m cn.pretrain reader=$(EACH) dense=$(EACH) $(CONTROLS:%=control-%=$(EACH)) evaluate install $(POOL)
+	$(RUN) -m cn.pretrain render $(STAGES) reader=$(EACH) dense=$(EACH) $(CONTROLS:%=control-%=$(EACH)) evaluate install \
+	  --gpus $(GPUS) $(POOL)
 
 bench: $(VENV)/demo.stamp  ## Measure speed on this machine and print a table (ONLY="decoders openpose" for some sections)
 	$(RUN) tools/bench.py $(ONLY)

@@ -159,7 +159,8 @@ def overfit(base: Base, options: argparse.Namespace) -> Iterator[dict]:
             )
             requests = [Request(scene.example.prompt, seed) for seed in range(4)]
             controls = [ControlInput(control, hint)] if control is not None else []
-            found = [scene.edges_found(image) for image in generate(base, requests, Sampling(size, size), controls)]
+            sampling = Sampling(size, size, scale=base.config.guidance_scale)
+            found = [scene.edges_found(image) for image in generate(base, requests, sampling, controls)]
             loss = float(mean_loss(base, control, scene, hint))
             results[links] += [(value, loss) for value in found]
             one = {"scene": number, "links": links, "loss": round(loss, 4), **summary(found)}

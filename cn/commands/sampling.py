@@ -233,11 +233,15 @@ def _plan_of_many(job: "FolderJob", left: "Left") -> dict[str, str]:
         "base": request.base,
         "prompt": "of each condition, where it has one" if job.own_prompts else request.prompts[0] or "(none)",
         "images": f"{images}{done}; {request.total} for each condition",
-        "sampling": f"{request.steps} steps of {request.sampler}, guidance {request.scale:g}",
+        "sampling": f"{request.steps} steps of {request.sampler}, {_guidance(request)}",
         "size": size if request.size is None else f"{request.size[1]}×{request.size[0]}",
         "seeds": f"{request.seed}" if request.count == 1 else f"{request.seed} to {last}",
         "out": str(job.out),
     }
+
+
+def _guidance(request: "SampleRequest") -> str:
+    return "guidance of the base" if request.scale is None else f"guidance {request.scale:g}"
 
 
 def report(written: "Written", *, auto: bool, json: bool, quiet: bool) -> None:

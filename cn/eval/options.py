@@ -66,7 +66,10 @@ class EvalOptions:
         ),
     ] = None
     steps: Annotated[int, Option("DDIM steps.", panel=SAMPLING, min=1, max=1000)] = 20
-    scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0
+    scale: Annotated[
+        float | None,
+        Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING, default="that of the base, mostly 9"),
+    ] = None
     strength: Annotated[float, Option("Factor on the controls' residuals.", panel=SAMPLING)] = 1.0
     method: Annotated[
         str | None,

@@ -21,6 +21,8 @@ ControlArchitecture = Literal["controlnet", "concat"]
 
 PAPER_LR = 1e-5
 """Fig. 21: AdamW at 1e-5, without tricks like EMA."""
+PAPER_SCALE = 9.0
+"""§4.1: of classifier-free guidance."""
 
 START_TOKEN, END_TOKEN = 49406, 49407
 """The last two of CLIP's tokens."""
@@ -214,7 +216,8 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A base model. `image_size` is the side of its training images in pixels; `train_lr` the default learning rate.
+    """A base model. `image_size` is the side of its training images in pixels; `train_lr` the default learning rate;
+    `guidance_scale` that of sampling (§4.1: 9).
 
     `middle_controls` says whether its decoder listens to the middle block, so that small-scale training (§3.4) can
     control anything; docs/train.md says how that is measured.
@@ -226,6 +229,7 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     image_size: int = 512
+    guidance_scale: float = PAPER_SCALE
     train_lr: float = PAPER_LR
     middle_controls: bool = True
 
@@ -268,6 +272,8 @@ PRESETS: dict[str, ModelConfig] = {
     "scenes": ModelConfig(
         name="scenes",
         unet=UNetConfig(
+            in_channels=8,
+            out_channels=8,
             channels=(96, 96, 128, 128),
             strides=(2, 2, 1),
             attention_levels=(1, 2),
@@ -276,11 +282,13 @@ PRESETS: dict[str, ModelConfig] = {
             context_dim=192,
             linear_projection=True,
         ),
-        vae=VAEConfig(channels=(32, 64, 96, 96), scale=1.0),
+        vae=VAEConfig(channels=(32, 64, 96, 96), latent_channels=8, scale=1.0),
         text=TextConfig(width=192, heads=3, layers=4, run_layers=4, quick_gelu=False, pad_id=0),
         schedule=ScheduleConfig(prediction="v", zero_terminal_snr=True, spacing="trailing", guidance_rescale=0.7),
         image_size=256,
-        train_lr=5e-4,
+        # At 9 fewer edges of a sample are in its condition, for the same share of what the prompt names.
+        guidance_scale=5.0,
+        train_lr=1e-3,
         middle_controls=False,
     ),
 }

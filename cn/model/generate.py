@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cn.model.base import Base
 from cn.model.chunks import chunk_count, encode
+from cn.model.config import PAPER_SCALE
 from cn.model.decoding import Decoding, to_pixels
 from cn.model.emphasis import PromptSyntax
 from cn.model.engine import PLAIN, SamplingEngine
@@ -39,7 +40,7 @@ class Sampling:
     height: int = 512
     width: int = 512
     steps: int = 20
-    scale: float = 9.0
+    scale: float = PAPER_SCALE
     eta: float = 0.0
     guess: bool = False
     sampler: SamplerName = "ddim"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cn.model.attention import Context, context_of
 from cn.model.concat import ConcatBaseline
-from cn.model.config import ScheduleConfig
+from cn.model.config import PAPER_SCALE, ScheduleConfig
 from cn.model.controlnet import ControlNet
 from cn.model.layers import repeated
 from cn.model.samplers.step import Step
@@ -121,7 +121,7 @@ class GuidedUNet:
     uncond: Tensor
     controls: tuple[ControlInput, ...]
     steps: int
-    scale: float = 9.0
+    scale: float = PAPER_SCALE
     guess: bool = False
     extra: Tensor | None = None
     """Further channels (B, 5, H, W) of what the U-Net takes, but not the controls: see `Beginning`."""

@@ -2,19 +2,29 @@
 
 Stages run in the given order, and complete stages are skipped, so the same command resumes an unfinished pretraining.
 A stage that has no saved state starts from the weights in the work folder, or from finished ones in another (--start).
-The autoencoder and the denoiser are trained on several GPUs when torch's launcher starts a process for each.
+With --gpus scenes are rendered while the base is trained by all these GPUs together, then ControlNets and judges are
+trained side by side.
 """
 
 # argparse, because Typer's features are not needed for a developer's tool.
 import argparse
 import math
-import os
+import sys
 from pathlib import Path
 
 import torch
 
+from cn.parallel import available_cpus
+from cn.pretrain.machine import run_on_machine
 from cn.pretrain.runner import STAGES, StageRunner
 from cn.train.distributed.group import joined
+
+
+def positive(text: str) -> int:
+    """A number of processes; ValueError, which argparse reports, below 1."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def parse() -> argparse.Namespace:
@@ -28,7 +38,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pixels", type=int, default=100_000, help="most images that the autoencoder is trained on")
     parser.add_argument("--wait", type=int, default=1_000, help="scenes to wait for before training starts")
     parser.add_argument("--held-out", type=int, default=512, help="number of scenes that the weights are evaluated on")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of rendering processes")
+    parser.add_argument("--workers", type=positive, help="rendering processes (default: as many as cores are free)")
+    parser.add_argument("--gpus", type=positive, help="GPUs to use at once, or processes on the CPU")
     parser.add_argument(
         "--session-minutes", type=float, default=math.inf, help="stop after this time; the next session resumes"
     )
@@ -46,6 +57,9 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Run the stages that the command line names."""
     args = parse()
+    if args.gpus is not None:
+        sys.exit(run_on_machine(args))
+    args.workers = args.workers or available_cpus()
     with joined(torch.device(args.device).type):
         runner = StageRunner(args)
         for word in args.stages:

@@ -4,8 +4,6 @@ It measures how well samples follow conditions for which there is no detector of
 on photographs. It is trained on renderings with their exact labels, and is no part of the package.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,12 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cn.caption.scene_reader import Block
-from cn.model.vae import AutoencoderKL
-from cn.pretrain.budget import Budget
 from cn.pretrain.labelled import LabelledImages, degraded
 from cn.pretrain.labels import DENSE_LABELS, DENSE_STRIDE, NONE
-from cn.pretrain.master_weights import StageConfig
-from cn.pretrain.session import train_session
 
 WIDTHS = (32, 64, 96, 128, 160)
 OUTPUTS = {"depth": 1, "normals": 3, "ade20k": 150, "coco": 171, "keypoints": 18}
@@ -68,20 +62,6 @@ class DenseProbe(nn.Module):
         for up, merged, level in zip(self.up, self.merged, levels[-2::-1], strict=True):
             x = merged(level + F.interpolate(up(x), scale_factor=2, mode="nearest"))
         return x, deep.mean((2, 3))
-
-
-@dataclass(frozen=True)
-class DenseConfig(StageConfig):
-    """Settings of the stage."""
-
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    decay_from: float = 0.2
-    ema_decay: float = 0.995
-    seed: int = 5
-    reconstructions: int = 8192
-    """How many images the VAE reconstructs for it."""
 
 
 class DenseLoss(nn.Module):
@@ -138,32 +118,10 @@ def peaks(logits: Tensor) -> list[Tensor]:
     return [image[image[..., 2].amax(1) > 0] for image in found]
 
 
-def draw(data: LabelledImages, size: int) -> tuple[Tensor, ...]:
+def draw(data: LabelledImages, size: int, step: int) -> tuple[Tensor, ...]:
     """A batch for `DenseLoss`."""
     images, true = data.draw(size)
     depth, normals, ade20k, coco, keypoints = (true[name] for name in DENSE_LABELS)
     sides = images.shape[2] // DENSE_STRIDE, images.shape[3] // DENSE_STRIDE
     surfaces = depth.float() / 255, normals.permute(0, 3, 1, 2).float() / 127
     return degraded(images), *surfaces, ade20k.long(), coco.long(), heat_maps(keypoints, *sides)
-
-
-def fit_dense(
-    folder: Path,
-    count: int,
-    device: torch.device,
-    state: Path,
-    budget: Budget,
-    settings: DenseConfig,
-    vae: AutoencoderKL | None = None,
-) -> DenseProbe:
-    """One training session on the pool's first `count` scenes; `state` is the file that sessions resume from.
-
-    With a `vae` also on its reconstructions. Returns the EMA of the weights so far.
-    """
-    data = LabelledImages.open(folder, DENSE_LABELS, count, device)
-    if vae is not None:
-        data.reconstruct(vae, settings.reconstructions)
-    torch.manual_seed(settings.seed)
-    probe = DenseProbe().to(device)
-    train_session("dense", DenseLoss(probe), lambda step: draw(data, settings.batch_size), state, budget, settings)
-    return probe.requires_grad_(False).eval()

@@ -56,7 +56,8 @@ class Evaluation:
         self.work, self.workers, self.batch = work, workers, BATCH[device.type]
         base = open_base(work / "base.safetensors", device)
         self.size = base.config.image_size
-        self.sampler = Sampler(base, Sampling(self.size, self.size, steps=steps), self.batch)
+        settings = Sampling(self.size, self.size, steps=steps, scale=base.config.guidance_scale)
+        self.sampler = Sampler(base, settings, self.batch)
         self.reader, self.probe = open_reader(work / READER, device), open_dense(work / DENSE, device)
         paths = {kind: work / f"{kind}.safetensors" for kind in KINDS}
         self.controls: dict[str, Model] = {

@@ -3,48 +3,28 @@
 It captions images for the bundled base, and judges whether samples show what their prompts say.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cn.caption.scene_labels import PARTS
 from cn.caption.scene_reader import ANSWERS, SceneReader, shrink
-from cn.model.vae import AutoencoderKL
-from cn.pretrain.budget import Budget
 from cn.pretrain.labelled import LabelledImages, degraded
 from cn.pretrain.labels import CELL_LABELS, NONE
-from cn.pretrain.master_weights import StageConfig
-from cn.pretrain.session import train_session
 
 MAX_OWNERS = 16
-
-
-@dataclass(frozen=True)
-class ReaderConfig(StageConfig):
-    """Settings of the stage. `background` is the weight of cells without a thing."""
-
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    decay_from: float = 0.2
-    ema_decay: float = 0.995
-    seed: int = 4
-    background: float = 0.3
-    reconstructions: int = 8192
-    """How many images the VAE reconstructs for it."""
+BACKGROUND = 0.3
+"""The weight of cells without a thing in the loss."""
 
 
 class ReaderLoss(nn.Module):
     """Network and loss as one graph."""
 
-    def __init__(self, reader: SceneReader, settings: ReaderConfig):
+    def __init__(self, reader: SceneReader):
         super().__init__()
         self.reader = reader
         weights = torch.ones(len(PARTS))
-        weights[0] = settings.background
+        weights[0] = BACKGROUND
         self.register_buffer("weights", weights)
 
     def forward(
@@ -78,40 +58,11 @@ def across_of(owners: Tensor) -> tuple[Tensor, Tensor]:
     return ((own * middles[:, None, None]).sum(-1) - columns) * known, known
 
 
-def draw(data: LabelledImages, size: int, *, mirrored: bool) -> tuple[Tensor, ...]:
-    """A batch for `ReaderLoss`."""
+def draw(data: LabelledImages, size: int, step: int) -> tuple[Tensor, ...]:
+    """A batch for `ReaderLoss`, every second time mirrored."""
     images, true = data.draw(size)
     images, cells = degraded(shrink(images)), [true[name] for name in CELL_LABELS[:3]]
-    if mirrored:
+    if step % 2:
         images, cells = images.flip(3), [values.flip(2) for values in cells]
     parts, colors, owners = cells
     return images, parts.long(), colors.long(), *across_of(owners), true["whole"].long()
-
-
-def fit_reader(
-    folder: Path,
-    count: int,
-    device: torch.device,
-    state: Path,
-    budget: Budget,
-    settings: ReaderConfig,
-    vae: AutoencoderKL | None = None,
-) -> SceneReader:
-    """One training session on the pool's first `count` scenes; `state` is the file that sessions resume from.
-
-    With a `vae` also on its reconstructions. Returns the EMA of the weights so far.
-    """
-    data = LabelledImages.open(folder, CELL_LABELS, count, device)
-    if vae is not None:
-        data.reconstruct(vae, settings.reconstructions)
-    torch.manual_seed(settings.seed)
-    reader = SceneReader().to(device)
-    train_session(
-        "reader",
-        ReaderLoss(reader, settings).to(device),
-        lambda step: draw(data, settings.batch_size, mirrored=bool(step % 2)),
-        state,
-        budget,
-        settings,
-    )
-    return reader.requires_grad_(False).eval()

@@ -25,15 +25,13 @@ from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
 from cn.pretrain.budget import Budget
 from cn.pretrain.control import STARTS, ControlConfig, train_control
 from cn.pretrain.denoiser import DenoiserConfig, train_denoiser
-from cn.pretrain.dense import DenseConfig
 from cn.pretrain.evaluate import ATTRIBUTION, evaluate
-from cn.pretrain.evaluation.report import stages_of
+from cn.pretrain.evaluation.report import is_complete, stages_of
 from cn.pretrain.hardware import hardware
-from cn.pretrain.judges import READER, train_dense, train_reader
+from cn.pretrain.judges import DENSE_CONFIG, READER, READER_CONFIG, train_dense, train_reader
 from cn.pretrain.latents import Latents
 from cn.pretrain.master_weights import StageConfig
 from cn.pretrain.pool import Pool, render_pool
-from cn.pretrain.reader import ReaderConfig
 from cn.pretrain.vocabulary import known_tokens
 from cn.weights import bundled
 
@@ -109,11 +107,6 @@ class StageRunner:
         log = self.work / f"{stage}.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         return json.loads(lines[-1])["loss"] if lines else None
-
-    def done(self, stage: str) -> bool:
-        """Whether a stage was completed in this folder (weights copied into it do not count)."""
-        records = self.stages.get(stage, [])
-        return bool(records) and records[-1]["complete"] and (self.work / f"{stage}.pt").exists()
 
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
@@ -198,13 +191,13 @@ class StageRunner:
 
     def reader(self, budget: Budget) -> None:
         """Train the captioner, which also judges samples."""
-        settings, count = self.configure(ReaderConfig()), min(self.args.images, self.args.conditions)
+        settings, count = self.configure(READER_CONFIG), min(self.args.images, self.args.conditions)
         train_reader(self.work, count, self.device, budget, settings)
         self.record("reader", budget, settings, count)
 
     def dense(self, budget: Budget) -> None:
         """Train the dense probe, which judges samples."""
-        settings, count = self.configure(DenseConfig()), min(self.args.images, self.args.conditions)
+        settings, count = self.configure(DENSE_CONFIG), min(self.args.images, self.args.conditions)
         train_dense(self.work, count, self.device, budget, settings)
         self.record("dense", budget, settings, count)
 
@@ -236,7 +229,7 @@ class StageRunner:
         if stage == "render":
             self.render()
             return
-        if self.done(stage) or time.monotonic() > self.deadline:
+        if is_complete(self.work, stage) or time.monotonic() > self.deadline:
             return
         if stage == "evaluate":
             self.evaluate()

@@ -54,6 +54,9 @@ class Comparison:
     def _different_decision(self, before: SampleRequest, wanted: SampleRequest, config: ModelConfig) -> str | None:
         if before.size != (size := size_of(wanted, config)):
             return recipes.different_size(before.size, size)
+        scale = config.guidance_scale if wanted.scale is None else wanted.scale
+        if before.scale not in (None, scale):
+            return recipes.another("scale", before.scale, scale)
         precision, prediction = self._precision(wanted.precision), config.schedule.prediction
         # Images of earlier versions do not state them.
         if before.precision not in ("auto", precision):

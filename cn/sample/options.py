@@ -139,7 +139,10 @@ class SampleOptions:
         Sigmas, Option("Noise levels of the steps: the base's, or those of Karras et al. (not ddim).", panel=SAMPLING)
     ] = "default"
     steps: Annotated[int, Option("Steps of the sampler.", panel=SAMPLING, min=1, max=1000)] = 20
-    scale: Annotated[float, Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING)] = 9.0
+    scale: Annotated[
+        float | None,
+        Option("Classifier-free guidance scale; 1 is none.", panel=SAMPLING, default="that of the base, mostly 9"),
+    ] = None
     eta: Annotated[float, Option("Noise in each step of ddim; 0 is none.", panel=SAMPLING, min=0, max=1)] = 0.0
     denoise: Annotated[
         float | None,

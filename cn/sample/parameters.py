@@ -32,11 +32,12 @@ _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
 def to_parameters(request: SampleRequest, prompt: str, seed: int, hashes: Mapping[str, str]) -> str:
-    """Of one image of a request whose `size` is known; `hashes` as in the metadata of `cn.sample`.
+    """Of one image of a request whose `size` and `scale` are known; `hashes` as in the metadata of `cn.sample`.
 
     Brackets of plain prompts get backslashes, without which that program would read weights.
     """
     assert request.size is not None
+    assert request.scale is not None
     height, width = request.size
     fields: dict[str, object] = {
         "Steps": request.steps,

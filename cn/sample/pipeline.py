@@ -112,7 +112,8 @@ class SamplingPipeline:
         )
         start = start and start.at(size, own(start.image))
         precision = precision_of(base.dtype)
-        request = changed(request, {"size": size})
+        scale = base.config.guidance_scale if request.scale is None else request.scale
+        request = changed(request, {"size": size, "scale": scale})
         request = replace(request, precision=precision, prediction=base.config.schedule.prediction)
         return cls(request, base, tuple(loaded[c.control] for c in request.conditions), size, hints, start)
 
@@ -185,6 +186,7 @@ class SamplingPipeline:
     def wanted(self) -> list[Wanted]:
         """The images of the request, in order."""
         r, (height, width) = self.request, self.size
+        assert r.scale is not None
         controls = tuple(
             ControlSetting(control.model, c.strength, c.start, c.end, c.masked)
             for c, control in zip(r.conditions, self.controls, strict=True)

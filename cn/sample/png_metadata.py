@@ -20,6 +20,7 @@ import numpy as np
 from cn import __version__, images, options
 from cn.errors import CnError, InputError, about
 from cn.images import exif_text, png_text, reader
+from cn.model.config import PAPER_SCALE
 from cn.sample import foreign, parameters
 from cn.sample.condition_images import Origin
 from cn.sample.options import ConditionOptions, SampleOptions
@@ -173,6 +174,8 @@ def _parse(record: Any, pixels: bool) -> tuple[SampleRequest, Mapping[str, str]]
     hashes = {name: _get(hashes, name, str) for name in hashes}
     # The identity of an image: these have no sensible default.
     needed = {"seed": _get(record, "seed", int), "size": _get(record, "size", list)}
+    # Not that of the base: an image was sampled with one scale, which is the paper's where none is stated.
+    needed["scale"] = _get({"scale": PAPER_SCALE, **record}, "scale", (int, float))
     found = {name: value for name, value in dict(record).items() if name in _STORED}
     given = {
         "conditions": conditions,
@@ -231,8 +234,8 @@ def _empty(record: Any) -> np.ndarray:
     return np.zeros((0, 0, 3), np.uint8)
 
 
-def _get(record: object, name: str, kind: type) -> Any:
-    """`record[name]`; TypeError unless it is there and of this type."""
+def _get(record: object, name: str, kind: type | tuple[type, ...]) -> Any:
+    """`record[name]`; TypeError unless it is there and of this type, or of one of these."""
     if not isinstance(record, dict) or name not in record:
         raise TypeError(f"{name} is missing")
     if not isinstance(record[name], kind):

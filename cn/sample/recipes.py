@@ -19,7 +19,7 @@ from cn.sample.request import Condition, SampleRequest
 from cn.sample.weights import UsedFile, used_files
 from cn.text import shown
 
-_DECIDED = ("size", "resolution", "precision", "prediction")
+_DECIDED = ("size", "resolution", "scale", "precision", "prediction")
 """What weights decide, where it is not given."""
 _FILES = ("base", "lora", "vae", "control")
 """Compared by `different_weights`."""

@@ -88,9 +88,9 @@ class Preview:
                 requests = [Request(example.prompt, seed) for seed, example in zip(seeds, examples, strict=True)]
                 control = ControlInput(networks.control, hints)
                 at_once = 1 if device.type == "cpu" else max(1, PIXELS // (size[0] * size[1]))
-                for image in generate(
-                    networks.base, requests, Sampling(*size), [control], batch_size=at_once, engine=engine
-                ):
+                height, width = size
+                sampling = Sampling(height, width, scale=networks.base.config.guidance_scale)
+                for image in generate(networks.base, requests, sampling, [control], batch_size=at_once, engine=engine):
                     sampled.append(image)
                     if stop:
                         return None

@@ -34,7 +34,7 @@ def test_thirteen_residuals(preset: str) -> None:
     config = PRESETS[preset].unet
     with torch.device("meta"):
         net, base = ControlNet(config), UNet(config)
-        z, t, text = torch.empty(1, 4, 32, 32), torch.empty(1), torch.empty(1, 77, config.context_dim)
+        z, t, text = torch.empty(1, config.in_channels, 32, 32), torch.empty(1), torch.empty(1, 77, config.context_dim)
         skips, middle, _ = base.encoder(z, t, text)
         residuals = net(z, t, text, torch.empty(1, 3, 256, 256))
         assert base(z, t, text, residuals).shape == z.shape

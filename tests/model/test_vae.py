@@ -29,15 +29,15 @@ def test_published_size() -> None:
         assert len(net.state_dict()) == 248
 
 
-@pytest.mark.parametrize("preset", ["sd15", "scenes"])
-def test_factor_eight_and_four_channels(preset: str) -> None:
-    """512 → (4, 64, 64) → 512, whatever the shape."""
+@pytest.mark.parametrize(("preset", "channels"), [("sd15", 4), ("scenes", 8)])
+def test_factor_eight_and_channels_of_latents(preset: str, channels: int) -> None:
+    """512 → (channels, 64, 64) → 512, whatever the shape."""
     config = PRESETS[preset].vae
     assert config.factor == 8
     with torch.device("meta"):
         net = AutoencoderKL(config)
         posterior = net.encode(torch.empty(1, 3, 512, 264))
-        assert posterior.mean.shape == posterior.std.shape == (1, 4, 64, 33)
+        assert posterior.mean.shape == posterior.std.shape == (1, channels, 64, 33)
         assert net.decode(posterior.mean).shape == (1, 3, 512, 264)
 
 

@@ -12,10 +12,10 @@ from cn.caption.scene_labels import COLORS, GROUNDS, LIGHTS, MAX_PEOPLE, PARTS, 
 from cn.caption.scene_reader import Reading
 from cn.checkpoints.write.native import save_base
 from cn.pretrain import labels
-from cn.pretrain.dense import DenseConfig, DenseLoss, DenseProbe, draw, focal_loss, heat_maps, peaks
-from cn.pretrain.judges import DENSE, READER, open_dense, open_reader, train_dense, train_reader
+from cn.pretrain.dense import DenseLoss, DenseProbe, draw, focal_loss, heat_maps, peaks
+from cn.pretrain.judges import DENSE, READER, JudgeConfig, open_dense, open_reader, train_dense, train_reader
 from cn.pretrain.labelled import LabelledImages, compressed, degraded
-from cn.pretrain.reader import ReaderConfig, across_of
+from cn.pretrain.reader import across_of
 from cn.pretrain.session import Budget
 from cn.scenes import describe, kinds, render
 from cn.scenes.colors import LINEAR
@@ -196,16 +196,16 @@ def test_keypoints_are_found_where_their_maps_have_them():
 def test_judges_are_trained_saved_and_opened(folder, tmp_path):
     """A few steps from the same start make the loss smaller; files keep the weights in half precision."""
     (tmp_path / "pool").symlink_to(folder)
-    train_reader(tmp_path, COUNT, CPU, Budget(steps=1), ReaderConfig(batch_size=2, warmup=1))
+    train_reader(tmp_path, COUNT, CPU, Budget(steps=1), JudgeConfig(batch_size=2, warmup=1))
     opened = open_reader(tmp_path / READER, CPU)
     assert opened(torch.randn(1, 3, 128, 128)).parts.shape == (1, 32, 32, len(PARTS))
     assert (tmp_path / READER).stat().st_size < 2_000_000
     save_base(tmp_path / "autoencoder.safetensors", tiny_base(TINY_V), half=False)
-    settings = DenseConfig(batch_size=2, warmup=1, ema_decay=0.0, reconstructions=2)
+    settings = JudgeConfig(batch_size=2, warmup=1, ema_decay=0.0, reconstructions=2)
     train_dense(tmp_path, COUNT, CPU, Budget(steps=3), settings)
     probe = open_dense(tmp_path / DENSE, CPU)
     torch.manual_seed(0)
-    batch = draw(LabelledImages.open(folder, labels.DENSE_LABELS, COUNT, CPU), COUNT)
+    batch = draw(LabelledImages.open(folder, labels.DENSE_LABELS, COUNT, CPU), COUNT, 0)
     torch.manual_seed(settings.seed)
     with torch.no_grad():
         before, after = float(DenseLoss(DenseProbe())(*batch)), float(DenseLoss(probe)(*batch))

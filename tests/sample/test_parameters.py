@@ -42,7 +42,7 @@ def test_what_is_written():
 
 def test_what_is_left_out():
     """Nothing that has no value; weights of prompts in the web UI's own syntax stay."""
-    plain = SampleRequest(prompts=("",), size=(64, 64), prompt_syntax="a1111")
+    plain = SampleRequest(prompts=("",), size=(64, 64), scale=9.0, prompt_syntax="a1111")
     text = to_parameters(plain, "(a:1.2)", 0, {"base": ""})
     assert text.startswith(
         "(a:1.2)\nSteps: 20, Sampler: DDIM, CFG scale: 9.0, Seed: 0, Size: 64x64, Model: base, RNG: CPU"
@@ -102,7 +102,7 @@ def test_samplers_that_are_not_ours(fields):
 
 @pytest.mark.parametrize("given", [{"sampler": "euler-a"}, {"sampler": "dpm++2m", "sigmas": "karras"}])
 def test_samplers_survive_a_round_trip(given):
-    request = SampleRequest(prompts=("a",), size=(64, 64), **given)
+    request = SampleRequest(prompts=("a",), size=(64, 64), scale=9.0, **given)
     found, _ = from_parameters(to_parameters(request, "a", 1, {"base": ""}))
     assert (found.sampler, found.sigmas) == (request.sampler, request.sigmas)
 

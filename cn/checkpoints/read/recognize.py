@@ -103,8 +103,9 @@ def _check_model(model: ModelConfig) -> None:
         )
     if not isinstance(model.name, str) or type(model.image_size) is not int or model.image_size < 1:
         raise ValueError(f"its name is {model.name!r} and its image size {model.image_size!r}")
-    if type(model.train_lr) not in (int, float):
-        raise ValueError(f"its train_lr is {model.train_lr!r}, and should be a number")
+    for name, value in (("train_lr", model.train_lr), ("guidance_scale", model.guidance_scale)):
+        if type(value) not in (int, float):
+            raise ValueError(f"its {name} is {value!r}, and should be a number")
     if not isinstance(model.middle_controls, bool):
         raise ValueError(f"its middle_controls is {model.middle_controls!r}, and should be true or false")
 

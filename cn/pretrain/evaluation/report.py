@@ -53,6 +53,12 @@ def stages_of(work: Path) -> Figures:
     return {path.stem.removeprefix("stage-"): json.loads(path.read_text()) for path in paths}
 
 
+def is_complete(work: Path, stage: str) -> bool:
+    """Whether a stage was completed in this folder (weights copied into it do not count)."""
+    records = stages_of(work).get(stage, [])
+    return bool(records) and records[-1]["complete"] and (work / f"{stage}.pt").exists()
+
+
 def write_report(work: Path, figures: Figures, device: torch.device) -> None:
     """Write `report.json` into the work folder."""
     report = {
