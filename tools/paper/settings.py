@@ -89,7 +89,7 @@ FULL = Settings(
     cost_steps=40,
     cost_batch=16,
     strengths=(0.25, 0.5, 0.75, 1.0, 1.5),
-    guidances=(3.0, 9.0, 15.0),
+    guidances=(5.0, 9.0, 15.0),
     ends=(0.25, 0.5, 0.75, 1.0),
     rates=("1e-4", "1e-3", "2e-3"),
 )
