@@ -6,13 +6,15 @@ from zlib import crc32
 
 import numpy as np
 
+from cn.model.config import PRESETS
+from cn.train.options.defaults import default_lr
 from tools.paper import __main__ as program
 from tools.paper import report
 from tools.paper.experiments import experiments
 from tools.paper.journal import comparable, of_these_options, publish, read_published
 from tools.paper.plots import draw
 from tools.paper.results import Results
-from tools.paper.settings import FULL
+from tools.paper.settings import FULL, QUICK
 from tools.paper.spec import Run, key_of
 from tools.paper.verdicts import HOLDS, IN_PART, NOT, NOT_RUN, UNCLEAR, decide
 
@@ -152,6 +154,11 @@ def test_the_middle_only_is_compared_at_equal_time():
     assert verdict.is_true
     without = {name: record for name, record in records.items() if not name.startswith("cost-")}
     assert small.asked(Results(without))[1].statements[0].missing == "the time of a step was not measured"
+
+
+def test_learning_rates_are_other_ones_than_the_default():
+    default = default_lr(PRESETS["scenes"])
+    assert all(float(rate) != default for settings in (FULL, QUICK) for rate in settings.rates)
 
 
 def test_records_of_other_options_are_left_out():
