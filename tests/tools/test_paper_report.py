@@ -121,7 +121,7 @@ def test_a_report_of_a_part_says_what_is_pending():
     records = {name: record for name, record in records_of({}).items() if record["arm"] in ("default", "batch-32")}
     page = report.render(found, records, {})
     runs = {run.name for one in found for run in one.runs}
-    assert f"pending are {len(runs) - len(records)} of {len(runs)} runs" in page
+    assert f"{len(runs) - len(records)} of {len(runs)} runs are pending" in page
     (line,) = [line for line in page.splitlines() if line.startswith("| [Fig. 21") and "suddenly" in line]
     assert line.endswith("| 12 of 18 | **holds in part: 2 of 3 statements, 1 not run** |")
     assert "Gaussian weights (Fig. 20), the unit, are not there" in page

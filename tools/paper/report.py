@@ -85,7 +85,7 @@ def _pending(experiments: Sequence[Experiment], results: Results) -> str:
     done = sum(name in results.records for name in runs)
     if done == len(runs):
         return ""
-    return f"**A part of the results is here**: pending are {len(runs) - done} of {len(runs)} runs.\n"
+    return f"**A part of the results is here**: {len(runs) - done} of {len(runs)} runs are pending.\n"
 
 
 def _done(experiment: Experiment, results: Results) -> str:
