@@ -14,7 +14,7 @@ from tools.paper.training import states
 
 
 def looked(features, *words):
-    return Looked(np.asarray(features, float), [frozenset(one.split()) for one in words])
+    return Looked(np.asarray(features, float), [frozenset(one.split()) for one in words], np.asarray(features, float))
 
 
 def test_the_distance_is_zero_for_other_images_of_the_same_kind_and_grows():
@@ -48,6 +48,12 @@ def test_who_wins_is_decided_by_what_only_one_of_both_has():
     assert prompt_wins(sampled, true) == pytest.approx([1, np.nan, 0.5, 0], nan_ok=True)
 
 
+def blur(image):
+    """Without what is smaller than 8 pixels."""
+    coarse = image[: len(image) // 4 * 4].reshape(-1, 4, image.shape[1] // 4, 4, 3).mean((1, 3))
+    return np.kron(coarse, np.ones((4, 4, 1))).astype(np.uint8)
+
+
 def test_the_reader_sees_what_is_in_scenes():
     examples = [SceneDataset("canny", 128, EVAL_SEED)[i] for i in range(12)]
     reader = Reader("cpu")
@@ -58,6 +64,9 @@ def test_the_reader_sees_what_is_in_scenes():
     assert np.nanmean(content(true, true)) == 1
     assert np.nanmean(content(gray, true)) < 0.4
     assert distance(gray, true) > distance(true, true)
+    rough = reader.look([blur(example.target) for example in examples])
+    assert np.nanmean(content(rough, true)) > 0.8, "the same things"
+    assert distance(rough, true) > distance(true, true) + 0.05, "drawn worse"
     assert np.nanmean(prompt_wins(true, true)) == 0
 
 
@@ -68,16 +77,16 @@ def test_states_at_even_distances_and_the_last_one_are_looked_at(tmp_path):
     assert list(states(Run(arm, 0), FULL, tmp_path)) == [0, 12, 24, 144, 150]
 
 
-def test_excess_is_measured_in_units_of_the_base_and_until_the_convergence():
+def test_excess_is_measured_in_a_unit_and_until_the_convergence():
     (arm,) = [arm for one in experiments(FULL) for arm in one.arms if arm.name == "batch-256"][:1]
-    distances = {"no control": 0.3, "reconstruction": 0.1, "0": 0.3, "50": 0.4, "100": 0.2, "150": 0.2}
+    distances = {"no control": 0.3, "reconstruction": 0.29, "0": 0.3, "50": 0.4, "100": 0.2, "150": 0.2}
     subjects = {name: {"distance": number} for name, number in distances.items()}
     record = {"train": {"converged_at": 60}, "evaluations": {"trajectory": {"subjects": subjects}}}
     results = Results({"batch-256-0": record})
-    assert results.excess(arm, before_convergence=True)[0] == pytest.approx(0.5)
-    assert results.excess(arm, before_convergence=False)[0] == pytest.approx(-1 / 6)
+    assert results.excess(arm, 0.2, before_convergence=True)[0] == pytest.approx(0.5)
+    assert results.excess(arm, 0.2, before_convergence=False)[0] == pytest.approx(-1 / 6)
     record["train"]["converged_at"] = 10
-    assert results.excess(arm, before_convergence=True) == {}
+    assert results.excess(arm, 0.2, before_convergence=True) == {}
     assert results.missing(arm, {}, "no states") == "no states"
-    subjects["no control"]["distance"] = 0.1
-    assert results.excess(arm, before_convergence=False) == {}
+    subjects["0"]["distance"] = 0.7
+    assert results.first_harm(arm) == {0: pytest.approx(0.4)}

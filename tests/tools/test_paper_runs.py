@@ -1,6 +1,5 @@
 """`make paper`: runs on a tiny base, their records, and sessions that go on."""
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from cn.caption.scene_captioner import SceneCaptioner
 from cn.caption.scene_reader import SceneReader
 from tests.helpers.doc_shell import unknown_options
 from tools.paper import __main__ as program
-from tools.paper import quality, schedule, work
+from tools.paper import preparation, quality, schedule, work
 from tools.paper.experiments import experiments
 from tools.paper.journal import Journal, read_published
 from tools.paper.settings import FULL, QUICK
@@ -19,7 +18,7 @@ from tools.paper.verdicts import UNCLEAR
 from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
 
 TINY = replace(QUICK, seeds=1, few_seeds=1, validation=2, strengths=(1.0,), ends=(0.5,), scenes=4, channel_scenes=4)
-TRIED = ("default", "concat", "reconnect", "large-decoder", "limits", "window", "depth-scratch", "cost-bundled-control")
+TRIED = ("default", "concat", "reconnect", "large-decoder", "used", "depth-scratch", "cost-bundled-control")
 """Arms that together need all of the code; the others differ from them by options of `cn train` alone."""
 
 
@@ -74,13 +73,13 @@ def test_experiments_run_and_are_reported(place, capsys):
     assert [one["step"] for one in records["reconnect-0"]["train"]["evaluations"]][-1] == TINY.steps
     assert records["large-decoder-0"]["train"]["steps"] == 6
     assert records["cost-bundled-control-0"]["train"]["step_seconds"] > 0
-    assert "prompt_wins" in records["limits-0"]["evaluations"]["strength 1, guidance 9"]["subjects"][""]
+    assert "prompt_wins" in records["used-0"]["evaluations"]["strength 1, guidance 9"]["subjects"][""]
     assert not list((place.folder / "runs").glob("*/state"))
     assert schedule.to_do([run for one in chosen for run in one.runs], place, gpu=False) == []
     program.write_report(TINY, place.folder, place.folder)
     page = (place.folder / program.PAGE).read_text()
     assert f"{UNCLEAR}: 1 of at least 3 runs are there" in page
-    for file in ("paper-fig21.png", "paper-default-trajectory.jpg", "paper-window-end-0.5.jpg"):
+    for file in ("paper-fig21.png", "paper-default-trajectory.jpg", "paper-used-end-0.5.jpg"):
         assert f"]({file})" in page
         assert (place.folder / file).stat().st_size > 1000
     assert len(read_published(place.folder / program.RESULTS)) == len(TRIED)
@@ -89,7 +88,7 @@ def test_experiments_run_and_are_reported(place, capsys):
 @pytest.mark.slow
 def test_a_session_goes_on_where_the_last_one_was_stopped(place, said, monkeypatch):
     run, journal = tiny("reconnect"), Journal(place.folder / "records")
-    schedule.prepare(run, place)
+    preparation.prepare(run, place)
     said.clear()
     command = Workplace.cn
 
@@ -121,27 +120,11 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(place):
     assert problems["drop-0-0"] == ""
 
 
-def dies_at_seed_1(run, place):
-    """In place of a run: its process is gone, as for want of memory."""
-    if run.seed == 1:
-        os._exit(9)
-    return ""
-
-
-@pytest.mark.slow
-def test_a_process_that_dies_takes_no_other_run_with_it(place, monkeypatch):
-    monkeypatch.setattr(schedule, "in_process", dies_at_seed_1)
-    monkeypatch.setattr(schedule, "prepare", lambda run, place: None)
-    runs = [Run(arms(TINY)["drop-0"], seed) for seed in range(3)]
-    found = {run.seed: problem for run, problem in schedule.do(runs, place, 1)}
-    assert found == {0: "", 1: schedule.LOST, 2: ""}
-
-
 def test_no_run_is_started_when_the_session_is_over(place):
     over = replace(place, deadline=0.0)
     assert list(schedule.do([tiny("default")], over, 0)) == []
     with pytest.raises(OutOfTimeError):
-        schedule.prepare(tiny("default"), over)
+        preparation.prepare(tiny("default"), over)
 
 
 def test_a_command_that_fails_says_why(place):

@@ -218,3 +218,9 @@ def test_how_sudden_a_rise_is(scores, low, high):
 def test_a_statement_says_which_side_it_is_on():
     assert Statement("", estimate(runs(1.0)), 0.0).is_true
     assert not Statement("", estimate(runs(1.0)), 0.0, above=False).is_true
+
+
+def test_a_statement_says_what_it_needs():
+    assert is_less("", runs(1.0), runs(1.0)).needed == "< 0"
+    assert "contain 0 (" in decide([Claim("", (is_less("", runs(1.0, 0.1), runs(1.0, 0.1)),))])[0].statements[0].reason
+    assert ratio_is("", runs(1.0), runs(1.0), 1.6, above=True).needed == "> 1.6"

@@ -12,12 +12,13 @@ from cn.weights import bundled
 from tools.paper import estimate, report
 from tools.paper.experiment import Experiment
 from tools.paper.experiments import experiments
-from tools.paper.journal import Journal, comparable, publish, read_published
+from tools.paper.journal import Journal, comparable, of_these_options, publish, read_published
 from tools.paper.settings import FULL, QUICK, Settings
 from tools.paper.spec import Run
 from tools.paper.statistics import MIN_SEEDS
 from tools.paper.workplace import Workplace
 
+READERS = 3
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, RESULTS, PREFIX = "paper.md", "paper-results.jsonl", "paper"
 
@@ -86,11 +87,10 @@ def write_report(settings: Settings, work: Path, out: Path) -> None:
     from tools.paper.results import Results
 
     found, journal = experiments(settings), Journal(work / "records")
-    names = {run.name for run in _runs(found)}
-    there = {name: record for name, record in journal.all().items() if name in names}
-    records = comparable(there)
+    there = journal.all()
+    records = comparable(of_these_options(there, _runs(found)))
     if len(records) < len(there):
-        print(f"{len(there) - len(records)} records of another base are left out", file=sys.stderr)
+        print(f"{len(there) - len(records)} records of another base, or other options, are left out", file=sys.stderr)
     make_folder(out)
     if records:
         publish(out / RESULTS, records.values())
@@ -153,8 +153,12 @@ def _has_gpu(device: str) -> bool:
 
 
 def _workers(jobs: int) -> int:
-    """Processes that read images, of each training."""
-    return 0 if jobs == 0 else max(1, (os.cpu_count() or 1) // max(1, jobs) - 1)
+    """Processes that read images, of each training on more of them than stay in memory.
+
+    One decodes 800 maps a second, and a GPU takes 2,000; few such trainings run at a time.
+    """
+    cpus = os.cpu_count() or 1
+    return 0 if jobs == 0 else min(cpus, max(READERS, cpus // jobs))
 
 
 if __name__ == "__main__":

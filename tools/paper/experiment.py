@@ -1,6 +1,6 @@
 """An experiment: where it stands in the paper, what is run for it, and what its numbers are asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,18 @@ from tools.paper.spec import Arm, Run
 from tools.paper.verdicts import Claim
 
 Plot = Literal["scores", "losses", "distances", "dots"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A line of a plot: a number of an arm over an option of sampling."""
+
+    label: str
+    axis: str
+    field: Literal["gain", "distance", "prompt_wins"]
+    arm: Arm
+    evaluations: Mapping[float, str]
+    """Value of the option → name of the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,9 @@ class Experiment:
     plots: tuple[Plot, ...] = ("dots",)
     sheets: tuple[str, ...] = ()
     """Names of image sheets: ARM-EVALUATION."""
+    sweeps: tuple[Sweep, ...] = ()
+    evaluations: tuple[str, ...] = ()
+    """Those that its table shows; all of its arms where none is named."""
 
     @property
     def runs(self) -> list[Run]:

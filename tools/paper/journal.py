@@ -10,6 +10,7 @@ from typing import Any
 from cn.errors import InputError
 from cn.files import make_folder, write_atomic
 from cn.json_text import parse_json
+from tools.paper.spec import Run, key_of
 
 Record = Mapping[str, Any]
 
@@ -44,6 +45,16 @@ class Journal:
         """Name of the run → record."""
         found = {path.stem: self.read(path.stem) for path in sorted(self.folder.glob("*.json"))}
         return {name: record for name, record in found.items() if record is not None}
+
+
+def of_these_options(records: Mapping[str, Record], runs: Iterable[Run]) -> dict[str, Record]:
+    """The records of runs as they are now: what an earlier version of an experiment did is not what the page says."""
+    found = {}
+    for run in runs:
+        record = records.get(run.name)
+        if record is not None and record["key"] == key_of(run.identity(record["options"]["common"])):
+            found[run.name] = record
+    return found
 
 
 def comparable(records: Mapping[str, Record]) -> dict[str, Record]:

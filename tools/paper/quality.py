@@ -21,10 +21,12 @@ _FUNCTION_WORDS = frozenset(["a", "an", "the", "in", "on", "of", "with", "and", 
 
 @dataclass(frozen=True)
 class Looked:
-    """What the network says of images: features (n, d), and the words of a caption of each."""
+    """What the network says of images: features (n, d), the words of a caption of each, and features (n, e) of how they
+    are drawn: means and standard deviations of its first layer, in which textures and edges are."""
 
     features: NDArray[np.float64]
     words: list[frozenset[str]]
+    drawn: NDArray[np.float64]
 
 
 class Reader:
@@ -36,25 +38,38 @@ class Reader:
     @torch.inference_mode()
     def look(self, images: Sequence[Image]) -> Looked:
         """Features and words of images, uint8 (h, w, 3) each."""
-        features, captions = list[NDArray[np.float64]](), list[str]()
-        for first in range(0, len(images), _AT_ONCE):
-            part = images[first : first + _AT_ONCE]
-            _, whole = self.captioner.model.features(prepare(part, self.captioner.compute.device))
+        features, drawn, captions = list[NDArray[np.float64]](), list[NDArray[np.float64]](), list[str]()
+        model = self.captioner.model
+        for start in range(0, len(images), _AT_ONCE):
+            part = images[start : start + _AT_ONCE]
+            pixels = prepare(part, self.captioner.compute.device)
+            _, whole = model.features(pixels)
             features.append(whole.double().cpu().numpy())
+            first = model.stem(pixels).relu()
+            drawn.append(torch.cat([first.mean((2, 3)), first.std((2, 3))], 1).double().cpu().numpy())
             captions += self.captioner.caption(part)
         words = [frozenset(caption.replace(",", " ").split()) - _FUNCTION_WORDS for caption in captions]
-        return Looked(np.concatenate(features), words)
+        return Looked(np.concatenate(features), words, np.concatenate(drawn))
 
 
 def distance(images: Looked, true: Looked) -> float:
-    """KID on the network's features, each scaled to mean 0 and standard deviation 1 over the true images.
+    """KID on the network's features, the mean of what is in images and of how they are drawn.
 
-    0 for images that cannot be told from true ones, and slightly below by chance; larger is worse. Features that hardly
-    differ between true images are scaled as the others are, so that a single image with one of them does not decide.
+    0 for images that cannot be told from true ones, and slightly below by chance; larger is worse. The features of what
+    is in an image hardly see noise or blur, those of its first layer do.
     """
-    mean, spread = true.features.mean(axis=0), true.features.std(axis=0)
+    return (_kid(images.features, true.features) + _kid(images.drawn, true.drawn)) / 2
+
+
+def _kid(images: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    """Each feature is scaled to mean 0 and standard deviation 1 over the true images.
+
+    Features that hardly differ between true images are scaled as the others are, so that a single image with one of
+    them does not decide.
+    """
+    mean, spread = true.mean(axis=0), true.std(axis=0)
     spread = np.maximum(spread, max(float(np.median(spread)), 1e-6))
-    return float(kid((images.features - mean) / spread, (true.features - mean) / spread).value)
+    return float(kid((images - mean) / spread, (true - mean) / spread).value)
 
 
 def content(images: Looked, true: Looked) -> NDArray[np.float64]:

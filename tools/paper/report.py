@@ -6,7 +6,6 @@ from textwrap import fill
 
 from tools.paper.experiment import Experiment
 from tools.paper.journal import Record
-from tools.paper.plots import final_gains
 from tools.paper.results import Results
 from tools.paper.spec import Arm
 from tools.paper.statistics import estimate
@@ -21,12 +20,13 @@ trained by `cn train` and evaluated by `cn eval`; this page is rendered from the
 <!-- example -->
 ```console
 $ make paper                              # all of it; run it again to go on
-$ make paper JOBS=4 MINUTES=25            # four runs at a time, and stop after 25 minutes
+$ make paper JOBS=12 MINUTES=25           # twelve runs at a time, on all GPUs that there are; stop after 25 minutes
 $ make paper ONLY="fig21 fig20"           # some experiments
 ```
 
 What was done is left out: the records of runs in `build/paper/records` say with which options, data and weights. They
-are small, and may be collected from several machines.
+are small, and may be collected from several machines: copy them into that folder of one. First come three seeds of each
+experiment, so that a part of the runs makes a report, too.
 
 A small latent diffusion model of scenes is not Stable Diffusion: "does not hold here" says no more than that. The
 paper shows most of its claims by images; the bounds that they are tested against here are ours, and are stated.
@@ -37,11 +37,16 @@ METHOD = """\
 
 - **Score**: how well the condition is found again in sampled images (edge F1 for Canny, see [eval.md](eval.md)),
   normalized: 0 as without control, 1 as the reconstruction of the true image by the autoencoder.
-- **Distance**: how far images are from true ones of other scenes: KID on the features of the network that reads the
-  built-in scenes, 0 for images that cannot be told from true ones. It sees what is there, and hardly how sharp it is.
+- **Distance**: how far images are from true ones of other scenes: KID on features of the network that reads the
+  built-in scenes, the mean of those of what is in an image and those of how it is drawn (its first layer). 0: they
+  cannot be told from true ones.
 - **Content**: the share of the words of that network's caption of the true image that are in its caption of the sample.
-- **Excess**: how much farther from true images than those without control, in units of the latter's distance from
-  reconstructions.
+- **Excess**: how much farther from true images than those without control, in units of what untrained Gaussian weights
+  in place of zeros do to images: 0 is as good as the base, 1 as bad as with these.
+- **Arm**: one setting, which is trained with several seeds; its options are below each section.
+- **Converged**: the optimizer step from which on images follow the condition, of each run (see [train.md](train.md)).
+- **Measured** is, of two arms, the difference of the first and the second, or their ratio where the statement says
+  "over".
 - **Intervals** are 95 % over training runs with different seeds (Student's t). Differences are paired where runs share
   at least three seeds.
 - **Verdicts**: a statement holds, or does not, where a two-sided t-test rejects its bound at 5 %, with Holm's
@@ -64,7 +69,9 @@ def render(
     parts = [INTRODUCTION]
     if not records:
         parts.append(PENDING)
-    parts += ["## Claims\n", _overview(experiments, decided), METHOD]
+    elif pending := _pending(experiments, results):
+        parts.append(pending)
+    parts += ["## Claims\n", _overview(experiments, decided, results), METHOD]
     for experiment in experiments:
         parts.append(_section(experiment, decided[experiment.name], results, images.get(experiment.name, ())))
     if records:
@@ -72,17 +79,38 @@ def render(
     return "\n".join(parts)
 
 
-def _overview(experiments: Sequence[Experiment], decided: Mapping[str, Sequence[Claim]]) -> str:
-    lines = ["| Where | Claim | Verdict |", "|---|---|---|"]
+def _pending(experiments: Sequence[Experiment], results: Results) -> str:
+    """What is still to be run; "" where all is done."""
+    runs = {run.name: run for one in experiments for run in one.runs}
+    done = sum(name in results.records for name in runs)
+    if done == len(runs):
+        return ""
+    return f"**A part of the results is here**: {len(runs) - done} of {len(runs)} runs are pending.\n"
+
+
+def _done(experiment: Experiment, results: Results) -> str:
+    """ "12 of 18": runs of an experiment that are done."""
+    runs = {run.name for run in experiment.runs}
+    return f"{len(runs & results.records.keys())} of {len(runs)}"
+
+
+def _overview(experiments: Sequence[Experiment], decided: Mapping[str, Sequence[Claim]], results: Results) -> str:
+    lines = ["| Where | Claim | Runs | Verdict |", "|---|---|---|---|"]
     for experiment in experiments:
         for claim in decided[experiment.name]:
             place = f"[{experiment.place}](#{_anchor(_heading(experiment))})"
-            lines.append(f"| {place} | {claim.text} | **{claim.verdict}** |")
+            lines.append(f"| {place} | {claim.text} | {_done(experiment, results)} | **{claim.summary}** |")
     return "\n".join(lines) + "\n"
 
 
 def _section(experiment: Experiment, claims: Sequence[Claim], results: Results, images: Sequence[str]) -> str:
-    lines = [f"## {_heading(experiment)}\n", fill(experiment.what, 120), ""]
+    lines = [
+        f"## {_heading(experiment)}\n",
+        fill(experiment.what, 120),
+        "",
+        f"Runs that are done: {_done(experiment, results)}.",
+        "",
+    ]
     lines += list(_claims(claims))
     lines += [f"![{experiment.title}: {file.partition('.')[0]}]({file})\n" for file in images]
     lines += _tables(experiment, results)
@@ -92,11 +120,11 @@ def _section(experiment: Experiment, claims: Sequence[Claim], results: Results, 
 
 def _claims(claims: Sequence[Claim]) -> Iterator[str]:
     for claim in claims:
-        yield f"**{claim.text}** *{claim.verdict}*"
+        yield f"**{claim.text}** *{claim.summary}*"
         if claim.verdict == NOT_RUN:
             yield from ("", *(f"- {statement.text}" for statement in claim.statements), "")
             continue
-        yield from ("", "| Statement | Measured | Runs | p (Holm) | Verdict |", "|---|---|---|---|---|")
+        yield from ("", "| Statement | Measured | Needed | Runs | p (Holm) | Verdict |", "|---|---|---|---|---|---|")
         yield from (_statement(statement) for statement in claim.statements)
         yield ""
 
@@ -104,12 +132,13 @@ def _claims(claims: Sequence[Claim]) -> Iterator[str]:
 def _statement(one: Statement) -> str:
     p = "–" if math.isnan(one.adjusted_p) else "< 0.001" if one.adjusted_p < 0.001 else f"{one.adjusted_p:.3f}"
     verdict = f"{one.verdict}: {one.reason}" if one.reason else one.verdict
-    return f"| {one.text} | {one.quantity.text(one.digits)} | {one.quantity.count} | {p} | {verdict} |"
+    cells = (one.text, one.quantity.text(one.digits), one.needed, str(one.quantity.count), p, verdict)
+    return f"| {' | '.join(cells)} |"
 
 
 def _tables(experiment: Experiment, results: Results) -> Iterator[str]:
     """A row for each arm and evaluation that has been run, and one for each arm whose cost was measured."""
-    rows = [row for arm in experiment.arms for row in _rows(arm, results)]
+    rows = [row for arm in experiment.arms for row in _rows(arm, results, experiment.evaluations)]
     yield from _with_head(rows, "Arm", "Evaluation", "Runs", "Score", "Distance", "Content", "Prompt wins", "Converged")
     yield from _with_head(list(_costs(experiment, results)), "Arm", "Seconds of a step", "GiB", "Runs")
 
@@ -118,15 +147,20 @@ def _with_head(rows: Sequence[str], *names: str) -> Sequence[str]:
     return [f"| {' | '.join(names)} |", "|---" * len(names) + "|", *rows, ""] if rows else []
 
 
-def _rows(arm: Arm, results: Results) -> Iterator[str]:
+def _rows(arm: Arm, results: Results, names: Sequence[str]) -> Iterator[str]:
+    """Of the evaluations of these names; of all where none is given."""
     records = results.of(arm)
-    for evaluation in arm.evaluations if records else ():
+    shown = [one for one in arm.evaluations if not names or one.name in names] if records else []
+    converged = _converged(records)
+    for evaluation in shown:
         name = evaluation.name
         zero = "final" if evaluation.sampled else ""
-        gains = final_gains(arm, results) if evaluation.states else results.gains(arm, name, zero=zero)
+        gains = results.last_gains(arm) if evaluation.states else results.gains(arm, name, zero=zero)
         far, content, wins = (results.numbers(arm, field, name) for field in ("distance", "content", "prompt_wins"))
         columns = [estimate(gains).text(), estimate(far).text(4), estimate(content).text(), estimate(wins).text()]
-        columns.append(_converged(records))
+        columns.append(converged)
+        # Once, because it is of the training.
+        converged = ""
         label = "final" if evaluation.states else name
         yield f"| {arm.name} | {label} | {len(records)} | {' | '.join(columns)} |"
 

@@ -43,6 +43,14 @@ class Results:
         """
         return self.each(arm, lambda record: _normalized(record, evaluation, subject, zero or evaluation))
 
+    def last_gains(self, arm: Arm) -> Numbers:
+        """The normalized scores after the last step, whether an arm was looked at along the way or not."""
+        return self.gains(arm, "trajectory") or self.gains(arm)
+
+    def last(self, arm: Arm, field: str) -> Numbers:
+        """`field` after the last step, likewise."""
+        return self.numbers(arm, field, "trajectory") or self.numbers(arm, field)
+
     def numbers(self, arm: Arm, field: str, evaluation: str = "final", subject: str = "") -> Numbers:
         """`field` of a subject: score, distance, content, prompt_wins."""
         return self.each(arm, lambda record: _subject(record, evaluation, subject).get(field))
@@ -83,23 +91,28 @@ class Results:
                     found.setdefault(seed, {})[step] = number
         return found
 
-    def excess(self, arm: Arm, *, before_convergence: bool) -> Numbers:
+    def excess(self, arm: Arm, unit: float, *, before_convergence: bool) -> Numbers:
         """How much worse images become in training, on average over the saved states after the untrained one.
 
-        Their distance from true images less that of images without control, in units of the latter's own distance from
-        the autoencoder's reconstructions: 0 for images as good as the base's, 1 for twice as far away.
+        Their distance from true images less that of images without control, in units of `unit`: 0 for images as good as
+        the base's.
         """
         found = {}
         for seed, record in self.of(arm).items():
-            none, best = (_subject(record, "trajectory", name).get("distance") for name in (NONE, RECONSTRUCTION))
-            if none is None or best is None or none <= best:
+            none = _subject(record, "trajectory", NONE).get("distance")
+            if none is None:
                 continue
             end = record["train"]["converged_at"] if before_convergence else None
             steps = self.trajectory(arm, "distance").get(seed, {})
             chosen = [d for step, d in steps.items() if step and (end is None or step < end)]
             if chosen:
-                found[seed] = (float(np.mean(chosen)) - none) / (none - best)
+                found[seed] = (float(np.mean(chosen)) - none) / unit
         return found
+
+    def first_harm(self, arm: Arm) -> Numbers:
+        """How much farther from true images than those without control the ones of the untrained weights are."""
+        none, first = self.numbers(arm, "distance", "trajectory", NONE), self.trajectory(arm, "distance")
+        return {seed: first[seed][min(first[seed])] - far for seed, far in none.items() if seed in first}
 
     def rises(self, arm: Arm) -> Numbers:
         """How sudden the convergence is: see `suddenness`."""

@@ -1,18 +1,18 @@
 """Which runs are still to be done, and doing them: several at once in processes, until a session is over."""
 
-import multiprocessing
-import os
 import shutil
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from tools.paper.journal import Journal
 from tools.paper.measuring import EVALUATIONS
-from tools.paper.spec import OF_TRAINING, VALIDATION, Run, key_of
+from tools.paper.preparation import Preparation, prepared
+from tools.paper.slots import Slot, make_slots, visible_gpus
+from tools.paper.spec import Run, key_of
 from tools.paper.statistics import MIN_SEEDS
 from tools.paper.work import in_process
-from tools.paper.workplace import CommandError, OutOfTimeError, Workplace
+from tools.paper.workplace import Workplace
 
 LOST = "its process died (for want of memory, perhaps)"
 
@@ -24,90 +24,100 @@ def to_do(runs: Iterable[Run], place: Workplace, *, gpu: bool) -> list[Run]:
     """
     journal = Journal(place.folder / "records")
     wanted = [run for run in runs if gpu or not run.arm.needs_gpu]
-    wanted.sort(key=lambda run: run.seed >= MIN_SEEDS)
+    wanted.sort(key=_part)
     return [run for run in wanted if not journal.is_done(run.name, key_of(run.identity(place.common)))]
 
 
-def prepare(run: Run, place: Workplace) -> None:
-    """Make the data and the base of a run, where they are not there."""
-    of_others = (VALIDATION, OF_TRAINING, *(one.data for one in run.arm.evaluations)) if run.arm.evaluations else ()
-    for name in dict.fromkeys((run.arm.data, *of_others)):
-        place.check_time()
-        place.make_data(name, run.arm.kind)
-    if run.arm.base:
-        place.make_base(run.arm.base)
+def _part(run: Run) -> tuple[bool, bool]:
+    """Runs of one part are done together. Those that are measured alone follow the others of their seeds."""
+    return run.seed >= MIN_SEEDS, run.arm.alone
 
 
 def do(runs: Iterable[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run, str]]:
     """Carry out runs, up to `jobs` at once; yields each with "" or with why it is not done.
 
-    With 0 jobs all is done in this process. Runs that are measured alone come last, one at a time. When the session is
-    over no run is started any more.
+    With 0 jobs all is done in this process. Several GPUs are shared evenly. Runs that are measured alone have a GPU for
+    themselves. When the session is over no run is started any more.
     """
-    runs = list(runs)
+    runs = sorted(runs, key=_part)
     try:
-        yield from _several([run for run in runs if not run.arm.alone], place, jobs)
-        yield from _several([run for run in runs if run.arm.alone], place, min(jobs, 1), fresh=True)
+        yield from _in_processes(runs, place, jobs) if jobs else _here(runs, place)
     finally:
         shutil.rmtree(place.folder / EVALUATIONS, ignore_errors=True)
 
 
-def _several(runs: list[Run], place: Workplace, jobs: int, *, fresh: bool = False) -> Iterator[tuple[Run, str]]:
-    """`fresh`: each in a new process, because memory is measured."""
-    if not jobs:
-        for run in runs:
-            if place.seconds_left <= 0:
-                return
-            yield run, _prepared(run, place) or in_process(run, place)
-        return
-    waiting = iter(runs)
-    pool, active = _pool(jobs, fresh), dict[Future[str], Run]()
+def _here(runs: Iterable[Run], place: Workplace) -> Iterator[tuple[Run, str]]:
+    for run in runs:
+        if place.seconds_left <= 0:
+            return
+        yield run, prepared(run, place) or in_process(run, place)
+
+
+def _in_processes(runs: Sequence[Run], place: Workplace, jobs: int) -> Iterator[tuple[Run, str]]:
+    gpus = visible_gpus(place.device)
+    slots = make_slots(jobs, gpus)
+    data = Preparation(runs, place)
     try:
-        while True:
-            while len(active) < jobs and place.seconds_left > 0 and (new := next(waiting, None)) is not None:
-                if failure := _prepared(new, place):
-                    yield new, failure
-                else:
-                    active[pool.submit(in_process, new, place)] = new
-            if not active:
-                return
-            done, _ = wait(active, return_when=FIRST_COMPLETED)
-            for future in done:
-                ended = active.pop(future)
-                error = future.exception()
-                if not isinstance(error, BrokenProcessPool):
-                    # The other runs are worth doing all the same.
-                    yield ended, future.result() if error is None else f"{type(error).__name__}: {error}"
-                    continue
-                # A process that dies takes all of its pool with it.
-                yield from ((one, LOST) for one in (ended, *active.values()))
-                pool.shutdown(wait=False)
-                pool, active = _pool(jobs, fresh), {}
-                break
+        for part in dict.fromkeys(map(_part, runs)):
+            chosen = [run for run in runs if _part(run) == part]
+            alone = any(run.arm.alone for run in chosen)
+            if not alone:
+                yield from _several(chosen, slots, data, place)
+                continue
+            # Neither the making of data nor another training may take time from what is measured.
+            wait(list(data.pending(runs)), timeout=_timeout(place))
+            fresh = make_slots(max(1, min(jobs, len(gpus))), gpus, fresh=True)
+            try:
+                yield from _several(chosen, fresh, data, place)
+            finally:
+                _close(fresh)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        _close(slots)
+        data.close()
 
 
-def _prepared(run: Run, place: Workplace) -> str:
-    try:
-        prepare(run, place)
-    except OutOfTimeError:
-        return "the session was over before its data was there"
-    except CommandError as error:
-        return str(error)
-    return ""
+def _several(
+    runs: Sequence[Run], slots: Sequence[Slot], data: Preparation, place: Workplace
+) -> Iterator[tuple[Run, str]]:
+    """Runs of one part, in their order, except that none waits for the data of another one."""
+    waiting, active = list(runs), dict[Future[str], tuple[Slot, Run]]()
+    while waiting or active:
+        if place.seconds_left <= 0:
+            waiting.clear()
+        known = [(run, problem) for run in waiting if (problem := data.problem(run)) is not None]
+        failed = [(run, problem) for run, problem in known if problem]
+        yield from failed
+        busy = {id(slot) for slot, _ in active.values()}
+        free = [slot for slot in slots if id(slot) not in busy]
+        begun = [run for run, problem in known if not problem][: len(free)]
+        for slot, run in zip(free, begun, strict=False):
+            active[slot.start(run, place)] = slot, run
+        waiting = [run for run in waiting if run not in begun and run not in [run for run, _ in failed]]
+        # A place that is free waits for data, too.
+        awaited = data.pending(waiting) if len(active) < len(slots) else ()
+        done, _ = wait([*active, *awaited], timeout=_timeout(place) if waiting else None, return_when=FIRST_COMPLETED)
+        for future in done & active.keys():
+            slot, ended = active.pop(future)  # type: ignore[index]
+            yield ended, _outcome(future, slot)
 
 
-def _pool(jobs: int, fresh: bool) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    tasks = 1 if fresh else None
-    return ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_share_threads, initargs=(jobs,), max_tasks_per_child=tasks
-    )
+def _outcome(future: Future[str], slot: Slot) -> str:
+    """ "" or why a run is not done. The other runs are worth doing all the same."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, BrokenProcessPool):
+        slot.close()
+        return LOST
+    return f"{type(error).__name__}: {error}"
 
 
-def _share_threads(jobs: int) -> None:
-    """Threads of several processes would wait for each other."""
-    import torch
+def _timeout(place: Workplace) -> float | None:
+    """Seconds to wait for something; None where the session has no end."""
+    left = place.seconds_left
+    return max(0.0, left) if left < float("inf") else None
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+def _close(slots: Iterable[Slot]) -> None:
+    for slot in slots:
+        slot.close()

@@ -87,11 +87,11 @@ FULL = Settings(
     channel_steps=2500,
     channel_batch=64,
     cost_steps=40,
-    cost_batch=4,
+    cost_batch=16,
     strengths=(0.25, 0.5, 0.75, 1.0, 1.5),
-    guidances=(3.0, 9.0, 15.0),
+    guidances=(5.0, 9.0, 15.0),
     ends=(0.25, 0.5, 0.75, 1.0),
-    rates=("1e-4", "1e-3", "2e-3"),
+    rates=("1e-4", "3e-4", "3e-3"),
 )
 
 QUICK = Settings(
@@ -123,5 +123,5 @@ QUICK = Settings(
     strengths=(0.5, 1.0),
     guidances=(9.0,),
     ends=(0.5, 1.0),
-    rates=("1e-3",),
+    rates=("3e-4",),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """Of records; rises when they hold something else, so that earlier ones are made again."""
 Words = tuple[str, ...]
 """Options of a command, as they are typed."""

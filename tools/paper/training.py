@@ -18,8 +18,11 @@ from tools.paper.settings import Settings
 from tools.paper.spec import VALIDATION, Run, Words, steps_of
 from tools.paper.workplace import SD_SIZE, OutOfTimeError, Workplace
 
-IN_MEMORY = 4500
-"""Scenes of which latents and maps stay in memory: processes that read them ahead are not worth their start."""
+IN_MEMORY = 4000
+"""Scenes of which latents (of 8 channels at most) and maps stay in memory (`cn.train.latent_batches.CACHE_BYTES`):
+processes that read them ahead are not worth their start."""
+MAX_LOST = 500
+"""Steps that a training loses where it is killed: half a minute on a GPU."""
 _CURVE_POINTS = 200
 _TIMED_SHARE = 0.5
 """The last steps of a run, which its time is measured by: the first ones include what is done once."""
@@ -61,7 +64,7 @@ def _new(run: Run, place: Workplace, words: Words) -> list[str]:
         most = settings.states + 1 + steps_of(words) // max(1, int(words[words.index("--eval-every") + 1]))
         given += ["--save-every", str(_every(words, settings)), "--keep", str(most)]
     else:
-        given += ["--save-every", str(steps_of(words))]
+        given += ["--save-every", str(min(steps_of(words), MAX_LOST))]
     if not arm.alone:
         given += ["--eval-data", str(place.data_path(VALIDATION, arm.kind))]
         given += ["--eval-images", str(settings.eval_images)]

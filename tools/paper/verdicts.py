@@ -62,11 +62,19 @@ class Statement:
         return HOLDS if self.is_true else NOT
 
     @property
+    def needed(self) -> str:
+        """ "> 0.05"."""
+        return f"{'>' if self.above else '<'} {self.bound + 0.0:.{self.digits}g}"
+
+    @property
     def reason(self) -> str:
         """Why it is not clear; "" where it is, or has not been run."""
         if self.verdict != UNCLEAR:
             return ""
-        return self._why_not() or f"the interval may contain {self.bound:.{self.digits}g} (p = {self.adjusted_p:.2g})"
+        return (
+            self._why_not()
+            or f"the interval may contain {self.bound + 0.0:.{self.digits}g} (p = {self.adjusted_p:.2g})"
+        )
 
     def _why_not(self) -> str:
         if self.missing:
@@ -97,6 +105,16 @@ class Claim:
             return IN_PART
         return NOT if all(verdict == NOT for verdict in found) else UNCLEAR
 
+    @property
+    def summary(self) -> str:
+        """The verdict; of one that holds in part, how many statements do, and how many are to come."""
+        found = [statement.verdict for statement in self.statements]
+        missing = found.count(NOT_RUN)
+        later = f", {missing} not run" if missing and self.verdict != NOT_RUN else ""
+        if self.verdict != IN_PART:
+            return f"{self.verdict}{later}"
+        return f"{self.verdict}: {found.count(HOLDS)} of {len(found)} statements{later}"
+
 
 def decide(claims: Sequence[Claim]) -> list[Claim]:
     """The claims of an experiment with p-values that are corrected for all of their statements."""
@@ -119,10 +137,16 @@ def is_better(text: str, a: BySeed, b: BySeed, *, by: float = 0.0) -> Statement:
     return Statement(text, difference(a, b), by, learned_if_true=(a,), learned_if_false=(b,))
 
 
-def is_not_worse(text: str, a: BySeed, b: BySeed, *, share: float) -> Statement:
-    """Gains `a` are at least the gains `b` less a `share` of their mean. Both must have learned where it is true."""
-    margin = share * max(estimate(b).mean, 0.0) if b else 0.0
-    return Statement(text, difference(a, b), -margin, learned_if_true=(a, b), learned_if_false=(b,))
+def is_not_worse(
+    text: str, a: BySeed, b: BySeed, *, share: float, learned: tuple[BySeed, BySeed] | None = None
+) -> Statement:
+    """Numbers `a` are at least the numbers `b` less a `share` of their mean.
+
+    `learned` are the gains of both runs; the numbers themselves, where it is not given. Both must have learned where it
+    is true.
+    """
+    margin, gains = share * max(estimate(b).mean, 0.0) if b else 0.0, learned or (a, b)
+    return Statement(text, difference(a, b), -margin, learned_if_true=gains, learned_if_false=gains[1:])
 
 
 def is_less(text: str, a: BySeed, b: BySeed, *, learned: tuple[BySeed, ...] = (), by: float = 0.0) -> Statement:

@@ -1,9 +1,8 @@
 """What runs need before they start: data sets, bases, and a way to call the command line of cn."""
 
 import contextlib
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +13,12 @@ from cn.files import make_folder, sha256, sha256_of_all, write_atomic
 from cn.weights import bundled
 from tools.paper.settings import Settings
 from tools.paper.spec import OF_TRAINING, VALIDATION
+from tools.paper.taken_data import exchange_prompts, take_first
 
 TRAIN_SEED, VALIDATION_SEED = 1, 2
 """Scenes that neither the bundled base (seed 0) nor the held-out scenes are of."""
+RENDERED_AT_ONCE = 5000
+"""A part of a data set, half a minute on 16 cores."""
 MISTAKEN = "mistaken"
 """The data set whose prompts are those of other images."""
 SD_SIZE, SCRATCH = "sd15", "scratch"
@@ -83,27 +85,65 @@ class Workplace:
         if code:
             raise CommandError(f"cn {' '.join(map(str, words))} ended with {code}: {said.last()}")
 
+    def is_there(self, names: Iterable[str], kind: str, trained_on: str, base: str) -> bool:
+        """Whether data sets, the latents of one of them and a base need not be made any more."""
+        made = [_done(self.data_path(name, kind)) for name in names]
+        made.append(_encoded(self.data_path(trained_on, kind), base))
+        return all(path.exists() for path in (*made, self.base_path(base)))
+
     def make_data(self, name: str, kind: str) -> Path:
-        """The data set of this name, rendered where it is not there: KIND-COUNT, validation, seen, mistaken."""
+        """The data set of this name, rendered where it is not there: KIND-COUNT, validation, seen, mistaken.
+
+        OutOfTimeError when the session is over before; the next one goes on with it.
+        """
         path = self.data_path(name, kind)
-        done = path.with_name(f"{path.name}.done")
+        done = _done(path)
         if done.exists():
             return path
         make_folder(path.parent)
         if name == MISTAKEN:
-            _exchange_prompts(self.make_data(VALIDATION, kind), path)
+            exchange_prompts(self.make_data(VALIDATION, kind), path)
+        elif name in (VALIDATION, OF_TRAINING):
+            self._render(path, kind, self.settings.validation, VALIDATION_SEED if name == VALIDATION else TRAIN_SEED)
         else:
-            training = name not in (VALIDATION, OF_TRAINING)
-            count = name.rpartition("-")[2] if training else str(self.settings.validation)
-            seed = VALIDATION_SEED if name == VALIDATION else TRAIN_SEED
-            size = ("--size", str(self.settings.size)) if self.settings.size else ()
-            random = ("--random-thresholds",) if training and kind == "canny" else ()
-            self.cn("dataset", "synth", path, "--cond", kind, "-n", count, "--seed", str(seed), *size, *random, "-q")
-            if training:
-                base, device = self.base_path(""), self.device
-                self.cn("dataset", "cache", path, "--base", base, *size, "--no-text", "--device", device, "-q")
+            count = int(name.rpartition("-")[2])
+            if not path.exists():
+                self._take_over(path, kind, count)
+            # In parts, so that a session ends in time.
+            for reached in (*range(RENDERED_AT_ONCE, count, RENDERED_AT_ONCE), count):
+                self.check_time()
+                random = ("--random-thresholds",) if kind == "canny" else ()
+                self._render(path, kind, reached, TRAIN_SEED, *random)
         write_atomic(done, b"")
         return path
+
+    def _render(self, path: Path, kind: str, count: int, seed: int, *more: str) -> None:
+        """The first `count` scenes of a seed; those that are there stay."""
+        words = ("--cond", kind, "-n", str(count), "--seed", str(seed), *self._size(), *more)
+        self.cn("dataset", "synth", path, *words, "-q")
+
+    def _take_over(self, path: Path, kind: str, count: int) -> None:
+        """What another finished data set of the kind has of these scenes is not rendered once more."""
+        found = {int(other.stem.rpartition("-")[2]): other for other in path.parent.glob(f"{kind}-*.done")}
+        if found:
+            # The smallest that has all, or else the largest.
+            of = min((n for n in found if n >= count), default=max(found))
+            take_first(found[of].with_suffix(""), path, count)
+
+    def make_cache(self, name: str, kind: str, base: str) -> None:
+        """The latents of a data set, encoded once by the base of that name."""
+        path = self.data_path(name, kind)
+        done = _encoded(path, base)
+        if done.exists():
+            return
+        self.check_time()
+        size = () if base == SD_SIZE else self._size()
+        words = ("--base", str(self.base_path(base)), *size, "--no-text", "--device", self.device)
+        self.cn("dataset", "cache", path, *words, "-q")
+        write_atomic(done, b"")
+
+    def _size(self) -> tuple[str, ...]:
+        return ("--size", str(self.settings.size)) if self.settings.size else ()
 
     def make_base(self, name: str) -> Path:
         """The base of this name, `SD_SIZE` or `SCRATCH`."""
@@ -150,17 +190,11 @@ class _Lines:
         return " / ".join(line for line in self.text.splitlines() if line.strip())[-600:]
 
 
-def _exchange_prompts(source: Path, path: Path) -> None:
-    """A data set of the same pairs, each with the prompt of the next one: the last has that of the first."""
-    records = [json.loads(line) for line in _lines(source / "prompt.json")]
-    prompts = [record["prompt"] for record in records]
-    for record, prompt in zip(records, [*prompts[1:], prompts[0]], strict=True):
-        record["prompt"] = prompt
-        for role in ("source", "target"):
-            record[role] = str(source.resolve() / record[role])
-    make_folder(path)
-    write_atomic(path / "prompt.json", "".join(json.dumps(record) + "\n" for record in records).encode())
+def _done(path: Path) -> Path:
+    """The file that says that a data set is complete."""
+    return path.with_name(f"{path.name}.done")
 
 
-def _lines(path: Path) -> Iterator[str]:
-    return (line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+def _encoded(path: Path, base: str) -> Path:
+    """The file that says that its latents of a base are there."""
+    return path.with_name(f"{path.name}.latents-{base or 'default'}")

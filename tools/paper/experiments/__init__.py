@@ -13,8 +13,8 @@ _MAKERS = (
     use.limits,
     use.window,
     use.advice,
-    data.scale,
     data.depth,
+    data.scale,
     scales.cost,
 )
 

@@ -130,6 +130,7 @@ def depth(settings: Settings) -> Experiment:
         gains = {arm.name: results.gains(arm) for arm in (small, channel)}
         # Zero and one are those of the base that has learned to draw.
         gains["depth-scratch"] = _rescaled(results, scratch, channel)
+        content = {arm.name: results.numbers(arm, "content") for arm in (small, channel, scratch)}
         where = (("depth-channel", "continued from the base"), ("depth-scratch", "from scratch"))
         return [
             Claim(
@@ -144,7 +145,20 @@ def depth(settings: Settings) -> Experiment:
                     )
                     for name, how in where
                 ),
-            )
+            ),
+            Claim(
+                "Its images show as much of what they should (ours).",
+                tuple(
+                    is_not_worse(
+                        f"at least 90 % of the content of those of the U-Net with depth as an input, {how}",
+                        content["depth-small"],
+                        content[name],
+                        share=0.1,
+                        learned=(gains["depth-small"], gains[name]),
+                    )
+                    for name, how in where
+                ),
+            ),
         ]
 
     return Experiment(

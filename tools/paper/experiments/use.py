@@ -1,6 +1,8 @@
 """Fig. 28, prompts against conditions; Fig. 27, control in a part of the steps; and advice beyond the paper."""
 
-from tools.paper.experiment import Experiment
+from typing import Literal
+
+from tools.paper.experiment import Experiment, Sweep
 from tools.paper.experiments.common import default, scenes, variant
 from tools.paper.results import Results
 from tools.paper.settings import Settings
@@ -13,15 +15,35 @@ def _fight(strength: float, scale: float) -> str:
     return f"strength {strength:g}, guidance {scale:g}"
 
 
+def _fights(settings: Settings) -> dict[tuple[float, float], Measured]:
+    """(strength, guidance) → the evaluation with prompts of other images."""
+    return {
+        (strength, scale): Measured(
+            _fight(strength, scale), ("--strength", f"{strength:g}", "--scale", f"{scale:g}"), MISTAKEN
+        )
+        for strength in settings.strengths
+        for scale in settings.guidances
+    }
+
+
+def _ends(settings: Settings) -> dict[float, Measured]:
+    """Share of the steps with the control → the evaluation."""
+    return {end: Measured(f"end {end:g}", ("--control-end", f"{end:g}"), sampled=True) for end in settings.ends}
+
+
+def _strengths(settings: Settings) -> dict[float, Measured]:
+    return {x: Measured(f"strength {x:g}", ("--strength", f"{x:g}")) for x in settings.strengths}
+
+
+def _used(settings: Settings) -> Arm:
+    """The default training, for all that is asked of sampling."""
+    measured = (*_fights(settings).values(), *_ends(settings).values(), *_strengths(settings).values())
+    return Arm("used", (settings.training(),), settings.seeds, data=scenes(settings), evaluations=(FINAL, *measured))
+
+
 def limits(settings: Settings) -> Experiment:
     """Fig. 28."""
-    words = settings.training()
-    fights = [(strength, scale) for strength in settings.strengths for scale in settings.guidances]
-    evaluations = tuple(
-        Measured(_fight(strength, scale), ("--strength", f"{strength:g}", "--scale", f"{scale:g}"), MISTAKEN)
-        for strength, scale in fights
-    )
-    arm = Arm("limits", (words,), settings.seeds, data=scenes(settings), evaluations=(FINAL, *evaluations))
+    arm, fights = _used(settings), _fights(settings)
     weak, strong = min(settings.strengths), max(settings.guidances)
 
     def asked(results: Results) -> list[Claim]:
@@ -59,6 +81,10 @@ def limits(settings: Settings) -> Experiment:
             ),
         ]
 
+    sweeps = tuple(
+        Sweep(f"guidance {scale:g}", "strength", "prompt_wins", arm, {x: _fight(x, scale) for x in settings.strengths})
+        for scale in settings.guidances
+    )
     return Experiment(
         "fig28",
         "Fig. 28, §5",
@@ -68,29 +94,47 @@ def limits(settings: Settings) -> Experiment:
         (arm,),
         asked,
         (),
-        tuple(f"limits-{one.file_name}" for one in evaluations if one.name == _fight(1.0, strong)),
+        tuple(f"used-{fights[1.0, scale].file_name}" for scale in (strong,)),
+        sweeps,
+        tuple(one.name for one in fights.values()),
     )
 
 
 def window(settings: Settings) -> Experiment:
     """Fig. 27."""
-    words = settings.training()
-    evaluations = tuple(Measured(f"end {end:g}", ("--control-end", f"{end:g}"), sampled=True) for end in settings.ends)
-    strengths = tuple(
-        Measured(f"strength {strength:g}", ("--strength", f"{strength:g}")) for strength in settings.strengths
-    )
-    arm = Arm("window", (words,), settings.seeds, data=scenes(settings), evaluations=(FINAL, *evaluations, *strengths))
+    arm, by_end, by_strength = _used(settings), _ends(settings), _strengths(settings)
+    most = max(settings.strengths)
 
     def asked(results: Results) -> list[Claim]:
         gains = results.gains(arm)
         ends = {end: results.gains(arm, f"end {end:g}", zero="final") for end in (0.5, 1.0)}
         halved = {seed: gain / 2 for seed, gain in ends[1.0].items()}
+        strong = results.gains(arm, by_strength[most].name)
+        far = {x: results.numbers(arm, "distance", by_strength[x].name) for x in (1.0, most)}
         return [
             Claim(
                 "With the control in the first 50 % of the steps only, images do not follow the input shapes.",
                 (is_less("score, at most half of that of all steps", ends[0.5], halved, learned=(gains,)),),
             ),
+            Claim(
+                "A strength above 1 follows the condition more closely (ours).",
+                (is_better(f"score, strength {most:g} against 1", strong, results.gains(arm, by_strength[1.0].name)),),
+            ),
+            Claim(
+                "A strength above 1 costs quality (ours).",
+                (
+                    is_less(
+                        f"distance from true images, strength 1 against {most:g}",
+                        far[1.0],
+                        far[most],
+                        learned=(gains,),
+                    ),
+                ),
+            ),
         ]
+
+    def sweep(axis: str, field: Literal["gain", "distance"], points: dict[float, Measured]) -> Sweep:
+        return Sweep("", axis, field, arm, {x: one.name for x, one in points.items()})
 
     return Experiment(
         "fig27",
@@ -100,7 +144,14 @@ def window(settings: Settings) -> Experiment:
         (arm,),
         asked,
         (),
-        tuple(f"window-{one.file_name}" for one in evaluations),
+        tuple(f"used-{one.file_name}" for one in by_end.values()),
+        (
+            sweep("strength", "gain", by_strength),
+            sweep("strength", "distance", by_strength),
+            sweep("share of the steps with the control", "gain", by_end),
+            sweep("share of the steps with the control", "distance", by_end),
+        ),
+        (FINAL.name, *(one.name for one in (*by_end.values(), *by_strength.values()))),
     )
 
 
