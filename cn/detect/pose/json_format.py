@@ -1,11 +1,12 @@
 """One image of people as JSON: the format of OpenPose, and of the web UIs and their editors.
 
 An image is {"people": [{"pose_keypoints_2d": [x, y, score, …], "hand_left_keypoints_2d": …,
-"hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}. OpenPose writes no
-canvas, and 25 points per body with its newer model, which adds feet; those are written as "foot_keypoints_2d", which
-other programs ignore. Some versions of the ControlNet extension write coordinates as fractions of the canvas. Their
-editors accept a point only if its score is 1, and a face only if it has 70 points, so that is what is written. Records
-of `cn detect --json`, which hold the same under "found", are read as well. Animals are never drawn.
+"hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}; some editors call the
+canvas "width" and "height". OpenPose writes none, and 25 points per body with its newer model, which adds feet; those
+are written as "foot_keypoints_2d", which other programs ignore. Some versions of the ControlNet extension write
+coordinates as fractions of the canvas. Their editors accept a point only if its score is 1, and a face only if it has
+70 points, so that is what is written. Records of `cn detect --json`, which hold the same under "found", are read as
+well. Animals are never drawn.
 """
 
 import json
@@ -23,6 +24,9 @@ from cn.errors import InputError
 
 OPENPOSE_LIMITS = Limits(0.05, 0.2, 0.4)
 """OpenPose also writes undetected points, with lower scores than these; it does not draw them either."""
+
+_CANVASES = (("canvas_height", "canvas_width"), ("height", "width"))
+"""The names that the web UIs give to the canvas, and those of some editors of poses."""
 
 FEET = "foot_keypoints_2d"
 _BODIES = ("pose_keypoints_2d", "pose_keypoints")
@@ -46,10 +50,8 @@ def pose_image(record: Any) -> PoseImage:
     if "people" not in record and "animals" not in record:
         raise InputError('has no "people", so it is not in the format of OpenPose and its editors')
     people = listed(record.get("people"), "people")
-    size = None
-    if record.get("canvas_height") is not None or record.get("canvas_width") is not None:
-        fields = ("canvas_height", "canvas_width")
-        size = image_size(record.get("canvas_height"), record.get("canvas_width"), fields)
+    stated = next((pair for pair in _CANVASES if any(record.get(field) is not None for field in pair)), None)
+    size = None if stated is None else image_size(record.get(stated[0]), record.get(stated[1]), stated)
     limits = OPENPOSE_LIMITS if size is None else NO_LIMITS
     animals = len(listed(record.get("animals"), "animals"))
     name = name if isinstance(name, str) else None
