@@ -10,6 +10,7 @@ well. Animals are never drawn.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from cn.detect.pose.json_numbers import flat_points, image_size, kind_of, listed
 from cn.detect.pose.keypoint_orders import Person, person, person_of
 from cn.detect.pose.people import ImagePoses
 from cn.detect.pose.pose_images import NO_LIMITS, Limits, PoseImage
-from cn.detect.pose.skeleton import FOOT_POINTS, HAND_POINTS, JOINTS, detected
+from cn.detect.pose.skeleton import FACE_POINTS, FOOT_POINTS, HAND_POINTS, JOINTS, detected
 from cn.errors import InputError
 
 OPENPOSE_LIMITS = Limits(0.05, 0.2, 0.4)
@@ -64,7 +65,8 @@ def _person(record: Any, field: str) -> Person:
     body = _points(record, _BODIES, (len(JOINTS), 25, 17), field)
     known = person(np.zeros((len(JOINTS), 3))) if body is None else person_of(body, field)
     hands = [_points(record, names, (HAND_POINTS,), field) for names in _HANDS]
-    face = _points(record, _FACES, (70, 68), field)
+    # The web UIs leave out points that they did not find; which ones are there does not matter to dots.
+    face = _points(record, _FACES, range(1, FACE_POINTS + 1), field)
     feet = _points(record, (FEET,), (FOOT_POINTS,), field)
     none = np.zeros((HAND_POINTS, 3))
     return person(
@@ -75,7 +77,7 @@ def _person(record: Any, field: str) -> Person:
     )
 
 
-def _points(record: dict[str, Any], names: tuple[str, ...], sizes: tuple[int, ...], field: str) -> Any:
+def _points(record: dict[str, Any], names: tuple[str, ...], sizes: Sequence[int], field: str) -> Any:
     """The points (n, 3) under the first of the names that is there; None where there are none."""
     name = next((name for name in names if record.get(name) is not None), names[0])
     return flat_points(record.get(name), f"{field}.{name}", sizes)

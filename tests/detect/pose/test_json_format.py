@@ -130,6 +130,19 @@ def test_editors_that_call_the_canvas_width_and_height():
         parse(json.dumps({"people": [], "width": 300}), "p")
 
 
+@pytest.mark.parametrize("points", [56, 68, 70])
+def test_faces_without_the_points_that_were_not_found(points):
+    face = random_body(1, points=points)
+    own = image_record(random_body())
+    own["people"][0]["face_keypoints_2d"] = face.ravel().tolist()
+    (found,) = only(parse(json.dumps(own), "p")).faces
+    assert np.array_equal(found[:points], face)
+    assert not found[points:].any()
+    own["people"][0]["face_keypoints_2d"] = [1.0] * 213
+    with pytest.raises(InputError, match="face_keypoints_2d has 213 numbers, where x, y and score of 1 to 70 points"):
+        parse(json.dumps(own), "p")
+
+
 def test_the_canvas_has_priority_over_a_given_size():
     assert only(parse(json.dumps(image_record(random_body())), "p", size=(9, 9))).width == 300
 
