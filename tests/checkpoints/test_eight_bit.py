@@ -123,6 +123,8 @@ def test_converted_files_hold_the_weights_themselves(folder: Path, tmp_path: Pat
         expected = open_control(folder / "control.safetensors").model.state_dict()
     assert set(state) == set(expected)
     assert all(torch.equal(state[key], value) for key, value in expected.items())
+    if to == "native":
+        assert inspect(written).warnings == ()
 
 
 def test_sizes(tmp_path: Path) -> None:
