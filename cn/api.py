@@ -77,10 +77,13 @@ def load_base(
     return LoadedBase(options.base, loaded, options.lora, options.vae)
 
 
-def load_control(control: StrPath, *, device: str = "auto", precision: str = "auto") -> LoadedControl:
+def load_control(
+    control: StrPath, *, base: StrPath | None = None, device: str = "auto", precision: str = "auto"
+) -> LoadedControl:
     """Load a ControlNet to sample with it several times: a bundled name, a file, a diffusers folder or a training run.
 
-    Raises as `load_base` does.
+    `base` is the file of its base, for a control that is stored as differences to one that is neither bundled nor
+    beside it. Raises as `load_base` does.
     """
     from cn.checkpoints.read.load import open_control
     from cn.devices import choose_device, sampling_dtype
@@ -88,7 +91,8 @@ def load_control(control: StrPath, *, device: str = "auto", precision: str = "au
 
     where = choose_device(device)
     path = bundled.find(control, role="control")
-    return LoadedControl(os.fspath(control), open_control(path, where, sampling_dtype(precision, where)))
+    given = None if base is None else bundled.find(base, role="base")
+    return LoadedControl(os.fspath(control), open_control(path, where, sampling_dtype(precision, where), base=given))
 
 
 def sample(

@@ -219,9 +219,9 @@ def _prepare_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     # File names that are not valid UTF-8 must leave a pipe as the bytes that entered it.
-    for stream in (sys.stdin, sys.stdout):
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, console.OUTPUT_ERRORS)):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")
+            stream.reconfigure(errors=errors)
 
 
 def _forget_stdout() -> None:

@@ -5,6 +5,7 @@ is a terminal. Without a terminal there are no control characters, and `NO_COLOR
 only a terminal shows. Only `cn.app` and `cn.commands` use this module.
 """
 
+import codecs
 import contextlib
 import dataclasses
 import json as json_module
@@ -17,6 +18,23 @@ from typing import IO, Any, Protocol
 from cn.errors import CnWarning, InputError, OutputClosedError
 
 _YELLOW, _RED = "33", "31"
+
+OUTPUT_ERRORS = "cn.output"
+"""The error handler of stdout: what its encoding lacks is written all the same."""
+
+
+def _written_all_the_same(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A byte of a file name that is not valid text as this byte, another character as an escape, as on stderr."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    first = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)
+    try:
+        return codecs.lookup_error("surrogateescape")(first)
+    except UnicodeEncodeError:
+        return codecs.backslashreplace_errors(first)
+
+
+codecs.register_error(OUTPUT_ERRORS, _written_all_the_same)
 
 
 class Advance(Protocol):

@@ -23,6 +23,16 @@ def test_no_color_and_no_terminal_give_no_control_characters():
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_characters_that_standard_output_lacks_are_escaped(encoding):
+    """A byte of a name that is not valid text stays what it is."""
+    script = r"from cn import app, console; app._prepare_streams(); console.emit('256\u00d7256 \udcff\u2728')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, timeout=60)
+    expected = {"ascii": b"256\\xd7256 \xff\\u2728\n", "utf-8": b"256\xc3\x97256 \xff\xe2\x9c\xa8\n"}
+    assert (done.stdout, done.stderr) == (expected[encoding], b"")
+
+
 @pytest.mark.parametrize("plain", [True, False])
 def test_color_on_a_terminal_unless_no_color(plain):
     ours, theirs = pty.openpty()

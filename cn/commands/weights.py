@@ -222,12 +222,16 @@ def _to_verify(names: "Sequence[str]") -> "list[tuple[str, Path, PublishedFile |
 
 
 def _verified(name: str, path: "Path", entry: "PublishedFile | None") -> dict[str, Any]:
+    from cn.checkpoints.read.recognize import recognize
     from cn.weights import bundled, catalog
 
     record: dict[str, Any] = {"name": name, "path": str(path), "status": "ok", "problem": None, "sha256": None}
     try:
         if entry is None:
-            return record | {"status": "intact", "sha256": bundled.describe(path).sha256}
+            weights = bundled.describe(path)
+            if weights.metadata.get("differences"):
+                recognize(path)  # Without its base, whole as it is, nothing can read it.
+            return record | {"status": "intact", "sha256": weights.sha256}
         verdict = catalog.check(entry, path)
     except CnError as error:
         return record | {"status": "wrong", "problem": error.what}

@@ -135,7 +135,8 @@ def _facts(weights: "Weights") -> Iterator[tuple[str, str]]:
             yield "condition", convention
         yield "base", _base_of(weights)
         name = weights.name if _is_bundled(weights) else weights.path
-        yield "use", f"cn sample --cond MAP.png --control {name} --prompt TEXT"
+        base = "" if weights.base_sha256 is None or _is_of_bundled_base(weights) else " --base FILE"
+        yield "use", f"cn sample --cond MAP.png --control {name}{base} --prompt TEXT"
     yield "parameters", count_text(weights.parameters)
     yield "size", f"{bytes_text(weights.size)}{bits}"
     yield "license", weights.license or "not stated"
@@ -148,11 +149,20 @@ def _convention(kind: str | None) -> str | None:
 
 
 def _base_of(weights: "Weights") -> str:
-    from cn.weights import bundled
+    from cn.weights import releases
 
     if weights.base_sha256 is None:
         return "not stated"
-    own = bundled.FOLDER / f"{bundled.BASE_NAME}.safetensors"
-    is_own = own.is_file() and bundled.describe(own).sha256 == weights.base_sha256
     needed = ", whose file is needed to read it" if weights.metadata.get("differences") else ""
-    return ("the bundled base" if is_own else f"SHA-256 {weights.base_sha256[:12]}…") + needed
+    if _is_of_bundled_base(weights):
+        return f"the bundled base{needed}"
+    known = releases.find(weights.base_sha256)
+    of = "" if known is None else f", of the bundled weights of {known[0].date} (cn {known[0].included})"
+    return f"SHA-256 {weights.base_sha256[:12]}…{of}{needed}"
+
+
+def _is_of_bundled_base(weights: "Weights") -> bool:
+    from cn.weights import bundled
+
+    own = bundled.FOLDER / f"{bundled.BASE_NAME}.safetensors"
+    return own.is_file() and bundled.describe(own).sha256 == weights.base_sha256

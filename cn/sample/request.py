@@ -262,7 +262,7 @@ def _default_control(name: str, kind: str | None) -> str:
     if kind not in names:
         raise WeightsError(
             f"needs a control for {kind} maps, and there is none here ({listed}); "
-            f"give one with --control FILE, or train one: cn train --cond {kind} --data SET",
+            f"give one with --control FILE, or train one: cn train --cond {kind}",
             path=name,
         )
     return kind

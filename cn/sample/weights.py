@@ -3,6 +3,7 @@
 import os
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from cn.errors import CnError, UsageError, WeightsError
@@ -66,14 +67,14 @@ def check_added(lora: Iterable[str], vae: str | None) -> None:
 def own_base(controls: Iterable[str]) -> str | None:
     """The `base.safetensors` beside these controls, if one was trained together with its base (`--large-scale`).
 
-    The folder of a run, one of its states and a checkpoint that was converted whole have both files. UsageError where
-    controls have different bases.
+    The folder of a run, one of its states and a checkpoint that was converted whole have both files. A control that is
+    stored as differences to the base beside it samples with that, too. UsageError where controls have different bases.
     """
     found: dict[tuple[int, int], tuple[str, str]] = {}
     for control in controls:
         path = bundled.find(control, role="control")
         base = path.parent / "base.safetensors"
-        if path.name == "control.safetensors" and base.is_file():
+        if base.is_file() and (path.name == "control.safetensors" or _differs_from(path, base)):
             status = os.stat(base)
             # The files of a run are hard links to those of its newest state.
             found.setdefault((status.st_dev, status.st_ino), (control, os.fspath(base)))
@@ -84,6 +85,17 @@ def own_base(controls: Iterable[str]) -> str | None:
             "choose one with --base"
         )
     return next((base for _, base in found.values()), None)
+
+
+def _differs_from(control: Path, base: Path) -> bool:
+    """Whether a control is stored as differences to this base, and that is another than the bundled one."""
+    try:
+        header = bundled.describe(control).metadata if control.is_file() else {}
+    except CnError:  # It is refused when its tensors are read, and the error says more there.
+        return False
+    wanted = header.get("base_sha256") if header.get("differences") else None
+    own = bundled.FOLDER / f"{BASE_NAME}.safetensors"
+    return wanted is not None and sha256(base) == wanted and not (own.is_file() and sha256(own) == wanted)
 
 
 def with_own_base(request: SampleRequest) -> SampleRequest:

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cn import images
 from cn.archives.metadata import METADATA_KEY
 from cn.checkpoints.read.inspection import inspect
 from cn.checkpoints.read.load import open_base, open_control
@@ -24,12 +22,9 @@ from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
 from cn.weights import bundled
 from tests.helpers.cli import cn
+from tests.helpers.differences import CHANGED, trained, write_control
 from tests.helpers.layouts import base, convert
-from tests.helpers.model_helpers import SHORT, fill, tiny_base
 from tests.helpers.native_files import header, rewritten
-
-CHANGED = "encoder.middle.res_1.conv_1.weight"
-"""The tensor that training changed in the control of these tests."""
 
 
 def errors_in_steps(name: str, value: Tensor, exact: Tensor) -> float:
@@ -48,22 +43,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_base(path / "base.safetensors", base("sd1"), bits=8, license="CC0-1.0")
     write_control(path / "control.safetensors", open_base(path / "base.safetensors"))
     return path
-
-
-def write_control(path: Path, stored: Base) -> ControlNet:
-    model = trained(stored)
-    save_control(path, model, kind="canny", bits=8, base=stored, base_name="base")
-    return model
-
-
-def trained(stored: Base) -> ControlNet:
-    model = ControlNet.from_unet(stored.unet)
-    for network in (model.zero_middle, model.zero_convolutions, model.condition_encoder):
-        fill(network)
-    with torch.no_grad():
-        weight = model.encoder.get_parameter(CHANGED.removeprefix("encoder."))
-        weight += 1e-2 * torch.linspace(-1, 1, weight.numel()).reshape(weight.shape)
-    return model
 
 
 def test_a_base_has_errors_of_half_a_step(folder: Path) -> None:
@@ -118,40 +97,6 @@ def test_a_control_without_its_base_stands_alone(folder: Path, tmp_path: Path) -
         assert errors_in_steps(name, state[name], exact) <= 0.501, name
 
 
-def test_the_base_of_a_control_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside it, as given, or bundled; otherwise the error says which is missing and what to do."""
-    alone = Path(shutil.copy(folder / "control.safetensors", tmp_path / "control.safetensors"))
-    other = tmp_path / "base.safetensors"
-    save_base(other, base("sd1"), bits=8, license="another file")
-    for given in (None, other, tmp_path):
-        with pytest.raises(WeightsError, match=header(alone)["base_sha256"][:12]) as caught:
-            open_control(alone, base=given)
-        assert "give it with --base" in str(caught.value)
-    expected = open_control(folder / "control.safetensors").model.state_dict()[CHANGED]
-    given = Path(shutil.copy(folder / "base.safetensors", tmp_path / "given.safetensors"))
-    assert torch.equal(open_control(alone, base=given).model.state_dict()[CHANGED], expected)
-    monkeypatch.setattr(bundled, "FOLDER", folder)
-    assert torch.equal(open_control(alone).model.state_dict()[CHANGED], expected)
-    report = inspect(alone)
-    assert report.usable
-    monkeypatch.undo()
-    assert not inspect(alone).usable
-
-
-def test_commands_take_the_given_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("away").mkdir()
-    save_base(Path("away/given.safetensors"), tiny_base(SHORT), bits=8)
-    stored = open_base(Path("away/given.safetensors"))
-    write_control(Path("control.safetensors"), stored)
-    images.write("cond.png", np.zeros((64, 64, 3), np.uint8))
-    words = ["sample", "--cond", "cond.png", "--control", "control.safetensors", "--steps", "1", "--out", "a.png", "-q"]
-    done = cn(*words)
-    assert (done.returncode, "give it with --base" in done.stderr) == (4, True)
-    assert cn(*words, "--base", "away/given.safetensors").returncode == 0
-    assert Path("a.png").is_file()
-
-
 def test_inspect(folder: Path) -> None:
     for name in ("base", "control"):
         report = inspect(folder / f"{name}.safetensors")
@@ -178,6 +123,8 @@ def test_converted_files_hold_the_weights_themselves(folder: Path, tmp_path: Pat
         expected = open_control(folder / "control.safetensors").model.state_dict()
     assert set(state) == set(expected)
     assert all(torch.equal(state[key], value) for key, value in expected.items())
+    if to == "native":
+        assert inspect(written).warnings == ()
 
 
 def test_sizes(tmp_path: Path) -> None:

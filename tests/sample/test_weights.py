@@ -8,10 +8,10 @@ import pytest
 
 from cn.errors import UsageError, WeightsError
 from cn.sample.again import again
-from cn.sample.request import Condition, SampleRequest
+from cn.sample.request import Condition, SampleRequest, make_conditions
 from cn.sample.weights import check_files, own_base, with_own_base
 from cn.weights import bundled
-from tests.helpers.sampling import blocks
+from tests.helpers.sampling import blocks, write_condition
 
 
 @pytest.fixture
@@ -71,3 +71,13 @@ def test_files_that_are_missing(runs):
         check_files(request("both", "gone.safetensors"))
     with pytest.raises(WeightsError, match=r"no weights are called 'gone'"):
         check_files(request(base="gone"))
+
+
+def test_a_kind_without_a_bundled_control(tmp_path, monkeypatch):
+    """The built-in scenes have maps of every kind: training needs no dataset."""
+    monkeypatch.setattr(bundled, "files", list)
+    monkeypatch.chdir(tmp_path)
+    write_condition("lines.png", "hough")
+    with pytest.raises(WeightsError) as caught:
+        make_conditions(["lines.png"])
+    assert str(caught.value).endswith("or train one: cn train --cond hough")

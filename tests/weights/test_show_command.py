@@ -1,6 +1,8 @@
 """`cn weights show`: what weights know and how good they are."""
 
+import datetime
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from cn.checkpoints.write.native import save_base, save_control
 from cn.errors import InputError
 from cn.model.controlnet import ControlNet
 from cn.scenes import kinds, vocabulary
-from cn.weights import bundled, headlines
+from cn.weights import bundled, headlines, releases
+from cn.weights.releases import Release
 from tests.helpers.cli import cn
 from tests.helpers.layouts import base
 
@@ -121,6 +124,24 @@ def test_other_files(folder: Path, tmp_path: Path) -> None:
     assert json.loads(cn("weights", "show", "mlsd-large", "--json").stdout)["file"] == "mlsd_large_512_fp32.pth"
     done = cn("weights", "show", "nothing")
     assert (done.returncode, "no weights are called 'nothing'" in done.stderr) == (4, True)
+
+
+def test_a_control_of_another_base(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its base is named where a release had it, and has to be given."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    control = Path(shutil.move(folder / "canny.safetensors", elsewhere / "mine.safetensors"))
+    old = str(bundled.describe(control).base_sha256)
+    save_base(folder / "base.safetensors", base("sd1"), bits=8, license="another file")
+    rows = shown(str(control))
+    assert rows["use"] == f"cn sample --cond MAP.png --control {control} --base FILE --prompt TEXT"
+    assert rows["base"] == f"SHA-256 {old[:12]}…, whose file is needed to read it"
+    past = Release(datetime.date(2025, 1, 2), "0.0.9", {"base": old})
+    monkeypatch.setattr(releases, "releases", lambda: (past,))
+    of = "of the bundled weights of 2025-01-02 (cn 0.0.9)"
+    assert shown(str(control))["base"] == f"SHA-256 {old[:12]}…, {of}, whose file is needed to read it"
+    done = cn("weights", "verify", control)
+    assert (done.returncode, "stores the differences to its base" in done.stderr) == (4, True)
 
 
 def test_a_report_of_the_first_form() -> None:

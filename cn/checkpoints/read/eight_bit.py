@@ -16,7 +16,7 @@ from cn.archives.metadata import decode
 from cn.errors import WeightsError, about
 from cn.files import begin_sha256, sha256
 from cn.text import shown
-from cn.weights import bundled
+from cn.weights import bundled, releases
 
 SCALE = "_scale"
 LEVELS = 127
@@ -85,9 +85,12 @@ def _find_base(header: Mapping[str, Any], control: Path, given: Path | None) -> 
             with about(path):
                 archive = open_archive(path)
                 return joined(archive, decode(archive))
+    known = releases.find(str(wanted))
+    of = "" if known is None else f", that of the bundled weights of {known[0].date} (cn {known[0].included}),"
     raise WeightsError(
         "stores the differences to its base, which is neither the bundled base nor beside it: put the base with the "
-        f"SHA-256 {shown(str(wanted))[:12]}… as base.safetensors into the same folder, or give it with --base"
+        f"SHA-256 {shown(str(wanted))[:12]}…{of} as base.safetensors into the same folder; cn sample, train and eval "
+        "also take its path with --base"
     )
 
 

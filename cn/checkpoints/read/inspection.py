@@ -230,8 +230,8 @@ def _warnings(checkpoint: Checkpoint) -> Iterator[str]:
     if foreign and scaled:
         yield f"{scaled} weights have 8 bits and a scale: cn reads their products, in F32"
     mixed = {part: set(_floating(held.entries)) for part, held in checkpoint.parts.items()}
-    # cn's own files in 8 bits have 16 where that matters.
-    if len(set(chain(*mixed.values()))) > 1 and (foreign or not scaled):
+    # cn's own files in 8 bits have 16 where that matters, and what is converted from them has 32 and 16.
+    if len(set(chain(*mixed.values()))) > 1 and foreign:
         dtypes = (f"{TITLES[part]} {' and '.join(sorted(kinds))}" for part, kinds in mixed.items())
         yield f"mixed dtypes: {', '.join(dtypes)}"
     if checkpoint.control is not None and _is_untrained(checkpoint):

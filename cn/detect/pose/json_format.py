@@ -1,14 +1,16 @@
 """One image of people as JSON: the format of OpenPose, and of the web UIs and their editors.
 
 An image is {"people": [{"pose_keypoints_2d": [x, y, score, …], "hand_left_keypoints_2d": …,
-"hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}. OpenPose writes no
-canvas, and 25 points per body with its newer model, which adds feet; those are written as "foot_keypoints_2d", which
-other programs ignore. Some versions of the ControlNet extension write coordinates as fractions of the canvas. Their
-editors accept a point only if its score is 1, and a face only if it has 70 points, so that is what is written. Records
-of `cn detect --json`, which hold the same under "found", are read as well. Animals are never drawn.
+"hand_right_keypoints_2d": …, "face_keypoints_2d": …}], "canvas_width": …, "canvas_height": …}; some editors call the
+canvas "width" and "height". OpenPose writes none, and 25 points per body with its newer model, which adds feet; those
+are written as "foot_keypoints_2d", which other programs ignore. Some versions of the ControlNet extension write
+coordinates as fractions of the canvas. Their editors accept a point only if its score is 1, and a face only if it has
+70 points, so that is what is written. Records of `cn detect --json`, which hold the same under "found", are read as
+well. Animals are never drawn.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,14 @@ from cn.detect.pose.json_numbers import flat_points, image_size, kind_of, listed
 from cn.detect.pose.keypoint_orders import Person, person, person_of
 from cn.detect.pose.people import ImagePoses
 from cn.detect.pose.pose_images import NO_LIMITS, Limits, PoseImage
-from cn.detect.pose.skeleton import FOOT_POINTS, HAND_POINTS, JOINTS, detected
+from cn.detect.pose.skeleton import FACE_POINTS, FOOT_POINTS, HAND_POINTS, JOINTS, detected
 from cn.errors import InputError
 
 OPENPOSE_LIMITS = Limits(0.05, 0.2, 0.4)
 """OpenPose also writes undetected points, with lower scores than these; it does not draw them either."""
+
+_CANVASES = (("canvas_height", "canvas_width"), ("height", "width"))
+"""The names that the web UIs give to the canvas, and those of some editors of poses."""
 
 FEET = "foot_keypoints_2d"
 _BODIES = ("pose_keypoints_2d", "pose_keypoints")
@@ -46,10 +51,8 @@ def pose_image(record: Any) -> PoseImage:
     if "people" not in record and "animals" not in record:
         raise InputError('has no "people", so it is not in the format of OpenPose and its editors')
     people = listed(record.get("people"), "people")
-    size = None
-    if record.get("canvas_height") is not None or record.get("canvas_width") is not None:
-        fields = ("canvas_height", "canvas_width")
-        size = image_size(record.get("canvas_height"), record.get("canvas_width"), fields)
+    stated = next((pair for pair in _CANVASES if any(record.get(field) is not None for field in pair)), None)
+    size = None if stated is None else image_size(record.get(stated[0]), record.get(stated[1]), stated)
     limits = OPENPOSE_LIMITS if size is None else NO_LIMITS
     animals = len(listed(record.get("animals"), "animals"))
     name = name if isinstance(name, str) else None
@@ -62,7 +65,8 @@ def _person(record: Any, field: str) -> Person:
     body = _points(record, _BODIES, (len(JOINTS), 25, 17), field)
     known = person(np.zeros((len(JOINTS), 3))) if body is None else person_of(body, field)
     hands = [_points(record, names, (HAND_POINTS,), field) for names in _HANDS]
-    face = _points(record, _FACES, (70, 68), field)
+    # The web UIs leave out points that they did not find; which ones are there does not matter to dots.
+    face = _points(record, _FACES, range(1, FACE_POINTS + 1), field)
     feet = _points(record, (FEET,), (FOOT_POINTS,), field)
     none = np.zeros((HAND_POINTS, 3))
     return person(
@@ -73,7 +77,7 @@ def _person(record: Any, field: str) -> Person:
     )
 
 
-def _points(record: dict[str, Any], names: tuple[str, ...], sizes: tuple[int, ...], field: str) -> Any:
+def _points(record: dict[str, Any], names: tuple[str, ...], sizes: Sequence[int], field: str) -> Any:
     """The points (n, 3) under the first of the names that is there; None where there are none."""
     name = next((name for name in names if record.get(name) is not None), names[0])
     return flat_points(record.get(name), f"{field}.{name}", sizes)

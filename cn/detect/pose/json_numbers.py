@@ -1,6 +1,7 @@
 """Numbers and points in the JSON of others. Errors are InputError without a path, and name the field."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,13 @@ def listed(value: Any, field: str) -> list[Any]:
     return value or []
 
 
-def flat_points(value: Any, field: str, sizes: tuple[int, ...]) -> NDArray[np.float64] | None:
+def flat_points(value: Any, field: str, sizes: Sequence[int]) -> NDArray[np.float64] | None:
     """Points (n, 3) of x, y, score, x, y, score, …, n being one of `sizes`; None for null and empty lists."""
     values = listed(value, field)
     if not values:
         return None
     if len(values) not in [3 * size for size in sizes]:
-        known = " or ".join(str(size) for size in sizes)
+        known = f"{sizes[0]} to {sizes[-1]}" if isinstance(sizes, range) else " or ".join(map(str, sizes))
         raise InputError(f"{field} has {len(values)} numbers, where x, y and score of {known} points are needed")
     return np.array([number(one, f"{field}[{k}]") for k, one in enumerate(values)]).reshape(-1, 3)
 

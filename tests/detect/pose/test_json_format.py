@@ -119,6 +119,30 @@ def test_openpose_writes_25_points_with_scores_and_no_canvas():
         parse(text, "p_keypoints.json")
 
 
+def test_editors_that_call_the_canvas_width_and_height():
+    poses = {"people": [{"pose_keypoints_2d": random_body().ravel().tolist()}], "width": 300, "height": 200}
+    read = only(parse(json.dumps(poses), "p"))
+    assert (read.height, read.width) == (200, 300)
+    # The usual names have priority.
+    read = only(parse(json.dumps(poses | {"canvas_width": 600, "canvas_height": 400}), "p"))
+    assert (read.height, read.width) == (400, 600)
+    with pytest.raises(InputError, match="p: height is null, not a number"):
+        parse(json.dumps({"people": [], "width": 300}), "p")
+
+
+@pytest.mark.parametrize("points", [56, 68, 70])
+def test_faces_without_the_points_that_were_not_found(points):
+    face = random_body(1, points=points)
+    own = image_record(random_body())
+    own["people"][0]["face_keypoints_2d"] = face.ravel().tolist()
+    (found,) = only(parse(json.dumps(own), "p")).faces
+    assert np.array_equal(found[:points], face)
+    assert not found[points:].any()
+    own["people"][0]["face_keypoints_2d"] = [1.0] * 213
+    with pytest.raises(InputError, match="face_keypoints_2d has 213 numbers, where x, y and score of 1 to 70 points"):
+        parse(json.dumps(own), "p")
+
+
 def test_the_canvas_has_priority_over_a_given_size():
     assert only(parse(json.dumps(image_record(random_body())), "p", size=(9, 9))).width == 300
 
