@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from cn.errors import CnError, ReportedError
 from cn.parallel import available_cpus
 from cn.pretrain.machine import run_on_machine
 from cn.pretrain.runner import STAGES, StageRunner
@@ -60,11 +61,17 @@ def main() -> None:
     if args.gpus is not None:
         sys.exit(run_on_machine(args))
     args.workers = args.workers or available_cpus()
-    with joined(torch.device(args.device).type):
-        runner = StageRunner(args)
-        for word in args.stages:
-            stage, _, minutes = word.partition("=")
-            runner.run(stage, float(minutes) if minutes else None)
+    try:
+        with joined(torch.device(args.device).type):
+            runner = StageRunner(args)
+            for word in args.stages:
+                stage, _, minutes = word.partition("=")
+                runner.run(stage, float(minutes) if minutes else None)
+    except ReportedError as error:
+        sys.exit(error.exit_code)
+    except CnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ def render_pool(folder: Path, *, seed: int, count: int, conditions: int, size: i
     """Render `count` scenes (rounded up to full shards) with `workers` processes; existing shards are kept."""
     make_folder(folder)
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    # Of whole shards, as the readers of maps expect.
+    conditions = -(-conditions // SHARD) * SHARD
     jobs = [(folder, seed, number, size, conditions) for number in range(-(-count // SHARD))]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         pool.starmap(render_shard, jobs, chunksize=1)

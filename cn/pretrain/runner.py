@@ -6,32 +6,32 @@ import shutil
 import time
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 
 from cn.caption.weights import SCENE_READER
-from cn.checkpoints.read.load import open_base, open_control
+from cn.checkpoints.read.load import open_base
 from cn.checkpoints.write.native import save_base, save_control
 from cn.conditions import KINDS
 from cn.data.seeds import TRAIN_SEED
+from cn.errors import CnError
 from cn.files import make_folder, write_atomic
 from cn.model.base import Base
 from cn.model.config import PRESETS
-from cn.model.controlnet import ControlNet
 from cn.pretrain import replicas
 from cn.pretrain.autoencoder import AutoencoderConfig, train_autoencoder, whiten
 from cn.pretrain.budget import Budget
-from cn.pretrain.control import STARTS, ControlConfig, train_control
+from cn.pretrain.control import ControlConfig, train_control
 from cn.pretrain.denoiser import DenoiserConfig, train_denoiser
 from cn.pretrain.evaluate import ATTRIBUTION, evaluate
 from cn.pretrain.evaluation.report import is_complete, stages_of
 from cn.pretrain.hardware import hardware
-from cn.pretrain.judges import DENSE_CONFIG, READER, READER_CONFIG, train_dense, train_reader
+from cn.pretrain.judges import DENSE, DENSE_CONFIG, READER, READER_CONFIG, train_dense, train_reader
 from cn.pretrain.latents import Latents
 from cn.pretrain.master_weights import StageConfig
 from cn.pretrain.pool import Pool, render_pool
+from cn.pretrain.starts import Starts
 from cn.pretrain.vocabulary import known_tokens
 from cn.weights import bundled
 
@@ -52,6 +52,11 @@ class StageRunner:
         self.device = replicas.launched_device(torch.device(args.device))
         self.deadline = time.monotonic() + 60 * args.session_minutes
         torch.set_float32_matmul_precision("high")
+
+    @property
+    def starts(self) -> Starts:
+        """What the stages start from."""
+        return Starts(self.work, self.args.start, self.device, MODEL)
 
     @property
     def pool(self) -> Pool:
@@ -110,37 +115,16 @@ class StageRunner:
 
     def autoencoder(self, budget: Budget) -> None:
         """Train the VAE; its latents are whitened at the end."""
-        settings, pool, base = self.configure(AutoencoderConfig()), self.pool, self._begun()
+        settings, pool, base = self.configure(AutoencoderConfig()), self.pool, self.starts.base()
         train_autoencoder(base.vae, pool, self.work / "autoencoder.pt", budget, settings)
         if replicas.is_first():
             whiten(base.vae, pool)
             save_base(self.work / "autoencoder.safetensors", base, half=False)
             self.record("autoencoder", budget, settings, replicas.count() * pool.count)
 
-    def _begun(self) -> Base:
-        """The base to go on from, or a new one; of a base of other sizes only the VAE."""
-        base = Base.create(MODEL, self.device)
-        for path in self._autoencoders():
-            if path.exists():
-                earlier = open_base(path, self.device)
-                if earlier.config.unet == MODEL.unet:
-                    return earlier
-                base.vae.load_state_dict(earlier.vae.state_dict())
-                break
-        return base
-
-    def _autoencoders(self) -> list[Path]:
-        """Where there may be a VAE to go on from, the latest first."""
-        return [
-            self.work / "base.safetensors",
-            self.work / "autoencoder.safetensors",
-            *([] if self.args.start is None else [self.args.start / "base.safetensors"]),
-        ]
-
     def denoiser(self, budget: Budget) -> None:
         """Train U-Net and text encoder, from those of a finished base where there is one."""
-        path = next(path for path in self._autoencoders() if path.exists())
-        base = open_base(path, self.device)
+        base = self.starts.with_autoencoder()
         settings, latents = self.configure(DenoiserConfig()), self.latents(base, self.args.images)
         train_denoiser(base, latents, self.work / "denoiser.pt", budget, settings)
         if replicas.is_first():
@@ -151,7 +135,9 @@ class StageRunner:
     @cached_property
     def _encoded(self) -> Latents:
         """The rendered scenes with condition maps, for all ControlNets that this process trains."""
-        base = open_base(self.work / "base.safetensors", self.device)
+        if not (path := self.work / "base.safetensors").exists():
+            raise CnError("is missing: run the stages autoencoder and denoiser first, or put a base there", path=path)
+        base = open_base(path, self.device)
         return self.latents(base, min(self.args.images, self.args.conditions))
 
     def control(self, kind: str, budget: Budget) -> None:
@@ -159,35 +145,11 @@ class StageRunner:
         latents, settings = self._encoded, self.configure(ControlConfig())
         path, state = self.work / f"{kind}.safetensors", self.work / f"control-{kind}.pt"
         base = open_base(self.work / "base.safetensors", self.device)
-        model = train_control(base, kind, latents, state, budget, settings, self._start(kind))
+        model = train_control(base, kind, latents, state, budget, settings, self.starts.control(kind))
         # Training has put the U-Net of its base into half precision.
         base = open_base(self.work / "base.safetensors", self.device)
         save_control(path, model, kind=kind, base=base, base_sha256=base.sha256, bits=BITS, license=LICENSE)
         self.record(f"control-{kind}", budget, settings, latents.count)
-
-    def _start(self, kind: str) -> ControlNet | None:
-        """What training starts from: weights of this kind, earlier ones for another base, or those of another kind."""
-        if (self.work / f"{kind}.safetensors").exists():
-            return self._control(self.work / f"{kind}.safetensors")
-        if self.args.start is not None and (self.args.start / f"{kind}.safetensors").exists():
-            return self._moved(self.args.start / f"{kind}.safetensors")
-        other = self.work / f"{STARTS.get(kind, kind)}.safetensors"
-        return self._control(other) if other.exists() else None
-
-    def _control(self, path: Path) -> ControlNet:
-        model = open_control(path, self.device).model
-        assert isinstance(model, ControlNet)
-        return model
-
-    @torch.no_grad()
-    def _moved(self, path: Path) -> ControlNet:
-        """A ControlNet of the base beside it, moved to the base of this folder as `cn transfer` does."""
-        control = self._control(path)
-        before, now = (open_base(folder / "base.safetensors", self.device) for folder in (path.parent, self.work))
-        encoders = (network.parameters() for network in (control.encoder, before.unet.encoder, now.unet.encoder))
-        for own, old, new in zip(*encoders, strict=True):
-            own += new - old
-        return control
 
     def reader(self, budget: Budget) -> None:
         """Train the captioner, which also judges samples."""
@@ -214,6 +176,9 @@ class StageRunner:
 
     def evaluate(self) -> None:
         """Evaluate the weights on held-out scenes and write the report."""
+        for name, stage in ((READER, "reader"), (DENSE, "dense"), ("base.safetensors", "denoiser")):
+            if not (path := self.work / name).exists():
+                raise CnError(f"is missing: run the stage {stage} first", path=path)
         versions = min(ATTRIBUTION, self.args.held_out)
         evaluate(self.work, self.args.held_out, self.device, self.args.workers, versions=versions)
 

@@ -217,6 +217,7 @@ def test_all_stages_from_nothing_to_installed_weights(pool_folder, tmp_path, mon
     assert set(report["figures"]["controls"]) == set(KINDS)
     assert (installed / "reader.safetensors").read_bytes() == (work / "reader.safetensors").read_bytes()
     base = open_base(installed / "base.safetensors")
+    assert base.config == TINY_V
     for kind in KINDS:
         control = open_control(installed / f"{kind}.safetensors")
         assert (control.kind, control.base_sha256) == (kind, base.sha256)
@@ -250,7 +251,7 @@ def test_finished_weights_are_trained_on_in_another_folder(pool_folder, tmp_path
     one, other = (torch.cat([p.flatten() for p in base.unet.parameters()]) for base in bases)
     assert 0 < (one - other).norm() < 0.1 * one.norm()  # Two steps away, not another random network.
     args = command.parse()
-    moved = runner.StageRunner(args)._start("canny")
+    moved = runner.StageRunner(args).starts.control("canny")
     kept = open_control(first / "canny.safetensors").model
     differences = [
         [own - theirs for own, theirs in zip(c.encoder.parameters(), b.unet.encoder.parameters(), strict=True)]
@@ -259,6 +260,61 @@ def test_finished_weights_are_trained_on_in_another_folder(pool_folder, tmp_path
     for one, other in zip(*differences, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     assert torch.equal(moved.zero_middle.weight, kept.zero_middle.weight)
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"),
+    [
+        ("denoiser", "there is no autoencoder: run the stage autoencoder first, or give --start"),
+        ("control-canny", "base.safetensors: is missing: run the stages autoencoder and denoiser first"),
+        ("evaluate", "reader.safetensors: is missing: run the stage reader first"),
+    ],
+)
+def test_a_stage_says_which_stage_it_needs(monkeypatch, tmp_path, capsys, stage, missing):
+    monkeypatch.setattr("sys.argv", ["pretrain", stage, "--work", str(tmp_path), "--steps", "1", "--device", "cpu"])
+    with pytest.raises(SystemExit) as stop:
+        command.main()
+    assert stop.value.code == 1
+    assert missing in capsys.readouterr().err
+
+
+def test_a_base_of_other_sizes_gives_no_denoiser(monkeypatch, tmp_path, capsys):
+    save_base(tmp_path / "base.safetensors", tiny_base(TINY_V))
+    words = ["pretrain", "denoiser", "--work", str(tmp_path / "w"), "--start", str(tmp_path), "--steps", "1"]
+    monkeypatch.setattr("sys.argv", [*words, "--device", "cpu"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "is a base of other sizes" in capsys.readouterr().err
+
+
+def test_maps_are_of_whole_shards(monkeypatch, tmp_path):
+    """A number of scenes with maps that is no multiple of a shard is rounded up."""
+    asked = []
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(pools, "make_folder", lambda folder: asked.append(folder))
+    monkeypatch.setattr(pools.multiprocessing, "get_context", lambda way: Inline(asked))
+    pools.render_pool(tmp_path, seed=1, count=SHARD + 1, conditions=8, size=64, workers=1)
+    assert asked[1:] == [(tmp_path, 1, 0, 64, SHARD), (tmp_path, 1, 1, 64, SHARD)]
+
+
+class Inline:
+    """A pool of processes that only notes its jobs."""
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+
+    def Pool(self, workers):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def starmap(self, function, jobs, chunksize):
+        self.jobs += jobs
 
 
 def test_unknown_stages_are_refused(monkeypatch, tmp_path, capsys):
