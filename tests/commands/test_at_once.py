@@ -1,5 +1,6 @@
 """What `cn convert` and `cn transfer` can refuse by their options is refused before anything heavy is loaded."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,24 +9,35 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.helpers.cli import cn
+
 HEAVY = ("torch", "cv2", "scipy", "timm", "torchvision")
 
 
 SCRIPT = f"""
-import sys
+import json, os, sys
 from cn import app
-code = app.run(sys.argv[1:])
-print(code, *(name for name in {HEAVY} if name in sys.modules))
+for folder, words in json.load(sys.stdin):
+    if os.fork():
+        os.wait()
+        continue
+    os.chdir(folder)
+    for stream, name in ((1, "out.txt"), (2, "err.txt")):
+        os.dup2(os.open(f"../{{name}}", os.O_WRONLY | os.O_CREAT), stream)
+    code = app.run(words)
+    print(code, *(name for name in {HEAVY} if name in sys.modules), flush=True)
+    os._exit(0)
 """
+"""Runs command lines, each in a process of its own that has imported no more than `cn` does at its start."""
 
 
-@pytest.fixture
-def files(tmp_path) -> Path:
-    save_file({"x": torch.zeros(1)}, tmp_path / "there.safetensors")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/note.txt").touch()
-    (tmp_path / "empty").mkdir()
-    return tmp_path
+def write_files(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    save_file({"x": torch.zeros(1)}, folder / "there.safetensors")
+    (folder / "full").mkdir()
+    (folder / "full/note.txt").touch()
+    (folder / "empty").mkdir()
+    return folder
 
 
 TRANSFER = ("--control", "canny", "--from-base", "base", "--to-base")
@@ -60,23 +72,33 @@ REFUSALS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory) -> dict[tuple[str, ...], Path]:
+    """For each command line the folder where it ran, beside what it wrote to stdout and stderr."""
+    root = tmp_path_factory.mktemp("refused")
+    folders = {words: write_files(root / str(number) / "files") for number, (words, *_) in enumerate(REFUSALS)}
+    jobs = json.dumps([(str(folder), words) for words, folder in folders.items()])
+    subprocess.run([sys.executable, "-c", SCRIPT], input=jobs, text=True, check=True)
+    return folders
+
+
 @pytest.mark.parametrize(("words", "code", "message"), REFUSALS, ids=[" ".join(words) for words, *_ in REFUSALS])
-def test_a_refusal_loads_nothing_heavy(files, words, code, message):
-    before = sorted(files.rglob("*"))
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, cwd=files, check=True)
-    assert done.stdout == f"{code}\n", done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert sorted(files.rglob("*")) == before
+def test_a_refusal_loads_nothing_heavy(refused, tmp_path, words, code, message):
+    files = refused[words]
+    out, err = ((files.parent / f"{name}.txt").read_text() for name in ("out", "err"))
+    assert out == f"{code}\n", err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    untouched = write_files(tmp_path / "files")
+    assert {p.relative_to(files) for p in files.rglob("*")} == {p.relative_to(untouched) for p in untouched.rglob("*")}
 
 
-def test_an_existing_destination_may_be_replaced_or_filled(files):
+def test_an_existing_destination_may_be_replaced_or_filled(tmp_path):
+    files = write_files(tmp_path / "files")
     for target, more in (
         ("there.safetensors", ["--overwrite"]),
         ("empty/new.safetensors", []),
         ("a/b/new.safetensors", []),
     ):
-        script = "import sys; from cn import app; sys.exit(app.run(sys.argv[1:]))"
-        done = subprocess.run([sys.executable, "-c", script, "convert", "canny", target, *more, "-q"], cwd=files)
-        assert done.returncode == 0
+        assert cn("convert", "canny", target, *more, "-q", cwd=files).returncode == 0
         assert (files / target).stat().st_size > 1_000_000
