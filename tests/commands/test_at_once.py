@@ -1,8 +1,5 @@
 """What `cn convert` and `cn transfer` can refuse by their options is refused before anything heavy is loaded."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,25 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers.cli import cn
+from tests.helpers.forks import Ended, in_forks
 
 HEAVY = ("torch", "cv2", "scipy", "timm", "torchvision")
-
-
-SCRIPT = f"""
-import json, os, sys
-from cn import app
-for folder, words in json.load(sys.stdin):
-    if os.fork():
-        os.wait()
-        continue
-    os.chdir(folder)
-    for stream, name in ((1, "out.txt"), (2, "err.txt")):
-        os.dup2(os.open(f"../{{name}}", os.O_WRONLY | os.O_CREAT), stream)
-    code = app.run(words)
-    print(code, *(name for name in {HEAVY} if name in sys.modules), flush=True)
-    os._exit(0)
-"""
-"""Runs command lines, each in a process of its own that has imported no more than `cn` does at its start."""
 
 
 def write_files(folder: Path) -> Path:
@@ -73,22 +54,20 @@ REFUSALS = [
 
 
 @pytest.fixture(scope="module")
-def refused(tmp_path_factory) -> dict[tuple[str, ...], Path]:
-    """For each command line the folder where it ran, beside what it wrote to stdout and stderr."""
+def refused(tmp_path_factory) -> dict[tuple[str, ...], tuple[Path, Ended]]:
+    """For each command line the folder where it ran, and how it ended."""
     root = tmp_path_factory.mktemp("refused")
-    folders = {words: write_files(root / str(number) / "files") for number, (words, *_) in enumerate(REFUSALS)}
-    jobs = json.dumps([(str(folder), words) for words, folder in folders.items()])
-    subprocess.run([sys.executable, "-c", SCRIPT], input=jobs, text=True, check=True)
-    return folders
+    folders = [write_files(root / str(number)) for number in range(len(REFUSALS))]
+    ended = in_forks([(folder, words) for folder, (words, *_) in zip(folders, REFUSALS, strict=True)], HEAVY)
+    return {words: how for (words, *_), how in zip(REFUSALS, zip(folders, ended, strict=True), strict=True)}
 
 
 @pytest.mark.parametrize(("words", "code", "message"), REFUSALS, ids=[" ".join(words) for words, *_ in REFUSALS])
 def test_a_refusal_loads_nothing_heavy(refused, tmp_path, words, code, message):
-    files = refused[words]
-    out, err = ((files.parent / f"{name}.txt").read_text() for name in ("out", "err"))
-    assert out == f"{code}\n", err
-    assert message in err
-    assert len(err.splitlines()) == 1
+    files, done = refused[words]
+    assert (done.code, done.loaded, done.stdout) == (code, [], ""), done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     untouched = write_files(tmp_path / "files")
     assert {p.relative_to(files) for p in files.rglob("*")} == {p.relative_to(untouched) for p in untouched.rglob("*")}
 
