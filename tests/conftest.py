@@ -19,7 +19,7 @@ from cn import images
 from cn.checkpoints.write.native import save_base
 from cn.conditions import ConditionInfo
 from cn.model.config import ModelConfig
-from tests.helpers.model_helpers import SHORT, TINY, tiny_base
+from tests.helpers.model_helpers import SHORT, SMALL, TINY, tiny_base
 
 # Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
 # inherit the setting, so that their sums are rounded in the same way.
@@ -97,7 +97,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete base of 64×64 pixels with few blocks, which trains in a second; in half precision, as the bundled one.
 
-    Files of tests that need all blocks of Stable Diffusion, or its shapes, have `tiny_sd_file` under this name.
+    Files of tests that need all blocks of Stable Diffusion have `tiny_sd_file` under this name, and those that need
+    its sides `small_sd_file`.
     """
     return _saved_base(tmp_path_factory, SHORT)
 
@@ -106,6 +107,12 @@ def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_sd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with the 12 + 1 + 12 blocks of Stable Diffusion, and sides that are multiples of 64."""
     return _saved_base(tmp_path_factory, TINY)
+
+
+@pytest.fixture(scope="session")
+def small_sd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one block at each level: it samples in half of the time."""
+    return _saved_base(tmp_path_factory, SMALL)
 
 
 def _saved_base(folders: pytest.TempPathFactory, config: ModelConfig) -> Path:
