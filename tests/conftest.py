@@ -24,6 +24,8 @@ from tests.helpers.model_helpers import SHORT, SMALL, TINY, tiny_base
 # Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
 # inherit the setting, so that their sums are rounded in the same way.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Else torch's compiler starts a pool of processes that import torch, for a few small kernels.
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 torch.set_num_threads(1)
 
 # A shell starts background jobs with Ctrl-C ignored, nohup ignores a hang-up, and programs that are started from here
