@@ -19,11 +19,13 @@ from cn import images
 from cn.checkpoints.write.native import save_base
 from cn.conditions import ConditionInfo
 from cn.model.config import ModelConfig
-from tests.helpers.model_helpers import SHORT, TINY, tiny_base
+from tests.helpers.model_helpers import SHORT, SMALL, TINY, tiny_base
 
 # Networks this small are faster on one thread, many times so when the CPU cores are busy. Programs that the tests start
 # inherit the setting, so that their sums are rounded in the same way.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Else torch's compiler starts a pool of processes that import torch, for a few small kernels.
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 torch.set_num_threads(1)
 
 # A shell starts background jobs with Ctrl-C ignored, nohup ignores a hang-up, and programs that are started from here
@@ -58,8 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = [Path(__file__).parent / place for place in SLOW]
     if missing := [str(place) for place in places if not place.exists()]:
         raise pytest.UsageError(f"SLOW in tests/conftest.py names what does not exist: {', '.join(missing)}")
+    files = {item.path for item in items}
+    whole = {path for path in files if any(path.is_relative_to(place) for place in places)}
     for item in items:
-        if any(item.path.is_relative_to(place) for place in places):
+        if item.path in whole:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -97,7 +101,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete base of 64×64 pixels with few blocks, which trains in a second; in half precision, as the bundled one.
 
-    Files of tests that need all blocks of Stable Diffusion, or its shapes, have `tiny_sd_file` under this name.
+    Files of tests that need all blocks of Stable Diffusion have `tiny_sd_file` under this name, and those that need
+    its sides `small_sd_file`.
     """
     return _saved_base(tmp_path_factory, SHORT)
 
@@ -106,6 +111,12 @@ def tiny_base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_sd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with the 12 + 1 + 12 blocks of Stable Diffusion, and sides that are multiples of 64."""
     return _saved_base(tmp_path_factory, TINY)
+
+
+@pytest.fixture(scope="session")
+def small_sd_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one block at each level: it samples in half of the time."""
+    return _saved_base(tmp_path_factory, SMALL)
 
 
 def _saved_base(folders: pytest.TempPathFactory, config: ModelConfig) -> Path:

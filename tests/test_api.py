@@ -16,8 +16,8 @@ from tests.helpers.sampling import write_condition, write_control
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 @pytest.fixture

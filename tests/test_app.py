@@ -62,7 +62,7 @@ def test_a_wrong_choice_is_one_line_without_the_name_of_a_library(capsys):
 def test_signals_before_a_command_runs_are_distinguished(monkeypatch, capsys, received, code):
     """Typer gives a bare 130 for either."""
     monkeypatch.setattr(app, "_received", received)
-    monkeypatch.setattr("typer.main.get_command", lambda _: SimpleNamespace(main=lambda **_: 130))
+    monkeypatch.setattr(app, "_command", lambda: SimpleNamespace(main=lambda **_: 130))
     assert app.run(["weights", "list"]) == code
     assert capsys.readouterr().err == ("cn: interrupted\n" if code == 130 else "cn: terminated\n")
 

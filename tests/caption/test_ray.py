@@ -26,7 +26,7 @@ from tests.helpers.waiting import wait_until
 pytest.importorskip("ray", reason="Ray is not installed")
 
 SETTINGS = CaptionSettings(num_beams=8, max_length=40)
-COUNT = 6 * 16
+COUNT = 4 * 16
 SHORT = ("--num-beams", "2", "--max-length", "8")
 
 

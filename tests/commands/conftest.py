@@ -13,9 +13,9 @@ from tests.helpers.sampling import QUICK, QUICK_SWEEP, write_condition, write_co
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file: Path) -> Path:
-    """Commands sample with controls that have all blocks of Stable Diffusion."""
-    return tiny_sd_file
+def tiny_base_file(small_sd_file: Path) -> Path:
+    """Sides of images are multiples of 64, as those of Stable Diffusion."""
+    return small_sd_file
 
 
 @pytest.fixture(scope="module")

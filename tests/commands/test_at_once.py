@@ -1,31 +1,24 @@
 """What `cn convert` and `cn transfer` can refuse by their options is refused before anything heavy is loaded."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.helpers.cli import cn
+from tests.helpers.forks import Ended, in_forks
+
 HEAVY = ("torch", "cv2", "scipy", "timm", "torchvision")
 
 
-SCRIPT = f"""
-import sys
-from cn import app
-code = app.run(sys.argv[1:])
-print(code, *(name for name in {HEAVY} if name in sys.modules))
-"""
-
-
-@pytest.fixture
-def files(tmp_path) -> Path:
-    save_file({"x": torch.zeros(1)}, tmp_path / "there.safetensors")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/note.txt").touch()
-    (tmp_path / "empty").mkdir()
-    return tmp_path
+def write_files(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    save_file({"x": torch.zeros(1)}, folder / "there.safetensors")
+    (folder / "full").mkdir()
+    (folder / "full/note.txt").touch()
+    (folder / "empty").mkdir()
+    return folder
 
 
 TRANSFER = ("--control", "canny", "--from-base", "base", "--to-base")
@@ -60,23 +53,31 @@ REFUSALS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory) -> dict[tuple[str, ...], tuple[Path, Ended]]:
+    """For each command line the folder where it ran, and how it ended."""
+    root = tmp_path_factory.mktemp("refused")
+    folders = [write_files(root / str(number)) for number in range(len(REFUSALS))]
+    ended = in_forks([(folder, words) for folder, (words, *_) in zip(folders, REFUSALS, strict=True)], HEAVY)
+    return {words: how for (words, *_), how in zip(REFUSALS, zip(folders, ended, strict=True), strict=True)}
+
+
 @pytest.mark.parametrize(("words", "code", "message"), REFUSALS, ids=[" ".join(words) for words, *_ in REFUSALS])
-def test_a_refusal_loads_nothing_heavy(files, words, code, message):
-    before = sorted(files.rglob("*"))
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, cwd=files, check=True)
-    assert done.stdout == f"{code}\n", done.stderr
+def test_a_refusal_loads_nothing_heavy(refused, tmp_path, words, code, message):
+    files, done = refused[words]
+    assert (done.code, done.loaded, done.stdout) == (code, [], ""), done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert sorted(files.rglob("*")) == before
+    untouched = write_files(tmp_path / "files")
+    assert {p.relative_to(files) for p in files.rglob("*")} == {p.relative_to(untouched) for p in untouched.rglob("*")}
 
 
-def test_an_existing_destination_may_be_replaced_or_filled(files):
+def test_an_existing_destination_may_be_replaced_or_filled(tmp_path):
+    files = write_files(tmp_path / "files")
     for target, more in (
         ("there.safetensors", ["--overwrite"]),
         ("empty/new.safetensors", []),
         ("a/b/new.safetensors", []),
     ):
-        script = "import sys; from cn import app; sys.exit(app.run(sys.argv[1:]))"
-        done = subprocess.run([sys.executable, "-c", script, "convert", "canny", target, *more, "-q"], cwd=files)
-        assert done.returncode == 0
+        assert cn("convert", "canny", target, *more, "-q", cwd=files).returncode == 0
         assert (files / target).stat().st_size > 1_000_000

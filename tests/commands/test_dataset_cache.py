@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from cn import app
 from tests.conftest import write_pairs
-from tests.helpers.cli import program_environment
+from tests.helpers.forks import in_forks
 
 
 def cn(*words: object) -> int:
@@ -75,26 +73,24 @@ def test_images_that_cannot_be_read_are_named(pairs, tiny_base_file, capsys):
     assert f"cannot be read, and cn train skips it: {pairs}/target/1.png" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        ("none", 3, "none: no such file or folder"),
-        ("none --remove", 3, "none: no such file or folder"),
-        ("pairs --base nothing", 4, "no weights are called"),
-        ("pairs --precision int8", 2, "'int8' is not one of"),
-        ("pairs --size 0", 2, "--size"),
-        ("kinds", 2, "maps of several kinds; choose one with --cond: canny, depth"),
-        ("s3://bucket/set --remove", 2, "copy the dataset first"),
-    ],
-)
-def test_what_can_be_refused_is_refused_before_torch_is_loaded(words, code, message, pairs, tmp_path):
+AT_ONCE = [
+    ("none", 3, "none: no such file or folder"),
+    ("none --remove", 3, "none: no such file or folder"),
+    ("pairs --base nothing", 4, "no weights are called"),
+    ("pairs --precision int8", 2, "'int8' is not one of"),
+    ("pairs --size 0", 2, "--size"),
+    ("kinds", 2, "maps of several kinds; choose one with --cond: canny, depth"),
+    ("s3://bucket/set --remove", 2, "copy the dataset first"),
+]
+
+
+def test_what_can_be_refused_is_refused_before_torch_is_loaded(pairs, tmp_path):
     for kind in ("canny", "depth"):
         shutil.copytree(pairs, tmp_path / "kinds" / kind)
-    script = "import sys; from cn import app; code = app.run(sys.argv[1:]); print(code, 'torch' in sys.modules)"
-    command = [sys.executable, "-c", script, "dataset", "cache", *words.split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=program_environment())
-    assert done.stdout.split() == [str(code), "False"], done.stderr
-    assert message in " ".join(done.stderr.split())
+    ended = in_forks([(tmp_path, ["dataset", "cache", *words.split()]) for words, *_ in AT_ONCE], ["torch"])
+    for (words, code, message), done in zip(AT_ONCE, ended, strict=True):
+        assert (done.code, done.loaded, done.stdout) == (code, [], ""), (words, done.stderr)
+        assert message in " ".join(done.stderr.split()), words
 
 
 def test_sizes_that_the_base_cannot_have(pairs, tiny_base_file, capsys):

@@ -75,16 +75,16 @@ def test_an_image_is_reproduced_from_weights_that_have_moved(sample, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["ldm", "diffusers"])
-def test_other_layouts_of_the_weights_sample_the_same_image(sample, tmp_path, to):
+def test_other_layouts_of_the_weights_sample_the_same_image(sample, tiny_sd_file, tmp_path, to):
     """A base and a control with the released condition encoder, in the layouts of other tools."""
     control = fill(ControlNet(TINY.unet, condition_encoder="released"))
     save_control(tmp_path / "c.safetensors", control, kind="canny", base_sha256="")
-    names = {"b": tmp_path / "base.safetensors", "c": tmp_path / "c.safetensors"}
+    names = {"b": tiny_sd_file, "c": tmp_path / "c.safetensors"}
     ending = ".safetensors" if to == "ldm" else ""
     for name, source in names.items():
         convert(source.resolve(), tmp_path / f"other-{name}{ending}", to)
     cond = ["--cond", "canny.png", "--control"]
-    assert sample(*cond, "c.safetensors", "--out", "out/a.png")[0] == 0
+    assert sample(*cond, "c.safetensors", "--out", "out/a.png", base=str(tiny_sd_file))[0] == 0
     other = ["--base", f"other-b{ending}", *cond, f"other-c{ending}", "--out", "out/b.png"]
     code, _, err = sample(*other, base=None)
     assert code == 0, err

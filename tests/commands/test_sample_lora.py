@@ -18,6 +18,12 @@ from tests.helpers import loras
 from tests.helpers.model_helpers import tiny_base
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file: Path) -> Path:
+    """The layers that LoRA files name are those of Stable Diffusion."""
+    return tiny_sd_file
+
+
 @pytest.fixture
 def lora(sample, tmp_path) -> Path:
     state = {part: dict(network.state_dict()) for part, network in tiny_base().networks.items()}

@@ -11,7 +11,7 @@ from cn.checkpoints.keymaps import ldm
 from cn.model.vae import AutoencoderKL
 from cn.sample import pipeline as pipelines
 from tests.helpers import loras
-from tests.helpers.model_helpers import TINY, fill, tiny_base
+from tests.helpers.model_helpers import SMALL, fill, tiny_base
 from tests.helpers.sampling import CONTROLLED, write_condition
 
 JOBS = {
@@ -117,15 +117,19 @@ def test_changed_weights_are_not_mixed(run, never_loaded, sampling_folder, job):
     assert len(made()) == 1
 
 
+MIDDLE = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0"
+"""A layer that bases of any number of blocks have."""
+
+
 def write_lora(factor):
-    state = {part: dict(network.state_dict()) for part, network in tiny_base().networks.items()}
-    found = {layer: (factor * up, down) for layer, (up, down) in loras.pairs(state, loras.LAYERS).items()}
+    state = {part: dict(network.state_dict()) for part, network in tiny_base(SMALL).networks.items()}
+    found = {layer: (factor * up, down) for layer, (up, down) in loras.pairs(state, [MIDDLE]).items()}
     loras.write(Path("style.safetensors"), loras.kohya(found))
 
 
 def write_vae(factor):
-    table = ldm.vae(TINY.vae)
-    tensors = fill(AutoencoderKL(TINY.vae)).state_dict()
+    table = ldm.vae(SMALL.vae)
+    tensors = fill(AutoencoderKL(SMALL.vae)).state_dict()
     save_file({table.translate(n)[0]: factor * t.detach() for n, t in tensors.items()}, "vae.safetensors")
 
 

@@ -19,6 +19,12 @@ SIDES = ["--image", "photo.png"]
 MASKED = [*SIDES, "--mask", "mask.png"]
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file: Path) -> Path:
+    """Rounding shows less in its images than in those of a base with fewer blocks."""
+    return tiny_sd_file
+
+
 @pytest.fixture
 def folder(sample, tmp_path):
     """A photo of 64×64, and a mask whose edges lie within latent cells."""

@@ -19,6 +19,12 @@ from cn.sample.png_metadata import TEXT_KEY
 from tests.helpers.model_helpers import TINY, fill
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file: Path) -> Path:
+    """Its images are less sensitive to half precision than those of a base with fewer blocks."""
+    return tiny_sd_file
+
+
 @pytest.fixture(scope="module")
 def vae_file(tmp_path_factory) -> Path:
     """A VAE of the tiny base's shapes and other numbers, as the web UI's users have them: bare names."""

@@ -11,8 +11,8 @@ from cn.detect.create import create_detector
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,12 @@ from tests.helpers.model_helpers import TINY, fill, tiny_base
 from tests.helpers.sampling import write_control
 
 
+@pytest.fixture(scope="session")
+def tiny_base_file(tiny_sd_file):
+    """The layers that LoRA files name are those of Stable Diffusion."""
+    return tiny_sd_file
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, tiny_base_file):
     """A base, a control, a LoRA and a VAE."""

@@ -20,7 +20,7 @@ from cn.eval.request import check_request
 from cn.eval.run import evaluate
 from cn.model.base import Base
 from tests.conftest import write_pairs
-from tests.helpers.model_helpers import TINY, fill, tiny_base
+from tests.helpers.model_helpers import SMALL, fill, tiny_base
 from tests.helpers.sampling import write_control
 
 QUICK = {"steps": 2, "count": 5, "batch_size": 2}
@@ -220,10 +220,10 @@ def test_prompts_none_and_uncaptioned_images(weights, canny_set, tmp_path):
 def test_a_control_with_a_base_of_its_own_is_sampled_with_it(weights, canny_set, tmp_path, tiny_base_file):
     run_folder = tmp_path / "run"
     write_control(run_folder / "control.safetensors", tiny_base_file)
-    other = fill(Base.create(TINY).unet)
+    other = fill(Base.create(SMALL).unet)
     for parameter in other.decoder.parameters():
         parameter.data *= 1.1
-    save_base(run_folder / "base.safetensors", Base(TINY, other, tiny_base().vae, tiny_base().text))
+    save_base(run_folder / "base.safetensors", Base(SMALL, other, tiny_base(SMALL).vae, tiny_base(SMALL).text))
     both = run([str(run_folder), weights["canny"]], tmp_path / "out", weights, canny_set, count=2)
     own, common = both.controls
     assert own.weights["base"] != common.weights["base"] == both.protocol.sampling.base_sha256

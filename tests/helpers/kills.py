@@ -7,11 +7,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.warm import in_fork
+from tests.helpers.warm import CONTEXT, in_fork
 
 _CALLS = ("replace", "rename", "link", "fsync")
 MAX_KILLS = 60
@@ -31,8 +31,31 @@ def listing(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def _die_at(number: int) -> None:
-    """Kill this process when it calls one of `_CALLS` for the time `number`."""
+def repair_killed(root: Path, what: str, number: int) -> int:
+    """`fix` or `undo` of a dataset in a process that is killed at a change of a file; its exit status, as `_forked`."""
+    process = CONTEXT.Process(target=_repair, args=(root, what, number))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _repair(root: Path, what: str, number: int) -> None:
+    from cn.data.lint.contents import read_contents
+    from cn.data.lint.fix import fix
+    from cn.data.lint.lint import Lint, LintSettings
+    from cn.data.lint.undo import undo
+
+    found = list(Lint.open(root, LintSettings()).findings()) if what == "fix" else []
+    _die_at(number, ("replace", "unlink", "fsync", "rmdir"))
+    if what == "fix":
+        fix(read_contents(root), found)
+    else:
+        undo(root)
+
+
+def _die_at(number: int, calls: Sequence[str] = _CALLS) -> None:
+    """Kill this process when it calls one of these functions for the time `number`."""
     left = [number]
 
     def patched(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +67,7 @@ def _die_at(number: int) -> None:
 
         return function
 
-    for name in _CALLS:
+    for name in calls:
         setattr(os, name, patched(getattr(os, name)))
 
 

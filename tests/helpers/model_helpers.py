@@ -42,6 +42,14 @@ SHORT = ModelConfig(
     image_size=64,
 )
 """With as few blocks as there can be, for runs of which there are hundreds."""
+SMALL = ModelConfig(
+    name="tiny",
+    unet=UNetConfig(channels=(32, 32, 64, 64), res_blocks=1, attention_levels=(1,), heads=4, context_dim=64),
+    vae=VAEConfig(channels=(32, 32, 32, 64), res_blocks=1),
+    text=SHORT.text,
+    image_size=64,
+)
+"""With the four levels of Stable Diffusion, so that sides are multiples of 64, and half of the blocks."""
 TINY_V = ModelConfig(
     name="tiny-v",
     unet=UNetConfig(

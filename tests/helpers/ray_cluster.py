@@ -87,9 +87,11 @@ def two_nodes(gpus: int = 0) -> Iterator[TwoNodes]:
     settings = {"num_cpus": 1, "num_gpus": gpus, "object_store_memory": 80 << 20, "include_dashboard": False}
     # The death of a node is noticed within seconds.
     health = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
+    # Ray's workers would give way to all other processes, which keep the cores of a machine that tests busy.
+    config = {**health, "worker_niceness": 0}
     here = str(Path(__file__).parent.parent.parent)
     with mock.patch.dict(os.environ, {"PYTHONPATH": here, "RAY_USAGE_STATS_ENABLED": "0"}):
-        cluster = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": health})
+        cluster = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": config})
         try:
             yield TwoNodes(cluster, settings)
         finally:

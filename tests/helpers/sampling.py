@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 
 from cn import images
+from cn.checkpoints.read.load import describe_base
 from cn.checkpoints.write.native import save_control
 from cn.conditions import ConditionInfo
 from cn.files import sha256
 from cn.model.config import ModelConfig
 from cn.model.controlnet import ControlNet
-from tests.helpers.model_helpers import TINY, fill, tiny_base
+from tests.helpers.model_helpers import fill, tiny_base
 
 QUICK = ["--steps", "2", "--prompt", "a house"]
 """Options of a short `cn sample`."""
@@ -22,9 +23,9 @@ CONTROLLED = ["--cond", "canny.png", "--control", "run"]
 """A condition and a control of the folder that the fixture `sample` runs in."""
 
 
-def write_control(path: Path, base: Path, config: ModelConfig = TINY, kind: str = "canny") -> Path:
-    """A control whose zero convolutions are not zero, so that it has an effect."""
-    control = fill(ControlNet.from_unet(tiny_base(config).unet))
+def write_control(path: Path, base: Path, config: ModelConfig | None = None, kind: str = "canny") -> Path:
+    """A control whose zero convolutions are not zero, so that it has an effect; without `config`, for the base."""
+    control = fill(ControlNet.from_unet(tiny_base(config or describe_base(base).config()).unet))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_control(path, control, kind=kind, base_sha256=sha256(base))
     return path

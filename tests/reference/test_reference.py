@@ -22,6 +22,7 @@ def drawn(shelf: Any, layout: str) -> dict[str, np.ndarray]:
     shifted = latents + 1e-6 * torch.randn(latents.shape, generator=generator)
     plain, other = (Image.fromarray(condition(number, (64, 64))) for number in (0, 1))
     prompt = "a red house"
+    steps = 20 if layout == "sd1" else 7  # as many as the comparisons with cn take at most
     differing = {
         "nothing": (prompt, plain, latents),
         "noise": (prompt, plain, shifted),
@@ -33,7 +34,7 @@ def drawn(shelf: Any, layout: str) -> dict[str, np.ndarray]:
         images = pipe(
             prompts,
             image=conditions,
-            num_inference_steps=20,
+            num_inference_steps=steps,
             controlnet_conditioning_scale=strength,
             guidance_scale=9.0,
             latents=noise,

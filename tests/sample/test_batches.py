@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -55,17 +56,26 @@ def sampled(size: int, wanted: list[Wanted] = WANTED) -> tuple[list[np.ndarray],
     return list(chain.from_iterable(sample_batches(BASE, wanted, SamplingEngine(), size, steps.append))), steps
 
 
-ALONE, _ = sampled(1)
+@cache
+def alone() -> list[np.ndarray]:
+    """The images one by one."""
+    return sampled(1)[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _before_memory_runs_out() -> None:
+    """Not where tests are collected, which every process does, and before a test changes how images are made."""
+    alone()
 
 
 def close(images: list[np.ndarray]) -> bool:
     """The images that are sampled one by one, but for rounding."""
-    assert len(images) == len(ALONE)
-    return all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(images, ALONE, strict=True))
+    assert len(images) == len(alone())
+    return all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(images, alone(), strict=True))
 
 
 def test_images_differ():
-    assert len({image.tobytes() for image in ALONE}) == len(ALONE)
+    assert len({image.tobytes() for image in alone()}) == len(alone())
 
 
 @pytest.mark.parametrize(("size", "batches_made"), [(2, [2, 1, 2, 1]), (3, [3, 2, 1]), (64, [3, 2, 1])])
@@ -113,7 +123,7 @@ def test_what_cannot_be_helped_is_raised(monkeypatch, error):
     memory = Memory(64)
     monkeypatch.setattr(batches, "launch", memory)
     source = sample_batches(BASE, WANTED, SamplingEngine(), 1, lambda count: None)
-    assert np.array_equal(next(source), ALONE[:1])
+    assert np.array_equal(next(source), alone()[:1])
     memory.most, memory.error = 0, error
     with pytest.raises(type(error), match=str(error)):
         next(source)

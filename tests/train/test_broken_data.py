@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from cn.errors import InputError
 from cn.train import run as runs
 from cn.train.warning_log import MAX_SHOWN
 from tests.conftest import write_pairs
-from tests.helpers.cli import cn, program_environment
+from tests.helpers.cli import cn
+from tests.helpers.forks import Ended, in_forks
 from tests.helpers.training import Listener, begin, resume, same, train, weights
 
 
@@ -166,22 +165,21 @@ AT_ONCE = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "message"), AT_ONCE, ids=[" ".join(row[0]) for row in AT_ONCE])
-def test_what_can_be_refused_is_refused_before_torch_is_loaded(words, code, message, tmp_path):
-    write_pairs(tmp_path / "set", 2)
-    (tmp_path / "empty").mkdir()
-    broken = write_pairs(tmp_path / "broken", 2)
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory) -> list[Ended]:
+    folder = tmp_path_factory.mktemp("refused")
+    write_pairs(folder / "set", 2)
+    (folder / "empty").mkdir()
+    broken = write_pairs(folder / "broken", 2)
     for number in range(2):
         os.unlink(broken / f"source/{number}.png")
-    script = "import sys; from cn import app; code = app.run(sys.argv[1:]); print(int(code), "
-    script += "*[name for name in ('torch', 'cv2', 'open_clip') if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", script, "train", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=program_environment(),
-    )
-    assert done.stdout.split() == [str(code)], done.stderr
+    return in_forks([(folder, ["train", *words]) for words, *_ in AT_ONCE], ("torch", "cv2", "open_clip"))
+
+
+@pytest.mark.parametrize("number", range(len(AT_ONCE)), ids=[" ".join(row[0]) for row in AT_ONCE])
+def test_what_can_be_refused_is_refused_before_torch_is_loaded(number, refused):
+    _, code, message = AT_ONCE[number]
+    done = refused[number]
+    assert (done.code, done.loaded, done.stdout) == (code, [], ""), done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -28,8 +28,8 @@ from tests.helpers.training import Listener, begin, resume, same, train, weights
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 BUCKETS = {"size": 192, "buckets": True}

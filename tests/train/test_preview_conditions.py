@@ -18,8 +18,8 @@ from tests.helpers.training import Listener, begin, resume, train
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 def metrics(run: Path) -> list[dict]:
@@ -166,10 +166,10 @@ def test_only_some_options_can_change(tmp_path, tiny_base_file, pair_set):
     assert (task.config.steps, task.config.lr, task.step) == (7, 1e-4, 1)
 
 
-def test_small_scale_then_reconnected(tmp_path, tiny_base_file, pair_set):
+def test_small_scale_then_reconnected(tmp_path, tiny_sd_file, pair_set):
     """§3.4: the middle alone first; connected again, the other links begin to move from zero."""
     run = tmp_path / "run"
-    train(begin(run, tiny_base_file, pair_set, steps=3, links="middle"))
+    train(begin(run, tiny_sd_file, pair_set, steps=3, links="middle"))
     first = weights(run)
     links = [name for name in first if name.startswith("zero_convolutions")]
     assert len(links) == 24

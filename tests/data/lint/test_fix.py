@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -20,7 +18,7 @@ from cn.data.records import read_records
 from cn.detect.segmentation.palettes import ADE20K, paint
 from cn.errors import InputError, UsageError
 from tests.data.lint.photographs import NAMES, photograph
-from tests.helpers.cli import program_environment
+from tests.helpers.kills import repair_killed
 
 
 def shot(number: int) -> np.ndarray:
@@ -203,37 +201,6 @@ def test_two_repairs_at_once_do_not_mix(tmp_path):
         fix(read_contents(root), findings(root))
 
 
-KILLED = """
-import os, signal, sys
-from cn.data.lint.contents import read_contents
-from cn.data.lint.fix import fix
-from cn.data.lint.lint import Lint, LintSettings
-from cn.data.lint.undo import undo
-from pathlib import Path
-root, what, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-found = list(Lint.open(root, LintSettings()).findings()) if what == "fix" else []
-pid = os.fork
-calls = {name: getattr(os, name) for name in ("replace", "unlink", "fsync", "rmdir")}
-count = 0
-def counted(call):
-    def patched(*args, **words):
-        global count
-        count += 1
-        if count == left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(*args, **words)
-    return patched
-for name, call in calls.items():
-    setattr(os, name, counted(call))
-fix(read_contents(root), found) if what == "fix" else undo(root)
-"""
-
-
-def run_killed(root: Path, what: str, place: int) -> int:
-    command = [sys.executable, "-c", KILLED, str(root), what, str(place)]
-    return subprocess.run(command, env=program_environment(), capture_output=True).returncode
-
-
 @pytest.mark.slow
 def test_killed_at_any_place_the_dataset_is_whole_and_is_undone(tmp_path):
     """Each map is the old or the new one, each line names files that are there; undo brings all back."""
@@ -244,7 +211,7 @@ def test_killed_at_any_place_the_dataset_is_whole_and_is_undone(tmp_path):
     undo(root)
     killed = 0
     for place in range(1, 60, 4):
-        ended = run_killed(root, "fix", place)
+        ended = repair_killed(root, "fix", place)
         now = {
             name: data for name, data in snapshot(root).items() if not name.startswith("lint/") and ".cn-" not in name
         }
@@ -268,7 +235,7 @@ def test_undo_that_is_killed_is_complete_after_another_one(tmp_path):
     before = snapshot(root)
     for place in range(1, 40, 3):
         fix(read_contents(root), findings(root))
-        ended = run_killed(root, "undo", place)
+        ended = repair_killed(root, "undo", place)
         if ended == 0:
             break
         if (root / "lint/undo/0001").is_dir():

@@ -1,7 +1,9 @@
 """Several processes train what one process trains: with gloo on the CPU, with DDP and with FSDP2, and resumed."""
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ import torch
 
 from cn import images
 from cn.errors import UsageError
+from cn.model.generate import Sampling
 from cn.model.graphs import Graphs
 from cn.model.unet import Block
+from cn.train import preview
 from cn.train import task as tasks
 from cn.train.config import TrainConfig
 from cn.train.distributed import parallel, sharded
@@ -41,9 +45,9 @@ def options(base: Path, data: Path, **given: object) -> dict[str, object]:
     }
 
 
-def ran(count: int, run: Path, given: dict[str, object], resuming: bool = False) -> list[float]:
+def ran(count: int, run: Path, given: dict[str, object], resuming: bool = False, hook: Any = None) -> list[float]:
     """The losses of a run in `count` processes, as rank 0 saw them; the others say nothing."""
-    first, *others = together(count, train, run, given, resuming)
+    first, *others = together(count, train, run, given, resuming, hook)
     assert (first.code, first.message) == (0, "")
     assert [other.value for other in others] == [[]] * (count - 1)
     return [loss for loss, _ in first.value]
@@ -111,6 +115,12 @@ def test_a_run_goes_on_with_another_number_of_processes(counts, given, tmp_path,
     assert "sums are rounded otherwise" in (run / "warnings.txt").read_text()
 
 
+def sampling_in_two_steps(world, task):
+    """What the fixture `quick_previews` does, in a process of its own."""
+    preview.Sampling = partial(Sampling, steps=2)
+
+
+@pytest.mark.usefixtures("quick_previews")
 def test_sharded_weights_are_trained_and_sampled_as_whole_ones(tmp_path, tiny_base_file, pair_set):
     """Losses, gradients that are clipped, averages, and what rank 0 shows of them."""
     how = {"unlock": "all", "ema": 0.5, "max_grad_norm": 0.5}
@@ -118,7 +128,7 @@ def test_sharded_weights_are_trained_and_sampled_as_whole_ones(tmp_path, tiny_ba
     given = options(tiny_base_file, pair_set, **{**SHARDED, **how, **shown})
     alone, run = tmp_path / "alone", tmp_path / "run"
     expected = [loss for loss, _ in train(ALONE, alone, given)]
-    assert ran(2, run, given) == pytest.approx(expected, rel=1e-5)
+    assert ran(2, run, given, hook=sampling_in_two_steps) == pytest.approx(expected, rel=1e-5)
     check_weights(run, {name: weights(alone, name) for name in ("control", "base")})
     for step in (0, 2):
         sheets = [images.read(folder / f"previews/step-{step:06d}.png") for folder in (alone, run)]

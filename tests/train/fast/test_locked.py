@@ -25,8 +25,8 @@ BF16, FP32 = torch.bfloat16, torch.float32
 
 
 @pytest.fixture(scope="session")
-def tiny_base_file(tiny_sd_file):
-    return tiny_sd_file
+def tiny_base_file(small_sd_file):
+    return small_sd_file
 
 
 def dtypes(base: Base) -> dict[str, set[torch.dtype]]:
