@@ -231,6 +231,7 @@ def test_section_3_4_large_scale_unlocks_the_whole_unet() -> None:
 def test_section_4_1_defaults() -> None:
     """CFG scale 9, 20 DDIM steps, the default prompt; AdamW at 1e-5 for Stable Diffusion (Fig. 21)."""
     assert (Sampling().scale, Sampling().steps, Sampling().eta) == (9.0, 20, 0.0)
-    assert (SampleOptions().scale, SampleOptions().steps) == (9.0, 20)
+    assert (SampleOptions().scale, SampleOptions().steps) == (None, 20), "the scale is that of the base"
+    assert [PRESETS[name].guidance_scale for name in ("sd15", "sd21", "sd21-v")] == [9.0] * 3
     assert DEFAULT_PROMPT == "a professional, detailed, high-quality image"
     assert [default_lr(PRESETS[name]) for name in ("sd15", "sd21", "sd21-v")] == [1e-5] * 3

@@ -55,7 +55,7 @@ def condition() -> bytes:
 def samples() -> Mapping[str, bytes]:
     """Images of cn sample with one condition: as PNG and JPEG, and what other programs would keep of it."""
     hint = Condition(image=colors(8, 8), name="edges.png", kind="canny", control="canny")
-    request = SampleRequest(prompts=("a house",), conditions=(hint,), size=(64, 64))
+    request = SampleRequest(prompts=("a house",), conditions=(hint,), size=(64, 64), scale=9.0)
     text = png_metadata.to_text(request, [hint.image], "a house", 7, {"base": "b" * 64})
     own, others = png_metadata.TEXT_KEY, parameters.KEY
     return {

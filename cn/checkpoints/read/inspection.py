@@ -166,12 +166,17 @@ def _family(model: ModelConfig | None, unet: UNetConfig) -> str:
     name = "Stable Diffusion 2" if unet.linear_projection else "Stable Diffusion 1"
     if unet.channels == PRESETS["sd15"].unet.channels:
         return name
-    names = [preset for preset, config in PRESETS.items() if config.unet == unet]
+    names = [preset for preset, config in PRESETS.items() if _but_for_latents(config.unet, unet) == unet]
     if model is not None and model.name in PRESETS:
         names = [model.name]
     if names:
         return f"cn's base {names[0]!r}"
     return f"{name} with other channels"
+
+
+def _but_for_latents(config: UNetConfig, other: UNetConfig) -> UNetConfig:
+    """With the other one's latents: releases of one base may differ in their channels."""
+    return replace(config, in_channels=other.in_channels, out_channels=other.out_channels)
 
 
 def _dtypes(entries: Mapping[str, Entry]) -> dict[str, int]:

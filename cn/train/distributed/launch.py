@@ -57,8 +57,8 @@ def without_option(words: Sequence[str], option: str) -> list[str]:
     return left
 
 
-def launch(words: Sequence[str], count: int, program: Sequence[str] = PROGRAM) -> None:
-    """Run `program` (by itself: `cn`) with these words in `count` processes, and wait for all of them.
+def launch(words: Sequence[str], count: int, program: Sequence[str] | None = None) -> None:
+    """Run `program` (`cn`, if not given) with these words in `count` processes, and wait for all of them.
 
     SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed on. Raises ReportedError with the exit code of the processes: they
     say themselves what is wrong, except those that were killed, of which the others say it.
@@ -74,7 +74,7 @@ def launch(words: Sequence[str], count: int, program: Sequence[str] = PROGRAM) -
         for rank in range(count):
             environment = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             # In a session of its own, because Ctrl-C would reach it twice otherwise: from the terminal and from here.
-            processes.append(subprocess.Popen([*program, *words], env=environment, start_new_session=True))
+            processes.append(subprocess.Popen([*(program or PROGRAM), *words], env=environment, start_new_session=True))
         codes = _wait(processes, store)
     if failed := [code for code in codes if code]:
         # Positive: what the process itself ended with.
