@@ -22,7 +22,7 @@ from cn.model.config import PRESETS
 from cn.model.controlnet import ControlNet
 from cn.weights import bundled
 from tests.helpers.cli import cn
-from tests.helpers.differences import CHANGED, trained, write_control
+from tests.helpers.differences import CHANGED, trained, write_both
 from tests.helpers.layouts import base, convert
 from tests.helpers.native_files import header, rewritten
 
@@ -39,10 +39,7 @@ def errors_in_steps(name: str, value: Tensor, exact: Tensor) -> float:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base, and a control with one changed tensor, both in 8 bits."""
-    path = tmp_path_factory.mktemp("eight")
-    save_base(path / "base.safetensors", base("sd1"), bits=8, license="CC0-1.0")
-    write_control(path / "control.safetensors", open_base(path / "base.safetensors"))
-    return path
+    return write_both(tmp_path_factory.mktemp("eight"))
 
 
 def test_a_base_has_errors_of_half_a_step(folder: Path) -> None:

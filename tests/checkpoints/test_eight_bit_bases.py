@@ -17,7 +17,7 @@ from cn.sample.weights import own_base
 from cn.weights import bundled, releases
 from cn.weights.releases import Release
 from tests.helpers.cli import cn
-from tests.helpers.differences import CHANGED, write_control
+from tests.helpers.differences import CHANGED, write_both, write_control
 from tests.helpers.layouts import base
 from tests.helpers.model_helpers import SHORT, tiny_base
 from tests.helpers.native_files import header
@@ -26,10 +26,7 @@ from tests.helpers.native_files import header
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base, and a control with one changed tensor, both in 8 bits."""
-    path = tmp_path_factory.mktemp("eight")
-    save_base(path / "base.safetensors", base("sd1"), bits=8, license="CC0-1.0")
-    write_control(path / "control.safetensors", open_base(path / "base.safetensors"))
-    return path
+    return write_both(tmp_path_factory.mktemp("eight"))
 
 
 def test_the_base_of_a_control_is_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import torch
 
-from cn.checkpoints.write.native import save_control
+from cn.checkpoints.read.load import open_base
+from cn.checkpoints.write.native import save_base, save_control
 from cn.model.base import Base
 from cn.model.controlnet import ControlNet
+from tests.helpers.layouts import base
 from tests.helpers.model_helpers import fill
 
 CHANGED = "encoder.middle.res_1.conv_1.weight"
@@ -17,6 +19,13 @@ def write_control(path: Path, stored: Base) -> ControlNet:
     model = trained(stored)
     save_control(path, model, kind="canny", bits=8, base=stored, base_name="base")
     return model
+
+
+def write_both(folder: Path) -> Path:
+    """base.safetensors and control.safetensors in a folder, which is returned."""
+    save_base(folder / "base.safetensors", base("sd1"), bits=8, license="CC0-1.0")
+    write_control(folder / "control.safetensors", open_base(folder / "base.safetensors"))
+    return folder
 
 
 def trained(stored: Base) -> ControlNet:
