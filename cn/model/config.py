@@ -288,7 +288,7 @@ PRESETS: dict[str, ModelConfig] = {
         image_size=256,
         # At 9 fewer edges of a sample are in its condition, for the same share of what the prompt names.
         guidance_scale=5.0,
-        train_lr=1e-3,
+        train_lr=5e-4,
         middle_controls=False,
     ),
 }

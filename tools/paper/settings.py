@@ -91,7 +91,7 @@ FULL = Settings(
     strengths=(0.25, 0.5, 0.75, 1.0, 1.5),
     guidances=(5.0, 9.0, 15.0),
     ends=(0.25, 0.5, 0.75, 1.0),
-    rates=("1e-4", "3e-4", "3e-3"),
+    rates=("1e-4", "1e-3", "3e-3"),
 )
 
 QUICK = Settings(
