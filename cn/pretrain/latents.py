@@ -19,7 +19,7 @@ REFRESH_SHARDS = 8
 
 @dataclass
 class Latents:
-    """`mean`, `std` (N, 4, h, w) fp16 and `tokens` (N, CAPTIONS, 77) int32, of which the first `count` are filled."""
+    """`mean`, `std` (N, c, h, w) fp16 and `tokens` (N, CAPTIONS, 77) int32, of which the first `count` are filled."""
 
     folder: Path
     vae: AutoencoderKL
@@ -72,8 +72,15 @@ class Latents:
         while self.refresh() < min(count, len(self.mean)):
             time.sleep(0.05)
 
+    def catch_up(self) -> None:
+        """Encode all that is rendered so far, as far as there is memory."""
+        before = -1
+        while before < self.count:
+            before = self.count
+            self.refresh()
+
     def draw(self, index: Tensor) -> Tensor:
-        """Latents (B, 4, h, w) float32, drawn from the posteriors of these images."""
+        """Latents (B, c, h, w) float32, drawn from the posteriors of these images."""
         mean = self.mean[index].float()
         return mean + self.std[index].float() * torch.randn_like(mean)
 

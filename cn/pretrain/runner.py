@@ -71,10 +71,7 @@ class StageRunner:
         share = -(-images // replicas.count())
         latents = Latents.of(self.work / "pool", share, MODEL.image_size, base.vae, MODEL.text)
         latents.wait(min(share, self.args.wait // replicas.count()))
-        before = 0
-        while before < latents.count:
-            before = latents.count
-            latents.refresh()
+        latents.catch_up()
         return latents
 
     @property
@@ -143,6 +140,7 @@ class StageRunner:
     def control(self, kind: str, budget: Budget) -> None:
         """Train the ControlNet of one kind."""
         latents, settings = self._encoded, self.configure(ControlConfig())
+        latents.catch_up()
         path, state = self.work / f"{kind}.safetensors", self.work / f"control-{kind}.pt"
         base = open_base(self.work / "base.safetensors", self.device)
         model = train_control(base, kind, latents, state, budget, settings, self.starts.control(kind))
