@@ -49,7 +49,7 @@ REFUSALS = [
     (("inspect", "gone.safetensors"), 4, "no such weights file"),
     (("weights", "pull", "nosuch"), 4, "no published weights are called 'nosuch': cn weights list shows all"),
     (("weights", "pull", "base"), 4, "called 'base': it comes with cn, so there is nothing to download"),
-    (("weights", "pull", "hed"), 4, "called 'hed': cn weights pull --kind hed gets the networks of its detector"),
+    (("weights", "pull", "hed"), 4, "cn weights pull --kind hed gets the networks of its detector"),
 ]
 
 

@@ -11,6 +11,7 @@ from cn.errors import CnError, InputError, WeightsError
 from cn.sample.lines import read_requests, request_of
 from cn.sample.request import Condition, SampleRequest
 from cn.sample.start_image import read_start
+from cn.weights import bundled
 from tests.helpers.sampling import blocks, write_condition
 
 BASE = SampleRequest(prompts=("default",), steps=7, seed=3, negative="blur", base="b")
@@ -130,8 +131,10 @@ def test_values_for_another_number_of_conditions():
         request_of(CONTROLLED, {"strength": [1, 2, 3]}, "line 1")
 
 
-def test_a_condition_without_a_control(tmp_path):
+def test_a_condition_without_a_control(tmp_path, monkeypatch):
     """The same messages, and exit codes, as on the command line."""
+    without = [weights for weights in bundled.files() if weights.name != "hed"]
+    monkeypatch.setattr(bundled, "files", lambda: without)
     unknown, other = str(write_condition(tmp_path / "u.png", None)), str(write_condition(tmp_path / "o.png", "hed"))
     with pytest.raises(InputError, match=r"line 1: .*u\.png: this image does not state its kind"):
         request_of(BASE, {"cond": unknown}, "line 1")
