@@ -146,8 +146,8 @@ def _connections(networks: TrainingNetworks, config: TrainConfig) -> str | None:
 def _expectation(base: Base, config: TrainConfig) -> str | None:
     if config.links == "middle" and not base.config.middle_controls:
         return (
-            "no control before --reconnect: the decoder of this base takes the layout from its skip connections and "
-            'does not listen to the middle block (docs/train.md, "What the middle block can carry")'
+            "no control before --reconnect in a run of minutes: the decoder of this base takes most of the layout from "
+            'its skip connections (docs/train.md, "What the middle block can carry")'
         )
     return None
 

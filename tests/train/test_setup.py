@@ -97,7 +97,7 @@ def test_precision_and_default_steps():
         choose_precision("fp16", CPU)
     with pytest.raises(UsageError, match="--precision must be fp32, bf16 or fp16, not 'int8'"):
         replace(CONFIG, precision="int8")
-    assert [default_steps(PRESETS[name]) for name in ("sd15", "sd21", "scenes")] == [50_000, 50_000, 300]
+    assert [default_steps(PRESETS[name]) for name in ("sd15", "sd21", "scenes")] == [50_000, 50_000, 600]
 
 
 def test_plan_says_what_is_trained(tiny_base_file, pair_set, tmp_path):
