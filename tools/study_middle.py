@@ -165,7 +165,8 @@ def overfit(base: Base, options: argparse.Namespace) -> Iterator[dict]:
             results[links] += [(value, loss) for value in found]
             one = {"scene": number, "links": links, "loss": round(loss, 4), **summary(found)}
             if control is not None:
-                one["norm of the middle's zero convolution"] = round(float(control.zero_middle.weight.detach().norm()), 2)
+                norm = control.zero_middle.weight.detach().norm()
+                one["norm of the middle's zero convolution"] = round(float(norm), 2)
             yield one
     for links, values in results.items():
         yield {
